@@ -1,0 +1,34 @@
+"""Circuit-targeted supervised fine-tuning: find the attention heads that carry a task, and tune only those.
+
+Discovery: Contextual Decomposition for Transformers (CD-T, arXiv 2407.00886). Tuning: CT-SFT (arXiv 2601.08146).
+Names are imported when first used, so that listing runs does not wait for torch.
+"""
+from importlib import import_module
+
+__version__ = "0.1.0"
+_HOMES = {
+    "circuit": ("Circuit", "Faithfulness", "discover", "faithfulness", "faithfulness_curve", "iterations", "select"),
+    "errors": ("UserError",),
+    "tuning": ("TuneConfig", "TuneResult", "Watch", "finetune", "save_delta"),
+    "loading": ("load_model",),
+    "means": ("Means", "discovery_set", "label_balanced_means"),
+    "models": ("Model",),
+    "moving": ("touched", "trainable", "trainable_share"),
+    "answers": ("accuracy", "predict"),
+    "relevance": ("ScoreConfig", "Scores", "score_heads"),
+    "tasks": ("Example", "Task", "load_task"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ctsft' has no attribute {name!r}")
+    value = getattr(import_module(f"ctsft.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*__all__, "__version__"]

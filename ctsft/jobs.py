@@ -1,0 +1,266 @@
+"""What each long job does, from words to result files in its run folder. The shell and the explorer start the same jobs.
+
+A job gets its settings and a `runs.Writer`; it reports progress by stage, appends an event line for each result that
+arrives, writes its result files and returns a summary, which also goes to `result.json`.
+"""
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import ctsft
+from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, iterations, select
+from ctsft.errors import UserError
+from ctsft.loading import load_model
+from ctsft.means import Means, discovery_set, label_balanced_means
+from ctsft.models import Model
+from ctsft.relevance import Scores, score_heads
+from ctsft.runs import Writer, get
+from ctsft.tasks import Example, Task, fingerprint, load_task, sample
+from ctsft.tuning import TuneConfig, Watch, finetune, newest_checkpoint, save_delta
+
+CONTROLS = ("near_zero", "least", "random")
+WHAT = ("circuit", *CONTROLS, "norms", "full")
+
+
+class Stopped(Exception):
+    """The run was asked to stop before there was anything to keep."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a job works on: a model, a task, and the rows a circuit is found with."""
+    model: str = "demo"
+    task: str = "demo"
+    data_dir: str | None = None
+    language: str | None = None           # default: the task's source
+    split: str = "train"
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def open(self) -> tuple[Model, Task, str]:
+        task = load_task(self.task, self.data_dir)
+        language = self.language or task.source
+        task.splits(language)             # an unknown language is refused before the model is loaded
+        return load_model(self.model, self.device, self.dtype), task, language
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Which pool is scored, and how."""
+    size: int = 50
+    seed: int = 0
+    method: str = "cdt"
+    attention: str = "softmax"
+    score: str = "signed"
+    positions: str = "all"
+    batch_tokens: int = 4096
+
+    @property
+    def config(self) -> dict:
+        return {"attention": self.attention, "score": self.score, "positions": self.positions, "batch_tokens": self.batch_tokens}
+
+
+class Reporter:
+    """Progress of one stage after another, to the run folder and to stderr; raises `Stopped` when a stop is asked for."""
+
+    def __init__(self, run: Writer, stoppable: bool = True):
+        self.run, self.stoppable = run, stoppable
+
+    def stage(self, name: str) -> Callable[[float, float], None]:
+        bar = tqdm(desc=name, total=1.0, file=sys.stderr, leave=True, mininterval=0.5, bar_format="{desc}: {percentage:3.0f}% {elapsed}<{remaining}",
+                   disable=not sys.stderr.isatty())
+        if bar.disable:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+        self.run.progress(0, 1, name)
+
+        def report(done: float, total: float):
+            self.run.progress(done, total, name)
+            bar.update(done / total - bar.n)
+            if done >= total:
+                bar.close()
+            if self.stoppable and self.run.stop_requested():
+                bar.close()
+                raise Stopped
+        return report
+
+
+def finish(run: Writer, summary: dict) -> dict:
+    """Keep a job's summary beside its results."""
+    run.file("result.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return {"run": run.id, **summary}
+
+
+def begin(run: Writer, subject: Subject, model: Model, rows: dict[str, list[Example]], **seeds):
+    """Everything that determines the result goes into the request."""
+    run.add_params(subject=asdict(subject), code=ctsft.__version__, torch=torch.__version__, model_fingerprint=model.fingerprint,
+                   data_fingerprints={name: fingerprint(of) for name, of in rows.items()}, **seeds)
+
+
+def pool_and_means(run: Writer, subject: Subject, scoring: Scoring):
+    """Model, task, discovery set (from pool A) and label-balanced means, which are kept in the run folder."""
+    reporter = Reporter(run)
+    reporter.stage("loading the model")
+    model, task, language = subject.open()
+    rows = task.load(language, subject.split)
+    reporter.stage("choosing the discovery set")
+    pool = discovery_set(model, task, task.pools(rows)[0], scoring.size, scoring.seed)
+    begin(run, subject, model, {"pool": pool}, scoring=asdict(scoring))
+    means = label_balanced_means(model, task, pool, scoring.positions, reporter.stage("label-balanced means"))
+    means.save(run.file("means.safetensors"))
+    run.file("pool.json").write_text(json.dumps([{"id": row.id, "text": row.text, "label": row.label} for row in pool], ensure_ascii=False))
+    return model, task, language, pool, means, reporter
+
+
+def score(run: Writer, subject: Subject, scoring: Scoring, preview: bool = False) -> dict:
+    """scores.safetensors, scores.csv, means.safetensors, pool.json; with `preview` attribution patching first (preview.safetensors)."""
+    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring)
+    if preview and scoring.method != "atp":
+        first = score_heads(model, task, pool, means, "atp", reporter.stage("attribution patching (preview)"), positions=scoring.positions)
+        save_scores(run, first, "preview")
+    stage = {"cdt": "CD-T", "atp": "attribution patching", "ablation": "mean ablation"}.get(scoring.method, scoring.method)
+    scores = score_heads(model, task, pool, means, scoring.method, reporter.stage(stage), **scoring.config)
+    save_scores(run, scores, "scores")
+    top = [{"layer": layer, "head": head, "score": scores.values[layer, head].item(), "stderr": scores.stderr[layer, head].item()}
+           for layer, head in scores.ranking()]
+    return finish(run, {"model": model.name, "task": task.name, "language": language, "method": scores.method, "attention": scoring.attention,
+                        "n_layers": model.n_layers, "n_heads": model.n_heads, "examples": len(pool), "heads": top,
+                        "values": scores.values.tolist()})
+
+
+def save_scores(run: Writer, scores: Scores, name: str):
+    """First under another name, so that a page never reads half a file."""
+    for ending, write in ((".safetensors", scores.save), (".csv", lambda path: Path(path).write_text(scores.csv(), encoding="utf-8"))):
+        part = run.file(name + ".part")
+        write(part)
+        part.replace(run.file(name + ending))
+    run.event(kind=name, method=scores.method)
+
+
+def discover(run: Writer, subject: Subject, scoring: Scoring, depth: int, fraction: float) -> dict:
+    """circuit.json and the scores of each iteration."""
+    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring)
+    circuit = None
+    report = reporter.stage("discovery")
+    for circuit, scores in iterations(model, task, pool, means, depth, fraction, report, attention=scoring.attention,
+                                      batch_tokens=scoring.batch_tokens):
+        circuit.save(run.file("circuit.json"))
+        save_scores(run, scores, "scores" if not scores.config.targets else f"scores-{circuit.rule['depth']}")
+    return finish(run, {"model": model.name, "task": task.name, "language": language, **circuit.rule,
+                        "heads": [{"layer": layer, "head": head, "why": circuit.why[layer, head]} for layer, head in sorted(circuit.heads)]})
+
+
+def measure_faithfulness(run: Writer, subject: Subject, scores_from: str, circuit_file: str | None, rows_split: str, sizes: list[int],
+                         n_random: int) -> dict:
+    """One circuit's faithfulness, or the curve of a ranking against random circuits, one event a point."""
+    reporter = Reporter(run)
+    reporter.stage("loading the model")
+    scores, means = read_scores(scores_from), Means.load(scores_file(scores_from).with_name("means.safetensors"))
+    model, task, language = subject.open()
+    rows = task.load(language, rows_split)
+    begin(run, subject, model, {"rows": rows}, n_random=n_random)
+    summary = {"model": model.name, "task": task.name, "language": language, "split": rows_split, "rows": len(rows)}
+    if circuit_file:
+        circuit = Circuit.load(circuit_file)
+        report = faithfulness(model, task, circuit, rows, means)
+        return finish(run, summary | {"heads": len(circuit), "accuracy": report.accuracy, "margin": report.margin, "raw": report.raw})
+    select(scores, "none").check(model)
+    sizes = sorted({min(size, len(model.heads)) for size in sizes}) or default_sizes(len(model.heads))
+    points, total, report = [], sum(1 + n_random * (0 < size < len(model.heads)) for size in sizes), reporter.stage("faithfulness curve")
+    for point in faithfulness_curve(model, task, scores, rows, means, sizes, n_random):
+        points.append(point)
+        run.event(kind="faithfulness", **point)
+        report(len(points), total)
+    return finish(run, summary | {"points": points})
+
+
+def default_sizes(n_heads: int) -> list[int]:
+    """None, all, and about ten in between, closer at the small end."""
+    return sorted({0, n_heads, *(max(1, round(n_heads * share)) for share in (.02, .04, .08, .12, .18, .25, .35, .5, .7, .85))})
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What moves, on which rows, measured on which."""
+    target: str
+    what: str = "circuit"
+    circuit: str | None = None            # a circuit file; otherwise `k` heads are chosen from scores
+    scores: str | None = None             # a run id or a scores file; without one the heads are scored first
+    k: int = 6
+    n: int = 50                           # target rows; 0: all
+    eval_split: str = "test"
+    save_model: bool = False
+
+
+def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config: TuneConfig) -> dict:
+    """delta.safetensors, result.json, one event an evaluation; resumes from the run folder's newest checkpoint."""
+    if tuning.what not in WHAT:
+        raise UserError(f"{tuning.what!r} is not something that can move; choose from {', '.join(WHAT)}.")
+    checkpoints = run.file("checkpoints")
+    resuming = newest_checkpoint(checkpoints) is not None
+    choice = circuit_of(run, subject, scoring, tuning) if tuning.what not in ("norms", "full") else tuning.what
+    reporter = Reporter(run, stoppable=False)
+    reporter.stage("loading the model")
+    model, task, source = subject.open()
+    train = task.load(tuning.target, subject.split)
+    train = sample(train, tuning.n, task.labels, config.seed) if tuning.n else train
+    sets = {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target))}
+    begin(run, subject, model, {"train": train, **sets}, tuning=asdict(tuning), config=config.model_dump())
+    if isinstance(choice, Circuit):
+        choice.check(model).save(run.file("circuit.json"))
+    base, earlier = model.fingerprint, [row for row in run.events() if row.get("kind") == "evaluation"]
+    if not resuming:
+        checkpoints.mkdir(exist_ok=True)
+    stop = run.stop_requested
+    watch = Watch(event=lambda row: run.event(kind="evaluation", **row), progress=reporter.stage("tuning"), stop=lambda: bool(stop()),
+                  folder=checkpoints, resume=resuming)
+    result = finetune(model, task, choice, train, sets, config, watch)
+    save_delta(model, choice, run.file("delta.safetensors"), base)
+    if tuning.save_model:
+        model.hf.save_pretrained(run.file("model"))
+        model.tokenizer.save_pretrained(run.file("model"))
+    history = continued(earlier if resuming else [], result.history)
+    if not result.stopped:
+        shutil.rmtree(checkpoints, ignore_errors=True)     # nothing is left to resume
+    return finish(run, {"model": model.name, "task": task.name, "source": source, "target": tuning.target, "what": tuning.what,
+                        "heads": len(choice) if isinstance(choice, Circuit) else None, "n": len(train), "trainable": result.trainable,
+                        "total": result.total, "stopped": result.stopped, "history": history, "config": config.model_dump()})
+
+
+def continued(earlier: list[dict], later: list[dict]) -> list[dict]:
+    """One history of a run that was resumed: what was measured again counts as measured last."""
+    first = later[0]["step"] if later else float("inf")
+    return [{key: value for key, value in row.items() if key not in ("kind", "time")} for row in earlier if row["step"] < first] + later
+
+
+def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning) -> Circuit:
+    """The heads that are to move: from a file, or by rule from scores, which are computed where none are named."""
+    if tuning.circuit and tuning.what == "circuit":
+        return Circuit.load(tuning.circuit)
+    if run.file("circuit.json").is_file():                 # a resumed run moves what it moved before
+        return Circuit.load(run.file("circuit.json"))
+    if tuning.scores:
+        scores = read_scores(tuning.scores)
+    else:
+        model, task, _, pool, means, reporter = pool_and_means(run, subject, scoring)
+        scores = score_heads(model, task, pool, means, scoring.method, reporter.stage("scoring heads"), **scoring.config)
+        save_scores(run, scores, "scores")
+    rule = tuning.what if tuning.what in CONTROLS else "top"
+    return select(scores, rule, k=tuning.k, **({"seed": scoring.seed} if rule == "random" else {}))
+
+
+def scores_file(name: str) -> Path:
+    """A scores file by its path, or by the id of the run that made it."""
+    return Path(name) if name.endswith(".safetensors") else get(name).file("scores.safetensors")
+
+
+def read_scores(name: str) -> Scores:
+    path = scores_file(name)
+    if not path.is_file():
+        raise UserError(f"There are no scores at {path}; name a finished scoring run (see `python -m ctsft runs`) or a scores.safetensors.")
+    return Scores.load(path)

@@ -1,0 +1,107 @@
+"""Load a model by name or folder, refuse what cannot be used in one sentence, and prove the family's list by a replay."""
+import re
+from pathlib import Path
+
+import requests
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from ctsft.decompose import replay_error
+from ctsft.errors import UserError
+from ctsft.models import FAMILIES, Model
+from ctsft.tasks import ASSETS
+from ctsft.trace import ATTENTION, pad, record
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+REPLAY_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}   # relative
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+NAMES = {"demo": ASSETS / "demo" / "model"}
+
+
+def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "auto") -> Model:
+    """A causal language model by hub name, local folder, or "demo" (bundled). Safetensors weights only, never remote code.
+
+    device: "auto" takes CUDA, else MPS, else the CPU. dtype: "auto" is float32, the precision the scores are defined in.
+    Raises UserError for a name that is not there, a family that is not supported, or a replay that differs.
+    """
+    name = str(name_or_path)
+    where = str(NAMES.get(name, name))
+    local = Path(where).is_dir()
+    if not local:
+        check_hub(name)
+    device, dtype = choose_device(device), choose_dtype(dtype)
+    kind = read(lambda: AutoConfig.from_pretrained(where), name, "config").model_type
+    if kind not in FAMILIES:
+        raise UserError(f"{name} is a model of type {kind!r}, which is not supported; choose one of type {', '.join(sorted(FAMILIES))}.")
+    tokenizer = read(lambda: AutoTokenizer.from_pretrained(where), name, "tokenizer")
+    hf = read(lambda: AutoModelForCausalLM.from_pretrained(where, dtype=dtype, use_safetensors=True, attn_implementation=ATTENTION),
+              name, "safetensors weights")
+    return wrap(hf.to(device), tokenizer, name)
+
+
+def wrap(hf, tokenizer, name: str = "") -> Model:
+    """A `Model` around a Hugging Face model already in memory, replayed like one that was loaded."""
+    hf.set_attn_implementation(ATTENTION)
+    hf.eval()
+    model = Model(hf, tokenizer, name)
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randint(hf.config.vocab_size, (length,), generator=draw).tolist() for length in (11, 7)]
+    with torch.no_grad():
+        error = replay_error(model, record(model, pad(rows, hf.device)))
+    allowed = REPLAY_TOLERANCE[hf.dtype]
+    if not error <= allowed:                        # a NaN is refused too
+        raise UserError(f"{name or 'This model'} (type {hf.config.model_type!r}) does not compute what the list of its family's modules says: "
+                        f"replayed logits differ by {error:.2g} of their size, allowed is {allowed:g}; use another checkpoint of the family.")
+    return model
+
+
+def as_model(model: Model | str | Path) -> Model:
+    """Public functions take a loaded model or the path of one."""
+    return model if isinstance(model, Model) else load_model(model)
+
+
+def check_hub(name: str):
+    """Refuse at once what is neither a folder nor a hub name, and a hub name while the hub cannot be reached."""
+    if not HUB_NAME.fullmatch(name) or name.startswith((".", "/")):
+        raise UserError(f"There is no model folder {name!r}; give a folder with config.json and safetensors weights, or a hub name such as Qwen/Qwen2.5-0.5B.")
+    if isinstance(try_to_load_from_cache(name, constants.CONFIG_NAME), str):
+        return
+    try:
+        answer = requests.head(f"{constants.ENDPOINT}/api/models/{name}", timeout=5, allow_redirects=True)
+    except requests.RequestException as error:
+        raise UserError(f"{name!r} is not a folder here, and the hub at {constants.ENDPOINT} cannot be reached ({type(error).__name__}); "
+                        f"check the name or the network, or give a local folder.") from None
+    if answer.status_code in (401, 403, 404):
+        raise UserError(f"The hub at {constants.ENDPOINT} has no public model {name!r} (answer {answer.status_code}); "
+                        f"check the spelling, or log in with `hf auth login` if it is gated.")
+
+
+def read(load, name: str, what: str):
+    """Run a from_pretrained call; whatever it raises becomes one sentence."""
+    try:
+        return load()
+    except UserError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError ... for files that do not fit
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"The {what} of {name!r} could not be loaded ({type(error).__name__}: {reason}); "
+                        f"give a Hugging Face folder with config.json, tokenizer files and *.safetensors.") from error
+
+
+def choose_device(device: str) -> torch.device:
+    """auto: CUDA if there is one, else MPS, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError):
+        raise UserError(f"The device {device!r} is not available here; choose auto, cpu, cuda or mps.") from None
+
+
+def choose_dtype(dtype: str) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float32
+    if dtype not in DTYPES:
+        raise UserError(f"{dtype!r} is not a dtype; choose from auto, {', '.join(DTYPES)}.")
+    return DTYPES[dtype]

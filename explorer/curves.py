@@ -1,0 +1,229 @@
+"""Charts of runs: accuracy while tuning, several runs compared, the trade-off between languages, faithfulness.
+
+Same contract as `plots.py`: plain values in, one figure out, described by `alt(fig)`. Colour says whose accuracy it is (source, target,
+related), symbol and line style say which run; a dashed line is always the level before tuning. Direct labels at a curve's end replace a
+legend where they fit; `_spread` keeps them apart.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import plotly.graph_objects as go
+
+from explorer.plots import COLOURS, LEGEND, figure, number, safe
+
+SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down"]
+STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
+WHAT = {  # symbol per what a run moves; anything else is drawn as a cross
+    "circuit": "circle",
+    "full": "square",
+    "norms": "triangle-up",
+    "near_zero": "diamond",
+    "random": "star",
+    "least": "triangle-down",
+}
+ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
+
+History = list[Mapping[str, float]]  # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
+
+
+def accuracy_curves(
+    history: History,
+    roles: Mapping[str, str],  # set name -> "source" | "target" | "related"
+    start: Mapping[str, float],  # set name -> accuracy before tuning
+    *,
+    total_steps: int,
+    chance: float | None = None,
+    title: str = "",
+) -> go.Figure:
+    """One run, live: accuracy 0..1 of every evaluation set against optimiser steps; axes fixed to the whole run from the start."""
+    spoken, ends = [], []
+    fig = figure(title, "", 380)
+    for set_name, role in roles.items():
+        steps, values = _series(history, set_name, start)
+        if not steps:
+            continue
+        colour = COLOURS[role]
+        if set_name in start:
+            fig.add_shape(type="line", x0=0, x1=total_steps, y0=start[set_name], y1=start[set_name], name=f"before {set_name}",
+                          line={"color": colour, "width": 1.5, "dash": "dash"}, opacity=0.75, layer="below")  # fmt: skip
+        fig.add_trace(_curve(steps, values, safe(set_name), colour, (ROLE_SYMBOLS[role], "solid")))
+        ends.append((values[-1], f'<span style="color:{colour}">●</span> {safe(set_name)} {values[-1]:.2f}'))
+        spoken.append(f"{set_name} ({role}) {values[0]:.2f} to {values[-1]:.2f}")
+    for (_, text), y in zip(ends, _spread([value for value, _ in ends]), strict=True):
+        fig.add_annotation(x=1, xref="paper", y=y, text=text, showarrow=False, xanchor="left", xshift=10, align="left")
+    _accuracy_axes(fig, total_steps, chance)
+    fig.update_layout(
+        margin_r=30 + 7.5 * max([8, *(len(n) + 7 for n in roles)]), meta={"alt": _curves_alt(title, history, spoken, total_steps)}
+    )
+    return fig
+
+
+def overlay_curves(
+    runs: Mapping[str, History],  # run name -> its rows
+    roles: Mapping[str, str],
+    start: Mapping[str, float],  # shared: the same checkpoint before tuning
+    *,
+    total_steps: int,
+    chance: float | None = None,
+    title: str = "",
+) -> go.Figure:
+    """Several runs in one chart: colour = whose accuracy, symbol and line style = which run (click its name to hide it)."""
+    spoken = []
+    fig = figure(title, "", 420 + 10 * len(runs))
+    for set_name, role in roles.items():
+        if set_name in start:
+            fig.add_shape(type="line", x0=0, x1=total_steps, y0=start[set_name], y1=start[set_name], name=f"before {set_name}",
+                          line={"color": COLOURS[role], "width": 1.5, "dash": "dash"}, opacity=0.75, layer="below")  # fmt: skip
+        fig.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line={"color": COLOURS[role], "width": 5}, name=safe(set_name)))
+    for i, (run, history) in enumerate(runs.items()):
+        look = SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]
+        key = _curve([None], [None], safe(run), COLOURS["control"], look)
+        fig.add_trace(key.update(legendgroup=run, showlegend=True))
+        for set_name, role in roles.items():
+            steps, values = _series(history, set_name, start)
+            if steps:
+                label = f"{safe(set_name)}, {safe(run)}"
+                fig.add_trace(_curve(steps, values, label, COLOURS[role], look).update(legendgroup=run, showlegend=False))
+                spoken.append(f"{run} on {set_name} {values[0]:.2f} to {values[-1]:.2f}")
+    _accuracy_axes(fig, total_steps, chance)
+    fig.update_layout(showlegend=True, legend=LEGEND, margin_t=92, meta={"alt": _curves_alt(title, runs, spoken, total_steps)})
+    return fig
+
+
+def tradeoff_scatter(rows: Iterable[Mapping], *, title: str = "") -> go.Figure:
+    """One point a run: x = source accuracy kept, y = target accuracy reached; symbol = what moved. Rows: "name", "what",
+    "source_before", "source_after", "target_before", "target_after" (accuracies 0..1). The shaded corner beats both start levels."""
+    rows = list(rows)
+    fig = figure(title, _tradeoff_alt(title, rows), 440)
+    x_levels, y_levels = (sorted({round(float(row[key]), 4) for row in rows}) for key in ("source_before", "target_before"))
+    x_range = _padded([row[k] for row in rows for k in ("source_before", "source_after")])
+    y_range = _padded([row[k] for row in rows for k in ("target_before", "target_after")])
+    if rows:
+        fig.add_shape(type="rect", x0=x_levels[-1], x1=x_range[1], y0=y_levels[-1], y1=y_range[1], fillcolor=COLOURS["shade"],
+                      line_width=0, layer="below", name="better corner")  # fmt: skip
+        fig.add_annotation(x=x_range[1], y=y_range[1], text="better at both", showarrow=False, xanchor="right", yanchor="top", opacity=0.7)
+    for level in x_levels:
+        fig.add_vline(level, line={"color": COLOURS["source"], "width": 1.5, "dash": "dash"}, layer="below")
+    for level in y_levels:
+        fig.add_hline(level, line={"color": COLOURS["target"], "width": 1.5, "dash": "dash"}, layer="below")
+    for what in dict.fromkeys(row["what"] for row in rows):
+        own = [row for row in rows if row["what"] == what]
+        colour = COLOURS["circuit" if what == "circuit" else "control"]
+        fig.add_trace(go.Scatter(
+            x=[float(row["source_after"]) for row in own], y=[float(row["target_after"]) for row in own], name=safe(what.replace("_", " ")),
+            mode="markers", marker={"symbol": WHAT.get(what, "cross"), "size": 13, "color": colour, "line": {"width": 0}},
+            customdata=[[str(row["name"])] for row in own], text=[_run_facts(row) for row in own], hovertemplate="%{text}<extra></extra>",
+        ))  # fmt: skip
+    blue, orange = COLOURS["source"], COLOURS["target"]
+    fig.update_xaxes(range=x_range, title_text=f'<span style="color:{blue}">●</span> source accuracy after (dashed: before tuning)')
+    fig.update_yaxes(range=y_range, title_text=f'<span style="color:{orange}">●</span> target accuracy after')
+    fig.update_layout(showlegend=True, legend=LEGEND, margin_t=76)
+    return fig
+
+
+def faithfulness_curve(
+    sizes: list[int],
+    circuit: list[float],
+    random_band: tuple[list[float], list[float], list[float]],  # low, median, high over random circuits, each [size]
+    *,
+    metric: str = "accuracy",
+    title: str = "",
+) -> go.Figure:
+    """Share of the full model's behaviour that circuits of each size keep: 0 = no head kept, 1 = the full model."""
+    low, median, high = ([float(v) for v in part] for part in random_band)
+    last = (
+        f"{sizes[-1]} heads keep {number(circuit[-1])} against {number(median[-1])} for random ones"
+        if len(sizes)
+        else "nothing measured yet"
+    )
+    fig = figure(title, f"{title or 'Faithfulness'} ({metric}; 0 = no head kept, 1 = full model): {last}.", 380)
+    grey, purple = COLOURS["control"], COLOURS["circuit"]
+    sizes = [int(s) for s in sizes]
+    fig.add_trace(go.Scatter(x=sizes + sizes[::-1], y=high + low[::-1], fill="toself", fillcolor="rgba(139,145,156,0.25)", mode="lines",
+                             line={"width": 0}, hoverinfo="skip", name="random, low to high"))  # fmt: skip
+    tip = "%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>"
+    for values, label, colour, look in (
+        (median, "random, median", grey, ("diamond", "dot")),
+        (circuit, "circuit", purple, ("circle", "solid")),
+    ):
+        fig.add_trace(_curve(sizes, [float(v) for v in values], label, colour, look).update(showlegend=True, hovertemplate=tip))
+    for level, text, side in ((0, "no head kept", "right"), (1, "full model", "left")):  # where the curves are not
+        fig.add_hline(level, line={"color": COLOURS["reference"], "width": 1}, layer="below")
+        fig.add_annotation(
+            x=int(side == "right"), xref="paper", y=level, text=text, showarrow=False, xanchor=side, yanchor="bottom", opacity=0.7
+        )
+    everything = [*low, *high, *circuit, 0, 1]
+    fig.update_yaxes(range=[min(everything) - 0.08, max(everything) + 0.12], title_text=f"faithfulness ({safe(metric)})")
+    fig.update_xaxes(title_text="heads in the circuit")
+    fig.update_layout(showlegend=True, legend=LEGEND, margin_t=76)
+    return fig
+
+
+def _series(history: History, set_name: str, start: Mapping[str, float]) -> tuple[list[int], list[float]]:
+    """Steps and accuracies of one set; the level before tuning is step 0 where the run did not evaluate there itself."""
+    points = {0: float(start[set_name])} if set_name in start else {}
+    points |= {int(row["step"]): float(row[set_name]) for row in history if row.get(set_name) is not None}
+    return sorted(points), [points[step] for step in sorted(points)]
+
+
+def _curve(x: list, y: list, label: str, colour: str, look: tuple[str, str]) -> go.Scatter:
+    symbol, dash = look
+    tip = "step %{x}: %{y:.3f}<extra>%{fullData.name}</extra>"
+    return go.Scatter(
+        x=x, y=y, name=label, mode="lines+markers", line={"color": colour, "width": 2.5, "dash": dash}, cliponaxis=False,
+        marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 0}}, hovertemplate=tip,
+    )  # fmt: skip
+
+
+def _spread(values: list[float], gap: float = 0.06) -> list[float]:
+    """Heights for labels at `values` in 0..1, at least `gap` apart and in the same order."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    heights = [0.0] * len(values)
+    for place, i in enumerate(order):
+        heights[i] = max(values[i], heights[order[place - 1]] + gap) if place else values[i]
+    over = max([0.0, *(h - 1 for h in heights)])
+    if over:
+        ceiling = 1.0
+        for i in reversed(order):  # too high at the top: push down from there
+            heights[i] = min(heights[i], ceiling)
+            ceiling = heights[i] - gap
+    return heights
+
+
+def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> None:
+    if chance is not None:
+        fig.add_hline(chance, line={"color": COLOURS["reference"], "width": 1, "dash": "dot"}, layer="below")
+        fig.add_annotation(
+            x=0, xref="paper", y=chance, text=f"chance {chance:.2f}", showarrow=False, xanchor="left", yanchor="top", opacity=0.7
+        )
+    fig.update_xaxes(range=[0, total_steps], title_text="optimiser steps (dashed: before tuning)")
+    fig.update_yaxes(range=[0, 1], title_text="accuracy", tickformat=".1f")
+    fig.update_layout(uirevision="accuracy")
+
+
+def _curves_alt(title: str, evaluated: object, spoken: list[str], total_steps: int) -> str:
+    text = f"{title or 'Accuracy during tuning'}, {total_steps} optimiser steps planned: "
+    return text + ("; ".join(spoken) if evaluated and spoken else "no evaluation yet") + "."
+
+
+def _padded(values: Iterable[float]) -> list[float]:
+    values = [float(v) for v in values] or [0.0, 1.0]
+    return [max(0.0, min(values) - 0.06), min(1.0, max(values) + 0.06)]
+
+
+def _run_facts(row: Mapping) -> str:
+    lines = [f"<b>{safe(row['name'])}</b>", f"moves: {safe(row['what'].replace('_', ' '))}"]
+    for side in ("source", "target"):
+        before, after = float(row[f"{side}_before"]), float(row[f"{side}_after"])
+        lines.append(f"{side} {before:.3f} → {after:.3f} ({after - before:+.3f})".replace("-", "−"))
+    return "<br>".join(lines)
+
+
+def _tradeoff_alt(title: str, rows: list[Mapping]) -> str:
+    if not rows:
+        return f"{title or 'Trade-off'}: no finished run yet."
+    target, source = (max(rows, key=lambda row, k=key: row[k]) for key in ("target_after", "source_after"))
+    return (
+        f"{title or 'Trade-off'}, {len(rows)} runs: highest target accuracy {target['name']} {target['target_after']:.2f}"
+        f" (source {target['source_after']:.2f}), highest source accuracy {source['name']} {source['source_after']:.2f}."
+    )

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from explorer.bars import correlation, example_strip, head_means_bar, label_bars, score_histogram
+from explorer.plots import COLOURS, alt
+
+
+def test_histogram_counts_every_head_once_and_colours_the_circuit():
+    values = np.random.default_rng(0).normal(size=(6, 8))
+    values[0, 0] = np.nan
+    chosen = {(1, 1), (2, 5)}
+    fig = score_histogram(values, 0.7, chosen)
+    kept, others, ticks = fig.data
+    assert sum(kept.y) == 2 and sum(others.y) == 45 and kept.marker.color == COLOURS["circuit"]
+    assert list(map(tuple, ticks.customdata)) == sorted(chosen) and list(ticks.x) == [values[1, 1], values[2, 5]]
+    assert fig.layout.shapes[0].x0 == 0.7 and "47 heads, 2 in the circuit, threshold 0.7" in alt(fig)
+    assert not score_histogram(values, None, chosen).layout.shapes
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 2)), np.full((2, 2), np.nan)])
+def test_histogram_of_nothing_still_draws(values):
+    assert score_histogram(values, None, set()).layout.yaxis.range[1] > 0
+
+
+def test_head_means_put_the_balanced_mean_first():
+    fig = head_means_bar(2.1, {"negative": 0.4, "positive": 0.6})
+    assert list(fig.data[0].y) == ["balanced mean", "negative", "positive"] and list(fig.data[0].x) == [2.1, 0.4, 0.6]
+    assert "positive departs most" in alt(fig)
+
+
+def test_a_label_keeps_its_colour_across_charts():
+    bars = label_bars({"negative": 0.4, "positive": -0.2}, {"negative": 0.1, "positive": 0.05})
+    strip = example_strip(np.array([1.0, 0.0]), ["negative", "positive"], ["a", "b"])
+    means = head_means_bar(1.0, {"negative": 0.1, "positive": 0.1})
+    for i in (0, 1):
+        assert bars.data[i].marker.color[0] == strip.data[i].marker.color == means.data[0].marker.color[i + 1]
+    assert list(bars.data[1].error_x.array) == [0.05] and "positive −0.2 ± 0.05" in alt(bars)
+
+
+def test_strip_shows_each_example_in_its_labels_row():
+    scores, labels = np.array([0.1, 0.9, 0.3]), ["negative", "positive", "negative"]
+    fig = example_strip(scores, labels, ["<script>", "bagus", "buruk"])
+    negative, positive = fig.data
+    assert list(negative.x) == [0.1, 0.3] and [c[0] for c in negative.customdata] == [0, 2]
+    assert max(abs(y) for y in negative.y) < 0.5 and all(0.5 < y < 1.5 for y in positive.y)
+    assert "&lt;script&gt;" in negative.text[0] and "negative 0.2, positive 0.9" in alt(fig)
+    assert [s.x0 for s in fig.layout.shapes[:2]] == pytest.approx([0.2, 0.9])
+
+
+def test_correlation_pairs_the_same_heads_and_skips_uncomputed_ones():
+    a, b = np.array([[1.0, np.nan], [3.0, 4.0]]), np.array([[10.0, 20.0], [30.0, 40.0]])
+    fig = correlation(a, b, ("CD-T", "ablation"), -0.5)
+    points = fig.data[0]
+    assert [list(c) for c in points.customdata] == [[0, 0], [1, 0], [1, 1]]
+    assert list(points.x) == [1, 3, 4] and list(points.y) == [10, 30, 40]
+    assert "ρ = −0.50" in fig.layout.annotations[0].text and "3 heads" in alt(fig)
