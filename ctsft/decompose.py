@@ -228,10 +228,11 @@ def replay_error(model: Model, trace: Trace) -> float:
     def error(ours, theirs):
         return ((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)).item()
 
-    worst = 0.0
+    errors = []
     for layer in range(model.n_layers):
         totals, theirs = walk.totals(layer), pick(trace.x[layer + 1], walk.at(layer))
         real = trace.batch.real if walk.at(layer) is None else torch.ones_like(at, dtype=torch.bool)[:, None]
-        worst = max(worst, error(totals.out[real], theirs[real]))
+        errors.append(error(totals.out[real], theirs[real]))
     final = plain_norm(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
-    return max(worst, error(model.architecture.unembed(final), trace.logits))
+    errors.append(error(model.architecture.unembed(final), trace.logits))
+    return torch.tensor(errors).max().item()          # unlike Python's max, it does not step over a NaN

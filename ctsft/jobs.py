@@ -174,7 +174,7 @@ def measure_faithfulness(run: Writer, subject: Subject, scores_from: str, circui
     points, total, report = [], sum(1 + n_random * (0 < size < len(model.heads)) for size in sizes), reporter.stage("faithfulness curve")
     for point in faithfulness_curve(model, task, scores, rows, means, sizes, n_random):
         points.append(point)
-        run.event(kind="faithfulness", **point)
+        run.event(**point)                # its kind is "ranked" or "random"
         report(len(points), total)
     return finish(run, summary | {"points": points})
 

@@ -27,7 +27,7 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     """
     name = str(name_or_path)
     where = str(NAMES.get(name, name))
-    local = Path(where).is_dir()
+    local = bool(where) and Path(where).is_dir()
     if not local:
         check_hub(name)
     device, dtype = choose_device(device), choose_dtype(dtype)

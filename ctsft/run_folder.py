@@ -26,8 +26,6 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from ctsft.errors import UserError
 
-from ctsft.errors import UserError
-
 HOST = socket.gethostname()
 STALE = 120.0    # seconds without a heartbeat after which a run on another machine reads as lost
 GRACE = 60.0     # seconds a queued run may be without a known process

@@ -1,13 +1,17 @@
 """Where labelled rows come from: a local file, a file at an address, or a dataset of the Hugging Face hub.
 
 A source answers two questions for a (language, split) pair: is it there, and what are its rows. Nothing here knows of
-prompts or models. Local files are read by pandas, remote ones by `datasets`, which caches them.
+prompts or models. Files are read by pandas, those at an address after a copy of them is kept; datasets of the hub by `datasets`,
+which caches them.
 """
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import requests
+from huggingface_hub import constants
 
 from ctsft.errors import UserError
 
@@ -29,8 +33,11 @@ class Files:
     columns: tuple | None = None                         # for files without a header line
 
     def path(self, language: str, split: str) -> Path:
-        name = self.pattern.format(language=self.language_names.get(language, language), split=self.split_names.get(split, split))
-        return Path(self.folder) / name
+        words = {"language": self.language_names.get(language, language), "split": self.split_names.get(split, split)}
+        try:
+            return Path(self.folder) / self.pattern.format(**words)
+        except (KeyError, IndexError, ValueError):
+            raise UserError(f"The file pattern {self.pattern!r} cannot be filled in; its braces may hold only {{language}} and {{split}}.") from None
 
     def splits(self, language: str) -> list[str]:
         """The splits that are there."""
@@ -48,7 +55,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Hub:
-    """A dataset of the hub, or files at a publisher's address, read through `datasets` (which keeps a copy on disk)."""
+    """A dataset of the hub, or files at a publisher's address; a copy stays on disk."""
     dataset: str                                         # "facebook/xnli", or "csv" with `url`
     config: str | None = None                            # may hold {language}
     url: str | None = None                               # may hold {language} and {split}
@@ -60,23 +67,37 @@ class Hub:
         return list(SPLITS)
 
     def read(self, language: str, split: str) -> pd.DataFrame:
-        import datasets  # a second of import time that local files do not pay
         words = {"language": self.language_names.get(language, language), "split": self.split_names.get(split, split)}
         address = (self.url or self.dataset).format(**words)
         try:
             if self.url:
-                table = datasets.load_dataset(self.dataset, data_files=address, split="train", keep_default_na=False)
+                copy = fetched(address)
             else:
-                config = self.config.format(**words) if self.config else None
-                table = datasets.load_dataset(self.dataset, config, split=words["split"])
+                import datasets  # a second of import time that files do not pay
+                table = datasets.load_dataset(self.dataset, self.config.format(**words) if self.config else None, split=words["split"])
         except Exception as error:  # the library raises a dozen kinds; to the user all mean "could not be fetched"
             raise UserError(f"The {split!r} rows of {language!r} could not be fetched from {address} ({type(error).__name__}: "
                             f"{str(error).splitlines()[0][:160]}); check the network, or name a local folder (--data-dir).") from error
+        if self.url:
+            return read_table(copy)
         frame = table.to_pandas()
         for name, feature in table.features.items():
             if isinstance(feature, datasets.ClassLabel):
                 frame[name] = [feature.int2str(int(value)) if value >= 0 else "" for value in frame[name]]
         return frame
+
+
+def fetched(address: str) -> Path:
+    """The file at an address, kept in the Hugging Face cache folder; raises what `requests` raises."""
+    path = Path(constants.HF_HOME) / "ctsft" / re.sub(r"[^\w.-]+", "-", address)
+    if not path.is_file():
+        answer = requests.get(address, timeout=20)
+        answer.raise_for_status()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_bytes(answer.content)
+        part.replace(path)
+    return path
 
 
 def read_table(path: str | os.PathLike, columns: tuple | None = None) -> pd.DataFrame:

@@ -47,11 +47,17 @@ def until(run, *states, seconds=8.0):
     return status
 
 
+def said(run, words, seconds=8.0):
+    end = time.monotonic() + seconds
+    while words not in run.log_tail() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert words in run.log_tail()
+
+
 def waiting(code):
     run = child(f"with runs.record('finetune', [], None, RUN) as run:\n    run.event(step=1)\n    print('begun')\n{code}")
     until(run, "running")
-    while "begun" not in run.log_tail():
-        time.sleep(0.02)
+    said(run, "begun")
     return run
 
 
@@ -165,8 +171,7 @@ def test_an_unreadable_status_of_a_live_process_reads_as_running():
 
 def test_a_killed_process_reads_as_lost_with_the_end_of_its_log():
     run = waiting("    run.progress(1, 2, 'means'); time.sleep(.7); print('10%\\r20%\\rlast words')\n" + IDLE)
-    while "last words" not in run.log_tail():
-        time.sleep(0.02)
+    said(run, "last words")
     os.kill(run.status().pid, 9)
     status = until(run, "lost")
     assert run.log_tail().splitlines() == ["begun", "last words"]
@@ -271,8 +276,7 @@ def test_a_job_that_does_not_listen_is_stopping_until_it_is_killed():
 
 def test_a_job_deaf_to_sigterm_is_killed_with_its_children():
     run = waiting("    import subprocess; p = subprocess.Popen(['sleep', '60']); run.event(step=2, pid=p.pid)\n" + DEAF)
-    while "deaf" not in run.log_tail():
-        time.sleep(0.02)
+    said(run, "deaf")
     pid, helper = run.status().pid, run.events()[1]["pid"]
     runs.kill(run, wait=0.2)
     assert run.status().state == "stopped" and "ended before" in run.status().message
@@ -305,8 +309,10 @@ def test_running_runs_are_neither_deleted_nor_started_twice():
     runs.delete(run)      # by another tab, once more
 
 
-@pytest.mark.parametrize("run_id", ["no-such-run", "../../etc", "A B", "", "a/b", ".hidden"])
-def test_an_unknown_id_is_answered_with_what_to_do(run_id):
+@pytest.mark.parametrize("run_id", ["no-such-run", "../secret", "A B", "", "a/b", ".hidden"])
+def test_an_unknown_id_is_answered_with_what_to_do(run_id, folder):
+    for name in ("../secret", "A B", "a/b", ".hidden"):       # all of them there, none of them a run
+        (folder / name).resolve().mkdir(parents=True)
     with pytest.raises(runs.RunError) as error:
         runs.get(run_id)
     text = str(error.value)
@@ -353,12 +359,12 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     package = tmp_path / "elsewhere" / "ctsft"       # stands in for the real command line, which imports torch
     package.mkdir(parents=True)
     code = "import os, sys, time\nprint(os.getsid(0) == os.getpid(), sys.argv[1:])\ntime.sleep(60)"
+    (package / "__init__.py").touch()
     (package / "__main__.py").write_text(code)
     monkeypatch.chdir(package.parent)
     run = runs.start(["score", "--task", "demo"], {"seed": 1}, name="try")
     assert run.status().state == "queued" and run.request.params == {"seed": 1} and run.request.name == "try"
-    while not run.log_tail():
-        time.sleep(0.02)
+    said(run, "score")
     assert run.log_tail() == f"True ['score', '--task', 'demo', '--run', {run.id!r}]"
     assert runs.shell_command(run.request) == "python -m ctsft score --task demo"
     pid = json.loads(run.file("process.json").read_text())["pid"]

@@ -1,0 +1,40 @@
+# make run: the explorer. make test: all tests. Both work on a fresh machine.
+PYTHON ?= python3
+PY = .venv/bin/python
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: setup run test check demo bench browser screenshots
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+run: setup
+	$(PY) -m streamlit run explorer/app.py
+
+test: setup browser
+	$(PY) -m pytest
+
+check: setup
+	$(PY) -m ruff check .
+	$(MAKE) test
+
+# The first-run path without a screen: scores, a circuit, two fine-tuning runs, the trade-off between them.
+demo: setup
+	PY=$(abspath $(PY)) sh benchmarks/demo.sh
+
+bench: setup
+	$(PY) -m benchmarks.bench_cdt
+
+# Pictures of every page for README, from the real app.
+screenshots: setup browser
+	$(PY) -m benchmarks.screenshots
+
+# The browser tests drive Debian's Chromium; without it (and without the right to install it) they are skipped, saying so.
+browser:
+	@if [ -z "$$(command -v chromium || command -v chromium-browser || command -v google-chrome)" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else echo "No Chromium found: the browser tests will be skipped (install the package chromium to run them)."; fi; fi

@@ -1,0 +1,169 @@
+"""What the Circuit page shows and keeps: a circuit as rows, as counts, as a file, and a faithfulness run as a chart."""
+import re
+import statistics
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from ctsft import moving
+from ctsft.circuit import Circuit
+from ctsft.models import Model
+from ctsft.relevance import Head, Scores
+from explorer import curves, plots, state
+
+RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes
+    "top": ("Top k", "The k heads with the highest scores."),
+    "threshold": ("Threshold", "Every head that scores at least this much; the slider runs from the lowest score (0) to the highest (1)."),
+    "fraction": ("Share", "The highest-scoring share of all heads; the paper takes 2 % in each iteration."),
+    "all": ("All", "Every head."),
+    "none": ("None", "No head: start here to build a circuit by hand."),
+    "near_zero": ("Near zero", "A control: the k heads whose scores are closest to zero, whatever their sign."),
+    "least": ("Least relevant", "A control: the k heads with the lowest scores."),
+    "random": ("Random", "A control: k heads drawn by chance. Another seed draws others."),
+}
+MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
+UNDEFINED = ("There is nothing to show by this measure: on these rows the full model does exactly as well as with every head replaced by its mean; "
+             "a circuit cannot keep a share of no difference. Look at the other measure, or choose a model that can do the task.")
+MOST_SEEDS = 10**6
+COLUMNS = ("in circuit", "layer", "head", "score", "s.e.", "rank", "why")
+
+
+def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
+    """Heads outside the circuit whose key/value rows move with it, and the heads inside that they share them with."""
+    found = {}
+    for layer, head in sorted(moving.touched(model, circuit.heads)):
+        sharing = [plots.name((layer, other)) for other in model.kv_group(head) if (layer, other) in circuit]
+        found[layer, head] = f"outside, but its key/value rows move with {' and '.join(sharing)}"
+    return found
+
+
+def reasons(circuit: Circuit, outside: Mapping[Head, str]) -> dict[Head, str]:
+    """Why a head is in, or what is to be said of one that is not."""
+    return {**outside, **dict.fromkeys(circuit.removed, "removed by hand"), **circuit.why}
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def would_move(model: str, heads: tuple[Head, ...]) -> dict[str, int]:
+    """Numbers of the model that a circuit would move, its norms included: by both ways of counting, and of how many."""
+    loaded = state.load_model(model)
+    return {kv: moving.trainable(loaded, heads, kv) for kv in moving.KV} | {"total": loaded.n_params}
+
+
+def by_hand(circuit: Circuit) -> str:
+    """The hand edits in force, in a sentence."""
+    counts = [f"{len(heads)} {word}" for heads, word in ((circuit.added, "added"), (circuit.removed, "removed")) if heads]
+    return f"By hand: {' and '.join(counts)}." if counts else ""
+
+
+def clear_edits():
+    state.remember()
+    state.put(added=frozenset(), removed=frozenset())
+
+
+def order(scores: Scores) -> list[Head]:
+    """Every head, by falling score; those without a score last."""
+    ranked = scores.ranking()
+    layers, heads = scores.values.shape
+    return ranked + [at for at in ((layer, head) for layer in range(layers) for head in range(heads)) if at not in set(ranked)]
+
+
+def table(scores: Scores, circuit: Circuit, why: Mapping[Head, str]) -> pd.DataFrame:
+    """A row a head, in `order`."""
+    rank = {head: i + 1 for i, head in enumerate(scores.ranking())}
+    rows = [(at in circuit, *at, scores.values[at].item(), scores.stderr[at].item(), rank.get(at), why.get(at, "")) for at in order(scores)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def edited(edits: Mapping[int, Mapping], heads: list[Head], circuit: Circuit) -> list[Head]:
+    """The heads whose checkbox, as it was left in the table, says something else than the circuit does."""
+    return [heads[row] for row, cells in edits.items() if cells.get("in circuit", heads[row] in circuit) != (heads[row] in circuit)]
+
+
+def file_text(circuit: Circuit) -> str:
+    """What `Circuit.save` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "circuit.json"
+        circuit.save(path)
+        return path.read_text(encoding="utf-8")
+
+
+def file_name(words: str) -> str:
+    return (re.sub(r"[^\w.-]+", "-", words).strip("-.") or "circuit") + ".json"
+
+
+def adopt(loaded: Circuit, scores: Scores) -> str:
+    """Make a circuit from a file the one in force, and say how: by its own rule where that gives the same heads on these
+    scores, otherwise head by head. Undo brings the earlier one back."""
+    state.remember()
+    try:
+        settings = rule_fields(loaded.rule, scores)
+        state.put(**settings, added=loaded.added, removed=loaded.removed)
+        if state.circuit(scores).heads == loaded.heads:
+            return f"Loaded {len(loaded)} heads, with their rule: {RULES[settings['rule']][0].lower()}."
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        pass                                           # the rule is not one of this page, or lacks a setting
+    state.put(rule="none", added=loaded.heads, removed=frozenset())
+    return f"Loaded {len(loaded)} heads, as heads added by hand: the rule in the file does not give the same heads on these scores."
+
+
+def rule_fields(rule: Mapping, scores: Scores) -> dict:
+    """The view's fields that say the same as a circuit file's rule. KeyError, TypeError or ValueError when none do."""
+    name, heads = rule["name"], scores.values.numel()
+    if name == "threshold":
+        low, high = state.threshold(scores, 0.0), state.threshold(scores, 1.0)
+        return {"rule": name, "level": within((rule["threshold"] - low) / (high - low), 0.0, 1.0)}
+    if name == "fraction":
+        return {"rule": name, "fraction": within(float(rule["fraction"]), 0.01, 1.0)}
+    size = {} if name in ("all", "none") else {"k": within(int(rule["k"]), 0, heads)}
+    seed = {"seed": within(int(rule["seed"]), 0, MOST_SEEDS)} if name == "random" else {}
+    return {"rule": RULES[name] and name, **size, **seed}
+
+
+def within(value, low, high):
+    if not low <= value <= high:
+        raise ValueError(f"{value} is outside {low} to {high}")
+    return value
+
+
+def points(events: list[dict]) -> list[dict]:
+    """The measured circuits of a faithfulness run, as far as they have come."""
+    return [row for row in events if row.get("kind") in ("ranked", "random") and "size" in row]
+
+
+def series(rows: list[dict], measure: str, n_heads: int) -> tuple[list[int], list[float], tuple[list[float], list[float], list[float]]]:
+    """Sizes, the ranking's faithfulness, and low, median and high of the random circuits. A size appears with its first random
+    circuit; no head and every head have none and need none."""
+    ranked = {row["size"]: row[measure] for row in rows if row["kind"] == "ranked"}
+    drawn = {size: [row[measure] for row in rows if row["kind"] == "random" and row["size"] == size] for size in ranked}
+    sizes = sorted(size for size in ranked if drawn[size] or size in (0, n_heads))
+    band = [drawn[size] or [ranked[size]] for size in sizes]
+    return sizes, [ranked[size] for size in sizes], tuple([pick(values) for values in band] for pick in (min, statistics.median, max))
+
+
+def defined(rows: list[dict], measure: str) -> bool:
+    """False where the full model is no better than the one without heads: there is nothing then that a circuit could keep a share of."""
+    return all(row[measure] == row[measure] for row in rows)
+
+
+def curve(rows: list[dict], measure: str, now: int, n_heads: int) -> go.Figure:
+    """Faithfulness against size, the circuit in force marked at its size."""
+    sizes, ranked, band = series(rows, measure, n_heads)
+    fig = curves.faithfulness_curve(sizes, ranked, band, metric=MEASURES[measure])
+    fig.add_vline(now, line={"color": plots.COLOURS["circuit"], "width": 1.5, "dash": "dot"}, layer="below")
+    fig.add_annotation(x=now, y=0, yref="paper", text=f"now: {now}", showarrow=False, xanchor="left", yanchor="bottom", xshift=4, opacity=0.8)
+    return fig
+
+
+def reading(rows: list[dict], measure: str, now: int, n_heads: int) -> str:
+    """The curve at the measured size nearest to the circuit's, in a sentence."""
+    sizes, ranked, (low, median, high) = series(rows, measure, n_heads)
+    if len(sizes) < 2:
+        return ""
+    i = min(range(len(sizes)), key=lambda i: abs(sizes[i] - now))
+    near = "" if sizes[i] == now else f" (measured nearest to {now})"
+    return (f"The {sizes[i]} highest-scoring heads{near} keep {ranked[i]:.2f}; random circuits of that size keep {median[i]:.2f} "
+            f"(lowest {low[i]:.2f}, highest {high[i]:.2f}).").replace("-", "−")

@@ -1,0 +1,63 @@
+"""The inspector: everything that is known of the selected head, at the right of the head map on every page that has one."""
+import numpy as np
+import streamlit as st
+
+from ctsft.circuit import Circuit
+from ctsft.means import Means
+from ctsft.models import Model
+from ctsft.relevance import Head, Scores
+from explorer import bars, panels, plots, state
+from explorer.subject import literal
+
+
+def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | None = None):
+    """The head `state.view().head`; the highest-scoring one until another is chosen. `circuit`: the one in force, if it is known already."""
+    ranking = scores.ranking()
+    if not ranking:
+        st.caption("No head has a score.")
+        return
+    if state.view().head not in ranking:
+        state.put(head=ranking[0])
+    circuit = state.circuit(scores) if circuit is None else circuit
+    rank = {head: i + 1 for i, head in enumerate(ranking)}
+    st.selectbox("Head", ranking, format_func=lambda head: f"{plots.name(head)} · rank {rank[head]} of {len(ranking)}", **state.bind("head"),
+                 help="Click a head on the map, or choose it here (type L1.H4 to search).")
+    show(scores, means, model, circuit, state.view().head)
+
+
+def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, head: Head):
+    unit, value, error = panels.UNITS[scores.method], scores.values[head].item(), scores.stderr[head].item()
+    st.markdown(f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over {len(scores.examples)} examples "
+                "± standard error.", help="How many logits of the right label, against the mean of the others, the head carries "
+                "(CT-SFT, arXiv 2601.08146; CD-T, arXiv 2407.00886).")
+    words, icon = panels.reason(circuit, head), "check_box" if head in circuit.heads else "check_box_outline_blank"
+    st.markdown(f":material/{icon}: {literal(words[0].upper() + words[1:])}.")
+    st.caption(sharing(model, head))
+    averages, errors = by_label(scores, head)
+    chart(bars.label_bars(averages, errors, title="Score by label", unit=unit), f"by-label-{head}")
+    if means is not None:
+        away = {label: float(values[head]) for label, values in panels.departures(means).items()}
+        chart(bars.head_means_bar(float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures"), f"means-{head}")
+    known = {row["id"]: row["text"] for row in state.pool_of(state.score_run(("done",)) or state.score_run(("running", "stopping")))}
+    texts = [known.get(one, f"example {one}") for one in scores.examples]
+    own = scores.per_example[:, head[0], head[1]].numpy()
+    chart(bars.example_strip(own, scores.labels, texts, title="Score on each example", unit=unit), f"strip-{head}")
+
+
+def chart(fig, key: str):
+    st.plotly_chart(fig, key=f"inspector-{key}", alt=plots.alt(fig), config={"displayModeBar": False})
+
+
+def sharing(model: Model, head: Head) -> str:
+    """Whom the head shares its keys and values with, in a sentence."""
+    others = [plots.name((head[0], other)) for other in model.kv_group(head[1]) if other != head[1]]
+    if not others:
+        return "Its keys and values are its own."
+    return f"Shares keys and values with {', '.join(others)}: tuning it moves theirs too."
+
+
+def by_label(scores: Scores, head: Head) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean score on each label's examples, and its standard error."""
+    averages = {label: values[head].item() for label, values in scores.by_label.items()}
+    own = {label: scores.per_example[np.array(scores.labels) == label, head[0], head[1]].numpy() for label in averages}
+    return averages, {label: float(np.std(values) / len(values) ** 0.5) for label, values in own.items()}

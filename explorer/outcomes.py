@@ -1,0 +1,134 @@
+"""What tuning runs came to, in sentences that claim no more than the numbers do.
+
+Rows are those of `ctsft.results.compare`. `noise` is two standard errors of the difference of two accuracies, as if each had been
+measured on rows of its own: cautious here, where both see the same rows, and blind to the seed, which every sentence says.
+"""
+import re
+from collections.abc import Mapping
+
+from ctsft.errors import UserError
+from ctsft.runs import Run
+from ctsft.tasks import fingerprint
+from explorer import state
+from explorer.subject import literal
+
+WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
+    "circuit": ("Circuit", "The {k} heads of the Circuit page, and every norm."),
+    "near_zero": ("Near-zero heads", "Control: the {k} heads whose relevance is closest to zero, and every norm."),
+    "least": ("Least relevant heads", "Control: the {k} heads with the lowest relevance, and every norm."),
+    "random": ("Random heads", "Control: {k} heads drawn with the seed below, and every norm."),
+    "norms": ("Norms only", "No head at all: only the norms, which every choice above moves too."),
+    "full": ("Everything", "Every number of the model: ordinary fine-tuning, to compare with."),
+}
+ENDED = ("done", "stopped")
+DIFFERING = (("target", "{}"), ("n", "n={}"), ("epochs", "{:g} epochs"), ("learning_rate", "lr {:g}"), ("seed", "seed {}"))
+Counts = Mapping[str, int]              # language -> rows that its accuracy was measured on
+
+
+def said(language: str) -> str:
+    """A language's (or a run's) name as words of a sentence, with nothing left that Markdown would read as a sign."""
+    words = str(language).replace("_", " ")
+    return literal(words[:1].upper() + words[1:])
+
+
+def noise(a: float, b: float, rows: int) -> float:
+    """Two standard errors of a - b; accuracies are drawn towards 1/2 a little, so that 1.0 is not taken for certain."""
+    variance = sum(p * (1 - p) / rows for p in ((share * rows + 1) / (rows + 2) for share in (a, b)))
+    return 2 * variance ** 0.5
+
+
+def measured_on(run: Run) -> dict[str, int]:
+    """How many rows a run's accuracies were measured on; {} when the rows are not there any more or are other ones."""
+    params = run.request.params
+    subject, split, known = params.get("subject", {}), params.get("tuning", {}).get("eval_split", "test"), params.get("data_fingerprints", {})
+    counts = {}
+    for language in [name for name in known if name != "train"]:
+        try:
+            rows = state.load_rows(subject.get("task"), subject.get("data_dir") or "", language, split)
+        except UserError:
+            return {}
+        if fingerprint(rows) != known[language]:
+            return {}
+        counts[language] = len(rows)
+    return counts
+
+
+def flat(rows: list[Mapping]) -> list[dict]:
+    """Evaluations as the rows of a chart: {"step": 20, "indonesian": 0.81, ...}."""
+    return [{"step": row["step"], **row["accuracy"]} for row in rows]
+
+
+def moved(row: Mapping) -> str:
+    """What a run moved, in a few words: "Circuit (6 heads)"."""
+    name = WHAT.get(row["what"], (str(row["what"]),))[0]
+    short = name.removesuffix(" heads")
+    return f"{short} ({row['heads']} heads)" if row.get("heads") is not None else name
+
+
+def names(rows: list[Mapping]) -> list[str]:
+    """A short and unique name for each row: its own if it was given one, else what moved and every setting in which the rows differ."""
+    told = [(key, form) for key, form in DIFFERING if len({row[key] for row in rows}) > 1]
+    found: list[str] = []
+    for row in rows:
+        name = row.get("name") or ", ".join([moved(row), *(form.format(row[key]) for key, form in told)])
+        taken = sum(re.sub(r" #\d+$", "", other) == name for other in found)
+        found.append(f"{name} #{taken + 1}" if taken else name)
+    return found
+
+
+def change(row: Mapping, side: str, counts: Counts) -> str:
+    """ "English (target) 0.36 → 0.52, a gain beyond noise" """
+    before, after, language = row[f"{side}_before"], row[f"{side}_after"], row[side]
+    text = f"{said(language)} ({side}) {before:.2f} → {after:.2f}"
+    if before == after:
+        return f"{text}, unchanged"
+    kind = "gain" if after > before else "loss"
+    if not counts.get(language):
+        return f"{text}, a {kind}"
+    return f"{text}, a {kind} {'beyond' if abs(after - before) > noise(before, after, counts[language]) else 'within'} noise"
+
+
+def outcome(row: Mapping, counts: Counts, split: str = "test") -> str:
+    """One run, when it is over."""
+    text = f"{moved(row)}: {change(row, 'target', counts)}; {change(row, 'source', counts)}."
+    languages = [row["target"], row["source"]]
+    if not all(counts.get(language) for language in languages):
+        return text + " How many rows that was measured on is not known here, so small differences may be noise."
+    limits = [noise(row[f"{side}_before"], row[f"{side}_after"], counts[row[side]]) for side in ("target", "source")]
+    return (f"{text} Measured on {rows_said(counts, languages)} {split} rows: differences below about {max(limits):.2f} (two standard errors) "
+            f"are noise, and another seed can come out differently.")
+
+
+def rows_said(counts: Counts, languages: list[str]) -> str:
+    sizes = [counts[language] for language in languages]
+    return str(sizes[0]) if len(set(sizes)) == 1 else " and ".join(f"{size} {said(name)}" for size, name in zip(sizes, languages, strict=True))
+
+
+def summary(rows: list[Mapping], counts: Counts) -> list[str]:
+    """For each target: which of the finished runs kept most of the source, which gained most, and how little that may mean."""
+    finished = [row for row in rows if row["state"] in ENDED]
+    return [_of_target([row for row in finished if row["target"] == target], counts) for target in dict.fromkeys(row["target"] for row in finished)]
+
+
+def _of_target(rows: list[Mapping], counts: Counts) -> str:
+    source, target = said(rows[0]["source"]), said(rows[0]["target"])
+    if len(rows) == 1:
+        return f"One finished run on {target}: {change(rows[0], 'target', counts)}; {change(rows[0], 'source', counts)}. Run another to compare with."
+    called = dict(zip((row["run"] for row in rows), names(rows), strict=True))
+    kept, gained = (sorted(rows, key=lambda row, by=by: row[by], reverse=True) for by in ("source_after", "target_after"))
+
+    def lead(order, side):
+        first, second = (row[f"{side}_after"] for row in order[:2])
+        if first == second:
+            return "shared with the next"
+        size = counts.get(rows[0][side])
+        verdict = f", {'beyond' if first - second > noise(first, second, size) else 'within'} noise" if size else ""
+        return f"{first - second:.2f} ahead of the next{verdict}"
+    text = (f"Of {len(rows)} finished runs on {target}, “{said(called[kept[0]['run']])}” kept most of {source} ({kept[0]['source_before']:.2f} → "
+            f"{kept[0]['source_after']:.2f}; {lead(kept, 'source')}) and “{said(called[gained[0]['run']])}” reached most {target} "
+            f"({gained[0]['target_before']:.2f} → {gained[0]['target_after']:.2f}; {lead(gained, 'target')}).")
+    seeds, sizes = {row["seed"] for row in rows}, {counts.get(rows[0][side]) for side in ("source", "target")} - {None}
+    measured = f", {' and '.join(map(str, sorted(sizes)))} rows a language" if sizes else ""
+    text += f" {'One seed' if len(seeds) == 1 else f'{len(seeds)} seeds'}{measured}: the order may change with another seed."
+    settings = {row["setting"] for row in rows}
+    return text + (" These runs differ in more than what moves (rows, epochs, learning rate or model)." if len(settings) > 1 else "")

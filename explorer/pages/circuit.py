@@ -1,0 +1,173 @@
+"""Circuit: choose heads by rule and by hand, see what they would move, and how much of the task they keep."""
+import streamlit as st
+
+from ctsft import runs
+from ctsft.circuit import Circuit
+from ctsft.errors import UserError
+from explorer import circuits, inspector, jobs, panels, plots, state
+
+
+def draw():
+    st.header("Circuit")
+    st.write("The circuit is the set of heads that fine-tuning will move. Choose a rule and its size, then click heads on the map to add or remove "
+             "them by hand.")
+    model = state.model()
+    scores, kind = state.scores()
+    if scores is None:
+        st.info("There are no scores for these settings yet, and every rule chooses by score. Score the heads first.", icon=":material/grid_on:")
+        st.page_link("pages/relevance.py", label="Score the heads", icon=":material/arrow_back:")
+        return
+    if kind == "preview":
+        st.info("These are preview scores by attribution patching. The circuit is chosen again by the same rule when the final scores arrive; "
+                "hand edits stay.", icon=":material/hourglass_top:")
+        jobs.watch(state.score_run(jobs.ACTIVE), keepable=False)
+    if state.view().head not in model.heads:
+        state.put(head=scores.ranking()[0])
+    circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
+    outside = circuits.touched(model, circuit)
+    save_and_load(model, scores, circuit)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        head_map(model, scores, circuit, kind)
+        counters(model, circuit, outside)
+        every_head(scores, circuit, circuits.reasons(circuit, outside))
+    with right:
+        rule(scores)
+        inspector.draw(scores, state.means_of(run), model, circuit)
+    st.subheader("Is the circuit enough?")
+    faithfulness(circuit, kind, len(model.heads))
+    st.page_link("pages/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:")
+
+
+def head_map(model, scores, circuit: Circuit, kind: str):
+    title = f"Preview: attribution patching, {len(scores.examples)} examples" if kind == "preview" else ""
+    fig = panels.score_map(scores, circuit, model, state.view().head, state.view().flip, title)
+    key = f"map-{st.session_state.setdefault('map_turn', 0)}"     # a new chart after each click: no selection is ever applied twice
+
+    def clicked():
+        heads = plots.toggle(st.session_state[key].selection.points, ())
+        for head in heads:
+            state.click(head, scores)
+        st.session_state.map_turn += bool(heads)
+    st.plotly_chart(fig, key=key, width="content", alt=plots.alt(fig), on_select=clicked, selection_mode="points", config={"displaylogo": False})
+    st.toggle("Layer 0 at the bottom", **state.bind("flip"))
+
+
+def rule(scores):
+    now, n_heads = state.view(), scores.values.numel()
+    st.segmented_control("Rule", list(circuits.RULES), format_func=lambda name: circuits.RULES[name][0], required=True, wrap=True,
+                         **state.bind("rule"), help="What chooses the heads, by their scores. Near zero, least relevant and random are the controls of the same size that "
+                              "a circuit should be compared with (CT-SFT, arXiv 2601.08146).")
+    st.caption(circuits.RULES[now.rule][1])
+    if now.k > n_heads:
+        state.put(k=n_heads)
+    if now.rule in ("top", "near_zero", "least", "random"):
+        st.slider(f"Heads (k), of {n_heads}", 0, n_heads, **state.bind("k"))
+    if now.rule == "threshold":
+        st.slider(f"Score of at least {plots.number(state.threshold(scores))}", 0.0, 1.0, step=0.005, **state.bind("level"),
+                  help="0 is the lowest score, 1 the highest.")
+    if now.rule == "fraction":
+        st.slider(f"Share of the {n_heads} heads", 0.01, 1.0, step=0.01, format="percent", **state.bind("fraction"))
+    if now.rule == "random":
+        st.number_input("Seed", 0, circuits.MOST_SEEDS, **state.bind("seed"))
+    with st.container(horizontal=True):
+        st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not now.past,
+                  help="Take back the last change of the rule or of a head.")
+        st.button("Clear hand edits", icon=":material/ink_eraser:", on_click=circuits.clear_edits, disabled=not now.added | now.removed,
+                  help="Back to what the rule alone chooses.")
+
+
+def counters(model, circuit: Circuit, outside: dict):
+    count = circuits.would_move(state.view().model, tuple(sorted(circuit.heads)))
+    heads, moves = st.columns(2)
+    heads.metric("Heads", f"{len(circuit)} of {len(model.heads)}")
+    moves.metric("Would move", f"{count['group'] / count['total']:.2%}",
+                 help="Share of the model's parameters that fine-tuning would change: the heads' query, key, value and output numbers, and every "
+                      "norm's. All others stay bit-identical. Counted as the paper does, with key/value rows of its own for every head "
+                      f"(CT-SFT, arXiv 2601.08146): {count['expand'] / count['total']:.2%}.")
+    st.caption(f"{count['group']:,} of {count['total']:,} parameters would move, norms included. " + circuits.by_hand(circuit))
+    if outside:
+        names = [plots.name(head) for head in outside]
+        st.caption(f"{len(names)} other {'head is' if len(names) == 1 else 'heads are'} touched, because key/value rows are shared by groups of "
+                   f"{model.n_heads // model.n_kv_heads} heads: {', '.join(names[:24])}{' ...' if len(names) > 24 else ''}.")
+
+
+def every_head(scores, circuit: Circuit, why: dict):
+    heads, turn = circuits.order(scores), st.session_state.setdefault("table_turn", 0)
+    name = f"heads-{hash(tuple(heads)):x}"
+    edits = st.session_state.get(f"{name}-{turn}", {}).get("edited_rows", {})
+    if circuits.edited(edits, heads, circuit):         # changed elsewhere since: forget the checkboxes
+        turn = st.session_state.table_turn = turn + 1
+    key = f"{name}-{turn}"
+
+    def checked():
+        for head in circuits.edited(st.session_state[key]["edited_rows"], heads, circuit):
+            state.click(head, scores)
+    number, text, box = st.column_config.NumberColumn, st.column_config.TextColumn, st.column_config.CheckboxColumn
+    st.data_editor(
+        circuits.table(scores, circuit, why), key=key, on_change=checked, hide_index=True, height=300, disabled=list(circuits.COLUMNS[1:]),
+        alt="All heads by falling score, with a checkbox that puts a head into the circuit or takes it out.",
+        column_config={"in circuit": box("in", width=40, help="In the circuit. A tick works like a click on the map."), "why": text(width="medium"),
+                       "layer": number(width=50), "head": number(width=50), "rank": number(width=50),
+                       "score": number(format="%.3f", width=65, help="Mean over the examples, in logits."),
+                       "s.e.": number("±", format="%.3f", width=60, help="Standard error of the mean.")})
+
+
+def save_and_load(model, scores, circuit: Circuit):
+    def loaded():
+        file = st.session_state.circuit_file
+        if file is not None:
+            try:
+                found = Circuit.parse(file.getvalue().decode(errors="replace"), file.name).check(model)
+                st.session_state.loaded = circuits.adopt(found, scores), True
+            except UserError as error:
+                st.session_state.loaded = str(error), False
+    with st.expander("Save or load the circuit"):
+        save, load = st.columns(2)
+        save.text_input("Name", **state.bind("file_name"))
+        save.download_button("Save circuit", lambda: circuits.file_text(circuit), circuits.file_name(state.view().file_name), "application/json",
+                             icon=":material/download:", on_click="ignore", help="JSON with the heads, why each is in, and the rule. "
+                             "`python -m ctsft finetune --circuit FILE` takes it too.")
+        if load.file_uploader("Load a circuit (JSON)", type="json", key="circuit_file", on_change=loaded) and "loaded" in st.session_state:
+            text, good = st.session_state.loaded
+            (load.success if good else load.error)(text)
+
+
+def faithfulness(circuit: Circuit, kind: str, n_heads: int):
+    now, scored = state.view(), state.score_run(("done",))
+    st.write("Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1 keeps all that the full model can do, 0 no "
+             "more than a model without any of its heads; the ranking has found something where its line runs above the band of random circuits.")
+    if kind == "preview":
+        st.info("This is measured with the final scores; it can start when they are there.", icon=":material/hourglass_top:")
+        return
+    run = state.find_run("faithfulness", scores=scored.id)
+    active = run is not None and run.status().active
+    with st.expander("Settings"):
+        st.number_input("Random circuits of each size", 1, 200, **state.bind("n_random"), help="More make the band steadier and the run longer.")
+    if st.button("Measure faithfulness against size", type="primary", disabled=active):
+        jobs.start_curve(now, scored, now.n_random)
+        st.rerun()
+    if run:
+        jobs.watch(run, keepable=False)
+        st.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
+
+
+def curve(run_id: str, size: int, n_heads: int):
+    try:
+        run = runs.get(run_id)
+    except UserError:                                  # discarded
+        return
+    rows, now = circuits.points(run.events()), state.view()
+    if not rows:
+        return
+    st.segmented_control("By", list(circuits.MEASURES), format_func=circuits.MEASURES.get, required=True, **state.bind("measure"),
+                         help="Accuracy: how often the right label wins. Margin: by how many logits it leads the others on average; it is finer.")
+    if not circuits.defined(rows, now.measure):
+        st.info(circuits.UNDEFINED, icon=":material/info:")
+        return
+    fig = circuits.curve(rows, now.measure, size, n_heads)
+    st.plotly_chart(fig, key="faithfulness", alt=plots.alt(fig), config={"displayModeBar": False})
+    st.caption(circuits.reading(rows, now.measure, size, n_heads))
+
+
+draw()

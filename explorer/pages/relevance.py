@@ -1,0 +1,171 @@
+"""Relevance: how much every head carries the task, as the head map with the selected head's inspector beside it."""
+import streamlit as st
+
+from ctsft import runs
+from ctsft.circuit import Circuit
+from ctsft.models import Model
+from ctsft.relevance import Scores
+from explorer import bars, inspector, jobs, panels, plots, state
+from explorer.subject import literal
+
+METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ablation": "Mean ablation (causal)"}
+ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
+POSITIONS = {"all": "Every token", "readout": "Only the last token"}
+PANELS = ("By label", "Means", "Distribution", "One example")
+MAP = "relevance_map"
+
+
+def page():
+    st.header("Relevance")
+    st.write("How much each attention head speaks for the right label (purple) or against it (green), on average over examples that the model "
+             "gets right. Click a head to look into it; then choose the circuit from the heads that count.")
+    model, task = state.model(), state.task()
+    with st.expander("Settings of the scores"):
+        settings(len(task.labels))
+    begin()
+    scores, kind = state.scores()
+    if scores is not None:
+        show(scores, kind, model)
+    st.page_link("pages/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:")
+
+
+def settings(n_labels: int):
+    now = state.view()
+    a, b, c = st.columns(3)
+    a.selectbox("Method", list(METHODS), format_func=METHODS.get, **state.bind("method"),
+                help="CD-T splits a head's output into its mean and the rest, and follows both parts to the logits (arXiv 2407.00886). Attribution "
+                     "patching estimates the same from one gradient. Mean ablation replaces the head by its mean and measures the drop.")
+    b.selectbox("Attention patterns", list(ATTENTION), format_func=ATTENTION.get, **state.bind("attention"), disabled=now.method != "cdt",
+                help="Whether CD-T follows a head's effect on later attention patterns too, or only on what they move.")
+    c.selectbox("Split a head at", list(POSITIONS), format_func=POSITIONS.get, **state.bind("positions"),
+                help="Where a head's output is compared with its mean; the means are taken at the same places.")
+    a.number_input("Examples", n_labels, 2000, **state.bind("size"),
+                   help="Discovery set: correctly predicted, equally many of each label. 50 in the paper (CT-SFT, arXiv 2601.08146).")
+    b.number_input("Seed", 0, 10**6, **state.bind("pool_seed"),
+                   help="Draws the discovery set. Another seed shows how much the ranking depends on the examples.")
+    if now.scoring != state.View().scoring:
+        c.button("Back to the defaults", on_click=defaults)
+
+
+def defaults():
+    fresh = state.View()
+    state.put(**{name: getattr(fresh, name) for name in ("method", "attention", "positions", "size", "pool_seed")})
+
+
+def begin():
+    """What stands between the settings and their scores: a run under way, one that failed, or none yet."""
+    first = not st.session_state.get("relevance_visited")
+    st.session_state.relevance_visited = True
+    active, ready = state.score_run(jobs.ACTIVE), state.scores()[0]
+    if first and state.view().model == "demo" and state.score_run() is None:
+        active = jobs.start_score(state.view())
+        st.session_state.started_itself = active.id
+    if active:
+        if st.session_state.get("started_itself") == active.id:
+            st.caption("The bundled model is small, so its heads are being scored without being asked.")
+        jobs.watch(active, keepable=False)
+        if ready is None:
+            st.fragment(await_preview, run_every=1.0)(active.id)
+        return
+    if ready is not None:
+        return
+    last = state.score_run()
+    if last and last.status().state == "done":
+        st.warning("The scores of these settings were removed from their run folder; score the heads again.", icon=":material/warning:")
+    elif last:
+        jobs.ended(last)
+        st.page_link("pages/setup.py", label="Back to the setup", icon=":material/arrow_back:")
+    elif state.find_run("score", ("done",)):
+        st.info("Out of date: nothing is scored with this model, task, source language and these settings yet.", icon=":material/update:")
+    else:
+        st.info("No head is scored yet.", icon=":material/grid_on:")
+    if st.button("Score heads", type="primary"):
+        jobs.ensure_score(state.view())
+        st.rerun()
+
+
+def await_preview(run_id: str):
+    """Reruns the page when the first look at the scores is there."""
+    if (runs.home() / "runs" / run_id / "preview.safetensors").is_file():
+        st.rerun()
+
+
+def show(scores: Scores, kind: str, model: Model):
+    now = state.view()
+    if kind == "preview":
+        st.info("**Preview** by attribution patching, a first-order estimate; the scores asked for replace it when they are done.",
+                icon=":material/hourglass:")
+    if now.head not in model.heads:
+        state.put(head=scores.ranking()[0])
+    circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
+    means = state.means_of(run)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        title = f"Preview: attribution patching, {len(scores.examples)} examples" if kind == "preview" else ""
+        fig = panels.score_map(scores, circuit, model, now.head, now.flip, title)
+        st.plotly_chart(fig, key=MAP, width="content", on_select=pick, selection_mode="points", alt=plots.alt(fig),
+                        config={"displayModeBar": False})
+        st.toggle("Layer 0 at the bottom", **state.bind("flip"))
+        exports(scores, run, fig, kind)
+    with right:
+        inspector.draw(scores, means, model, circuit)
+    panel(scores, means, circuit, run)
+
+
+def pick():
+    """A click selects the head it hits."""
+    points = st.session_state[MAP]["selection"]["points"]
+    for head in plots.toggle(points[-1:], ()):
+        state.put(head=head)
+
+
+def exports(scores: Scores, run: runs.Run, fig, kind: str):
+    name = f"{'preview' if kind == 'preview' else scores.method}-{run.id}"
+    with st.container(horizontal=True):
+        st.download_button("Scores (CSV)", scores.csv, f"{name}.csv", "text/csv", on_click="ignore", icon=":material/download:")
+        st.download_button("Scores (safetensors)", run.file(f"{kind}.safetensors").read_bytes, f"{name}.safetensors", on_click="ignore",
+                           icon=":material/download:", help="Scores of every example too, with ids and labels; ctsft.Scores.load reads it.")
+        st.download_button("Map (HTML)", fig.to_html, f"{name}.html", "text/html", on_click="ignore", icon=":material/download:")
+
+
+def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
+    now, drawn = state.view(), panels.marks(circuit, state.view().head)
+    st.segmented_control("More about all heads", PANELS, required=True, **state.bind("panel"))
+    if now.panel == "By label":
+        st.caption("Mean score on the examples of each label, on one scale: a head may count for one label only.")
+        row(panels.label_maps(scores, drawn, now.flip), "label")
+    elif now.panel == "Means" and means is not None:
+        counts = ", ".join(f"{literal(label)} {count}" for label, count in means.counts.items())
+        st.caption("What a head gives on average, taken as saying nothing about the label (label-balanced mean), and how far each label's own mean "
+                   f"departs from it. Examples: {counts}.")
+        row([plots.means_map(panels.mean_sizes(means), drawn, title="Size of the balanced mean", unit="norm", flip=now.flip)], "mean")
+        row(panels.departure_maps(means, drawn, now.flip), "departure")
+    elif now.panel == "Distribution":
+        line = panels.cut(scores, circuit, state.threshold(scores))
+        fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])
+        st.plotly_chart(fig, key="histogram", alt=plots.alt(fig))
+        st.caption("The line is where the Circuit page's rule parts the heads by score.")
+    elif now.panel == "One example":
+        one_example(scores, circuit, state.pool_of(run))
+
+
+def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
+    now, texts = state.view(), {row["id"]: row["text"] for row in pool}
+    if now.example >= len(scores.examples):
+        state.put(example=0)
+    told = [f"{label} · {texts.get(one, one)}" for one, label in zip(scores.examples, scores.labels, strict=True)]
+    st.selectbox("Example of the discovery set", range(len(told)), format_func=lambda i: told[i], **state.bind("example"))
+    chosen = now.example
+    st.markdown(f"> {literal(texts.get(scores.examples[chosen], ''))}")
+    st.caption(f"Right label: **{literal(scores.labels[chosen])}**. Same colours as the map above; one example varies more than the mean does, so "
+               "more cells reach the ends of the scale.")
+    row([panels.example_map(scores, chosen, circuit, now.head, now.flip)], "example")
+
+
+def row(figures: list, key: str):
+    with st.container(horizontal=True):
+        for i, fig in enumerate(figures):
+            st.plotly_chart(fig, key=f"{key}-{i}", width="content", alt=plots.alt(fig), config={"displayModeBar": False})
+
+
+page()

@@ -1,0 +1,210 @@
+"""Setup: which model, which task, which languages; and whether the model knows the source language well enough to look into it."""
+from pathlib import Path
+
+import streamlit as st
+
+from ctsft.errors import UserError
+from ctsft.models import Model
+from ctsft.sources import SPLITS
+from ctsft.tasks import Task
+from explorer import competence, jobs, state
+from explorer.subject import Measured, aligned, balance, literal, pieces, short, split_of, spread
+
+MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
+TASKS = {"demo": "Demo sentiment", "nusax": "NusaX sentiment", "xnli": "XNLI inference", "file": "Own task file"}
+SHOWN = 6                                    # rows of data
+
+
+def page():
+    st.header("Setup")
+    st.write("Choose a model, a task and two languages: the **source** language, which the model knows, and the **target** language, which it is to "
+             "learn. Then score the heads, to see which of them carry the task.")
+    left, right = st.columns(2, gap="large")
+    with left:
+        choose_model()
+    with right:
+        choose_task()
+    task = model = None
+    with state.sentences(stop=False):
+        task = state.load_task(state.view().task, state.view().data_dir)
+        choose_languages(task)
+    with state.sentences(stop=False):
+        model = state.load_model(state.view().model)
+    ready = False
+    if model:
+        show_model(model)
+    if model and task:
+        with state.sentences(stop=False):
+            task.label_ids(model)
+            show_accuracy(model, task)
+            state.load_rows(state.view().task, state.view().data_dir, state.view().source, state.view().split)
+            ready = True
+    if st.button("Score heads", type="primary", disabled=not ready,
+                 help="Scores every attention head on examples that the model gets right (CD-T), and shows them on the next page."):
+        jobs.ensure_score(state.view())
+        st.switch_page("pages/relevance.py")
+    if task:
+        with state.sentences(stop=False):
+            show_rows(task)
+    if ready:
+        with state.sentences(stop=False):
+            show_prompt(model, task)
+    st.page_link("pages/relevance.py", label="Next: see which heads carry the task", icon=":material/arrow_forward:")
+
+
+def choose_model():
+    now = state.view()
+    st.radio("Model", list(MODELS), format_func=MODELS.get, horizontal=True, **state.bind("model_kind", take_model),
+             help="A decoder language model of type GPT-2, Llama, Mistral or Qwen2. The bundled one is small and needs no network.")
+    if now.model_kind == "hub":
+        st.text_input("Name on the Hugging Face hub", placeholder="Qwen/Qwen2.5-0.5B", **state.bind("hub", take_model))
+    if now.model_kind == "folder":
+        st.text_input("Folder", placeholder="/path/to/model", **state.bind("folder", take_model),
+                      help="A Hugging Face folder with config.json, tokenizer files and *.safetensors.")
+    if now.model != wanted_model():
+        st.info(f"Nothing is named yet; {literal(now.model)} stays in force.", icon=":material/edit:")
+
+
+def wanted_model() -> str:
+    now = state.view()
+    return {"bundled": "demo", "hub": now.hub.strip(), "folder": now.folder.strip() and str(Path(now.folder.strip()).expanduser())}[now.model_kind]
+
+
+def take_model():
+    wanted = wanted_model()
+    if wanted and wanted != state.view().model:
+        state.put(model=wanted)
+        state.forget_circuit()
+
+
+def choose_task():
+    now = state.view()
+    st.radio("Task", list(TASKS), format_func=TASKS.get, horizontal=True, **state.bind("task_kind", take_task),
+             help="Demo: 300 short sentences in four parallel languages, bundled. NusaX and XNLI are fetched, or read from a data folder.")
+    if now.task_kind == "file":
+        st.text_input("Task file", placeholder="/path/to/task.json", **state.bind("task_file", take_task),
+                      help="JSON with name, prompt, labels, source, targets and files or hub; see the README.")
+    if now.task != wanted_task():
+        st.info(f"Nothing is named yet; {literal(now.task)} stays in force.", icon=":material/edit:")
+    st.text_input("Data folder (optional)", placeholder="bundled or fetched", **state.bind("data_dir", take_data),
+                  help="A folder with the task's files, one for each language and split, such as javanese/train.csv.")
+
+
+def wanted_task() -> str:
+    now = state.view()
+    return now.task_file.strip() and str(Path(now.task_file.strip()).expanduser()) if now.task_kind == "file" else now.task_kind
+
+
+def take_task():
+    wanted = wanted_task()
+    if wanted and wanted != state.view().task:
+        state.put(task=wanted)
+        take_data()
+        first_languages()
+
+
+def take_data():
+    state.put(data_dir=state.view().data_dir.strip())
+    state.forget_circuit()
+
+
+def first_languages():
+    """The task's own source and its first target; a task that cannot be read is told of when it is drawn."""
+    try:
+        task = state.load_task(state.view().task, state.view().data_dir)
+    except UserError:
+        return
+    state.put(source=task.source, target=(*task.targets, task.source)[0])
+
+
+def choose_languages(task: Task):
+    now = state.view()
+    if now.source not in task.languages or now.target not in task.languages:
+        first_languages()                    # the task file was another one when they were chosen
+    others = [language for language in task.languages if language != now.source] or [now.source]
+    if now.target not in others:
+        state.put(target=others[0])
+    source, target, split = st.columns(3)
+    source.selectbox(":blue[●] Source language", task.languages, **state.bind("source", state.forget_circuit),
+                     help="Heads are found here, and this accuracy is to be kept.")
+    target.selectbox(":orange[●] Target language", others, **state.bind("target"), help="The language that fine-tuning is for.")
+    split.selectbox("Rows to find heads with", SPLITS, **state.bind("split"),
+                    help="The split that the discovery set is drawn from: examples that the model gets right, equally many of each label.")
+
+
+def show_model(model: Model):
+    a, b, c, d = st.columns(4)
+    a.metric("Heads", f"{model.n_layers * model.n_heads}", help=f"{model.n_layers} layers of {model.n_heads} attention heads.")
+    a.caption(f"{model.n_layers} layers × {model.n_heads}")
+    b.metric("Key/value groups", f"{model.n_kv_heads}", help="Heads of a group share keys and values: tuning one head moves its group's.")
+    size = model.n_heads // model.n_kv_heads
+    b.caption("a layer; one head each" if size == 1 else f"a layer; {size} heads each")
+    c.metric("Parameters", short(model.n_params))
+    c.caption(f"type {model.model_type}")
+    d.metric("Device", str(model.device))
+    d.caption(str(model.dtype).removeprefix("torch."))
+
+
+def show_accuracy(model: Model, task: Task):
+    now = state.view()
+    asked = (now.model, now.task, now.data_dir)
+    measured = st.session_state.setdefault("measured", set())
+    if model.n_params > state.SMALL and asked not in measured:
+        if not st.button("Measure accuracy", help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}."):
+            st.caption("Accuracy is not measured by itself for a model of this size.")
+            return
+        measured.add(asked)
+    columns = iter(st.columns(2))
+    found = {}
+    for dot, role, language in dict.fromkeys(((":blue[●]", "source", now.source), (":orange[●]", "target", now.target))):
+        with next(columns), state.sentences(stop=False):
+            split = split_of(task, language, now.split)
+            rows = len(state.load_rows(now.task, now.data_dir, language, split))
+            found[role] = one = Measured(state.accuracy(now.model, now.task, now.data_dir, language, split), rows, 1 / len(task.labels))
+            st.metric(f"{dot} Accuracy in {literal(language)} ({role})", f"{one.accuracy:.2f} ± {one.error:.2f}",
+                      help="Share of rows whose label the model gives, before any tuning, ± its standard error.")
+            st.caption(f"{rows} {split} rows; guessing reaches {one.chance:.2f}")
+    if "source" in found:
+        competence.draw(found["source"])
+
+
+def show_rows(task: Task):
+    now = state.view()
+    st.subheader("Data")
+    tables = {}
+    for language in dict.fromkeys((now.source, now.target)):
+        with state.sentences(stop=False):
+            tables[language] = state.load_rows(now.task, now.data_dir, language, now.split)
+            shares = ", ".join(balance(tables[language], task.labels))
+            st.caption(f"**{literal(language)}**, {len(tables[language])} {now.split} rows: {literal(shares)}")
+    pairs = aligned(*tables.values()) if len(tables) == 2 else []
+    if pairs:
+        second = {id(a): b for a, b in pairs}
+        few = spread([a for a, _ in pairs], task.labels, SHOWN)
+        table([{"id": row.id, "label": row.label, now.source: row.text, now.target: second[id(row)].text} for row in few])
+        return
+    for column, (language, rows) in zip(st.columns(2), tables.items(), strict=False):
+        with column:
+            table([{"id": row.id, "label": row.label, language: row.text} for row in spread(rows, task.labels, SHOWN)])
+
+
+def table(rows: list[dict]):
+    wide = {name: st.column_config.TextColumn(width="large") for name in list(rows[0])[2:]} if rows else {}
+    st.dataframe(rows, hide_index=True, column_config=wide | {"id": st.column_config.TextColumn(width="small")})
+
+
+def show_prompt(model: Model, task: Task):
+    now = state.view()
+    st.subheader("What the model reads")
+    rows = {row.id: row for row in spread(state.load_rows(now.task, now.data_dir, now.source, now.split), task.labels, 30)}
+    chosen = st.selectbox("Row", list(rows), format_func=lambda one: f"{one} · {rows[one].label} · {rows[one].text[:90]}", key="prompt_row")
+    if chosen not in rows:
+        return
+    tokens = pieces(model, task, rows[chosen])
+    st.code("│".join(tokens), language=None, wrap_lines=True)
+    labels = ", ".join(f"“ {label}” (token {token})" for label, token in task.label_ids(model).items())
+    st.caption(f"{len(tokens)} tokens, parted by │. The answer is the most likely next token among {literal(labels)}; "
+               f"the right one here: **{literal(rows[chosen].label)}**.")
+
+
+page()

@@ -1,0 +1,63 @@
+"""The sidebar: the five steps, each with its state in three or four words, so that a glance tells where one is."""
+import streamlit as st
+
+from ctsft import results, runs
+from ctsft.errors import UserError
+from explorer import state
+
+
+def draw(pages: dict):
+    with st.sidebar:
+        st.markdown("### Circuit explorer")
+        for number, (name, page) in enumerate(pages.items(), 1):
+            st.page_link(page, label=f"{number} · {page.title}")
+            st.caption(words(name))
+
+
+def words(step: str) -> str:
+    """A step's state; an error there is told on its own page."""
+    try:
+        return STEPS[step]()
+    except UserError:
+        return "needs a look"
+
+
+def setup() -> str:
+    model = state.load_model(state.view().model)
+    return f"{model.model_type}, {model.n_layers * model.n_heads} heads"
+
+
+def relevance() -> str:
+    now = state.view()
+    scores, kind = state.scores()
+    active = state.score_run(("queued", "running", "stopping"))
+    if active:
+        return f"scoring, {active.status().progress:.0%}" + (" (preview shown)" if kind == "preview" else "")
+    if scores is not None:
+        return f"scored, {len(scores.examples)} examples"
+    other = any(run.status().state == "done" for run in runs.list_runs("score"))
+    return "out of date: settings changed" if other and now.past else "not scored yet"
+
+
+def circuit() -> str:
+    scores, _ = state.scores()
+    if scores is None:
+        return "waits for scores"
+    from ctsft.moving import trainable
+    model, found = state.load_model(state.view().model), state.circuit(scores)
+    return f"{len(found)} heads, {trainable(model, found.heads) / model.n_params:.1%} would move"
+
+
+def finetune() -> str:
+    active = [run for run in runs.list_runs("finetune") if run.status().active]
+    if active:
+        return f"running, {active[0].status().progress:.0%}"
+    return "ready" if state.scores()[0] is not None else "waits for a circuit"
+
+
+def compare() -> str:
+    count = len(results.compare())
+    return "no runs yet" if not count else "1 run" if count == 1 else f"{count} runs"
+
+
+STEPS = {"setup": setup, "relevance": relevance, "circuit": circuit, "finetune": finetune, "compare": compare}

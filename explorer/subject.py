@@ -1,0 +1,70 @@
+"""Facts about a model's answers and a task's rows that Setup shows; no streamlit."""
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from ctsft.models import Model
+from ctsft.tasks import Example, Task
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An accuracy, the rows it was measured on, and what guessing would reach."""
+    accuracy: float
+    rows: int
+    chance: float
+
+    @property
+    def error(self) -> float:
+        """Standard error of a share: sqrt(p (1 - p) / n)."""
+        return (self.accuracy * (1 - self.accuracy) / self.rows) ** 0.5 if self.rows else float("nan")
+
+    @property
+    def near_chance(self) -> bool:
+        """Within two standard errors of guessing, or less than .1 above it."""
+        return self.accuracy - self.chance < max(2 * self.error, 0.1)
+
+
+def split_of(task: Task, language: str, otherwise: str) -> str:
+    """The split an accuracy is measured on: test, else valid, else `otherwise`."""
+    here = task.splits(language)
+    return next((split for split in ("test", "valid") if split in here), otherwise)
+
+
+def aligned(first: list[Example], second: list[Example]) -> list[tuple[Example, Example]]:
+    """Rows with the same id, if the two lists are translations of each other: most ids in common, and equal labels there."""
+    other = {row.id: row for row in second}
+    pairs = [(row, other[row.id]) for row in first if row.id in other]
+    parallel = pairs and 2 * len(pairs) >= min(len(first), len(second)) and all(a.label == b.label for a, b in pairs)
+    return pairs if parallel else []
+
+
+def spread(rows: list[Example], labels: tuple[str, ...], n: int) -> list[Example]:
+    """The first `n` rows, labels taking turns."""
+    turns = sorted((turn, order, row) for label in labels for turn, (order, row) in
+                   enumerate((order, row) for order, row in enumerate(rows) if row.label == label))
+    return [row for _, _, row in turns[:n]]
+
+
+def balance(rows: list[Example], labels: tuple[str, ...]) -> list[str]:
+    """ "negative 50 (33 %)" for each label."""
+    counts = Counter(row.label for row in rows)
+    return [f"{label} {counts[label]} ({counts[label] / len(rows):.0%})" for label in labels]
+
+
+def pieces(model: Model, task: Task, row: Example) -> list[str]:
+    """The prompt as the model sees it, token by token."""
+    return [model.tokenizer.decode([token]) for token in task.encode(model, row)]
+
+
+def literal(text: str) -> str:
+    """Foreign text inside Markdown, shown as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", " ".join(str(text).split()))
+
+
+def short(count: int) -> str:
+    """2_310_144 -> "2.3 M"."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)

@@ -1,0 +1,164 @@
+"""The fast walk against the slow literal one of naive.py: every rule, family, setting and head, in padded batches.
+
+Measured: about 3e-6 of the largest |R| in float32, 1e-9 in float64 (the walk's own rounding; `Scores` keeps float32, 6e-8).
+"""
+import naive
+import pytest
+import torch
+from conftest import FAMILIES, LABELS, Example
+from tiny import exact, tiny
+
+from ctsft import decompose
+from ctsft.loading import wrap
+from ctsft.means import label_balanced_means
+from ctsft.relevance import score_heads
+
+ROWS = [Example(str(i), text, label, {"text": text}) for i, (text, label) in enumerate([
+    ("good tea", "positive"), ("rain and the sun is poor", "neutral"), ("bad house", "negative")])]
+BIASED = {
+    "llama": {"attention_bias": True, "mlp_bias": True, "head_dim": 16, "hidden_act": "gelu_new", "rms_norm_eps": 0.1},
+    "mistral": {"sliding_window": 3, "head_dim": 12, "num_key_value_heads": 1},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1, "tie_word_embeddings": True},
+    "gpt2": {"tie_word_embeddings": False, "layer_norm_epsilon": 0.1, "activation_function": "relu"},
+}
+
+
+def expected(model, task, means, rule=naive.relevance, rows=ROWS, **how):
+    """The oracle's scores, [example, layer, head]."""
+    labels = task.label_ids(model)
+    out = torch.zeros(len(rows), model.n_layers, model.n_heads, dtype=torch.float64)
+    for i, row in enumerate(rows):
+        ids, words = task.encode(model, row), (list(labels.values()),)
+        if rule is naive.relevance:
+            words = (labels[row.label], *words)
+        for layer, head in model.heads:
+            out[i, layer, head] = rule(model.hf, ids, *words, layer, head, means.values[layer, head].double(), **how)
+    return out
+
+
+def error(mine, theirs) -> float:
+    """Largest difference, in units of the largest |R|."""
+    assert theirs.abs().max() > 1e-3 and torch.isfinite(mine).all()
+    return ((mine.double() - theirs).abs().max() / theirs.abs().max()).item()
+
+
+def check(model, task, rule=naive.relevance, attention="softmax", positions="all", **config):
+    means = label_balanced_means(model, task, ROWS, positions)
+    scores = score_heads(model, task, ROWS, means, attention=attention, batch_tokens=10**6, **config)
+    return error(scores.per_example, expected(model, task, means, rule, attention=attention, positions=positions))
+
+
+@pytest.fixture(autouse=True)
+def one_batch(monkeypatch):
+    """All rows in one padded batch, whatever their lengths."""
+    from ctsft import relevance
+    whole = relevance.pack
+    monkeypatch.setattr(relevance, "pack", lambda encoded, device, budget: whole(encoded, device, 10**6, padding=0.9))
+    assert len(list(relevance.pack([[1], [1] * 9], "cpu", 1))) == 1
+
+
+@pytest.mark.parametrize("positions", ["all", "readout"])
+@pytest.mark.parametrize("attention", ["softmax", "frozen"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_head_agrees_with_the_oracle(loaded, task, family, attention, positions):
+    assert check(loaded[family], task, attention=attention, positions=positions) < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_biases_windows_activations_and_head_sizes_agree(build, task, family):
+    assert check(build(family, **BIASED[family]), task) < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_float64_the_agreement_is_as_exact_as_float32_scores_can_hold(tokenizer, task, family):
+    hf = exact(tiny(family, seed=FAMILIES[family]["seed"], vocab_size=len(tokenizer)))
+    assert check(wrap(hf, tokenizer), task, positions="readout") < 1e-6
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_magnitude_agrees(loaded, task, family):
+    assert check(loaded[family], task, naive.magnitude, positions="readout", score="magnitude") < 1e-4
+
+
+@pytest.mark.parametrize(("family", "attention"), [("gpt2", "softmax"), ("llama", "frozen"), ("mistral", "softmax"), ("qwen2", "softmax")])
+def test_head_targets_agree(loaded, task, family, attention):
+    """One target in the last block, one in the middle; heads of layer 1 reach only the first, those of layer 2 none."""
+    model, targets, row = loaded[family], ((2, 3), (1, 0)), ROWS[1]
+    means, labels, ids = label_balanced_means(model, task, ROWS), task.label_ids(model), task.encode(model, row)
+    scores = score_heads(model, task, ROWS, means, attention=attention, targets=targets).per_example[1]
+    assert torch.isnan(scores[2]).all()
+    sources = [(0, 0), (0, 2), (1, 1), (1, 3)]
+    theirs = torch.tensor([naive.head_target_relevance(model.hf, ids, labels[row.label], list(labels.values()), (layer, head), targets,
+                                                       means.values[layer, head].double(), attention=attention) for layer, head in sources])
+    assert error(torch.stack([scores[head] for head in sources]), theirs.double()) < 1e-4
+
+
+# ---- controls: the comparison sees a wrong rule --------------------------------------------------------------------
+
+def half_the_bias(bias, rel, irrel):
+    return bias * torch.full_like(rel, 0.5)
+
+
+def own_scale(rel, total, layer):
+    return rel * (layer.gain * layer.scale(rel))
+
+
+@pytest.mark.parametrize(("family", "rule", "broken"), [
+    ("gpt2", "share", half_the_bias), ("qwen2", "share", half_the_bias), ("llama", "norm", own_scale), ("mistral", "sign_clash", lambda rel, total: rel),
+    ("gpt2", "activation", lambda rel, total, f: f(rel)), ("llama", "gated", lambda gate_rel, gate, up_rel, up, f: f(gate_rel) * up_rel)])
+def test_a_wrong_rule_is_seen(loaded, task, monkeypatch, family, rule, broken):
+    monkeypatch.setattr(decompose, rule, broken)
+    assert check(loaded[family], task, positions="readout") > 1e-2
+
+
+def test_wrong_key_value_groups_are_seen(loaded, task, monkeypatch):
+    from torch.nn import functional as F
+    whole = F.scaled_dot_product_attention
+
+    def attend(q, k, v, mask, *words, enable_gqa, **named):           # head 0 with the second group's keys
+        if k.shape[1] == 2:
+            k, v = k.flip(1), v.flip(1)
+        return whole(q, k, v, mask, *words, enable_gqa=enable_gqa, **named)
+    model = loaded["qwen2"]
+    means = label_balanced_means(model, task, ROWS, "readout")
+    theirs = expected(model, task, means, positions="readout")
+    monkeypatch.setattr(decompose.F, "scaled_dot_product_attention", attend)
+    assert error(score_heads(model, task, ROWS, means).per_example, theirs) > 1e-2
+
+
+# ---- single rules --------------------------------------------------------------------------------------------------
+
+def test_the_clamp_is_the_literal_sign_clash_rule():
+    draw = torch.Generator().manual_seed(0)
+    rel, irrel = (torch.randn(20000, generator=draw, dtype=torch.float64) for _ in range(2))
+    irrel[:100], rel[100:200], irrel[200:300] = -rel[:100], 0, 0              # ties and zeros
+    mine, (theirs, rest) = decompose.sign_clash(rel, rel + irrel), naive.sign_clash(rel, irrel)
+    assert (mine - theirs).abs().max() < 1e-15 and (rel + irrel - mine - rest).abs().max() < 1e-15
+    assert (mine != rel).double().mean() > 0.4                                # the rule did something
+
+
+def test_parts_of_a_bias_follow_the_sizes():
+    bias, rel, irrel = torch.tensor([6.0, 5.0, 4.0]), torch.tensor([1.0, 0.0, -3.0]), torch.tensor([2.0, -4.0, 1.0])
+    assert decompose.share(bias, rel, irrel).tolist() == pytest.approx([2, 0, 3])
+
+
+# ---- batches and chunks --------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral"])
+@pytest.mark.parametrize("attention", ["softmax", "frozen"])
+def test_a_text_scores_the_same_alone_and_in_a_padded_batch(loaded, task, family, attention):
+    model, long = loaded[family], Example("l", "rain " * 30, "neutral", {"text": "rain " * 30})
+    means = label_balanced_means(model, task, ROWS)
+    together = score_heads(model, task, [*ROWS, long], means, attention=attention).per_example
+    for i, row in enumerate([*ROWS, long]):
+        alone = score_heads(model, task, [row], means, attention=attention).per_example[0]
+        assert error(alone, together[i].double()) < 1e-5
+
+
+@pytest.mark.parametrize("method", ["cdt", "atp", "ablation"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_chunk_size_changes_no_score(loaded, task, family, method):
+    model = loaded[family]
+    means = label_balanced_means(model, task, ROWS)
+    large, small = (score_heads(model, task, ROWS, means, method, batch_tokens=n).per_example for n in (10**6, 1))
+    assert error(small, large.double()) < 1e-5

@@ -1,0 +1,153 @@
+"""Attribution patching and mean ablation against the oracle and plain hooks; what `Scores` keeps and gives out."""
+import csv
+import io
+
+import naive
+import pytest
+import torch
+from conftest import FAMILIES, LABELS, Example, texts
+from test_sources import said
+
+from ctsft.means import Means, label_balanced_means
+from ctsft.relevance import ScoreConfig, Scores, score_heads
+from ctsft.trace import pad, readout_logits
+
+POOL = [Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))]
+each_family = pytest.mark.parametrize("family", FAMILIES)
+each_place = pytest.mark.parametrize("positions", ["all", "readout"])
+
+
+def close(mine, theirs):
+    assert theirs.abs().max() > 1e-3
+    return ((mine.double() - theirs.double()).abs().max() / theirs.abs().max()).item() < 1e-4
+
+
+@each_family
+@each_place
+def test_attribution_patching_agrees_with_the_oracle(loaded, task, family, positions):
+    model = loaded[family]
+    means, labels = label_balanced_means(model, task, POOL, positions), task.label_ids(model)
+    scores = score_heads(model, task, POOL, means, "atp")
+    theirs = torch.stack([naive.attribution_patching(model.hf, task.encode(model, row), labels[row.label], list(labels.values()),
+                                                     means.values.double(), positions) for row in POOL])
+    assert close(scores.per_example, theirs)
+
+
+@each_family
+@each_place
+def test_mean_ablation_agrees_with_the_oracle_and_with_a_hook_on_the_output_projection(loaded, task, family, positions):
+    model = loaded[family]
+    means, labels = label_balanced_means(model, task, POOL, positions), task.label_ids(model)
+    tokens = list(labels.values())
+    scores = score_heads(model, task, POOL, means, "ablation").per_example
+    theirs = torch.zeros(3, 4, dtype=torch.float64)
+    row, ids = POOL[1], task.encode(model, POOL[1])
+    use = slice(None) if positions == "all" else slice(-1, None)
+
+    def direction():
+        logits = readout_logits(model.hf, pad([ids], "cpu"))[0]
+        gold = labels[row.label]
+        return logits[gold] - logits[[token for token in tokens if token != gold]].mean()
+    with torch.no_grad():
+        intact = direction()
+        for layer, head in model.heads:
+            def ablate(_, args, layer=layer, head=head):
+                z = args[0].clone()
+                z[0, use, head * 8:(head + 1) * 8] = means.values[layer, head]
+                return (z,)
+            hook = model.blocks[layer].o.module.register_forward_pre_hook(ablate)
+            theirs[layer, head] = intact - direction()
+            hook.remove()
+    assert close(scores[1], theirs)
+    for layer, head in ((0, 1), (2, 3)):
+        oracle = [naive.mean_ablation(model.hf, task.encode(model, row), labels[row.label], tokens, layer, head,
+                                      means.values[layer, head].double(), positions) for row in POOL]
+        assert close(scores[:, layer, head], torch.tensor(oracle))
+
+
+def test_a_head_at_its_mean_has_no_relevance_by_any_method(build, task):
+    """A head that always gives the same z: its value rows are 0 and their bias is not."""
+    model = build("qwen2")
+    with torch.no_grad():
+        model.blocks[1].v.module.weight[:8] = 0                                    # heads 0 and 1 share these rows
+    means = label_balanced_means(model, task, POOL)
+    for method in ("cdt", "atp", "ablation"):
+        scores = score_heads(model, task, POOL, means, method).per_example.abs()
+        assert scores[:, 1, :2].max() < 1e-5 and scores[:, 1, 2:].min() > 1e-6, method
+
+
+# ---- Scores --------------------------------------------------------------------------------------------------------
+
+def made(values, labels=("a", "b"), **about) -> Scores:
+    """Scores with the same values for every example."""
+    return Scores(torch.tensor(values).expand(len(labels), -1, -1).clone(), [str(i) for i in range(len(labels))], list(labels), "cdt", ScoreConfig(), about)
+
+
+def test_means_errors_and_labels_are_those_of_the_examples(loaded, task):
+    model = loaded["llama"]
+    scores = score_heads(model, task, POOL, label_balanced_means(model, task, POOL))
+    per = scores.per_example.double()
+    assert per.shape == (5, 3, 4) and scores.examples == [row.id for row in POOL] and scores.labels == [row.label for row in POOL]
+    assert torch.allclose(scores.values.double(), sum(per) / 5) and scores.about["n_kv_heads"] == 2
+    error = (((per - per.mean(0)) ** 2).sum(0) / 4 / 5) ** 0.5
+    assert torch.allclose(scores.stderr.double(), error) and error.min() > 0
+    assert list(scores.by_label) == ["negative", "neutral", "positive"]
+    assert torch.allclose(scores.by_label["negative"].double(), (per[0] + per[3]) / 2) and torch.allclose(scores.by_label["positive"].double(), per[2])
+
+
+def test_the_ranking_falls_and_ties_go_by_layer_and_head():
+    nan = float("nan")
+    scores = made([[0.5, -1.0, 2.0], [0.5, nan, 2.0]])
+    assert scores.ranking() == [(0, 2), (1, 2), (0, 0), (1, 0), (0, 1)]
+
+
+def test_csv_has_a_line_a_head_in_rank_order(loaded, task):
+    model = loaded["gpt2"]
+    scores = score_heads(model, task, POOL, label_balanced_means(model, task, POOL), "atp")
+    rows = list(csv.DictReader(io.StringIO(scores.csv())))
+    assert list(rows[0]) == ["layer", "head", "score", "stderr", "rank", *LABELS] and len(rows) == 12
+    assert [(int(row["layer"]), int(row["head"])) for row in rows] == scores.ranking() and [row["rank"] for row in rows] == [str(i + 1) for i in range(12)]
+    top = scores.ranking()[0]
+    assert float(rows[0]["score"]) == scores.values[top].item() and float(rows[0]["neutral"]) == scores.by_label["neutral"][top].item()
+
+
+def test_scores_survive_saving(loaded, task, tmp_path):
+    model = loaded["mistral"]
+    scores = score_heads(model, task, POOL, label_balanced_means(model, task, POOL), attention="frozen", targets=[(2, 1), (1, 0)])
+    scores.save(tmp_path / "scores.safetensors")
+    again = Scores.load(tmp_path / "scores.safetensors")
+    assert torch.equal(again.per_example.nan_to_num(7), scores.per_example.nan_to_num(7)) and torch.isnan(again.per_example[:, 2]).all()
+    assert (again.examples, again.labels, again.method, again.about) == (scores.examples, scores.labels, "cdt", scores.about)
+    assert again.config == scores.config and again.config.targets == ((1, 0), (2, 1)) and again.ranking() == scores.ranking()
+
+
+@pytest.mark.parametrize(("method", "config"), [("cdt", {}), ("cdt", {"targets": ((2, 0),)}), ("atp", {}), ("ablation", {}), ("cdt", {"batch_tokens": 1})])
+def test_progress_rises_to_the_total(loaded, task, method, config):
+    seen, model = [], loaded["gpt2"]
+    score_heads(model, task, POOL, label_balanced_means(model, task, POOL), method, lambda *step: seen.append(step), **config)
+    done = [at for at, _ in seen]
+    assert done == sorted(set(done)) and len(done) > 1 and {total for _, total in seen} == {done[-1]}
+
+
+def test_a_path_serves_as_a_model(folders, loaded, task):
+    means = label_balanced_means(loaded["gpt2"], task, POOL)
+    assert torch.equal(score_heads(str(folders["gpt2"]), task, POOL, means, "atp").values, score_heads(loaded["gpt2"], task, POOL, means, "atp").values)
+
+
+@pytest.mark.parametrize(("method", "config", "words"), [
+    ("lime", {}, ("'lime'", "cdt, atp, ablation")), ("cdt", {"atention": "frozen"}, ("'atention'", "attention")),
+    ("cdt", {"attention": "linear"}, ("'linear'", "softmax, frozen")), ("cdt", {"score": "abs"}, ("'abs'", "signed, magnitude")),
+    ("cdt", {"positions": "last"}, ("'last'", "all, readout")), ("cdt", {"batch_tokens": 0}, ("batch_tokens is 0",)),
+    ("atp", {"targets": [(1, 0)]}, ("'cdt' only", "'atp'")), ("ablation", {"score": "magnitude"}, ("'cdt' only", "'ablation'")),
+])
+def test_wrong_settings_are_refused(loaded, task, method, config, words):
+    model = loaded["gpt2"]
+    means = label_balanced_means(model, task, POOL)
+    said(lambda: score_heads(model, task, POOL, means, method, **config), *words)
+
+
+def test_an_empty_pool_and_means_of_another_shape_are_refused(loaded, task):
+    model = loaded["gpt2"]
+    means = label_balanced_means(model, task, POOL)
+    said(lambda: score_heads(model, task, [], means), "no examples")
+    said(lambda: score_heads(model, task, POOL, Means(torch.zeros(2, 4, 8), {}, {})), "(2, 4, 8)", "(3, 4, 8)")
