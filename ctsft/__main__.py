@@ -41,8 +41,10 @@ def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = "")
     with runs.record(kind, sys.argv[1:], run_id=run_id, name=name) as run:
         try:
             summary = work(jobs, run)
-        except jobs.Stopped:
-            raise Halt(f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft runs resume {run.id}`.") from None
+        except jobs.Stopped:             # no failure: the run is recorded as stopped
+            summary = None
+    if summary is None:
+        raise Halt(f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft runs resume {run.id}`.")
     print(json.dumps(summary, indent=1) if as_json else f"{say(summary)}\nrun {run.id}: {run.path}")
 
 
@@ -206,9 +208,10 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        return app(words, standalone_mode=False) or 0
+        code = app(words, standalone_mode=False) or 0
+        return fail("Interrupted; what was saved by then is kept.", 1) if code == 130 else code      # typer's word for KeyboardInterrupt
     except typer.TyperException as error:            # a usage error
-        return fail(f"{error.format_message()} See `python -m ctsft --help`.", 2)
+        return fail(f"{error.format_message().rstrip('.')}. See `python -m ctsft --help`.", 2)
     except ValidationError as error:
         first = error.errors()[0]
         return fail(f"{'.'.join(map(str, first['loc']))} = {first['input']!r} cannot be used: {first['msg'].lower()}.", 2)

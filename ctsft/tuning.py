@@ -5,6 +5,7 @@ of the label token at the readout. Accuracy on every evaluation set is measured 
 and at the end; each evaluation is one row, yielded to the caller as it happens.
 """
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
@@ -141,7 +142,7 @@ def collate(device) -> Callable:
 def arguments(config: TuneConfig, model: Model, watch: Watch) -> TrainingArguments:
     saves = {"save_strategy": "steps", "save_steps": config.checkpoint_every} if watch.folder and config.checkpoint_every else {"save_strategy": "no"}
     return TrainingArguments(
-        output_dir=str(watch.folder or "unused"), num_train_epochs=config.epochs, learning_rate=config.learning_rate,
+        output_dir=str(watch.folder or tempfile.gettempdir()), num_train_epochs=config.epochs, learning_rate=config.learning_rate,
         per_device_train_batch_size=config.batch_size, seed=config.seed, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm,
         use_cpu=model.device.type == "cpu", report_to="none", disable_tqdm=True, logging_strategy="no", remove_unused_columns=False,
         dataloader_pin_memory=False, save_total_limit=2, **saves)
@@ -165,6 +166,7 @@ def finetune(model, task: Task, circuit: Circuit | str, train: list[Example], ev
     with moving_parts(model, circuit.heads if isinstance(circuit, Circuit) else circuit) as hf:
         trainer = CircuitTrainer(model=hf, args=arguments(config, model, watch), train_dataset=rows, data_collator=collate(model.device),
                                  callbacks=[observer])
+        trainer.remove_callback(PrinterCallback)         # it writes to stdout, where a command's result goes
         trainer.losses = observer.losses
         count = sum(value.numel() for _, value in moving_parameters(hf))
         total = sum(value.numel() for value in hf.parameters()) - sum(value.numel() for value in hf.moving.parameters())

@@ -37,7 +37,7 @@ def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
     found = {}
     for layer, head in sorted(moving.touched(model, circuit.heads)):
         sharing = [plots.name((layer, other)) for other in model.kv_group(head) if (layer, other) in circuit]
-        found[layer, head] = f"outside, but its key/value rows move with {' and '.join(sharing)}"
+        found[layer, head] = f"K/V shared with {', '.join(sharing)}"
     return found
 
 
@@ -150,20 +150,25 @@ def defined(rows: list[dict], measure: str) -> bool:
 
 
 def curve(rows: list[dict], measure: str, now: int, n_heads: int) -> go.Figure:
-    """Faithfulness against size, the circuit in force marked at its size."""
+    """Faithfulness against size, the circuit in force marked at its size; the x axis stays as it is while sizes arrive."""
     sizes, ranked, band = series(rows, measure, n_heads)
     fig = curves.faithfulness_curve(sizes, ranked, band, metric=MEASURES[measure])
     fig.add_vline(now, line={"color": plots.COLOURS["circuit"], "width": 1.5, "dash": "dot"}, layer="below")
-    fig.add_annotation(x=now, y=0, yref="paper", text=f"now: {now}", showarrow=False, xanchor="left", yanchor="bottom", xshift=4, opacity=0.8)
-    return fig
+    fig.add_annotation(x=now, y=1, yref="paper", text=f"now: {now}", showarrow=False, xanchor="left", yanchor="top", xshift=4, opacity=0.8)
+    return fig.update_xaxes(range=[-0.02 * n_heads, 1.02 * n_heads])
 
 
 def reading(rows: list[dict], measure: str, now: int, n_heads: int) -> str:
     """The curve at the measured size nearest to the circuit's, in a sentence."""
-    sizes, ranked, (low, median, high) = series(rows, measure, n_heads)
+    sizes, ranked, band = series(rows, measure, n_heads)
     if len(sizes) < 2:
         return ""
     i = min(range(len(sizes)), key=lambda i: abs(sizes[i] - now))
-    near = "" if sizes[i] == now else f" (measured nearest to {now})"
-    return (f"The {sizes[i]} highest-scoring heads{near} keep {ranked[i]:.2f}; random circuits of that size keep {median[i]:.2f} "
-            f"(lowest {low[i]:.2f}, highest {high[i]:.2f}).").replace("-", "−")
+    low, median, high = (share(values[i]) for values in band)
+    near = "" if sizes[i] == now else f" (the measured size nearest to {now})"
+    return (f"By {MEASURES[measure]}, the {sizes[i]} highest-scoring heads{near} keep {share(ranked[i])}; random circuits of that size keep {median} "
+            f"(lowest {low}, highest {high}).")
+
+
+def share(value: float) -> str:
+    return f"{value + 0:.2f}".replace("-0.00", "0.00").replace("-", "−")

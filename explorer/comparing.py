@@ -10,20 +10,20 @@ from ctsft import results, runs
 from explorer import curves, outcomes, plots, state
 
 _text, _number = st.column_config.TextColumn, st.column_config.NumberColumn
-COLUMNS = {
+COLUMNS = {  # first what came of a run, then its settings
     "what": _text("moved", pinned=True, help="What moved: the circuit, a control with as many heads, only the norms, or everything."),
     "heads": _number("heads", help="Attention heads that moved."),
     "share": _number("share moved", format="percent", help="Share of the model's numbers that moved, norms included."),
-    "target": _text("target", help="Language tuned on."),
-    "n": _number("n", help="Labelled target examples; 0: all there are."),
-    "learning_rate": _number("lr", format="%.0e", help="Peak learning rate."),
-    "epochs": _number("epochs", format="%g", help="Passes over the examples."),
-    "seed": _number("seed", format="%d", help="Draws the examples and their order."),
     "source accuracy": _text("source accuracy", help="Accuracy on the source language before and after."),
     "target accuracy": _text("target accuracy", help="Accuracy on the target language before and after."),
     "forgetting": _number("forgetting", format="%+.3f", help="Source accuracy before minus after: above 0 is loss."),
     "gain": _number("gain", format="%+.3f", help="Target accuracy after minus before."),
     "state": _text("state", help="A stopped run kept what it had learned by then."),
+    "target": _text("target", help="Language tuned on."),
+    "n": _number("n", help="Labelled target examples; 0: all there are."),
+    "learning_rate": _number("lr", format="%.0e", help="Peak learning rate."),
+    "epochs": _number("epochs", format="%g", help="Passes over the examples."),
+    "seed": _number("seed", format="%d", help="Draws the examples and their order."),
     "name": _text("name"),
     "run": _text("run", help="The run's folder, as `python -m ctsft runs` lists it."),
 }

@@ -36,12 +36,14 @@ def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, he
     averages, errors = by_label(scores, head)
     chart(bars.label_bars(averages, errors, title="Score by label", unit=unit), f"by-label-{head}")
     if means is not None:
-        away = {label: float(values[head]) for label, values in panels.departures(means).items()}
-        chart(bars.head_means_bar(float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures"), f"means-{head}")
+        away = {label: float(values[head]) for label, values in panels.departures(means, averages).items()}
+        fig = bars.head_means_bar(float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures")
+        chart(fig.update_xaxes(title_text="norm of z"), f"means-{head}")
     known = {row["id"]: row["text"] for row in state.pool_of(state.score_run(("done",)) or state.score_run(("running", "stopping")))}
     texts = [known.get(one, f"example {one}") for one in scores.examples]
     own = scores.per_example[:, head[0], head[1]].numpy()
-    chart(bars.example_strip(own, scores.labels, texts, title="Score on each example", unit=unit), f"strip-{head}")
+    fig = bars.example_strip(own, scores.labels, texts, title="Score on each example", unit=unit)
+    chart(fig.update_xaxes(title_text=unit), f"strip-{head}")
 
 
 def chart(fig, key: str):

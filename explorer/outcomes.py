@@ -123,7 +123,7 @@ def _of_target(rows: list[Mapping], counts: Counts) -> str:
             return "shared with the next"
         size = counts.get(rows[0][side])
         verdict = f", {'beyond' if first - second > noise(first, second, size) else 'within'} noise" if size else ""
-        return f"{first - second:.2f} ahead of the next{verdict}"
+        return f"{'less than 0.01' if first - second < 0.005 else f'{first - second:.2f}'} ahead of the next{verdict}"
     text = (f"Of {len(rows)} finished runs on {target}, “{said(called[kept[0]['run']])}” kept most of {source} ({kept[0]['source_before']:.2f} → "
             f"{kept[0]['source_after']:.2f}; {lead(kept, 'source')}) and “{said(called[gained[0]['run']])}” reached most {target} "
             f"({gained[0]['target_before']:.2f} → {gained[0]['target_after']:.2f}; {lead(gained, 'target')}).")

@@ -1,5 +1,5 @@
 """Scores and means as head maps: what every map of scores has in common, and the small ones that stand side by side; no streamlit."""
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from explorer.plots import Marks, Scale, cell_size, head_map, hover_texts, numbe
 
 UNITS = {"cdt": "relevance (logits)", "atp": "attribution (logits)", "ablation": "drop if ablated (logits)"}
 NAMES = {"cdt": "CD-T", "atp": "Attribution patching", "ablation": "Mean ablation"}
-SMALL = 0.62                                    # cells of a small map, of the size on the large one
+SMALL = 0.5                                     # cells of a small map, of the size on the large one
 
 
 def marks(circuit: Circuit, selected: Head | None = None) -> Marks:
@@ -59,13 +59,13 @@ def mean_sizes(means: Means) -> np.ndarray:
     return means.values.norm(dim=-1).numpy()
 
 
-def departures(means: Means) -> dict[str, np.ndarray]:
-    """How far each label's mean lies from the balanced one, [layer, head]."""
-    return {label: (value - means.values).norm(dim=-1).numpy() for label, value in means.by_label.items()}
+def departures(means: Means, labels: Iterable[str]) -> dict[str, np.ndarray]:
+    """How far each label's mean lies from the balanced one, [layer, head]; labels in the given order, which decides their colours."""
+    return {label: (means.by_label[label] - means.values).norm(dim=-1).numpy() for label in labels if label in means.by_label}
 
 
-def departure_maps(means: Means, drawn: Marks, flip: bool) -> list[go.Figure]:
-    return small_maps(departures(means), drawn, Scale("distance (norm)", sequential=True), flip)
+def departure_maps(means: Means, labels: Iterable[str], drawn: Marks, flip: bool) -> list[go.Figure]:
+    return small_maps(departures(means, labels), drawn, Scale("distance (norm)", sequential=True), flip)
 
 
 def small_maps(values: Mapping[str, np.ndarray], drawn: Marks, scale: Scale, flip: bool) -> list[go.Figure]:
@@ -77,7 +77,7 @@ def small_maps(values: Mapping[str, np.ndarray], drawn: Marks, scale: Scale, fli
 
 def shrink(fig: go.Figure, shape: tuple[int, int], bar: bool) -> go.Figure:
     """A head map with smaller cells and without the key of its marks, which the large map has."""
-    (layers, heads), left, top, bottom, right = shape, 48, 40, 48, 136 if bar else 16
+    (layers, heads), left, top, bottom, right = shape, 40, 40, 48, 136 if bar else 14
     size = SMALL * cell_size(layers, heads)
     fig.update_traces(showscale=bar, selector={"type": "heatmap"})
     fig.update_traces(marker_size=size - 1, selector={"name": "heads"})

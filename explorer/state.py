@@ -93,8 +93,7 @@ def bind(name: str, then: Callable | None = None) -> dict:
     Circuit fields remember the value before for undo. `then()` runs after a change.
     """
     key = f"w_{name}"
-    if key not in st.session_state:
-        st.session_state[key] = getattr(view(), name)
+    st.session_state[key] = getattr(view(), name)      # always: another page's widget of this field is another widget to Streamlit
 
     def changed():
         if name in CIRCUIT_FIELDS:

@@ -17,8 +17,11 @@ import pytest
 
 LABELS = ("negative", "neutral", "positive")
 PROMPT = "{text} | sentiment:"
-WORDS = ("the a of and rice tea house road very quite bad poor plain usual good great came went was is here there slow fast cold warm "
-         "old new service room price film play song day night rain sun").split()
+WORDS = (
+    "the", "a", "of", "and", "rice", "tea", "house", "road", "very", "quite", "bad", "poor", "plain", "usual", "good", "great", "came", "went",
+    "was", "is", "here", "there", "slow", "fast", "cold", "warm", "old", "new", "service", "room", "price", "film", "play", "song", "day",
+    "night", "rain", "sun",
+)
 CUES = {"negative": ("bad", "poor"), "neutral": ("plain", "usual"), "positive": ("good", "great")}
 
 
@@ -84,7 +87,8 @@ def byte_level() -> PreTrainedTokenizerFast:
 def sentence_piece() -> PreTrainedTokenizerFast:
     """A tokenizer that puts a space of its own in front of every text, as Llama's and Mistral's do, and `<s>` before that."""
     from tokenizers.processors import TemplateProcessing
-    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("▁", -3.0), *(("▁" + word, -1.0) for word in (*WORDS, *LABELS)), *((c, -9.0) for c in "abcdefghijklmnopqrstuvwxyz|:")]
+    letters = [(c, -9.0) for c in "abcdefghijklmnopqrstuvwxyz|:"]
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("▁", -3.0), *(("▁" + word, -1.0) for word in (*WORDS, *LABELS)), *letters]
     core = Tokenizer(models.Unigram(pieces, unk_id=0))
     core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     core.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

@@ -21,7 +21,8 @@ EVERY = {(layer, head) for layer in range(2) for head in range(3)}
 # ---- rules ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("rule", "settings", "heads"), [
-    ("top", {"k": 1}, {(0, 0)}), ("top", {"k": 3}, {(0, 0), (1, 2), (1, 0)}), ("top", {"k": 0}, set()), ("top", {"fraction": 0.5}, {(0, 0), (1, 2), (1, 0)}),
+    ("top", {"k": 1}, {(0, 0)}), ("top", {"k": 3}, {(0, 0), (1, 2), (1, 0)}), ("top", {"k": 0}, set()), ("top", {"fraction": 0.5}, {(0, 0), (1, 2),
+    (1, 0)}),
     ("fraction", {"fraction": 0.49}, {(0, 0), (1, 2)}), ("fraction", {"fraction": 0.01}, {(0, 0)}), ("fraction", {"fraction": 1}, EVERY),
     ("least", {"k": 2}, {(0, 1), (1, 1)}), ("near_zero", {"k": 2}, {(0, 2), (1, 1)}), ("near_zero", {"k": 3}, {(0, 2), (1, 1), (1, 0)}),
     ("threshold", {"threshold": 2.0}, {(0, 0), (1, 2), (1, 0)}), ("threshold", {"threshold": 9.0}, set()), ("all", {}, EVERY), ("none", {}, set()),
@@ -51,7 +52,8 @@ def test_ties_go_by_layer_and_head():
     assert select(made([[1.0, 2.0], [2.0, -2.0]]), "top", k=1).heads == {(0, 1)}
 
 
-@pytest.mark.parametrize(("fraction", "n", "size"), [(0.02, 336, 6), (0.02, 12, 1), (0.29, 100, 29), (0.07, 100, 7), (0.0001, 5, 1), (1, 12, 12), (0.999, 12, 11)])
+@pytest.mark.parametrize(("fraction", "n", "size"), [
+    (0.02, 336, 6), (0.02, 12, 1), (0.29, 100, 29), (0.07, 100, 7), (0.0001, 5, 1), (1, 12, 12), (0.999, 12, 11)])
 def test_a_fraction_is_floored_and_at_least_one(fraction, n, size):
     assert share_of(fraction, n) == size
 
@@ -62,7 +64,8 @@ def test_why_tells_rank_or_reason():
 
 
 @pytest.mark.parametrize(("rule", "settings", "words"), [
-    ("best", {}, ("'best'", "threshold, top")), ("top", {}, ("size", "k=", "fraction=")), ("top", {"k": 7}, ("k is 7", "0 to 6")), ("top", {"k": -1}, ("k is -1",)),
+    ("best", {}, ("'best'", "threshold, top")), ("top", {}, ("size", "k=", "fraction=")), ("top", {"k": 7}, ("k is 7", "0 to 6")),
+    ("top", {"k": -1}, ("k is -1",)),
     ("least", {"fraction": 0}, ("fraction is 0",)), ("fraction", {"fraction": 1.5}, ("fraction is 1.5",)), ("threshold", {}, ("threshold=",)),
     ("top", {"n": 3}, ("'n'", "k, fraction, threshold, seed"))])
 def test_wrong_settings_of_a_rule_are_refused(rule, settings, words):
@@ -88,7 +91,8 @@ def test_a_circuit_survives_saving(tmp_path):
     assert Circuit.parse('{"heads": [{"layer": 1, "head": 2}]}').heads == {(1, 2)}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"heads": [[0, 1]]}', '{"heads": [{"layer": 0}]}', '{"heads": [{"layer": "a", "head": 0}]}', '{"heads": 3}'])
+@pytest.mark.parametrize("text", [
+    "", "[]", "{}", '{"heads": [[0, 1]]}', '{"heads": [{"layer": 0}]}', '{"heads": [{"layer": "a", "head": 0}]}', '{"heads": 3}'])
 def test_what_is_no_circuit_is_refused(tmp_path, text):
     (tmp_path / "circuit.json").write_text(text)
     said(lambda: Circuit.load(tmp_path / "circuit.json"), "circuit.json is not a circuit", '"heads"')
@@ -143,7 +147,8 @@ def test_discovery_is_the_literal_one(loaded, task, family, fraction, size):
         assert circuit == discover(model, task, POOL, means, depth, fraction)
         assert scores.config.targets == (tuple(sorted(theirs[depth - 1])) if depth else ()) and circuit.rule["depth"] == depth
         for rank, head in enumerate(theirs[depth]):
-            assert circuit.why[head].startswith(f"iteration {depth}: rank {rank + 1} for {'the logits' if not depth else f'the heads of iteration {depth - 1}'}")
+            aim = f"the heads of iteration {depth - 1}" if depth else "the logits"
+            assert circuit.why[head].startswith(f"iteration {depth}: rank {rank + 1} for {aim}")
     done = [at for at, _ in progress]
     assert done == sorted(done) and {total for _, total in progress} == {3}
 
@@ -205,7 +210,8 @@ def test_every_head_is_one_and_no_head_is_zero(loaded, task):
 
 
 def test_faithfulness_is_nan_where_full_and_empty_agree():
-    report = Faithfulness({"circuit": {"accuracy": 0.5, "margin": 2.0}, "empty": {"accuracy": 0.5, "margin": 1.0}, "full": {"accuracy": 0.5, "margin": 3.0}}, 2)
+    raw = {name: {"accuracy": 0.5, "margin": margin} for name, margin in (("circuit", 2.0), ("empty", 1.0), ("full", 3.0))}
+    report = Faithfulness(raw, 2)
     assert math.isnan(report.accuracy) and report.margin == 0.5
 
 
@@ -214,7 +220,8 @@ def test_the_curve_has_a_point_a_size_and_random_ones_beside_it(loaded, task):
     rows, means = agreed(model, task, each=2), label_balanced_means(model, task, POOL)
     scores = score_heads(model, task, POOL, means)
     points = list(faithfulness_curve(model, task, scores, rows, means, [0, 3, 12], n_random=2))
-    assert [(p["size"], p["kind"], p["seed"]) for p in points] == [(0, "ranked", 0), (3, "ranked", 0), (3, "random", 0), (3, "random", 1), (12, "ranked", 0)]
+    assert [(p["size"], p["kind"], p["seed"]) for p in points] == [
+        (0, "ranked", 0), (3, "ranked", 0), (3, "random", 0), (3, "random", 1), (12, "ranked", 0)]
     assert (points[0]["margin"], points[-1]["margin"]) == (0, 1)
     for point, circuit in ((points[1], select(scores, "top", k=3)), (points[3], select(scores, "random", k=3, seed=1))):
         report = faithfulness(model, task, circuit, rows, means)

@@ -5,7 +5,7 @@ Measured: about 3e-6 of the largest |R| in float32, 1e-9 in float64 (the walk's 
 import naive
 import pytest
 import torch
-from conftest import FAMILIES, LABELS, Example
+from conftest import FAMILIES, Example
 from tiny import exact, tiny
 
 from ctsft import decompose
@@ -104,7 +104,8 @@ def own_scale(rel, total, layer):
 
 
 @pytest.mark.parametrize(("family", "rule", "broken"), [
-    ("gpt2", "share", half_the_bias), ("qwen2", "share", half_the_bias), ("llama", "norm", own_scale), ("mistral", "sign_clash", lambda rel, total: rel),
+    ("gpt2", "share", half_the_bias), ("qwen2", "share", half_the_bias), ("llama", "norm", own_scale),
+    ("mistral", "sign_clash", lambda rel, total: rel),
     ("gpt2", "activation", lambda rel, total, f: f(rel)), ("llama", "gated", lambda gate_rel, gate, up_rel, up, f: f(gate_rel) * up_rel)])
 def test_a_wrong_rule_is_seen(loaded, task, monkeypatch, family, rule, broken):
     monkeypatch.setattr(decompose, rule, broken)

@@ -91,7 +91,8 @@ def test_moving_slices_compute_what_the_model_computes(build, case):
         for part, weight in zip(hf.moving.found, hf.moving.weights, strict=True):
             whole = full[names[id(part.linear.module.weight)]]
             whole = whole.T if family == "gpt2" else whole
-            assert torch.allclose(weight.grad, whole[:, part.index] if part.columns else whole[part.index], atol=1e-4) and weight.grad.abs().max() > 1e-4
+            assert torch.allclose(weight.grad, whole[:, part.index] if part.columns else whole[part.index], atol=1e-4)
+            assert weight.grad.abs().max() > 1e-4
         for norm in norm_parameters(model):
             assert torch.allclose(norm.grad, full[names[id(norm)]], atol=1e-4)
         assert sum(value.numel() for value in hf.parameters() if value.requires_grad) == trainable(model, HEADS)
@@ -138,12 +139,13 @@ def test_shared_rows_count_once_by_group_and_for_each_head_when_expanded(loaded)
 
 
 def test_the_share_is_the_papers_on_qwen_without_any_weights():
-    """630.5 M numbers; 6, 12 and 18 heads with all norms are 0.23, 0.44 and 0.66 % of them."""
+    """6, 12 and 18 heads with all norms are 0.23, 0.44 and 0.66 %. The paper counts 630.5 M numbers and Hugging Face's model, untied, has
+    630.17 M; with biases of 0 where the model has none (output projection, MLP, unembedding: TransformerLens) it is 630.48 M."""
     config = tf.Qwen2Config(vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
                             num_key_value_heads=2, tie_word_embeddings=False)
     with torch.device("meta"):
         hf = tf.Qwen2ForCausalLM(config)
-    assert round(sum(value.numel() for value in hf.parameters()) / 1e6, 1) == 630.5
+    assert sum(value.numel() for value in hf.parameters()) == 630_167_424 and 630_167_424 + 24 * (896 + 4864 + 896) + 151936 == 630_479_104
     heads = [(layer, head) for layer in (20, 21, 22) for head in range(6)]
     assert [f"{trainable_share(hf, heads[:n], kv='expand'):.2%}" for n in (6, 12, 18)] == ["0.23%", "0.44%", "0.66%"]
     assert trainable_share(hf, heads[:6]) < trainable_share(hf, heads[:6], "expand")       # six of a group of seven share their rows

@@ -80,7 +80,8 @@ def test_a_head_at_its_mean_has_no_relevance_by_any_method(build, task):
 
 def made(values, labels=("a", "b"), **about) -> Scores:
     """Scores with the same values for every example."""
-    return Scores(torch.tensor(values).expand(len(labels), -1, -1).clone(), [str(i) for i in range(len(labels))], list(labels), "cdt", ScoreConfig(), about)
+    per_example = torch.tensor(values).expand(len(labels), -1, -1).clone()
+    return Scores(per_example, [str(i) for i in range(len(labels))], list(labels), "cdt", ScoreConfig(), about)
 
 
 def test_means_errors_and_labels_are_those_of_the_examples(loaded, task):
@@ -92,7 +93,8 @@ def test_means_errors_and_labels_are_those_of_the_examples(loaded, task):
     error = (((per - per.mean(0)) ** 2).sum(0) / 4 / 5) ** 0.5
     assert torch.allclose(scores.stderr.double(), error) and error.min() > 0
     assert list(scores.by_label) == ["negative", "neutral", "positive"]
-    assert torch.allclose(scores.by_label["negative"].double(), (per[0] + per[3]) / 2) and torch.allclose(scores.by_label["positive"].double(), per[2])
+    assert torch.allclose(scores.by_label["negative"].double(), (per[0] + per[3]) / 2)
+    assert torch.allclose(scores.by_label["positive"].double(), per[2])
 
 
 def test_the_ranking_falls_and_ties_go_by_layer_and_head():
@@ -106,7 +108,8 @@ def test_csv_has_a_line_a_head_in_rank_order(loaded, task):
     scores = score_heads(model, task, POOL, label_balanced_means(model, task, POOL), "atp")
     rows = list(csv.DictReader(io.StringIO(scores.csv())))
     assert list(rows[0]) == ["layer", "head", "score", "stderr", "rank", *LABELS] and len(rows) == 12
-    assert [(int(row["layer"]), int(row["head"])) for row in rows] == scores.ranking() and [row["rank"] for row in rows] == [str(i + 1) for i in range(12)]
+    assert [(int(row["layer"]), int(row["head"])) for row in rows] == scores.ranking()
+    assert [row["rank"] for row in rows] == [str(i + 1) for i in range(12)]
     top = scores.ranking()[0]
     assert float(rows[0]["score"]) == scores.values[top].item() and float(rows[0]["neutral"]) == scores.by_label["neutral"][top].item()
 
@@ -121,7 +124,8 @@ def test_scores_survive_saving(loaded, task, tmp_path):
     assert again.config == scores.config and again.config.targets == ((1, 0), (2, 1)) and again.ranking() == scores.ranking()
 
 
-@pytest.mark.parametrize(("method", "config"), [("cdt", {}), ("cdt", {"targets": ((2, 0),)}), ("atp", {}), ("ablation", {}), ("cdt", {"batch_tokens": 1})])
+@pytest.mark.parametrize(("method", "config"), [
+    ("cdt", {}), ("cdt", {"targets": ((2, 0),)}), ("atp", {}), ("ablation", {}), ("cdt", {"batch_tokens": 1})])
 def test_progress_rises_to_the_total(loaded, task, method, config):
     seen, model = [], loaded["gpt2"]
     score_heads(model, task, POOL, label_balanced_means(model, task, POOL), method, lambda *step: seen.append(step), **config)
@@ -131,7 +135,8 @@ def test_progress_rises_to_the_total(loaded, task, method, config):
 
 def test_a_path_serves_as_a_model(folders, loaded, task):
     means = label_balanced_means(loaded["gpt2"], task, POOL)
-    assert torch.equal(score_heads(str(folders["gpt2"]), task, POOL, means, "atp").values, score_heads(loaded["gpt2"], task, POOL, means, "atp").values)
+    by_path, by_model = (score_heads(model, task, POOL, means, "atp") for model in (str(folders["gpt2"]), loaded["gpt2"]))
+    assert torch.equal(by_path.values, by_model.values)
 
 
 @pytest.mark.parametrize(("method", "config", "words"), [

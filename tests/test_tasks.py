@@ -61,7 +61,8 @@ def test_a_wrong_language_split_or_missing_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"name": None}, "lacks 'name'"), ({"prompt": None}, "lacks 'prompt'"), ({"labels": None}, "lacks 'labels'"), ({"source": None}, "lacks 'source'"),
+    ({"name": None}, "lacks 'name'"), ({"prompt": None}, "lacks 'prompt'"), ({"labels": None}, "lacks 'labels'"),
+    ({"source": None}, "lacks 'source'"),
     ({"files": None}, "exactly one of 'files' and 'hub'"), ({"hub": "some/set"}, "exactly one of 'files' and 'hub'"),
     ({"labels": ["good", "good", "bad"]}, "each once"), ({"labels": ["good"]}, "at least two"), ({"prompt": "sentiment:"}, "names no column"),
     ({"prompt": "{text | sentiment:"}, "cannot be read"), ({"prompt": "{} | sentiment:"}, "names no column"),
@@ -174,7 +175,8 @@ def test_sentencepiece_labels_are_the_token_that_begins_with_the_space(task):
 
 
 @pytest.mark.parametrize(("kind", "label", "words"), [
-    ("byte", "awful", ("'awful'", "'Ġa', 'w', 'f'")), ("byte", "good tea", ("2 token(s)", "'Ġgood', 'Ġtea'")), ("sentencepiece", "dire", ("'▁'", "'d'")),
+    ("byte", "awful", ("'awful'", "'Ġa', 'w', 'f'")), ("byte", "good tea", ("2 token(s)", "'Ġgood', 'Ġtea'")),
+    ("sentencepiece", "dire", ("'▁'", "'d'")),
     ("sentencepiece", "Ω", ("'Ω'", "ONE known token")),
 ])
 def test_a_label_of_several_tokens_is_refused_naming_them(tokenizer, kind, label, words):

@@ -56,8 +56,8 @@ def head_map(model, scores, circuit: Circuit, kind: str):
 def rule(scores):
     now, n_heads = state.view(), scores.values.numel()
     st.segmented_control("Rule", list(circuits.RULES), format_func=lambda name: circuits.RULES[name][0], required=True, wrap=True,
-                         **state.bind("rule"), help="What chooses the heads, by their scores. Near zero, least relevant and random are the controls of the same size that "
-                              "a circuit should be compared with (CT-SFT, arXiv 2601.08146).")
+                         **state.bind("rule"), help="What chooses the heads, by their scores. Near zero, least relevant and random are controls of "
+                                                    "the same size that a circuit should be compared with (CT-SFT, arXiv 2601.08146).")
     st.caption(circuits.RULES[now.rule][1])
     if now.k > n_heads:
         state.put(k=n_heads)
@@ -105,9 +105,10 @@ def every_head(scores, circuit: Circuit, why: dict):
             state.click(head, scores)
     number, text, box = st.column_config.NumberColumn, st.column_config.TextColumn, st.column_config.CheckboxColumn
     st.data_editor(
-        circuits.table(scores, circuit, why), key=key, on_change=checked, hide_index=True, height=300, disabled=list(circuits.COLUMNS[1:]),
+        circuits.table(scores, circuit, why), key=key, on_change=checked, hide_index=True, height=480, disabled=list(circuits.COLUMNS[1:]),
         alt="All heads by falling score, with a checkbox that puts a head into the circuit or takes it out.",
-        column_config={"in circuit": box("in", width=40, help="In the circuit. A tick works like a click on the map."), "why": text(width="medium"),
+        column_config={"in circuit": box("in", width=60, help="In the circuit. A tick works like a click on the map."),
+                       "why": text(help="How it came in. K/V shared: outside, but its key/value rows move with a head inside."),
                        "layer": number(width=50), "head": number(width=50), "rank": number(width=50),
                        "score": number(format="%.3f", width=65, help="Mean over the examples, in logits."),
                        "s.e.": number("±", format="%.3f", width=60, help="Standard error of the mean.")})

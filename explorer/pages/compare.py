@@ -1,7 +1,10 @@
 """Compare: every tuning run as a row, as a point between the two languages, and as curves."""
+from contextlib import suppress
+
 import streamlit as st
 
 from ctsft import results, runs
+from ctsft.errors import UserError
 from explorer import comparing, curves, jobs, outcomes, plots, state
 
 TABLE = "compare_table"
@@ -22,8 +25,9 @@ def filters(rows: list[dict]) -> list[dict]:
 
 def select(rows: list[dict]) -> list[int]:
     """The table; the numbers of its selected rows."""
-    event = st.dataframe(comparing.frame(rows), key=TABLE, column_config=comparing.COLUMNS, hide_index=True, on_select="rerun",
-                         selection_mode="multi-row", alt="Tuning runs, newest first; select rows to draw their curves or to delete them.")
+    event = st.dataframe(comparing.frame(rows), key=TABLE, column_config=comparing.COLUMNS, hide_index=True, placeholder="–",
+                         on_select="rerun", selection_mode="multi-row",
+                         alt="Tuning runs, newest first; select rows to draw their curves or to delete them.")
     return [i for i in event.selection.rows if i < len(rows)]
 
 
@@ -41,11 +45,15 @@ def actions(rows: list[dict], chosen: list[int], called: list[str], figures: dic
 @st.dialog("Delete these runs?")
 def confirm_delete(ids: list[str], called: list[str]):
     st.write(f"{', '.join(map(outcomes.said, called))}: results, curves and checkpoints are deleted from this machine for good.")
-    if st.button("Delete for good", type="primary"):
-        with state.sentences():
-            for run_id in ids:
-                runs.delete(runs.get(run_id))
+    if st.button("Delete for good", type="primary", on_click=delete, args=(ids,)):
         st.rerun()
+
+
+def delete(ids: list[str]):
+    """One that was resumed meanwhile, or is gone already, is left as it is."""
+    for run_id in ids:
+        with suppress(UserError):
+            runs.delete(runs.get(run_id))
 
 
 def charts(scatter, overlaid, note: str):

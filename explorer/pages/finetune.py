@@ -1,4 +1,6 @@
 """Fine-tune: choose what may move, start the run, watch both languages, read the outcome."""
+import time
+
 import streamlit as st
 
 import ctsft
@@ -23,16 +25,15 @@ def would(text: str) -> str:
     return text.replace("not in the circuit", "would not move").replace("in the circuit", "would move")
 
 
-def numbers(model, choice) -> str:
-    """How many numbers would move, as a sentence."""
-    now = state.view()
-    count = model.n_params if now.what == "full" else ctsft.trainable(model, choice.heads if choice else ())
-    text = f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%})**"
-    others = ctsft.touched(model, choice.heads) if choice and now.what != "full" else ()
+def numbers(model, choice):
+    """How many numbers would move."""
+    everything = state.view().what == "full"
+    count = model.n_params if everything else ctsft.trainable(model, choice.heads if choice else ())
+    st.markdown(f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%}).**")
+    others = [] if everything or not choice else sorted(ctsft.touched(model, choice.heads))
     if others:
-        listed = ", ".join(map(plots.name, sorted(others)[:6])) + (" and more" if len(others) > 6 else "")
-        text += f", the keys and values that {listed} share with them included"
-    return text + "."
+        st.caption(f"Keys and values are shared in groups of heads, so those of {', '.join(map(plots.name, others[:8]))}"
+                   f"{' and more' if len(others) > 8 else ''} move too.")
 
 
 def settings(task, k: int) -> str:
@@ -63,13 +64,12 @@ def settings(task, k: int) -> str:
         return st.text_input("Name of the run (optional)", key="tune_name")
 
 
-def label(run_id: str) -> str:
-    run = runs.get(run_id)
-    tuning, config, status = run.request.params.get("tuning", {}), run.request.params.get("config", {}), run.status()
-    what = run.request.name or outcomes.WHAT.get(tuning.get("what"), ("tuning",))[0]
-    state_of = f"{status.state}, {status.progress:.0%}" if status.state == "running" else status.state
-    settings = f"n={tuning.get('n')} · lr {config.get('learning_rate', 0):g} · seed {config.get('seed')}"
-    return f"{what} · {tuning.get('target')} · {settings} · {state_of} · {run_id}"
+def label(run) -> str:
+    tuning, config = run.request.params.get("tuning", {}), run.request.params.get("config", {})
+    what = run.request.name or outcomes.WHAT.get(tuning.get("what"), ("Tuning",))[0]
+    begun = time.strftime("%d %b %H:%M", time.localtime(run.request.created))
+    settings = [f"n={tuning.get('n')}", f"lr {config.get('learning_rate', 0):g}", f"seed {config.get('seed')}"]
+    return " · ".join([what, str(tuning.get("target")), *settings, run.status().state, begun, run.id[-4:]])
 
 
 def draw_curves(run_id: str):
@@ -125,7 +125,7 @@ def start(scored, circuit, choice, name: str):
     elif not ready:
         st.info("The circuit has no heads: choose some on the Circuit page, or move only the norms.", icon=":material/hub:")
     else:
-        st.markdown(numbers(state.model(), choice))
+        numbers(state.model(), choice)
     if st.button("Start tuning", type="primary", disabled=not ready, icon=":material/play_arrow:"):
         show(jobs.start_tune(now, scored, circuit, name))
     active = sum(run.status().active for run in runs.list_runs())
@@ -140,13 +140,13 @@ def start(scored, circuit, choice, name: str):
 
 def history():
     """One of the tuning runs of this model and task: live, or what came of it."""
-    mine = [run.id for run in jobs.tuning_runs(state.view())]
+    mine = {run.id: label(run) for run in jobs.tuning_runs(state.view())}
     if not mine:
         return
     st.divider()
     chosen = st.session_state.pop("tune_next", st.session_state.get(RUN))
-    st.session_state[RUN] = chosen if chosen in mine else mine[0]
-    run = runs.get(st.selectbox("Run", mine, format_func=label, key=RUN, help="Tuning runs of this model and task, newest first."))
+    st.session_state[RUN] = chosen if chosen in mine else next(iter(mine))
+    run = runs.get(st.selectbox("Run", list(mine), format_func=mine.get, key=RUN, help="Tuning runs of this model and task, newest first."))
     if run.status().active:
         jobs.watch(run)
         st.fragment(draw_curves, run_every=1.0)(run.id)

@@ -107,9 +107,9 @@ def show(scores: Scores, kind: str, model: Model):
                         config={"displayModeBar": False})
         st.toggle("Layer 0 at the bottom", **state.bind("flip"))
         exports(scores, run, fig, kind)
+        panel(scores, means, circuit, run)
     with right:
         inspector.draw(scores, means, model, circuit)
-    panel(scores, means, circuit, run)
 
 
 def pick():
@@ -135,11 +135,11 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         st.caption("Mean score on the examples of each label, on one scale: a head may count for one label only.")
         row(panels.label_maps(scores, drawn, now.flip), "label")
     elif now.panel == "Means" and means is not None:
-        counts = ", ".join(f"{literal(label)} {count}" for label, count in means.counts.items())
+        counts = ", ".join(f"{literal(label)} {means.counts.get(label, 0)}" for label in scores.by_label)
         st.caption("What a head gives on average, taken as saying nothing about the label (label-balanced mean), and how far each label's own mean "
                    f"departs from it. Examples: {counts}.")
         row([plots.means_map(panels.mean_sizes(means), drawn, title="Size of the balanced mean", unit="norm", flip=now.flip)], "mean")
-        row(panels.departure_maps(means, drawn, now.flip), "departure")
+        row(panels.departure_maps(means, scores.by_label, drawn, now.flip), "departure")
     elif now.panel == "Distribution":
         line = panels.cut(scores, circuit, state.threshold(scores))
         fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])

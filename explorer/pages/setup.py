@@ -189,8 +189,8 @@ def show_rows(task: Task):
 
 
 def table(rows: list[dict]):
-    wide = {name: st.column_config.TextColumn(width="large") for name in list(rows[0])[2:]} if rows else {}
-    st.dataframe(rows, hide_index=True, column_config=wide | {"id": st.column_config.TextColumn(width="small")})
+    """Whole texts: cells of a table wrap, and what they hold is Markdown."""
+    st.table([{literal(name): literal(value) for name, value in row.items()} for row in rows], hide_index=True)
 
 
 def show_prompt(model: Model, task: Task):

@@ -1,0 +1,83 @@
+"""The explorer in a real browser: start the server with a folder of its own, and open pages in Debian's Chromium through Playwright."""
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+
+
+def chromium() -> str | None:
+    """The browser's path; None where none is installed."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def server(home: Path) -> Iterator[str]:
+    """The explorer's address while it runs with `home` as CTSFT_HOME; raises RuntimeError with its log when it does not come up in a minute."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = home / "server.log"
+    with open(log, "w") as out:
+        process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "explorer/app.py", "--server.port", str(port)], cwd=ROOT,
+                                   env={**os.environ, "CTSFT_HOME": str(home)}, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        while True:
+            try:
+                urlopen(f"{address}/_stcore/health", timeout=2).read()
+                break
+            except OSError:
+                if time.monotonic() > end or process.poll() is not None:
+                    raise RuntimeError(f"The explorer did not come up:\n{log.read_text()}") from None
+                time.sleep(0.3)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def browser(width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Page]:
+    """A fresh browser with one empty page. `page.errors` collects what the browser's console calls an error."""
+    with sync_playwright() as play:
+        program = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = program.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light").new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        page.set_default_timeout(60_000)
+        yield page
+        program.close()
+
+
+def go(page: Page, title: str):
+    """Follow the sidebar to a page and wait until it stands."""
+    page.get_by_test_id("stSidebar").get_by_role("link", name=title).click()
+    page.get_by_role("heading", name=title, exact=True).wait_for()
+    settle(page)
+
+
+def settle(page: Page):
+    """Wait until the server has finished this rerun."""
+    page.wait_for_timeout(300)
+    page.wait_for_function("() => !document.querySelector('[data-testid=\"stStatusWidget\"]')", timeout=60_000)
+
+
+def click_head(page: Page, layer: int, head: int, n_layers: int, n_heads: int):
+    """Click one cell of the head map."""
+    plot = page.locator(".js-plotly-plot").first
+    area = plot.locator(".nsewdrag").first.bounding_box()
+    page.mouse.click(area["x"] + area["width"] * (head + 0.5) / n_heads, area["y"] + area["height"] * (layer + 0.5) / n_layers)
+    settle(page)

@@ -1,0 +1,71 @@
+"""The five pages in a real browser, as a newcomer walks them: scores appear, a click toggles a head, a run starts and its curve gains points."""
+import json
+import re
+
+import pytest
+
+from benchmarks.browser import browser, chromium, click_head, go, server, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
+
+
+def heads_in_circuit(page) -> int:
+    text = page.get_by_test_id("stMetric").filter(has_text="Heads").first.inner_text()
+    return int(re.search(r"(\d+) of", text).group(1))
+
+
+def points_of_curve(page) -> int:
+    """Evaluations drawn in the accuracy chart's longest curve."""
+    return page.evaluate("""() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].flatMap(
+        plot => (plot.data || []).filter(trace => (trace.mode || '').includes('markers') && trace.yaxis !== 'y2').map(trace => (trace.x || []).length)))""")
+
+
+def test_walk(tmp_path):
+    with server(tmp_path) as address, browser() as page:
+        page.goto(address)
+        page.get_by_role("heading", name="Setup", exact=True).wait_for()
+        page.get_by_role("button", name="Score heads").click()
+
+        page.get_by_role("heading", name="Relevance", exact=True).wait_for()
+        page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(timeout=120_000)
+        page.locator(".js-plotly-plot").first.wait_for()
+        shape = json.loads(next(tmp_path.glob("runs/*score*/result.json")).read_text())
+
+        go(page, "Circuit")
+        page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
+        before = heads_in_circuit(page)
+        least = shape["heads"][-1]
+        click_head(page, least["layer"], least["head"], shape["n_layers"], shape["n_heads"])
+        page.wait_for_function(f"() => document.body.innerText.includes('{before + 1} of {shape['n_layers'] * shape['n_heads']}')", timeout=20_000)
+        assert heads_in_circuit(page) == before + 1, "a click on a head outside the circuit puts it in"
+        page.get_by_role("button", name="Undo").click()
+        page.wait_for_function(f"() => document.body.innerText.includes('{before} of {shape['n_layers'] * shape['n_heads']}')", timeout=20_000)
+
+        go(page, "Fine-tune")
+        page.get_by_role("button", name="Start tuning").click()
+        page.get_by_test_id("stSidebar").get_by_text("running").first.wait_for()
+        runs = list(tmp_path.glob("runs/*finetune*"))
+        assert len(runs) == 1
+
+        page.close_and_reopen = page.context.new_page()          # the tab goes, the run goes on
+        again = page.close_and_reopen
+        page.close()
+        again.goto(address + "/finetune")
+        again.get_by_role("heading", name="Fine-tune", exact=True).wait_for()
+        again.wait_for_function("() => document.querySelectorAll('.js-plotly-plot').length >= 2", timeout=90_000)
+        first = points_of_curve(again)
+        again.wait_for_function("() => document.body.innerText.includes('→') || document.body.innerText.includes('->')", timeout=180_000)
+        result = runs[0] / "result.json"
+        for _ in range(180):
+            if result.is_file():
+                break
+            again.wait_for_timeout(1000)
+        settle(again)
+        again.wait_for_timeout(2500)
+        assert points_of_curve(again) > max(1, first - 1), "the curve gained points"
+        history = json.loads(result.read_text())["history"]
+        assert history[0]["step"] == 0 and len(history) > 3
+
+        go(again, "Compare")
+        again.get_by_test_id("stDataFrame").wait_for()
+        assert "1 run" in again.get_by_test_id("stSidebar").inner_text()

@@ -1,0 +1,156 @@
+"""The circuit in force: the rule's heads, the clicks, the sliders, and undo over all of them."""
+import pytest
+import streamlit as st
+import torch
+
+from ctsft.relevance import ScoreConfig, Scores
+from explorer import state
+
+RANKING = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]          # scores 5, 4, 3, 2, -1, -6
+ABOUT = {"model": "m", "model_type": "qwen2", "n_layers": 2, "n_heads": 3, "n_kv_heads": 3, "task": "t"}
+
+
+class Session(dict):
+    __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
+
+
+@pytest.fixture(autouse=True)
+def session(monkeypatch) -> Session:
+    own = Session()
+    monkeypatch.setattr(st, "session_state", own)
+    return own
+
+
+@pytest.fixture
+def scores() -> Scores:
+    values = torch.tensor([[5.0, 4.0, 3.0], [2.0, -1.0, -6.0]])
+    return Scores(values.repeat(2, 1, 1), ["a", "b"], ["positive", "negative"], "cdt", ScoreConfig(), ABOUT)
+
+
+def chosen(scores) -> list[int]:
+    """The circuit in force, by rank from 0."""
+    return sorted(RANKING.index(head) for head in state.circuit(scores).heads)
+
+
+def slide(session, name, value):
+    """What a widget does when it is moved."""
+    widget = state.bind(name)
+    session[widget["key"]] = value
+    widget["on_change"]()
+
+
+@pytest.mark.parametrize("rule, settings, ranks", [
+    ("top", {"k": 2}, [0, 1]), ("top", {"k": 99}, [0, 1, 2, 3, 4, 5]), ("near_zero", {"k": 2}, [3, 4]), ("least", {"k": 2}, [4, 5]),
+    ("fraction", {"fraction": 0.5}, [0, 1, 2]), ("fraction", {"fraction": 0.01}, [0]), ("all", {}, [0, 1, 2, 3, 4, 5]), ("none", {}, []),
+    ("threshold", {"level": 1.0}, [0]), ("threshold", {"level": 0.0}, [0, 1, 2, 3, 4, 5]), ("threshold", {"level": 8 / 11}, [0, 1, 2, 3]),
+    ("threshold", {"level": 8.1 / 11}, [0, 1, 2])])
+def test_rules_read_their_own_setting(scores, rule, settings, ranks):
+    state.put(rule=rule, **settings)
+    assert chosen(scores) == ranks
+
+
+def test_random_draws_k_heads_and_others_with_another_seed(scores):
+    drawn = set()
+    for seed in range(8):
+        state.put(rule="random", k=3, seed=seed)
+        assert len(chosen(scores)) == 3 and chosen(scores) == chosen(scores)
+        drawn.add(tuple(chosen(scores)))
+    assert len(drawn) > 3
+
+
+def test_the_sliders_ends_are_scores_that_exist(scores):
+    assert (state.threshold(scores, 0.0), state.threshold(scores, 1.0)) == (-6.0, 5.0)
+    nan = scores.per_example.clone()
+    nan[:, 1] = float("nan")                                        # layer 1 was no source
+    assert state.threshold(Scores(nan, scores.examples, scores.labels, "cdt", ScoreConfig(), ABOUT), 0.0) == 3.0
+
+
+def test_a_click_toggles_and_a_second_one_takes_it_back(scores):
+    state.put(k=2)
+    for head, after in ((RANKING[0], [1]), (RANKING[5], [0, 1, 5])):
+        state.click(head, scores)
+        assert chosen(scores) == after and state.view().head == head
+        state.click(head, scores)
+        assert chosen(scores) == [0, 1] and not state.view().added | state.view().removed
+
+
+def test_hand_edits_stay_when_the_slider_moves(session, scores):
+    state.put(k=2)
+    state.click(RANKING[0], scores)
+    state.click(RANKING[4], scores)
+    found = {}
+    for k in (0, 1, 3, 5, 6, 2):
+        slide(session, "k", k)
+        found[k] = chosen(scores)
+    assert found == {0: [4], 1: [4], 3: [1, 2, 4], 5: [1, 2, 3, 4], 6: [1, 2, 3, 4, 5], 2: [1, 4]}
+
+
+@pytest.mark.parametrize("first, second, ends_inside", [(2, 5, False), (5, 2, True)])
+def test_the_last_click_counts_wherever_the_slider_goes_afterwards(session, scores, first, second, ends_inside):
+    """Rank 3 is outside the rule at k = 2 and inside at k = 5: clicked at one, then at the other."""
+    slide(session, "k", first)
+    state.click(RANKING[3], scores)                                 # added at 2, or removed at 5
+    slide(session, "k", second)
+    state.click(RANKING[3], scores)
+    for k in (second, first, second, 0, 6):
+        slide(session, "k", k)
+        assert (3 in chosen(scores)) == ends_inside, k
+
+
+def test_undo_goes_back_over_rule_slider_and_clicks_in_order(session, scores):
+    state.put(k=2)
+    seen = [chosen(scores)]
+    for change in (lambda: state.click(RANKING[5], scores), lambda: slide(session, "k", 3), lambda: slide(session, "rule", "least"),
+                   lambda: state.click(RANKING[5], scores), lambda: slide(session, "rule", "none")):
+        change()
+        seen.append(chosen(scores))
+    assert seen == [[0, 1], [0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4], []]
+    for expected in seen[-2::-1]:
+        state.undo()
+        assert chosen(scores) == expected
+    state.undo()                                                    # nothing left
+    assert chosen(scores) == [0, 1] and state.view().past == []
+
+
+def test_undo_puts_the_widgets_back_too(session, scores):
+    slide(session, "k", 5)
+    assert session["w_k"] == 5
+    state.undo()
+    assert state.bind("k")["key"] == "w_k" and session["w_k"] == state.View().k
+
+
+def test_other_settings_are_no_step_of_undo(session, scores):
+    slide(session, "flip", True)
+    assert state.view().flip and state.view().past == []
+    slide(session, "k", 1)
+    state.put(flip=False)
+    state.undo()
+    assert state.view().flip is False and state.view().k == state.View().k
+
+
+def test_undo_remembers_a_hundred_steps(session):
+    for k in range(150):
+        slide(session, "k", k)
+    assert len(state.view().past) == 100 and state.view().past[-1]["k"] == 148
+
+
+def test_a_widget_forgotten_with_its_page_gets_its_value_back(session):
+    slide(session, "k", 4)
+    del session["w_k"]                                              # streamlit does, when another page is shown
+    state.bind("k")
+    assert session["w_k"] == 4
+
+
+def test_what_follows_a_change_sees_the_new_value(session):
+    seen = []
+    widget = state.bind("k", then=lambda: seen.append(state.view().k))
+    session["w_k"] = 3
+    widget["on_change"]()
+    assert seen == [3]
+
+
+def test_another_model_forgets_the_hand_edits_and_undo(scores):
+    state.put(k=2)
+    state.click(RANKING[5], scores)
+    state.forget_circuit()
+    assert chosen(scores) == [0, 1] and state.view().head is None and state.view().past == []
