@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "circuit": ("Circuit", "Faithfulness", "discover", "faithfulness", "faithfulness_curve", "iterations", "select"),
     "errors": ("UserError",),
-    "tuning": ("TuneConfig", "TuneResult", "Watch", "finetune", "save_delta"),
+    "tuning": ("TuneConfig", "TuneResult", "Watch", "apply_delta", "finetune", "save_delta"),
     "loading": ("load_model",),
     "means": ("Means", "discovery_set", "label_balanced_means"),
     "models": ("Model",),

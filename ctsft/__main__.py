@@ -64,7 +64,8 @@ def accuracy(model: ModelName = "demo", task: TaskName = "demo", language: Langu
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
     rows = opened.load(language, split)
     share = ctsft.accuracy(loaded, opened, rows)
-    words = {"model": model, "task": task, "language": language, "split": split, "rows": len(rows), "accuracy": share, "chance": 1 / len(opened.labels)}
+    words = {"model": model, "task": task, "language": language, "split": split, "rows": len(rows), "accuracy": share,
+             "chance": 1 / len(opened.labels)}
     print(json.dumps(words, indent=1) if as_json else f"{share:.3f} of {len(rows)} {language} {split} rows (chance {words['chance']:.3f})")
 
 
@@ -118,15 +119,19 @@ def faithfulness(scores: Annotated[str, typer.Option(help="Id of a scoring run, 
     """
     def say(summary):
         if "points" not in summary:
-            return f"faithfulness {summary['accuracy']:.3f} by accuracy, {summary['margin']:.3f} by margin ({summary['rows']} rows)"
-        return "\n".join(f"{row['size']:4d} heads  {row['accuracy']:.3f} by accuracy  {row['margin']:.3f} by margin" for row in summary["points"]
-                         if row["kind"] == "ranked")
+            return f"faithfulness {ratio(summary['accuracy'])} by accuracy, {ratio(summary['margin'])} by margin ({summary['rows']} rows)"
+        return "\n".join(f"{row['size']:4d} heads  {ratio(row['accuracy'])} by accuracy  {ratio(row['margin'])} by margin"
+                         for row in summary["points"] if row["kind"] == "ranked")
     try:
         wanted = [int(size) for size in sizes.split(",") if size.strip()]
     except ValueError:
         raise UserError(f"--sizes {sizes!r} is not a list of numbers; write it like 1,2,4,8.") from None
     job("faithfulness", run, as_json, lambda jobs, folder: jobs.measure_faithfulness(
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), scores, circuit, split, wanted, n_random), say, name)
+
+
+def ratio(value: float | None) -> str:
+    return "undefined (the full and the empty model agree)" if value is None else f"{value:.3f}"
 
 
 @app.command()
@@ -159,7 +164,8 @@ def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the 
     def work(jobs, folder):
         config = jobs.TuneConfig(epochs=epochs, learning_rate=lr, batch_size=batch, seed=seed, weight_decay=weight_decay,
                                  max_grad_norm=max_grad_norm, eval_every=eval_every, checkpoint_every=checkpoint_every)
-        return jobs.tune(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), jobs.Scoring(size, pool_seed, method, attention),
+        return jobs.tune(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
+                         jobs.Scoring(size, pool_seed, method, attention),
                          jobs.Tuning(target, what, circuit, scores, k, n, eval_split, save_model), config)
     job("finetune", run, as_json, work, say, name)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
+from ctsft.answers import directions
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress
 from ctsft.models import Model
-from ctsft.answers import directions
 from ctsft.relevance import Head, Scores, score_heads
 from ctsft.tasks import Example, Task
 from ctsft.trace import pack, readout_logits, tapped
@@ -42,7 +42,8 @@ class Circuit:
         """The same rule's circuit with heads put in and taken out by hand."""
         added, removed = frozenset(map(tuple, added)) - self.heads, frozenset(map(tuple, removed)) & self.heads
         why = {head: words for head, words in self.why.items() if head not in removed} | dict.fromkeys(added, "added by hand")
-        return replace(self, heads=(self.heads | added) - removed, why=why, added=added, removed=removed)
+        return replace(self, heads=(self.heads | added) - removed, why=why,
+                       added=(self.added | added) - removed, removed=(self.removed | removed) - added)
 
     def check(self, model) -> "Circuit":
         """Itself, if it fits the model; UserError says how it does not."""
@@ -165,9 +166,7 @@ def discover(model, task: Task, pool: list[Example], means: Means, depth: int = 
 
     Raises UserError for a negative depth or a fraction outside (0, 1].
     """
-    circuit = None
-    for circuit, _ in iterations(model, task, pool, means, depth, fraction, progress, **config):
-        pass
+    *_, (circuit, _) = iterations(model, task, pool, means, depth, fraction, progress, **config)
     return circuit
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from ctsft.models import Block, Linear, Model, Norm
+from ctsft.models import Linear, Model, Norm
 from ctsft.trace import Trace
 
 TOLERANCE = 1e-8                                    # of the bias shares, as in the paper's code

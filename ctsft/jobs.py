@@ -19,7 +19,7 @@ from ctsft.errors import UserError
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.models import Model
-from ctsft.relevance import Scores, score_heads
+from ctsft.relevance import METHODS, ScoreConfig, Scores, score_heads
 from ctsft.runs import Writer, get
 from ctsft.tasks import Example, Task, fingerprint, load_task, sample
 from ctsft.tuning import TuneConfig, Watch, finetune, newest_checkpoint, save_delta
@@ -61,6 +61,11 @@ class Scoring:
     positions: str = "all"
     batch_tokens: int = 4096
 
+    def __post_init__(self):              # refused before a model is loaded
+        if self.method not in METHODS:
+            raise UserError(f"{self.method!r} is not a scoring method; choose from {', '.join(METHODS)}.")
+        ScoreConfig(**self.config)
+
     @property
     def config(self) -> dict:
         return {"attention": self.attention, "score": self.score, "positions": self.positions, "batch_tokens": self.batch_tokens}
@@ -92,6 +97,7 @@ class Reporter:
 
 def finish(run: Writer, summary: dict) -> dict:
     """Keep a job's summary beside its results."""
+    summary = json.loads(json.dumps(summary), parse_constant=lambda word: None)     # JSON has no NaN: what is undefined is null
     run.file("result.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return {"run": run.id, **summary}
 

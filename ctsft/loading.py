@@ -64,7 +64,8 @@ def as_model(model: Model | str | Path) -> Model:
 def check_hub(name: str):
     """Refuse at once what is neither a folder nor a hub name, and a hub name while the hub cannot be reached."""
     if not HUB_NAME.fullmatch(name) or name.startswith((".", "/")):
-        raise UserError(f"There is no model folder {name!r}; give a folder with config.json and safetensors weights, or a hub name such as Qwen/Qwen2.5-0.5B.")
+        raise UserError(f"There is no model folder {name!r}; give a folder with config.json and safetensors weights, "
+                        f"or a hub name such as Qwen/Qwen2.5-0.5B.")
     if isinstance(try_to_load_from_cache(name, constants.CONFIG_NAME), str):
         return
     try:

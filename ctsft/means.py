@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from ctsft.answers import predict
 from ctsft.errors import UserError
 from ctsft.loading import as_model
-from ctsft.answers import predict
 from ctsft.tasks import Example, Task
 from ctsft.trace import pack, readout_logits, tapped
 

@@ -114,7 +114,7 @@ class Moving(nn.Module):
         self.biases = nn.ParameterDict({str(i): part.bias.detach().clone() for i, part in enumerate(found) if part.bias is not None})
 
     def bias(self, i: int):
-        return self.biases[str(i)] if str(i) in self.biases else None
+        return self.biases.get(str(i), None)
 
     def hook(self, i: int):
         """The forward hook that makes module i compute with the moving values."""

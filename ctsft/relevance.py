@@ -19,12 +19,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from ctsft.answers import directions
 from ctsft.decompose import Walk
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.means import POSITIONS, Means, Progress
 from ctsft.models import Model
-from ctsft.answers import directions
 from ctsft.tasks import Example, Task
 from ctsft.trace import BATCH_TOKENS, Batch, pack, readout_logits, record, tapped
 

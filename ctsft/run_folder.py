@@ -179,7 +179,8 @@ def write(path: Path, value: BaseModel) -> None:
         os.fsync(file.fileno())
     for attempt in count():
         try:
-            return os.replace(part, path)
+            os.replace(part, path)
+            return
         except PermissionError:     # Windows, while a reader has the file open
             if attempt == 20:
                 raise

@@ -220,6 +220,8 @@ def task_file(path: Path, data_dir: Path | None = None) -> Task:
     if missing or ("files" in words) == ("hub" in words):
         needed = repr(missing[0]) if missing else "exactly one of 'files' and 'hub'"
         raise UserError(f"The task file {path} lacks {needed}; it needs name, prompt, labels, source, targets, and files or hub.")
+    if not isinstance(words["labels"], list):
+        raise UserError(f"The task file {path} gives the labels {words['labels']!r}; write them as a list.")
     labels = tuple(map(str, words["labels"]))
     if len(set(labels)) < 2 or len(set(labels)) != len(labels):
         raise UserError(f"The task file {path} gives the labels {list(labels)}; a task needs at least two, each once.")

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from ctsft.answers import accuracy
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
 from ctsft.loading import as_model
-from ctsft.models import Model
-from ctsft.moving import moving_parts, norm_parameters, parts
-from ctsft.answers import accuracy
+from ctsft.models import Linear, Model
+from ctsft.moving import Part, moving_parts, norm_parameters, parts
 from ctsft.tasks import Example, Task
 from ctsft.trace import pad, readout_logits
 
@@ -199,3 +200,23 @@ def save_delta(model: Model, circuit: Circuit | str, path, base: str):
                 tensors[names[id(part.linear.module.bias)] + ":values"] = part.bias.detach()
     save_file({name: value.cpu().contiguous().clone() for name, value in tensors.items()}, path,
               {"delta": json.dumps({"base": base, "what": circuit if isinstance(circuit, str) else "circuit"})})
+
+
+def apply_delta(model: Model, path):
+    """Put the numbers of a delta file into the model it was tuned from; UserError for any other model."""
+    with safe_open(path, "pt") as file:
+        about = json.loads((file.metadata() or {}).get("delta", "{}"))
+    tensors = load_file(path)
+    if about.get("base") != model.fingerprint:
+        raise UserError(f"The delta {path} belongs to a model with the fingerprint {about.get('base')}, and this model's is {model.fingerprint}; "
+                        f"load the model it was tuned from.")
+    with torch.no_grad():
+        for name, parameter in model.hf.named_parameters():
+            if name in tensors:
+                parameter.copy_(tensors[name])
+        modules = {name: Linear(module) for name, module in model.hf.named_modules()}
+        for key in [key for key in tensors if key.endswith((".weight:rows", ".weight:columns"))]:
+            module, _, kind = key.rpartition(".weight:")
+            part = Part(modules[module], tensors[key], columns=kind == "columns")
+            part.write(tensors[f"{module}.weight:values"].to(model.device), tensors.get(f"{module}.bias:values"))
+    model.__dict__.pop("fingerprint", None)

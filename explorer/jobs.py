@@ -12,7 +12,7 @@ from ctsft.errors import UserError
 from ctsft.jobs import CONTROLS, Scoring, Subject, Tuning
 from ctsft.relevance import Scores
 from ctsft.tuning import TuneConfig
-from explorer.state import View, score_run
+from explorer.state import View, score_run, sentences
 
 ACTIVE = ("queued", "running", "stopping")
 CHOICE = ("--what", "--circuit", "--scores", "--k", "--pool-seed", "--name")     # the words that say what moves
@@ -139,6 +139,8 @@ def watch(run: runs.Run, keepable: bool = True, every: float = 1.0):
 
     `keepable`: the job has something to keep when it is stopped early.
     """
+    if st.session_state.pop("discard", None) == run.id:
+        confirm_discard(run.id)                        # from here: a dialog of a fragment that reruns by itself loses its clicks
     if run.status().active:
         st.fragment(_progress, run_every=every)(run.id, keepable)
     else:
@@ -155,18 +157,21 @@ def _progress(run_id: str, keepable: bool):
         st.rerun()
     st.progress(status.progress, text=sentence(run))
     left, right, _ = st.columns([1, 1, 3])
-    if keepable and left.button("Stop and keep", key=f"keep-{run_id}", disabled=status.state == "stopping", help="Finish this step and keep what is done."):
+    if keepable and left.button("Stop and keep", key=f"keep-{run_id}", disabled=status.state == "stopping",
+                                help="Finish this step and keep what is done."):
         runs.stop(run, "keep")
         st.rerun(scope="fragment")
     if right.button("Discard", key=f"discard-{run_id}", help="End the run and delete what it made."):
-        confirm_discard(run_id)
+        st.session_state.discard = run_id
+        st.rerun()
 
 
 @st.dialog("Discard this run?")
 def confirm_discard(run_id: str):
     st.write("The run ends, and everything it made is deleted.")
     if st.button("Discard it", type="primary"):
-        runs.stop(runs.get(run_id), "discard")
+        with sentences():
+            runs.stop(runs.get(run_id), "discard")
         st.rerun()
 
 

@@ -105,8 +105,9 @@ def rows_said(counts: Counts, languages: list[str]) -> str:
 
 
 def summary(rows: list[Mapping], counts: Counts) -> list[str]:
-    """For each target: which of the finished runs kept most of the source, which gained most, and how little that may mean."""
-    finished = [row for row in rows if row["state"] in ENDED]
+    """For each target: which of the finished runs kept most of the source, which gained most, and how little that may mean.
+    Runs that were stopped early are left out: they had fewer steps."""
+    finished = [row for row in rows if row["state"] == "done"]
     return [_of_target([row for row in finished if row["target"] == target], counts) for target in dict.fromkeys(row["target"] for row in finished)]
 
 

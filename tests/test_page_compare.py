@@ -85,7 +85,7 @@ def test_names_say_what_differs_and_stay_unique():
 
 
 def test_the_summary_claims_no_more_than_the_rows():
-    rows = [row("circuit", 0.84, 0.56), row("full", 0.6, 0.58), row("norms", 0.9, 0.9, state="lost")]
+    rows = [row("circuit", 0.84, 0.56), row("full", 0.6, 0.58), row("norms", 0.9, 0.9, state="stopped")]
     (text,) = outcomes.summary(rows, {"indonesian": 120, "javanese": 120})
     text = plain(text)
     assert "Of 2 finished runs on Javanese" in text and "“Circuit (6 heads)” kept most of Indonesian" in text

@@ -65,12 +65,12 @@ def test_prompt_and_its_label_tokens(shown, known):
 
 
 def test_rows_of_both_languages_stand_side_by_side_only_when_they_are_translations(shown, files, known):
-    assert len(shown.dataframe) == 2                          # their labels differ: not the same rows
+    assert len(shown.table) == 2                              # their labels differ: not the same rows
     write_csv(files.parent / "javanese" / "train.csv", [replace(row, text=row.text.upper()) for row in known])
     from explorer import state
     state.load_rows.clear()
     shown.run()
-    assert list(shown.dataframe[0].value.columns) == ["id", "label", "indonesian", "javanese"] and len(shown.dataframe) == 1
+    assert list(shown.table[0].value.columns) == ["id", "label", "indonesian", "javanese"] and len(shown.table) == 1
 
 
 @pytest.mark.parametrize("wrong, says", [
@@ -181,3 +181,21 @@ def test_small_facts():
     assert balance(a[:4], LABELS) == ["negative 2 (50%)", "neutral 1 (25%)", "positive 1 (25%)"]
     assert literal("a *b*\n<c>") == r"a \*b\* \<c\>"
     assert short(2_310_144) == "2.31 M"
+
+
+def test_a_large_model_is_measured_only_when_asked(shown, monkeypatch):
+    from explorer import state
+    monkeypatch.setattr(state, "SMALL", 10)
+    assert not [metric for metric in shown.run().metric if "Accuracy" in metric.label]
+    next(button for button in shown.button if button.label == "Measure accuracy").click().run()
+    assert errors(shown) == [] and len([metric for metric in shown.metric if "Accuracy" in metric.label]) == 2
+    assert len([metric for metric in shown.run().metric if "Accuracy" in metric.label]) == 2          # and it is remembered
+
+
+def test_a_name_the_hub_does_not_know(shown, folders):
+    shown.radio(key="w_model_kind").set_value("hub").run()
+    shown.text_input(key="w_hub").input("nobody/nothing").run()
+    assert len(errors(shown)) == 1 and "nobody/nothing" in errors(shown)[0]
+    assert any("indonesian" in caption.value for caption in shown.caption)                             # the data is still there
+    shown.radio(key="w_model_kind").set_value("folder").run()
+    assert errors(shown) == [] and shown.session_state["view"].model == str(folders["qwen2"])

@@ -14,7 +14,7 @@ from test_sources import said
 from ctsft.answers import accuracy
 from ctsft.circuit import Circuit
 from ctsft.moving import trainable
-from ctsft.tuning import MOVED, TuneConfig, Watch, finetune, newest_checkpoint, save_delta
+from ctsft.tuning import MOVED, TuneConfig, Watch, apply_delta, finetune, newest_checkpoint, save_delta
 
 CIRCUIT = Circuit(HEADS)
 QUICK = TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)                   # 12 rows: 9 steps
@@ -125,6 +125,10 @@ def test_a_delta_is_all_that_is_needed_and_nothing_else(build, task, tmp_path, f
                 else:
                     weight[:, tensors[f"{target}:columns"]] = value
     assert same(fresh, model) and not same(fresh, build(family))
+    applied, stranger = build(family), build(family, seed=1)
+    apply_delta(applied, tmp_path / "delta.safetensors")
+    assert same(applied, model)
+    said(lambda: apply_delta(stranger, tmp_path / "delta.safetensors"), stranger.fingerprint, base)
     assert sum(value.numel() for name, value in tensors.items() if not name.endswith((":rows", ":columns"))) == result.trainable
     with safe_open(tmp_path / "delta.safetensors", "pt") as file:
         assert json.loads(file.metadata()["delta"]) == {"base": base, "what": what if isinstance(what, str) else "circuit"}
