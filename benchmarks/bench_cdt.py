@@ -82,7 +82,8 @@ def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> float:
 def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     draw = torch.Generator().manual_seed(1)
     texts = [torch.randint(model.hf.config.vocab_size, (pos,), generator=draw).tolist() for _ in range(batch)]
-    rows, tokens, mu = pad(texts, model.device), [11, 12, 13], torch.randn(model.n_layers, model.n_heads, model.d_head, generator=draw) * 0.1
+    rows, tokens = pad(texts, model.device), [11, 12, 13]
+    mu = torch.randn(model.n_layers, model.n_heads, model.d_head, generator=draw) * 0.1
     gold = directions(torch.zeros(batch, dtype=torch.long), 3)
     job = Job(model, rows, tokens, gold, mu, ScoreConfig(batch_tokens=model.n_heads * batch * pos))
 
@@ -97,7 +98,8 @@ def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     difference = ((ours() - naive()).abs().max() / naive().abs().max()).item()
     forward = seconds(lambda: readout_logits(model.hf, rows), repeats)
     times = {"cdt": seconds(ours, repeats), "two_stream": seconds(naive, repeats), "floor": floor_seconds(model, batch, pos, repeats)}
-    return {"model": model.name, "layers": model.n_layers, "heads": model.n_heads, "texts": batch, "tokens": pos, "seconds": times, "forward": forward,
+    return {"model": model.name, "layers": model.n_layers, "heads": model.n_heads, "texts": batch, "tokens": pos, "seconds": times,
+            "forward": forward,
             "times_faster_than_two_stream": times["two_stream"] / times["cdt"], "share_of_matmul_rate": times["floor"] / times["cdt"],
             "forward_passes": times["cdt"] / forward, "largest_difference": difference}
 

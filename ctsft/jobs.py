@@ -119,7 +119,8 @@ def pool_and_means(run: Writer, subject: Subject, scoring: Scoring):
     begin(run, subject, model, {"pool": pool}, scoring=asdict(scoring))
     means = label_balanced_means(model, task, pool, scoring.positions, reporter.stage("label-balanced means"))
     means.save(run.file("means.safetensors"))
-    run.file("pool.json").write_text(json.dumps([{"id": row.id, "text": row.text, "label": row.label} for row in pool], ensure_ascii=False))
+    texts = [{"id": row.id, "text": row.text, "label": row.label} for row in pool]
+    run.file("pool.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
     return model, task, language, pool, means, reporter
 
 
@@ -214,6 +215,7 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
     reporter.stage("loading the model")
     model, task, source = subject.open()
     train = task.load(tuning.target, subject.split)
+    train = task.pools(train)[0] if tuning.target == source else train      # competence tuning leaves pool B unseen
     train = sample(train, tuning.n, task.labels, config.seed) if tuning.n else train
     sets = {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target))}
     begin(run, subject, model, {"train": train, **sets}, tuning=asdict(tuning), config=config.model_dump())
@@ -235,7 +237,8 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
         shutil.rmtree(checkpoints, ignore_errors=True)     # nothing is left to resume
     return finish(run, {"model": model.name, "task": task.name, "source": source, "target": tuning.target, "what": tuning.what,
                         "heads": len(choice) if isinstance(choice, Circuit) else None, "n": len(train), "trainable": result.trainable,
-                        "total": result.total, "stopped": result.stopped, "history": history, "config": config.model_dump()})
+                        "total": result.total, "rows": {name: len(rows) for name, rows in sets.items()},
+                        "stopped": result.stopped, "history": history, "config": config.model_dump()})
 
 
 def continued(earlier: list[dict], later: list[dict]) -> list[dict]:

@@ -3,6 +3,7 @@
 mu[layer, head] is the mean of z over each example's real tokens, then over the examples of each label, then over the
 labels: unequal counts cannot tilt it, and padding never enters. `positions="readout"` takes the readout's z instead.
 """
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,16 +32,14 @@ class Means:
 
     def save(self, path):
         save_file({"balanced": self.values} | {f"label:{name}": value for name, value in self.by_label.items()}, path,
-                  {"positions": self.positions} | {f"count:{name}": str(count) for name, count in self.counts.items()})
+                  {"means": json.dumps({"positions": self.positions, "counts": self.counts})})     # JSON keeps the labels' order
 
     @classmethod
     def load(cls, path) -> "Means":
         with safe_open(path, "pt") as file:
-            words, by_label = file.metadata(), {}
-            names = [key.removeprefix("count:") for key in words if key.startswith("count:")]
-            for name in names:
-                by_label[name] = file.get_tensor(f"label:{name}")
-            return cls(file.get_tensor("balanced"), by_label, {name: int(words[f"count:{name}"]) for name in names}, words["positions"])
+            words = json.loads(file.metadata()["means"])
+            by_label = {name: file.get_tensor(f"label:{name}") for name in words["counts"]}
+            return cls(file.get_tensor("balanced"), by_label, **words)
 
 
 def quotas(labels: tuple[str, ...], size: int) -> dict[str, int]:

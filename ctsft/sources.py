@@ -1,17 +1,13 @@
 """Where labelled rows come from: a local file, a file at an address, or a dataset of the Hugging Face hub.
 
 A source answers two questions for a (language, split) pair: is it there, and what are its rows. Nothing here knows of
-prompts or models. Files are read by pandas, those at an address after a copy of them is kept; datasets of the hub by `datasets`,
-which caches them.
+prompts or models. What is remote comes through `datasets`, which keeps a copy; files are read by pandas.
 """
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import requests
-from huggingface_hub import constants
 
 from ctsft.errors import UserError
 
@@ -70,16 +66,17 @@ class Hub:
         words = {"language": self.language_names.get(language, language), "split": self.split_names.get(split, split)}
         address = (self.url or self.dataset).format(**words)
         try:
-            if self.url:
-                copy = fetched(address)
+            import datasets  # a second of import time that local files do not pay
+            if self.url:                                 # kept as text: a loader would turn the id 007 into 7
+                once = datasets.DownloadConfig(max_retries=1, disable_tqdm=True)
+                copy = datasets.DownloadManager(download_config=once).download(address)
             else:
-                import datasets  # a second of import time that files do not pay
                 table = datasets.load_dataset(self.dataset, self.config.format(**words) if self.config else None, split=words["split"])
         except Exception as error:  # the library raises a dozen kinds; to the user all mean "could not be fetched"
             raise UserError(f"The {split!r} rows of {language!r} could not be fetched from {address} ({type(error).__name__}: "
-                            f"{str(error).splitlines()[0][:160]}); check the network, or name a local folder (--data-dir).") from error
+                            f"{' '.join(str(error).split())[:160]}); check the network, or name a local folder (--data-dir).") from error
         if self.url:
-            return read_table(copy)
+            return read_table(copy, ending=Path(address).suffix)
         frame = table.to_pandas()
         for name, feature in table.features.items():
             if isinstance(feature, datasets.ClassLabel):
@@ -87,31 +84,22 @@ class Hub:
         return frame
 
 
-def fetched(address: str) -> Path:
-    """The file at an address, kept in the Hugging Face cache folder; raises what `requests` raises."""
-    path = Path(constants.HF_HOME) / "ctsft" / re.sub(r"[^\w.-]+", "-", address)
-    if not path.is_file():
-        answer = requests.get(address, timeout=20)
-        answer.raise_for_status()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        part.write_bytes(answer.content)
-        part.replace(path)
-    return path
+def read_table(path: str | os.PathLike, columns: tuple | None = None, ending: str | None = None) -> pd.DataFrame:
+    """Rows of a CSV, TSV or JSONL file as text; `ending` where the name has none.
 
-
-def read_table(path: str | os.PathLike, columns: tuple | None = None) -> pd.DataFrame:
-    """Rows of a CSV, TSV or JSONL file as text. Raises UserError for another ending, an empty or an unreadable file."""
+    Raises UserError for another ending, an empty or an unreadable file.
+    """
     path = Path(path)
-    reader = READERS.get(path.suffix.lower())
+    ending = ending or path.suffix
+    reader = READERS.get(ending.lower())
     if reader is None:
-        raise UserError(f"{path.name} ends in {path.suffix!r}; give a file that ends in {', '.join(READERS)}.")
+        raise UserError(f"{path.name} ends in {ending!r}; give a file that ends in {', '.join(READERS)}.")
     try:
         frame = reader(path, list(columns) if columns else None)
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path} could not be read as {path.suffix[1:].upper()} ({str(error).splitlines()[0][:160]}); "
+        raise UserError(f"{path} could not be read as {ending[1:].upper()} ({' '.join(str(error).split())[:160]}); "
                         f"save it as UTF-8 with one row a line.") from error
     if frame.empty:
         raise UserError(f"{path} holds no rows; give a file with a header line and at least one labelled text.")

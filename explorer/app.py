@@ -6,11 +6,11 @@ from explorer import sidebar
 st.set_page_config(page_title="Circuit explorer", page_icon=":material/hub:", layout="wide", initial_sidebar_state="expanded")
 
 PAGES = {
-    "setup": st.Page("pages/setup.py", title="Setup", icon=":material/tune:", default=True),
-    "relevance": st.Page("pages/relevance.py", title="Relevance", icon=":material/grid_on:"),
-    "circuit": st.Page("pages/circuit.py", title="Circuit", icon=":material/hub:"),
-    "finetune": st.Page("pages/finetune.py", title="Fine-tune", icon=":material/model_training:"),
-    "compare": st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+    "setup": st.Page("screens/setup.py", title="Setup", icon=":material/tune:", default=True),
+    "relevance": st.Page("screens/relevance.py", title="Relevance", icon=":material/grid_on:"),
+    "circuit": st.Page("screens/circuit.py", title="Circuit", icon=":material/hub:"),
+    "finetune": st.Page("screens/finetune.py", title="Fine-tune", icon=":material/model_training:"),
+    "compare": st.Page("screens/compare.py", title="Compare", icon=":material/compare_arrows:"),
 }
 
 page = st.navigation(list(PAGES.values()), position="hidden")

@@ -41,7 +41,7 @@ def ensure_score(view: View) -> runs.Run:
 def start_curve(view: View, scored: runs.Run, n_random: int, split: str = "valid") -> runs.Run:
     """Faithfulness against circuit size for the ranking of a scoring run."""
     subject = view.subject
-    words = ["faithfulness", *[word for word in subject_words(Subject(**{**asdict(subject), "split": split}))], "--scores", scored.id,
+    words = ["faithfulness", *subject_words(Subject(**{**asdict(subject), "split": split})), "--scores", scored.id,
              "--random", str(n_random)]
     return runs.start(words, {"scores": scored.id, "n_random": n_random, "rows_split": split})
 
@@ -123,7 +123,10 @@ def time_left(seconds: float | None) -> str:
     """ "about 40 s left"; empty while it is not known."""
     if seconds is None:
         return ""
-    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+    for unit, size, enough in (("s", 1, 90), ("min", 60, 5400)):
+        if seconds < enough:
+            return f"about {seconds / size:.0f} {unit} left"
+    return f"about {seconds / 3600:.1f} h left"
 
 
 def sentence(run: runs.Run) -> str:

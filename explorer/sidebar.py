@@ -3,7 +3,7 @@ import streamlit as st
 
 from ctsft import results, runs
 from ctsft.errors import UserError
-from explorer import state
+from explorer import circuits, state
 
 
 def draw(pages: dict):
@@ -35,17 +35,17 @@ def relevance() -> str:
         return f"scoring, {active.status().progress:.0%}" + (" (preview shown)" if kind == "preview" else "")
     if scores is not None:
         return f"scored, {len(scores.examples)} examples"
-    other = any(run.status().state == "done" for run in runs.list_runs("score"))
-    return "out of date: settings changed" if other and now.past else "not scored yet"
+    other = any(run.request.params.get("subject", {}).get("model") == now.model for run in runs.list_runs("score") if run.status().state == "done")
+    return "out of date: score again" if other else "not scored yet"
 
 
 def circuit() -> str:
     scores, _ = state.scores()
     if scores is None:
         return "waits for scores"
-    from ctsft.moving import trainable
-    model, found = state.load_model(state.view().model), state.circuit(scores)
-    return f"{len(found)} heads, {trainable(model, found.heads) / model.n_params:.1%} would move"
+    found = state.circuit(scores)
+    count = circuits.would_move(state.view().model, tuple(sorted(found.heads)))
+    return f"{len(found)} heads, {count['group'] / count['total']:.1%} would move"
 
 
 def finetune() -> str:

@@ -173,18 +173,20 @@ def rows(language: str, split: str) -> list[Example]:
         return load_rows(view().task, view().data_dir, language, split)
 
 
-def find_run(kind: str, states: tuple[str, ...] = (), **params) -> runs.Run | None:
-    """The newest run of a kind whose request says `params`, in one of `states` (any, if none are named)."""
+def find_run(kind: str, states: tuple[str, ...] = (), weights: tuple = (), **params) -> runs.Run | None:
+    """The newest run of a kind whose request says `params`, in one of `states` and of one of the models with `weights` (any, if none are named)."""
     for run in runs.list_runs(kind):
         own = run.request.params
-        if all(own.get(key) == value for key, value in params.items()) and (not states or run.status().state in states):
+        same = all(own.get(key) == value for key, value in params.items()) and (not weights or own.get("model_fingerprint") in weights)
+        if same and (not states or run.status().state in states):
             return run
     return None
 
 
 def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:
-    """The newest scoring run with the view's model, task, language and settings."""
-    return find_run("score", states, subject=asdict(view().subject), scoring=asdict(view().scoring))
+    """The newest scoring run with the view's model (its very weights, once the run has seen them), task, language and settings."""
+    weights = load_model(view().model).fingerprint
+    return find_run("score", states, (None, weights), subject=asdict(view().subject), scoring=asdict(view().scoring))
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

@@ -75,7 +75,7 @@ def test_the_import_check_sees_an_arrow_that_turns_back(name, line):
 def test_pages_are_imported_by_nobody_and_figures_know_no_streamlit():
     explorer = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "explorer").glob("*.py")}
     for name, source in explorer.items():
-        assert name == "app" or not any(dotted.startswith("explorer.pages") for dotted in imported(source, "explorer")), name
+        assert name == "app" or not any(dotted.startswith("explorer.screens") for dotted in imported(source, "explorer")), name
     for name in ("plots", "bars", "curves"):
         assert not any(dotted.split(".")[0] == "streamlit" for dotted in imported(explorer[name], "explorer")), name
 

@@ -9,7 +9,7 @@ from test_page_finetune import alive, button, spec, texts, tuned, two_targets, v
 from ctsft import results, runs
 from explorer import comparing, outcomes, state
 
-PAGE = "pages/compare.py"
+PAGE = "screens/compare.py"
 
 
 def row(what, source, target, **changes) -> dict:

@@ -94,7 +94,7 @@ def checkpoint(run: runs.Run, step: int = 5):
     (folder / MOVED).write_bytes(b"")
 
 
-def visit(view: state.View, page: str = "pages/finetune.py") -> AppTest:
+def visit(view: state.View, page: str = "screens/finetune.py") -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.session_state["view"] = view
     at.run()
@@ -158,8 +158,8 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     assert command == runs.shell_command(runs.Request(argv=words))
     assert ctsft.Circuit.load(file).heads == {(2, 3), (0, 1)}
     assert set(params["subject"]) == set(SUBJECT) and params["tuning"]["circuit"] == file and params["config"]["learning_rate"] == 1e-3
-    at.switch_page("pages/circuit.py").run()
-    at.switch_page("pages/finetune.py").run()
+    at.switch_page("screens/circuit.py").run()
+    at.switch_page("screens/finetune.py").run()
     assert at.number_input(key="w_n").value == 12
 
 
@@ -261,6 +261,6 @@ def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):
     at = visit(view)
     assert at.selectbox(key="w_target").value == "english" and at.number_input(key="w_n").value == 5
     at.selectbox(key="w_target").set_value("javanese").run()
-    at.switch_page("pages/setup.py").run()
-    at.switch_page("pages/finetune.py").run()
+    at.switch_page("screens/setup.py").run()
+    at.switch_page("screens/finetune.py").run()
     assert at.selectbox(key="w_target").value == "javanese" == at.session_state["view"].target

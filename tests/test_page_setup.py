@@ -160,7 +160,7 @@ def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
     monkeypatch.setattr(jobs, "start_score", start)
     next(button for button in shown.button if button.label == "Score heads").click().run()
     assert errors(shown) == [] and len(started) == 1 and shown.header[0].value == "Relevance"
-    shown.switch_page("pages/setup.py").run()
+    shown.switch_page("screens/setup.py").run()
     next(button for button in shown.button if button.label == "Score heads").click().run()
     assert errors(shown) == [] and len(started) == 1          # what is done is not done again
 

@@ -85,7 +85,7 @@ def test_outlines_are_the_circuit_and_hand_marks_are_told_apart():
     middles = {kind: {(y, x) for x, y in _middles(named(fig, kind)[1])} for kind in ("added", "removed")}
     assert middles == {"added": {(2, 2)}, "removed": {(1, 1)}}
     ring = named(fig, "selected")[1]
-    assert np.mean([x for x in ring.x[:-2]]) == pytest.approx(0, abs=1e-9) and np.mean(ring.y[:-2]) == pytest.approx(3)
+    assert np.mean(list(ring.x[:-2])) == pytest.approx(0, abs=1e-9) and np.mean(ring.y[:-2]) == pytest.approx(3)
     assert not named(head_map(values()), "outline") and not fig.layout.shapes, "one stroke a kind, no shape per head"
     assert all(word in fig.layout.annotations[0].text for word in ("circuit", "added", "removed", "selected"))
     assert not head_map(values()).layout.annotations[0].text

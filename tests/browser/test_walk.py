@@ -17,7 +17,7 @@ def heads_in_circuit(page) -> int:
 def points_of_curve(page) -> int:
     """Evaluations drawn in the accuracy chart's longest curve."""
     return page.evaluate("""() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].flatMap(
-        plot => (plot.data || []).filter(trace => (trace.mode || '').includes('markers') && trace.yaxis !== 'y2').map(trace => (trace.x || []).length)))""")
+        plot => (plot.data || []).filter(trace => (trace.mode || '').includes('markers')).map(trace => (trace.x || []).length)))""")
 
 
 def test_walk(tmp_path):

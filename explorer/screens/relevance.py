@@ -26,7 +26,7 @@ def page():
     scores, kind = state.scores()
     if scores is not None:
         show(scores, kind, model)
-    st.page_link("pages/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:")
+    st.page_link("screens/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:")
 
 
 def settings(n_labels: int):
@@ -74,7 +74,7 @@ def begin():
         st.warning("The scores of these settings were removed from their run folder; score the heads again.", icon=":material/warning:")
     elif last:
         jobs.ended(last)
-        st.page_link("pages/setup.py", label="Back to the setup", icon=":material/arrow_back:")
+        st.page_link("screens/setup.py", label="Back to the setup", icon=":material/arrow_back:")
     elif state.find_run("score", ("done",)):
         st.info("Out of date: nothing is scored with this model, task, source language and these settings yet.", icon=":material/update:")
     else:

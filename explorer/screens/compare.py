@@ -76,7 +76,7 @@ def page():
     if not every:
         st.info("There are no runs to compare yet. Start one on the Fine-tune page; it appears here after its first evaluation.",
                 icon=":material/compare_arrows:")
-        st.page_link("pages/finetune.py", label="Go to Fine-tune", icon=":material/arrow_back:")
+        st.page_link("screens/finetune.py", label="Go to Fine-tune", icon=":material/arrow_back:")
         return
     rows = filters(every)
     called = outcomes.names(rows)
@@ -93,7 +93,7 @@ def page():
     actions(rows, chosen, called, {"Trade-off": scatter, "Curves": overlaid})
     note = "Of the selected runs." if chosen else f"Of the newest finished runs (at most {SHOWN}); select rows of the table for others."
     charts(scatter, overlaid, note + (f" {left_out} left out: another model, task or start." if left_out else ""))
-    st.page_link("pages/finetune.py", label="Back: tune once more", icon=":material/arrow_back:")
+    st.page_link("screens/finetune.py", label="Back: tune once more", icon=":material/arrow_back:")
 
 
 with state.sentences():

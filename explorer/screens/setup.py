@@ -42,14 +42,14 @@ def page():
     if st.button("Score heads", type="primary", disabled=not ready,
                  help="Scores every attention head on examples that the model gets right (CD-T), and shows them on the next page."):
         jobs.ensure_score(state.view())
-        st.switch_page("pages/relevance.py")
+        st.switch_page("screens/relevance.py")
     if task:
         with state.sentences(stop=False):
             show_rows(task)
     if ready:
         with state.sentences(stop=False):
             show_prompt(model, task)
-    st.page_link("pages/relevance.py", label="Next: see which heads carry the task", icon=":material/arrow_forward:")
+    st.page_link("screens/relevance.py", label="Next: see which heads carry the task", icon=":material/arrow_forward:")
 
 
 def choose_model():

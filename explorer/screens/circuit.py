@@ -15,7 +15,7 @@ def draw():
     scores, kind = state.scores()
     if scores is None:
         st.info("There are no scores for these settings yet, and every rule chooses by score. Score the heads first.", icon=":material/grid_on:")
-        st.page_link("pages/relevance.py", label="Score the heads", icon=":material/arrow_back:")
+        st.page_link("screens/relevance.py", label="Score the heads", icon=":material/arrow_back:")
         return
     if kind == "preview":
         st.info("These are preview scores by attribution patching. The circuit is chosen again by the same rule when the final scores arrive; "
@@ -36,7 +36,7 @@ def draw():
         inspector.draw(scores, state.means_of(run), model, circuit)
     st.subheader("Is the circuit enough?")
     faithfulness(circuit, kind, len(model.heads))
-    st.page_link("pages/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:")
+    st.page_link("screens/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:")
 
 
 def head_map(model, scores, circuit: Circuit, kind: str):

@@ -172,7 +172,7 @@ def page():
             head_map(scores, choice or Circuit(frozenset()))
         start(scored, circuit, choice, name)
     history()
-    st.page_link("pages/compare.py", label="Next: compare the runs", icon=":material/arrow_forward:")
+    st.page_link("screens/compare.py", label="Next: compare the runs", icon=":material/arrow_forward:")
 
 
 with state.sentences():
