@@ -1,0 +1,74 @@
+"""Pictures of every page from the real app, after the tour: scores, a circuit, two tuning runs, the comparison.
+
+    python -m benchmarks.screenshots [--out assets/screenshots] [--width 1280] [--dark] [--home FOLDER]
+
+The runs are real and take about two minutes; with --home FOLDER they are kept there and a second call only takes the pictures.
+"""
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks.browser import Page, browser, go, server, settle
+
+PAGES = {"Setup": "setup", "Relevance": "relevance", "Circuit": "circuit", "Fine-tune": "finetune", "Compare": "compare"}
+
+
+def wait_until_done(page: Page, home: Path, kind: str, count: int):
+    """Until `count` runs of a kind have a result."""
+    for _ in range(600):
+        if len(list(home.glob(f"runs/*-{kind}-*/result.json"))) >= count:
+            break
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(2500)
+
+
+def tour(page: Page, home: Path):
+    """Make what the pictures show, unless `home` holds it already."""
+    page.get_by_role("button", name="Score heads").click()
+    wait_until_done(page, home, "score", 1)
+    if len(list(home.glob("runs/*-finetune-*/result.json"))) >= 2:
+        return
+    go(page, "Circuit")
+    page.get_by_role("button", name="Measure faithfulness against size").click()
+    wait_until_done(page, home, "faithfulness", 1)
+    go(page, "Fine-tune")
+    page.get_by_role("button", name="Start tuning").click()
+    wait_until_done(page, home, "finetune", 1)
+    page.get_by_role("button", name="Run the same with everything moving").click()
+    wait_until_done(page, home, "finetune", 2)
+
+
+def shoot(page: Page, out: Path, suffix: str):
+    for title, name in PAGES.items():
+        go(page, title)
+        page.wait_for_timeout(2500)
+        height = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": max(700, min(2400, height + 10))})
+        settle(page)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=out / f"{name}{suffix}.png")
+        print(out / f"{name}{suffix}.png")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("assets/screenshots"))
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--home", type=Path)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        home = args.home or Path(scratch)
+        home.mkdir(parents=True, exist_ok=True)
+        with server(home.resolve()) as address, browser(args.width, 900, args.dark) as page:
+            page.goto(address)
+            page.get_by_role("heading", name="Setup", exact=True).wait_for()
+            tour(page, home)
+            shoot(page, args.out, "")
+        if page.errors:
+            print("\n".join(["The browser's console says:", *page.errors]))
+
+
+if __name__ == "__main__":
+    main()
