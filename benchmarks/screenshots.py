@@ -38,16 +38,17 @@ def tour(page: Page, home: Path):
     wait_until_done(page, home, "finetune", 2)
 
 
-def shoot(page: Page, out: Path, suffix: str):
+def shoot(page: Page, out: Path):
     for title, name in PAGES.items():
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": 700})
         go(page, title)
         page.wait_for_timeout(2500)
         height = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
-        page.set_viewport_size({"width": page.viewport_size["width"], "height": max(700, min(2400, height + 10))})
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": min(2400, height)})
         settle(page)
         page.wait_for_timeout(1500)
-        page.screenshot(path=out / f"{name}{suffix}.png")
-        print(out / f"{name}{suffix}.png")
+        page.screenshot(path=out / f"{name}.png")
+        print(out / f"{name}.png")
 
 
 def main():
@@ -65,7 +66,7 @@ def main():
             page.goto(address)
             page.get_by_role("heading", name="Setup", exact=True).wait_for()
             tour(page, home)
-            shoot(page, args.out, "")
+            shoot(page, args.out)
         if page.errors:
             print("\n".join(["The browser's console says:", *page.errors]))
 

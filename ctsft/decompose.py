@@ -28,15 +28,16 @@ TOLERANCE = 1e-8                                    # of the bias shares, as in 
 
 
 def share(bias, rel, irrel):
-    """The relevant part's share of a bias, elementwise."""
+    """The relevant part's share of a bias, elementwise: bias * |rel| / (|rel| + |irrel| + 1e-8)."""
     size = rel.abs()
-    return bias * (size / (size + irrel.abs() + TOLERANCE))
+    whole = irrel.abs().add_(size).add_(TOLERANCE)
+    return size.div_(whole).mul_(bias)
 
 
 def linear(rel, total, layer: Linear):
     """`total` is the layer's own output, bias included."""
     out = F.linear(rel, layer.weight)
-    return out if layer.bias is None else out + share(layer.bias, out, total - layer.bias - out)
+    return out if layer.bias is None else out.add_(share(layer.bias, out, (total - layer.bias) - out))
 
 
 def norm(rel, total, layer: Norm):

@@ -10,8 +10,9 @@ def draw(pages: dict):
     with st.sidebar:
         st.markdown("### Circuit explorer")
         for number, (name, page) in enumerate(pages.items(), 1):
-            st.page_link(page, label=f"{number} · {page.title}")
-            st.caption(words(name))
+            with st.container(gap=None):                       # the state stands right under its step
+                st.page_link(page, label=f"{number} · {page.title}")
+                st.caption(words(name))
 
 
 def words(step: str) -> str:
