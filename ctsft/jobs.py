@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from tqdm import tqdm
+from transformers.utils import logging
 
 import ctsft
 from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, iterations, select
@@ -23,6 +24,8 @@ from ctsft.relevance import METHODS, ScoreConfig, Scores, score_heads
 from ctsft.runs import Writer, get
 from ctsft.tasks import Example, Task, fingerprint, load_task, sample
 from ctsft.tuning import TuneConfig, Watch, finetune, newest_checkpoint, save_delta
+
+logging.disable_progress_bar()            # a job reports its own stages
 
 CONTROLS = ("near_zero", "least", "random")
 WHAT = ("circuit", *CONTROLS, "norms", "full")
@@ -210,14 +213,13 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
         raise UserError(f"{tuning.what!r} is not something that can move; choose from {', '.join(WHAT)}.")
     checkpoints = run.file("checkpoints")
     resuming = newest_checkpoint(checkpoints) is not None
+    task = load_task(subject.task, subject.data_dir)
+    source = subject.language or task.source
+    train, sets = tuning_rows(task, source, subject.split, tuning, config.seed)      # refused before anything is scored
     choice = circuit_of(run, subject, scoring, tuning) if tuning.what not in ("norms", "full") else tuning.what
     reporter = Reporter(run, stoppable=False)
     reporter.stage("loading the model")
     model, task, source = subject.open()
-    train = task.load(tuning.target, subject.split)
-    train = task.pools(train)[0] if tuning.target == source else train      # competence tuning leaves pool B unseen
-    train = sample(train, tuning.n, task.labels, config.seed) if tuning.n else train
-    sets = {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target))}
     begin(run, subject, model, {"train": train, **sets}, tuning=asdict(tuning), config=config.model_dump())
     if isinstance(choice, Circuit):
         choice.check(model).save(run.file("circuit.json"))
@@ -239,6 +241,14 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
                         "heads": len(choice) if isinstance(choice, Circuit) else None, "n": len(train), "trainable": result.trainable,
                         "total": result.total, "rows": {name: len(rows) for name, rows in sets.items()},
                         "stopped": result.stopped, "history": history, "config": config.model_dump()})
+
+
+def tuning_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> tuple[list[Example], dict[str, list[Example]]]:
+    """Rows to train on, and the sets that accuracy is measured on, the source first."""
+    train = task.load(tuning.target, split)
+    train = task.pools(train)[0] if tuning.target == source else train      # competence tuning leaves pool B unseen
+    train = sample(train, tuning.n, task.labels, seed) if tuning.n else train
+    return train, {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target))}
 
 
 def continued(earlier: list[dict], later: list[dict]) -> list[dict]:

@@ -137,7 +137,7 @@ Part = tuple[int, list[int], torch.Tensor]   # layer, heads, scores [batch, head
 def cdt(job: Job) -> Iterator[Part]:
     trace = record(job.model, job.batch)
     last = max(layer for layer, _ in job.config.targets) if job.config.targets else job.model.n_layers
-    keep = job.batch.ids.numel() * job.model.n_layers <= 4 * job.config.batch_tokens * 4
+    keep = job.batch.ids.numel() * job.model.n_layers <= 16 * job.config.batch_tokens     # else a block's totals are computed for each source
     walk = Walk(job.model, trace, job.config.attention, keep)
     for layer in range(last):
         for heads in job.chunks():
