@@ -156,7 +156,7 @@ def bad(result, *words):
     (["finetune", "--target", "javanese", "--what", "everything"], ["'everything'", "circuit, near_zero"]),
     (["finetune", "--target", "javanese", "--what", "norms", "--lr", "-1"], ["learning_rate = -1"]),
     (["finetune", "--target", "javanese", "--what", "norms", "--n", "99"], ["99", "24"]),
-    (["finetune", "--target", "javanese", "--circuit", "none.json"], ["none.json"]),
+    (["finetune", "--target", "javanese", "--n", "6", "--circuit", "none.json"], ["none.json"]),
     (["runs", "show", "no-such-run"], ["'no-such-run'"]), (["runs", "delete", "../x"], ["'../x'"]),
     (["runs", "paint", "x"], ["'paint'", "show, stop"]),
 ])
