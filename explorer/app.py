@@ -3,7 +3,7 @@ import streamlit as st
 
 from explorer import sidebar
 
-st.set_page_config(page_title="Circuit explorer", page_icon=":material/hub:", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state="expanded")
 
 PAGES = {
     "setup": st.Page("screens/setup.py", title="Setup", icon=":material/tune:", default=True),
