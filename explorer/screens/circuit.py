@@ -149,7 +149,7 @@ def faithfulness(circuit: Circuit, kind: str, n_heads: int):
         jobs.start_curve(now, scored, now.n_random)
         st.rerun()
     if run:
-        jobs.watch(run, keepable=False)
+        jobs.watch(run)
         st.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
 
 
