@@ -118,4 +118,4 @@ def test_no_file_knows_the_machine_it_was_written_on():
     files = project_files()
     found = [str(path.relative_to(ROOT)) for path in files if path.suffix not in (".png", ".safetensors", ".pt") and here.search(path.read_bytes())]
     assert found == [] and len(files) > 40
-    assert here.search(b'cd "/' + b'work/main"') and not here.search(b"house/work/x") and not here.search(b"~/work/x")
+    assert here.search(b'cd "/' + b'root/x"') and not here.search(b"house/work/x") and not here.search(b"~/work/x")
