@@ -17,10 +17,12 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks import two_stream
+from ctsft import planning
 from ctsft.answers import directions
 from ctsft.loading import load_model, wrap
+from ctsft.methods import Job, cdt
 from ctsft.models import Model
-from ctsft.relevance import Job, ScoreConfig, cdt
+from ctsft.scores import ScoreConfig
 from ctsft.trace import pad, readout_logits, record
 
 
@@ -85,7 +87,7 @@ def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     rows, tokens = pad(texts, model.device), [11, 12, 13]
     mu = torch.randn(model.n_layers, model.n_heads, model.d_head, generator=draw) * 0.1
     gold = directions(torch.zeros(batch, dtype=torch.long), 3)
-    job = Job(model, rows, tokens, gold, mu, ScoreConfig(batch_tokens=model.n_heads * batch * pos))
+    job = Job(model, rows, tokens, gold, mu, ScoreConfig(), planning.make(model, "cdt", pos))
 
     def ours():
         out = torch.zeros(batch, model.n_layers, model.n_heads)

@@ -5,9 +5,11 @@ position of every block.
 """
 import torch
 from torch.nn import functional as F
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from ctsft.decompose import TOLERANCE
-from ctsft.models import Linear, Model, Norm
+from ctsft.layers import Linear, Norm
+from ctsft.models import Model
+from ctsft.rules import TOLERANCE
 from ctsft.trace import Trace
 
 
@@ -45,8 +47,9 @@ def attention(model: Model, trace: Trace, layer: int, q, k, v):
 
     def mix(q, k, v):
         q, k, v = shape(q), shape(k), shape(v)
-        if model.architecture.rope is not None:
-            q, k = model.architecture.rope(q, k, *trace.rotary[layer])
+        if trace.rotary[layer] is not None:
+            cos, sin = (part.repeat(sources, 1, 1) for part in (angle.expand(len(call.query), -1, -1) for angle in trace.rotary[layer]))
+            q, k = apply_rotary_pos_emb(q, k, cos, sin)
         groups = q.shape[1] // k.shape[1]
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
         z = torch.softmax(call.scale * q @ k.transpose(-1, -2) + mask, -1) @ v
@@ -75,18 +78,18 @@ def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, toke
         n = norm(*mid, block.mlp_norm)
         up = clash(*linear(*n, block.up))
         if block.gate is None:
-            irrel = block.act(up[1])
+            irrel = block.act(up[1].clone())
             hidden = block.act(up[0] + up[1]) - irrel, irrel
         else:
             gate = clash(*linear(*n, block.gate))
-            irrel = block.act(gate[1]) * up[1]
+            irrel = block.act(gate[1].clone()) * up[1]
             hidden = block.act(gate[0] + gate[1]) * (up[0] + up[1]) - irrel, irrel
         down = clash(*linear(*hidden, block.down))
         x = clash(mid[0] + down[0], mid[1] + down[1])
     index = trace.batch.readout
     rel, irrel = (part[:, torch.arange(len(index)), index] for part in x)
     n = norm(rel, irrel, model.architecture.final_norm)
-    return F.linear(n[0], model.architecture.unembed.weight[tokens])
+    return F.linear(n[0], model.architecture.unembed[tokens])
 
 
 def scores(model: Model, trace: Trace, mu, tokens, gold) -> torch.Tensor:

@@ -15,7 +15,8 @@ _HOMES = {
     "models": ("Model",),
     "moving": ("touched", "trainable", "trainable_share"),
     "answers": ("accuracy", "predict"),
-    "relevance": ("ScoreConfig", "Scores", "score_heads"),
+    "relevance": ("score_heads",),
+    "scores": ("ScoreConfig", "Scores"),
     "tasks": ("Example", "Task", "load_task"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -4,7 +4,7 @@ from sklearn.metrics import accuracy_score
 
 from ctsft.loading import as_model
 from ctsft.tasks import Example, Task
-from ctsft.trace import pack, readout_logits
+from ctsft.trace import batches, readout_logits
 
 
 @torch.no_grad()
@@ -13,7 +13,7 @@ def label_logits(model, task: Task, rows: list[Example]) -> torch.Tensor:
     model = as_model(model)
     tokens = list(task.label_ids(model).values())
     out = torch.empty(len(rows), len(tokens))
-    for batch in pack([task.encode(model, row) for row in rows], model.device, padding=0.25):
+    for batch in batches(model, [task.encode(model, row) for row in rows], padding=0.25):
         out[batch.index] = readout_logits(model.hf, batch)[:, tokens].float().cpu()
     return out
 

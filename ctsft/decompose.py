@@ -1,94 +1,58 @@
-"""Contextual decomposition of a transformer (CD-T, arXiv 2407.00886): the rules, and the one walk that applies them.
+"""Contextual decomposition of a transformer (CD-T, arXiv 2407.00886): the walk that applies the rules from a head to the logits.
 
-Every activation is split into a relevant and an irrelevant part with `rel + irrel = total`. The totals do not depend on
-which head is the source, so they are computed once and shared; only `rel` is propagated, for many heads and examples
-at a time, and the rules below are written in terms of `rel` and `total` (irrel = total - rel):
-
-    linear      rel W, and of the bias the share |rel W| : |irrel W|
-    residual    the parts add
-    LayerNorm   each part centred by its own mean, divided by the total's deviation; bias shared |rel| : |irrel|
-    RMSNorm     rel * gain / rms(total)
-    attention   softmax(q_rel k_rel) v_rel, or with the pattern frozen P v_rel
-    sign clash  where the parts differ in sign the larger takes the sum, the smaller becomes 0: that is `clamp(rel, 0, total)`
-    activation  f(total) - f(irrel);  gated MLP  f(gate) up - f(gate_irrel) up_irrel
-
-Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. Past the last attention only the readout position
-matters, so pos is 1 there.
+The totals are shared by every source, so one stream, `rel`, is propagated for many heads and examples at a time. Past the
+last attention only the readout position matters, so pos is 1 there. Shapes: rel is [source, batch, pos, ...].
 """
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
-from ctsft.models import Linear, Model, Norm
-from ctsft.trace import Trace
-
-TOLERANCE = 1e-8                                    # of the bias shares, as in the paper's code
-
-
-def share(bias, rel, irrel):
-    """The relevant part's share of a bias, elementwise: bias * |rel| / (|rel| + |irrel| + 1e-8)."""
-    size = rel.abs()
-    whole = irrel.abs().add_(size).add_(TOLERANCE)
-    return size.div_(whole).mul_(bias)
-
-
-def linear(rel, total, layer: Linear):
-    """`total` is the layer's own output, bias included."""
-    out = F.linear(rel, layer.weight)
-    return out if layer.bias is None else out.add_(share(layer.bias, out, (total - layer.bias) - out))
-
-
-def norm(rel, total, layer: Norm):
-    """`total` is the layer's input."""
-    if not layer.centred:
-        return rel * (layer.gain * layer.scale(total))
-    out = (rel - rel.mean(-1, keepdim=True)) * (layer.gain * layer.scale(total))
-    return out if layer.bias is None else out + share(layer.bias, rel, total - rel)
-
-
-def sign_clash(rel, total):
-    """Between 0 and the total both parts have its sign; outside, the larger part takes everything."""
-    return torch.clamp(rel, total.clamp(max=0), total.clamp(min=0))
-
-
-def activation(rel, total, f: Callable):
-    return f(total) - f(total - rel)
-
-
-def gated(gate_rel, gate, up_rel, up, f: Callable):
-    return f(gate) * up - f(gate - gate_rel) * (up - up_rel)
+from ctsft.layers import Linear, Norm
+from ctsft.models import Model
+from ctsft.rules import RULES, add_share, linear, minus
+from ctsft.trace import Trace, attend
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The whole activations inside one block (shared by every source)."""
+    """The whole activations inside one block (shared by every source). In the last block the query position is the readout alone."""
     x: torch.Tensor                                 # [batch, pos, d_model]
-    q: torch.Tensor                                 # [batch, query pos, head * d_head], before RoPE; query pos is 1 in the last block
+    q: torch.Tensor                                 # [batch, query pos, head * d_head], before norm and RoPE
     k: torch.Tensor                                 # [batch, pos, kv_head * d_head]
     v: torch.Tensor
     z: torch.Tensor                                 # [batch, query pos, head, d_head]
     o: torch.Tensor                                 # [batch, query pos, d_model]
-    mid: torch.Tensor                               # the residual stream between attention and MLP
+    add: torch.Tensor                               # x and the attention's part
+    mid: torch.Tensor                               # the same behind the norm that follows the addition, if there is one
+    inner: torch.Tensor                             # what the MLP's half starts from
     gate: torch.Tensor | None                       # [batch, query pos, d_mlp]
     up: torch.Tensor
-    down: torch.Tensor
-    out: torch.Tensor                               # [batch, query pos, d_model]
+    hidden: torch.Tensor
+    down: torch.Tensor                              # [batch, query pos, d_model]
+    sum: torch.Tensor                               # mid and the MLP's part
+    out: torch.Tensor
 
 
-def plain_norm(x, layer: Norm):
-    centred = x - x.mean(-1, keepdim=True) if layer.centred else x
-    out = centred * layer.scale(x) * layer.gain
-    return out if layer.bias is None else out + layer.bias
+def plain(x, norm: Norm | None):
+    return x if norm is None else norm(x)
 
 
 def pick(x, at):
     """[..., batch, pos, d] at one position of each text, [..., batch, 1, d]; everything when `at` is None."""
     if at is None:
         return x
-    index = at.view(-1, 1, 1).expand(*x.shape[:-2], 1, x.shape[-1])
+    index = at.to(x.device).view(-1, 1, 1).expand(*x.shape[:-2], 1, x.shape[-1])
     return x.gather(-2, index)
+
+
+def turn(x, cos, sin):
+    """RoPE (rotate-half) of [source, batch, head, pos, d_head] by angles [batch, 1, pos, d_rotary]; further features stay."""
+    d = cos.shape[-1]
+    part, half = x[..., :d], d // 2
+    out = part * cos
+    out[..., :half].addcmul_(part[..., half:], sin[..., :half], value=-1)
+    out[..., half:].addcmul_(part[..., :half], sin[..., half:])
+    return out if d == x.shape[-1] else torch.cat([out, x[..., d:]], -1)
 
 
 @dataclass
@@ -98,9 +62,12 @@ class Walk:
     trace: Trace
     attention: str = "softmax"
     keep: bool = True
+    rules: str = "paper"
 
     def __post_init__(self):
         self._totals: dict[int, Totals] = {}
+        self._masks: dict[int, tuple] = {}
+        self.rule = RULES[self.rules]
 
     def at(self, layer: int):
         """Positions the block's output is needed at: all (None), or in the last block each text's readout."""
@@ -111,41 +78,72 @@ class Walk:
         if layer in self._totals:
             return self._totals[layer]
         block, x, at = self.model.blocks[layer], self.trace.x[layer], self.at(layer)
-        n = plain_norm(x, block.attn_norm)
+        n = plain(x, block.attn_norm)
         q, k, v = block.q(pick(n, at)), block.k(n), block.v(n)
-        z = self.attend(layer, q[None], k[None], v[None])[0]           # [batch, query pos, head, d_head]
+        z = self.mix(layer, *(part[None] for part in (self.heads_norm(q, block.q_norm), self.heads_norm(k, block.k_norm), v)))[0]
         o = block.o(z.flatten(-2))
-        mid = pick(x, at) + o
-        m = plain_norm(mid, block.mlp_norm)
+        start = pick(x, at)
+        add = start + plain(o, block.attn_post)
+        mid = plain(add, block.attn_after)
+        inner = start if block.parallel else mid
+        m = plain(inner, block.mlp_norm)
         up, gate = block.up(m), block.gate and block.gate(m)
-        down = block.down(block.act(up) if gate is None else block.act(gate) * up)
-        totals = Totals(x, q, k, v, z, o, mid, gate, up, down, mid + down)
+        hidden = block.act(up.clone()) if gate is None else block.act(gate.clone()) * up
+        down = block.down(hidden)
+        total = mid + plain(down, block.mlp_post)
+        totals = Totals(x, q, k, v, z, o, add, mid, inner, gate, up, hidden, down, total, plain(total, block.mlp_after))
         if self.keep:
             self._totals[layer] = totals
         return totals
 
-    def attend(self, layer: int, q, k, v):
-        """softmax(scale q k^T + mask) v for [source, batch, pos, head * d_head] parts -> [source, batch, query pos, head, d_head]."""
-        call, sources, d = self.trace.calls[layer], v.shape[0], self.model.d_head
-        q, k, v = (part.unflatten(-1, (-1, d)).flatten(0, 1).transpose(1, 2) for part in (q, k, v))   # [source * batch, head, pos, d_head]
-        if self.model.architecture.rope is not None:
-            q, k = self.rotate(layer, q, k)
-        mask, at = call.mask, self.at(layer)                            # [batch, 1, pos, pos]
-        if at is not None:
-            mask = mask[torch.arange(len(at), device=at.device), :, at][:, :, None]   # [batch, 1, 1, pos]
-        mask = mask.expand(sources, *mask.shape).flatten(0, 1)          # [source * batch, 1, query pos, pos]
-        z = F.scaled_dot_product_attention(q, k, v, mask, scale=call.scale, enable_gqa=True)
-        return z.transpose(1, 2).unflatten(0, (sources, -1))
+    def norm(self, rel, total, norm: Norm | None):
+        return rel if norm is None else self.rule.norm(rel, total, norm)
 
-    def rotate(self, layer: int, q, k):
-        """RoPE turns both parts alike; in the last block the queries stand at the readout."""
-        rope, at, size = self.model.architecture.rope, self.at(layer), len(self.trace.batch.ids)
-        angles = [part.expand(size, -1, -1) for part in self.trace.rotary[layer]]        # cos and sin, [batch, pos, d_rotary]
-        whole = [part.repeat(q.shape[0] // size, 1, 1) for part in angles]
-        if at is None:
-            return rope(q, k, *whole)
-        there = [pick(part, at).repeat(q.shape[0] // size, 1, 1) for part in angles]
-        return rope(q, q, *there)[0], rope(k, k, *whole)[0]
+    def heads_norm(self, x, norm: Norm | None, rel=None):
+        """QK-norm of [..., head * d_head], of each head or of all together by the gain's length; with `rel` its relevant part."""
+        if norm is None:
+            return x if rel is None else rel
+        single = norm.gain.numel() == self.model.d_head
+        x = x.unflatten(-1, (-1, self.model.d_head)) if single else x
+        if rel is None:
+            out = norm(x)
+        else:
+            out = self.rule.norm(rel.unflatten(-1, (-1, self.model.d_head)) if single else rel, x, norm)
+        return out.flatten(-2) if single else out
+
+    def mask(self, layer: int) -> tuple[torch.Tensor | None, bool]:
+        """The mask in its smallest form, [batch or 1, 1, query pos or 1, pos], and whether it is plainly causal (then None).
+
+        Under a causal mask no real position sees padding, so the longest text's mask serves all.
+        """
+        if layer not in self._masks:
+            mask, batch, at = self.trace.calls[layer].mask, self.trace.batch, self.at(layer)
+            causal = False
+            if mask is not None and batch.reads_first:
+                mask = mask[:, :, :1]                                   # an encoder's queries all see the real positions
+            elif mask is not None and at is not None:
+                mask = mask[torch.arange(len(at), device=mask.device), :, at.to(mask.device)][:, :, None]
+            elif mask is not None:
+                mask = mask[batch.lengths.argmax()][None]
+                size = mask.shape[-1]
+                causal = bool(((mask == 0) == torch.ones(size, size, dtype=torch.bool, device=mask.device).tril()).all())
+                causal = causal and self.trace.calls[layer].softcap is None
+            self._masks[layer] = None if causal else mask, causal
+        return self._masks[layer]
+
+    def mix(self, layer: int, q, k, v):
+        """softmax(scale q k^T + mask) v for [source, batch, pos, head * d_head] parts -> [source, batch, query pos, head, d_head]."""
+        call, sources = self.trace.calls[layer], len(v)
+        q, k, v = (part.unflatten(-1, (-1, self.model.d_head)).transpose(-2, -3) for part in (q, k, v))   # [source, batch, head, pos, d_head]
+        if self.trace.rotary[layer] is not None:
+            cos, sin = (part.expand(v.shape[1], -1, -1) for part in self.trace.rotary[layer])             # [batch, pos, d_rotary]
+            at = self.at(layer)
+            q, k = turn(q, pick(cos, at)[:, None], pick(sin, at)[:, None]), turn(k, cos[:, None], sin[:, None])
+        mask, causal = self.mask(layer)
+        if mask is not None and len(mask) > 1:
+            mask = mask.repeat(sources, 1, 1, 1)
+        z = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), mask, call.scale, call.softcap, causal=causal)
+        return z.transpose(1, 2).unflatten(0, (sources, -1))
 
     def source(self, layer: int, heads: list[int], mu, everywhere: bool = True):
         """rel behind block `layer` when its `heads`, one a source, are split into z - mu and mu.
@@ -154,56 +152,74 @@ class Walk:
         Returns [source, batch, query pos, d_model].
         """
         block, totals, batch, d = self.model.blocks[layer], self.totals(layer), self.trace.batch, self.model.d_head
+        mu = mu.to(totals.z.device)
         rel_z = totals.z[..., heads, :].permute(2, 0, 1, 3) - mu[:, None, None]          # [source, batch, query pos, d_head]
         if self.at(layer) is None:
-            split = batch.real if everywhere else torch.arange(batch.ids.shape[1], device=mu.device) == batch.readout[:, None]
-            rel_z = rel_z * split[..., None]
+            split = batch.real if everywhere else torch.arange(batch.ids.shape[1], device=batch.ids.device) == batch.readout[:, None]
+            rel_z = rel_z * split[..., None].to(rel_z.device)
         columns = block.o.weight.unflatten(1, (-1, d))[:, heads].permute(1, 2, 0)        # [source, d_head, d_model]
         out = torch.matmul(rel_z, columns[:, None])
         if block.o.bias is not None:
-            out = out + share(block.o.bias, out, totals.o - block.o.bias - out)
-        return self.mlp(layer, out)
+            out = add_share(out, out, minus(totals.o - block.o.bias, out), block.o.bias)
+        return self.mlp(layer, None, out)
 
     def heads(self, layer: int, rel_x):
         """rel of every head's z in a block, from rel of the residual stream: [source, batch, query pos, head, d_head]."""
         block, totals = self.model.blocks[layer], self.totals(layer)
-        n = norm(rel_x, totals.x, block.attn_norm)
+        n = self.norm(rel_x, totals.x, block.attn_norm)
         v = linear(n, totals.v, block.v)
         if self.attention == "frozen":
-            q, k = (part.expand(len(n), *part.shape) for part in (totals.q, totals.k))
+            q, k = (self.heads_norm(part, norm).expand(len(n), *part.shape) for part, norm in ((totals.q, block.q_norm), (totals.k, block.k_norm)))
         else:
-            q, k = linear(pick(n, self.at(layer)), totals.q, block.q), linear(n, totals.k, block.k)
-        return self.attend(layer, q, k, v)
+            q = self.heads_norm(totals.q, block.q_norm, linear(pick(n, self.at(layer)), totals.q, block.q))
+            k = self.heads_norm(totals.k, block.k_norm, linear(n, totals.k, block.k))
+        return self.mix(layer, q, k, v)
 
     def block(self, layer: int, rel_x, rel_z=None):
         """rel behind a block, from rel in front of it."""
         block, totals = self.model.blocks[layer], self.totals(layer)
+        rel_x = rel_x.to(totals.x.device)
         rel_z = self.heads(layer, rel_x) if rel_z is None else rel_z
-        return self.mlp(layer, pick(rel_x, self.at(layer)) + linear(rel_z.flatten(-2), totals.o, block.o))
+        return self.mlp(layer, pick(rel_x, self.at(layer)), linear(rel_z.flatten(-2), totals.o, block.o))
 
-    def mlp(self, layer: int, mid):
-        """The second half of a block, from rel of the residual stream in its middle."""
-        block, totals = self.model.blocks[layer], self.totals(layer)
-        n = norm(mid, totals.mid, block.mlp_norm)
-        up = sign_clash(linear(n, totals.up, block.up), totals.up)
+    def mlp(self, layer: int, x, o):
+        """The rest of a block, from rel of the residual stream (None: nothing of it is relevant yet) and of the attention's output."""
+        block, totals, rule = self.model.blocks[layer], self.totals(layer), self.rule
+        o = self.norm(o, totals.o, block.attn_post)
+        mid = self.norm(o if x is None else o.add_(x), totals.add, block.attn_after)
+        inner = x if block.parallel else mid
+        if inner is None:                                               # a parallel block's MLP does not see its own heads
+            return rule.clash(mid, totals.sum)
+        n = self.norm(inner, totals.inner, block.mlp_norm)
+        up = rule.clash(linear(n, totals.up, block.up, "up"), totals.up)
         if block.gate is None:
-            hidden = activation(up, totals.up, block.act)
+            hidden = rule.activation(up, totals.up, totals.hidden, block.act)
         else:
-            gate = sign_clash(linear(n, totals.gate, block.gate), totals.gate)
-            hidden = gated(gate, totals.gate, up, totals.up, block.act)
-        down = sign_clash(linear(hidden, totals.down, block.down), totals.down)
-        return sign_clash(mid + down, totals.out)
+            gate = rule.clash(linear(n, totals.gate, block.gate, "gate"), totals.gate)
+            hidden = rule.gated(gate, totals.gate, up, totals.up, totals.hidden, block.act)
+        down = self.norm(rule.clash(linear(hidden, totals.down, block.down), totals.down), totals.down, block.mlp_post)
+        out = rule.clash(down.add_(mid), totals.sum)
+        return out if block.mlp_after is None else rule.clash(rule.norm(out, totals.sum, block.mlp_after), totals.out)
 
-    def logits(self, rel, tokens):
-        """rel of some tokens' logits at the readout, [source, batch, token]; rel: [source, batch, 1, d_model] behind the last block."""
-        architecture, last = self.model.architecture, self.totals(self.model.n_layers - 1).out
-        n, total = norm(rel, last, architecture.final_norm)[..., 0, :], plain_norm(last, architecture.final_norm)[..., 0, :]
-        weight, bias = architecture.unembed.weight[tokens], architecture.unembed.bias
-        out = F.linear(n, weight)
-        return out if bias is None else out + share(bias[tokens], out, F.linear(total, weight) - out)
+    def logits(self, rel, tokens: list[int]):
+        """rel of some logits at the readout, [source, batch, logit]; rel: [source, batch, 1, d_model] behind the last block."""
+        architecture, total = self.model.architecture, self.totals(self.model.n_layers - 1).out
+        if architecture.final_norm is not None:
+            rel, total = self.rule.norm(rel, total, architecture.final_norm), architecture.final_norm(total)
+        rel, total = rel[..., 0, :], total[..., 0, :]
+        last = [step for step in architecture.head if isinstance(step, Linear)][-1]
+        for step in architecture.head:
+            if isinstance(step, Linear):
+                layer = step.only(tokens) if step is last else step
+                total = layer(total.to(layer.weight.device))
+                rel = linear(rel.to(total.device), total, layer)
+            else:
+                hidden = step(total.clone())
+                rel, total = self.rule.activation(rel, total, hidden, step), hidden
+        return rel
 
-    def to_logits(self, layer: int, heads: list[int], mu, tokens, everywhere: bool = True):
-        """The whole way from the sources to rel of the logits, [source, batch, token]."""
+    def to_logits(self, layer: int, heads: list[int], mu, tokens: list[int], everywhere: bool = True):
+        """The whole way from the sources to rel of the logits, [source, batch, logit]."""
         rel = self.source(layer, heads, mu, everywhere)
         for later in range(layer + 1, self.model.n_layers):
             rel = self.block(later, rel)
@@ -212,12 +228,13 @@ class Walk:
     def to_heads(self, layer: int, heads: list[int], mu, targets, everywhere: bool = True):
         """rel of later heads' z at the readout: {target: [source, batch, d_head]} for the targets behind `layer`."""
         rel, found = self.source(layer, heads, mu, everywhere), {}
-        for later in range(layer + 1, max((target for target, _ in targets), default=0) + 1):
-            rel_z = self.heads(later, rel)                              # [source, batch, query pos, head, d_head]
+        last = max((target for target, _ in targets), default=0)
+        for later in range(layer + 1, last + 1):
+            rel_z = self.heads(later, rel.to(self.trace.x[later].device))                # [source, batch, query pos, head, d_head]
             at = None if self.at(later) is not None else self.trace.batch.readout
             z = pick(rel_z.flatten(-2), at)[..., 0, :].unflatten(-1, (-1, self.model.d_head))
             found |= {(later, head): z[..., head, :] for target, head in targets if target == later}
-            rel = self.block(later, rel, rel_z)
+            rel = self.block(later, rel, rel_z) if later < last else rel
         return found
 
 
@@ -231,9 +248,11 @@ def replay_error(model: Model, trace: Trace) -> float:
 
     errors = []
     for layer in range(model.n_layers):
-        totals, theirs = walk.totals(layer), pick(trace.x[layer + 1], walk.at(layer))
+        totals, theirs = walk.totals(layer), pick(trace.x[layer + 1], walk.at(layer)).to(trace.x[layer].device)
         real = trace.batch.real if walk.at(layer) is None else torch.ones_like(at, dtype=torch.bool)[:, None]
-        errors.append(error(totals.out[real], theirs[real]))
-    final = plain_norm(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
-    errors.append(error(model.architecture.unembed(final), trace.logits))
+        errors.append(error(totals.out[real.to(theirs.device)], theirs[real.to(theirs.device)]))
+    x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
+    for step in model.architecture.head:
+        x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
+    errors.append(error(x, trace.logits.to(x.device)))
     return torch.tensor(errors).max().item()          # unlike Python's max, it does not step over a NaN

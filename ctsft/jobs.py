@@ -62,7 +62,7 @@ class Scoring:
     attention: str = "softmax"
     score: str = "signed"
     positions: str = "all"
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
 
     def __post_init__(self):              # refused before a model is loaded
         if self.method not in METHODS:

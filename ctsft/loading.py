@@ -5,11 +5,11 @@ from pathlib import Path
 import requests
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ctsft.decompose import replay_error
 from ctsft.errors import UserError
-from ctsft.models import FAMILIES, Model
+from ctsft.models import CAUSAL, CLASSES, Model, check_family
 from ctsft.tasks import ASSETS
 from ctsft.trace import ATTENTION, pad, record
 
@@ -20,7 +20,8 @@ NAMES = {"demo": ASSETS / "demo" / "model"}
 
 
 def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "auto") -> Model:
-    """A causal language model by hub name, local folder, or "demo" (bundled). Safetensors weights only, never remote code.
+    """A model by hub name, local folder, or "demo" (bundled): a causal language model, or one with a sequence-classification head.
+    Safetensors weights only, never remote code.
 
     device: "auto" takes CUDA, else MPS, else the CPU. dtype: "auto" is float32, the precision the scores are defined in.
     Raises UserError for a name that is not there, a family that is not supported, or a replay that differs.
@@ -31,11 +32,12 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     if not local:
         check_hub(name)
     device, dtype = choose_device(device), choose_dtype(dtype)
-    kind = read(lambda: AutoConfig.from_pretrained(where), name, "config").model_type
-    if kind not in FAMILIES:
-        raise UserError(f"{name} is a model of type {kind!r}, which is not supported; choose one of type {', '.join(sorted(FAMILIES))}.")
+    config = read(lambda: AutoConfig.from_pretrained(where), name, "config")
+    kind = (config.architectures or [CAUSAL])[0]
+    check_family(config.model_type, kind, name)
+    auto = AutoModelForSequenceClassification if kind.endswith(CLASSES) else AutoModelForCausalLM
     tokenizer = read(lambda: AutoTokenizer.from_pretrained(where), name, "tokenizer")
-    hf = read(lambda: AutoModelForCausalLM.from_pretrained(where, dtype=dtype, use_safetensors=True, attn_implementation=ATTENTION),
+    hf = read(lambda: auto.from_pretrained(where, dtype=dtype, use_safetensors=True, attn_implementation=ATTENTION),
               name, "safetensors weights")
     return wrap(hf.to(device), tokenizer, name)
 
@@ -48,7 +50,7 @@ def wrap(hf, tokenizer, name: str = "") -> Model:
     draw = torch.Generator().manual_seed(0)
     rows = [torch.randint(hf.config.vocab_size, (length,), generator=draw).tolist() for length in (11, 7)]
     with torch.no_grad():
-        error = replay_error(model, record(model, pad(rows, hf.device)))
+        error = replay_error(model, record(model, pad(rows, hf.device, reads_first=model.architecture.reads_first)))
     allowed = REPLAY_TOLERANCE[hf.dtype]
     if not error <= allowed:                        # a NaN is refused too
         raise UserError(f"{name or 'This model'} (type {hf.config.model_type!r}) does not compute what the list of its family's modules says: "

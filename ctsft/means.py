@@ -16,7 +16,7 @@ from ctsft.answers import predict
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.tasks import Example, Task
-from ctsft.trace import pack, readout_logits, tapped
+from ctsft.trace import batches, readout_logits, tapped
 
 POSITIONS = ("all", "readout")
 Progress = Callable[[float, float], None]            # progress(done, total)
@@ -87,7 +87,7 @@ def label_balanced_means(model, task: Task, pool: list[Example], positions: str 
         raise UserError(f"The pool of {len(pool)} examples holds none labelled {absent[0]!r}; label-balanced means need every label.")
     sums = torch.zeros(len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64)
     gold, done = torch.tensor([task.labels.index(row.label) for row in pool]), 0
-    for batch in pack([task.encode(model, row) for row in pool], model.device):
+    for batch in batches(model, [task.encode(model, row) for row in pool]):
         weight = batch.real if positions == "all" else torch.arange(batch.ids.shape[1], device=model.device) == batch.readout[:, None]
         weight = (weight / weight.sum(1, keepdim=True))[..., None, None]                  # [batch, pos, 1, 1]
         layers: list[torch.Tensor] = []

@@ -5,130 +5,135 @@ masked tuning) works on what it returns, so a family is written once, and `loadi
 loads against the original to prove the list right.
 """
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
-from torch import nn
 from torch.nn import functional as F
-from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
-from transformers.pytorch_utils import Conv1D
 
 from ctsft.errors import UserError
+from ctsft.layers import Architecture, Block, Linear, Norm, fast, softcap
+
+CAUSAL, CLASSES = "ForCausalLM", "ForSequenceClassification"
 
 
-@dataclass(frozen=True)
-class Linear:
-    """Some output features of a linear module: all of them, or the third of a fused QKV that is meant."""
-    module: nn.Module
-    rows: slice = field(default_factory=lambda: slice(None))
-
-    @property
-    def transposed(self) -> bool:
-        return isinstance(self.module, Conv1D)     # GPT-2 keeps its weights as [in, out]
-
-    @property
-    def weight(self) -> torch.Tensor:              # [out, in]
-        return self.module.weight[:, self.rows].T if self.transposed else self.module.weight[self.rows]
-
-    @property
-    def bias(self) -> torch.Tensor | None:         # [out]
-        return None if self.module.bias is None else self.module.bias[self.rows]
-
-    def __call__(self, x):                         # [..., in] -> [..., out]
-        return F.linear(x, self.weight, self.bias)
-
-    def features(self, start: int, stop: int) -> range:
-        """Numbers of the module's output features that are this projection's features start to stop."""
-        first = self.rows.start or 0
-        return range(first + start, first + stop)
+def rms(module, offset: float = 0.0) -> Norm | None:
+    eps = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
+    return None if module is None else Norm(module, eps, offset=offset)
 
 
-@dataclass(frozen=True)
-class Norm:
-    """A LayerNorm (`centred`) or an RMSNorm."""
-    module: nn.Module
-    eps: float
-    centred: bool
-
-    @property
-    def gain(self) -> torch.Tensor:                # [d_model]
-        return self.module.weight
-
-    @property
-    def bias(self) -> torch.Tensor | None:
-        return getattr(self.module, "bias", None)
-
-    def scale(self, x):                            # [..., d] -> [..., 1]: one over the standard deviation, or over the root mean square
-        variance = x.var(-1, keepdim=True, unbiased=False) if self.centred else x.pow(2).mean(-1, keepdim=True)
-        return torch.rsqrt(variance + self.eps)
+def layer_norm(module) -> Norm:
+    return Norm(module, module.eps, centred=True)
 
 
-@dataclass(frozen=True)
-class Block:
-    """One transformer block, norms in front: x + o(attention(norm(x))), then x + down(f(...norm(x)...))."""
-    module: nn.Module                              # its first input is the residual stream
-    attention: nn.Module                           # the module that calls the attention function
-    attn_norm: Norm
-    q: Linear
-    k: Linear
-    v: Linear
-    o: Linear
-    mlp_norm: Norm
-    up: Linear
-    down: Linear
-    act: Callable
-    gate: Linear | None = None                     # gated MLP: act(gate) * up
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What a family function returns; `rope(q, k, cos, sin)` turns queries and keys [batch, head, pos, d_head], None without rotary positions."""
-    blocks: list[Block]
-    final_norm: Norm
-    unembed: Linear
-    rope: Callable | None = None
-
-
-FUSED = {"gelu_new": partial(F.gelu, approximate="tanh")}      # the same function in one pass instead of eight
+def decoder_head(hf) -> tuple:
+    """Label tokens by the unembedding, or classes by the `score` head."""
+    if hasattr(hf, "score"):
+        return (Linear(hf.score),)
+    cap = getattr(hf.config, "final_logit_softcapping", None)
+    return (Linear(hf.get_output_embeddings()), *([softcap(cap)] if cap else []))
 
 
 def gpt2(hf) -> Architecture:
-    def norm(module):
-        return Norm(module, module.eps, centred=True)
-
     def block(layer):
         d = layer.attn.embed_dim
         q, k, v = (Linear(layer.attn.c_attn, slice(i * d, (i + 1) * d)) for i in range(3))
-        return Block(layer, layer.attn, norm(layer.ln_1), q, k, v, Linear(layer.attn.c_proj),
-                     norm(layer.ln_2), Linear(layer.mlp.c_fc), Linear(layer.mlp.c_proj), FUSED.get(hf.config.activation_function, layer.mlp.act))
-    return Architecture([block(layer) for layer in hf.transformer.h], norm(hf.transformer.ln_f), Linear(hf.lm_head))
+        return Block(layer, layer.attn, q, k, v, Linear(layer.attn.c_proj), Linear(layer.mlp.c_fc), Linear(layer.mlp.c_proj),
+                     fast(hf.config.activation_function, layer.mlp.act), attn_norm=layer_norm(layer.ln_1), mlp_norm=layer_norm(layer.ln_2))
+    return Architecture([block(layer) for layer in hf.transformer.h], decoder_head(hf), layer_norm(hf.transformer.ln_f))
 
 
-def llama(hf) -> Architecture:
-    def norm(module):
-        return Norm(module, module.variance_epsilon, centred=False)
+def gpt_neox(hf) -> Architecture:
+    def block(layer):
+        a, m, d = layer.attention, layer.mlp, layer.attention.head_size
+        rows = torch.arange(a.query_key_value.out_features).view(-1, 3, d)           # head by head: its queries, keys and values
+        q, k, v = (Linear(a.query_key_value, rows[:, i].flatten()) for i in range(3))
+        return Block(layer, a, q, k, v, Linear(a.dense), Linear(m.dense_h_to_4h), Linear(m.dense_4h_to_h), fast(hf.config.hidden_act, m.act),
+                     attn_norm=layer_norm(layer.input_layernorm), mlp_norm=layer_norm(layer.post_attention_layernorm),
+                     parallel=hf.config.use_parallel_residual)
+    return Architecture([block(layer) for layer in hf.base_model.layers], decoder_head(hf), layer_norm(hf.base_model.final_layer_norm))
+
+
+def gated(hf, layer, offset: float = 0.0, **norms) -> Block:
+    """A Llama-like block; `norms` names the attribute each norm stands under."""
+    a, m = layer.self_attn, layer.mlp
+    found = {place: rms(getattr(layer, name), offset) for place, name in norms.items()}
+    act = fast(getattr(hf.config, "hidden_activation", None) or hf.config.hidden_act, m.act_fn)
+    return Block(layer, a, Linear(a.q_proj), Linear(a.k_proj), Linear(a.v_proj), Linear(a.o_proj), Linear(m.up_proj), Linear(m.down_proj), act,
+                 Linear(m.gate_proj), q_norm=rms(getattr(a, "q_norm", None), offset), k_norm=rms(getattr(a, "k_norm", None), offset), **found)
+
+
+def llama(hf, offset: float = 0.0) -> Architecture:
+    blocks = [gated(hf, layer, offset, attn_norm="input_layernorm", mlp_norm="post_attention_layernorm") for layer in hf.model.layers]
+    return Architecture(blocks, decoder_head(hf), rms(hf.model.norm, offset))
+
+
+def gemma(hf) -> Architecture:
+    return llama(hf, offset=1.0)
+
+
+def gemma2(hf) -> Architecture:
+    places = {"attn_norm": "input_layernorm", "attn_post": "post_attention_layernorm",
+              "mlp_norm": "pre_feedforward_layernorm", "mlp_post": "post_feedforward_layernorm"}
+    return Architecture([gated(hf, layer, 1.0, **places) for layer in hf.model.layers], decoder_head(hf), rms(hf.model.norm, 1.0))
+
+
+def olmo2(hf) -> Architecture:
+    blocks = [gated(hf, layer, attn_post="post_attention_layernorm", mlp_post="post_feedforward_layernorm") for layer in hf.model.layers]
+    return Architecture(blocks, decoder_head(hf), rms(hf.model.norm))
+
+
+def phi3(hf) -> Architecture:
+    def block(layer):
+        a, m, d, inner = layer.self_attn, layer.mlp, layer.self_attn.head_dim, hf.config.intermediate_size
+        queries, keys = hf.config.num_attention_heads * d, hf.config.num_key_value_heads * d
+        q, k, v = (Linear(a.qkv_proj, slice(start, stop)) for start, stop in
+                   ((0, queries), (queries, queries + keys), (queries + keys, queries + 2 * keys)))
+        return Block(layer, a, q, k, v, Linear(a.o_proj), Linear(m.gate_up_proj, slice(inner, 2 * inner)), Linear(m.down_proj),
+                     fast(hf.config.hidden_act, m.activation_fn), Linear(m.gate_up_proj, slice(0, inner)),
+                     attn_norm=rms(layer.input_layernorm), mlp_norm=rms(layer.post_attention_layernorm))
+    return Architecture([block(layer) for layer in hf.model.layers], decoder_head(hf), rms(hf.model.norm))
+
+
+def bert(hf) -> Architecture:
+    """BERT, RoBERTa and XLM-RoBERTa with a sequence-classification head."""
+    body = hf.base_model
 
     def block(layer):
-        a, m = layer.self_attn, layer.mlp
-        return Block(layer, a, norm(layer.input_layernorm), Linear(a.q_proj), Linear(a.k_proj), Linear(a.v_proj), Linear(a.o_proj),
-                     norm(layer.post_attention_layernorm), Linear(m.up_proj), Linear(m.down_proj), m.act_fn, gate=Linear(m.gate_proj))
-    return Architecture([block(layer) for layer in hf.model.layers], norm(hf.model.norm), Linear(hf.lm_head), rope=apply_rotary_pos_emb)
+        a, m = layer.attention, layer.output
+        return Block(layer, a.self, Linear(a.self.query), Linear(a.self.key), Linear(a.self.value), Linear(a.output.dense),
+                     Linear(layer.intermediate.dense), Linear(m.dense), fast(hf.config.hidden_act, layer.intermediate.intermediate_act_fn),
+                     attn_after=layer_norm(a.output.LayerNorm), mlp_after=layer_norm(m.LayerNorm))
+    if hf.config.model_type == "bert":
+        head = Linear(body.pooler.dense), torch.tanh, Linear(hf.classifier)
+    else:
+        head = Linear(hf.classifier.dense), torch.tanh, Linear(hf.classifier.out_proj)
+    return Architecture([block(layer) for layer in body.encoder.layer], head, embed_norm=layer_norm(body.embeddings.LayerNorm), reads_first=True)
 
 
-FAMILIES = {"gpt2": gpt2, "llama": llama, "mistral": llama, "qwen2": llama}      # by config.model_type
+def distilbert(hf) -> Architecture:
+    def block(layer):
+        a, m = layer.attention, layer.ffn
+        return Block(layer, a, Linear(a.q_lin), Linear(a.k_lin), Linear(a.v_lin), Linear(a.out_lin), Linear(m.lin1), Linear(m.lin2),
+                     fast(hf.config.activation, m.activation), attn_after=layer_norm(layer.sa_layer_norm),
+                     mlp_after=layer_norm(layer.output_layer_norm))
+    body = hf.distilbert
+    return Architecture([block(layer) for layer in body.transformer.layer], (Linear(hf.pre_classifier), F.relu, Linear(hf.classifier)),
+                        embed_norm=layer_norm(body.embeddings.LayerNorm), reads_first=True)
+
+
+DECODERS = {"gpt2": gpt2, "gpt_neox": gpt_neox, "llama": llama, "mistral": llama, "qwen2": llama, "qwen3": llama, "gemma": gemma,
+            "gemma2": gemma2, "gemma3_text": gemma2, "phi3": phi3, "olmo2": olmo2}
+ENCODERS = {"bert": bert, "roberta": bert, "xlm-roberta": bert, "distilbert": distilbert}
+FAMILIES = DECODERS | ENCODERS                       # by config.model_type
 
 
 class Model:
     """A Hugging Face model, its tokenizer and its blocks. `name` is what the user called it."""
 
     def __init__(self, hf, tokenizer, name: str = ""):
-        family = FAMILIES.get(hf.config.model_type)
-        if family is None:
-            raise UserError(f"Models of type {hf.config.model_type!r} are not supported; choose one of type {', '.join(sorted(FAMILIES))}.")
+        kind = check_family(hf.config.model_type, type(hf).__name__, name or "This model")
         self.hf, self.tokenizer, self.name = hf, tokenizer, name
-        self.architecture = family(hf)
+        self.architecture = FAMILIES[kind](hf)
         config = hf.config
         self.n_layers = len(self.architecture.blocks)
         self.n_heads = config.num_attention_heads
@@ -143,6 +148,12 @@ class Model:
     @property
     def model_type(self) -> str:
         return self.hf.config.model_type
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes of a sequence-classification head, in order; None for a model that answers with tokens."""
+        config = self.hf.config
+        return [config.id2label[i] for i in range(config.num_labels)] if type(self.hf).__name__.endswith(CLASSES) else None
 
     @property
     def device(self) -> torch.device:
@@ -170,6 +181,16 @@ class Model:
     def fingerprint(self) -> str:
         """16 hex digits that change when a weight does. Computed once: a tuned model is a new `Model`."""
         return fingerprint(self.hf)
+
+
+def check_family(model_type: str, class_name: str, name: str) -> str:
+    """The family's name, or a UserError that says which families and which heads are supported."""
+    if model_type not in FAMILIES:
+        raise UserError(f"{name} is a model of type {model_type!r}, which is not supported; choose one of type {', '.join(sorted(FAMILIES))}.")
+    if model_type in ENCODERS and not class_name.endswith(CLASSES):
+        raise UserError(f"{name} is an encoder ({model_type}) without a sequence-classification head ({class_name}); give one that was fine-tuned "
+                        f"as {CLASSES.removeprefix('For')} on your labels, or a decoder such as Qwen/Qwen2.5-0.5B.")
+    return model_type
 
 
 def fingerprint(hf) -> str:

@@ -70,7 +70,7 @@ def parts(model: Model, heads: Iterable[Head]) -> list[Part]:
 
 def norm_parameters(model: Model) -> list[nn.Parameter]:
     """Gain and bias of every norm."""
-    norms = [norm for block in model.blocks for norm in (block.attn_norm, block.mlp_norm)] + [model.architecture.final_norm]
+    norms = model.architecture.norms
     return [parameter for norm in norms for parameter in norm.module.parameters()]
 
 

@@ -98,7 +98,12 @@ class Task:
         return cut
 
     def label_ids(self, model) -> dict[str, int]:
-        """{label: token id} in the task's order; UserError names the tokens of a label that is not one token."""
+        """{label: token id} in the task's order, or {label: class} where the model has a sequence-classification head.
+
+        UserError names the tokens of a label that is not one token, or the classes where they are not the labels.
+        """
+        if classes := getattr(model, "classes", None):
+            return label_classes(classes, self.labels)
         found = {label: label_token(model.tokenizer, label) for label in self.labels}
         same = [label for label in found if list(found.values()).count(found[label]) > 1]
         if same:
@@ -145,6 +150,18 @@ def label_token(tokenizer, label: str) -> int:
         raise UserError(f"The label {label!r} becomes {len(ids)} token(s) that cannot stand for it ({tokens}), and a label has to be ONE "
                         f"known token; choose another word for it.")
     return ids[0]
+
+
+def label_classes(classes: list[str], labels: tuple[str, ...]) -> dict[str, int]:
+    """The class of each label: by name, or in order where the classes were never named ("LABEL_0")."""
+    names = [name.strip().lower() for name in classes]
+    if all(name == f"label_{i}" for i, name in enumerate(names)) and len(names) == len(labels):
+        return {label: i for i, label in enumerate(labels)}
+    missing = [label for label in labels if label.lower() not in names]
+    if missing:
+        raise UserError(f"The model's classes are {', '.join(map(repr, classes))}, and the task's label {missing[0]!r} is none of them; "
+                        f"name the labels as the classes (\"rename\" in a task file), or take a model that was trained on these labels.")
+    return {label: names.index(label.lower()) for label in labels}
 
 
 def sample(rows: list[Example], n: int, labels: tuple[str, ...], seed: int = 0) -> list[Example]:

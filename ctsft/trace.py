@@ -25,17 +25,28 @@ class AttentionCall:
     module: torch.nn.Module
     query: torch.Tensor            # [batch, head, pos, d_head]
     key: torch.Tensor              # [batch, kv_head, pos, d_head]
-    mask: torch.Tensor | None      # [batch, 1, pos, pos], added to the logits
+    mask: torch.Tensor | None      # [batch, 1, pos, pos], added to the logits; None: every position sees every other
     scale: float
+    softcap: float | None = None   # logits are cap * tanh(logits / cap) before the mask (Gemma 2)
 
 
-def _attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
+def attend(query, key, value, mask, scale: float, softcap: float | None = None, dropout: float = 0.0, causal: bool = False):
+    """softmax(scale q k^T + mask) v, [batch, head, pos, d_head]; key/value heads serve their whole group."""
+    if softcap is None:
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal, scale=scale, enable_gqa=True)
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    logits = torch.tanh(query @ key.transpose(-1, -2) * (scale / softcap)) * softcap
+    weights = torch.softmax(logits if mask is None else logits + mask, -1)
+    return F.dropout(weights, dropout, training=dropout > 0) @ value
+
+
+def _attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, softcap=None, **_):
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    z = F.scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scale, enable_gqa=True)
-    z = z.transpose(1, 2)                                              # [batch, pos, head, d_head]
+    z = attend(query, key, value, attention_mask, scale, softcap, dropout).transpose(1, 2)   # [batch, pos, head, d_head]
     tap = _tap.get()
     if tap is not None:
-        z = tap(AttentionCall(module, query, key, attention_mask, scale), z)
+        z = tap(AttentionCall(module, query, key, attention_mask, scale, softcap), z)
     return z.contiguous(), None
 
 
@@ -59,17 +70,19 @@ class Batch:
     index: list[int]               # which rows of the list that was packed
     ids: torch.Tensor              # [batch, pos]
     lengths: torch.Tensor          # [batch]
+    reads_first: bool = False      # the readout is the first position (encoders)
 
     @property
     def real(self) -> torch.Tensor:                                    # [batch, pos] bool
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
     @property
-    def readout(self) -> torch.Tensor:                                 # [batch]: the last real position
-        return self.lengths - 1
+    def readout(self) -> torch.Tensor:                                 # [batch]: the last real position, or the first
+        return torch.zeros_like(self.lengths) if self.reads_first else self.lengths - 1
 
 
-def pack(encoded: list[list[int]], device, batch_tokens: int = BATCH_TOKENS, padding: float = 0.05) -> Iterator[Batch]:
+def pack(encoded: list[list[int]], device, batch_tokens: int = BATCH_TOKENS, padding: float = 0.05,
+         reads_first: bool = False) -> Iterator[Batch]:
     """Batches of at most `batch_tokens` tokens (one text at least) and at most that share of padding, shortest texts first."""
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     group: list[int] = []
@@ -77,25 +90,36 @@ def pack(encoded: list[list[int]], device, batch_tokens: int = BATCH_TOKENS, pad
         tokens, width = sum(len(encoded[j]) for j in group) + len(encoded[i]), len(encoded[i])
         area = (len(group) + 1) * width
         if group and (area > batch_tokens or area - tokens > padding * area):
-            yield pad([encoded[j] for j in group], device, group)
+            yield pad([encoded[j] for j in group], device, group, reads_first)
             group = []
         group.append(i)
     if group:
-        yield pad([encoded[j] for j in group], device, group)
+        yield pad([encoded[j] for j in group], device, group, reads_first)
 
 
-def pad(encoded: list[list[int]], device, index: list[int] | None = None) -> Batch:
+def batches(model, encoded: list[list[int]], batch_tokens: int = BATCH_TOKENS, padding: float = 0.05) -> Iterator[Batch]:
+    """`pack` for a model: on its device, with its readout."""
+    return pack(encoded, model.device, batch_tokens, padding, model.architecture.reads_first)
+
+
+def pad(encoded: list[list[int]], device, index: list[int] | None = None, reads_first: bool = False) -> Batch:
     """One batch; the padding's token id is 0, which nothing reads."""
     width = max(map(len, encoded))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in encoded], device=device)
-    return Batch(index or list(range(len(encoded))), ids, torch.tensor([len(row) for row in encoded], device=device))
+    return Batch(index or list(range(len(encoded))), ids, torch.tensor([len(row) for row in encoded], device=device), reads_first)
 
 
 def readout_logits(hf, batch: Batch) -> torch.Tensor:
-    """Logits at each text's readout, [batch, vocab]; the others are never computed."""
+    """Logits at each text's readout, [batch, vocab or class]; no other position's are computed."""
+    inputs = {"input_ids": batch.ids, "attention_mask": batch.real.long()}
+    if batch.reads_first:
+        return hf(**inputs).logits
+    if hasattr(hf, "score"):               # a decoder's classes: read at the last real position, whatever the padding's token is
+        hidden = hf.base_model(**inputs, use_cache=False).last_hidden_state
+        return hf.score(hidden[torch.arange(len(hidden), device=hidden.device), batch.readout.to(hidden.device)])
     keep, where = batch.readout.unique(return_inverse=True)
-    logits = hf(input_ids=batch.ids, attention_mask=batch.real.long(), use_cache=False, logits_to_keep=keep).logits  # [batch, kept, vocab]
-    return logits[torch.arange(len(where), device=where.device), where]
+    logits = hf(**inputs, use_cache=False, logits_to_keep=keep).logits                       # [batch, kept, vocab]
+    return logits[torch.arange(len(where), device=logits.device), where.to(logits.device)]
 
 
 @dataclass
@@ -121,12 +145,15 @@ def record(model, batch: Batch) -> Trace:
     def keep_x(module, args, kwargs):
         trace.x.append(args[0] if args else kwargs["hidden_states"])
 
+    def keep_end(module, args, output):
+        trace.x.append(output[0] if isinstance(output, tuple) else output)
+
     def keep_rotary(module, args, kwargs):
         trace.rotary.append(kwargs.get("position_embeddings"))
 
     hooks = [block.module.register_forward_pre_hook(keep_x, with_kwargs=True) for block in model.blocks]
     hooks += [block.attention.register_forward_pre_hook(keep_rotary, with_kwargs=True) for block in model.blocks]
-    hooks.append(model.architecture.final_norm.module.register_forward_pre_hook(keep_x, with_kwargs=True))
+    hooks.append(model.blocks[-1].module.register_forward_hook(keep_end))
     try:
         with tapped(keep_z):
             trace.logits = readout_logits(model.hf, batch)
@@ -139,5 +166,5 @@ def record(model, batch: Batch) -> Trace:
 def pattern(trace: Trace, layer: int) -> torch.Tensor:
     """Attention pattern of every head, [batch, head, query pos, key pos]."""
     call = trace.calls[layer]
-    key = call.key.repeat_interleave(call.query.shape[1] // call.key.shape[1], dim=1)
-    return torch.softmax(call.scale * call.query @ key.transpose(-1, -2) + call.mask, dim=-1)
+    whole = torch.eye(call.key.shape[2], dtype=call.query.dtype, device=call.query.device).expand(*call.key.shape[:2], -1, -1)
+    return attend(call.query, call.key, whole, call.mask, call.scale, call.softcap)

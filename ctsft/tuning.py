@@ -133,10 +133,11 @@ class Observer(TrainerCallback):
         return control
 
 
-def collate(device) -> Callable:
+def collate(model: Model) -> Callable:
     def rows(items: list[tuple[list[int], int]]) -> dict:
         ids, tokens = zip(*items, strict=True)
-        return {"batch": pad(list(ids), device), "labels": torch.tensor(tokens, device=device)}
+        batch = pad(list(ids), model.device, reads_first=model.architecture.reads_first)
+        return {"batch": batch, "labels": torch.tensor(tokens, device=model.device)}
     return rows
 
 
@@ -165,7 +166,7 @@ def finetune(model, task: Task, circuit: Circuit | str, train: list[Example], ev
     rows = [(task.encode(model, row), tokens[row.label]) for row in train]
     observer = Observer(model, task, evaluate, config, watch)
     with moving_parts(model, circuit.heads if isinstance(circuit, Circuit) else circuit) as hf:
-        trainer = CircuitTrainer(model=hf, args=arguments(config, model, watch), train_dataset=rows, data_collator=collate(model.device),
+        trainer = CircuitTrainer(model=hf, args=arguments(config, model, watch), train_dataset=rows, data_collator=collate(model),
                                  callbacks=[observer])
         trainer.remove_callback(PrinterCallback)         # it writes to stdout, where a command's result goes
         trainer.losses = observer.losses

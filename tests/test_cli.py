@@ -13,7 +13,7 @@ import pytest
 from conftest import CLOSED, cued, write_task
 from safetensors.torch import load_file
 from test_jobs import subject  # noqa: F401  (a fixture)
-from transformers import BertConfig
+from transformers import T5Config
 
 from ctsft import jobs, runs
 from ctsft.__main__ import main
@@ -166,8 +166,8 @@ def test_bad_words_are_one_line(shell, tiny_words, words, said):
 
 
 def test_a_model_that_cannot_be_used_is_one_line(shell, tiny_words, folders, tmp_path, monkeypatch):
-    BertConfig(vocab_size=9).save_pretrained(tmp_path / "bert")
-    bad(shell("score", *tiny_words, "--model", tmp_path / "bert"), "'bert'", "gpt2, llama, mistral, qwen2")
+    T5Config(vocab_size=9).save_pretrained(tmp_path / "t5")
+    bad(shell("score", *tiny_words, "--model", tmp_path / "t5"), "'t5'", "gpt2, gpt_neox, llama, mistral")
     bad(shell("score", *tiny_words, "--model", "no/such-model"), "no public model 'no/such-model'")
     from huggingface_hub import constants
     monkeypatch.setattr(constants, "ENDPOINT", CLOSED)

@@ -2,13 +2,15 @@
 
 Measured: about 3e-6 of the largest |R| in float32, 1e-9 in float64 (the walk's own rounding; `Scores` keeps float32, 6e-8).
 """
+import dataclasses
+
 import naive
 import pytest
 import torch
 from conftest import FAMILIES, Example
 from tiny import exact, tiny
 
-from ctsft import decompose
+from ctsft import rules
 from ctsft.loading import wrap
 from ctsft.means import label_balanced_means
 from ctsft.relevance import score_heads
@@ -52,9 +54,8 @@ def check(model, task, rule=naive.relevance, attention="softmax", positions="all
 def one_batch(monkeypatch):
     """All rows in one padded batch, whatever their lengths."""
     from ctsft import relevance
-    whole = relevance.pack
-    monkeypatch.setattr(relevance, "pack", lambda encoded, device, budget: whole(encoded, device, 10**6, padding=0.9))
-    assert len(list(relevance.pack([[1], [1] * 9], "cpu", 1))) == 1
+    whole = relevance.batches
+    monkeypatch.setattr(relevance, "batches", lambda model, encoded, budget: whole(model, encoded, 10**6, padding=0.9))
 
 
 @pytest.mark.parametrize("positions", ["all", "readout"])
@@ -95,20 +96,21 @@ def test_head_targets_agree(loaded, task, family, attention):
 
 # ---- controls: the comparison sees a wrong rule --------------------------------------------------------------------
 
-def half_the_bias(bias, rel, irrel):
-    return bias * torch.full_like(rel, 0.5)
-
-
 def own_scale(rel, total, layer):
     return rel * (layer.gain * layer.scale(rel))
 
 
 @pytest.mark.parametrize(("family", "rule", "broken"), [
-    ("gpt2", "share", half_the_bias), ("qwen2", "share", half_the_bias), ("llama", "norm", own_scale),
-    ("mistral", "sign_clash", lambda rel, total: rel),
-    ("gpt2", "activation", lambda rel, total, f: f(rel)), ("llama", "gated", lambda gate_rel, gate, up_rel, up, f: f(gate_rel) * up_rel)])
+    ("llama", "norm", own_scale), ("mistral", "clash", lambda rel, total: rel), ("gpt2", "activation", lambda rel, total, hidden, f: f(rel)),
+    ("llama", "gated", lambda gate_rel, gate, up_rel, up, hidden, f: f(gate_rel) * up_rel)])
 def test_a_wrong_rule_is_seen(loaded, task, monkeypatch, family, rule, broken):
-    monkeypatch.setattr(decompose, rule, broken)
+    monkeypatch.setitem(rules.RULES, "paper", dataclasses.replace(rules.RULES["paper"], **{rule: broken}))
+    assert check(loaded[family], task, positions="readout") > 1e-2
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_a_wrong_share_of_biases_is_seen(loaded, task, monkeypatch, family):
+    monkeypatch.setattr(rules, "add_share", lambda out, rel, irrel, bias: out.add_(0.5 * bias))
     assert check(loaded[family], task, positions="readout") > 1e-2
 
 
@@ -123,7 +125,7 @@ def test_wrong_key_value_groups_are_seen(loaded, task, monkeypatch):
     model = loaded["qwen2"]
     means = label_balanced_means(model, task, ROWS, "readout")
     theirs = expected(model, task, means, positions="readout")
-    monkeypatch.setattr(decompose.F, "scaled_dot_product_attention", attend)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", attend)
     assert error(score_heads(model, task, ROWS, means).per_example, theirs) > 1e-2
 
 
@@ -133,14 +135,14 @@ def test_the_clamp_is_the_literal_sign_clash_rule():
     draw = torch.Generator().manual_seed(0)
     rel, irrel = (torch.randn(20000, generator=draw, dtype=torch.float64) for _ in range(2))
     irrel[:100], rel[100:200], irrel[200:300] = -rel[:100], 0, 0              # ties and zeros
-    mine, (theirs, rest) = decompose.sign_clash(rel, rel + irrel), naive.sign_clash(rel, irrel)
+    mine, (theirs, rest) = rules.clash(rel.clone(), rel + irrel), naive.sign_clash(rel, irrel)
     assert (mine - theirs).abs().max() < 1e-15 and (rel + irrel - mine - rest).abs().max() < 1e-15
     assert (mine != rel).double().mean() > 0.4                                # the rule did something
 
 
 def test_parts_of_a_bias_follow_the_sizes():
     bias, rel, irrel = torch.tensor([6.0, 5.0, 4.0]), torch.tensor([1.0, 0.0, -3.0]), torch.tensor([2.0, -4.0, 1.0])
-    assert decompose.share(bias, rel, irrel).tolist() == pytest.approx([2, 0, 3])
+    assert rules.add_share(torch.zeros(3), rel, irrel, bias).tolist() == pytest.approx([2, 0, 3])
 
 
 # ---- batches and chunks --------------------------------------------------------------------------------------------

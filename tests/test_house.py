@@ -10,11 +10,11 @@ import pytest
 import ctsft
 
 ROOT = Path(__file__).resolve().parents[1]
-ORDER = ("errors", "sources", "tasks", "models", "trace", "decompose", "loading", "answers", "means", "relevance", "circuit", "moving", "tuning",
-         "run_folder", "runs", "results", "jobs", "__main__")
+ORDER = ("errors", "sources", "tasks", "layers", "models", "planning", "trace", "rules", "decompose", "loading", "answers", "means", "scores",
+         "methods", "relevance", "circuit", "moving", "tuning", "run_folder", "runs", "results", "jobs", "__main__")
 SCREEN = {"streamlit", "plotly", "explorer", "altair"}
 LIBRARY = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "ctsft").glob("*.py")}
-FAMILIES = {"gpt2", "llama", "mistral", "qwen2"}
+FAMILIES = {"gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "olmo2", "bert"}
 
 
 def imported(source: str, package: str) -> set[str]:
@@ -94,8 +94,8 @@ def test_every_public_name_is_there_and_says_what_it_is():
         value = getattr(ctsft, name)
         words = inspect.getdoc(value)
         assert words and not words.startswith(f"{name}("), name                     # a dataclass's own signature is no docstring
-    with pytest.raises(AttributeError, match="no attribute 'scores'"):
-        _ = ctsft.scores
+    with pytest.raises(AttributeError, match="no attribute 'score_all'"):
+        _ = ctsft.score_all
 
 
 def test_every_module_says_what_it_does():

@@ -67,8 +67,8 @@ def test_the_replay_refuses_a_model_that_gives_nan(tokenizer):
 
 
 def test_another_type_is_refused_before_its_weights_are_read(tmp_path):
-    tf.BertConfig(vocab_size=10).save_pretrained(tmp_path)
-    said(lambda: load_model(tmp_path), str(tmp_path), "type 'bert'", "gpt2, llama, mistral, qwen2")
+    tf.T5Config(vocab_size=10).save_pretrained(tmp_path)
+    said(lambda: load_model(tmp_path), str(tmp_path), "type 't5'", "gpt2, gpt_neox, llama, mistral")
 
 
 def test_pickled_weights_are_refused(folders, tmp_path):

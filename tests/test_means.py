@@ -19,8 +19,8 @@ POOL = [Example(str(i), text, LABELS[min(i, 6) % 3], {"text": text}) for i, text
 @pytest.mark.parametrize("family", FAMILIES)
 def test_means_are_the_literal_ones(loaded, task, family, positions, monkeypatch):
     """Padded together, with unequal counts; the plain mean over examples and a mean over padding are another (the control)."""
-    whole = module.pack
-    monkeypatch.setattr(module, "pack", lambda encoded, device: whole(encoded, device, 10**6, padding=0.9))
+    whole = module.batches
+    monkeypatch.setattr(module, "batches", lambda model, encoded, *_: whole(model, encoded, 10**6, padding=0.9))
     model = loaded[family]
     means = label_balanced_means(model, task, POOL, positions)
     encoded = [task.encode(model, row) for row in POOL]

@@ -1,0 +1,147 @@
+"""The words a model is described in: linear maps, norms, blocks and the head that reads the last residual stream.
+
+A family function in `models` lists a model's modules in these words; nothing to the right of it names an architecture.
+A block half is `x -> after(x + post(core(pre(x))))`: GPT-2 and Llama norm in front, OLMo 2 behind, Gemma 2 on both sides
+of the core, BERT behind the addition. A `parallel` block adds both halves to the same x (GPT-NeoX).
+"""
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.pytorch_utils import Conv1D
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Some output features of a linear module: all of them, or those of a fused projection that are meant."""
+    module: nn.Module
+    rows: slice | torch.Tensor = field(default_factory=lambda: slice(None))
+
+    @property
+    def transposed(self) -> bool:
+        return isinstance(self.module, Conv1D)     # GPT-2 keeps its weights as [in, out]
+
+    @property
+    def weight(self) -> torch.Tensor:              # [out, in]
+        return self.module.weight[:, self.rows].T if self.transposed else self.module.weight[self.rows]
+
+    @property
+    def bias(self) -> torch.Tensor | None:         # [out]
+        return None if self.module.bias is None else self.module.bias[self.rows]
+
+    def __call__(self, x):                         # [..., in] -> [..., out]
+        return F.linear(x, self.weight, self.bias)
+
+    def features(self, start: int, stop: int) -> list[int]:
+        """Numbers of the module's output features that are this projection's features start to stop."""
+        if isinstance(self.rows, torch.Tensor):
+            return self.rows[start:stop].tolist()
+        first = self.rows.start or 0
+        return list(range(first + start, first + stop))
+
+    def only(self, rows: list[int]) -> "Linear":
+        """A whole module's rows that are named."""
+        return Linear(self.module, torch.tensor(rows))
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm (`centred`) or an RMSNorm over the last dimension; its gain is the module's weight plus `offset` (Gemma: 1 + w)."""
+    module: nn.Module
+    eps: float
+    centred: bool = False
+    offset: float = 0.0
+
+    @property
+    def gain(self) -> torch.Tensor:                # [d]
+        return self.module.weight + self.offset if self.offset else self.module.weight
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return getattr(self.module, "bias", None)
+
+    def scale(self, x):                            # [..., d] -> [..., 1]: one over the standard deviation, or over the root mean square
+        variance = x.var(-1, keepdim=True, unbiased=False) if self.centred else x.pow(2).mean(-1, keepdim=True)
+        return torch.rsqrt(variance + self.eps)
+
+    def __call__(self, x):
+        out = (x - x.mean(-1, keepdim=True) if self.centred else x) * (self.scale(x) * self.gain)
+        return out if self.bias is None else out + self.bias
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block. A norm that a family does not have is None."""
+    module: nn.Module                              # its first input is the residual stream, its output the next one
+    attention: nn.Module                           # the module that calls the attention function
+    q: Linear
+    k: Linear
+    v: Linear
+    o: Linear
+    up: Linear
+    down: Linear
+    act: Callable                                  # elementwise; may overwrite its argument
+    gate: Linear | None = None                     # gated MLP: act(gate) * up
+    attn_norm: Norm | None = None                  # pre
+    attn_post: Norm | None = None
+    attn_after: Norm | None = None
+    mlp_norm: Norm | None = None                   # pre
+    mlp_post: Norm | None = None
+    mlp_after: Norm | None = None
+    q_norm: Norm | None = None                     # of each head's queries, or of all heads' together, before RoPE
+    k_norm: Norm | None = None
+    parallel: bool = False
+
+    @property
+    def norms(self) -> list[Norm]:
+        return [value for value in (getattr(self, f.name) for f in fields(self)) if isinstance(value, Norm)]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a family function returns.
+
+    `head` leads from the normed residual stream at the readout to the logits: linear maps and elementwise functions in turn.
+    `reads_first`: the readout is the first position (encoders), otherwise the last real one.
+    """
+    blocks: list[Block]
+    head: tuple[Linear | Callable, ...]
+    final_norm: Norm | None = None
+    embed_norm: Norm | None = None                 # in front of the first block; it is no part of the decomposition, but it moves
+    reads_first: bool = False
+
+    @property
+    def norms(self) -> list[Norm]:
+        ends = [norm for norm in (self.embed_norm, self.final_norm) if norm is not None]
+        return [norm for block in self.blocks for norm in block.norms] + ends
+
+    @property
+    def unembed(self) -> torch.Tensor:
+        """The head as one matrix, [logit, d_model]: the product of its linear maps (an encoder's tanh or ReLU counts as the identity)."""
+        matrices = [step.weight for step in self.head if isinstance(step, Linear)]
+        out = matrices[-1]
+        for weight in reversed(matrices[:-1]):
+            out = out @ weight
+        return out
+
+
+def tanh_gelu(x):
+    """GELU's tanh form as x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)): the same function at half the time on a CPU."""
+    u = x * x
+    return u.mul_(0.07135481627159).add_(1.5957691216057308).mul_(x).sigmoid_().mul_(x)
+
+
+FAST = {"gelu_new": tanh_gelu, "gelu_pytorch_tanh": tanh_gelu, "gelu_fast": tanh_gelu,
+        "silu": lambda x: F.silu(x, inplace=True), "swish": lambda x: F.silu(x, inplace=True)}
+
+
+def fast(name: str, module: Callable) -> Callable:
+    """The activation a configuration names, in a form that makes fewer passes over memory where there is one."""
+    return FAST.get(name, module)
+
+
+def softcap(cap: float) -> Callable:
+    """cap * tanh(x / cap): Gemma 2's bound on logits."""
+    return lambda x: torch.tanh(x / cap) * cap

@@ -1,0 +1,142 @@
+"""The rules of contextual decomposition, one small function an operation (CD-T, arXiv 2407.00886, section 3).
+
+Every activation is split into a relevant and an irrelevant part with `rel + irrel = total`. The totals do not depend on
+which head is the source, so only `rel` is propagated, and the rules are written in terms of `rel` and `total`:
+
+    linear      rel W, and of the bias the share |rel W| : |irrel W|
+    residual    the parts add
+    LayerNorm   each part centred by its own mean, divided by the total's deviation; bias shared |rel| : |irrel|
+    RMSNorm     rel * gain / rms(total)
+    attention   softmax(q_rel k_rel) v_rel, or with the pattern frozen P v_rel
+    sign clash  where the parts differ in sign the larger takes the sum, the smaller becomes 0: that is `clamp(rel, 0, total)`
+    activation  f(total) - f(irrel);  gated MLP  f(gate) up - f(gate_irrel) up_irrel
+
+Those are `RULES["paper"]`. What a nonlinear step does jointly (its cross terms) they give to `rel` wherever `irrel` alone
+would not do it: `f(total) - f(irrel)` is the drop that ablating `rel` causes at that step. If every operation used it, the
+end would be mean ablation itself, at CD-T's price.
+
+`RULES["symmetric"]` shares cross terms evenly: each step pays its two parts their Shapley value (Shapley 1953; Murdoch et al.
+2018 linearise activations so in the first contextual decomposition), with v(S) the step's output when only the parts in S are present:
+
+    activation  (f(total) - f(irrel) + f(rel) - f(0)) / 2
+    gated MLP   (h(total) - h(irrel) + h(rel)) / 2, with h = f(gate) up and both inputs' parts as one player
+    norms       v(rel) = rel s(total), v(irrel) = irrel s(irrel), v(both) = total s(total), where s is gain over deviation or rms: so
+                rel s(total) + irrel (s(total) - s(irrel)) / 2, half of what the relevant part does to the scale of the rest.
+                (rel alone is judged at the total's scale: s(rel) would blow a small part up to unit size.)
+
+and has no sign clash. Linear maps, biases and attention are as in the paper's rules. Both keep `rel + irrel = total`.
+
+Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. A function may overwrite `rel` where it says so.
+"""
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from ctsft.layers import Linear, Norm
+
+TOLERANCE = 1e-8                                    # of the bias shares, as in the paper's code
+
+
+class Scratch(threading.local):
+    """Buffers of this thread that wide intermediate values are written to again and again: fresh memory costs more than the arithmetic."""
+
+    def __init__(self):
+        self.buffers: dict[tuple, torch.Tensor] = {}
+
+    def take(self, name: str, like: torch.Tensor, *shape: int) -> torch.Tensor:
+        """An uninitialised tensor of that shape (of `like`'s, if none is given), valid until the name is taken again."""
+        shape, key = shape or like.shape, (name, like.dtype, like.device)
+        size = math.prod(shape)
+        if key not in self.buffers or self.buffers[key].numel() < size:
+            self.buffers[key] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return self.buffers[key][:size].view(shape)
+
+    def clear(self):
+        self.buffers.clear()
+
+
+scratch = Scratch()
+
+
+def add_share(out, rel, irrel, bias):
+    """out += bias * |rel| / (|rel| + |irrel| + 1e-8), elementwise; `irrel` is overwritten."""
+    size = torch.abs(rel, out=scratch.take("size", rel))
+    whole = irrel.abs_().add_(size).add_(TOLERANCE)
+    return out.addcdiv_(size.mul_(bias), whole)
+
+
+def minus(total, rel):
+    """The irrelevant part, valid until the next call."""
+    return torch.sub(total, rel, out=scratch.take("irrel", rel))
+
+
+def linear(rel, total, layer: Linear, into: str | None = None):
+    """`total` is the layer's own output, bias included. `into` names a scratch buffer for what comes out."""
+    weight, bias = layer.weight, layer.bias
+    if into is None:
+        out = F.linear(rel, weight)
+    else:
+        out = scratch.take(into, rel, *rel.shape[:-1], len(weight))
+        torch.mm(rel.reshape(-1, rel.shape[-1]), weight.T, out=out.view(-1, len(weight)))
+    return out if bias is None else add_share(out, out, minus(total - bias, out), bias)
+
+
+def paper_norm(rel, total, layer: Norm):
+    """`total` is the layer's input."""
+    factor = layer.gain * layer.scale(total)
+    if not layer.centred:
+        return rel * factor
+    out = (rel - rel.mean(-1, keepdim=True)).mul_(factor)
+    return out if layer.bias is None else add_share(out, rel, minus(total, rel), layer.bias)
+
+
+def symmetric_norm(rel, total, layer: Norm):
+    irrel = total - rel
+    centred = irrel - irrel.mean(-1, keepdim=True) if layer.centred else irrel
+    change = (layer.scale(total) - layer.scale(irrel)).mul_(0.5)                          # [source, batch, pos, 1]
+    return paper_norm(rel, total, layer).addcmul_(centred * layer.gain, change)
+
+
+def clash(rel, total):
+    """In place. Between 0 and the total both parts have its sign; outside, the larger part takes everything."""
+    return torch.clamp(rel, total.clamp(max=0), total.clamp(min=0), out=rel)
+
+
+def no_clash(rel, total):
+    return rel
+
+
+def paper_activation(rel, total, hidden, f: Callable):
+    """In place. `hidden` is f(total)."""
+    return torch.sub(hidden, f(torch.sub(total, rel, out=rel)), out=rel)
+
+
+def symmetric_activation(rel, total, hidden, f: Callable):
+    return (f(rel.clone()) - f(total - rel)).add_(hidden).sub_(f(torch.zeros_like(total))).mul_(0.5)
+
+
+def paper_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
+    """In place. `hidden` is f(gate) * up."""
+    irrel = f(torch.sub(gate, gate_rel, out=gate_rel)).mul_(torch.sub(up, up_rel, out=up_rel))
+    return torch.sub(hidden, irrel, out=gate_rel)
+
+
+def symmetric_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
+    alone = f(gate_rel.clone()).mul_(up_rel)
+    return alone.sub_(f(gate - gate_rel).mul_(up - up_rel)).add_(hidden).mul_(0.5)
+
+
+@dataclass(frozen=True)
+class Rules:
+    norm: Callable
+    clash: Callable
+    activation: Callable
+    gated: Callable
+
+
+RULES = {"paper": Rules(paper_norm, clash, paper_activation, paper_gated),
+         "symmetric": Rules(symmetric_norm, no_clash, symmetric_activation, symmetric_gated)}
