@@ -87,7 +87,7 @@ def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     rows, tokens = pad(texts, model.device), [11, 12, 13]
     mu = torch.randn(model.n_layers, model.n_heads, model.d_head, generator=draw) * 0.1
     gold = directions(torch.zeros(batch, dtype=torch.long), 3)
-    job = Job(model, rows, tokens, gold, mu, ScoreConfig(), planning.make(model, "cdt", pos))
+    job = Job(model, rows, tokens, gold, mu, ScoreConfig(), planning.make(model, planning.Work("cdt", pos, batch)))
 
     def ours():
         out = torch.zeros(batch, model.n_layers, model.n_heads)

@@ -17,6 +17,7 @@ _HOMES = {
     "answers": ("accuracy", "predict"),
     "relevance": ("score_heads",),
     "scores": ("ScoreConfig", "Scores"),
+    "validation": ("Checks", "Validation", "validate"),
     "tasks": ("Example", "Task", "load_task"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

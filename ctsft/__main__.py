@@ -1,18 +1,21 @@
-"""Every job from the shell: `python -m ctsft accuracy|score|discover|faithfulness|finetune|compare|runs`.
+"""Every job from the shell: `python -m ctsft accuracy|score|discover|faithfulness|validate|finetune|compare|runs|cache`.
 
 Long jobs keep a run folder, print where, and may be stopped, watched and resumed from anywhere. Progress goes to stderr,
 results to stdout (`--json` for machines). Exit codes: 0 done, 1 failed or stopped, 2 wrong input (one line says what to do).
 """
+import contextlib
 import json
 import logging
 import os
 import sys
+import time
 from typing import Annotated, Optional
 
 import typer
 from pydantic import ValidationError
+from tqdm import tqdm
 
-from ctsft import results, runs
+from ctsft import places, processes, results, runs
 from ctsft.errors import UserError
 
 app = typer.Typer(help="Find the attention heads that carry a task, and tune only those.", no_args_is_help=True, add_completion=False,
@@ -32,17 +35,25 @@ Size = Annotated[int, typer.Option("--size", help="Examples of the discovery set
 Seed = Annotated[int, typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits).")]
 Attention = Annotated[str, typer.Option("--attention", help="softmax (decomposed) or frozen.")]
 BatchTokens = Annotated[int, typer.Option("--batch-tokens", help="Token streams in flight: bounds memory.")]
-Method = Annotated[str, typer.Option("--method", help="cdt, atp or ablation.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it in the cache.")]
+Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
 
 
 def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = ""):
     """Run `work(run)` inside a run folder and print its summary."""
     from ctsft import jobs  # torch and transformers: not for --help and `runs`
-    with runs.record(kind, sys.argv[1:], run_id=run_id, name=name) as run:
+    with contextlib.ExitStack() as stack:
+        if processes.RANK:                   # the first process keeps the run folder and does the talking
+            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+            run = stack.enter_context(runs.shadow())
+        else:
+            run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
         try:
             summary = work(jobs, run)
         except jobs.Stopped:             # no failure: the run is recorded as stopped
             summary = None
+    if processes.RANK:
+        return
     if summary is None:
         raise Halt(f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft runs resume {run.id}`.")
     print(json.dumps(summary, indent=1) if as_json else f"{say(summary)}\nrun {run.id}: {run.path}")
@@ -74,17 +85,19 @@ def score(model: ModelName = "demo", task: TaskName = "demo", language: Language
           method: Method = "cdt", attention: Attention = "softmax", magnitude: Annotated[bool, typer.Option(help="Unsigned score.")] = False,
           positions: Annotated[str, typer.Option(help="all or readout.")] = "all", size: Size = 50, pool_seed: Seed = 0,
           batch_tokens: BatchTokens = 4096, preview: Annotated[bool, typer.Option(help="Attribution patching first.")] = False,
-          device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
+          no_cache: NoCache = False, device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
+          run: RunId = None):
     """Score every head on a discovery set of correctly predicted examples.
 
     Example: python -m ctsft score --model demo --task demo --language indonesian --method cdt --json
     """
     def say(summary):
         rows = [f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f} ± {row['stderr']:.4f}" for row in summary["heads"][:10]]
-        return f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:\n" + "\n".join(rows)
+        return f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:\n" + "\n".join([*rows, *summary["notes"]])
     job("score", run, as_json, lambda jobs, folder: jobs.score(
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-        jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens), preview), say, name)
+        jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens), preview, not no_cache),
+        say, name)
 
 
 @app.command()
@@ -92,17 +105,18 @@ def discover(model: ModelName = "demo", task: TaskName = "demo", language: Langu
              depth: Annotated[int, typer.Option(help="Iterations behind the first: 0, 1, 2 ...")] = 1,
              fraction: Annotated[float, typer.Option(help="Share of all heads kept by each iteration.")] = 0.02,
              attention: Attention = "softmax", size: Size = 50, pool_seed: Seed = 0, batch_tokens: BatchTokens = 4096,
-             device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
+             no_cache: NoCache = False, device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
+             run: RunId = None):
     """Find a circuit: heads that act on the logits, then heads that act on those.
 
     Example: python -m ctsft discover --model demo --task demo --depth 1 --fraction 0.06
     """
     def say(summary):
         rows = [f"L{row['layer']}.H{row['head']:<3} {row['why']}" for row in summary["heads"]]
-        return f"{len(rows)} heads:\n" + "\n".join(rows)
+        return f"{len(rows)} heads:\n" + "\n".join([*rows, *summary["notes"]])
     job("discover", run, as_json, lambda jobs, folder: jobs.discover(
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-        jobs.Scoring(size, pool_seed, attention=attention, batch_tokens=batch_tokens), depth, fraction), say, name)
+        jobs.Scoring(size, pool_seed, attention=attention, batch_tokens=batch_tokens), depth, fraction, not no_cache), say, name)
 
 
 @app.command()
@@ -135,6 +149,30 @@ def ratio(value: float | None) -> str:
 
 
 @app.command()
+def validate(methods: Annotated[str, typer.Option(help="Rankings to check, such as 'cdt,cdt frozen,ig'; default: all.")] = "",
+             rows: Annotated[int, typer.Option(help="Unseen rows that faithfulness is measured on, at most; 0: all.")] = 100,
+             n_random: Annotated[int, typer.Option("--random", help="Random circuits of each size; 0: none.")] = 50,
+             pools: Annotated[int, typer.Option(help="Discovery sets whose top heads are compared; 0: none.")] = 10,
+             model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train",
+             rows_split: Annotated[str, typer.Option(help="Split of the unseen rows.")] = "valid", data_dir: DataDir = None,
+             size: Size = 50, pool_seed: Seed = 0, device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
+             run: RunId = None):
+    """Check how true the scores are: against mean ablation, against random circuits, and from pool to pool.
+
+    Example: python -m ctsft validate --model demo --task demo --random 20 --pools 4
+    """
+    def say(summary):
+        from ctsft.validation import table
+        return table(summary) + ("\nstopped early" if summary["stopped"] else "")
+
+    def work(jobs, folder):
+        wanted = tuple(word.strip() for word in methods.split(",") if word.strip())
+        checks = jobs.Checks(**({"methods": wanted} if wanted else {}), size=size, seed=pool_seed, rows=rows, n_random=n_random, pools=pools)
+        return jobs.validate(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), checks, rows_split)
+    job("validate", run, as_json, work, say, name)
+
+
+@app.command()
 def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the source itself for competence tuning.")],
              what: Annotated[str, typer.Option(help="circuit, near_zero, least, random, norms or full.")] = "circuit",
              circuit: Annotated[Optional[str], typer.Option(help="A circuit file for --what circuit.")] = None,
@@ -160,6 +198,9 @@ def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the 
         rows = [f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first]
         share = f"{summary['trainable']:,} of {summary['total']:,} numbers moved ({summary['trainable'] / summary['total']:.2%})"
         return "\n".join([f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}", *rows])
+
+    if not processes.alone():
+        raise UserError(f"Tuning runs in one process, and {processes.COUNT} were started; use torchrun for score, discover and faithfulness.")
 
     def work(jobs, folder):
         config = jobs.TuneConfig(epochs=epochs, learning_rate=lr, batch_size=batch, seed=seed, weight_decay=weight_decay,
@@ -208,6 +249,45 @@ def show(run: runs.Run):
         print(run.log_tail(), file=sys.stderr)
 
 
+@app.command("cache")
+def list_or_clear(action: Annotated[str, typer.Argument(help="list or clear.")] = "list",
+                  kind: Annotated[str, typer.Argument(metavar="[KIND]", help="scores, means, traces or pools; default: all.")] = "",
+                  as_json: AsJson = False):
+    """List the answers that are kept on disk, or delete them: they are computed again when they are asked for.
+
+    Example: python -m ctsft cache clear traces
+    """
+    if action not in ("list", "clear"):
+        raise UserError(f"{action!r} is nothing that can be done with the cache; choose from list, clear.")
+    if kind not in ("", *places.KINDS):
+        raise UserError(f"{kind!r} is not a kind of answer; choose from {', '.join(places.KINDS)}, or none for all.")
+    if action == "clear":
+        count, freed = places.clear(kind)
+        print(json.dumps({"answers": count, "bytes": freed}) if as_json else f"{counted(count)} deleted, {size_words(freed)} freed.")
+        return
+    rows = [{"kind": kept.kind, "model": kept.about["model"], "task": kept.about["task"], "what": kept.about["what"], "bytes": kept.bytes,
+             "age": round(time.time() - kept.made), "path": str(kept.path)} for kept in places.entries() if kind in ("", kept.kind)]
+    lines = [f"{row['kind']:7} {row['model']:24} {row['task']:12} {row['what']:20} {size_words(row['bytes']):>8}  {age_words(row['age']):>6}".rstrip()
+             for row in rows]
+    lines.append(f"{counted(len(rows))}, {size_words(sum(row['bytes'] for row in rows))} of at most {size_words(places.limit())}, in "
+                 f"{places.cache_folder()}")
+    print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
+
+
+def counted(count: int) -> str:
+    return f"{count} answer{'' if count == 1 else 's'}"
+
+
+def size_words(size: int) -> str:
+    return tqdm.format_sizeof(size, "B")
+
+
+def age_words(seconds: float) -> str:
+    """How long ago, in the largest unit that fits."""
+    unit, name = next(pair for pair in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if seconds >= pair[0] or pair[0] == 1)
+    return f"{max(seconds, 0) / unit:.0f} {name}"
+
+
 def main(words: list[str] | None = None) -> int:
     """Exit code; every error is one line on stderr."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -230,7 +310,8 @@ def main(words: list[str] | None = None) -> int:
 
 
 def fail(sentence: str, code: int) -> int:
-    print(f"ctsft: {sentence}", file=sys.stderr)
+    if processes.RANK == 0:
+        print(f"ctsft: {sentence}", file=sys.stderr)
     return code
 
 

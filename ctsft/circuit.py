@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ctsft import processes
 from ctsft.answers import directions
 from ctsft.errors import UserError
 from ctsft.loading import as_model
@@ -181,7 +182,8 @@ def iterations(model, task: Task, pool, means: Means, depth: int, fraction: floa
         if step and not any(layer for layer, _ in targets):
             return
         report = progress and (lambda done, total, step=step: progress(step + done / total, depth + 1))
-        scores = score_heads(model, task, pool, means, progress=report, **config | {"targets": targets})
+        only = {"k": size, "skip": tuple(sorted(why))} if config.get("adaptive") else {}
+        scores = score_heads(model, task, pool, means, progress=report, **config | {"targets": targets} | only)
         new = [head for head in scores.ranking() if head not in why][:size]
         aim = "the logits" if not targets else "the heads of iteration " + str(step - 1)
         why |= {head: f"iteration {step}: rank {i + 1} for {aim}, score {scores.values[head].item():.3g}" for i, head in enumerate(new)}
@@ -223,15 +225,16 @@ def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) 
 
     def replace_outside(call, z):
         layer = layer_of[call.module]
-        return torch.where(outside[layer], mu[layer], z)
+        return torch.where(outside[layer].to(z.device), mu[layer].to(z.device), z)
     tokens, right, margin = list(task.label_ids(model).values()), 0, 0.0
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
     weights = directions(gold, len(tokens))
-    for batch in batches(model, [task.encode(model, row) for row in rows], padding=0.25):
+    for batch in processes.mine(list(batches(model, [task.encode(model, row) for row in rows], padding=0.25))):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
         right += (logits.argmax(-1) == gold[batch.index]).sum().item()
         margin += (logits * weights[batch.index]).sum().item()
+    right, margin = processes.summed(torch.tensor([right, margin], dtype=torch.float64), model.device).tolist()
     return {"accuracy": right / len(rows), "margin": margin / len(rows)}
 
 

@@ -4,10 +4,11 @@ The totals are shared by every source, so one stream, `rel`, is propagated for m
 last attention only the readout position matters, so pos is 1 there. Shapes: rel is [source, batch, pos, ...].
 """
 from dataclasses import dataclass
+from functools import wraps
 
 import torch
 
-from ctsft.layers import Linear, Norm
+from ctsft.layers import Linear, Norm, present
 from ctsft.models import Model
 from ctsft.rules import RULES, add_share, linear, minus
 from ctsft.trace import Trace, attend
@@ -55,9 +56,18 @@ def turn(x, cos, sin):
     return out if d == x.shape[-1] else torch.cat([out, x[..., d:]], -1)
 
 
+def loaded(step):
+    """A step of the walk that needs the weights of the block it is at, wherever they are kept."""
+    @wraps(step)
+    def within(self, layer, *args, **words):
+        with present(self.model.blocks[layer].module):
+            return step(self, layer, *args, **words)
+    return within
+
+
 @dataclass
 class Walk:
-    """CD-T on one traced batch: `attention` is "softmax" or "frozen"; `keep` caches the totals of every block."""
+    """CD-T on one traced batch: `attention` is "softmax" or "frozen"; `keep` caches the totals of every block, not of the latest only."""
     model: Model
     trace: Trace
     attention: str = "softmax"
@@ -77,6 +87,13 @@ class Walk:
         """Our own reading of a block, from the recorded residual stream that enters it."""
         if layer in self._totals:
             return self._totals[layer]
+        if not self.keep:
+            self._totals.clear()                                        # the latest block's only
+        totals = self._totals[layer] = self.read(layer)
+        return totals
+
+    @loaded
+    def read(self, layer: int) -> Totals:
         block, x, at = self.model.blocks[layer], self.trace.x[layer], self.at(layer)
         n = plain(x, block.attn_norm)
         q, k, v = block.q(pick(n, at)), block.k(n), block.v(n)
@@ -91,10 +108,7 @@ class Walk:
         hidden = block.act(up.clone()) if gate is None else block.act(gate.clone()) * up
         down = block.down(hidden)
         total = mid + plain(down, block.mlp_post)
-        totals = Totals(x, q, k, v, z, o, add, mid, inner, gate, up, hidden, down, total, plain(total, block.mlp_after))
-        if self.keep:
-            self._totals[layer] = totals
-        return totals
+        return Totals(x, q, k, v, z, o, add, mid, inner, gate, up, hidden, down, total, plain(total, block.mlp_after))
 
     def norm(self, rel, total, norm: Norm | None):
         return rel if norm is None else self.rule.norm(rel, total, norm)
@@ -145,6 +159,7 @@ class Walk:
         z = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), mask, call.scale, call.softcap, causal=causal)
         return z.transpose(1, 2).unflatten(0, (sources, -1))
 
+    @loaded
     def source(self, layer: int, heads: list[int], mu, everywhere: bool = True):
         """rel behind block `layer` when its `heads`, one a source, are split into z - mu and mu.
 
@@ -163,6 +178,7 @@ class Walk:
             out = add_share(out, out, minus(totals.o - block.o.bias, out), block.o.bias)
         return self.mlp(layer, None, out)
 
+    @loaded
     def heads(self, layer: int, rel_x):
         """rel of every head's z in a block, from rel of the residual stream: [source, batch, query pos, head, d_head]."""
         block, totals = self.model.blocks[layer], self.totals(layer)
@@ -175,6 +191,7 @@ class Walk:
             k = self.heads_norm(totals.k, block.k_norm, linear(n, totals.k, block.k))
         return self.mix(layer, q, k, v)
 
+    @loaded
     def block(self, layer: int, rel_x, rel_z=None):
         """rel behind a block, from rel in front of it."""
         block, totals = self.model.blocks[layer], self.totals(layer)
@@ -204,11 +221,15 @@ class Walk:
     def logits(self, rel, tokens: list[int]):
         """rel of some logits at the readout, [source, batch, logit]; rel: [source, batch, 1, d_model] behind the last block."""
         architecture, total = self.model.architecture, self.totals(self.model.n_layers - 1).out
-        if architecture.final_norm is not None:
-            rel, total = self.rule.norm(rel, total, architecture.final_norm), architecture.final_norm(total)
-        rel, total = rel[..., 0, :], total[..., 0, :]
-        last = [step for step in architecture.head if isinstance(step, Linear)][-1]
-        for step in architecture.head:
+        with present(*architecture.end):
+            rel, total = self.norm(rel, total, architecture.final_norm), plain(total, architecture.final_norm)
+            return self.through(rel[..., 0, :], total[..., 0, :], tokens)
+
+    def through(self, rel, total, tokens: list[int]):
+        """The head: its linear maps, of the last the rows that are asked for, and what stands between and behind them."""
+        head = self.model.architecture.head
+        last = [step for step in head if isinstance(step, Linear)][-1]
+        for step in head:
             if isinstance(step, Linear):
                 layer = step.only(tokens) if step is last else step
                 total = layer(total.to(layer.weight.device))
@@ -251,8 +272,9 @@ def replay_error(model: Model, trace: Trace) -> float:
         totals, theirs = walk.totals(layer), pick(trace.x[layer + 1], walk.at(layer)).to(trace.x[layer].device)
         real = trace.batch.real if walk.at(layer) is None else torch.ones_like(at, dtype=torch.bool)[:, None]
         errors.append(error(totals.out[real.to(theirs.device)], theirs[real.to(theirs.device)]))
-    x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
-    for step in model.architecture.head:
-        x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
+    with present(*model.architecture.end):
+        x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
+        for step in model.architecture.head:
+            x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
     errors.append(error(x, trace.logits.to(x.device)))
     return torch.tensor(errors).max().item()          # unlike Python's max, it does not step over a NaN

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 import ctsft
+from ctsft import validation
 from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, iterations, select
 from ctsft.errors import UserError
 from ctsft.loading import load_model
@@ -24,6 +25,7 @@ from ctsft.relevance import METHODS, ScoreConfig, Scores, score_heads
 from ctsft.runs import Writer, get
 from ctsft.tasks import Example, Task, fingerprint, load_task, sample
 from ctsft.tuning import TuneConfig, Watch, finetune, newest_checkpoint, save_delta
+from ctsft.validation import Checks
 
 logging.disable_progress_bar()            # a job reports its own stages
 
@@ -97,6 +99,10 @@ class Reporter:
                 raise Stopped
         return report
 
+    def tell(self, name: str, notes: list[str]):
+        for note in notes:
+            print(f"{name}: {note}", file=sys.stderr, flush=True)
+
 
 def finish(run: Writer, summary: dict) -> dict:
     """Keep a job's summary beside its results."""
@@ -111,36 +117,40 @@ def begin(run: Writer, subject: Subject, model: Model, rows: dict[str, list[Exam
                    data_fingerprints={name: fingerprint(of) for name, of in rows.items()}, **seeds)
 
 
-def pool_and_means(run: Writer, subject: Subject, scoring: Scoring):
+def pool_and_means(run: Writer, subject: Subject, scoring: Scoring, cache: bool = True):
     """Model, task, discovery set (from pool A) and label-balanced means, which are kept in the run folder."""
     reporter = Reporter(run)
     reporter.stage("loading the model")
     model, task, language = subject.open()
     rows = task.load(language, subject.split)
     reporter.stage("choosing the discovery set")
-    pool = discovery_set(model, task, task.pools(rows)[0], scoring.size, scoring.seed)
+    pool = discovery_set(model, task, task.pools(rows)[0], scoring.size, scoring.seed, cache=cache)
     begin(run, subject, model, {"pool": pool}, scoring=asdict(scoring))
-    means = label_balanced_means(model, task, pool, scoring.positions, reporter.stage("label-balanced means"))
+    means = label_balanced_means(model, task, pool, scoring.positions, reporter.stage("label-balanced means"), cache=cache)
+    reporter.tell("label-balanced means", means.notes)
     means.save(run.file("means.safetensors"))
     texts = [{"id": row.id, "text": row.text, "label": row.label} for row in pool]
     run.file("pool.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
     return model, task, language, pool, means, reporter
 
 
-def score(run: Writer, subject: Subject, scoring: Scoring, preview: bool = False) -> dict:
+def score(run: Writer, subject: Subject, scoring: Scoring, preview: bool = False, cache: bool = True) -> dict:
     """scores.safetensors, scores.csv, means.safetensors, pool.json; with `preview` attribution patching first (preview.safetensors)."""
-    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring)
+    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
     if preview and scoring.method != "atp":
-        first = score_heads(model, task, pool, means, "atp", reporter.stage("attribution patching (preview)"), positions=scoring.positions)
+        first = score_heads(model, task, pool, means, "atp", reporter.stage("attribution patching (preview)"), cache=cache,
+                            positions=scoring.positions)
+        reporter.tell("attribution patching (preview)", first.notes)
         save_scores(run, first, "preview")
     stage = {"cdt": "CD-T", "atp": "attribution patching", "ablation": "mean ablation"}.get(scoring.method, scoring.method)
-    scores = score_heads(model, task, pool, means, scoring.method, reporter.stage(stage), **scoring.config)
+    scores = score_heads(model, task, pool, means, scoring.method, reporter.stage(stage), cache=cache, **scoring.config)
+    reporter.tell(stage, scores.notes)
     save_scores(run, scores, "scores")
     top = [{"layer": layer, "head": head, "score": scores.values[layer, head].item(), "stderr": scores.stderr[layer, head].item()}
            for layer, head in scores.ranking()]
     return finish(run, {"model": model.name, "task": task.name, "language": language, "method": scores.method, "attention": scoring.attention,
                         "n_layers": model.n_layers, "n_heads": model.n_heads, "examples": len(pool), "heads": top,
-                        "values": scores.values.tolist()})
+                        "values": scores.values.tolist(), "notes": scores.notes})
 
 
 def save_scores(run: Writer, scores: Scores, name: str):
@@ -152,17 +162,20 @@ def save_scores(run: Writer, scores: Scores, name: str):
     run.event(kind=name, method=scores.method)
 
 
-def discover(run: Writer, subject: Subject, scoring: Scoring, depth: int, fraction: float) -> dict:
+def discover(run: Writer, subject: Subject, scoring: Scoring, depth: int, fraction: float, cache: bool = True) -> dict:
     """circuit.json and the scores of each iteration."""
-    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring)
-    circuit = None
+    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
+    circuit, notes = None, []
     report = reporter.stage("discovery")
     for circuit, scores in iterations(model, task, pool, means, depth, fraction, report, attention=scoring.attention,
-                                      batch_tokens=scoring.batch_tokens):
+                                      batch_tokens=scoring.batch_tokens, cache=cache):
         circuit.save(run.file("circuit.json"))
+        reporter.tell(f"iteration {circuit.rule['depth']}", scores.notes)
+        notes += [f"iteration {circuit.rule['depth']}: {note}" for note in scores.notes]
         save_scores(run, scores, "scores" if not scores.config.targets else f"scores-{circuit.rule['depth']}")
     return finish(run, {"model": model.name, "task": task.name, "language": language, **circuit.rule,
-                        "heads": [{"layer": layer, "head": head, "why": circuit.why[layer, head]} for layer, head in sorted(circuit.heads)]})
+                        "heads": [{"layer": layer, "head": head, "why": circuit.why[layer, head]} for layer, head in sorted(circuit.heads)],
+                        "notes": notes})
 
 
 def measure_faithfulness(run: Writer, subject: Subject, scores_from: str, circuit_file: str | None, rows_split: str, sizes: list[int],
@@ -192,6 +205,26 @@ def measure_faithfulness(run: Writer, subject: Subject, scores_from: str, circui
 def default_sizes(n_heads: int) -> list[int]:
     """None, all, and about ten in between, closer at the small end."""
     return sorted({0, n_heads, *(max(1, round(n_heads * share)) for share in (.02, .04, .08, .12, .18, .25, .35, .5, .7, .85))})
+
+
+def validate(run: Writer, subject: Subject, checks: Checks, rows_split: str) -> dict:
+    """The report on how true the scores are, one event a row of it; what is done when it is stopped is kept."""
+    reporter, report = Reporter(run), None
+    reporter.stage("loading the model")
+    model, task, language = subject.open()
+    source, rows = task.pools(task.load(language, subject.split))[0], task.load(language, rows_split)
+    begin(run, subject, model, {"source": source, "rows": rows}, checks=asdict(checks))
+    summary = {"model": model.name, "task": task.name, "language": language, "split": rows_split, "checks": asdict(checks), "stopped": False}
+    reporter.stage("choosing the discovery set")
+    try:
+        for row, report in validation.validate(model, task, source, rows, checks, reporter.stage):
+            done = finish(run, summary | report.words())
+            run.event(kind="validation", **validation.plain(row))
+    except Stopped:
+        if report is None:
+            raise
+        done = finish(run, summary | report.words() | {"stopped": True})
+    return done
 
 
 @dataclass(frozen=True)
@@ -267,7 +300,8 @@ def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning) 
         scores = read_scores(tuning.scores)
     else:
         model, task, _, pool, means, reporter = pool_and_means(run, subject, scoring)
-        scores = score_heads(model, task, pool, means, scoring.method, reporter.stage("scoring heads"), **scoring.config)
+        scores = score_heads(model, task, pool, means, scoring.method, reporter.stage("scoring heads"), cache=True, **scoring.config)
+        reporter.tell("scoring heads", scores.notes)
         save_scores(run, scores, "scores")
     rule = tuning.what if tuning.what in CONTROLS else "top"
     return select(scores, rule, k=tuning.k, **({"seed": scoring.seed} if rule == "random" else {}))

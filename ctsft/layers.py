@@ -5,9 +5,11 @@ A block half is `x -> after(x + post(core(pre(x))))`: GPT-2 and Llama norm in fr
 of the core, BERT behind the addition. A `parallel` block adds both halves to the same x (GPT-NeoX).
 """
 from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 
 import torch
+from accelerate.utils import align_module_device
 from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
@@ -118,13 +120,30 @@ class Architecture:
         return [norm for block in self.blocks for norm in block.norms] + ends
 
     @property
+    def end(self) -> list[nn.Module]:
+        """Modules behind the last block."""
+        return [norm.module for norm in (self.final_norm,) if norm] + [step.module for step in self.head if isinstance(step, Linear)]
+
+    @property
     def unembed(self) -> torch.Tensor:
         """The head as one matrix, [logit, d_model]: the product of its linear maps (an encoder's tanh or ReLU counts as the identity)."""
-        matrices = [step.weight for step in self.head if isinstance(step, Linear)]
-        out = matrices[-1]
-        for weight in reversed(matrices[:-1]):
-            out = out @ weight
-        return out
+        with present(*self.end):
+            matrices = [step.weight.detach() for step in self.head if isinstance(step, Linear)]
+            out = matrices[-1].clone()
+            for weight in reversed(matrices[:-1]):
+                out = out @ weight
+            return out
+
+
+@contextmanager
+def present(*modules: nn.Module | None):
+    """Within, the weights of modules that accelerate keeps elsewhere (`device_map` with parts on the CPU or on disk) are there."""
+    with ExitStack() as stack:
+        for module in modules:
+            for part in module.modules() if module is not None else ():
+                if hasattr(part, "_hf_hook") and any(value.is_meta for value in part.parameters(recurse=False)):
+                    stack.enter_context(align_module_device(part))
+        yield
 
 
 def tanh_gelu(x):

@@ -1,5 +1,8 @@
 """Load a model by name or folder, refuse what cannot be used in one sentence, and prove the family's list by a replay."""
+import os
 import re
+import tempfile
+import time
 from pathlib import Path
 
 import requests
@@ -16,6 +19,7 @@ from ctsft.trace import ATTENTION, pad, record
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 REPLAY_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}   # relative
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+SETTLED = 2.0                              # seconds, above any file system's resolution of times
 NAMES = {"demo": ASSETS / "demo" / "model"}
 
 
@@ -23,7 +27,8 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     """A model by hub name, local folder, or "demo" (bundled): a causal language model, or one with a sequence-classification head.
     Safetensors weights only, never remote code.
 
-    device: "auto" takes CUDA, else MPS, else the CPU. dtype: "auto" is float32, the precision the scores are defined in.
+    device: "auto" takes CUDA, else MPS, else the CPU; "map" spreads a model over all devices, and what does not fit over memory and disk
+    (accelerate's device_map="auto"). dtype: "auto" is float32, the precision the scores are defined in.
     Raises UserError for a name that is not there, a family that is not supported, or a replay that differs.
     """
     name = str(name_or_path)
@@ -31,15 +36,35 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     local = bool(where) and Path(where).is_dir()
     if not local:
         check_hub(name)
-    device, dtype = choose_device(device), choose_dtype(dtype)
+    spread = {"device_map": "auto", "offload_folder": tempfile.mkdtemp(prefix="ctsft-offload-")} if device == "map" else {}
+    device, dtype = None if spread else choose_device(device), choose_dtype(dtype)
     config = read(lambda: AutoConfig.from_pretrained(where), name, "config")
     kind = (config.architectures or [CAUSAL])[0]
     check_family(config.model_type, kind, name)
     auto = AutoModelForSequenceClassification if kind.endswith(CLASSES) else AutoModelForCausalLM
     tokenizer = read(lambda: AutoTokenizer.from_pretrained(where), name, "tokenizer")
-    hf = read(lambda: auto.from_pretrained(where, dtype=dtype, use_safetensors=True, attn_implementation=ATTENTION),
+    files = stamped(where, local)
+    hf = read(lambda: auto.from_pretrained(where, dtype=dtype, use_safetensors=True, attn_implementation=ATTENTION, **spread),
               name, "safetensors weights")
-    return wrap(hf.to(device), tokenizer, name)
+    model = wrap(hf if spread else hf.to(device), tokenizer, name)
+    if files and files == stamped(where, local):        # nothing changed while they were read
+        model.origin = model.stamp, files
+    return model
+
+
+def stamped(where: str, local: bool) -> list | None:
+    """What tells a model's files apart: names, sizes and times, or the hub's commit. None where that is not known.
+
+    Files that are so new that a further change might not show in their times are not known either.
+    """
+    if not local:
+        copy = try_to_load_from_cache(where, constants.CONFIG_NAME)
+        return ["hub", where, Path(copy).parent.name] if isinstance(copy, str) else None
+    folder = Path(where)
+    found = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.suffix in (".json", ".safetensors")]
+    if any(max(stat.st_mtime, stat.st_ctime) > time.time() - SETTLED for _, stat in found):
+        return None
+    return [str(folder.resolve()), *([name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino] for name, stat in found)]
 
 
 def wrap(hf, tokenizer, name: str = "") -> Model:
@@ -96,10 +121,12 @@ def choose_device(device: str) -> torch.device:
     """auto: CUDA if there is one, else MPS, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device == "cuda" and "LOCAL_RANK" in os.environ:             # one of several processes on a machine
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError):
-        raise UserError(f"The device {device!r} is not available here; choose auto, cpu, cuda or mps.") from None
+        raise UserError(f"The device {device!r} is not available here; choose auto, cpu, cuda, mps or map.") from None
 
 
 def choose_dtype(dtype: str) -> torch.dtype:

@@ -6,13 +6,14 @@ labels: unequal counts cannot tilt it, and padding never enters. `positions="rea
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ctsft.answers import predict
+from ctsft.cache import Entry, seen
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.tasks import Example, Task
@@ -29,6 +30,7 @@ class Means:
     by_label: dict[str, torch.Tensor]
     counts: dict[str, int]                            # examples of each label
     positions: str = "all"
+    notes: list[str] = field(default_factory=list)    # what a reader should know of how they came about; not saved
 
     def save(self, path):
         save_file({"balanced": self.values} | {f"label:{name}": value for name, value in self.by_label.items()}, path,
@@ -47,8 +49,8 @@ def quotas(labels: tuple[str, ...], size: int) -> dict[str, int]:
     return {label: size // len(labels) + (i < size % len(labels)) for i, label in enumerate(labels)}
 
 
-def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: int = 0) -> list[Example]:
-    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed.
+def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: int = 0, cache: bool = False) -> list[Example]:
+    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed. `cache` remembers which they were.
 
     Raises UserError when a label has too few correctly predicted rows.
     """
@@ -59,15 +61,23 @@ def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: 
     if absent:
         raise UserError(f"The {len(rows)} rows hold no example of {', '.join(map(repr, absent))}; discovery needs every label: "
                         f"{', '.join(task.labels)}. Use another split or a larger file.")
-    found: dict[str, list[Example]] = {label: [] for label in task.labels}
-    order = random.Random(seed).sample(rows, len(rows))
+    entry = Entry("pools", model, {"task": task.name, "what": f"{size} of {len(rows)} texts"}, {
+        "rows": seen(model, task, rows), "labels": list(task.label_ids(model).values()), "size": size, "seed": seed}) if cache else None
+    kept = entry.read() if entry else None
+    if kept:
+        return [rows[i] for i in kept[0]["index"].tolist()]
+    found: dict[str, list[int]] = {label: [] for label in task.labels}
+    order = random.Random(seed).sample(range(len(rows)), len(rows))
     for start in range(0, len(order), 64):            # only as many predictions as are needed
-        chunk = [row for row in order[start:start + 64] if len(found[row.label]) < wanted[row.label]]
-        for row, label in zip(chunk, predict(model, task, chunk), strict=True):
-            if row.label == label and len(found[label]) < wanted[label]:
-                found[label].append(row)
+        chunk = [i for i in order[start:start + 64] if len(found[rows[i].label]) < wanted[rows[i].label]]
+        for i, label in zip(chunk, predict(model, task, [rows[i] for i in chunk]), strict=True):
+            if rows[i].label == label and len(found[label]) < wanted[label]:
+                found[label].append(i)
         if all(len(found[label]) == wanted[label] for label in task.labels):
-            return [row for label in task.labels for row in found[label]]
+            chosen = [i for label in task.labels for i in found[label]]
+            if entry:
+                entry.write({"index": torch.tensor(chosen)})
+            return [rows[i] for i in chosen]
     short = min(task.labels, key=lambda label: len(found[label]) - wanted[label])
     most = min(len(found[label]) for label in task.labels) * len(task.labels)
     raise UserError(f"Only {len(found[short])} of the {wanted[short]} examples needed of {short!r} are predicted correctly among {len(rows)} rows; "
@@ -76,8 +86,10 @@ def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: 
 
 
 @torch.no_grad()
-def label_balanced_means(model, task: Task, pool: list[Example], positions: str = "all", progress: Progress | None = None) -> Means:
-    """Means of every head over `pool`, balanced and per label. Raises UserError for a pool without one of the task's labels."""
+def label_balanced_means(model, task: Task, pool: list[Example], positions: str = "all", progress: Progress | None = None,
+                         cache: bool = False) -> Means:
+    """Means of every head over `pool`, balanced and per label. Raises UserError for a pool without one of the task's labels.
+    `cache` keeps them on disk, and answers from there what was asked before (`notes` say so)."""
     model = as_model(model)
     if positions not in POSITIONS:
         raise UserError(f"{positions!r} is not a choice of positions; choose from {', '.join(POSITIONS)}.")
@@ -85,6 +97,14 @@ def label_balanced_means(model, task: Task, pool: list[Example], positions: str 
     absent = [label for label, count in counts.items() if not count]
     if absent:
         raise UserError(f"The pool of {len(pool)} examples holds none labelled {absent[0]!r}; label-balanced means need every label.")
+    entry = Entry("means", model, {"task": task.name, "what": f"{positions}, {len(pool)} texts"}, {
+        "rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions}) if cache else None
+    kept = entry.read() if entry else None
+    if kept:
+        if progress:
+            progress(len(pool), len(pool))
+        by_label = {label: value.clone() for label, value in zip(task.labels, kept[0]["by_label"], strict=True)}
+        return Means(kept[0]["balanced"], by_label, counts, positions, [kept[1]["note"]])
     sums = torch.zeros(len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64)
     gold, done = torch.tensor([task.labels.index(row.label) for row in pool]), 0
     for batch in batches(model, [task.encode(model, row) for row in pool]):
@@ -93,7 +113,7 @@ def label_balanced_means(model, task: Task, pool: list[Example], positions: str 
         layers: list[torch.Tensor] = []
 
         def keep(call, z, weight=weight, layers=layers):
-            layers.append((z * weight).sum(1))                                            # [batch, head, d_head]
+            layers.append((z * weight.to(z.device)).sum(1).cpu())                         # [batch, head, d_head]
             return z
         with tapped(keep):
             readout_logits(model.hf, batch)
@@ -103,4 +123,7 @@ def label_balanced_means(model, task: Task, pool: list[Example], positions: str 
             progress(done, len(pool))
     by_label = {label: (sums[i] / counts[label]) for i, label in enumerate(task.labels)}
     balanced = torch.stack(list(by_label.values())).mean(0)
-    return Means(balanced.float(), {label: value.float() for label, value in by_label.items()}, counts, positions)
+    means = Means(balanced.float(), {label: value.float() for label, value in by_label.items()}, counts, positions)
+    if entry:
+        entry.write({"balanced": means.values, "by_label": torch.stack(list(means.by_label.values()))})
+    return means

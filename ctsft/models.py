@@ -5,9 +5,9 @@ masked tuning) works on what it returns, so a family is written once, and `loadi
 loads against the original to prove the list right.
 """
 import hashlib
-from functools import cached_property
 
 import torch
+from accelerate.utils.modeling import get_state_dict_offloaded_model
 from torch.nn import functional as F
 
 from ctsft.errors import UserError
@@ -133,6 +133,8 @@ class Model:
     def __init__(self, hf, tokenizer, name: str = ""):
         kind = check_family(hf.config.model_type, type(hf).__name__, name or "This model")
         self.hf, self.tokenizer, self.name = hf, tokenizer, name
+        self.origin: tuple[tuple, list] | None = None      # set by `load_model`: `stamp` as it was read, and `files`
+        self._hashed: tuple[tuple, str] | None = None      # `stamp` as it was hashed, and the fingerprint
         self.architecture = FAMILIES[kind](hf)
         config = hf.config
         self.n_layers = len(self.architecture.blocks)
@@ -177,10 +179,32 @@ class Model:
         size = self.n_heads // self.n_kv_heads
         return range(head // size * size, (head // size + 1) * size)
 
-    @cached_property
+    @property
+    def stamp(self) -> tuple:
+        """Another one once a weight was replaced or written in place (what goes through `.data`, torch does not tell)."""
+        values = self.hf.state_dict().values()
+        return tuple((value.data_ptr(), 0 if value.is_inference() else value._version) for value in values)
+
+    @property
+    def files(self) -> list | None:
+        """What tells the files apart that the weights were read from; None for a model made in memory, or written to since."""
+        return self.origin[1] if self.origin and self.origin[0] == self.stamp else None
+
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits that change when a weight does. Computed once: a tuned model is a new `Model`."""
-        return fingerprint(self.hf)
+        """16 hex digits that change when a weight does; computed again once one was written to."""
+        if not self.fingerprinted:
+            self.fingerprint = fingerprint(self.hf)
+        return self._hashed[1]
+
+    @fingerprint.setter
+    def fingerprint(self, value: str):
+        self._hashed = self.stamp, value
+
+    @property
+    def fingerprinted(self) -> bool:
+        """Whether the fingerprint is known already."""
+        return self._hashed is not None and self._hashed[0] == self.stamp
 
 
 def check_family(model_type: str, class_name: str, name: str) -> str:
@@ -194,9 +218,15 @@ def check_family(model_type: str, class_name: str, name: str) -> str:
 
 
 def fingerprint(hf) -> str:
-    """A hash over every weight, by name."""
+    """A hash over every weight, by name, those that accelerate keeps on disk included."""
+    away = any(value.is_meta for value in hf.parameters()) and hasattr(hf, "hf_device_map")
+    return hash_of(get_state_dict_offloaded_model(hf) if away else hf.state_dict())
+
+
+def hash_of(tensors: dict[str, torch.Tensor]) -> str:
+    """16 hex digits of the tensors' names and bits."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(hf.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -156,4 +156,3 @@ def moving_parts(model: Model, what: Iterable[Head] | str) -> Iterator[nn.Module
         del hf.moving
         moving.write()
         hf.requires_grad_(False)
-        model.__dict__.pop("fingerprint", None)      # its weights are others now

@@ -1,20 +1,28 @@
 """How much a scoring pass keeps in flight: token streams by what is fast, bounded by what fits in memory.
 
-Bytes are counted from the model's shapes, so the same numbers bound a pass and estimate it beforehand.
+Bytes are counted from the model's shapes (`shapes`), so the same numbers bound a pass and estimate it beforehand. The bound is on
+what the process holds at its peak: resident memory on a CPU, allocated memory on CUDA.
 """
+import ctypes
 import re
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
 
 from ctsft.errors import UserError
 from ctsft.models import Model
+from ctsft.shapes import Shape
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 IN_CACHE = 8 * 2**20                       # bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
 ON_DEVICE = 512 * 2**20                    # the same on an accelerator
 FORWARD_TOKENS = 4096                      # of a plain forward pass
+MARGIN = 64 * 10**6                        # bytes: threads' buffers, the allocator's leftovers
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20       # glibc's malloc.h, and the largest block it keeps
 
 
 def as_bytes(size: int | str | None) -> int | None:
@@ -36,60 +44,12 @@ def words(size: float) -> str:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The sizes that work and memory depend on; `of` reads them off a model."""
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    d_head: int
-    d_model: int
-    d_mlp: int
-    gated: bool
-    vocab: int
-    itemsize: int = 4
-    softcap: bool = False
-
-    @classmethod
-    def of(cls, model: Model) -> "Shape":
-        block = model.blocks[0]
-        return cls(model.n_layers, model.n_heads, model.n_kv_heads, model.d_head, model.d_model, len(block.down.weight.T), block.gate is not None,
-                   len(model.architecture.head[-1 if hasattr(model.architecture.head[-1], "module") else 0].weight),
-                   torch.finfo(model.dtype).bits // 8, bool(getattr(model.hf.config, "attn_logit_softcapping", None)))
-
-    @property
-    def q(self) -> int:                    # width of the queries
-        return self.n_heads * self.d_head
-
-    @property
-    def kv(self) -> int:
-        return self.n_kv_heads * self.d_head
-
-    @property
-    def widest(self) -> int:
-        return max(self.d_mlp, self.q, self.d_model)
-
-    def stream(self, pos: int) -> int:
-        """Bytes in flight for each token of rel: the widest moment of a block."""
-        attention = 4 * self.d_model + 3 * self.q + 4 * self.kv + (4 * self.n_heads * pos if self.softcap else 0)
-        mlp = 4 * self.d_model + (5 if self.gated else 4) * self.d_mlp
-        return max(attention, mlp) * self.itemsize
-
-    def traced(self) -> int:
-        """Bytes of the recorded pass for each token."""
-        return self.n_layers * (self.d_model + 2 * self.q + 2 * self.kv) * self.itemsize
-
-    def totals(self) -> int:
-        """Bytes of one block's totals for each token."""
-        return (7 * self.d_model + 2 * self.q + 2 * self.kv + (4 if self.gated else 3) * self.d_mlp) * self.itemsize
-
-    def forward(self, pos: int) -> int:
-        """Bytes of a plain forward pass for each token, its logits included."""
-        return (6 * self.d_model + 3 * self.d_mlp + 4 * self.q) * self.itemsize + 3 * self.vocab * self.itemsize // pos
-
-    def backward(self, pos: int) -> int:
-        """Bytes for each token of a forward pass that keeps what its backward pass needs."""
-        block = 12 * self.d_model + 6 * self.q + 6 * self.kv + (6 if self.gated else 4) * self.d_mlp + 2 * self.n_heads * pos
-        return self.n_layers * block * self.itemsize + self.forward(pos)
+class Work:
+    """What a pass is asked: `texts` of at most `pos` tokens by a method of `methods.METHODS`."""
+    method: str
+    pos: int
+    texts: int = 10**9
+    symmetric: bool = False                # cdt by the symmetric rules
 
 
 @dataclass(frozen=True)
@@ -104,7 +64,7 @@ class Plan:
         """With half as much in flight; None when there is no less."""
         if self.streams <= 1:
             return None
-        return Plan(self.streams // 2, max(1, min(self.tokens, self.streams // 2)), self.keep, self.memory // 2)
+        return replace(self, streams=self.streams // 2, tokens=max(1, min(self.tokens, self.streams // 2)), memory=self.memory // 2)
 
 
 def held(device: torch.device) -> int:
@@ -116,48 +76,91 @@ def free(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
-def in_flight(shape: Shape, device: torch.device) -> int:
-    """Token streams at a time that are fast."""
-    return max(256, (ON_DEVICE if device.type == "cuda" else IN_CACHE) // (shape.widest * shape.itemsize))
+def in_flight(shape: Shape, device: str) -> int:
+    """Token streams at a time that are fast on a kind of device."""
+    return max(256, (ON_DEVICE if device == "cuda" else IN_CACHE) // (shape.widest * shape.itemsize))
 
 
-def cdt_memory(shape: Shape, streams: int, tokens: int, keep: bool, pos: int) -> int:
-    masks = 2 * pos * pos * 4
-    return streams * shape.stream(pos) + tokens * (shape.traced() + shape.totals() * (shape.n_layers if keep else 2)) + masks
-
-
-def make(model: Model, method: str, pos: int, batch_tokens: int | None = None, max_memory: int | None = None) -> Plan:
-    """What a pass over texts of at most `pos` tokens keeps in flight.
+def make(model: Model, work: Work, batch_tokens: int | None = None, max_memory: int | None = None) -> Plan:
+    """What a pass keeps in flight.
 
     Raises UserError when `max_memory` cannot hold one head of one text, and says how much would.
     """
     shape, before = Shape.of(model), held(model.device)
     room = (max_memory - before if max_memory else int(0.8 * free(model.device))) - MARGIN
-    plans = candidates(shape, method, pos, batch_tokens or in_flight(shape, model.device), batch_tokens is not None)
-    for plan in plans:
+    for plan in candidates(shape, work, batch_tokens or in_flight(shape, model.device.type), batch_tokens is not None):
         if plan.memory <= room:
             return plan
-    need = before + MARGIN + plan.memory
-    raise UserError(f"{words(max_memory) if max_memory else 'The free memory'} is not enough: the model and one text of {pos} tokens need "
-                    f"{words(need)}; allow more, shorten the texts, or take a smaller model.")
+    raise too_little(max_memory, before + MARGIN + plan.memory, work.pos)
 
 
-MARGIN = 64 * 10**6                        # bytes: threads' buffers, the allocator's leftovers
+def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
+    return UserError(f"{words(max_memory) if max_memory else 'The free memory'} is not enough: the model and one text of {pos} tokens need "
+                     f"{words(need)}; allow more, shorten the texts, or take a smaller model.")
 
 
-def candidates(shape: Shape, method: str, pos: int, streams: int, exact: bool):
-    """Plans from the fastest to the smallest, the last of one head and one text."""
+def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
+    """Plans from the fastest to the smallest, the last of one head and one text. `exact`: `streams` is what was asked for."""
+    pos = work.pos
     while True:
         streams = max(streams, pos)
-        if method == "cdt":
-            tokens = max(pos, streams // (shape.n_heads if exact else 4))
-            for keep in (True, False):
-                yield Plan(streams, tokens, keep, cdt_memory(shape, streams, tokens, keep, pos))
-        elif method == "ablation":
-            yield Plan(streams, max(pos, streams // shape.n_heads), False, streams * shape.forward(pos) + 2 * pos * pos * 4)
-        else:
-            tokens = streams if exact else min(max(streams, pos), FORWARD_TOKENS)
-            yield Plan(streams, tokens, False, tokens * shape.backward(pos) + 2 * pos * pos * 4)
+        share = {"cdt": shape.n_heads if exact else 4, "ablation": shape.n_heads}.get(work.method, 1)
+        most = streams if work.method in ("cdt", "ablation") or exact else min(streams, FORWARD_TOKENS)
+        tokens = min(max(1, most // share // pos), work.texts) * pos              # of whole texts
+        yield from (Plan(streams, tokens, keep, memory(shape, work, streams, tokens, keep)) for keep in (True, False)[work.method != "cdt":])
         if streams <= pos:
             return
         streams //= 2
+
+
+def memory(shape: Shape, work: Work, streams: int, tokens: int, keep: bool) -> int:
+    """Bytes at the peak of a pass."""
+    pos, used = work.pos, chunk(shape.n_heads, streams, tokens) * tokens
+    if work.method == "ablation":
+        return (used + tokens) * shape.forward(pos)
+    if work.method != "cdt":
+        return tokens * shape.backward(pos, work.method == "ig")
+    kept = shape.totals() * (max(1, shape.n_layers - 1) if keep else 1)
+    return tokens * shape.traced(pos) + max(tokens * shape.forward(pos), used * shape.stream(pos, work.symmetric) + tokens * kept)
+
+
+def chunk(n_heads: int, streams: int, tokens: int) -> int:
+    """Heads at a time: as many as fit, in chunks of nearly one size."""
+    most = max(1, streams // tokens)
+    return -(-n_heads // -(-n_heads // most)) if n_heads else 1
+
+
+def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) -> int:
+    """Tokens of a plain forward pass over texts of at most `pos` tokens. Raises UserError when `max_memory` cannot hold one text."""
+    shape, max_memory = Shape.of(model), as_bytes(max_memory)
+    fast = max(pos, min(FORWARD_TOKENS, 2 * in_flight(shape, model.device.type)))
+    if max_memory is None:
+        return fast
+    before, each = held(model.device), shape.forward(pos)
+    room = max_memory - before - MARGIN
+    if room < pos * each:
+        raise too_little(max_memory, before + MARGIN + pos * each, pos)
+    return min(fast, room // each)
+
+
+@contextmanager
+def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
+    """Within, large blocks of memory go back to the system when they are freed, so that what a CPU's process holds is what it uses.
+
+    glibc keeps freed blocks of up to 32 MB for later ones, which is faster, and can double the resident memory. Elsewhere than on Linux
+    with glibc, and without a bound, nothing changes.
+    """
+    libc = ctypes.CDLL(None) if max_memory and device.type == "cpu" and sys.platform == "linux" else None
+    if not hasattr(libc, "malloc_trim"):
+        yield
+        return
+    libc.malloc_trim(0)
+    block = min(max((max_memory - held(device)) // 64, 2**20), LARGEST_KEPT)
+    try:
+        libc.mallopt(M_MMAP_THRESHOLD, block)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * block)
+        yield
+    finally:
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGEST_KEPT)
+        libc.malloc_trim(0)

@@ -5,34 +5,60 @@ The task's direction is `gold logit minus the mean of the other labels' logits` 
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
-from ctsft import planning
+from ctsft import planning, processes
+from ctsft.adaptive import narrow
 from ctsft.answers import directions
+from ctsft.cache import Entry, seen
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress
 from ctsft.methods import METHODS, Job
-from ctsft.models import Model
+from ctsft.models import Model, hash_of
 from ctsft.scores import Head, ScoreConfig, Scores
 from ctsft.tasks import Example, Task
 from ctsft.trace import batches
 
 
 def score_heads(model, task: Task, pool: Sequence[Example], means: Means, method: str = "cdt",
-                progress: Progress | None = None, **config) -> Scores:
+                progress: Progress | None = None, cache: bool = False, **config) -> Scores:
     """Score every head on `pool`; `config` are the fields of `ScoreConfig`. `progress(done, total)` counts work, not seconds.
+    `cache` keeps the scores on disk, and answers from there what was asked before (`notes` say so).
 
     Raises UserError for an unknown method or setting, an empty pool, means of another model's shape, or too little memory.
     """
     model = as_model(model)
     settings = settle(model, pool, means, method, config)
+    entry = question(model, task, pool, means, method, settings) if cache else None
+    kept = entry.read() if entry else None
+    if processes.agreed(bool(kept), model.device) and kept:
+        if progress:
+            progress(1.0, 1.0)
+        return finished(model, task, pool, method, settings, kept[0]["per_example"], [*kept[1]["notes"], kept[1]["note"]])
     out = torch.full((len(pool), model.n_layers, model.n_heads), float("nan"))
     notes: list[str] = []
-    sweep(model, task, pool, means, method, settings, out, progress, notes)
+    if settings.adaptive:
+        k = settings.k or max(1, int(0.02 * model.n_layers * model.n_heads + 1e-9))
+
+        def measure(rows: list[int], heads: torch.Tensor):
+            sweep(model, task, pool, means, method, settings, out, progress, notes, heads, rows)
+        notes.insert(0, narrow(out, [row.label for row in pool], k, cost(method, settings, model.n_layers), measure, settings.skip))
+    else:
+        sweep(model, task, pool, means, method, settings, out, progress, notes)
+    if entry and processes.RANK == 0:
+        entry.write({"per_example": out}, {"notes": notes})
     return finished(model, task, pool, method, settings, out, notes)
+
+
+def question(model: Model, task: Task, pool, means: Means, method: str, settings: ScoreConfig) -> Entry:
+    """What determines a pass's scores, before they are put in units of their layers."""
+    asked = {name: value for name, value in asdict(settings).items() if name not in ("batch_tokens", "max_memory")}
+    return Entry("scores", model, {"task": task.name, "what": f"{method}, {len(pool)} texts"}, asked | {
+        "method": method, "rows": seen(model, task, pool), "labels": list(task.label_ids(model).values()),
+        "means": hash_of({"": means.values})}, by=METHODS[method])
 
 
 def settle(model: Model, pool, means: Means, method: str, config: dict) -> ScoreConfig:
@@ -44,8 +70,8 @@ def settle(model: Model, pool, means: Means, method: str, config: dict) -> Score
         raise UserError(f"{sorted(unknown)[0]!r} is not a setting of score_heads; choose from {', '.join(ScoreConfig.__dataclass_fields__)}.")
     settings = ScoreConfig(**config)
     settings = replace(settings, positions=settings.positions or means.positions, targets=tuple(sorted(map(tuple, settings.targets))))
-    if method != "cdt" and (settings.targets or settings.score != "signed" or settings.rules != "paper"):
-        raise UserError(f"Head targets, magnitude scores and rules are defined for method 'cdt' only, and the method is {method!r}.")
+    if method != "cdt" and (settings.targets or settings.score != "signed" or settings.rules != "paper" or settings.adaptive):
+        raise UserError(f"Head targets, magnitude scores, rules and adaptive passes are defined for method 'cdt' only, and the method is {method!r}.")
     shape = (model.n_layers, model.n_heads, model.d_head)
     if tuple(means.values.shape) != shape:
         raise UserError(f"The means have the shape {tuple(means.values.shape)}, and this model needs {shape}; take them with this model.")
@@ -61,32 +87,42 @@ def cost(method: str, settings: ScoreConfig, n_layers: int) -> list[int]:
 
 
 def sweep(model: Model, task: Task, pool, means: Means, method: str, settings: ScoreConfig, out: torch.Tensor,
-          progress: Progress | None, notes: list[str], wanted: dict[int, list[int]] | None = None):
-    """Fill `out` [example, layer, head] where heads are `wanted` (all when None)."""
+          progress: Progress | None, notes: list[str], heads: torch.Tensor | None = None, rows: list[int] | None = None):
+    """Fill `out` [example, layer, head] for some `heads` (bool [layer, head]) and rows, all when None; several processes share the work."""
     tokens = list(task.label_ids(model).values())
     gold = directions(torch.tensor([task.labels.index(row.label) for row in pool]), len(tokens))
     mu = means.values.to(model.device, model.dtype)
-    encoded = [task.encode(model, row) for row in pool]
-    plan = planning.make(model, method, max(map(len, encoded)), settings.batch_tokens, settings.max_memory)
+    rows = list(range(len(pool))) if rows is None else rows
+    encoded = {row: task.encode(model, pool[row]) for row in rows}
     work = cost(method, settings, model.n_layers)
-    done, total = 0.0, float(len(pool) * sum(work[layer] * (model.n_heads if wanted is None else len(wanted.get(layer, ())))
-                                             for layer in range(len(work))))
-    waiting = deque([list(range(len(pool)))])
+    heads = torch.ones(out.shape[1:], dtype=torch.bool) if heads is None else heads
+    sources = [(layer, head) for layer in range(len(work)) for head in heads[layer].nonzero().flatten().tolist()]
+    if method in ("cdt", "ablation"):                               # a pass for every head: processes share heads, otherwise texts
+        sources = processes.mine(sources)
+    else:
+        rows = processes.mine(rows)
+    wanted = {layer: [head for at, head in sources if at == layer] for layer in range(len(work))}
+    plan = planning.make(model, planning.Work(method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric"),
+                         settings.batch_tokens, settings.max_memory)
+    done, total = 0.0, float(len(rows) * sum(work[layer] * len(some) for layer, some in wanted.items())) or 1.0
+    waiting, part_of = deque([rows] if rows else []), torch.full_like(out, float("nan"))
     while waiting:
-        rows = waiting.popleft()
-        for batch in batches(model, [encoded[row] for row in rows], plan.tokens):
-            index = torch.tensor([rows[i] for i in batch.index])
+        these = waiting.popleft()
+        for batch in batches(model, [encoded[row] for row in these], plan.tokens):
+            index = torch.tensor([these[i] for i in batch.index])
             job = Job(model, batch, tokens, gold[index].to(model.device, model.dtype), mu, settings, plan, wanted)
             began = done
             try:
-                for layer, heads, part in METHODS[method](job):
-                    out[index[:, None], layer, torch.tensor(heads)] = part.float().cpu()
-                    done += len(heads) * len(index) * work[layer]
+                for layer, some, part in METHODS[method](job):
+                    part_of[index[:, None], layer, torch.tensor(some)] = part.float().cpu()
+                    done += len(some) * len(index) * work[layer]
                     if progress:
-                        progress(done, total)
+                        progress(min(done, total), total)
             except (RuntimeError, MemoryError) as error:
                 plan, done = smaller(plan, error, notes, model), began
                 waiting.append(index.tolist())                     # once more, with less in flight; other batches go on as they were cut
+    part_of = processes.merged(part_of, model.device)
+    out.copy_(torch.where(part_of.isnan(), out, part_of))
 
 
 def smaller(plan: planning.Plan, error: Exception, notes: list[str], model: Model) -> planning.Plan:

@@ -24,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -33,9 +34,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 import psutil
 
+from ctsft.places import home
 from ctsft.run_folder import HOST, Process, Request, Run, RunError, State, Status, birth, lives, plain, read, write
 
 ROOT = Path(__file__).resolve().parent.parent     # what a started job must be able to import
@@ -151,6 +152,18 @@ def record(kind: str, argv: Sequence[str] = (), params: dict | None = None, run_
             signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def shadow() -> Iterator[Writer]:
+    """Where the second and further processes of one run write: a folder that goes when they end."""
+    with tempfile.TemporaryDirectory(prefix="ctsft-") as folder:
+        run = Writer(Path(folder))
+        run._begin()
+        try:
+            yield run
+        finally:
+            run._finish("done")
+
+
 def start(kind_words: Sequence[str], params: dict | None = None, name: str = "") -> Run:
     """Starts `python -m ctsft <words> --run <id>` as a detached process that outlives this one."""
     words = _without_run(kind_words)
@@ -237,10 +250,6 @@ def delete(run: Run) -> None:
     with suppress(FileNotFoundError):
         run.path.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
-
-
-def home() -> Path:
-    return Path(os.environ.get("CTSFT_HOME") or platformdirs.user_data_dir("ctsft", appauthor=False)).expanduser().absolute()
 
 
 def get(run_id: str) -> Run:

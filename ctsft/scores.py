@@ -30,6 +30,9 @@ class ScoreConfig:
     targets: tuple[Head, ...] = ()           # later heads instead of the logits (cdt only)
     normalise: str = "none"                  # "layer": a score is in units of its layer's mean size
     steps: int = 5                           # points on the path (ig only)
+    adaptive: bool = False                   # only as many examples as the best k need (cdt only; see `adaptive`)
+    k: int | None = None                     # how many heads an adaptive pass is to find; None: 2 % of all
+    skip: tuple[Head, ...] = ()              # heads an adaptive pass need not rank: they are kept already
     batch_tokens: int | None = None          # token streams in flight (heads x examples x positions); None: what is fast and fits
     max_memory: int | str | None = None      # bytes, or words such as "4GB", that the process may use at its peak; None: what is free
 
@@ -40,6 +43,8 @@ class ScoreConfig:
                 raise UserError(f"{value!r} is not a choice of {name}; choose from {', '.join(str(word) for word in known if word)}.")
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise UserError(f"batch_tokens is {self.batch_tokens}; give a positive number of tokens.")
+        if self.k is not None and self.k < 1:
+            raise UserError(f"k is {self.k}; an adaptive pass finds at least 1 head.")
         if not 1 <= self.steps <= 1000:
             raise UserError(f"steps is {self.steps}; choose 1 to 1000 points on the path.")
         object.__setattr__(self, "max_memory", as_bytes(self.max_memory))
@@ -106,5 +111,6 @@ class Scores:
     def load(cls, path) -> "Scores":
         with safe_open(path, "pt") as file:
             words = json.loads(file.metadata()["scores"])
-            config = {"rules": "paper"} | words["config"] | {"targets": tuple(map(tuple, words["config"]["targets"]))}
+            config = {"rules": "paper"} | words["config"] | {"targets": tuple(map(tuple, words["config"]["targets"])),
+                                                      "skip": tuple(map(tuple, words["config"].get("skip", ())))}
             return cls(file.get_tensor("per_example"), **words | {"config": ScoreConfig(**config)})

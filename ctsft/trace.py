@@ -4,10 +4,11 @@ Every model runs with an attention function of ours, registered with transformer
 lets a *tap* see, and replace, the heads' outputs z before the output projection. Texts are padded on the right, so
 under a causal mask no real position ever sees padding.
 """
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn import functional as F
@@ -117,9 +118,23 @@ def readout_logits(hf, batch: Batch) -> torch.Tensor:
     if hasattr(hf, "score"):               # a decoder's classes: read at the last real position, whatever the padding's token is
         hidden = hf.base_model(**inputs, use_cache=False).last_hidden_state
         return hf.score(hidden[torch.arange(len(hidden), device=hidden.device), batch.readout.to(hidden.device)])
-    keep, where = batch.readout.unique(return_inverse=True)
-    logits = hf(**inputs, use_cache=False, logits_to_keep=keep).logits                       # [batch, kept, vocab]
-    return logits[torch.arange(len(where), device=logits.device), where.to(logits.device)]
+    with narrowed(hf.get_output_embeddings(), batch.readout):
+        return hf(**inputs, use_cache=False).logits[:, 0]                                    # [batch, vocab]
+
+
+@contextmanager
+def narrowed(module, at):
+    """Within, `module` gets one position of each text only, [batch, 1, d], in this thread's passes."""
+    thread = threading.get_ident()
+
+    def only(_, args):
+        x = args[0]
+        return (x[torch.arange(len(x), device=x.device), at.to(x.device)][:, None],) if threading.get_ident() == thread else None
+    hook = module.register_forward_pre_hook(only)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @dataclass
@@ -131,15 +146,17 @@ class Trace:
     calls: list[AttentionCall] = field(default_factory=list)
     rotary: list[tuple | None] = field(default_factory=list)          # (cos, sin), [batch, pos, d_rotary]
     logits: torch.Tensor | None = None                                 # [batch, vocab], at the readout
+    notes: list[str] = field(default_factory=list)                     # what a reader should know of how it came about
 
 
-def record(model, batch: Batch) -> Trace:
-    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions."""
+def record(model, batch: Batch, lean: bool = False) -> Trace:
+    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions; `lean`: no z, queries and keys."""
     trace = Trace(batch)
 
     def keep_z(call, z):
-        trace.calls.append(call)
-        trace.z.append(z)
+        trace.calls.append(replace(call, query=None, key=None) if lean else call)
+        if not lean:
+            trace.z.append(z)
         return z
 
     def keep_x(module, args, kwargs):

@@ -220,4 +220,3 @@ def apply_delta(model: Model, path):
             module, _, kind = key.rpartition(".weight:")
             part = Part(modules[module], tensors[key], columns=kind == "columns")
             part.write(tensors[f"{module}.weight:values"].to(model.device), tensors.get(f"{module}.bias:values"))
-    model.__dict__.pop("fingerprint", None)

@@ -55,7 +55,8 @@ threading.Thread(target=SERVER.serve_forever, daemon=True).start()
 ADDRESS = f"http://127.0.0.1:{SERVER.server_port}"
 CLOSED = "http://127.0.0.1:9"                    # nobody listens at the discard port
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_ENDPOINT": ADDRESS,
-               "HF_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+               "HF_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"), "HF_HUB_DISABLE_XET": "1", "CTSFT_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"),
+               "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 import torch  # noqa: E402
 from tiny import tiny  # noqa: E402

@@ -141,7 +141,7 @@ def bad(result, *words):
     (["score", "--model", "/no/such/folder"], ["'/no/such/folder'", "folder with config.json"]),
     (["score", "--task", "none.json"], ["none.json does not exist"]),
     (["score", "--task", "feelings"], ["'feelings'", "demo, nusax, xnli"]), (["score", "--size", "many"], ["'--size'", "integer. See"]),
-    (["score", "--size", "6", "--method", "lime"], ["'lime'", "cdt, atp, ablation"]),
+    (["score", "--size", "6", "--method", "lime"], ["'lime'", "cdt, atp, ig, ablation"]),
     (["score", "--size", "6", "--attention", "linear"], ["'linear'", "softmax, frozen"]),
     (["score", "--size", "6", "--positions", "last"], ["'last'", "all, readout"]), (["score", "--dtype", "int8"], ["'int8'", "float32"]),
     (["score", "--device", "tpu"], ["'tpu'", "auto, cpu"]), (["score", "--language", "klingon"], ["'klingon'", "indonesian, javanese"]),

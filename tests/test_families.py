@@ -6,7 +6,7 @@ about 1e-7; with those casts taken out the replay agrees to 1e-9 and better.
 import naive
 import pytest
 import torch
-from conftest import LABELS, PROMPT
+from conftest import LABELS
 from naive_readers import READERS
 from test_decompose import ROWS, error, expected
 from tiny import DECODERS, ENCODERS, exact, tiny
@@ -43,8 +43,8 @@ def test_every_supported_family_is_in_the_matrix():
 def test_the_replay_in_float64(family, kind, changes):
     """Padded together, against texts on their own in the model as Hugging Face runs it."""
     hf = exact(tiny(family, kind=kind, **changes))
-    theirs = torch.stack([hf(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).logits.reshape(-1, hf(torch.tensor([ids])).logits.shape[-1])[-1]
-                          for ids in IDS])
+    alone = [hf(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).logits for ids in IDS]       # [1, pos, vocab] or [1, class]
+    theirs = torch.stack([logits.flatten(0, -2)[-1] for logits in alone])
     hf.set_attn_implementation("ctsft")
     model = Model(hf, None)
     trace = record(model, pad(IDS, "cpu", reads_first=model.architecture.reads_first))
@@ -88,8 +88,8 @@ def test_head_targets_are_the_oracles(family, kind, changes, tokenizer, task):
     means, targets, labels = label_balanced_means(model, task, ROWS), ((2, 1), (2, 3)), task.label_ids(model)
     mine = score_heads(model, task, ROWS[:1], means, targets=targets).per_example[0]
     ids, gold = task.encode(model, ROWS[0]), labels[ROWS[0].label]
-    theirs = torch.tensor([naive.head_target_relevance(model.hf, ids, gold, list(labels.values()), (1, head), targets, means.values[1, head].double())
-                           for head in range(4)])
+    theirs = torch.tensor([naive.head_target_relevance(model.hf, ids, gold, list(labels.values()), (1, head), targets,
+                                                       means.values[1, head].double()) for head in range(4)])
     assert error(mine[1], theirs.double()) < 1e-4 and mine[2].isnan().all()
 
 
@@ -124,8 +124,8 @@ def test_attribution_patching_is_the_oracles(family, kind, changes, tokenizer, t
     model = in_memory(family, kind, changes, tokenizer)
     means, labels = label_balanced_means(model, task, ROWS), task.label_ids(model)
     mine = score_heads(model, task, ROWS[:2], means, "atp").per_example
-    theirs = torch.stack([naive.attribution_patching(model.hf, task.encode(model, row), labels[row.label], list(labels.values()), means.values.double())
-                          for row in ROWS[:2]])
+    theirs = torch.stack([naive.attribution_patching(model.hf, task.encode(model, row), labels[row.label], list(labels.values()),
+                                                     means.values.double()) for row in ROWS[:2]])
     assert error(mine, theirs.double()) < 1e-3
 
 
@@ -143,7 +143,8 @@ def test_classes_are_labels_by_name_or_in_order(task, tokenizer):
 
 def test_an_encoder_without_classes_is_refused():
     import transformers as tf
-    hf = tf.AutoModelForMaskedLM.from_config(tf.AutoConfig.for_model("bert", hidden_size=32, num_attention_heads=4, num_hidden_layers=1, vocab_size=61))
+    config = tf.AutoConfig.for_model("bert", hidden_size=32, num_attention_heads=4, num_hidden_layers=1, vocab_size=61)
+    hf = tf.AutoModelForMaskedLM.from_config(config)
     with pytest.raises(ValueError, match="encoder .bert. without a sequence-classification head"):
         wrap(hf, None)
 

@@ -1,4 +1,4 @@
-"""Attribution patching and mean ablation against the oracle and plain hooks; what `Scores` keeps and gives out."""
+"""Attribution patching, integrated gradients and mean ablation against the oracle and plain hooks; what `Scores` keeps and gives out."""
 import csv
 import io
 
@@ -6,10 +6,15 @@ import naive
 import pytest
 import torch
 from conftest import FAMILIES, LABELS, Example, texts
+from scipy.stats import spearmanr
 from test_sources import said
 
-from ctsft.means import Means, label_balanced_means
+from ctsft.answers import directions
+from ctsft.loading import load_model
+from ctsft.means import Means, discovery_set, label_balanced_means
+from ctsft.methods import Job, dealt, slopes
 from ctsft.relevance import ScoreConfig, Scores, score_heads
+from ctsft.tasks import load_task
 from ctsft.trace import pad, readout_logits
 
 POOL = [Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))]
@@ -71,9 +76,72 @@ def test_a_head_at_its_mean_has_no_relevance_by_any_method(build, task):
     with torch.no_grad():
         model.blocks[1].v.module.weight[:8] = 0                                    # heads 0 and 1 share these rows
     means = label_balanced_means(model, task, POOL)
-    for method in ("cdt", "atp", "ablation"):
+    for method in ("cdt", "atp", "ig", "ablation"):
         scores = score_heads(model, task, POOL, means, method).per_example.abs()
         assert scores[:, 1, :2].max() < 1e-5 and scores[:, 1, 2:].min() > 1e-6, method
+
+
+# ---- integrated gradients -------------------------------------------------------------------------------------------
+
+@each_family
+@each_place
+def test_the_end_point_alone_is_attribution_patching_and_a_path_of_each_head_alone_is_nearly_ablation(loaded, task, family, positions):
+    model = loaded[family]
+    means = label_balanced_means(model, task, POOL, positions)
+    atp, end, path, truth = (score_heads(model, task, POOL, means, method, steps=steps).per_example
+                             for method, steps in (("atp", 1), ("ig", 1), ("ig", 13), ("ablation", 1)))
+    assert torch.equal(end, atp) and (path - truth).square().mean() < 0.1 * (atp - truth).square().mean()
+
+
+@each_place
+def test_a_texts_scores_depend_on_nothing_it_is_batched_with(loaded, task, positions):
+    model = loaded["llama"]
+    means = label_balanced_means(model, task, POOL, positions)
+    together = score_heads(model, task, POOL, means, "ig").per_example
+    alone = torch.cat([score_heads(model, task, [row], means, "ig").per_example for row in POOL])
+    assert close(together, alone) and not close(together, score_heads(model, task, POOL, means, "ig", steps=4).per_example)
+
+
+def job(model, task, means, rows, **config) -> Job:
+    encoded, labels = [task.encode(model, row) for row in rows], task.label_ids(model)
+    gold = directions(torch.tensor([list(labels).index(row.label) for row in rows]), len(labels))
+    return Job(model, pad(encoded, "cpu"), list(labels.values()), gold, means.values, ScoreConfig(**config), plan=None)
+
+
+def test_heads_are_dealt_evenly_and_anew_for_each_text(loaded, task):
+    model = loaded["gpt2"]
+    mine = job(model, task, label_balanced_means(model, task, POOL), POOL)
+    for groups, sizes in ((1, [12]), (4, [3, 3, 3, 3]), (5, [3, 3, 2, 2, 2]), (12, [1] * 12)):
+        group = dealt(mine, groups)
+        assert group.shape == (5, 3, 4) and all(row.flatten().bincount(minlength=groups).tolist() == sizes for row in group)
+        assert torch.equal(group, dealt(mine, groups))
+    assert (dealt(mine, 4).sort(-1).values == torch.arange(4)).all()                   # no two heads of one layer
+    assert len({tuple(row.flatten().tolist()) for row in dealt(mine, 4)}) == 5
+
+
+@each_place
+def test_only_the_heads_of_the_group_leave_their_place(loaded, task, positions):
+    """At alpha 0 a head gives its mean and the direction is that of mean ablation; a head at 1 gives what it gives."""
+    model = loaded["qwen2"]
+    means = label_balanced_means(model, task, POOL, positions)
+    mine = job(model, task, means, POOL[1:3], positions=positions)
+    alpha = torch.ones(2, 3, 4)
+    alpha[0, 1, 2] = 0
+    (plain, _), (moved, slope) = slopes(mine), slopes(mine, alpha)
+    where = mine.split[0].expand(-1, 1, 8)[:, 0]
+    assert torch.equal(moved[1][0, :, 2], torch.where(where, means.values[1, 2], plain[1][0, :, 2])) and where.any()
+    kept = [0, 1, 3]
+    assert torch.equal(moved[1][0][:, kept], plain[1][0][:, kept]) and torch.equal(moved[0], plain[0])
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(moved, plain, strict=True)) and not torch.equal(moved[2][0], plain[2][0])
+    assert slope[2].abs().max() > 0
+
+
+def test_the_path_ranks_the_bundled_models_heads_as_ablation_does():
+    model, task = load_model("demo", device="cpu"), load_task("demo")
+    pool = discovery_set(model, task, task.load("indonesian", "train"), 12)
+    means = label_balanced_means(model, task, pool)
+    truth, path, end = (score_heads(model, task, pool, means, method).values.flatten() for method in ("ablation", "ig", "atp"))
+    assert spearmanr(path, truth).statistic > 0.9 > spearmanr(end, truth).statistic
 
 
 # ---- Scores --------------------------------------------------------------------------------------------------------
@@ -125,7 +193,7 @@ def test_scores_survive_saving(loaded, task, tmp_path):
 
 
 @pytest.mark.parametrize(("method", "config"), [
-    ("cdt", {}), ("cdt", {"targets": ((2, 0),)}), ("atp", {}), ("ablation", {}), ("cdt", {"batch_tokens": 1})])
+    ("cdt", {}), ("cdt", {"targets": ((2, 0),)}), ("atp", {}), ("ig", {}), ("ablation", {}), ("cdt", {"batch_tokens": 1})])
 def test_progress_rises_to_the_total(loaded, task, method, config):
     seen, model = [], loaded["gpt2"]
     score_heads(model, task, POOL, label_balanced_means(model, task, POOL), method, lambda *step: seen.append(step), **config)
@@ -140,7 +208,7 @@ def test_a_path_serves_as_a_model(folders, loaded, task):
 
 
 @pytest.mark.parametrize(("method", "config", "words"), [
-    ("lime", {}, ("'lime'", "cdt, atp, ablation")), ("cdt", {"atention": "frozen"}, ("'atention'", "attention")),
+    ("lime", {}, ("'lime'", "cdt, atp, ig, ablation")), ("cdt", {"atention": "frozen"}, ("'atention'", "attention")),
     ("cdt", {"attention": "linear"}, ("'linear'", "softmax, frozen")), ("cdt", {"score": "abs"}, ("'abs'", "signed, magnitude")),
     ("cdt", {"positions": "last"}, ("'last'", "all, readout")), ("cdt", {"batch_tokens": 0}, ("batch_tokens is 0",)),
     ("atp", {"targets": [(1, 0)]}, ("'cdt' only", "'atp'")), ("ablation", {"score": "magnitude"}, ("'cdt' only", "'ablation'")),

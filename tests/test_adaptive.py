@@ -1,0 +1,95 @@
+"""Adaptive scoring: the same top heads as the full pass, fewer examples, and an honest word about both."""
+import pytest
+import torch
+from conftest import agreed
+
+from ctsft import discover, label_balanced_means, score_heads, select
+from ctsft.adaptive import confidence, errors, interleaved, narrow, undecided
+
+LABELS = [label for label in "abc" for _ in range(20)]
+
+
+def run(truth: torch.Tensor, k: int, work=(3, 2, 1), skip=()):
+    """Narrow on made-up scores; returns what was filled in and the sentence."""
+    out = torch.full_like(truth, float("nan"))
+
+    def measure(rows, heads):
+        for row in rows:
+            assert out[row][heads].isnan().all()                              # nothing is paid for twice
+            out[row] = torch.where(heads, truth[row], out[row])
+    return out, narrow(out, LABELS, k, work, measure, skip)
+
+
+def noisy(spread: float, seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(3, 8, generator=draw) + spread * torch.randn(60, 3, 8, generator=draw)
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("k", [1, 5])
+def test_the_best_are_the_full_passs(spread, k):
+    for seed in range(20):
+        truth = noisy(spread, seed)
+        out, _ = run(truth, k)
+        mine, full = out.double().nanmean(0).flatten().topk(k).indices, truth.double().mean(0).flatten().topk(k).indices
+        assert set(mine.tolist()) == set(full.tolist())
+
+
+def test_clear_cases_are_cheap_and_close_ones_are_not():
+    clear, close = ((~run(noisy(spread), 3)[0].isnan()).sum().item() for spread in (0.05, 2.0))
+    assert clear < 0.25 * 60 * 24 < close
+
+
+def test_ties_end_with_all_examples():
+    truth = torch.zeros(60, 3, 8) + torch.randn(60, 1, 1)
+    out, said = run(truth, 4)
+    assert not out.isnan().any() and "60 to 60 of 60 examples" in said and "100%" in said
+
+
+def test_kept_heads_and_later_layers_are_left_out():
+    out, said = run(noisy(0.05), 2, work=(2, 1), skip=[(0, 3)])
+    assert out[:, 2].isnan().all() and out[:, 0, 3].isnan().all() and out[:, 0, 2].isfinite().any() and "best 2" in said
+
+
+def test_standard_errors_shrink_to_nothing_when_the_pool_is_used_up():
+    truth = noisy(1.0)
+    some = truth.clone()
+    some[30:] = float("nan")
+    half, whole = errors(some)[1], errors(truth)[1]
+    expected = truth[:30].double().std(0) * (0.5 / 30) ** 0.5
+    assert torch.allclose(half, expected) and whole.abs().max() == 0
+    assert confidence(*errors(truth), torch.ones(3, 8, dtype=torch.bool), 3) == pytest.approx(1.0)
+    assert not undecided(*errors(truth), torch.ones(3, 8, dtype=torch.bool), 3).any()
+
+
+def test_labels_take_turns():
+    assert [LABELS[row] for row in interleaved(LABELS)[:6]] == list("abcabc") and sorted(interleaved(LABELS)) == list(range(60))
+    assert interleaved(["a", "a", "b"]) == [0, 2, 1]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_on_a_model(loaded, task, family):
+    model = loaded[family]
+    pool = agreed(model, task, 8)
+    means = label_balanced_means(model, task, pool)
+    full, fast = (score_heads(model, task, pool, means, adaptive=adaptive, k=2) for adaptive in (False, True))
+    assert select(fast, "top", k=2).heads == select(full, "top", k=2).heads
+    assert fast.notes and "confidence" in fast.notes[0] and not full.notes
+    done = ~fast.per_example.isnan()
+    assert torch.allclose(fast.per_example[done], full.per_example[done], atol=1e-5)
+    assert fast.counts.min() >= 3 and fast.counts.max() <= len(pool)
+
+
+def test_discovery_may_be_adaptive(loaded, task):
+    model = loaded["llama"]
+    pool = agreed(model, task, 6)
+    means = label_balanced_means(model, task, pool)
+    full, fast = (discover(model, task, pool, means, depth=1, fraction=0.2, adaptive=adaptive) for adaptive in (False, True))
+    assert fast.heads == full.heads and len(full) == 4
+
+
+def test_only_cdt_is_adaptive(loaded, task):
+    pool = agreed(loaded["gpt2"], task, 2)
+    means = label_balanced_means(loaded["gpt2"], task, pool)
+    with pytest.raises(ValueError, match="adaptive.* 'cdt' only"):
+        score_heads(loaded["gpt2"], task, pool, means, "atp", adaptive=True)

@@ -1,0 +1,87 @@
+"""Models that span devices, and several processes on one pass."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Example, write_task
+from transformers import AutoModelForCausalLM
+
+from ctsft import discovery_set, label_balanced_means, load_task, processes, score_heads
+from ctsft.loading import wrap
+
+ROWS = [Example(str(i), text, label, {"text": text}) for i, (text, label) in enumerate([
+    ("good tea", "positive"), ("rain and the sun is poor", "neutral"), ("bad house", "negative")])]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_parts_on_disk_score_the_same(loaded, folders, task, tokenizer, tmp_path, family):
+    """One block and the head are brought in when they are needed, as with device_map="auto" where a model does not fit."""
+    names = {"llama": ("model.embed_tokens", "model.layers.{}", "model.norm", "lm_head", "model.rotary_emb"),
+             "gpt2": ("transformer.wte", "transformer.h.{}", "transformer.ln_f", "transformer.wpe", "transformer.drop")}[family]
+    places = {name.format(i): "cpu" for name in names for i in range(3)} | {names[1].format(1): "disk", names[2]: "disk"}
+    if family == "llama":
+        places["lm_head"] = "disk"
+    else:
+        places["lm_head"] = "cpu"
+    hf = AutoModelForCausalLM.from_pretrained(folders[family], device_map=places, offload_folder=tmp_path / "off")
+    assert any(value.is_meta for value in hf.parameters())
+    model = wrap(hf, tokenizer, family)
+    assert model.fingerprint == loaded[family].fingerprint
+    means, whole = label_balanced_means(model, task, ROWS), label_balanced_means(loaded[family], task, ROWS)
+    assert torch.allclose(means.values, whole.values, atol=1e-6)
+    for method in ("cdt", "ablation", "atp"):
+        mine, theirs = score_heads(model, task, ROWS, means, method).values, score_heads(loaded[family], task, ROWS, means, method).values
+        assert torch.allclose(mine, theirs, atol=1e-5) and theirs.abs().max() > 1e-3
+    targets = ((2, 1),)
+    mine, theirs = (score_heads(which, task, ROWS, means, targets=targets).values[:2] for which in (model, loaded[family]))
+    assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def torchrun(count: int, home: Path, *words) -> list[str]:
+    env = {**os.environ, "CTSFT_HOME": str(home), "OMP_NUM_THREADS": "1", "CTSFT_CACHE_BYTES": "0"}
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), "-m", "ctsft"] if count > 1 else [sys.executable, "-m", "ctsft"]
+    done = subprocess.run([*start, *map(str, words)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    return [done.returncode, done.stdout, done.stderr]
+
+
+@pytest.fixture
+def words(folders, tmp_path):
+    """A model that predicts some rows of each label, and a task with many rows."""
+    from conftest import agreed, load_model
+    model = load_model(folders["qwen2"], device="cpu")
+    task = load_task(str(write_task(tmp_path / "data")))
+    rows = agreed(model, task, 8)
+    path = write_task(tmp_path / "data", {(language, split): rows for language in ("indonesian", "javanese") for split in ("train", "valid", "test")})
+    return ["--model", folders["qwen2"], "--task", path, "--device", "cpu"]
+
+
+def test_two_processes_give_the_scores_of_one(words, tmp_path):
+    """gloo, two processes: scores of the CD-T and of attribution patching, a discovery of depth 1 and faithfulness."""
+    found = {}
+    for count in (1, 2):
+        home = tmp_path / f"home{count}"
+        code, out, err = torchrun(count, home, "score", *words, "--size", 9, "--json")
+        assert code == 0, err
+        scores = json.loads(out)                                              # one process talks: this is one document
+        assert len(list((home / "runs").iterdir())) == 1
+        code, out, err = torchrun(count, home, "faithfulness", "--scores", scores["run"], *words, "--sizes", "2", "--random", 1, "--json")
+        assert code == 0, err
+        found[count] = torch.tensor(scores["values"]), [row["margin"] for row in json.loads(out)["points"]]
+    assert (found[1][0] - found[2][0]).abs().max() < 1e-6 * found[1][0].abs().max() and found[1][0].abs().max() > 1e-3
+    assert found[1][1] == pytest.approx(found[2][1], rel=1e-5)
+    code, out, err = torchrun(2, tmp_path / "home2", "discover", *words, "--size", 9, "--depth", 1, "--fraction", 0.1, "--json")
+    alone = torchrun(1, tmp_path / "home1", "discover", *words, "--size", 9, "--depth", 1, "--fraction", 0.1, "--json")
+    assert code == 0 and [(h["layer"], h["head"]) for h in json.loads(out)["heads"]] == [(h["layer"], h["head"]) for h in json.loads(alone[1])["heads"]]
+    code, out, err = torchrun(2, tmp_path / "home2", "score", *words, "--method", "lime")
+    assert code != 0 and err.count("'lime' is not a scoring method") == 1
+
+
+def test_alone_nothing_is_exchanged(loaded, task):
+    values = torch.tensor([1.0, float("nan")])
+    assert processes.alone() and processes.merged(values, torch.device("cpu")) is values and processes.mine([1, 2, 3]) == [1, 2, 3]
+    assert discovery_set is not None
