@@ -39,8 +39,8 @@ def main():
         agreed += same
         print(f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the work, {times[-1]:.1%} of the time "
               f"({seconds[0]:.1f} s and {seconds[1]:.1f} s). {fast.notes[0]}", flush=True)
-    print(f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads; on average {sum(works) / len(works):.1%} of the work, "
-          f"at most {max(works):.1%}; {sum(times) / len(times):.1%} of the time")
+    print(f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads; on average "
+          f"{sum(works) / len(works):.1%} of the work, at most {max(works):.1%}; {sum(times) / len(times):.1%} of the time")
 
 
 if __name__ == "__main__":

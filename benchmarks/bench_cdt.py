@@ -2,14 +2,18 @@
 
     python -m benchmarks.bench_cdt [--out bench.json] [--repeats 3]
 
-two-stream   the naive way (benchmarks/two_stream.py): both streams through every matrix, everywhere
-floor        the multiplications that one stream needs, from each source layer to the end (in the last block only the readout's
-             queries, output projection and MLP), each at the rate this machine reaches for a matrix product of that very shape
+two-stream   the naive way (benchmarks/two_stream.py): both streams through every matrix at every position, starting at the source's layer
+whole        the same from the first block on, as code does that propagates from the embeddings for whatever source (measured once)
+one stream   the multiplications of one stream from each source layer to the end, each at the rate this machine reaches for a matrix
+             product of that very shape
+needed       the same without what the last block does not need (only the readout's queries, output projection and MLP)
+atp          attribution patching of all heads, in plain forward passes over the same texts
 """
 import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -20,7 +24,7 @@ from benchmarks import two_stream
 from ctsft import planning
 from ctsft.answers import directions
 from ctsft.loading import load_model, wrap
-from ctsft.methods import Job, cdt
+from ctsft.methods import Job, atp, cdt
 from ctsft.models import Model
 from ctsft.scores import ScoreConfig
 from ctsft.trace import pad, readout_logits, record
@@ -34,6 +38,12 @@ def seconds(work, repeats: int) -> float:
         work()
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
+
+
+def once(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def gpt2_small() -> Model:
@@ -59,25 +69,27 @@ def attention_seconds(model: Model, rows: int, pos: int, repeats: int, cache: di
     return cache[shape]
 
 
-def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> float:
-    """Time of the multiplications alone, all heads of a layer at a time."""
+def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> tuple[float, float]:
+    """Time of the multiplications alone, all heads of a layer at a time: of whole blocks, and of what the last one needs."""
     cache: dict = {}
     time_of = partial(matmul_seconds, repeats=repeats, cache=cache)
-    total, last = 0.0, model.n_layers - 1
+    rows, last = model.n_heads * batch * pos, model.n_layers - 1
+    whole = needed = 0.0
     for source in range(model.n_layers):
         for layer in range(source, model.n_layers):
-            block, rows = model.blocks[layer], model.n_heads * batch * pos
-            queries = model.n_heads * batch if layer == last else rows
+            block = model.blocks[layer]
             mlp = [block.up, block.down] + ([block.gate] if block.gate else [])
-            total += sum(time_of(queries, part.weight) for part in mlp)
-            if layer == source:                     # one head's columns only
-                total += time_of(queries, block.o.weight) / model.n_heads
-            else:
-                total += sum(time_of(rows, part.weight) for part in (block.k, block.v))
-                total += sum(time_of(queries, part.weight) for part in (block.q, block.o))
-                if layer != last:
-                    total += attention_seconds(model, rows, pos, repeats, cache)
-    return total
+
+            def step(queries, block=block, mlp=mlp, first=layer == source):
+                time = sum(time_of(queries, part.weight) for part in mlp)
+                if first:                           # one head's columns only
+                    return time + time_of(queries, block.o.weight) / model.n_heads
+                time += sum(time_of(rows, part.weight) for part in (block.k, block.v))
+                time += sum(time_of(queries, part.weight) for part in (block.q, block.o))
+                return time + (attention_seconds(model, rows, pos, repeats, cache) if queries == rows else 0.0)
+            whole += step(rows)
+            needed += step(model.n_heads * batch) if layer == last else step(rows)
+    return whole, needed
 
 
 @torch.no_grad()
@@ -89,21 +101,28 @@ def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     gold = directions(torch.zeros(batch, dtype=torch.long), 3)
     job = Job(model, rows, tokens, gold, mu, ScoreConfig(), planning.make(model, planning.Work("cdt", pos, batch)))
 
+    last = {model.n_layers - 1: list(range(model.n_heads))}
+
     def ours():
         out = torch.zeros(batch, model.n_layers, model.n_heads)
         for layer, heads, part in cdt(job):
             out[:, layer, heads] = part
         return out
 
-    def naive():
-        return two_stream.scores(model, record(model, rows), mu, tokens, gold)
+    def naive(whole=False):
+        return two_stream.scores(model, record(model, rows), mu, tokens, gold, whole)
     difference = ((ours() - naive()).abs().max() / naive().abs().max()).item()
     forward = seconds(lambda: readout_logits(model.hf, rows), repeats)
-    times = {"cdt": seconds(ours, repeats), "two_stream": seconds(naive, repeats), "floor": floor_seconds(model, batch, pos, repeats)}
+    slope = Job(model, rows, tokens, gold, mu, ScoreConfig(), planning.make(model, planning.Work("atp", pos, batch)))
+    whole, needed = floor_seconds(model, batch, pos, repeats)
+    times = {"cdt": seconds(ours, repeats), "two_stream": seconds(naive, repeats), "whole": once(lambda: naive(whole=True)),
+             "one_stream": whole, "needed": needed,
+             "atp": seconds(lambda: list(atp(slope)), repeats), "last_layer": seconds(lambda: list(cdt(replace(job, wanted=last))), repeats)}
     return {"model": model.name, "layers": model.n_layers, "heads": model.n_heads, "texts": batch, "tokens": pos, "seconds": times,
             "forward": forward,
-            "times_faster_than_two_stream": times["two_stream"] / times["cdt"], "share_of_matmul_rate": times["floor"] / times["cdt"],
-            "forward_passes": times["cdt"] / forward, "largest_difference": difference}
+            "times_faster_than_two_stream": times["two_stream"] / times["cdt"], "times_faster_than_whole": times["whole"] / times["cdt"],
+            "share_of_matmul_rate": whole / times["cdt"], "share_of_needed": needed / times["cdt"],
+            "forward_passes": times["cdt"] / forward, "atp_forward_passes": times["atp"] / forward, "largest_difference": difference}
 
 
 def main():
@@ -112,11 +131,15 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     rows = [measure(model, batch, pos, args.repeats) for model, batch, pos in ((load_model("demo"), 8, 40), (gpt2_small(), 4, 32))]
-    print(f"{'model':38} {'CD-T':>8} {'two-stream':>11} {'floor':>8} {'x faster':>9} {'of matmul rate':>15} {'difference':>11}")
+    names = ("model", "CD-T", "two-stream", "faster", "whole", "faster", "one stream", "rate", "needed", "rate", "atp", "difference")
+    widths = (36, 8, 11, 7, 8, 7, 11, 5, 8, 5, 5, 11)
+    print(" ".join(f"{name:<{width}}" if i == 0 else f"{name:>{width}}" for i, (name, width) in enumerate(zip(names, widths, strict=True))))
     for row in rows:
-        t = row["seconds"]
-        print(f"{row['model']:38} {t['cdt']:7.2f}s {t['two_stream']:10.2f}s {t['floor']:7.2f}s {row['times_faster_than_two_stream']:9.2f} "
-              f"{row['share_of_matmul_rate']:15.2f} {row['largest_difference']:11.1e}")
+        t = {name: f"{value:.2f}s" for name, value in row["seconds"].items()}
+        cells = (row["model"], t["cdt"], t["two_stream"], f"{row['times_faster_than_two_stream']:.2f}x", t["whole"],
+                 f"{row['times_faster_than_whole']:.2f}x", t["one_stream"], f"{row['share_of_matmul_rate']:.2f}", t["needed"],
+                 f"{row['share_of_needed']:.2f}", f"{row['atp_forward_passes']:.1f}", f"{row['largest_difference']:.1e}")
+        print(" ".join(f"{cell:<{width}}" if i == 0 else f"{cell:>{width}}" for i, (cell, width) in enumerate(zip(cells, widths, strict=True))))
     with open(args.out, "w", encoding="utf-8") as file:
         json.dump({"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}, file, indent=1)
 

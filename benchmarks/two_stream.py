@@ -1,7 +1,8 @@
 """The naive way to run CD-T: both streams, each through every matrix, totals as their sum. Only a yardstick: it gives the same scores.
 
-It starts at the source's layer and takes many heads at a time like the library, but computes everything twice, at every
-position of every block.
+It takes many heads at a time like the library, but computes everything twice, at every position of every block. It starts at the
+source's layer, or with `whole` at the first block, with nothing relevant before the source, as code does that propagates from the
+embeddings for whatever source.
 """
 import torch
 from torch.nn import functional as F
@@ -58,18 +59,19 @@ def attention(model: Model, trace: Trace, layer: int, q, k, v):
     return rel, mix(q[0] + q[1], k[0] + k[1], v[0] + v[1]) - rel
 
 
-def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, tokens):
+def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, tokens, whole: bool = False):
     """rel of the label tokens' logits at the readout, [source, batch, token]."""
     z = trace.z[layer]
     rel = torch.zeros(len(heads), *z.shape)                                              # [source, batch, pos, head, d_head]
     for i, head in enumerate(heads):
         rel[i, ..., head, :] = (z[..., head, :] - mu[i]) * trace.batch.real[..., None]
-    parts = rel, z - rel
-    for later in range(layer, model.n_layers):
+    split = rel, z - rel
+    start = 0 if whole else layer
+    x = torch.zeros(len(heads), *trace.x[start].shape), trace.x[start].repeat(len(heads), 1, 1, 1)
+    for later in range(start, model.n_layers):
         block = model.blocks[later]
         if later == layer:
-            x = torch.zeros_like(trace.x[layer]).expand(len(heads), *trace.x[layer].shape), trace.x[layer]
-            parts = tuple(part.flatten(-2) for part in parts)
+            parts = tuple(part.flatten(-2) for part in split)
         else:
             n = norm(*x, block.attn_norm)
             parts = attention(model, trace, later, linear(*n, block.q), linear(*n, block.k), linear(*n, block.v))
@@ -92,7 +94,7 @@ def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, toke
     return F.linear(n[0], model.architecture.unembed[tokens])
 
 
-def scores(model: Model, trace: Trace, mu, tokens, gold) -> torch.Tensor:
+def scores(model: Model, trace: Trace, mu, tokens, gold, whole: bool = False) -> torch.Tensor:
     """[batch, layer, head]."""
-    return torch.stack([(to_logits(model, trace, layer, list(range(model.n_heads)), mu[layer], tokens) * gold).sum(-1).T
+    return torch.stack([(to_logits(model, trace, layer, list(range(model.n_heads)), mu[layer], tokens, whole) * gold).sum(-1).T
                         for layer in range(model.n_layers)], 1)

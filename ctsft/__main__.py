@@ -34,9 +34,12 @@ RunName = Annotated[str, typer.Option("--name", help="A name for the run, shown 
 Size = Annotated[int, typer.Option("--size", help="Examples of the discovery set.")]
 Seed = Annotated[int, typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits).")]
 Attention = Annotated[str, typer.Option("--attention", help="softmax (decomposed) or frozen.")]
-BatchTokens = Annotated[int, typer.Option("--batch-tokens", help="Token streams in flight: bounds memory.")]
+BatchTokens = Annotated[Optional[int], typer.Option("--batch-tokens", help="Token streams in flight; default: what is fast and fits.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it in the cache.")]
 Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
+Rules = Annotated[str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")]
+MaxMemory = Annotated[Optional[str], typer.Option("--max-memory", help="What the process may use at its peak, such as 4GB; default: what is free.")]
+Adaptive = Annotated[bool, typer.Option("--adaptive", help="Only as many examples a head as finding the top heads takes; cdt only.")]
 
 
 def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = ""):
@@ -83,10 +86,13 @@ def accuracy(model: ModelName = "demo", task: TaskName = "demo", language: Langu
 @app.command()
 def score(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train", data_dir: DataDir = None,
           method: Method = "cdt", attention: Attention = "softmax", magnitude: Annotated[bool, typer.Option(help="Unsigned score.")] = False,
-          positions: Annotated[str, typer.Option(help="all or readout.")] = "all", size: Size = 50, pool_seed: Seed = 0,
-          batch_tokens: BatchTokens = 4096, preview: Annotated[bool, typer.Option(help="Attribution patching first.")] = False,
-          no_cache: NoCache = False, device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
-          run: RunId = None):
+          positions: Annotated[str, typer.Option(help="all or readout.")] = "all", rules: Rules = "paper",
+          normalise: Annotated[str, typer.Option(help="none, or layer: in units of the layer's mean size.")] = "none",
+          steps: Annotated[int, typer.Option(help="Gradients of ig.")] = 5, adaptive: Adaptive = False,
+          k: Annotated[Optional[int], typer.Option(help="Heads an adaptive pass is to find; default: 2 %.")] = None,
+          size: Size = 50, pool_seed: Seed = 0, max_memory: MaxMemory = None, batch_tokens: BatchTokens = None,
+          preview: Annotated[bool, typer.Option(help="Attribution patching first.")] = False, no_cache: NoCache = False,
+          device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
     """Score every head on a discovery set of correctly predicted examples.
 
     Example: python -m ctsft score --model demo --task demo --language indonesian --method cdt --json
@@ -96,7 +102,8 @@ def score(model: ModelName = "demo", task: TaskName = "demo", language: Language
         return f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:\n" + "\n".join([*rows, *summary["notes"]])
     job("score", run, as_json, lambda jobs, folder: jobs.score(
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-        jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens), preview, not no_cache),
+        jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens, max_memory, rules,
+                     normalise, adaptive, k, steps), preview, not no_cache),
         say, name)
 
 
@@ -104,8 +111,9 @@ def score(model: ModelName = "demo", task: TaskName = "demo", language: Language
 def discover(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train", data_dir: DataDir = None,
              depth: Annotated[int, typer.Option(help="Iterations behind the first: 0, 1, 2 ...")] = 1,
              fraction: Annotated[float, typer.Option(help="Share of all heads kept by each iteration.")] = 0.02,
-             attention: Attention = "softmax", size: Size = 50, pool_seed: Seed = 0, batch_tokens: BatchTokens = 4096,
-             no_cache: NoCache = False, device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
+             attention: Attention = "softmax", rules: Rules = "paper", adaptive: Adaptive = False, size: Size = 50, pool_seed: Seed = 0,
+             max_memory: MaxMemory = None, batch_tokens: BatchTokens = None, no_cache: NoCache = False, device: Device = "auto",
+             dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
              run: RunId = None):
     """Find a circuit: heads that act on the logits, then heads that act on those.
 
@@ -116,7 +124,8 @@ def discover(model: ModelName = "demo", task: TaskName = "demo", language: Langu
         return f"{len(rows)} heads:\n" + "\n".join([*rows, *summary["notes"]])
     job("discover", run, as_json, lambda jobs, folder: jobs.discover(
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-        jobs.Scoring(size, pool_seed, attention=attention, batch_tokens=batch_tokens), depth, fraction, not no_cache), say, name)
+        jobs.Scoring(size, pool_seed, attention=attention, batch_tokens=batch_tokens, max_memory=max_memory, rules=rules, adaptive=adaptive),
+        depth, fraction, not no_cache), say, name)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import torch
 
 from ctsft.layers import Linear, Norm, present
 from ctsft.models import Model
-from ctsft.rules import RULES, add_share, linear, minus
+from ctsft.rules import RULES, add_share, linear
 from ctsft.trace import Trace, attend
 
 
@@ -77,6 +77,7 @@ class Walk:
     def __post_init__(self):
         self._totals: dict[int, Totals] = {}
         self._masks: dict[int, tuple] = {}
+        self._scales: dict = {}                                         # by norm: one over the total's deviation or rms, [batch, pos, 1]
         self.rule = RULES[self.rules]
 
     def at(self, layer: int):
@@ -111,7 +112,11 @@ class Walk:
         return Totals(x, q, k, v, z, o, add, mid, inner, gate, up, hidden, down, total, plain(total, block.mlp_after))
 
     def norm(self, rel, total, norm: Norm | None):
-        return rel if norm is None else self.rule.norm(rel, total, norm)
+        if norm is None:
+            return rel
+        if norm.module not in self._scales:
+            self._scales[norm.module] = norm.scale(total)
+        return self.rule.norm(rel, total, norm, self._scales[norm.module])
 
     def heads_norm(self, x, norm: Norm | None, rel=None):
         """QK-norm of [..., head * d_head], of each head or of all together by the gain's length; with `rel` its relevant part."""
@@ -175,7 +180,7 @@ class Walk:
         columns = block.o.weight.unflatten(1, (-1, d))[:, heads].permute(1, 2, 0)        # [source, d_head, d_model]
         out = torch.matmul(rel_z, columns[:, None])
         if block.o.bias is not None:
-            out = add_share(out, out, minus(totals.o - block.o.bias, out), block.o.bias)
+            out = add_share(out, out, totals.o - block.o.bias, block.o.bias)
         return self.mlp(layer, None, out)
 
     @loaded
@@ -216,7 +221,7 @@ class Walk:
             hidden = rule.gated(gate, totals.gate, up, totals.up, totals.hidden, block.act)
         down = self.norm(rule.clash(linear(hidden, totals.down, block.down), totals.down), totals.down, block.mlp_post)
         out = rule.clash(down.add_(mid), totals.sum)
-        return out if block.mlp_after is None else rule.clash(rule.norm(out, totals.sum, block.mlp_after), totals.out)
+        return out if block.mlp_after is None else rule.clash(self.norm(out, totals.sum, block.mlp_after), totals.out)
 
     def logits(self, rel, tokens: list[int]):
         """rel of some logits at the readout, [source, batch, logit]; rel: [source, batch, 1, d_model] behind the last block."""

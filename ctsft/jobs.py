@@ -65,6 +65,12 @@ class Scoring:
     score: str = "signed"
     positions: str = "all"
     batch_tokens: int | None = None
+    max_memory: str | None = None         # bytes, or words such as "4GB"
+    rules: str = "paper"
+    normalise: str = "none"
+    adaptive: bool = False
+    k: int | None = None                  # how many heads an adaptive pass is to find
+    steps: int = 5                        # of integrated gradients
 
     def __post_init__(self):              # refused before a model is loaded
         if self.method not in METHODS:
@@ -73,7 +79,8 @@ class Scoring:
 
     @property
     def config(self) -> dict:
-        return {"attention": self.attention, "score": self.score, "positions": self.positions, "batch_tokens": self.batch_tokens}
+        names = ("attention", "score", "positions", "batch_tokens", "max_memory", "rules", "normalise", "adaptive", "k", "steps")
+        return {name: getattr(self, name) for name in names}
 
 
 class Reporter:
@@ -167,8 +174,8 @@ def discover(run: Writer, subject: Subject, scoring: Scoring, depth: int, fracti
     model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
     circuit, notes = None, []
     report = reporter.stage("discovery")
-    for circuit, scores in iterations(model, task, pool, means, depth, fraction, report, attention=scoring.attention,
-                                      batch_tokens=scoring.batch_tokens, cache=cache):
+    for circuit, scores in iterations(model, task, pool, means, depth, fraction, report, attention=scoring.attention, rules=scoring.rules,
+                                      adaptive=scoring.adaptive, max_memory=scoring.max_memory, batch_tokens=scoring.batch_tokens, cache=cache):
         circuit.save(run.file("circuit.json"))
         reporter.tell(f"iteration {circuit.rule['depth']}", scores.notes)
         notes += [f"iteration {circuit.rule['depth']}: {note}" for note in scores.notes]

@@ -59,12 +59,14 @@ class Plan:
     tokens: int
     keep: bool
     memory: int                            # bytes at the peak, beside what the process held before
+    pos: int                               # tokens of the longest text, the least that can be in flight
 
     def halved(self) -> "Plan | None":
         """With half as much in flight; None when there is no less."""
-        if self.streams <= 1:
+        if max(self.streams, self.tokens) <= self.pos and not self.keep:
             return None
-        return replace(self, streams=self.streams // 2, tokens=max(1, min(self.tokens, self.streams // 2)), memory=self.memory // 2)
+        streams = max(self.pos, self.streams // 2)
+        return replace(self, streams=streams, tokens=max(self.pos, min(self.tokens, streams) // 2), keep=False, memory=self.memory // 2)
 
 
 def held(device: torch.device) -> int:
@@ -96,7 +98,7 @@ def make(model: Model, work: Work, batch_tokens: int | None = None, max_memory: 
 
 def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
     return UserError(f"{words(max_memory) if max_memory else 'The free memory'} is not enough: the model and one text of {pos} tokens need "
-                     f"{words(need)}; allow more, shorten the texts, or take a smaller model.")
+                     f"{words(1.02 * need)}; allow more, shorten the texts, or take a smaller model.")
 
 
 def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
@@ -107,7 +109,7 @@ def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
         share = {"cdt": shape.n_heads if exact else 4, "ablation": shape.n_heads}.get(work.method, 1)
         most = streams if work.method in ("cdt", "ablation") or exact else min(streams, FORWARD_TOKENS)
         tokens = min(max(1, most // share // pos), work.texts) * pos              # of whole texts
-        yield from (Plan(streams, tokens, keep, memory(shape, work, streams, tokens, keep)) for keep in (True, False)[work.method != "cdt":])
+        yield from (Plan(streams, tokens, keep, memory(shape, work, streams, tokens, keep), pos) for keep in (True, False)[work.method != "cdt":])
         if streams <= pos:
             return
         streams //= 2

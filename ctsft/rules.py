@@ -28,50 +28,22 @@ and has no sign clash. Linear maps, biases and attention are as in the paper's r
 
 Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. A function may overwrite `rel` where it says so.
 """
-import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from ctsft.layers import Linear, Norm
+from ctsft.layers import Linear, Norm, scratch
 
 TOLERANCE = 1e-8                                    # of the bias shares, as in the paper's code
 
 
-class Scratch(threading.local):
-    """Buffers of this thread that wide intermediate values are written to again and again: fresh memory costs more than the arithmetic."""
-
-    def __init__(self):
-        self.buffers: dict[tuple, torch.Tensor] = {}
-
-    def take(self, name: str, like: torch.Tensor, *shape: int) -> torch.Tensor:
-        """An uninitialised tensor of that shape (of `like`'s, if none is given), valid until the name is taken again."""
-        shape, key = shape or like.shape, (name, like.dtype, like.device)
-        size = math.prod(shape)
-        if key not in self.buffers or self.buffers[key].numel() < size:
-            self.buffers[key] = torch.empty(size, dtype=like.dtype, device=like.device)
-        return self.buffers[key][:size].view(shape)
-
-    def clear(self):
-        self.buffers.clear()
-
-
-scratch = Scratch()
-
-
-def add_share(out, rel, irrel, bias):
-    """out += bias * |rel| / (|rel| + |irrel| + 1e-8), elementwise; `irrel` is overwritten."""
-    size = torch.abs(rel, out=scratch.take("size", rel))
-    whole = irrel.abs_().add_(size).add_(TOLERANCE)
-    return out.addcdiv_(size.mul_(bias), whole)
-
-
-def minus(total, rel):
-    """The irrelevant part, valid until the next call."""
-    return torch.sub(total, rel, out=scratch.take("irrel", rel))
+def add_share(out, rel, total, bias):
+    """out += bias * |rel| / (|rel| + |irrel| + 1e-8), elementwise; |rel| + |total - rel| is the larger of |total| and |total - 2 rel|."""
+    whole = torch.sub(total, rel, alpha=2, out=scratch.take("irrel", rel)).abs_()
+    torch.maximum(whole, total.abs().add_(TOLERANCE), out=whole)
+    return out.addcdiv_(torch.abs(rel, out=scratch.take("size", rel)).mul_(bias), whole)
 
 
 def linear(rel, total, layer: Linear, into: str | None = None):
@@ -82,23 +54,24 @@ def linear(rel, total, layer: Linear, into: str | None = None):
     else:
         out = scratch.take(into, rel, *rel.shape[:-1], len(weight))
         torch.mm(rel.reshape(-1, rel.shape[-1]), weight.T, out=out.view(-1, len(weight)))
-    return out if bias is None else add_share(out, out, minus(total - bias, out), bias)
+    return out if bias is None else add_share(out, out, total - bias, bias)
 
 
-def paper_norm(rel, total, layer: Norm):
-    """`total` is the layer's input."""
-    factor = layer.gain * layer.scale(total)
+def paper_norm(rel, total, layer: Norm, scale=None):
+    """`total` is the layer's input, `scale` its layer.scale."""
+    factor = layer.gain * (layer.scale(total) if scale is None else scale)
     if not layer.centred:
         return rel * factor
     out = (rel - rel.mean(-1, keepdim=True)).mul_(factor)
-    return out if layer.bias is None else add_share(out, rel, minus(total, rel), layer.bias)
+    return out if layer.bias is None else add_share(out, rel, total, layer.bias)
 
 
-def symmetric_norm(rel, total, layer: Norm):
+def symmetric_norm(rel, total, layer: Norm, scale=None):
+    scale = layer.scale(total) if scale is None else scale
     irrel = total - rel
     centred = irrel - irrel.mean(-1, keepdim=True) if layer.centred else irrel
-    change = (layer.scale(total) - layer.scale(irrel)).mul_(0.5)                          # [source, batch, pos, 1]
-    return paper_norm(rel, total, layer).addcmul_(centred * layer.gain, change)
+    change = (scale - layer.scale(irrel)).mul_(0.5)                          # [source, batch, pos, 1]
+    return paper_norm(rel, total, layer, scale).addcmul_(centred * layer.gain, change)
 
 
 def clash(rel, total):

@@ -29,7 +29,7 @@ def scoring_words(scoring: Scoring) -> list[str]:
 
 
 def start_score(view: View) -> runs.Run:
-    words = ["score", *subject_words(view.subject), *scoring_words(view.scoring), "--positions", view.positions, "--preview"]
+    words = ["score", *subject_words(view.subject), *scoring_words(view.scoring), "--positions", view.positions, "--rules", view.rules, "--preview"]
     return runs.start(words, {"subject": asdict(view.subject), "scoring": asdict(view.scoring)})
 
 
@@ -44,6 +44,13 @@ def start_curve(view: View, scored: runs.Run, n_random: int, split: str = "valid
     words = ["faithfulness", *subject_words(Subject(**{**asdict(subject), "split": split})), "--scores", scored.id,
              "--random", str(n_random)]
     return runs.start(words, {"scores": scored.id, "n_random": n_random, "rows_split": split})
+
+
+def start_checks(view: View, n_random: int, pools: int) -> runs.Run:
+    """How true the scores are: every way of ranking heads against ablation, random circuits and other pools."""
+    words = ["validate", *subject_words(view.subject), "--size", str(view.size), "--pool-seed", str(view.pool_seed), "--random", str(n_random),
+             "--pools", str(pools)]
+    return runs.start(words, {"subject": asdict(view.subject)})
 
 
 def tune_words(view: View, scored: runs.Run | None, circuit_file: str | None, k: int, name: str = "") -> list[str]:

@@ -11,8 +11,8 @@ from ctsft.models import Model
 from ctsft.relevance import Head, Scores
 from explorer.plots import Marks, Scale, cell_size, head_map, hover_texts, number, symmetric_limit
 
-UNITS = {"cdt": "relevance (logits)", "atp": "attribution (logits)", "ablation": "drop if ablated (logits)"}
-NAMES = {"cdt": "CD-T", "atp": "Attribution patching", "ablation": "Mean ablation"}
+UNITS = {"cdt": "relevance (logits)", "atp": "attribution (logits)", "ig": "attribution (logits)", "ablation": "drop if ablated (logits)"}
+NAMES = {"cdt": "CD-T", "atp": "Attribution patching", "ig": "Integrated gradients", "ablation": "Mean ablation"}
 SMALL = 0.5                                     # cells of a small map, of the size on the large one
 
 

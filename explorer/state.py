@@ -44,6 +44,7 @@ class View:
     pool_seed: int = 0
     method: str = "cdt"
     attention: str = "softmax"
+    rules: str = "paper"                          # of CD-T: "paper" or "symmetric"
     positions: str = "all"
     head: Head | None = None                      # shown in the inspector
     flip: bool = False                            # layer 0 at the bottom
@@ -75,7 +76,7 @@ class View:
 
     @property
     def scoring(self) -> Scoring:
-        return Scoring(self.size, self.pool_seed, self.method, self.attention, positions=self.positions)
+        return Scoring(self.size, self.pool_seed, self.method, self.attention, positions=self.positions, rules=self.rules)
 
 
 CIRCUIT_FIELDS = ("rule", "k", "fraction", "level", "seed", "added", "removed")

@@ -96,7 +96,7 @@ def test_head_targets_agree(loaded, task, family, attention):
 
 # ---- controls: the comparison sees a wrong rule --------------------------------------------------------------------
 
-def own_scale(rel, total, layer):
+def own_scale(rel, total, layer, scale=None):
     return rel * (layer.gain * layer.scale(rel))
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_rule_is_seen(loaded, task, monkeypatch, family, rule, broken):
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])
 def test_a_wrong_share_of_biases_is_seen(loaded, task, monkeypatch, family):
-    monkeypatch.setattr(rules, "add_share", lambda out, rel, irrel, bias: out.add_(0.5 * bias))
+    monkeypatch.setattr(rules, "add_share", lambda out, rel, total, bias: out.add_(0.5 * bias))
     assert check(loaded[family], task, positions="readout") > 1e-2
 
 
@@ -142,7 +142,7 @@ def test_the_clamp_is_the_literal_sign_clash_rule():
 
 def test_parts_of_a_bias_follow_the_sizes():
     bias, rel, irrel = torch.tensor([6.0, 5.0, 4.0]), torch.tensor([1.0, 0.0, -3.0]), torch.tensor([2.0, -4.0, 1.0])
-    assert rules.add_share(torch.zeros(3), rel, irrel, bias).tolist() == pytest.approx([2, 0, 3])
+    assert rules.add_share(torch.zeros(3), rel, rel + irrel, bias).tolist() == pytest.approx([2, 0, 3])
 
 
 # ---- batches and chunks --------------------------------------------------------------------------------------------

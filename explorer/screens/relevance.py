@@ -5,13 +5,15 @@ from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
-from explorer import bars, inspector, jobs, panels, plots, state
+from explorer import bars, checking, inspector, jobs, panels, plots, state
 from explorer.subject import literal
 
-METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ablation": "Mean ablation (causal)"}
+METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
+           "ablation": "Mean ablation (causal)"}
+RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
-PANELS = ("By label", "Means", "Distribution", "One example")
+PANELS = ("By label", "Means", "Distribution", "One example", "Are they true?")
 MAP = "relevance_map"
 
 
@@ -34,11 +36,15 @@ def settings(n_labels: int):
     a, b, c = st.columns(3)
     a.selectbox("Method", list(METHODS), format_func=METHODS.get, **state.bind("method"),
                 help="CD-T splits a head's output into its mean and the rest, and follows both parts to the logits (arXiv 2407.00886). Attribution "
-                     "patching estimates the same from one gradient. Mean ablation replaces the head by its mean and measures the drop.")
+                     "patching estimates an ablation from one gradient, integrated gradients from five. Mean ablation replaces the head by its "
+                     "mean and measures the drop.")
     b.selectbox("Attention patterns", list(ATTENTION), format_func=ATTENTION.get, **state.bind("attention"), disabled=now.method != "cdt",
                 help="Whether CD-T follows a head's effect on later attention patterns too, or only on what they move.")
     c.selectbox("Split a head at", list(POSITIONS), format_func=POSITIONS.get, **state.bind("positions"),
                 help="Where a head's output is compared with its mean; the means are taken at the same places.")
+    c.selectbox("Cross terms", list(RULES), format_func=RULES.get, **state.bind("rules"), disabled=now.method != "cdt",
+                help="What a nonlinear step does only jointly with the rest: the paper's rules give it to the head, the symmetric ones share it "
+                     "evenly (Shapley values) and resolve no sign clash. Scores of different rules are never shown in one map.")
     a.number_input("Examples", n_labels, 2000, **state.bind("size"),
                    help="Discovery set: correctly predicted, equally many of each label. 50 in the paper (CT-SFT, arXiv 2601.08146).")
     b.number_input("Seed", 0, 10**6, **state.bind("pool_seed"),
@@ -49,7 +55,7 @@ def settings(n_labels: int):
 
 def defaults():
     fresh = state.View()
-    state.put(**{name: getattr(fresh, name) for name in ("method", "attention", "positions", "size", "pool_seed")})
+    state.put(**{name: getattr(fresh, name) for name in ("method", "attention", "positions", "rules", "size", "pool_seed")})
 
 
 def begin():
@@ -106,6 +112,8 @@ def show(scores: Scores, kind: str, model: Model):
         st.plotly_chart(fig, key=MAP, width="content", on_select=pick, selection_mode="points", alt=plots.alt(fig),
                         config={"displayModeBar": False})
         st.toggle("Layer 0 at the bottom", **state.bind("flip"))
+        for note in scores.notes:
+            st.caption(note)
         exports(scores, run, fig, kind)
         panel(scores, means, circuit, run)
     with right:
@@ -145,6 +153,8 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])
         st.plotly_chart(fig, key="histogram", alt=plots.alt(fig))
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
+    elif now.panel == "Are they true?":
+        checking.draw()
     elif now.panel == "One example":
         one_example(scores, circuit, state.pool_of(run))
 

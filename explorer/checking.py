@@ -1,0 +1,41 @@
+"""Are the scores true? The validation run of the view's model and task: started, watched and shown on Relevance."""
+from dataclasses import asdict
+
+import streamlit as st
+
+from ctsft import results
+from explorer import checks, jobs, plots, state
+
+
+def draw():
+    now = state.view()
+    st.caption("A score is only worth something if removing the heads it names changes the answer. This ranks the heads in every way the program "
+               "knows, holds each ranking against mean ablation (a head replaced by its mean, which is a causal test), against random circuits of "
+               "the same size on unseen rows, and against other discovery pools.")
+    run = state.find_run("validate", subject=asdict(now.subject))
+    if run and run.status().active:
+        jobs.watch(run)
+    elif run:
+        jobs.ended(run)
+    report = results.result(run) if run else None
+    if report and report.get("agreement"):
+        show(report)
+    if not run or not run.status().active:
+        left, right, _ = st.columns([1, 1, 2])
+        n_random = left.number_input("Random circuits of each size", 0, 500, 20, help="The grey band; 50 in README's tables.")
+        pools = right.number_input("Discovery pools", 0, 50, 4, help="Pools that are drawn and scored to see how stable the top heads are; not 1.")
+        if st.button("Check the scores", disabled=pools == 1, help="All methods on this model and task; minutes for the bundled model."):
+            jobs.start_checks(now, n_random, pools)
+            st.rerun()
+
+
+def show(report: dict):
+    st.markdown(f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same order, 0 no relation.")
+    st.dataframe(checks.agreement_rows(report), hide_index=True)
+    if report.get("curves"):
+        st.markdown(f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the right label.")
+        fig = checks.ranking_curves(report)
+        st.plotly_chart(fig, key="ranking_curves", alt=plots.alt(fig))
+    if report.get("stability"):
+        st.markdown("**Stability from pool to pool.**")
+        st.dataframe(checks.stability_rows(report), hide_index=True)
