@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY = .venv/bin/python
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: setup run test check demo bench browser screenshots
+.PHONY: setup run test test-real check demo bench browser screenshots
 
 setup: .venv/installed
 
@@ -38,3 +38,7 @@ browser:
 	@if [ -z "$$(command -v chromium || command -v chromium-browser || command -v google-chrome)" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	  else echo "No Chromium found: the browser tests will be skipped (install the package chromium to run them)."; fi; fi
+
+# A pretrained model against the oracle: make test-real MODEL=FOLDER DATA=FOLDER (a Hugging Face folder; NusaX and XNLI as published).
+test-real: setup
+	CTSFT_TEST_MODEL=$(or $(MODEL),$(CTSFT_TEST_MODEL)) CTSFT_TEST_DATA=$(or $(DATA),$(CTSFT_TEST_DATA)) $(PY) -m pytest -s tests/real

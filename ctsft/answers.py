@@ -4,23 +4,23 @@ from sklearn.metrics import accuracy_score
 
 from ctsft.loading import as_model
 from ctsft.tasks import Example, Task
-from ctsft.trace import batches, readout_logits
+from ctsft.trace import plain_batches, readout_logits
 
 
 @torch.no_grad()
-def label_logits(model, task: Task, rows: list[Example]) -> torch.Tensor:
-    """Logits of the label tokens, [row, label], on the CPU, rows in their order."""
+def label_logits(model, task: Task, rows: list[Example], max_memory: int | str | None = None) -> torch.Tensor:
+    """Logits of the label tokens, [row, label], on the CPU, rows in their order. `max_memory`: a bound on the process's peak."""
     model = as_model(model)
     tokens = list(task.label_ids(model).values())
     out = torch.empty(len(rows), len(tokens))
-    for batch in batches(model, [task.encode(model, row) for row in rows], padding=0.25):
+    for batch in plain_batches(model, [task.encode(model, row) for row in rows], 0.25, max_memory):
         out[batch.index] = readout_logits(model.hf, batch)[:, tokens].float().cpu()
     return out
 
 
-def predict(model, task: Task, rows: list[Example]) -> list[str]:
-    """The predicted label of each row."""
-    return [task.labels[i] for i in label_logits(model, task, rows).argmax(-1).tolist()]
+def predict(model, task: Task, rows: list[Example], max_memory: int | str | None = None) -> list[str]:
+    """The predicted label of each row. `max_memory`: bytes, or words such as "4GB", that the process may use at its peak."""
+    return [task.labels[i] for i in label_logits(model, task, rows, max_memory).argmax(-1).tolist()]
 
 
 def accuracy(model, task: Task, rows: list[Example]) -> float:

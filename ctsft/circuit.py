@@ -20,7 +20,7 @@ from ctsft.means import Means, Progress
 from ctsft.models import Model
 from ctsft.relevance import Head, Scores, score_heads
 from ctsft.tasks import Example, Task
-from ctsft.trace import batches, readout_logits, tapped
+from ctsft.trace import plain_batches, readout_logits, tapped
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) 
     tokens, right, margin = list(task.label_ids(model).values()), 0, 0.0
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
     weights = directions(gold, len(tokens))
-    for batch in processes.mine(list(batches(model, [task.encode(model, row) for row in rows], padding=0.25))):
+    for batch in processes.mine(list(plain_batches(model, [task.encode(model, row) for row in rows], 0.25))):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
         right += (logits.argmax(-1) == gold[batch.index]).sum().item()

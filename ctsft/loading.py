@@ -16,7 +16,8 @@ from ctsft.models import CAUSAL, CLASSES, Model, check_family
 from ctsft.tasks import ASSETS
 from ctsft.trace import ATTENTION, pad, record
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16,
+          "tf32": torch.float32}             # float32 whose matrix products a GPU rounds to TF32
 REPLAY_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}   # relative
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 SETTLED = 2.0                              # seconds, above any file system's resolution of times
@@ -134,4 +135,6 @@ def choose_dtype(dtype: str) -> torch.dtype:
         return torch.float32
     if dtype not in DTYPES:
         raise UserError(f"{dtype!r} is not a dtype; choose from auto, {', '.join(DTYPES)}.")
+    if dtype == "tf32":
+        torch.backends.cuda.matmul.allow_tf32 = True
     return DTYPES[dtype]

@@ -17,7 +17,7 @@ from ctsft.cache import Entry, seen
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.tasks import Example, Task
-from ctsft.trace import batches, readout_logits, tapped
+from ctsft.trace import plain_batches, readout_logits, tapped
 
 POSITIONS = ("all", "readout")
 Progress = Callable[[float, float], None]            # progress(done, total)
@@ -49,8 +49,10 @@ def quotas(labels: tuple[str, ...], size: int) -> dict[str, int]:
     return {label: size // len(labels) + (i < size % len(labels)) for i, label in enumerate(labels)}
 
 
-def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: int = 0, cache: bool = False) -> list[Example]:
-    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed. `cache` remembers which they were.
+def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: int = 0, cache: bool = False,
+                  max_memory: int | str | None = None) -> list[Example]:
+    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed. `cache` remembers which they were;
+    `max_memory`: bytes, or words such as "4GB", that the process may use at its peak.
 
     Raises UserError when a label has too few correctly predicted rows.
     """
@@ -70,7 +72,7 @@ def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: 
     order = random.Random(seed).sample(range(len(rows)), len(rows))
     for start in range(0, len(order), 64):            # only as many predictions as are needed
         chunk = [i for i in order[start:start + 64] if len(found[rows[i].label]) < wanted[rows[i].label]]
-        for i, label in zip(chunk, predict(model, task, [rows[i] for i in chunk]), strict=True):
+        for i, label in zip(chunk, predict(model, task, [rows[i] for i in chunk], max_memory), strict=True):
             if rows[i].label == label and len(found[label]) < wanted[label]:
                 found[label].append(i)
         if all(len(found[label]) == wanted[label] for label in task.labels):
@@ -87,9 +89,9 @@ def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: 
 
 @torch.no_grad()
 def label_balanced_means(model, task: Task, pool: list[Example], positions: str = "all", progress: Progress | None = None,
-                         cache: bool = False) -> Means:
+                         cache: bool = False, max_memory: int | str | None = None) -> Means:
     """Means of every head over `pool`, balanced and per label. Raises UserError for a pool without one of the task's labels.
-    `cache` keeps them on disk, and answers from there what was asked before (`notes` say so)."""
+    `cache` keeps them on disk, and answers from there what was asked before (`notes` say so); `max_memory` bounds the process's peak."""
     model = as_model(model)
     if positions not in POSITIONS:
         raise UserError(f"{positions!r} is not a choice of positions; choose from {', '.join(POSITIONS)}.")
@@ -107,7 +109,7 @@ def label_balanced_means(model, task: Task, pool: list[Example], positions: str 
         return Means(kept[0]["balanced"], by_label, counts, positions, [kept[1]["note"]])
     sums = torch.zeros(len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64)
     gold, done = torch.tensor([task.labels.index(row.label) for row in pool]), 0
-    for batch in batches(model, [task.encode(model, row) for row in pool]):
+    for batch in plain_batches(model, [task.encode(model, row) for row in pool], max_memory=max_memory):
         weight = batch.real if positions == "all" else torch.arange(batch.ids.shape[1], device=model.device) == batch.readout[:, None]
         weight = (weight / weight.sum(1, keepdim=True))[..., None, None]                  # [batch, pos, 1, 1]
         layers: list[torch.Tensor] = []

@@ -59,14 +59,14 @@ class Plan:
     tokens: int
     keep: bool
     memory: int                            # bytes at the peak, beside what the process held before
-    pos: int                               # tokens of the longest text, the least that can be in flight
+    pos: int                               # tokens of the longest text: no less can be in flight
 
     def halved(self) -> "Plan | None":
         """With half as much in flight; None when there is no less."""
         if max(self.streams, self.tokens) <= self.pos and not self.keep:
             return None
         streams = max(self.pos, self.streams // 2)
-        return replace(self, streams=streams, tokens=max(self.pos, min(self.tokens, streams) // 2), keep=False, memory=self.memory // 2)
+        return replace(self, streams=streams, tokens=max(self.pos, min(self.tokens // 2, streams)), keep=False, memory=self.memory // 2)
 
 
 def held(device: torch.device) -> int:

@@ -5,6 +5,7 @@ The task's direction is `gold logit minus the mean of the other labels' logits` 
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 
 import torch
@@ -18,6 +19,7 @@ from ctsft.loading import as_model
 from ctsft.means import Means, Progress
 from ctsft.methods import METHODS, Job
 from ctsft.models import Model, hash_of
+from ctsft.rules import scratch
 from ctsft.scores import Head, ScoreConfig, Scores
 from ctsft.tasks import Example, Task
 from ctsft.trace import batches
@@ -102,25 +104,28 @@ def sweep(model: Model, task: Task, pool, means: Means, method: str, settings: S
     else:
         rows = processes.mine(rows)
     wanted = {layer: [head for at, head in sources if at == layer] for layer in range(len(work))}
-    plan = planning.make(model, planning.Work(method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric"),
-                         settings.batch_tokens, settings.max_memory)
+    asked = planning.Work(method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric")
     done, total = 0.0, float(len(rows) * sum(work[layer] * len(some) for layer, some in wanted.items())) or 1.0
     waiting, part_of = deque([rows] if rows else []), torch.full_like(out, float("nan"))
-    while waiting:
-        these = waiting.popleft()
-        for batch in batches(model, [encoded[row] for row in these], plan.tokens):
-            index = torch.tensor([these[i] for i in batch.index])
-            job = Job(model, batch, tokens, gold[index].to(model.device, model.dtype), mu, settings, plan, wanted)
-            began = done
-            try:
-                for layer, some, part in METHODS[method](job):
-                    part_of[index[:, None], layer, torch.tensor(some)] = part.float().cpu()
-                    done += len(some) * len(index) * work[layer]
-                    if progress:
-                        progress(min(done, total), total)
-            except (RuntimeError, MemoryError) as error:
-                plan, done = smaller(plan, error, notes, model), began
-                waiting.append(index.tolist())                     # once more, with less in flight; other batches go on as they were cut
+    with ExitStack() as stack:
+        stack.callback(scratch.clear)
+        stack.enter_context(planning.bounded(settings.max_memory, model.device))
+        plan = planning.make(model, asked, settings.batch_tokens, settings.max_memory)
+        while waiting:
+            these = waiting.popleft()
+            for batch in batches(model, [encoded[row] for row in these], plan.tokens):
+                index = torch.tensor([these[i] for i in batch.index])
+                job = Job(model, batch, tokens, gold[index].to(model.device, model.dtype), mu, settings, plan, wanted)
+                began = done
+                try:
+                    for layer, some, part in METHODS[method](job):
+                        part_of[index[:, None], layer, torch.tensor(some)] = part.float().cpu()
+                        done += len(some) * len(index) * work[layer]
+                        if progress:
+                            progress(min(done, total), total)
+                except (RuntimeError, MemoryError) as error:
+                    plan, done = smaller(plan, error, notes, model), began
+                    waiting.append(index.tolist())                 # once more, with less in flight; other batches go on as they were cut
     part_of = processes.merged(part_of, model.device)
     out.copy_(torch.where(part_of.isnan(), out, part_of))
 

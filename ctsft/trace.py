@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from ctsft import planning
+
 ATTENTION = "ctsft"
 BATCH_TOKENS = 4096
 _tap: ContextVar[Callable | None] = ContextVar("tap", default=None)   # of this thread's forward pass only
@@ -101,6 +103,14 @@ def pack(encoded: list[list[int]], device, batch_tokens: int = BATCH_TOKENS, pad
 def batches(model, encoded: list[list[int]], batch_tokens: int = BATCH_TOKENS, padding: float = 0.05) -> Iterator[Batch]:
     """`pack` for a model: on its device, with its readout."""
     return pack(encoded, model.device, batch_tokens, padding, model.architecture.reads_first)
+
+
+def plain_batches(model, encoded: list[list[int]], padding: float = 0.05, max_memory: int | str | None = None) -> Iterator[Batch]:
+    """Batches for plain forward passes, as large as is fast, and as a bound on the process's memory allows (see `planning`)."""
+    if encoded:
+        max_memory = planning.as_bytes(max_memory)
+        with planning.bounded(max_memory, model.device):
+            yield from batches(model, encoded, planning.forward_tokens(model, max(map(len, encoded)), max_memory), padding)
 
 
 def pad(encoded: list[list[int]], device, index: list[int] | None = None, reads_first: bool = False) -> Batch:

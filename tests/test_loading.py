@@ -103,7 +103,7 @@ def test_dtypes(folders, name, dtype):
 def test_a_device_or_dtype_that_is_not_there_is_refused(folders):
     said(lambda: load_model(folders["qwen2"], dtype="int8"), "'int8' is not a dtype", "float32", "bfloat16")
     for device in ("gpu", "mps:7", *(() if torch.cuda.is_available() else ("cuda",))):
-        said(lambda device=device: load_model(folders["qwen2"], device=device), repr(device), "choose auto, cpu, cuda or mps")
+        said(lambda device=device: load_model(folders["qwen2"], device=device), repr(device), "choose auto, cpu, cuda, mps or map")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 
