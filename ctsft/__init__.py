@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "circuit": ("Circuit", "Faithfulness", "discover", "faithfulness", "faithfulness_curve", "iterations", "select"),
     "errors": ("UserError",),
+    "estimate": ("Estimate", "estimate_cost"),
     "tuning": ("TuneConfig", "TuneResult", "Watch", "apply_delta", "finetune", "save_delta"),
     "loading": ("load_model",),
     "means": ("Means", "discovery_set", "label_balanced_means"),

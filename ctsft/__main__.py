@@ -1,4 +1,4 @@
-"""Every job from the shell: `python -m ctsft accuracy|score|discover|faithfulness|validate|finetune|compare|runs|cache`.
+"""Every job from the shell: `python -m ctsft accuracy|estimate|score|discover|faithfulness|validate|finetune|compare|runs|cache`.
 
 Long jobs keep a run folder, print where, and may be stopped, watched and resumed from anywhere. Progress goes to stderr,
 results to stdout (`--json` for machines). Exit codes: 0 done, 1 failed or stopped, 2 wrong input (one line says what to do).
@@ -105,6 +105,23 @@ def score(model: ModelName = "demo", task: TaskName = "demo", language: Language
         jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens, max_memory, rules,
                      normalise, adaptive, k, steps), preview, not no_cache),
         say, name)
+
+
+@app.command()
+def estimate(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train", data_dir: DataDir = None,
+             method: Method = "cdt", attention: Attention = "softmax", rules: Rules = "paper", size: Size = 50, max_memory: MaxMemory = None,
+             device: Device = "auto", dtype: Dtype = "auto", as_json: AsJson = False):
+    """What a scoring pass would cost: operations, time and peak memory, from the model's shape and a second of calibration.
+
+    Example: python -m ctsft estimate --model demo --task demo --method cdt
+    """
+    from ctsft.estimate import estimate_cost
+    from ctsft.jobs import Scoring, Subject
+    scoring = Scoring(size, method=method, attention=attention, rules=rules, max_memory=max_memory)
+    loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
+    rows = opened.pools(opened.load(language, split))[0][:size]
+    found = estimate_cost(loaded, [opened.encode(loaded, row) for row in rows], method, **scoring.config)
+    print(json.dumps(found.row(), indent=1) if as_json else found.text())
 
 
 @app.command()

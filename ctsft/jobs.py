@@ -131,9 +131,9 @@ def pool_and_means(run: Writer, subject: Subject, scoring: Scoring, cache: bool 
     model, task, language = subject.open()
     rows = task.load(language, subject.split)
     reporter.stage("choosing the discovery set")
-    pool = discovery_set(model, task, task.pools(rows)[0], scoring.size, scoring.seed, cache=cache)
+    pool = discovery_set(model, task, task.pools(rows)[0], scoring.size, scoring.seed, cache=cache, max_memory=scoring.max_memory)
     begin(run, subject, model, {"pool": pool}, scoring=asdict(scoring))
-    means = label_balanced_means(model, task, pool, scoring.positions, reporter.stage("label-balanced means"), cache=cache)
+    means = label_balanced_means(model, task, pool, scoring.positions, reporter.stage("label-balanced means"), cache, scoring.max_memory)
     reporter.tell("label-balanced means", means.notes)
     means.save(run.file("means.safetensors"))
     texts = [{"id": row.id, "text": row.text, "label": row.label} for row in pool]
@@ -146,7 +146,7 @@ def score(run: Writer, subject: Subject, scoring: Scoring, preview: bool = False
     model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
     if preview and scoring.method != "atp":
         first = score_heads(model, task, pool, means, "atp", reporter.stage("attribution patching (preview)"), cache=cache,
-                            positions=scoring.positions)
+                            positions=scoring.positions, max_memory=scoring.max_memory)
         reporter.tell("attribution patching (preview)", first.notes)
         save_scores(run, first, "preview")
     stage = {"cdt": "CD-T", "atp": "attribution patching", "ablation": "mean ablation"}.get(scoring.method, scoring.method)

@@ -59,7 +59,7 @@ class Shape:
 
     def logits(self, pos: int) -> int:
         """Numbers of one attention where it keeps them."""
-        return 3 * self.n_heads * pos + 2 * self.q if self.matrices else 0
+        return 4 * self.n_heads * pos + 2 * self.q if self.matrices else 0
 
     def mask(self, pos: int) -> int:
         return self.masks * pos * (self.itemsize + 2)

@@ -11,7 +11,7 @@ import ctsft
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("errors", "places", "sources", "tasks", "layers", "models", "shapes", "planning", "trace", "rules", "decompose", "loading",
-         "answers", "cache", "means", "scores", "methods", "processes", "adaptive", "relevance", "circuit", "validation", "moving",
+         "answers", "cache", "means", "scores", "methods", "processes", "adaptive", "relevance", "estimate", "circuit", "validation", "moving",
          "tuning", "run_folder", "runs", "results", "jobs", "__main__")
 SCREEN = {"streamlit", "plotly", "explorer", "altair"}
 LIBRARY = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "ctsft").glob("*.py")}

@@ -11,6 +11,7 @@ from test_sources import said
 from ctsft import means as module
 from ctsft.answers import predict
 from ctsft.means import Means, discovery_set, label_balanced_means
+from ctsft.trace import batches
 
 POOL = [Example(str(i), text, LABELS[min(i, 6) % 3], {"text": text}) for i, text in enumerate(texts(8, seed=5))]      # counts 4, 2, 2
 
@@ -19,8 +20,7 @@ POOL = [Example(str(i), text, LABELS[min(i, 6) % 3], {"text": text}) for i, text
 @pytest.mark.parametrize("family", FAMILIES)
 def test_means_are_the_literal_ones(loaded, task, family, positions, monkeypatch):
     """Padded together, with unequal counts; the plain mean over examples and a mean over padding are another (the control)."""
-    whole = module.batches
-    monkeypatch.setattr(module, "batches", lambda model, encoded, *_: whole(model, encoded, 10**6, padding=0.9))
+    monkeypatch.setattr(module, "plain_batches", lambda model, encoded, **_: batches(model, encoded, 10**6, padding=0.9))
     model = loaded[family]
     means = label_balanced_means(model, task, POOL, positions)
     encoded = [task.encode(model, row) for row in POOL]
