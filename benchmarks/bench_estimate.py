@@ -56,8 +56,8 @@ def main():
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row = json.loads(done.stdout.splitlines()[-1])
             print(f"{row['model']:8} {row['method']:9} {row['estimated_seconds']:9.2f}s {row['seconds']:8.2f}s "
-                  f"{row['estimated_seconds'] / row['seconds']:6.2f} {planning.words(row['estimated_memory']):>10} {planning.words(row['memory']):>9} "
-                  f"{row['estimated_memory'] / row['memory']:6.2f}", flush=True)
+                  f"{row['estimated_seconds'] / row['seconds']:6.2f} {planning.words(row['estimated_memory']):>10} "
+                  f"{planning.words(row['memory']):>9} {row['estimated_memory'] / row['memory']:6.2f}", flush=True)
 
 
 if __name__ == "__main__":

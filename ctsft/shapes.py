@@ -3,7 +3,7 @@
 Bytes are counted moment by moment of a pass: the widest one is what it needs. Attention is taken to run without a [pos, pos]
 matrix a head (torch's fused kernels), except under a softcap, and on CUDA where key/value heads are shared by a group.
 """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -40,9 +40,6 @@ class Shape:
                    matrices=softcap or (device == "cuda" and model.n_kv_heads < model.n_heads),
                    masks=1 + (getattr(config, "sliding_window", None) is not None), itemsize=torch.finfo(model.dtype).bits // 8)
 
-    def stored(self, itemsize: int) -> "Shape":
-        return replace(self, itemsize=itemsize)
-
     @property
     def q(self) -> int:                    # width of the queries
         return self.n_heads * self.d_head
@@ -66,10 +63,10 @@ class Shape:
 
     def stream(self, pos: int, symmetric: bool = False) -> int:
         """A token of rel in flight: the buffers that stay, and the widest moment of a block."""
-        stay = (2 if self.gated else 1) * self.d_mlp + 2 * max(self.biased, 0 if self.gated else self.d_model)
+        stay = 2 * self.d_mlp + 2 * max(self.biased, 0 if self.gated else self.d_model)
         source = 2 * self.d_head + self.d_model * (2 + self.d_head / pos)
         attention = 2 * (self.d_model + self.q + self.kv) + (self.q + self.kv if self.rotary else 0) + self.logits(pos)
-        mlp = 4 * self.d_model + self.q + (0 if self.gated else self.d_mlp)
+        mlp = 4 * self.d_model + self.q
         more = 3 * max(self.d_model, self.d_mlp) if symmetric else 0
         return int((stay + max(source, attention, mlp) + more) * self.itemsize)
 

@@ -6,7 +6,7 @@ under a causal mask no real position ever sees padding.
 """
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
@@ -159,8 +159,31 @@ class Trace:
     notes: list[str] = field(default_factory=list)                     # what a reader should know of how it came about
 
 
-def record(model, batch: Batch, lean: bool = False) -> Trace:
-    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions; `lean`: no z, queries and keys."""
+class Enough(Exception):
+    """A pass has come to the block where it is to end."""
+
+
+@contextmanager
+def ended(module: torch.nn.Module | None):
+    """Within, this thread's pass ends in front of that block; yields a list that gets what it would have read. None: no end."""
+    thread, found = threading.get_ident(), []
+
+    def end(_, args, kwargs):
+        if threading.get_ident() == thread:
+            found.append(args[0] if args else kwargs["hidden_states"])
+            raise Enough
+    hook = module.register_forward_pre_hook(end, with_kwargs=True) if module is not None else None
+    try:
+        with suppress(Enough):
+            yield found
+    finally:
+        if hook:
+            hook.remove()
+
+
+def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -> Trace:
+    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions; `lean`: no z, queries and keys.
+    `blocks`: of the first ones only."""
     trace = Trace(batch)
 
     def keep_z(call, z):
@@ -182,7 +205,7 @@ def record(model, batch: Batch, lean: bool = False) -> Trace:
     hooks += [block.attention.register_forward_pre_hook(keep_rotary, with_kwargs=True) for block in model.blocks]
     hooks.append(model.blocks[-1].module.register_forward_hook(keep_end))
     try:
-        with tapped(keep_z):
+        with tapped(keep_z), ended(model.blocks[blocks].module if blocks else None):
             trace.logits = readout_logits(model.hf, batch)
     finally:
         for hook in hooks:
