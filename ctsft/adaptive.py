@@ -1,6 +1,6 @@
 """The top heads at a fraction of a full pass: few examples for all heads, more only for those that may stand on either side of the cut.
 
-Every head is scored exactly on a few examples, one of each label first. Heads whose interval, mean +- 2.5 standard errors, lies
+Every head is scored exactly on a few examples, one of each label first. Heads whose interval, mean +- 3 standard errors, lies
 clear of the cut between rank k and k + 1 are decided; the others get twice as many examples, and so on, until none is left
 or all examples are used. Standard errors are those of a sample drawn without replacement from the pool (they reach 0 when
 a head has seen all of it), so the set is the full pass's unless an interval was too short.
@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import torch
 
-Z = 2.5                                     # standard errors on either side
+Z = 3.0                                     # standard errors on either side
 FIRST = 3                                   # examples that every head is scored on
 
 
