@@ -9,9 +9,10 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit import Circuit, select
 from ctsft.errors import UserError
-from ctsft.jobs import CONTROLS, Scoring, Subject, Tuning
+from ctsft.jobs import Scoring, Subject
 from ctsft.relevance import Scores
 from ctsft.tuning import TuneConfig
+from ctsft.tuning_jobs import CONTROLS, Tuning
 from explorer.state import View, score_run, sentences
 
 ACTIVE = ("queued", "running", "stopping")

@@ -8,7 +8,7 @@ from conftest import agreed, cued, write_task
 from safetensors.torch import load_file
 
 import ctsft
-from ctsft import jobs, results, runs
+from ctsft import jobs, results, runs, tuning_jobs
 from ctsft.circuit import Circuit
 from ctsft.means import Means
 from ctsft.relevance import Scores
@@ -80,34 +80,34 @@ def test_a_curve_is_an_event_a_point(subject, scored):
     assert [{key: value for key, value in row.items() if key != "time"} for row in run.events()] == summary["points"]
 
 
-CONFIG = jobs.TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4, eval_every=2)
+CONFIG = tuning_jobs.TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4, eval_every=2)
 
 
 def tuned(subject, scored, run_id=None, **changes):
-    tuning = jobs.Tuning(**{"target": "javanese", "scores": scored.id, "k": 3, "n": 12} | changes)
-    return done("finetune", lambda run: jobs.tune(run, subject, SMALL, tuning, CONFIG), run_id)
+    tuning = tuning_jobs.Tuning(**{"target": "javanese", "scores": scored.id, "k": 3, "n": 12} | changes)
+    return done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG), run_id)
 
 
-@pytest.mark.parametrize("what", jobs.WHAT)
+@pytest.mark.parametrize("what", tuning_jobs.WHAT)
 def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, loaded):
     run, summary = tuned(subject, scored, what=what)
     assert [row["step"] for row in summary["history"]] == [0, 2, 4, 6, 8, 9] and summary["source"] == "indonesian"
     assert summary["history"][0]["accuracy"]["indonesian"] == 1
-    assert summary["heads"] == (3 if what in ("circuit", *jobs.CONTROLS) else None) and summary["n"] == 12
+    assert summary["heads"] == (3 if what in ("circuit", *tuning_jobs.CONTROLS) else None) and summary["n"] == 12
     moved = load_file(run.file("delta.safetensors"))
     assert sum(value.numel() for name, value in moved.items() if not name.endswith((":rows", ":columns"))) == summary["trainable"]
     assert not run.file("checkpoints").exists()
     row = results.compare()[0]
     assert (row["run"], row["what"], row["target"], row["seed"], row["source_before"]) == (run.id, what, "javanese", 31, 1)
     assert row["share"] == summary["trainable"] / loaded["qwen2"].n_params and row["gain"] == row["target_after"] - row["target_before"]
-    if what in ("circuit", *jobs.CONTROLS):
+    if what in ("circuit", *tuning_jobs.CONTROLS):
         scores, rule = Scores.load(scored.file("scores.safetensors")), {"circuit": "top"}.get(what, what)
         assert Circuit.load(run.file("circuit.json")) == ctsft.select(scores, rule, k=3)
 
 
 def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):
-    tuning = jobs.Tuning("javanese", k=2, n=6, save_model=True)
-    run, summary = done("finetune", lambda run: jobs.tune(run, subject, SMALL, tuning, CONFIG))
+    tuning = tuning_jobs.Tuning("javanese", k=2, n=6, save_model=True)
+    run, summary = done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG))
     assert len(Scores.load(run.file("scores.safetensors")).examples) == 6 and summary["heads"] == 2
     rows = load_task(subject.task).load("javanese", "test")
     assert ctsft.accuracy(str(run.file("model")), load_task(subject.task), rows) == summary["history"][-1]["accuracy"]["javanese"]
@@ -145,8 +145,8 @@ def test_a_scoring_run_stops_where_it_is(subject, home):
 
 
 def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, home):
-    tuning = jobs.Tuning("indonesian", what="full", n=0)
-    _, summary = done("finetune", lambda run: jobs.tune(run, subject, SMALL, tuning, CONFIG))
+    tuning = tuning_jobs.Tuning("indonesian", what="full", n=0)
+    _, summary = done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG))
     assert summary["n"] == 29 and list(summary["history"][0]["accuracy"]) == ["indonesian"] and results.compare() == []
 
 

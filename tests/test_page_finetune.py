@@ -12,11 +12,11 @@ from streamlit.testing.v1 import AppTest
 
 import ctsft
 from ctsft import runs
-from ctsft.jobs import Tuning
 from ctsft.relevance import ScoreConfig, Scores
 from ctsft.run_folder import birth
 from ctsft.tasks import fingerprint
 from ctsft.tuning import MOVED, TuneConfig
+from ctsft.tuning_jobs import Tuning
 from explorer import jobs, outcomes, state
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"

@@ -1,0 +1,57 @@
+"""What the shell's commands share: the words of their options, and how a long job is run and its summary printed."""
+import contextlib
+import json
+import os
+import sys
+from typing import Annotated, Optional
+
+import typer
+
+from ctsft import processes, runs
+
+app = typer.Typer(help="Find the attention heads that carry a task, and tune only those.", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False, rich_markup_mode=None)
+
+ModelName = Annotated[str, typer.Option("--model", help='Hub name, local folder, or "demo" (bundled).')]
+TaskName = Annotated[str, typer.Option("--task", help="demo, nusax, xnli, or the path of a task file (.json).")]
+DataDir = Annotated[Optional[str], typer.Option("--data-dir", help="Folder of the task's files; without it they are fetched.")]
+Language = Annotated[Optional[str], typer.Option("--language", help="Default: the task's source language.")]
+Split = Annotated[str, typer.Option("--split", help="Split the pool is drawn from: train, valid or test.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or map (spread over all).")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto (float32), float32, tf32, float64, bfloat16 or float16.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RunId = Annotated[Optional[str], typer.Option("--run", hidden=True)]
+RunName = Annotated[str, typer.Option("--name", help="A name for the run, shown in tables.")]
+Size = Annotated[int, typer.Option("--size", help="Examples of the discovery set.")]
+Seed = Annotated[int, typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits).")]
+Attention = Annotated[str, typer.Option("--attention", help="softmax (decomposed) or frozen.")]
+BatchTokens = Annotated[Optional[int], typer.Option("--batch-tokens", help="Token streams in flight; default: what is fast and fits.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it in the cache.")]
+Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
+Rules = Annotated[str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")]
+MaxMemory = Annotated[Optional[str], typer.Option("--max-memory", help="What the process may use at its peak, such as 4GB; default: what is free.")]
+Adaptive = Annotated[bool, typer.Option("--adaptive", help="Only as many examples a head as finding the top heads takes; cdt only.")]
+
+
+def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = ""):
+    """Run `work(run)` inside a run folder and print its summary."""
+    from ctsft import jobs  # torch and transformers: not for --help and `runs`
+    with contextlib.ExitStack() as stack:
+        if processes.RANK:                   # the first process keeps the run folder and does the talking
+            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+            run = stack.enter_context(runs.shadow())
+        else:
+            run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
+        try:
+            summary = work(jobs, run)
+        except jobs.Stopped:             # no failure: the run is recorded as stopped
+            summary = None
+    if processes.RANK:
+        return
+    if summary is None:
+        raise Halt(f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft runs resume {run.id}`.")
+    print(json.dumps(summary, indent=1) if as_json else f"{say(summary)}\nrun {run.id}: {run.path}")
+
+
+class Halt(Exception):
+    """A stop that was asked for: not an error of anybody's, and not a result either."""

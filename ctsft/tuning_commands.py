@@ -1,0 +1,75 @@
+"""The shell's commands that change a model: finetune, and compare for what came of it."""
+import json
+from typing import Annotated, Optional
+
+import typer
+
+from ctsft import processes, results
+from ctsft.commands import (
+    AsJson,
+    Attention,
+    DataDir,
+    Device,
+    Dtype,
+    Method,
+    ModelName,
+    RunId,
+    RunName,
+    Seed,
+    Size,
+    Split,
+    TaskName,
+    app,
+    job,
+)
+from ctsft.errors import UserError
+
+
+@app.command()
+def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the source itself for competence tuning.")],
+             what: Annotated[str, typer.Option(help="circuit, near_zero, least, random, norms or full.")] = "circuit",
+             circuit: Annotated[Optional[str], typer.Option(help="A circuit file for --what circuit.")] = None,
+             scores: Annotated[Optional[str], typer.Option(help="Scoring run or file that --k heads are chosen from; default: score first.")] = None,
+             k: Annotated[int, typer.Option(help="Heads chosen from the scores.")] = 6,
+             n: Annotated[int, typer.Option(help="Labelled target rows; 0: all.")] = 50,
+             epochs: float = 5, lr: float = 5e-5, batch: int = 16, seed: int = 31, weight_decay: float = 0.0, max_grad_norm: float = 1.0,
+             eval_every: Annotated[int, typer.Option(help="Steps between evaluations; 0: ten in a run.")] = 0,
+             checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints; 0: only when stopped.")] = 0,
+             eval_split: Annotated[str, typer.Option(help="Rows that accuracy is measured on.")] = "test",
+             save_model: Annotated[bool, typer.Option(help="Keep the tuned model as a Hugging Face folder in the run.")] = False,
+             model: ModelName = "demo", task: TaskName = "demo",
+             language: Annotated[Optional[str], typer.Option("--language", help="The source language, which should stay.")] = None,
+             split: Split = "train", data_dir: DataDir = None, size: Size = 50, pool_seed: Seed = 0, method: Method = "cdt",
+             attention: Attention = "softmax", device: Device = "auto", dtype: Dtype = "auto", name: RunName = "",
+             as_json: AsJson = False, run: RunId = None):
+    """Tune a circuit (or a control) on a target language and watch source and target accuracy.
+
+    Example: python -m ctsft finetune --target javanese --what circuit --k 6 --n 50 --epochs 10 --lr 3e-3
+    """
+    def say(summary):
+        first, last = summary["history"][0]["accuracy"], summary["history"][-1]["accuracy"]
+        rows = [f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first]
+        share = f"{summary['trainable']:,} of {summary['total']:,} numbers moved ({summary['trainable'] / summary['total']:.2%})"
+        return "\n".join([f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}", *rows])
+
+    if not processes.alone():
+        raise UserError(f"Tuning runs in one process, and {processes.COUNT} were started; use torchrun for score, discover and faithfulness.")
+
+    def work(jobs, folder):
+        from ctsft.tuning_jobs import TuneConfig, Tuning, tune
+        config = TuneConfig(epochs=epochs, learning_rate=lr, batch_size=batch, seed=seed, weight_decay=weight_decay,
+                                 max_grad_norm=max_grad_norm, eval_every=eval_every, checkpoint_every=checkpoint_every)
+        return tune(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
+                         jobs.Scoring(size, pool_seed, method, attention),
+                         Tuning(target, what, circuit, scores, k, n, eval_split, save_model), config)
+    job("finetune", run, as_json, work, say, name)
+
+
+@app.command()
+def compare(as_json: AsJson = False, as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False):
+    """All fine-tuning runs: what moved, and both accuracies before and after.
+
+    Example: python -m ctsft compare --csv > runs.csv
+    """
+    rows = results.compare()
+    print(json.dumps(rows, indent=1) if as_json else results.table_csv(rows).rstrip() if as_csv else results.table_text(rows))
