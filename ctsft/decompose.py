@@ -165,11 +165,11 @@ class Walk:
         return z.transpose(1, 2).unflatten(0, (sources, -1))
 
     @loaded
-    def source(self, layer: int, heads: list[int], mu, everywhere: bool = True):
+    def source(self, layer: int, heads: list[int], mu, everywhere: bool = True, where=None):
         """rel behind block `layer` when its `heads`, one a source, are split into z - mu and mu.
 
-        mu: [head, d_head], the means of these heads. `everywhere`: at every real position, otherwise at the readout only.
-        Returns [source, batch, query pos, d_model].
+        mu: [head, d_head], the means of these heads. `everywhere`: at every real position, otherwise at the readout only;
+        `where`, [source, batch, pos] bool: only there. Returns [source, batch, query pos, d_model].
         """
         block, totals, batch, d = self.model.blocks[layer], self.totals(layer), self.trace.batch, self.model.d_head
         mu = mu.to(totals.z.device)
@@ -177,6 +177,8 @@ class Walk:
         if self.at(layer) is None:
             split = batch.real if everywhere else torch.arange(batch.ids.shape[1], device=batch.ids.device) == batch.readout[:, None]
             rel_z = rel_z * split[..., None].to(rel_z.device)
+        if where is not None:
+            rel_z = rel_z * pick(where[..., None].to(rel_z), self.at(layer))
         columns = block.o.weight.unflatten(1, (-1, d))[:, heads].permute(1, 2, 0)        # [source, d_head, d_model]
         out = torch.matmul(rel_z, columns[:, None])
         if block.o.bias is not None:
