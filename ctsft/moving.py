@@ -2,8 +2,8 @@
 
 For each head of the circuit: its rows of Q, K and V (weights and biases) and its columns of the output projection; and
 the gain and bias of every norm (CT-SFT, arXiv 2601.08146). Key/value rows are shared by a group of query heads:
-`kv="group"` moves them if any head of the group is in the circuit; `kv="expand"` counts as if each query head owned its
-own (the paper's counting).
+`kv="group"` moves them if any head of the group is in the circuit; `kv="expand"` moves the circuit's only, in an equal
+model in which each query head owns its rows (`expansion.expand`; the paper's counting).
 
 While `moving_parts` is open the model's matrices are frozen and the moving slices stand beside them as small
 parameters, which forward hooks put in place. So the optimiser never sees a protected number: weight decay, momentum
@@ -12,6 +12,7 @@ and clipping cannot reach it, and gradients and optimiser state are as small as 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -22,6 +23,18 @@ from ctsft.models import Linear, Model
 from ctsft.relevance import Head
 
 KV = ("group", "expand")
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What is to move: heads' slices, `norms` (gain and bias of each), parameters whose names match a pattern of `extra` (fnmatch),
+    or `everything`. `adapted` layers get LoRA adapters instead (`lora.adapters`)."""
+    heads: frozenset[Head] = frozenset()
+    norms: bool = True
+    everything: bool = False
+    extra: tuple[str, ...] = ()
+    adapted: tuple[int, ...] = ()
+    name: str = "circuit"                # of the recipe, for the record
 
 
 @dataclass(frozen=True)
@@ -40,16 +53,21 @@ class Part:
         return None if self.columns or self.linear.bias is None else self.linear.bias[self.index]
 
     @property
+    def dim(self) -> int:
+        """The dimension of the weight, as the module keeps it, that the index is of."""
+        return int(self.columns) ^ int(self.linear.transposed)
+
+    @property
     def size(self) -> int:
         fan = self.linear.weight.shape[0 if self.columns else 1]
         return len(self.index) * (fan + (not self.columns and self.linear.bias is not None))
 
     @torch.no_grad()
     def write(self, values, bias):
-        """Put values into the module; every other number keeps its bits."""
+        """Put values (None: leave them) into the module; every other number keeps its bits."""
         weight = self.linear.module.weight
-        dim = (0 if self.linear.transposed else 1) if self.columns else (1 if self.linear.transposed else 0)
-        weight.index_copy_(dim, self.index.to(weight.device), values.T if self.linear.transposed else values)
+        if values is not None:
+            weight.index_copy_(self.dim, self.index.to(weight.device), values.T if self.linear.transposed else values)
         if bias is not None:
             self.linear.module.bias.index_copy_(0, self.index.to(weight.device), bias)
 
@@ -74,25 +92,47 @@ def norm_parameters(model: Model) -> list[nn.Parameter]:
     return [parameter for norm in norms for parameter in norm.module.parameters()]
 
 
+def matched(model: Model, patterns: Iterable[str]) -> list[nn.Parameter]:
+    """Parameters whose names match; UserError for a pattern that matches none."""
+    named, found = dict(model.hf.named_parameters(remove_duplicate=False)), {}
+    for pattern in patterns:
+        names = [name for name in named if fnmatchcase(name, pattern)]
+        if not names:
+            example = max(named, key=lambda name: name.count("."))
+            raise UserError(f"No parameter's name matches {pattern!r}; this model has names such as {example!r}: write a pattern such as "
+                            f"'*.{example.split('.', 3)[-1]}'.")
+        found |= {id(named[name]): named[name] for name in names}
+    return list(found.values())
+
+
+def whole_parameters(model: Model, moves: Moves) -> list[nn.Parameter]:
+    """Parameters of which every number moves, each once."""
+    if moves.everything:
+        return list(model.hf.parameters())
+    norms = norm_parameters(model) if moves.norms and not moves.adapted else []
+    return list({id(value): value for value in [*norms, *matched(model, moves.extra)]}.values())
+
+
 def touched(model: Model, heads: Iterable[Head]) -> set[Head]:
     """Heads outside the circuit whose key/value rows move because a head of their group is inside (kv="group")."""
     heads = set(heads)
     return {(layer, other) for layer, head in heads for other in model.kv_group(head)} - heads
 
 
-def trainable(model: Model, heads: Iterable[Head], kv: str = "group") -> int:
+def trainable(model: Model, heads: Iterable[Head], kv: str = "group", norms: bool = True) -> int:
     """How many numbers move: heads' slices and norms."""
     if kv not in KV:
         raise UserError(f"{kv!r} is not a way to treat key/value rows; choose from {', '.join(KV)}.")
-    norms = sum(parameter.numel() for parameter in norm_parameters(model))
     if kv == "group":
-        return norms + sum(part.size for part in parts(model, heads))
-    return norms + sum(part.size for head in set(heads) for part in one_head(model, head))
+        return norms * sum(parameter.numel() for parameter in norm_parameters(model)) + sum(part.size for part in parts(model, heads))
+    return norms * expanded_norms(model) + sum(part.size for head in set(heads) for part in parts(model, [head]))
 
 
-def one_head(model: Model, head: Head) -> list[Part]:
-    """A head's own slices, its key/value rows counted as its own."""
-    return parts(model, [head])
+def expanded_norms(model: Model) -> int:
+    """Numbers of all norms once each query head has keys of its own: one norm over all keys together (OLMo 2) widens with them."""
+    widths = [(norm, norm is block.k_norm and len(norm.gain) != model.d_head) for block in model.blocks for norm in block.norms]
+    more = sum(norm.gain.numel() for norm, over_all in widths if over_all) * (model.n_heads // model.n_kv_heads - 1)
+    return sum(parameter.numel() for parameter in norm_parameters(model)) + more
 
 
 def trainable_share(hf_model, heads: Iterable[Head], kv: str = "group") -> float:
@@ -105,24 +145,31 @@ def trainable_share(hf_model, heads: Iterable[Head], kv: str = "group") -> float
 
 
 class Moving(nn.Module):
-    """The moving slices as parameters. `named` tells where each belongs."""
+    """The moving slices as parameters, `weights` and `biases` by the number of the part in `found`. What moves whole is left out."""
 
-    def __init__(self, found: list[Part]):
+    def __init__(self, found: list[Part], whole: set[int]):
         super().__init__()
         self.found = found
-        self.weights = nn.ParameterList(part.values.detach().clone() for part in found)
-        self.biases = nn.ParameterDict({str(i): part.bias.detach().clone() for i, part in enumerate(found) if part.bias is not None})
+        self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
+        for i, part in enumerate(found):
+            if id(part.linear.module.weight) not in whole:
+                self.weights[str(i)] = part.values.detach().clone()
+            if part.bias is not None and id(part.linear.module.bias) not in whole:
+                self.biases[str(i)] = part.bias.detach().clone()
 
-    def bias(self, i: int):
-        return self.biases.get(str(i), None)
+    def of(self, i: int) -> tuple[nn.Parameter | None, nn.Parameter | None]:
+        """The moving weight and bias of a part; None where there is none."""
+        return self.weights.get(str(i), None), self.biases.get(str(i), None)
 
     def hook(self, i: int):
         """The forward hook that makes module i compute with the moving values."""
-        part, weight, bias = self.found[i], self.weights[i], self.bias(i)
-        index, start = part.index.to(weight.device), weight.detach().clone()
+        part, (weight, bias) = self.found[i], self.of(i)
+        index = part.index.to(part.linear.module.weight.device)
+        start = None if weight is None else weight.detach().clone()
 
         def rows(module, args, output):
-            return output.index_copy(-1, index, F.linear(args[0], weight, bias))
+            new = F.linear(args[0], part.values if weight is None else weight, part.bias if bias is None else bias)
+            return output.index_copy(-1, index, new.to(output.dtype))
 
         def columns(module, args, output):
             return output + F.linear(args[0][..., index], weight - start)
@@ -130,24 +177,27 @@ class Moving(nn.Module):
 
     def write(self):
         for i, part in enumerate(self.found):
-            part.write(self.weights[i].detach(), None if self.bias(i) is None else self.bias(i).detach())
+            part.write(*(None if value is None else value.detach() for value in self.of(i)))
 
 
 @contextmanager
-def moving_parts(model: Model, what: Iterable[Head] | str) -> Iterator[nn.Module]:
-    """Within, exactly the numbers of `what` (heads, "norms" or "full") have gradients; after it they stand in the model.
+def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[nn.Module]:
+    """Within, exactly the numbers of `what` (`Moves`, heads, "norms" or "full") have gradients; after it they stand in the model.
 
-    Yields the Hugging Face model, whose `parameters()` that require gradients are what moves.
+    Yields the Hugging Face model, whose `parameters()` that require gradients are what moves. UserError when nothing would.
     """
     if isinstance(what, str) and what not in ("norms", "full"):
         raise UserError(f"{what!r} is not something that can move; give a circuit, 'norms' or 'full'.")
-    hf, heads = model.hf, () if isinstance(what, str) else what
-    hf.requires_grad_(what == "full")
-    for parameter in norm_parameters(model):
+    moves = what if isinstance(what, Moves) else Moves(everything=what == "full") if isinstance(what, str) else Moves(frozenset(what))
+    hf, whole = model.hf, whole_parameters(model, moves)
+    if not whole and not moves.heads:
+        raise UserError("Nothing would move: no head, no norm and no extra parameter; name at least one.")
+    hf.requires_grad_(False)
+    for parameter in whole:
         parameter.requires_grad_(True)
-    moving = Moving(parts(model, heads))
+    moving = Moving([] if moves.everything else parts(model, moves.heads), set(map(id, whole)))
     hf.add_module("moving", moving)
-    hooks = [part.linear.module.register_forward_hook(moving.hook(i)) for i, part in enumerate(moving.found)]
+    hooks = [part.linear.module.register_forward_hook(moving.hook(i)) for i, part in enumerate(moving.found) if moving.of(i) != (None, None)]
     try:
         yield hf
     finally:

@@ -1,4 +1,6 @@
 """Which numbers move: named here by hand for every family, and checked to be the only ones, bit by bit."""
+import fnmatch
+
 import pytest
 import torch
 import transformers as tf
@@ -6,7 +8,8 @@ from conftest import FAMILIES, cued
 from test_sources import said
 
 from ctsft.circuit import Circuit
-from ctsft.moving import moving_parts, norm_parameters, parts, touched, trainable, trainable_share
+from ctsft.moving import Moves, moving_parts, norm_parameters, parts, touched, trainable, trainable_share
+from ctsft.recipes import moves_of
 from ctsft.trace import pad, readout_logits
 from ctsft.tuning import TuneConfig, finetune
 
@@ -88,7 +91,7 @@ def test_moving_slices_compute_what_the_model_computes(build, case):
         inside = readout_logits(hf, batch)
         assert torch.allclose(inside, plain, atol=1e-5)
         inside.log_softmax(-1)[:, 7].sum().backward()
-        for part, weight in zip(hf.moving.found, hf.moving.weights, strict=True):
+        for part, weight in zip(hf.moving.found, hf.moving.weights.values(), strict=True):
             whole = full[names[id(part.linear.module.weight)]]
             whole = whole.T if family == "gpt2" else whole
             assert torch.allclose(weight.grad, whole[:, part.index] if part.columns else whole[part.index], atol=1e-4)
@@ -118,7 +121,7 @@ def test_the_fingerprint_follows_the_tuning(build):
     model = build("llama")
     old = model.fingerprint
     with moving_parts(model, HEADS), torch.no_grad():
-        model.hf.moving.weights[0].mul_(2)
+        model.hf.moving.weights["0"].mul_(2)
     assert model.fingerprint != old
 
 
@@ -153,4 +156,59 @@ def test_the_share_is_the_papers_on_qwen_without_any_weights():
 
 
 def test_an_unknown_word_is_refused(build, task):
-    said(lambda: finetune(build("gpt2"), task, "everything", cued(3), {}), "'everything'", "'norms' or 'full'")
+    said(lambda: finetune(build("gpt2"), task, "everything", cued(3), {}), "'everything'", "circuit, near_zero")
+
+
+def test_norms_may_stay(build, task):
+    model = build("gpt2")
+    masks, before = may_move(model.hf, HEADS), bits(model.hf)
+    for name, mask in masks.items():
+        mask &= ".ln_" not in name
+    result = finetune(model, task, Circuit(HEADS), cued(12), {}, ROUGH.model_copy(update={"norms": False}))
+    assert trespassers(before, bits(model.hf), masks) == []
+    assert result.trainable == trainable(model, HEADS, norms=False) == sum(mask.sum().item() for mask in masks.values())
+    finetune(model, task, Circuit(HEADS), cued(12), {}, ROUGH)                            # the control
+    assert trespassers(before, bits(model.hf), masks) != []
+
+
+@pytest.mark.parametrize(("family", "pattern"), [
+    ("qwen2", "*.mlp.down_proj.weight"), ("qwen2", "*.q_proj.weight"), ("qwen2", "*.bias"), ("gpt2", "transformer.h.[02].attn.c_attn.*"),
+    ("gpt2", "lm_head*"), ("llama", "*.o_proj.weight"), ("llama", "*layernorm*")])
+def test_extra_parameters_move_whole_beside_the_circuit(build, task, family, pattern):
+    """Also where a slice of the same module moves, with its weight or its bias alone in the pattern."""
+    model = build(family)
+    found = [name for name, _ in model.hf.named_parameters() if fnmatch.fnmatch(name, pattern)]
+    names = {"lm_head*": ["transformer.wte.weight"]}.get(pattern, found)                 # tied: the one matrix has two names
+    masks, before = may_move(model.hf, HEADS), bits(model.hf)
+    inside = {name: mask.clone() for name, mask in masks.items()}
+    for name in names:
+        masks[name][:] = True
+    result = finetune(model, task, Circuit(HEADS), cued(24), {}, ROUGH.model_copy(update={"extra": (pattern,), "learning_rate": 3e-2}))
+    after = bits(model.hf)
+    assert trespassers(before, after, masks) == [] and (pattern == "*layernorm*") == (trespassers(before, after, inside) == [])
+    assert result.trainable == sum(mask.sum().item() for mask in masks.values())
+
+
+def test_moving_slices_beside_whole_parameters_compute_what_the_model_computes(build):
+    """Gradients are the full model's own when a part's weight, or its bias, moves whole."""
+    batch = pad([[5, 9, 31, 60, 2], [3, 7, 1]], "cpu")
+    for pattern in ("*.q_proj.weight", "*.q_proj.bias"):
+        model = build("qwen2")
+        hf = model.hf.requires_grad_(True)
+        readout_logits(hf, batch).log_softmax(-1)[:, 7].sum().backward()
+        full = {name: value.grad.clone() for name, value in hf.named_parameters()}
+        hf.zero_grad(set_to_none=True)
+        with moving_parts(model, Moves(HEADS, extra=(pattern,))):
+            readout_logits(hf, batch).log_softmax(-1)[:, 7].sum().backward()
+            grads = {name: value.grad for name, value in hf.named_parameters() if value.grad is not None}
+        whole = {name: grad for name, grad in grads.items() if fnmatch.fnmatch(name, pattern)}
+        assert len(whole) == 3 and all(torch.allclose(grad, full[name], atol=1e-4) for name, grad in whole.items())
+        sliced = {name: grad for name, grad in grads.items() if name.startswith("moving.")}
+        assert len(sliced) == (14 - 2) if "weight" in pattern else 12
+
+
+def test_what_cannot_be_named_is_refused(build, task):
+    model = build("qwen2")
+    said(lambda: finetune(model, task, Circuit(HEADS), cued(3), {}, TuneConfig(extra=("*.c_attn.*",))), "'*.c_attn.*'", "self_attn")
+    said(lambda: finetune(model, task, Circuit(frozenset()), cued(3), {}, TuneConfig(norms=False)), "Nothing would move")
+    said(lambda: moves_of(model, "near_zero"), "'near_zero'", "needs heads")
