@@ -20,6 +20,7 @@ from ctsft.loading import as_model
 from ctsft.means import Means
 from ctsft.methods import Job, direct, head_columns, slopes
 from ctsft.models import Model
+from ctsft.pieces import readable, token_text
 from ctsft.scores import Head, ScoreConfig
 from ctsft.tasks import Example, Task
 from ctsft.trace import Trace, pad, pattern, record, tapped
@@ -64,28 +65,10 @@ def view_head(model, task: Task, example: Example, means: Means, head: Head, met
                     {label: effect[token].item() for label, token in tokens.items()}, words and words[0], words and words[1], parts, method)
 
 
-def readable(tokenizer, ids: list[int]) -> list[str]:
-    """Each token as the text it adds, never a tokenizer's own spelling of bytes; a token that only begins a character gives "…",
-    and the one that completes it the whole character."""
-    def text(part):
-        return tokenizer.decode(part, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    pieces, done, start = [], "", 0                  # `start`: the first token of an unfinished character
-    for end in range(1, len(ids) + 1):
-        now = text(ids[:end])
-        if now.endswith("\ufffd") and end < len(ids) and end - start < 5:
-            pieces.append("…")
-            continue
-        pieces.append(now[len(done):] if now.startswith(done) else text(ids[start:end]))
-        done, start = now, end
-    return pieces
-
-
 def extremes(model: Model, effect: torch.Tensor, top: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    """The tokens an effect [vocab] raises and lowers most. A token that is no whole character is named by its number."""
+    """The tokens an effect [vocab] raises and lowers most, as text."""
     def named(found):
-        texts = [model.tokenizer.decode([token]) for token in found.indices.tolist()]
-        return [(f"part of a character, token {token}" if "\ufffd" in text or not text else text, value)
-                for text, token, value in zip(texts, found.indices.tolist(), found.values.tolist(), strict=True)]
+        return [(token_text(model.tokenizer, token), value) for token, value in zip(found.indices.tolist(), found.values.tolist(), strict=True)]
     known = effect[:len(model.tokenizer)]            # a padded vocabulary has rows that no text becomes
     k = min(top, len(known))
     return named(known.topk(k)), named(known.topk(k, largest=False))

@@ -1,13 +1,15 @@
 """Load a model by name or folder, refuse what cannot be used in one sentence, and prove the family's list by a replay."""
 import os
 import re
+import shlex
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import requests
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ctsft.decompose import replay_error
@@ -20,8 +22,10 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
           "tf32": torch.float32}             # float32 whose matrix products a GPU rounds to TF32
 REPLAY_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}   # relative
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")         # weights in other formats than safetensors
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "true")               # transformers would ask a service to convert such a checkpoint
 SETTLED = 2.0                              # seconds, above any file system's resolution of times
-NAMES = {"demo": ASSETS / "demo" / "model"}
+NAMES = {"demo": ASSETS / "demo" / "model", "demo-base": ASSETS / "demo" / "base"}
 
 
 def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "auto") -> Model:
@@ -39,14 +43,15 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
         check_hub(name)
     spread = {"device_map": "auto", "offload_folder": tempfile.mkdtemp(prefix="ctsft-offload-")} if device == "map" else {}
     device, dtype = None if spread else choose_device(device), choose_dtype(dtype)
-    config = read(lambda: AutoConfig.from_pretrained(where), name, "config")
+    config = read(lambda: AutoConfig.from_pretrained(where, trust_remote_code=False), name, "config")
     kind = (config.architectures or [CAUSAL])[0]
     check_family(config.model_type, kind, name)
     auto = AutoModelForSequenceClassification if kind.endswith(CLASSES) else AutoModelForCausalLM
-    tokenizer = read(lambda: AutoTokenizer.from_pretrained(where), name, "tokenizer")
+    tokenizer = read(lambda: AutoTokenizer.from_pretrained(where, trust_remote_code=False), name, "tokenizer")
+    check_weights(where, local, name, auto.__name__)
     files = stamped(where, local)
-    hf = read(lambda: auto.from_pretrained(where, dtype=dtype, use_safetensors=True, attn_implementation=ATTENTION, **spread),
-              name, "safetensors weights")
+    hf = read(lambda: auto.from_pretrained(where, dtype=dtype, use_safetensors=True, trust_remote_code=False, attn_implementation=ATTENTION,
+                                           **spread), name, "safetensors weights")
     model = wrap(hf if spread else hf.to(device), tokenizer, name)
     if files and files == stamped(where, local):        # nothing changed while they were read
         model.origin = model.stamp, files
@@ -104,6 +109,23 @@ def check_hub(name: str):
     if answer.status_code in (401, 403, 404):
         raise UserError(f"The hub at {constants.ENDPOINT} has no public model {name!r} (answer {answer.status_code}); "
                         f"check the spelling, or log in with `hf auth login` if it is gated.")
+
+
+def check_weights(where: str, local: bool, name: str, auto: str):
+    """Refuse a checkpoint whose weights are there as pickle only, with the command that converts it: a pickle can run code when it is read."""
+    if local:
+        found = [path.name for path in Path(where).iterdir()]
+    else:
+        found = []
+        with suppress(Exception):                       # offline, with a copy in the cache: what is missing shows when it is read
+            found = list_repo_files(where)
+    pickled = sorted(file for file in found if file.endswith(PICKLES))
+    if pickled and not any(file.endswith(".safetensors") for file in found):
+        new = f"{Path(where).name}-safetensors"
+        code = (f"from transformers import {auto} as M, AutoTokenizer as T; M.from_pretrained({where!r}, use_safetensors=False)"
+                f".save_pretrained({new!r}); T.from_pretrained({where!r}).save_pretrained({new!r})")
+        raise UserError(f"The weights of {name!r} are there as pickle only ({pickled[0]}), which can run code when it is read; if you trust who made "
+                        f"it, convert it with `{shlex.join(['python', '-c', code])}` and load the folder {new!r}.")
 
 
 def read(load, name: str, what: str):

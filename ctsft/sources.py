@@ -3,9 +3,11 @@
 A source answers two questions for a (language, split) pair: is it there, and what are its rows. Nothing here knows of
 prompts or models. What is remote comes through `datasets`, which keeps a copy; files are read by pandas.
 """
+import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 
 import pandas as pd
 
@@ -31,9 +33,16 @@ class Files:
     def path(self, language: str, split: str) -> Path:
         words = {"language": self.language_names.get(language, language), "split": self.split_names.get(split, split)}
         try:
-            return Path(self.folder) / self.pattern.format(**words)
-        except (KeyError, IndexError, ValueError):
+            asked = {field for _, field, _, _ in Formatter().parse(str(self.pattern)) if field is not None}
+            if not asked <= set(words):
+                raise ValueError
+            name = str(self.pattern).format(**words)
+        except ValueError:
             raise UserError(f"The file pattern {self.pattern!r} cannot be filled in; its braces may hold only {{language}} and {{split}}.") from None
+        folder = os.path.abspath(self.folder)
+        if os.path.commonpath([folder, os.path.abspath(os.path.join(folder, name))]) != folder or "\0" in name:
+            raise UserError(f"The file {name!r} is outside of the task's folder {folder}; name files below it, or that folder as data folder.")
+        return Path(self.folder) / name
 
     def splits(self, language: str) -> list[str]:
         """The splits that are there."""
@@ -84,8 +93,8 @@ class Hub:
         return frame
 
 
-def read_table(path: str | os.PathLike, columns: tuple | None = None, ending: str | None = None) -> pd.DataFrame:
-    """Rows of a CSV, TSV or JSONL file as text; `ending` where the name has none.
+def read_table(path: str | os.PathLike, columns: tuple | None = None, ending: str | None = None, data: bytes | None = None) -> pd.DataFrame:
+    """Rows of a CSV, TSV or JSONL file as text; `ending` where the name has none; `data`: its bytes, if they are in memory already.
 
     Raises UserError for another ending, an empty or an unreadable file.
     """
@@ -95,7 +104,7 @@ def read_table(path: str | os.PathLike, columns: tuple | None = None, ending: st
     if reader is None:
         raise UserError(f"{path.name} ends in {ending!r}; give a file that ends in {', '.join(READERS)}.")
     try:
-        frame = reader(path, list(columns) if columns else None)
+        frame = reader(path if data is None else io.BytesIO(data), list(columns) if columns else None)
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors

@@ -3,12 +3,11 @@ import pytest
 import torch
 from conftest import LABELS, PROMPT, agreed
 from tiny import tiny
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from ctsft.answers import directions
 from ctsft.errors import UserError
-from ctsft.head_view import direct_effect, position_relevance, readable, to_logits, view_head
+from ctsft.head_view import direct_effect, position_relevance, to_logits, view_head
 from ctsft.loading import wrap
 from ctsft.means import label_balanced_means
 from ctsft.relevance import ScoreConfig, score_heads
@@ -164,27 +163,6 @@ def test_only_the_readout_is_split_when_the_means_are_the_readouts(known, task):
     for method in ("cdt", "atp", "ig", "ablation"):
         parts = view_head(model, task, rows[0], means, (0, 1), method).relevance
         assert (parts[:-1] == 0).all() and parts[-1] != 0, method
-
-
-def test_tokens_are_text_whatever_script(tokenizer):
-    for text in ("teh panas · 好吃", "قهوة ممتازة جدا", "दाल 👍🏽 ok", "plain tea"):
-        ids = tokenizer(text)["input_ids"]
-        pieces = readable(tokenizer, ids)
-        assert len(pieces) == len(ids) and "".join(piece for piece in pieces if piece != "…") == text
-        assert not any(glyph in "".join(pieces) for glyph in "\ufffdĠÃ")
-    assert readable(tokenizer, []) == []
-
-
-def test_a_text_cut_inside_a_character_is_still_shown(tokenizer):
-    ids = tokenizer("ab 好")["input_ids"][:-1]
-    assert len(readable(tokenizer, ids)) == len(ids)
-
-
-def test_wordpiece_without_its_hashes():
-    core = Tokenizer(models.WordPiece({"[UNK]": 0, "tea": 1, "##pot": 2, "hot": 3}, unk_token="[UNK]"))
-    core.pre_tokenizer, core.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()
-    own = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
-    assert readable(own, own("hot teapot")["input_ids"]) == ["hot", " tea", "pot"]
 
 
 def test_wrong_questions_are_one_sentence(known, task, loaded):
