@@ -55,3 +55,12 @@ def agreed(yes: bool, device: torch.device) -> bool:
         return yes
     import torch
     return summed(torch.tensor([float(not yes)]), device).item() == 0
+
+
+def told(value, device: torch.device):
+    """The first process's value, in every process; anything that can be pickled."""
+    if alone():
+        return value
+    from accelerate.utils import broadcast_object_list
+    state(device)
+    return broadcast_object_list([value])[0]

@@ -1,0 +1,121 @@
+"""A tuned model as an ordinary Hugging Face folder: the run's delta merged into its base, and a model card that says how it was made."""
+from pathlib import Path
+
+from ctsft import results, runs
+from ctsft.circuit import Circuit
+from ctsft.delta import apply_delta
+from ctsft.disk import whole
+from ctsft.errors import UserError
+from ctsft.jobs import Subject
+from ctsft.loading import NAMES, load_model
+from ctsft.models import CLASSES, Model
+from ctsft.recipes import RECIPES
+from ctsft.tasks import load_task
+
+CARD = """---
+library_name: transformers
+pipeline_tag: {pipeline}
+tags: [circuit-targeted-fine-tuning]
+{base_line}---
+
+# {title}
+
+{base} tuned on {target}, so that {source} stays: of its numbers only {share} moved.
+
+## Method
+
+Circuit-targeted supervised fine-tuning ([arXiv 2601.08146](https://arxiv.org/abs/2601.08146)): {says}.
+{trainable:,} of {total:,} numbers moved; the others are those of the base model to the bit.
+{heads}
+## Data
+
+Task `{task}`: {n} labelled {target} texts to tune on (split `{split}`, drawn with seed {seed}); measured on split `{eval_split}`: {rows}.
+
+Prompt `{prompt}`, answered with one of the tokens {labels}.
+
+## Figures
+
+| language | accuracy before | after |
+|---|---|---|
+{figures}
+
+One run with one seed; a difference is only worth what its test set's size allows.
+
+## Settings
+
+{settings}
+
+## Command
+
+    {command}
+
+with ctsft {version}; the base model's fingerprint is `{fingerprint}`.
+"""
+
+
+def export(run_id: str, folder) -> Path:
+    """Write the tuned model of a run to a new folder that plain transformers loads; returns the folder.
+
+    Raises UserError for a run without a delta, a folder that holds something, or a base model that is not the one that was tuned.
+    """
+    run, folder = runs.get(run_id), Path(folder)
+    if not run.file("delta.safetensors").is_file() or not results.result(run):
+        raise UserError(f"Run {run_id!r} has no tuned model to export: it is a run of kind {run.request.kind!r} in state {run.status().state!r}; "
+                        f"name a fine-tuning run that is done or was stopped (see `python -m ctsft compare`).")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{str(folder)!r} exists and is not an empty folder; name a new one with --to.")
+    model = tuned_model(run)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with whole(folder, "the exported model") as part:
+        part.mkdir()
+        save_folder(model, part)
+        (part / "README.md").write_text(card(run, model), encoding="utf-8")
+        if run.file("circuit.json").is_file():
+            (part / "circuit.json").write_bytes(run.file("circuit.json").read_bytes())
+    return folder
+
+
+def save_folder(model: Model, folder: Path):
+    model.hf.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+
+
+def tuned_model(run: runs.Run) -> Model:
+    """The base model of a run with the run's delta, on the CPU in the run's number format."""
+    subject = Subject(**run.request.params["subject"])
+    local = Path(run.request.cwd) / subject.model
+    where = local if subject.model not in NAMES and local.is_dir() else subject.model
+    model = load_model(where, "cpu", subject.dtype)
+    model.name = subject.model
+    return apply_delta(model, run.file("delta.safetensors"))
+
+
+def card(run: runs.Run, model: Model) -> str:
+    """The README.md of an exported folder."""
+    request, done = run.request, results.result(run)
+    params = request.params
+    tuning, subject = params["tuning"], Subject(**params["subject"])
+    hub = subject.model not in NAMES and not (Path(request.cwd) / subject.model).exists()
+    base = subject.model if hub else Path(subject.model).name
+    task = load_task(subject.task, subject.data_dir)
+    before, after = done["history"][0]["accuracy"], done["history"][-1]["accuracy"]
+    settings = {**done["config"], "steps": done["history"][-1]["step"]}
+    return CARD.format(
+        pipeline="text-classification" if type(model.hf).__name__.endswith(CLASSES) else "text-generation", base=base,
+        base_line=f"base_model: {subject.model}\n" if hub else "", title=f"{base} tuned on {tuning['target']} ({tuning['what']})",
+        target=tuning["target"], source=done["source"], share=f"{done['trainable'] / done['total']:.2%}", says=RECIPES[tuning["what"]].says,
+        trainable=done["trainable"], total=done["total"], heads=heads_words(run), task=done["task"], n=done["n"], split=subject.split,
+        seed=done["config"]["seed"], eval_split=tuning["eval_split"], rows=", ".join(f"{count} {name}" for name, count in done["rows"].items()),
+        prompt=task.prompt, labels=", ".join(f"`{label}`" for label in task.labels),
+        figures="\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before),
+        settings=", ".join(f"{name} {value}" for name, value in settings.items()), command=runs.shell_command(request), version=params["code"],
+        fingerprint=params["model_fingerprint"])
+
+
+def heads_words(run: runs.Run) -> str:
+    if not run.file("circuit.json").is_file():
+        return ""
+    circuit = Circuit.load(run.file("circuit.json"))
+    rule = ", ".join(f"{name} {value}" for name, value in circuit.rule.items()) or "by hand"
+    rows = "\n".join(f"| {layer} | {head} | {circuit.why.get((layer, head), '')} |" for layer, head in sorted(circuit.heads))
+    return f"\n## Circuit\n\n{len(circuit)} heads ({rule}), in `circuit.json`:\n\n| layer | head | why |\n|---|---|---|\n{rows}\n"

@@ -1,0 +1,65 @@
+"""The shell's commands for what comes out of tuning: export, expand, and deltas side by side."""
+import json
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ctsft.commands import AsJson, Dtype, ModelName, app
+from ctsft.errors import UserError
+
+To = Annotated[str, typer.Option("--to", help="A new folder.")]
+
+
+@app.command()
+def export(run: Annotated[str, typer.Argument(help="Id of a fine-tuning run.")], to: To):
+    """Write a run's tuned model as an ordinary Hugging Face folder with a model card.
+
+    Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
+    """
+    from ctsft.export import export as write  # torch and transformers: not for --help
+    print(write(run, to))
+
+
+@app.command()
+def expand(to: To, model: ModelName = "demo", dtype: Dtype = "auto"):
+    """Write an equal model in which each query head owns its key/value rows, as an ordinary Hugging Face folder.
+
+    Example: python -m ctsft expand --model demo --to demo-expanded
+    """
+    from ctsft.expansion import expand as expanded
+    from ctsft.export import save_folder
+    from ctsft.loading import load_model
+    if Path(to).exists():
+        raise UserError(f"{to!r} exists; name a new folder with --to.")
+    save_folder(expanded(load_model(model, "cpu", dtype)), Path(to))
+    print(to)
+
+
+@app.command()
+def deltas(files: Annotated[list[str], typer.Argument(help="delta.safetensors files, or ids of runs, of one base model.")],
+           model: ModelName = "demo", add: Annotated[Optional[str], typer.Option(help="Write the sum of all to this file.")] = None,
+           dtype: Dtype = "auto", as_json: AsJson = False):
+    """Compare two deltas head by head (norms of each head's change, and their cosine), or add several.
+
+    Example: python -m ctsft deltas RUN RUN --model demo
+    """
+    from ctsft.deltas import add_deltas, compare_deltas
+    from ctsft.loading import load_model
+    from ctsft.runs import get
+    if not add and len(files) != 2:
+        raise UserError(f"Two deltas can be compared, and {len(files)} came; name two, or write a sum with --add.")
+    paths = [name if name.endswith(".safetensors") else get(name).file("delta.safetensors") for name in files]
+    base = load_model(model, "cpu", dtype)
+    if add:
+        total = add_deltas(base, paths, add)
+        print(json.dumps({"numbers": total.size, "file": add}) if as_json else f"{total.size:,} numbers in {add}")
+        return
+    rows = compare_deltas(base, *paths)
+    lines = [f"{'head':8} {'first':>9} {'second':>9} {'cosine':>7}"]
+    for row in rows:
+        if row["first"] or row["second"]:
+            name = row["head"] if row["layer"] is None else f"L{row['layer']}.H{row['head']}"
+            cosine = "" if row["cosine"] is None else f"{row['cosine']:.3f}"
+            lines.append(f"{name:8} {row['first']:9.4f} {row['second']:9.4f} {cosine:>7}".rstrip())
+    print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
