@@ -18,8 +18,13 @@ def result(run: Run) -> dict:
 
 
 def evaluations(run: Run) -> list[dict]:
-    """One row an evaluation, by step; after a resume what was measured again counts as measured last."""
-    rows = {row["step"]: row for row in run.events() if row.get("kind") == "evaluation" and "accuracy" in row}
+    """One row an evaluation, by step; a resumed run goes on from the rows that its checkpoint held."""
+    rows = {}
+    for row in run.events():
+        if row.get("kind") == "resumed":
+            rows = {old["step"]: old for old in row.get("history", ())}
+        elif row.get("kind") == "evaluation" and "accuracy" in row:
+            rows[row["step"]] = row
     return [rows[step] for step in sorted(rows)]
 
 

@@ -17,13 +17,13 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from itertools import count
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
 import psutil
 from pydantic import BaseModel, PositiveInt, ValidationError
 
+from ctsft import disk
 from ctsft.errors import UserError
 
 HOST = socket.gethostname()
@@ -169,22 +169,19 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot stand in a run's files; expected numbers, text, lists, dictionaries or arrays")
 
 
-def write(path: Path, value: BaseModel) -> None:
+def write(path: Path, value: Any) -> None:
     """All or nothing: a reader sees the old file or the new one."""
     text = json.dumps(value, default=plain, indent=1)
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with open(part, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    for attempt in count():
-        try:
-            os.replace(part, path)
-            return
-        except PermissionError:     # Windows, while a reader has the file open
-            if attempt == 20:
-                raise
-            time.sleep(0.02)
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        disk.replace(part, path)
+    except BaseException:
+        disk.remove(part)
+        raise
 
 
 def read(path: Path, kind: type[Model]) -> Model:

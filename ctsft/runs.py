@@ -1,11 +1,4 @@
-"""Jobs as runs: record one, start it detached, watch, stop, resume. What a run folder holds stands in `run_folder`.
-
-    with runs.record("score", sys.argv[1:], {"seed": 0}, run_id) as run:     # in the job's own process
-        for done, row in enumerate(work):
-            run.event(**row)
-            run.progress(done, total, "scoring")
-            if run.stop_requested():
-                break                                                        # what is worth keeping goes to run.file("...")
+"""Jobs as runs: start one detached, watch, stop, resume. What a run folder holds stands in `run_folder`, what a job does there in `recording`.
 
     run = runs.start(["score", "--task", "demo"])                            # from a screen: the same job, detached
     run.status().progress, run.events(since=10)
@@ -15,159 +8,33 @@
 A started job is a process of its own session with its output in a file, so it outlives the browser and the server. "keep" is a
 wish the job grants at its next step; SIGTERM ends it at once but lets it say so; what ends without a word reads as lost.
 """
-import json
 import os
-import re
-import secrets
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import count
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
 from ctsft.places import home
-from ctsft.run_folder import HOST, Process, Request, Run, RunError, State, Status, birth, lives, plain, read, write
+from ctsft.recording import ID, Writer, folder_of, new_id, record, shadow, without_run
+from ctsft.run_folder import HOST, Process, Request, Run, RunError, Status, birth, lives, read, write
 
+__all__ = ["Process", "Request", "Run", "RunError", "Status", "Writer", "birth", "delete", "get", "home", "kill", "list_runs", "record", "resume",
+           "shadow", "shell_command", "start", "stop"]
 ROOT = Path(__file__).resolve().parent.parent     # what a started job must be able to import
-TICK, BEAT = 0.5, 5.0                             # seconds between looks for progress to write; between heartbeats without any
-ID = re.compile(r"[a-z0-9][a-z0-9-]*")
-
-
-class Writer(Run):
-    """The job's own hand on its run; made by `record`. A thread does the writing, so `progress` costs a training step nothing."""
-
-    def _begin(self) -> None:
-        with open(self.file("events.jsonl"), "a+b") as events:
-            events.seek(max(0, events.seek(0, os.SEEK_END) - 1))
-            if events.read() not in (b"", b"\n"):
-                events.write(b"\n")     # a killed writer's torn line must not swallow the next one
-        now = time.time()
-        self._now = Status(pid=os.getpid(), pid_started=birth(os.getpid()), started=now, advanced=now)
-        self._stage, self._moved, self._seen_stop, self._over = None, False, False, threading.Event()
-        self._save()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    def _beat(self) -> None:
-        for tick in count(1):
-            if self._over.wait(TICK):
-                return
-            if self._moved or tick % round(BEAT / TICK) == 0:
-                self._moved = False
-                with suppress(OSError):    # a full disk now may not be full at the next tick
-                    self._save()
-
-    def _save(self) -> None:
-        write(self.file("status.json"), self._now.model_copy(update={"heartbeat": time.time()}))
-
-    def _finish(self, state: State, message: str = "") -> None:
-        self._over.set()
-        self._thread.join()
-        done = {"progress": 1.0} if state == "done" else {}
-        self._now = self._now.model_copy(update={"state": state, "message": message, "eta": None, "finished": time.time(), **done})
-        self._save()
-
-    def progress(self, done: float, total: float, stage: str = "") -> None:
-        now = time.monotonic()
-        if self._stage is None or stage != self._stage or done < self._first:
-            self._stage, self._first, self._since = stage, done, now
-        gained = done - self._first
-        eta = (total - done) * (now - self._since) / gained if gained > 0 else None
-        share = min(max(float(done / total), 0.0), 1.0) if total else 0.0
-        self._now = self._now.model_copy(update={"stage": stage, "progress": share, "eta": eta, "advanced": time.time()})
-        self._moved = True
-
-    def event(self, **row: Any) -> None:
-        line = json.dumps({"time": round(time.time(), 3), **row}, default=plain) + "\n"
-        with open(self.file("events.jsonl"), "ab", buffering=0) as events:
-            events.write(line.encode())
-        self._now = self._now.model_copy(update={"advanced": time.time()})
-
-    def add_params(self, **params: Any) -> None:
-        """What only the job could find out: fingerprints of what it loaded, for instance."""
-        request = self.request
-        write(self.file("request.json"), request.model_copy(update={"params": {**request.params, **params}}))
-
-    def stop_requested(self) -> Literal["keep", "discard"] | None:
-        try:
-            word = self.file("stop").read_text().strip()
-        except OSError:
-            return None
-        if word not in ("keep", "discard"):
-            return None
-        self._seen_stop = True
-        return word
-
-
-@contextmanager
-def record(kind: str, argv: Sequence[str] = (), params: dict | None = None, run_id: str | None = None, name: str = "") -> Iterator[Writer]:
-    """The body is the job. A folder `run_id` that exists is adopted: a queued one is begun, an ended one resumed."""
-    path = _folder(run_id) if run_id else home() / "runs" / _new_id(kind)
-    path.mkdir(parents=True, exist_ok=bool(run_id))
-    run = Writer(path)
-    if read(run.file("status.json"), Status).state != "queued":
-        if run.status().active:
-            raise RunError(f"Run {run.id!r} is running already; stop it first, or choose another id for --run")
-        run.file("stop").unlink(missing_ok=True)
-    old = read(run.file("request.json"), Request)
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
-    state, message = "failed", ""
-    run._begin()
-    try:
-        if main:
-            signal.signal(signal.SIGTERM, _interrupt(os.getpid()))
-        write(run.file("request.json"), Request(
-            kind=kind, argv=_without_run(argv), params={**old.params, **(params or {})}, name=name or old.name,
-            created=old.created or time.time(), cwd=os.getcwd()))
-        yield run
-        state, message = ("stopped", "It stopped when asked to, and kept what it had.") if run._seen_stop else ("done", "")
-    except KeyboardInterrupt:
-        state, message = "stopped", "It was interrupted; what it had saved by then is kept."
-        raise
-    except SystemExit as end:
-        state, message = ("failed", f"It left with exit code {end.code}") if end.code else ("done", "")
-        raise
-    except BaseException as error:
-        message = _sentence(error)
-        with suppress(OSError), open(run.file("log.txt"), "a", encoding="utf-8") as log:
-            log.write(traceback.format_exc())
-        raise
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)     # the last word is written whole
-        run._finish(state, message)
-        if main:
-            signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def shadow() -> Iterator[Writer]:
-    """Where the second and further processes of one run write: a folder that goes when they end."""
-    with tempfile.TemporaryDirectory(prefix="ctsft-") as folder:
-        run = Writer(Path(folder))
-        run._begin()
-        try:
-            yield run
-        finally:
-            run._finish("done")
 
 
 def start(kind_words: Sequence[str], params: dict | None = None, name: str = "") -> Run:
     """Starts `python -m ctsft <words> --run <id>` as a detached process that outlives this one."""
-    words = _without_run(kind_words)
-    run = Run(home() / "runs" / _new_id(words[0]))
+    words = without_run(kind_words)
+    run = Run(home() / "runs" / new_id(words[0]))
     run.path.mkdir(parents=True)
     write(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
     write(run.file("request.json"), Request(
@@ -253,7 +120,7 @@ def delete(run: Run) -> None:
 
 
 def get(run_id: str) -> Run:
-    path = _folder(run_id)
+    path = folder_of(run_id)
     if not path.is_dir():
         raise RunError(f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m ctsft runs` lists")
     return Run(path)
@@ -272,43 +139,8 @@ def shell_command(request: Request) -> str:
     return shlex.join(["python", "-m", "ctsft", *request.argv])
 
 
-def _folder(run_id: str) -> Path:
-    if not ID.fullmatch(run_id):
-        raise RunError(f"{run_id!r} is no id of a run: expected only a-z, 0-9 and '-', as `python -m ctsft runs` lists them")
-    return home() / "runs" / run_id
-
-
-def _new_id(kind: str) -> str:
-    tail = "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4))
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^a-z0-9]+', '-', kind.lower())}-{tail}"
-
-
-def _without_run(argv: Sequence[str]) -> list[str]:
-    words = iter(argv)
-    kept = []
-    for word in words:
-        if word == "--run":
-            next(words, None)
-        elif not word.startswith("--run="):
-            kept.append(word)
-    return kept
-
-
 def _await_end(process: Process, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while lives(process) and time.monotonic() < end:
         time.sleep(0.05)
     return not lives(process)
-
-
-def _interrupt(owner: int):
-    def handler(number, frame):
-        if os.getpid() == owner:
-            raise KeyboardInterrupt
-        os._exit(128 + number)     # a forked worker that inherited this handler has nothing to record
-    return handler
-
-
-def _sentence(error: BaseException) -> str:
-    text = next(iter(str(error).strip().splitlines()), "")[:300]
-    return text if text and isinstance(error, ValueError) else f"{type(error).__name__}: {text}".removesuffix(": ")

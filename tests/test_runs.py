@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ctsft import run_folder, runs
+from ctsft import recording, run_folder, runs
 
 JOB = """
 import os, sys, time
@@ -96,7 +96,7 @@ def test_a_recorded_run_can_be_read_back(folder):
 
 
 def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
-    monkeypatch.setattr(runs, "TICK", 0.02)
+    monkeypatch.setattr(recording, "TICK", 0.02)
     with runs.record("score") as run:
         run.progress(0, 10, "means")
         run.progress(50, 100, "scoring")      # resumed half way: these 50 took no time
@@ -111,8 +111,8 @@ def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
 
 
 def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
-    monkeypatch.setattr(runs, "TICK", 0.02)
-    monkeypatch.setattr(runs, "BEAT", 0.04)
+    monkeypatch.setattr(recording, "TICK", 0.02)
+    monkeypatch.setattr(recording, "BEAT", 0.04)
     with runs.record("score") as run:
         first = run.status()
         time.sleep(0.3)
