@@ -43,7 +43,17 @@ def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, he
     texts = [known.get(one, f"example {one}") for one in scores.examples]
     own = scores.per_example[:, head[0], head[1]].numpy()
     fig = bars.example_strip(own, scores.labels, texts, title="Score on each example", unit=unit)
-    chart(fig.update_xaxes(title_text=unit), f"strip-{head}")
+    strip(fig.update_xaxes(title_text=unit), f"inspector-strip-{head}")
+
+
+def strip(fig, key: str):
+    """The examples' scores; a click on one chooses it, for whatever shows a single example."""
+    def chosen():
+        points = st.session_state[key]["selection"]["points"]
+        if points:
+            at = points[-1]["customdata"]
+            state.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
+    st.plotly_chart(fig, key=key, alt=plots.alt(fig), config={"displayModeBar": False}, on_select=chosen, selection_mode="points")
 
 
 def chart(fig, key: str):

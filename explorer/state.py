@@ -36,6 +36,12 @@ class View:
     task_kind: str = "demo"                       # "demo", "nusax", "xnli", "file"
     task_file: str = ""
     data_dir: str = ""
+    own_name: str = "my task"                     # a task from the user's own files, as it is being mapped
+    own_prompt: str = ""
+    own_label: str = ""
+    own_source: str = ""
+    own_column: str = ""                          # that names the language of each row; "": one language a file
+    gallery: list[str] = field(default_factory=list)   # languages whose rows are shown; none: source and target
     source: str = "indonesian"
     target: str = "english"
     split: str = "train"
@@ -50,6 +56,9 @@ class View:
     flip: bool = False                            # layer 0 at the bottom
     panel: str = "By label"                       # what stands below the map
     example: int = 0                              # of the discovery set, looked at alone
+    head_view: str = "By token"                   # what is shown of the head on that example
+    against: str = "ablation"                     # the other way of scoring in the scatter
+    beside: str = ""                              # the run whose map stands beside
     # Circuit: the rule's circuit, and what was clicked, kept apart
     rule: str = "top"
     k: int = 6
@@ -151,11 +160,6 @@ def load_rows(task: str, data_dir: str, language: str, split: str) -> list[Examp
 
 def load_task(task: str, data_dir: str) -> Task:
     return ctsft.load_task(task, data_dir or None)
-
-
-@st.cache_data(show_spinner="Measuring accuracy ...", max_entries=256)
-def accuracy(model: str, task: str, data_dir: str, language: str, split: str) -> float:
-    return ctsft.accuracy(load_model(model), load_task(task, data_dir), load_rows(task, data_dir, language, split))
 
 
 def model() -> Model:

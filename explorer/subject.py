@@ -3,7 +3,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
 from ctsft.models import Model
+from ctsft.pieces import readable
 from ctsft.tasks import Example, Task
 
 
@@ -13,6 +17,11 @@ class Measured:
     accuracy: float
     rows: int
     chance: float
+
+    @classmethod
+    def of(cls, rows: list[Example], answers: list[str], n_labels: int) -> "Measured":
+        right = sum(row.label == answer for row, answer in zip(rows, answers, strict=True))
+        return cls(right / len(rows) if rows else float("nan"), len(rows), 1 / n_labels)
 
     @property
     def error(self) -> float:
@@ -46,15 +55,25 @@ def spread(rows: list[Example], labels: tuple[str, ...], n: int) -> list[Example
     return [row for _, _, row in turns[:n]]
 
 
-def balance(rows: list[Example], labels: tuple[str, ...]) -> list[str]:
-    """ "negative 50 (33 %)" for each label."""
+def tally(rows: list[Example], labels: tuple[str, ...]) -> dict[str, int]:
+    """Rows of each label."""
     counts = Counter(row.label for row in rows)
-    return [f"{label} {counts[label]} ({counts[label] / len(rows):.0%})" for label in labels]
+    return {label: counts[label] for label in labels}
+
+
+def balance(rows: list[Example], labels: tuple[str, ...]) -> list[str]:
+    """ "negative 50 (33%)" for each label."""
+    return [f"{label} {count} ({count / len(rows):.0%})" for label, count in tally(rows, labels).items()]
+
+
+def confusion(rows: list[Example], answers: list[str], labels: tuple[str, ...]) -> np.ndarray:
+    """How often each right label was answered how, [right label, answer]."""
+    return confusion_matrix([row.label for row in rows], answers, labels=list(labels))
 
 
 def pieces(model: Model, task: Task, row: Example) -> list[str]:
     """The prompt as the model sees it, token by token."""
-    return [model.tokenizer.decode([token]) for token in task.encode(model, row)]
+    return readable(model.tokenizer, task.encode(model, row))
 
 
 def literal(text: str) -> str:

@@ -125,7 +125,7 @@ def test_panels(view):
     one, mean = maps()[0]["data"][0], charts(app)[0]["data"][0]
     assert np.allclose(one["z"], scores.per_example[5]) and one["zmax"] == pytest.approx(mean["zmax"])
     pool = json.loads(run.file("pool.json").read_text())
-    assert any(pool[5]["text"] in text.value for text in app.markdown)
+    assert any(pool[5]["text"] in text.value for text in app.caption)
 
 
 def test_preview_first_and_progress(view, monkeypatch):

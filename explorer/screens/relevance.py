@@ -5,7 +5,7 @@ from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
-from explorer import bars, checking, inspector, jobs, panels, plots, state
+from explorer import bars, checking, costs, head_panel, inspector, jobs, panels, plots, state, versus
 from explorer.subject import literal
 
 METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
@@ -13,7 +13,7 @@ METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast est
 RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
-PANELS = ("By label", "Means", "Distribution", "One example", "Are they true?")
+PANELS = ("By label", "Means", "Distribution", "One example", "Two methods", "Side by side", "Are they true?")
 MAP = "relevance_map"
 
 
@@ -85,6 +85,7 @@ def begin():
         st.info("Out of date: nothing is scored with this model, task, source language and these settings yet.", icon=":material/update:")
     else:
         st.info("No head is scored yet.", icon=":material/grid_on:")
+    costs.draw(state.view().scoring, "Scoring")
     if st.button("Score heads", type="primary"):
         jobs.ensure_score(state.view())
         st.rerun()
@@ -115,9 +116,11 @@ def show(scores: Scores, kind: str, model: Model):
         for note in scores.notes:
             st.caption(note)
         exports(scores, run, fig, kind)
-        panel(scores, means, circuit, run)
     with right:
         inspector.draw(scores, means, model, circuit)
+    head_panel.draw(scores, run, model)
+    st.subheader("All heads")
+    panel(scores, means, circuit, run)
 
 
 def pick():
@@ -138,7 +141,7 @@ def exports(scores: Scores, run: runs.Run, fig, kind: str):
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
     now, drawn = state.view(), panels.marks(circuit, state.view().head)
-    st.segmented_control("More about all heads", PANELS, required=True, **state.bind("panel"))
+    st.segmented_control("More about all heads", PANELS, required=True, wrap=True, label_visibility="collapsed", **state.bind("panel"))
     if now.panel == "By label":
         st.caption("Mean score on the examples of each label, on one scale: a head may count for one label only.")
         row(panels.label_maps(scores, drawn, now.flip), "label")
@@ -153,6 +156,10 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])
         st.plotly_chart(fig, key="histogram", alt=plots.alt(fig))
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
+    elif now.panel == "Two methods":
+        versus.methods(scores, run)
+    elif now.panel == "Side by side":
+        versus.beside(scores, run, circuit)
     elif now.panel == "Are they true?":
         checking.draw()
     elif now.panel == "One example":
@@ -160,16 +167,11 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
 
 
 def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
-    now, texts = state.view(), {row["id"]: row["text"] for row in pool}
-    if now.example >= len(scores.examples):
-        state.put(example=0)
-    told = [f"{label} · {texts.get(one, one)}" for one, label in zip(scores.examples, scores.labels, strict=True)]
-    st.selectbox("Example of the discovery set", range(len(told)), format_func=lambda i: told[i], **state.bind("example"))
-    chosen = now.example
-    st.markdown(f"> {literal(texts.get(scores.examples[chosen], ''))}")
-    st.caption(f"Right label: **{literal(scores.labels[chosen])}**. Same colours as the map above; one example varies more than the mean does, so "
-               "more cells reach the ends of the scale.")
-    row([panels.example_map(scores, chosen, circuit, now.head, now.flip)], "example")
+    now = state.view()
+    text = pool[now.example]["text"] if now.example < len(pool) else ""
+    st.caption(f"Scores on the example chosen above: “{literal(text)}”, **{literal(scores.labels[now.example])}**. Same colours as the map at the "
+               "top; one example varies more than the mean does, so more cells reach the ends of the scale.")
+    row([panels.example_map(scores, now.example, circuit, now.head, now.flip)], "example")
 
 
 def row(figures: list, key: str):

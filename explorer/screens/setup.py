@@ -7,12 +7,12 @@ from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.sources import SPLITS
 from ctsft.tasks import Task
-from explorer import competence, jobs, state
-from explorer.subject import Measured, aligned, balance, literal, pieces, short, split_of, spread
+from explorer import competence, costs, data_plots, gallery, jobs, known, plots, recent, state, upload
+from explorer.subject import Measured, confusion, literal, pieces, short, split_of, spread
+from explorer.terms import TERMS
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
-TASKS = {"demo": "Demo sentiment", "nusax": "NusaX sentiment", "xnli": "XNLI inference", "file": "Own task file"}
-SHOWN = 6                                    # rows of data
+TASKS = {"demo": "Demo sentiment", "nusax": "NusaX sentiment", "xnli": "XNLI inference", "file": "Own task file", "own": "Own tables"}
 
 
 def page():
@@ -24,6 +24,9 @@ def page():
         choose_model()
     with right:
         choose_task()
+    if state.view().task_kind == "own":
+        with st.container(border=True):
+            own_tables()
     task = model = None
     with state.sentences(stop=False):
         task = state.load_task(state.view().task, state.view().data_dir)
@@ -39,13 +42,17 @@ def page():
             show_accuracy(model, task)
             state.load_rows(state.view().task, state.view().data_dir, state.view().source, state.view().split)
             ready = True
+        recent.remember("models", state.view().model)
+        recent.remember("tasks", state.view().task)
+    if ready:
+        costs.draw(state.view().scoring, "Scoring")
     if st.button("Score heads", type="primary", disabled=not ready,
                  help="Scores every attention head on examples that the model gets right (CD-T), and shows them on the next page."):
         jobs.ensure_score(state.view())
         st.switch_page("screens/relevance.py")
     if task:
         with state.sentences(stop=False):
-            show_rows(task)
+            gallery.draw(task, model)
     if ready:
         with state.sentences(stop=False):
             show_prompt(model, task)
@@ -60,7 +67,9 @@ def choose_model():
         st.text_input("Name on the Hugging Face hub", placeholder="Qwen/Qwen2.5-0.5B", **state.bind("hub", take_model))
     if now.model_kind == "folder":
         st.text_input("Folder", placeholder="/path/to/model", **state.bind("folder", take_model),
-                      help="A Hugging Face folder with config.json, tokenizer files and *.safetensors.")
+                      help="A Hugging Face folder with config.json, tokenizer files and *.safetensors. Pickled weights are refused: they can run "
+                           "code when they are read.")
+    again("models", "Recent models", open_model)
     if now.model != wanted_model():
         st.info(f"Nothing is named yet; {literal(now.model)} stays in force.", icon=":material/edit:")
 
@@ -84,14 +93,49 @@ def choose_task():
     if now.task_kind == "file":
         st.text_input("Task file", placeholder="/path/to/task.json", **state.bind("task_file", take_task),
                       help="JSON with name, prompt, labels, source, targets and files or hub; see the README.")
+    again("tasks", "Recent tasks", open_task)
     if now.task != wanted_task():
         st.info(f"Nothing is named yet; {literal(now.task)} stays in force.", icon=":material/edit:")
     st.text_input("Data folder (optional)", placeholder="bundled or fetched", **state.bind("data_dir", take_data),
                   help="A folder with the task's files, one for each language and split, such as javanese/train.csv.")
 
 
+def again(kind: str, title: str, then):
+    """What was opened before, in this session or another."""
+    names = recent.listed(kind)
+    if len(names) > 1:
+        def chosen():
+            if st.session_state[f"recent_{kind}"]:
+                then(st.session_state.pop(f"recent_{kind}"))
+        st.selectbox(title, names, index=None, placeholder="open one again", key=f"recent_{kind}", on_change=chosen)
+
+
+def open_model(name: str):
+    kind = "bundled" if name == "demo" else "folder" if Path(name).expanduser().is_dir() else "hub"
+    state.put(model_kind=kind, **({kind: name} if kind != "bundled" else {}))
+    take_model()
+
+
+def open_task(name: str):
+    state.put(**({"task_kind": name} if name in TASKS else {"task_kind": "file", "task_file": name}))
+    take_task()
+
+
+def own_tables():
+    model = None
+    with state.sentences(stop=False):
+        model = state.load_model(state.view().model)
+
+    def use(path: str):
+        state.put(data_dir="", split="train")
+        open_task(path)
+    upload.draw(model, use)
+
+
 def wanted_task() -> str:
     now = state.view()
+    if now.task_kind == "own":
+        return ""
     return now.task_file.strip() and str(Path(now.task_file.strip()).expanduser()) if now.task_kind == "file" else now.task_kind
 
 
@@ -155,42 +199,24 @@ def show_accuracy(model: Model, task: Task):
             return
         measured.add(asked)
     columns = iter(st.columns(2))
-    found = {}
+    found, maps = {}, []
     for dot, role, language in dict.fromkeys(((":blue[●]", "source", now.source), (":orange[●]", "target", now.target))):
         with next(columns), state.sentences(stop=False):
             split = split_of(task, language, now.split)
-            rows = len(state.load_rows(now.task, now.data_dir, language, split))
-            found[role] = one = Measured(state.accuracy(now.model, now.task, now.data_dir, language, split), rows, 1 / len(task.labels))
+            rows = state.load_rows(now.task, now.data_dir, language, split)
+            answers = known.answers(now.model, model.fingerprint, (now.task, now.data_dir, language, split))
+            found[role] = one = Measured.of(rows, answers, len(task.labels))
             st.metric(f"{dot} Accuracy in {literal(language)} ({role})", f"{one.accuracy:.2f} ± {one.error:.2f}",
                       help="Share of rows whose label the model gives, before any tuning, ± its standard error.")
-            st.caption(f"{rows} {split} rows; guessing reaches {one.chance:.2f}")
+            st.caption(f"{one.rows} {split} rows; guessing reaches {one.chance:.2f}")
+            maps.append(data_plots.confusion_map(confusion(rows, answers, task.labels), task.labels, title=language))
+    if maps:
+        with st.expander("Which labels it confuses"):
+            for i, (column, fig) in enumerate(zip(st.columns(2), maps, strict=False)):
+                column.plotly_chart(fig, key=f"confusion-{i}", alt=plots.alt(fig), config={"displayModeBar": False})
+            st.caption("Numbers are rows; a darker cell is a larger share of its row.", help=TERMS["confusion"])
     if "source" in found:
         competence.draw(found["source"])
-
-
-def show_rows(task: Task):
-    now = state.view()
-    st.subheader("Data")
-    tables = {}
-    for language in dict.fromkeys((now.source, now.target)):
-        with state.sentences(stop=False):
-            tables[language] = state.load_rows(now.task, now.data_dir, language, now.split)
-            shares = ", ".join(balance(tables[language], task.labels))
-            st.caption(f"**{literal(language)}**, {len(tables[language])} {now.split} rows: {literal(shares)}")
-    pairs = aligned(*tables.values()) if len(tables) == 2 else []
-    if pairs:
-        second = {id(a): b for a, b in pairs}
-        few = spread([a for a, _ in pairs], task.labels, SHOWN)
-        table([{"id": row.id, "label": row.label, now.source: row.text, now.target: second[id(row)].text} for row in few])
-        return
-    for column, (language, rows) in zip(st.columns(2), tables.items(), strict=False):
-        with column:
-            table([{"id": row.id, "label": row.label, language: row.text} for row in spread(rows, task.labels, SHOWN)])
-
-
-def table(rows: list[dict]):
-    """Whole texts: cells of a table wrap, and what they hold is Markdown."""
-    st.table([{literal(name): literal(value) for name, value in row.items()} for row in rows], hide_index=True)
 
 
 def show_prompt(model: Model, task: Task):

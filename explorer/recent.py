@@ -1,0 +1,42 @@
+"""Models and tasks that were opened before, in `recent.json` of the user's folder; no streamlit."""
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ctsft import places
+
+MOST = 8
+KINDS = ("models", "tasks")
+
+
+def listed(kind: str) -> list[str]:
+    """The last one first; folders and files that are gone are left out."""
+    return [name for name in read()[kind] if not name.startswith(("/", "~")) or Path(name).expanduser().exists()]
+
+
+def remember(kind: str, name: str):
+    """Put a name in front; nothing is written when it stands there already, or where nothing can be."""
+    words = read()
+    if words[kind][:1] == [name]:
+        return
+    words[kind] = [name, *(other for other in words[kind] if other != name)][:MOST]
+    path = file()
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
+        part.replace(path)
+
+
+def file() -> Path:
+    return places.home() / "recent.json"
+
+
+def read() -> dict[str, list[str]]:
+    """Both lists; empty for a file that is not there, torn or foreign."""
+    try:
+        words = json.loads(file().read_text(encoding="utf-8"))
+        return {kind: [name for name in words.get(kind, []) if isinstance(name, str)][:MOST] for kind in KINDS}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {kind: [] for kind in KINDS}

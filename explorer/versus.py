@@ -1,0 +1,104 @@
+"""Relevance's two comparisons: one way of scoring against another, and one language or checkpoint beside another."""
+from dataclasses import asdict, replace
+
+import streamlit as st
+
+from ctsft import runs
+from ctsft.circuit import Circuit
+from ctsft.jobs import Scoring
+from ctsft.relevance import Scores
+from explorer import agreement, costs, jobs, panels, plots, state
+from explorer.agreement import WAYS
+from explorer.subject import literal
+from explorer.terms import TERMS
+
+SCATTER = "methods_scatter"
+PLAIN = {"displayModeBar": False}
+
+
+def methods(scores: Scores, run: runs.Run):
+    """A scatter of the scores on the page against another way of scoring the same examples."""
+    now = state.view()
+    kept = Scoring(**run.request.params["scoring"])
+    mine = "atp" if scores.method == "atp" else agreement.way_of(kept)
+    ways = [way for way in WAYS if way != mine]
+    if now.against not in ways:
+        state.put(against="ablation" if "ablation" in ways else ways[0])
+    done = {way: found(way) for way in ways}
+    st.selectbox("Against", ways, **state.bind("against"), help="Another way of scoring the same heads on the same examples.",
+                 format_func=lambda way: WAYS[way][0] + ("" if done[way] else " · not scored yet"))
+    way = state.view().against
+    other = done[way]
+    if other is None:
+        active = scored(way, jobs.ACTIVE)
+        if active:
+            jobs.watch(active, keepable=False)
+            return
+        st.info(f"{WAYS[way][0]} has not scored these examples yet.", icon=":material/scatter_plot:")
+        costs.draw(agreement.other_way(now.scoring, way), WAYS[way][0])
+        if st.button(f"Score with {WAYS[way][0]}"):
+            jobs.start_score(replace(now, **WAYS[way][1]))
+            st.rerun()
+        return
+    fig = agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
+    st.plotly_chart(fig, key=SCATTER, alt=plots.alt(fig), config=PLAIN, on_select=pick, selection_mode="points")
+    st.caption("A point is a head; the ring is the selected one. Click a point to select its head.", help=TERMS["spearman"])
+
+
+def scored(way: str, states: tuple[str, ...]) -> runs.Run | None:
+    """The newest scoring of the view's examples in another way."""
+    now = state.view()
+    weights = state.load_model(now.model).fingerprint
+    return state.find_run("score", states, (None, weights), subject=asdict(now.subject), scoring=asdict(agreement.other_way(now.scoring, way)))
+
+
+def found(way: str) -> Scores | None:
+    """Its scores; of attribution patching also the preview that another scoring of the same examples made."""
+    done = state.scores_of(scored(way, ("done",)))
+    own = state.score_run(("done",)) if done is None and way == "atp" else None
+    return state.scores_of(own, "preview") if own else done
+
+
+def pick():
+    points = st.session_state[SCATTER]["selection"]["points"]
+    for head in plots.toggle(points[-1:], ()):
+        state.put(head=head)
+
+
+def beside(scores: Scores, run: runs.Run, circuit: Circuit):
+    """Two maps on one scale, and their difference."""
+    now = state.view()
+    others = {one.id: one for one in agreement.comparable(run, scores)}
+    start_target(run)
+    if not others:
+        st.info("Nothing else is scored in the same way yet. Score another language with the button above, or choose another checkpoint of this "
+                "model on Setup and score it.", icon=":material/compare:")
+        return
+    if now.beside not in others:
+        state.put(beside=next(iter(others)))
+    st.selectbox("Beside", list(others), format_func=lambda one: agreement.named(others[one]), **state.bind("beside"),
+                 help="Finished scorings with the same settings, of a model of the same shape: another language, or another checkpoint.")
+    other = state.scores_of(others[state.view().beside])
+    names = (agreement.named(run), agreement.named(others[state.view().beside]))
+    rho = agreement.spearman(scores.values.numpy(), other.values.numpy())
+    figures = agreement.side_by_side(scores, other, ("First", "Second"), panels.marks(circuit, now.head), now.flip)
+    st.markdown(f"First: **{literal(names[0])}**. Second: **{literal(names[1])}**. Spearman ρ = {plots.number(rho)}.", help=TERMS["spearman"])
+    with st.container(horizontal=True):
+        for i, fig in enumerate(figures):
+            st.plotly_chart(fig, key=f"beside-{i}", width="content", alt=plots.alt(fig), config=PLAIN)
+    st.caption("The first two maps share one scale. In the third, purple heads count more in the second, green ones more in the first; the outline "
+               "is the circuit of the first.")
+
+
+def start_target(run: runs.Run):
+    """Offers to score the target language with the same settings, unless that is done or under way."""
+    now = state.view()
+    if now.source == now.target:
+        return
+    wanted = replace(now, source=now.target)
+    going = state.find_run("score", ("done", *jobs.ACTIVE), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring))
+    if going and going.status().active:
+        jobs.watch(going, keepable=False)
+    elif not going and st.button(f"Score {literal(now.target)} too", help="The same settings, on rows of the target language."):
+        jobs.start_score(wanted)
+        st.rerun()
