@@ -179,8 +179,10 @@ def write(path: Path, value: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         disk.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         disk.remove(part)
+        if disk.is_full(error):
+            raise disk.no_room(path.name, len(text), path.parent) from error
         raise
 
 
