@@ -28,6 +28,7 @@ demo: setup
 
 bench: setup
 	$(PY) -m benchmarks.bench_cdt
+	$(PY) -m benchmarks.bench_tuning
 
 # Pictures of every page for README, from the real app.
 screenshots: setup browser

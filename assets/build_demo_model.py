@@ -13,7 +13,11 @@
 The readout is the last token of the prompt `<sentence> | sentiment:`. Merge dropout draws from a generator that cannot be
 seeded, so a second run with the same seed gives a slightly different model.
 
+With `--base` the same without step 4's label loss: the twin that has read the same texts, in the same tokens, and has seen no label. It
+is where `finetune --what direct` starts, the way of tuning that leaves the competence stage out.
+
     python assets/build_demo_model.py --data FOLDER                    # train, measure, write the card
+    python assets/build_demo_model.py --data FOLDER --base             # the twin without labels, after the model
     python assets/build_demo_model.py --data FOLDER --card-only        # measure an existing model again
     python assets/build_demo_model.py --data FOLDER --check-corpus     # only compare the bundled corpus with the training texts
 """
@@ -295,14 +299,16 @@ class PrintValid(TrainerCallback):
         model.train()
 
 
-def train(data: Path, texts: TrainingTexts, recipe: Recipe, seed: int, epochs: float):
-    """The trained float32 model and its tokenizer."""
+def train(data: Path, texts: TrainingTexts, recipe: Recipe, seed: int, epochs: float, tokenizer: Qwen2Tokenizer | None = None):
+    """The trained float32 model and its tokenizer. With a tokenizer given: the twin that sees no label."""
     set_seed(seed)
-    tokenizer = build_tokenizer(texts, recipe)
+    labelled = tokenizer is None
+    tokenizer = tokenizer or build_tokenizer(texts, recipe)
     model = build_model(tokenizer, recipe)
     ids = dict(zip(LABELS, label_ids(tokenizer), strict=True))
     rows = texts.smsa + texts.nusax * recipe.nusax_copies + texts.others
-    examples = [{"text": row.text, "length": len(encode_prompt(tokenizer, row.text)), "answer": ids.get(row.label, IGNORE)} for row in rows]
+    examples = [{"text": row.text, "length": len(encode_prompt(tokenizer, row.text)), "answer": ids.get(row.label, IGNORE) if labelled else IGNORE}
+                for row in rows]
     counts = Counter(row.label for row in rows if row.label is not None)
     token_weight = torch.zeros(len(tokenizer))
     for label, token in ids.items():
@@ -486,6 +492,39 @@ CC BY-SA 4.0, after NusaX's licence. Please cite NusaX (Winata et al., arXiv 220
 """
 
 
+BASE_CARD = """---
+license: cc-by-sa-4.0
+language: [id, ace, ban, bug, en, jv, min, su]
+pipeline_tag: text-generation
+library_name: transformers
+---
+
+# The demonstration model's twin without labels
+
+A causal language model of the same shape ({parameters:,} parameters), tokenizer and training texts as [the bundled model](../model/README.md),
+that was never shown a label: trained on the next-token loss alone. `python -m ctsft finetune --what direct` starts from it, which is tuning on
+the target language without a competence stage before. It is not an ancestor of the bundled model, which learnt texts and labels together
+from random weights.
+
+## Accuracy
+
+As in the bundled model's card. What it says is chance: in each row it prefers one label for nearly every sentence.
+
+{table}
+
+## Training
+
+    {command}
+
+Seed {seed}, {epochs:g} epochs, {minutes:.0f} minutes on {threads} CPU thread{s}. Data, licences, held-out texts and recipe as in the bundled
+model's card, without the label loss. Weights are float16 ({megabytes:.1f} MB on disk with the tokenizer).
+
+## Licence
+
+CC BY-SA 4.0, after NusaX's licence.
+"""
+
+
 def accuracy_table(scores: dict[str, dict[str, float]]) -> str:
     columns = list(dict.fromkeys(column for row in scores.values() for column in row))
     lines = ["| language | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -501,7 +540,9 @@ def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
     megabytes = sum(path.stat().st_size for path in out.iterdir() if path.name != "README.md") / 1e6
     if megabytes > MAX_MEGABYTES:
         raise SystemExit(f"{out} holds {megabytes:.1f} MB, more than {MAX_MEGABYTES}; use a smaller width or vocabulary")
-    card = CARD.format(
+    base = facts.get("base", False)
+    card = (BASE_CARD if base else CARD).format(
+        s="" if facts["threads"] == 1 else "s",
         **facts | facts["recipe"],
         removed=removed,
         megabytes=megabytes,
@@ -520,7 +561,8 @@ def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("CTSFT_TEST_DATA"), help="folder with nusax/ and smsa/")
-    parser.add_argument("--out", type=Path, default=HERE / "demo" / "model")
+    parser.add_argument("--out", type=Path, help="default: demo/model beside this file, with --base demo/base")
+    parser.add_argument("--base", action="store_true", help="train the twin that sees no label, with the tokenizer of demo/model")
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--threads", type=int, default=2)
@@ -530,6 +572,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.data is None:
         parser.error("name the data: --data FOLDER or the variable CTSFT_TEST_DATA, a folder with nusax/ and smsa/")
+    options.out = options.out or HERE / "demo" / ("base" if options.base else "model")
     torch.set_num_threads(options.threads)
     random.seed(options.seed)
 
@@ -539,11 +582,13 @@ def main() -> None:
         return
     if not options.card_only:
         recipe, start = Recipe(), time.time()
-        model, tokenizer = train(options.data, texts, recipe, options.seed, options.epochs)
+        known = AutoTokenizer.from_pretrained(HERE / "demo" / "model") if options.base else None
+        model, tokenizer = train(options.data, texts, recipe, options.seed, options.epochs, known)
         minutes = (time.time() - start) / 60
         save(model, tokenizer, options.out)
         facts = {
-            "command": f"python assets/build_demo_model.py --data FOLDER --seed {options.seed} --epochs {options.epochs:g}",
+            "command": f"python assets/build_demo_model.py --data FOLDER{' --base' * options.base} --seed {options.seed} --epochs {options.epochs:g}",
+            "base": options.base,
             "seed": options.seed,
             "epochs": options.epochs,
             "minutes": round(minutes, 1),

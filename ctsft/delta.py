@@ -3,6 +3,8 @@
     delta.safetensors    <parameter>                            a parameter that moved whole
                          <parameter>:values, :rows | :columns   slices of it along its first | second dimension, int32 numbers beside them
                          <parameter>:left, :right               a LoRA adapter's factors, whose product is added to the parameter
+                         stack<i>                               parameters of one length that moved whole (norms), row by row;
+                                                                metadata "stack<i>": their names, with spaces
                          metadata "delta": JSON, base (fingerprint of the model before tuning), what, kv
 
 Values are the new ones, not differences, so a delta gives the tuned model to the bit; adapters are kept as such, because their
@@ -35,16 +37,18 @@ class Delta:
         return sum(value.numel() for name, value in self.tensors.items() if not name.endswith(SIDES))
 
     def save(self, path):
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in self.tensors.items()}
-        save_file(tensors, path, {"delta": json.dumps(self.about)})
+        tensors, words = stacked({name: value.detach().cpu() for name, value in self.tensors.items()})
+        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, path, {"delta": json.dumps(self.about), **words})
 
     @classmethod
     def load(cls, path) -> "Delta":
         """UserError when the file is not there or is no delta."""
         try:
             with safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {})["delta"])
-            return cls({"what": "", "kv": "group", **about}, load_file(path))
+                words = file.metadata() or {}
+            about, tensors = json.loads(words.pop("delta")), load_file(path)
+            rows = {name: value for stack, names in words.items() for name, value in zip(names.split(" "), tensors.pop(stack), strict=True)}
+            return cls(about, rows | tensors)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{str(path)!r} is not a delta ({type(error).__name__}); give a delta.safetensors of a fine-tuning run.") from None
 
@@ -83,6 +87,19 @@ class Delta:
             else:
                 found[name] = self.tensors[f"{name}:left"].double() @ self.tensors[f"{name}:right"].double()
         return found
+
+
+def stacked(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Whole vectors of one length and format as the rows of one tensor, and their names: a file's header costs 100 bytes a tensor."""
+    groups: dict[tuple, list[str]] = {}
+    for name, value in tensors.items():
+        if ":" not in name and value.ndim == 1:
+            groups.setdefault((len(value), value.dtype), []).append(name)
+    stacks = {f"stack{i}": names for i, names in enumerate(names for names in groups.values() if len(names) > 1)}
+    inside = {name for names in stacks.values() for name in names}
+    rest = {name: value for name, value in tensors.items() if name not in inside}
+    return ({stack: torch.stack([tensors[name] for name in names]) for stack, names in stacks.items()} | rest,
+            {stack: " ".join(names) for stack, names in stacks.items()})
 
 
 def taken(model: Model, moves: Moves, adapted: dict[str, torch.Tensor], about: dict) -> Delta:

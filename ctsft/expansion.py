@@ -25,9 +25,11 @@ def expand(model: Model) -> Model:
     config.num_key_value_heads = config.num_attention_heads
     with no_init_weights():
         hf = type(model.hf)(config).to(model.dtype)
+    hf.tie_weights()
     new, groups = Model(hf, model.tokenizer, model.name), model.n_heads // model.n_kv_heads
     with torch.no_grad():
         own = dict(hf.named_parameters())
+        assert set(own) == {name for name, _ in model.hf.named_parameters()}
         for name, value in model.hf.named_parameters():
             if own[name].shape == value.shape:
                 own[name].copy_(value)

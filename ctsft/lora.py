@@ -65,4 +65,5 @@ def adapters(model: Model, moves: Moves, lora: Lora, kept: dict[str, torch.Tenso
             kept |= {f"{name}.weight:{side}": value.contiguous().clone() for side, value in zip(("left", "right"), pair, strict=True)}
         peft.unload()
         hf.requires_grad_(False)
+        model.written()
         assert not any(isinstance(module, LoraLayer) for module in hf.modules())

@@ -201,6 +201,10 @@ class Model:
     def fingerprint(self, value: str):
         self._hashed = self.stamp, value
 
+    def written(self):
+        """Say that weights were written to: torch's fused optimisers do it without a word."""
+        self.origin = self._hashed = None
+
     @property
     def fingerprinted(self) -> bool:
         """Whether the fingerprint is known already."""

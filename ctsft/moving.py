@@ -206,3 +206,4 @@ def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[n
         del hf.moving
         moving.write()
         hf.requires_grad_(False)
+        model.written()

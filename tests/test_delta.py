@@ -43,6 +43,10 @@ def test_the_file_reads_as_its_description_says(build, task, tmp_path):
     """Put into a fresh copy by hand."""
     result, fresh = tuned(build, task, tmp_path / "d.safetensors", "gpt2", CIRCUIT), build("gpt2")
     tensors, own = load_file(tmp_path / "d.safetensors"), dict(fresh.hf.named_parameters())
+    with safe_open(tmp_path / "d.safetensors", "pt") as file:
+        words = file.metadata()
+    assert json.loads(words.pop("delta")) == {"base": build("gpt2").fingerprint, "what": "circuit", "kv": "group"} and list(words) == ["stack0"]
+    tensors |= dict(zip(words["stack0"].split(" "), tensors.pop("stack0"), strict=True))
     with torch.no_grad():
         for key, value in tensors.items():
             name, _, kind = key.partition(":")
@@ -54,12 +58,10 @@ def test_the_file_reads_as_its_description_says(build, task, tmp_path):
                 own[name][:, tensors[f"{name}:columns"]] = value
     assert same(fresh, result.model) and not same(fresh, build("gpt2"))
     assert {value.dtype for key, value in tensors.items() if key.endswith((":rows", ":columns"))} == {torch.int32}
-    with safe_open(tmp_path / "d.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["delta"]) == {"base": build("gpt2").fingerprint, "what": "circuit", "kv": "group"}
 
 
 @pytest.mark.parametrize(("what", "kv"), [("circuit", "group"), ("circuit", "expand"), ("full", "group"), ("lora", "group"),
-                                          ("lora_circuit", "group")])
+                                          ("lora_circuit", "group"), ("norms", "group")])
 def test_a_delta_of_the_bundled_model_takes_four_bytes_a_number_and_a_tenth_at_most(tmp_path, what, kv):
     model, task = load_model("demo", device="cpu"), load_task("demo")
     heads = Circuit(frozenset({(0, 1), (0, 6), (2, 3), (3, 3), (4, 0), (5, 7)}))

@@ -30,6 +30,22 @@ def test_every_family_gives_the_same_logits(family, kv_heads):
         assert (readout_logits(new.hf, BATCH) - before).abs().max() > 1e-3 or kv_heads == 1
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma"])
+def test_tied_embeddings_stay_tied(family):
+    model = wrap(tiny(family, tie_word_embeddings=True), None, family)
+    new = expand(model)
+    assert new.hf.get_input_embeddings().weight is new.hf.get_output_embeddings().weight
+    with torch.no_grad():
+        assert torch.allclose(readout_logits(model.hf, BATCH), readout_logits(new.hf, BATCH), atol=1e-5)
+
+
+def test_the_bundled_model_answers_the_same():
+    model = load_model("demo", device="cpu")
+    with torch.no_grad():
+        before = readout_logits(model.hf, BATCH)
+        assert (readout_logits(expand(model).hf, BATCH) - before).abs().max() < 1e-5 * before.abs().max()
+
+
 def test_a_model_without_groups_is_itself():
     model = wrap(tiny("gpt2"), None)
     assert expand(model) is model

@@ -11,6 +11,7 @@ import ctsft
 from ctsft import jobs, results, runs, tuning_jobs
 from ctsft.circuit import Circuit
 from ctsft.means import Means
+from ctsft.recipes import RECIPES
 from ctsft.relevance import Scores
 from ctsft.tasks import fingerprint, load_task
 
@@ -88,12 +89,12 @@ def tuned(subject, scored, run_id=None, **changes):
     return done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG), run_id)
 
 
-@pytest.mark.parametrize("what", tuning_jobs.WHAT)
+@pytest.mark.parametrize("what", [what for what, recipe in RECIPES.items() if not (recipe.file or recipe.base)])        # these: test_recipes
 def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, loaded):
     run, summary = tuned(subject, scored, what=what)
     assert [row["step"] for row in summary["history"]] == [0, 2, 4, 6, 8, 9] and summary["source"] == "indonesian"
     assert summary["history"][0]["accuracy"]["indonesian"] == 1
-    assert summary["heads"] == (3 if what in ("circuit", *tuning_jobs.CONTROLS) else None) and summary["n"] == 12
+    assert summary["heads"] == (3 if RECIPES[what].heads else None) and summary["n"] == 12
     moved = load_file(run.file("delta.safetensors"))
     assert sum(value.numel() for name, value in moved.items() if not name.endswith((":rows", ":columns"))) == summary["trainable"]
     assert not run.file("checkpoints").exists()

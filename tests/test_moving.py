@@ -123,6 +123,12 @@ def test_the_fingerprint_follows_the_tuning(build):
     with moving_parts(model, HEADS), torch.no_grad():
         model.hf.moving.weights["0"].mul_(2)
     assert model.fingerprint != old
+    for what in ("norms", "full"):                          # where the optimiser writes into the model itself
+        old = model.fingerprint
+        with moving_parts(model, what) as hf:
+            readout_logits(hf, pad([[5, 9]], "cpu")).sum().backward()
+            torch.optim.AdamW([value for value in hf.parameters() if value.grad is not None], fused=True).step()
+        assert model.fingerprint != old
 
 
 def test_touched_heads_share_key_value_rows_and_stand_outside(loaded):
