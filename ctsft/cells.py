@@ -1,0 +1,218 @@
+"""The cells of an experiment, one after another in one process: the model is loaded once, and put back before each cell.
+
+What cells share is computed once: the scores, the source's Fisher information, the figures before tuning. A cell is what
+`python -m ctsft finetune` would do with the command in its run folder, without checkpoints: a cell that is cut off is run again.
+"""
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import cached_property
+
+import torch
+
+import ctsft
+from ctsft import runs
+from ctsft.advise import advise_heads, fisher
+from ctsft.circuit import Circuit, select
+from ctsft.design import Cell, Design
+from ctsft.disk import whole
+from ctsft.errors import UserError
+from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
+from ctsft.loading import load_model
+from ctsft.measures import change, measure
+from ctsft.models import Model
+from ctsft.recipes import RECIPES, moves_of
+from ctsft.run_folder import Run
+from ctsft.tasks import Example, fingerprint, sample
+from ctsft.tuning import TuneConfig, Watch, finetune
+from ctsft.tuning_jobs import Tuning, advice_rows, base_model
+
+NEVER = 10**9                    # steps between evaluations: only before the first and after the last
+
+
+class Ground:
+    """A design's model, rows and what its cells share. `scores`: the run (or file) that heads are picked from."""
+
+    def __init__(self, design: Design, data_dir: str | None, scores: str):
+        self.design, self.data_dir, self.from_scores = design, data_dir, scores
+        self.subject = Subject(design.model, design.task, data_dir, design.source, "train", design.device, design.dtype)
+        self.model, self.task, self.source = self.subject.open()
+        self._start: dict[str, dict[str, torch.Tensor]] = {}
+        self._others: dict[str, Model] = {}
+        self._before: dict[tuple[str, str, str], dict] = {}
+        self._circuits: dict[tuple, Circuit] = {}
+        self._rows: dict[tuple[str, str], list[Example]] = {}
+
+    def check(self):
+        """Refuses what the rows or the model cannot give, before any cell is run."""
+        for target in (*self.design.targets, *self.design.related):
+            self.task.splits(target)
+        for target in self.design.targets:
+            have, need = len(self.pool(target)), max(*self.design.n, *self.design.choose_n, 1)
+            if need > have:
+                raise UserError(f"n = {need} was asked for, and pool {self.design.pool} of the train rows of {target} holds {have}; "
+                                f'ask for fewer, or set "pool": "all".')
+        if self.design.k > len(self.model.heads):
+            raise UserError(f"k is {self.design.k}, and the model has {len(self.model.heads)} heads; choose 0 to {len(self.model.heads)}.")
+        if any(RECIPES[name].base for name in self.design.methods):
+            base_model(self.subject, Tuning(self.source, "direct", base=self.design.base))
+
+    def rows(self, language: str, split: str) -> list[Example]:
+        if (language, split) not in self._rows:
+            self._rows[language, split] = self.task.load(language, split)
+        return self._rows[language, split]
+
+    def measured_rows(self, language: str, split: str) -> list[Example]:
+        return self.rows(language, split)[:self.design.rows]
+
+    def pool(self, target: str) -> list[Example]:
+        """The target's train rows that cells draw from."""
+        rows = self.rows(target, "train")
+        return rows if self.design.pool == "all" else self.task.pools(rows)[1]
+
+    def train_rows(self, cell: Cell) -> list[Example]:
+        return sample(self.pool(cell.target), cell.n, self.task.labels, cell.seed)
+
+    @cached_property
+    def scores(self):
+        return read_scores(self.from_scores)
+
+    @cached_property
+    def information(self) -> list[torch.Tensor]:
+        """Fisher information of the source, once for all cells."""
+        return fisher(self.fresh(self.subject.model), self.task, advice_rows(self.task, self.rows(self.source, "train")))
+
+    def fresh(self, name: str) -> Model:
+        """A model as it was loaded, whatever cells did to it."""
+        if name not in self._others:
+            self._others[name] = self.model if name == self.subject.model else load_model(name, self.subject.device, self.subject.dtype)
+            self._start[name] = {key: value.detach().clone() for key, value in self._others[name].hf.state_dict().items()}
+        model, start = self._others[name], self._start[name]
+        with torch.no_grad():
+            own = model.hf.state_dict()
+            if own.keys() != start.keys():
+                raise RuntimeError(f"A cell left {sorted(own.keys() ^ start.keys())[:3]} behind in the model.")
+            for key, value in own.items():
+                value.copy_(start[key])
+        model.hf.eval()
+        return model
+
+    def before(self, model: Model, split: str, languages: list[str]) -> dict[str, dict]:
+        """Measures of a model as it was loaded, once for all cells."""
+        for language in languages:
+            if (model.name, language, split) not in self._before:
+                self._before[model.name, language, split] = measure(model, self.task, self.measured_rows(language, split))
+        return {language: self._before[model.name, language, split] for language in languages}
+
+    def circuit(self, cell: Cell, train: list[Example]) -> Circuit | None:
+        """The heads of a cell: by rule from the shared scores, or by advice from its own training rows. Never from other rows."""
+        rule, k = RECIPES[cell.method].rule, self.design.k
+        if rule is None:
+            return None
+        if rule != "advised":
+            return select(self.scores, rule, k=k, **({"seed": cell.seed} if rule == "random" else {}))
+        key = (cell.target, cell.n, cell.seed)
+        if key not in self._circuits:
+            source = advice_rows(self.task, self.rows(self.source, "train"))
+            model = self.fresh(self.subject.model)
+            self._circuits[key] = advise_heads(model, self.task, train, source, information=self.information).circuit(k)
+        return self._circuits[key]
+
+    def config(self, cell: Cell) -> TuneConfig:
+        setting = self.design.setting(cell.setting)
+        return TuneConfig(epochs=setting.epochs, learning_rate=cell.learning_rate, batch_size=setting.batch_size, seed=cell.seed,
+                          weight_decay=setting.weight_decay, eval_every=NEVER)
+
+    def tuning(self, cell: Cell) -> Tuning:
+        return Tuning(cell.target, cell.method, None, self.from_scores, self.design.k, cell.n, cell.split, False, tuple(self.design.related),
+                      None, self.design.pool, self.design.base)
+
+    def languages(self, cell: Cell) -> list[str]:
+        return list(dict.fromkeys((self.source, cell.target, *self.design.related)))
+
+
+def run_cell(ground: Ground, cell: Cell, stop: Callable[[], object], keep=lambda result, circuit: None) -> dict:
+    """Tune and measure: {"before", "after": {language: `measures`}, "forgetting", "plasticity", "loss", "trainable", "total", "heads",
+    "train", "seconds"}. Raises `Stopped` when `stop()` is true after a step. `keep(result, circuit)` sees the tuned model."""
+    began, train, languages = time.monotonic(), ground.train_rows(cell), ground.languages(cell)
+    circuit = ground.circuit(cell, train)
+    name = base_model(ground.subject, ground.tuning(cell)) if RECIPES[cell.method].base else ground.subject.model
+    model = ground.fresh(name)
+    before = ground.before(model, cell.split, languages)
+    result = finetune(model, ground.task, moves_of(model, cell.method, circuit), train, {}, ground.config(cell), Watch(stop=lambda: bool(stop())))
+    if result.stopped:
+        raise Stopped
+    keep(result, circuit)
+    after = {language: measure(result.model, ground.task, ground.measured_rows(language, cell.split)) for language in languages}
+    last = result.history[-1]
+    return {"before": before, "after": after, **change(before, after, ground.source, cell.target), "loss": last["loss"], "steps": last["steps"],
+            "epoch": last["epoch"], "trainable": result.trainable, "total": result.total, "heads": sorted(circuit.heads) if circuit else None,
+            "train": fingerprint(train), "seconds": round(time.monotonic() - began, 3)}
+
+
+def words_of(ground: Ground, cell: Cell) -> list[str]:
+    """The words after `python -m ctsft` that repeat a cell as a run of its own."""
+    design, config = ground.design, ground.config(cell)
+    words = ["finetune", "--model", design.model, "--task", design.task, "--target", cell.target, "--what", cell.method, "--n", cell.n,
+             "--seed", cell.seed, "--lr", config.learning_rate, "--epochs", config.epochs, "--batch", config.batch_size,
+             "--weight-decay", config.weight_decay, "--k", design.k, "--scores", ground.from_scores, "--pool-seed", cell.seed,
+             "--pool", design.pool, "--eval-every", NEVER, "--eval-split", cell.split]
+    for option, value in (("--data-dir", ground.data_dir), ("--language", design.source), ("--related", ",".join(design.related)),
+                          ("--base", design.base)):
+        words += [option, value] if value else []
+    return [str(word) for word in words]
+
+
+def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[], object]) -> dict:
+    """`run_cell` with a run folder of its own, which Compare shows like any other tuning run."""
+    run_id, design, config = cell_id(experiment, cell), ground.design, ground.config(cell)
+    found = Run(runs.folder_of(run_id))
+    if found.path.exists():
+        runs.delete(found)                                    # it was cut off: from the start
+    params = {"subject": asdict(replace(ground.subject, model=design.model)), "tuning": asdict(ground.tuning(cell)), "code": ctsft.__version__,
+              "config": config.model_dump(), "experiment": {"run": experiment, "cell": cell.model_dump()},
+              "model_fingerprint": ground.fresh(ground.subject.model).fingerprint, "torch": torch.__version__}
+    try:
+        with runs.record("finetune", words_of(ground, cell), params, run_id, f"{design.name}: {cell.says}") as run:
+            def keep(result, circuit):
+                if circuit:
+                    circuit.save(run.file("circuit.json"))
+                if design.keep_deltas:
+                    with whole(run.file("delta.safetensors"), "the delta") as part:
+                        result.delta.save(part)
+            row = run_cell(ground, cell, stop, keep)
+            rows = {"step": 0, "epoch": 0.0, "loss": None}, {"step": row["steps"], "epoch": row["epoch"], "loss": row["loss"]}
+            history = [at | {"steps": row["steps"], "accuracy": {name: of["accuracy"] for name, of in row[when].items()}, "metrics": row[when],
+                             "seconds": 0.0 if when == "before" else row["seconds"]} for at, when in zip(rows, ("before", "after"), strict=True)]
+            for at in history:
+                run.event(kind="evaluation", **at)
+            finish(run, {"model": ground.model.name, "task": ground.task.name, "source": ground.source, "target": cell.target, "what": cell.method,
+                         "heads": len(row["heads"]) if row["heads"] else None, "n": cell.n, "stopped": False, "trainable": row["trainable"],
+                         "rows": {name: of["rows"] for name, of in row["after"].items()}, "total": row["total"], "history": history,
+                         "config": config.model_dump(), "cell": row})
+    except (Stopped, KeyboardInterrupt):
+        runs.delete(Run(runs.folder_of(run_id)))              # it is run again when the experiment goes on
+        raise
+    return row
+
+
+def cell_id(experiment: str, cell: Cell) -> str:
+    return f"{experiment}-{cell.key}"
+
+
+def finished(experiment: str, cell: Cell) -> dict | None:
+    """The row of a cell that was run to its end; None for any other."""
+    run = Run(runs.folder_of(cell_id(experiment, cell)))
+    try:
+        return json.loads(run.file("result.json").read_text(encoding="utf-8"))["cell"] if run.status().state == "done" else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def scoring_of(design: Design) -> Scoring:
+    """UserError for a setting of discovery that is none."""
+    unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
+    if unknown:
+        raise UserError(f"{sorted(unknown)[0]!r} is not a setting of discovery; choose from {', '.join(Scoring.__dataclass_fields__)}.")
+    return Scoring(**design.discovery)
