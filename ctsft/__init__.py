@@ -7,14 +7,21 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _HOMES = {
+    "advise": ("Advice", "advise_heads", "fisher"),
     "circuit": ("Circuit", "Faithfulness", "discover", "faithfulness", "faithfulness_curve", "iterations", "select"),
     "errors": ("UserError",),
     "estimate": ("Estimate", "estimate_cost"),
-    "tuning": ("TuneConfig", "TuneResult", "Watch", "apply_delta", "finetune", "save_delta"),
+    "delta": ("Delta", "apply_delta"),
+    "deltas": ("add_deltas", "compare_deltas"),
+    "expansion": ("expand",),
+    "recipes": ("RECIPES", "moves_of"),
+    "settings": ("TuneConfig",),
+    "tuning": ("TuneResult", "Watch", "finetune"),
+    "head_view": ("HeadView", "view_head"),
     "loading": ("load_model",),
     "means": ("Means", "discovery_set", "label_balanced_means"),
     "models": ("Model",),
-    "moving": ("touched", "trainable", "trainable_share"),
+    "moving": ("Moves", "touched", "trainable", "trainable_share"),
     "answers": ("accuracy", "predict"),
     "relevance": ("score_heads",),
     "scores": ("ScoreConfig", "Scores"),

@@ -14,16 +14,17 @@ import typer
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from ctsft import places, processes, results, runs, scoring_commands, tuning_commands
+from ctsft import experiment_commands, export_commands, places, processes, results, runs, scoring_commands, tuning_commands
 from ctsft.commands import AsJson, Halt, app
 from ctsft.errors import UserError
 
-COMMANDS = (scoring_commands, tuning_commands)         # importing them registers their commands
+COMMANDS = (scoring_commands, tuning_commands, export_commands, experiment_commands)         # importing them registers their commands
 
 
 @app.command("runs")
 def list_or_act(action: Annotated[str, typer.Argument(help="list, show, stop, discard, resume or delete.")] = "list",
-                run_id: Annotated[str, typer.Argument(metavar="[ID]")] = "", as_json: AsJson = False):
+                run_id: Annotated[str, typer.Argument(metavar="[ID]")] = "", as_json: AsJson = False,
+                yes: Annotated[bool, typer.Option("--yes", help="Discard without asking.")] = False):
     """List runs, or show, stop (keeping what is done), discard, resume or delete one.
 
     Example: python -m ctsft runs show 20260131-101500-score-ab2c
@@ -34,11 +35,20 @@ def list_or_act(action: Annotated[str, typer.Argument(help="list, show, stop, di
         lines = [f"{row['run']}  {row['state']:8} {row['progress']:4.0%}  {row['message']}".rstrip() for row in rows]
         print(json.dumps(rows, indent=1) if as_json else "\n".join(lines) or "There are no runs yet.")
         return
-    actions = {"show": show, "stop": lambda run: runs.stop(run, "keep"), "discard": lambda run: runs.stop(run, "discard"), "resume": runs.resume,
+    actions = {"show": show, "stop": lambda run: runs.stop(run, "keep"), "discard": lambda run: discard(run, yes), "resume": runs.resume,
                "delete": runs.delete}
     if action not in actions:
         raise UserError(f"{action!r} is nothing that can be done with a run; choose from list, {', '.join(actions)}.")
     actions[action](runs.get(run_id))
+
+
+def discard(run: runs.Run, yes: bool):
+    """Only once somebody said so."""
+    if not yes and not sys.stdin.isatty():
+        raise UserError(f"Discarding ends run {run.id} and deletes everything it made; say --yes to do that.")
+    if not yes and not typer.confirm(f"End run {run.id} and delete everything it made?", err=True):
+        raise Halt(f"Run {run.id} was left as it is.")
+    runs.stop(run, "discard")
 
 
 def show(run: runs.Run):

@@ -88,6 +88,10 @@ class Writer(Run):
         self._now = self._now.model_copy(update={"stage": stage, "progress": share, "eta": eta, "advanced": time.time()})
         self._moved = True
 
+    def time_left(self, seconds: float | None) -> None:
+        """What the job knows better than the rate of its stage; after `progress`."""
+        self._now = self._now.model_copy(update={"eta": seconds})
+
     def event(self, **row: Any) -> None:
         """A line of events.jsonl, on the disk when this returns; raises DiskFull, and leaves no half line, where there is no room."""
         disk.append(self.file("events.jsonl"), (json.dumps({"time": round(time.time(), 3), **row}, default=plain) + "\n").encode())

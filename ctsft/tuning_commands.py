@@ -4,7 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft import processes, results
+from ctsft import results
 from ctsft.commands import (
     AsJson,
     Attention,
@@ -22,20 +22,32 @@ from ctsft.commands import (
     app,
     job,
 )
-from ctsft.errors import UserError
+from ctsft.recipes import RECIPES
 
 
 @app.command()
 def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the source itself for competence tuning.")],
-             what: Annotated[str, typer.Option(help="circuit, near_zero, least, random, norms or full.")] = "circuit",
-             circuit: Annotated[Optional[str], typer.Option(help="A circuit file for --what circuit.")] = None,
+             what: Annotated[str, typer.Option(help="; ".join(f"{name}: {one.says}" for name, one in RECIPES.items()) + ".")] = "circuit",
+             circuit: Annotated[Optional[str], typer.Option(help="A circuit file for --what circuit, edited or lora_circuit.")] = None,
              scores: Annotated[Optional[str], typer.Option(help="Scoring run or file that --k heads are chosen from; default: score first.")] = None,
              k: Annotated[int, typer.Option(help="Heads chosen from the scores.")] = 6,
-             n: Annotated[int, typer.Option(help="Labelled target rows; 0: all.")] = 50,
+             n: Annotated[int, typer.Option("--n", "--rows", help="Labelled target rows; 0: all. (torchrun takes --n for its own.)")] = 50,
              epochs: float = 5, lr: float = 5e-5, batch: int = 16, seed: int = 31, weight_decay: float = 0.0, max_grad_norm: float = 1.0,
+             base: Annotated[Optional[str], typer.Option(help="The model before its competence stage, for --what direct.")] = None,
+             kv: Annotated[str, typer.Option(help="Key/value rows: group (shared ones move), or expand (each head owns its own).")] = "group",
+             norms: Annotated[bool, typer.Option(help="Norms move beside the heads.")] = True,
+             extra: Annotated[Optional[list[str]], typer.Option(help="Parameters that move too, by a pattern such as '*.mlp.down_proj.*'.")] = None,
+             accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
+             precision: Annotated[str, typer.Option(help="full, or bf16 (bfloat16 autocast in training).")] = "full",
+             lora_rank: int = 8, lora_alpha: float = 16.0,
+             lora_targets: Annotated[str, typer.Option(help="Maps that adapters go to: q, k, v, o, gate, up, down, with commas.")] = "q,v",
+             report_to: Annotated[str, typer.Option(help="none, trackio, wandb or tensorboard: where curves are sent too.")] = "none",
              eval_every: Annotated[int, typer.Option(help="Steps between evaluations; 0: ten in a run.")] = 0,
-             checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints; 0: only when stopped.")] = 0,
+             checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints; 0: at each evaluation.")] = 0,
              eval_split: Annotated[str, typer.Option(help="Rows that accuracy is measured on.")] = "test",
+             final_split: Annotated[Optional[str], typer.Option(help="Measured before and after only, where curves are of another split.")] = None,
+             related: Annotated[str, typer.Option(help="Further languages to measure, with commas.")] = "",
+             pool: Annotated[str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")] = "all",
              save_model: Annotated[bool, typer.Option(help="Keep the tuned model as a Hugging Face folder in the run.")] = False,
              model: ModelName = "demo", task: TaskName = "demo",
              language: Annotated[Optional[str], typer.Option("--language", help="The source language, which should stay.")] = None,
@@ -52,17 +64,17 @@ def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the 
         share = f"{summary['trainable']:,} of {summary['total']:,} numbers moved ({summary['trainable'] / summary['total']:.2%})"
         return "\n".join([f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}", *rows])
 
-    if not processes.alone():
-        raise UserError(f"Tuning runs in one process, and {processes.COUNT} were started; use torchrun for score, discover and faithfulness.")
-
     def work(jobs, folder):
         from ctsft.tuning_jobs import TuneConfig, Tuning, tune
-        config = TuneConfig(epochs=epochs, learning_rate=lr, batch_size=batch, seed=seed, weight_decay=weight_decay,
-                                 max_grad_norm=max_grad_norm, eval_every=eval_every, checkpoint_every=checkpoint_every)
+        config = TuneConfig(epochs=epochs, learning_rate=lr, batch_size=batch, accumulate=accumulate, seed=seed, weight_decay=weight_decay,
+                            max_grad_norm=max_grad_norm, precision=precision, kv=kv, norms=norms, extra=tuple(extra or ()),
+                            lora_rank=lora_rank, lora_alpha=lora_alpha, lora_targets=tuple(lora_targets.split(",")), eval_every=eval_every,
+                            checkpoint_every=checkpoint_every, report_to=report_to)
         return tune(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
                          jobs.Scoring(size, pool_seed, method, attention),
-                         Tuning(target, what, circuit, scores, k, n, eval_split, save_model), config)
-    job("finetune", run, as_json, work, say, name)
+                         Tuning(target, what, circuit, scores, k, n, eval_split, save_model, tuple(filter(None, related.split(","))), final_split,
+                                pool, base), config)
+    job("finetune", run, as_json, work, say, name, device)
 
 
 @app.command()

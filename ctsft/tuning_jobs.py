@@ -1,17 +1,28 @@
 """The fine-tuning job: from words to a tuned model, its delta and its curves in a run folder; resumes where it was cut off."""
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+from ctsft import disk, processes
+from ctsft.advise import Advice, advise_heads
+from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit import Circuit, select
+from ctsft.disk import whole
 from ctsft.errors import UserError
 from ctsft.jobs import Reporter, Scoring, Subject, begin, finish, pool_and_means, read_scores, save_scores
+from ctsft.loading import NAMES, choose_device
+from ctsft.measures import change, measure
+from ctsft.models import Model
+from ctsft.recipes import RECIPES, moves_of, recipe
 from ctsft.relevance import score_heads
+from ctsft.run_folder import Run
 from ctsft.runs import Writer
 from ctsft.tasks import Example, Task, load_task, sample
-from ctsft.tuning import TuneConfig, Watch, finetune, newest_checkpoint, save_delta
+from ctsft.tuning import NotFinite, TuneConfig, TuneResult, Watch, finetune
 
 CONTROLS = ("near_zero", "least", "random")
-WHAT = ("circuit", *CONTROLS, "norms", "full")
+WHAT = tuple(RECIPES)
+POOLS = ("all", "A", "B")
+ADVICE_ROWS = 100                         # source rows, of pool A, that Fisher information is taken on
 
 
 @dataclass(frozen=True)
@@ -19,70 +30,110 @@ class Tuning:
     """What moves, on which rows, measured on which."""
     target: str
     what: str = "circuit"
-    circuit: str | None = None            # a circuit file; otherwise `k` heads are chosen from scores
+    circuit: str | None = None            # a circuit file, for circuit, edited and lora_circuit; otherwise `k` heads are chosen from scores
     scores: str | None = None             # a run id or a scores file; without one the heads are scored first
     k: int = 6
     n: int = 50                           # target rows; 0: all
     eval_split: str = "test"
     save_model: bool = False
+    related: tuple[str, ...] = ()         # further languages that are measured
+    final_split: str | None = None        # measured once more before and after, where curves are of another split
+    pool: str = "all"                     # which of the target's train rows: all, pool A, or pool B (discovery saw none of their ids)
+    base: str | None = None               # for "direct": the model before the competence stage
 
 
 def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config: TuneConfig) -> dict:
     """delta.safetensors, result.json, one event an evaluation; resumes from the run folder's newest checkpoint."""
-    if tuning.what not in WHAT:
-        raise UserError(f"{tuning.what!r} is not something that can move; choose from {', '.join(WHAT)}.")
-    checkpoints = run.file("checkpoints")
-    resuming = newest_checkpoint(checkpoints) is not None
+    chosen = recipe(tuning.what)
+    if chosen.file and not tuning.circuit:
+        raise UserError(f"{tuning.what!r} moves the heads of a circuit file; name it with --circuit.")
+    if tuning.pool not in POOLS:
+        raise UserError(f"{tuning.pool!r} is not a pool of rows; choose from {', '.join(POOLS)}.")
+    subject = replace(subject, model=base_model(subject, tuning)) if chosen.base else subject
+    device = choose_device("cpu" if subject.device == "map" else subject.device)
+    first = Run(Path(processes.told(str(run.path), device)))                         # the folder of the process that keeps the run
+    checkpoints, resume = first.file("checkpoints"), processes.told(begun(first), device)
     task = load_task(subject.task, subject.data_dir)
     source = subject.language or task.source
     train, sets = tuning_rows(task, source, subject.split, tuning, config.seed)      # refused before anything is scored
-    choice = circuit_of(run, subject, scoring, tuning) if tuning.what not in ("norms", "full") else tuning.what
+    found = processes.told(first.file("circuit.json").is_file(), device)
+    choice = circuit_of(run, subject, scoring, tuning, train, first if found else None) if chosen.heads else None
     reporter = Reporter(run, stoppable=False)
     reporter.stage("loading the model")
     model, task, source = subject.open()
     begin(run, subject, model, {"train": train, **sets}, tuning=asdict(tuning), config=config.model_dump())
-    if isinstance(choice, Circuit):
+    if choice is not None:
         choice.check(model).save(run.file("circuit.json"))
-    base, earlier = model.fingerprint, [row for row in run.events() if row.get("kind") == "evaluation"]
-    if not resuming:
-        checkpoints.mkdir(exist_ok=True)
-    stop = run.stop_requested
-    watch = Watch(event=lambda row: run.event(kind="evaluation", **row), progress=reporter.stage("tuning"), stop=lambda: bool(stop()),
-                  folder=checkpoints, resume=resuming)
-    result = finetune(model, task, choice, train, sets, config, watch)
-    save_delta(model, choice, run.file("delta.safetensors"), base)
+    moves = moves_of(model, tuning.what, choice, config.norms, config.extra)
+    checkpoints.mkdir(exist_ok=True)
+    watch = Watch(event=lambda row: run.event(kind="evaluation", **row), progress=reporter.stage("tuning"), stop=lambda: bool(run.stop_requested()),
+                  folder=checkpoints, resume=resume,
+                  resumed=lambda step, history: run.event(kind="resumed", step=step, history=history))
+    words = {"model": model.name, "task": task.name, "source": source, "target": tuning.target, "what": tuning.what,
+             "heads": None if choice is None else len(choice), "n": len(train), "rows": {name: len(rows) for name, rows in sets.items()},
+             "config": config.model_dump()}
+
+    def keep(result: TuneResult) -> dict:
+        with whole(run.file("delta.safetensors"), "the delta") as part:
+            result.delta.save(part)
+        return finish(run, words | {"trainable": result.trainable, "total": result.total, "stopped": result.stopped, "history": result.history})
+    last = {name: task.load(name, tuning.final_split) for name in sets} if tuning.final_split not in (None, tuning.eval_split) else {}
+    final = {"split": tuning.final_split, "before": {name: measure(model, task, rows) for name, rows in last.items()}} if last else None
+    try:
+        result = finetune(model, task, moves, train, sets, config, watch)
+    except NotFinite as error:
+        keep(error.result)                                # the model is back at its last good state
+        raise
+    model = result.model
+    if final:
+        final["after"] = {name: measure(model, task, rows) for name, rows in last.items()}
+        final |= change(final["before"], final["after"], source, tuning.target)
+        words["final"] = final
     if tuning.save_model:
-        model.hf.save_pretrained(run.file("model"))
-        model.tokenizer.save_pretrained(run.file("model"))
-    history = continued(earlier if resuming else [], result.history)
+        with whole(run.file("model"), "the tuned model") as part:
+            model.hf.save_pretrained(part)
+            model.tokenizer.save_pretrained(part)
+    summary = keep(result)
     if not result.stopped:
-        shutil.rmtree(checkpoints, ignore_errors=True)     # nothing is left to resume
-    return finish(run, {"model": model.name, "task": task.name, "source": source, "target": tuning.target, "what": tuning.what,
-                        "heads": len(choice) if isinstance(choice, Circuit) else None, "n": len(train), "trainable": result.trainable,
-                        "total": result.total, "rows": {name: len(rows) for name, rows in sets.items()},
-                        "stopped": result.stopped, "history": history, "config": config.model_dump()})
+        disk.remove(checkpoints)                          # nothing is left to resume
+    return summary
 
 
 def tuning_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> tuple[list[Example], dict[str, list[Example]]]:
     """Rows to train on, and the sets that accuracy is measured on, the source first."""
     train = task.load(tuning.target, split)
-    train = task.pools(train)[0] if tuning.target == source else train      # competence tuning leaves pool B unseen
+    pool = "A" if tuning.target == source else tuning.pool                  # competence tuning leaves pool B unseen
+    train = train if pool == "all" else task.pools(train)["AB".index(pool)]
     train = sample(train, tuning.n, task.labels, seed) if tuning.n else train
-    return train, {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target))}
+    return train, {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target, *tuning.related))}
 
 
-def continued(earlier: list[dict], later: list[dict]) -> list[dict]:
-    """One history of a run that was resumed: what was measured again counts as measured last."""
-    first = later[0]["step"] if later else float("inf")
-    return [{key: value for key, value in row.items() if key not in ("kind", "time")} for row in earlier if row["step"] < first] + later
+def base_model(subject: Subject, tuning: Tuning) -> str:
+    """The model without the competence stage; the bundled one's is bundled too."""
+    base = tuning.base or (f"{subject.model}-base" if f"{subject.model}-base" in NAMES else None)
+    if not base:
+        raise UserError(f"{tuning.what!r} tunes the model before its competence stage, and which one that is for {subject.model!r} is not known; "
+                        f"name it with --base.")
+    return base
 
 
-def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning) -> Circuit:
-    """The heads that are to move: from a file, or by rule from scores, which are computed where none are named."""
-    if tuning.circuit and tuning.what == "circuit":
+def begun(run: Run) -> bool:
+    """Whether there is something to resume."""
+    return any(row.get("kind") == "evaluation" for row in run.events()) or bool(newest_checkpoint(run.file("checkpoints")))
+
+
+def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, train: list[Example], kept: Run | None) -> Circuit:
+    """The heads that are to move: from a file, or by rule from scores, which are computed where none are named.
+
+    kept: the run whose circuit.json holds them already (a resumed run moves what it moved before).
+    """
+    rule = RECIPES[tuning.what].rule
+    if tuning.circuit and rule in ("top", None):
         return Circuit.load(tuning.circuit)
-    if run.file("circuit.json").is_file():                 # a resumed run moves what it moved before
-        return Circuit.load(run.file("circuit.json"))
+    if kept:
+        return Circuit.load(kept.file("circuit.json"))
+    if tuning.what == "advised":
+        return take_advice(run, subject, tuning, train)[0].circuit(tuning.k)
     if tuning.scores:
         scores = read_scores(tuning.scores)
     else:
@@ -90,5 +141,33 @@ def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning) 
         scores = score_heads(model, task, pool, means, scoring.method, reporter.stage("scoring heads"), cache=True, **scoring.config)
         reporter.tell("scoring heads", scores.notes)
         save_scores(run, scores, "scores")
-    rule = tuning.what if tuning.what in CONTROLS else "top"
     return select(scores, rule, k=tuning.k, **({"seed": scoring.seed} if rule == "random" else {}))
+
+
+def advice_rows(task: Task, rows: list[Example]) -> list[Example]:
+    """The source rows whose loss advice would spare: of pool A, always the same."""
+    pool = task.pools(rows)[0]
+    return sample(pool, min(ADVICE_ROWS, len(pool)), task.labels)
+
+
+def take_advice(run: Writer, subject: Subject, tuning: Tuning, train: list[Example], damping: float = 1.0) -> tuple[Advice, Model]:
+    """advice.csv: what each head is worth to the target rows against source rows."""
+    reporter = Reporter(run)
+    reporter.stage("loading the model")
+    model, task, source = subject.open()
+    found = advise_heads(model, task, train, advice_rows(task, task.load(source, subject.split)), damping,
+                         progress=reporter.stage("Fisher information"))
+    with whole(run.file("advice.csv"), "the advice") as part:
+        part.write_text(found.csv(), encoding="utf-8")
+    return found, model
+
+
+def advice(run: Writer, subject: Subject, tuning: Tuning, damping: float, seed: int) -> dict:
+    """The advice job: advice.csv, circuit.json."""
+    task = load_task(subject.task, subject.data_dir)
+    train, _ = tuning_rows(task, subject.language or task.source, subject.split, tuning, seed)
+    found, model = take_advice(run, subject, tuning, train, damping)
+    begin(run, subject, model, {"train": train}, tuning=asdict(tuning), damping=damping, seed=seed)
+    found.circuit(tuning.k).save(run.file("circuit.json"))
+    return finish(run, {"model": model.name, "task": task.name, "target": tuning.target, "n": len(train), "damping": found.damping, "k": tuning.k,
+                        "n_layers": model.n_layers, "n_heads": model.n_heads, "heads": found.rows()})
