@@ -21,4 +21,4 @@ def readable(tokenizer, ids: list[int]) -> list[str]:
 def token_text(tokenizer, token: int) -> str:
     """One token of the vocabulary by itself; one that is no whole character is named by its number."""
     text = tokenizer.decode([token], skip_special_tokens=False)
-    return f"part of a character, token {token}" if BROKEN in text or not text else text
+    return f"byte token {token}" if BROKEN in text or not text else text

@@ -5,6 +5,13 @@ import streamlit as st
 
 from ctsft import results
 from explorer import checks, jobs, plots, state
+from explorer.terms import TERMS
+
+COLUMNS = {
+    "Spearman": st.column_config.NumberColumn(format="%.2f", help=TERMS["spearman"]),
+    "forward passes": st.column_config.NumberColumn(format="%.1f", help="What the method cost, in plain forward passes over the same examples."),
+    "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
+}
 
 
 def draw():
@@ -31,11 +38,13 @@ def draw():
 
 def show(report: dict):
     st.markdown(f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same order, 0 no relation.")
-    st.dataframe(checks.agreement_rows(report), hide_index=True)
+    st.dataframe(checks.agreement_rows(report), hide_index=True, column_config=COLUMNS,
+                 alt="Each way of ranking heads: its agreement with mean ablation, and what it costs.")
     if report.get("curves"):
-        st.markdown(f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the right label.")
+        st.markdown(f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the right label: 1 keeps all that the full model does, 0 "
+                    "no more than a model without heads.")
         fig = checks.ranking_curves(report)
         st.plotly_chart(fig, key="ranking_curves", alt=plots.alt(fig))
     if report.get("stability"):
         st.markdown("**Stability from pool to pool.**")
-        st.dataframe(checks.stability_rows(report), hide_index=True)
+        st.dataframe(checks.stability_rows(report), hide_index=True, alt="How alike the top heads of different discovery pools are, by method.")

@@ -7,8 +7,9 @@ from explorer.plots import COLOURS, LEGEND, figure, number
 
 NAMES = {"ablation": "Mean ablation", "cdt": "CD-T", "cdt frozen": "CD-T, patterns kept", "cdt symmetric": "CD-T, cross terms shared",
          "cdt magnitude": "CD-T, size only", "atp": "Attribution patching", "ig": "Integrated gradients"}
-LOOKS = (("#1f2933", "solid"), ("#6d3fc0", "solid"), ("#6d3fc0", "dash"), ("#0b7a75", "solid"), ("#0b7a75", "dot"), ("#c2570c", "solid"),
-         ("#2563a8", "solid"))
+LOOKS = (("#8b919c", "solid"), ("#9a6cc4", "solid"), ("#9a6cc4", "dash"), ("#2f9e93", "solid"), ("#2f9e93", "dot"), ("#c2703d", "solid"),
+         ("#4f8fd6", "solid"))                   # told apart on light and dark pages; symbols differ too
+SYMBOLS = ("diamond", "circle", "circle-open", "square", "square-open", "triangle-up", "cross")
 
 
 def agreement_rows(report: Mapping) -> list[dict]:
@@ -39,10 +40,10 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
         fig.add_trace(go.Scatter(x=sizes + sizes[::-1], y=[row[measure]["high"] for row in bands] + [row[measure]["low"] for row in bands][::-1],
                                  fill="toself", fillcolor="rgba(139,145,156,0.25)", mode="lines", line={"width": 0}, hoverinfo="skip",
                                  name=f"{bands[0]['n']} random circuits, 5th to 95th percentile"))
-    for name, (colour, dash) in zip(methods, LOOKS, strict=False):
+    for name, (colour, dash), symbol in zip(methods, LOOKS, SYMBOLS, strict=False):
         points = [row for row in report["curves"] if row["method"] == name]
         fig.add_trace(go.Scatter(x=[row["size"] for row in points], y=[row[measure] for row in points], mode="lines+markers",
-                                 name=NAMES.get(name, name), line={"color": colour, "dash": dash},
+                                 name=NAMES.get(name, name), line={"color": colour, "dash": dash}, marker={"symbol": symbol, "size": 8},
                                  hovertemplate="%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>"))
     for level in (0, 1):
         fig.add_hline(level, line={"color": COLOURS["reference"], "width": 1}, layer="below")

@@ -10,12 +10,12 @@ from explorer.plots import COLOURS, LABEL_COLOURS, LEGEND, SEQUENTIAL, figure, s
 def balance_bars(counts: Mapping[str, Mapping[str, int]], *, title: str = "Rows of each label") -> go.Figure:
     """{language: {label: rows}} as one bar a language, parted by label; the counts stand in the parts."""
     spoken = "; ".join(f"{language}: " + ", ".join(f"{label} {n}" for label, n in of.items()) for language, of in counts.items())
-    fig = figure(title, f"{title}: {spoken}.", 120 + 30 * len(counts))
+    fig = figure(title, f"{title}: {spoken}.", 150 + 32 * len(counts))
     labels = list(dict.fromkeys(label for of in counts.values() for label in of))
     for i, label in enumerate(labels):
         rows = [of.get(label, 0) for of in counts.values()]
         fig.add_trace(go.Bar(
-            x=rows, y=[safe(language) for language in counts], orientation="h", name=safe(label), text=rows, textposition="inside",
+            x=rows, y=[safe(language) for language in counts], orientation="h", name=safe(label), text=rows, textposition="inside", textangle=0,
             insidetextanchor="middle", textfont={"color": COLOURS["ink"]}, marker={"color": LABEL_COLOURS[i % len(LABEL_COLOURS)]},
             hovertemplate="%{y}: %{x} rows<extra>%{fullData.name}</extra>",
         ))  # fmt: skip
@@ -28,7 +28,7 @@ def balance_bars(counts: Mapping[str, Mapping[str, int]], *, title: str = "Rows 
 def length_lines(lengths: Mapping[str, list[int]], roles: Mapping[str, str], limit: int, *, title: str = "Length of the prompts") -> go.Figure:
     """{language: tokens of each prompt} as the share of rows by length; `roles` {language: "source" | "target" | "related"}; `limit`: where cut."""
     spoken = "; ".join(f"{language}: median {np.median(of):.0f}, longest {max(of)}" for language, of in lengths.items() if of)
-    fig = figure(title, f"{title} in tokens: {spoken}; texts are cut at {limit}.", 120 + 30 * 3)
+    fig = figure(title, f"{title} in tokens: {spoken}; texts are cut at {limit}.", 150 + 32 * 3)
     longest = max((max(of) for of in lengths.values() if of), default=1)
     edges = np.linspace(0, longest + 1, min(longest + 2, 25))
     for i, (language, of) in enumerate(lengths.items()):

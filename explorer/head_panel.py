@@ -23,7 +23,7 @@ def draw(scores: Scores, run: runs.Run, model: Model):
         return
     if now.example >= len(pool):
         state.put(example=0)
-    left, right = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
+    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     left.selectbox("Example of the discovery set", range(len(pool)), **state.bind("example"), help=TERMS["discovery set"],
                    format_func=lambda i: f"{pool[i]['label']} · {pool[i]['text']}")
     right.segmented_control("Show", VIEWS, required=True, **state.bind("head_view"))

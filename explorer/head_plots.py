@@ -19,7 +19,7 @@ LONGEST = 22                                     # characters of a token's label
 def label(piece: str) -> str:
     """A token as a tick's text: visible whatever it is, escaped, isolated, cut."""
     text = piece.strip(" ") or piece[:1]
-    text = NAMED.get(text) or text.replace("\n", "⏎").replace("\t", "⇥")
+    text = NAMED.get(text) or "".join(char if char.isprintable() else NAMED.get(char, f"U+{ord(char):04X}") for char in text)
     return ISOLATE + safe(text[:LONGEST] + ("…" if len(text) > LONGEST else ""), LONGEST + 2, 1) + END
 
 

@@ -55,9 +55,12 @@ class View:
     head: Head | None = None                      # shown in the inspector
     flip: bool = False                            # layer 0 at the bottom
     panel: str = "By label"                       # what stands below the map
+    comparison: str = "Two methods"               # what the scores are held against
     example: int = 0                              # of the discovery set, looked at alone
     head_view: str = "By token"                   # what is shown of the head on that example
     against: str = "ablation"                     # the other way of scoring in the scatter
+    other: str = ""                               # the language that may be scored for that
+    other_size: int = 50
     beside: str = ""                              # the run whose map stands beside
     # Circuit: the rule's circuit, and what was clicked, kept apart
     rule: str = "top"

@@ -7,6 +7,7 @@ from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.jobs import Scoring
 from ctsft.relevance import Scores
+from ctsft.tasks import Task
 from explorer import agreement, costs, jobs, panels, plots, state
 from explorer.agreement import WAYS
 from explorer.subject import literal
@@ -65,14 +66,14 @@ def pick():
         state.put(head=head)
 
 
-def beside(scores: Scores, run: runs.Run, circuit: Circuit):
+def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     """Two maps on one scale, and their difference."""
     now = state.view()
     others = {one.id: one for one in agreement.comparable(run, scores)}
-    start_target(run)
+    start_other(task)
     if not others:
-        st.info("Nothing else is scored in the same way yet. Score another language with the button above, or choose another checkpoint of this "
-                "model on Setup and score it.", icon=":material/compare:")
+        st.info("Nothing else is scored in the same way yet. Score another language above, or choose another checkpoint of this model on "
+                "Setup and score it.", icon=":material/compare:")
         return
     if now.beside not in others:
         state.put(beside=next(iter(others)))
@@ -90,15 +91,25 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit):
                "is the circuit of the first.")
 
 
-def start_target(run: runs.Run):
-    """Offers to score the target language with the same settings, unless that is done or under way."""
+def start_other(task: Task):
+    """Offers to score another language with the same settings, unless that is done or under way; tells why it could not be done."""
     now = state.view()
-    if now.source == now.target:
+    languages = [language for language in dict.fromkeys((now.target, *task.languages)) if language != now.source]
+    if not languages:
         return
-    wanted = replace(now, source=now.target)
-    going = state.find_run("score", ("done", *jobs.ACTIVE), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring))
-    if going and going.status().active:
-        jobs.watch(going, keepable=False)
-    elif not going and st.button(f"Score {literal(now.target)} too", help="The same settings, on rows of the target language."):
-        jobs.start_score(wanted)
-        st.rerun()
+    if now.other not in languages:
+        state.put(other=languages[0], other_size=now.size)
+    left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")
+    left.selectbox("Another language", languages, **state.bind("other"), help="Scored with the same settings, on rows the model gets right.")
+    middle.number_input("Examples", len(task.labels), 2000, **state.bind("other_size"), help="Fewer, where the model gets few rows right.")
+    now = state.view()
+    wanted = replace(now, source=now.other, size=now.other_size)
+    last = state.find_run("score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring))
+    if last and last.status().active:
+        jobs.watch(last, keepable=False)
+    elif last is None or last.status().state != "done":
+        if right.button(f"Score {literal(wanted.source)} too"):
+            jobs.start_score(wanted)
+            st.rerun()
+        if last:
+            jobs.ended(last)

@@ -29,4 +29,4 @@ def test_wordpiece_without_its_hashes():
 def test_a_token_of_the_vocabulary_by_itself(tokenizer):
     ids = tokenizer(" tea 好")["input_ids"]
     assert token_text(tokenizer, ids[0]) == " tea"
-    assert token_text(tokenizer, ids[-1]) == f"part of a character, token {ids[-1]}"
+    assert token_text(tokenizer, ids[-1]) == f"byte token {ids[-1]}"

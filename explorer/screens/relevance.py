@@ -5,6 +5,7 @@ from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
+from ctsft.tasks import Task
 from explorer import bars, checking, costs, head_panel, inspector, jobs, panels, plots, state, versus
 from explorer.subject import literal
 
@@ -13,7 +14,8 @@ METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast est
 RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
-PANELS = ("By label", "Means", "Distribution", "One example", "Two methods", "Side by side", "Are they true?")
+PANELS = ("By label", "Means", "Distribution", "One example")
+COMPARISONS = ("Two methods", "Side by side", "Are they true?")
 MAP = "relevance_map"
 
 
@@ -27,7 +29,7 @@ def page():
     begin()
     scores, kind = state.scores()
     if scores is not None:
-        show(scores, kind, model)
+        show(scores, kind, model, task)
     st.page_link("screens/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:")
 
 
@@ -97,7 +99,7 @@ def await_preview(run_id: str):
         st.rerun()
 
 
-def show(scores: Scores, kind: str, model: Model):
+def show(scores: Scores, kind: str, model: Model, task: Task):
     now = state.view()
     if kind == "preview":
         st.info("**Preview** by attribution patching, a first-order estimate; the scores asked for replace it when they are done.",
@@ -116,11 +118,12 @@ def show(scores: Scores, kind: str, model: Model):
         for note in scores.notes:
             st.caption(note)
         exports(scores, run, fig, kind)
+        panel(scores, means, circuit, run)
     with right:
         inspector.draw(scores, means, model, circuit)
     head_panel.draw(scores, run, model)
-    st.subheader("All heads")
-    panel(scores, means, circuit, run)
+    st.subheader("Held against other scores")
+    compare(scores, circuit, run, task)
 
 
 def pick():
@@ -141,7 +144,7 @@ def exports(scores: Scores, run: runs.Run, fig, kind: str):
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
     now, drawn = state.view(), panels.marks(circuit, state.view().head)
-    st.segmented_control("More about all heads", PANELS, required=True, wrap=True, label_visibility="collapsed", **state.bind("panel"))
+    st.segmented_control("More about all heads", PANELS, required=True, wrap=True, **state.bind("panel"))
     if now.panel == "By label":
         st.caption("Mean score on the examples of each label, on one scale: a head may count for one label only.")
         row(panels.label_maps(scores, drawn, now.flip), "label")
@@ -156,20 +159,25 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])
         st.plotly_chart(fig, key="histogram", alt=plots.alt(fig))
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
-    elif now.panel == "Two methods":
-        versus.methods(scores, run)
-    elif now.panel == "Side by side":
-        versus.beside(scores, run, circuit)
-    elif now.panel == "Are they true?":
-        checking.draw()
     elif now.panel == "One example":
         one_example(scores, circuit, state.pool_of(run))
+
+
+def compare(scores: Scores, circuit: Circuit, run: runs.Run, task: Task):
+    now = state.view()
+    st.segmented_control("Compare", COMPARISONS, required=True, wrap=True, label_visibility="collapsed", **state.bind("comparison"))
+    if now.comparison == "Two methods":
+        versus.methods(scores, run)
+    elif now.comparison == "Side by side":
+        versus.beside(scores, run, circuit, task)
+    else:
+        checking.draw()
 
 
 def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
     now = state.view()
     text = pool[now.example]["text"] if now.example < len(pool) else ""
-    st.caption(f"Scores on the example chosen above: “{literal(text)}”, **{literal(scores.labels[now.example])}**. Same colours as the map at the "
+    st.caption(f"Scores on the example chosen below: “{literal(text)}”, **{literal(scores.labels[now.example])}**. Same colours as the map at the "
                "top; one example varies more than the mean does, so more cells reach the ends of the scale.")
     row([panels.example_map(scores, now.example, circuit, now.head, now.flip)], "example")
 
