@@ -3,7 +3,7 @@ from pathlib import Path
 
 from ctsft import results, runs
 from ctsft.circuit import Circuit
-from ctsft.delta import apply_delta
+from ctsft.delta import Delta, apply_delta
 from ctsft.disk import whole
 from ctsft.errors import UserError
 from ctsft.jobs import Subject
@@ -20,12 +20,12 @@ tags: [circuit-targeted-fine-tuning]
 
 # {title}
 
-{base} tuned on {target}, so that {source} stays: of its numbers only {share} moved.
+{base} tuned on {target}; {source} is the language it is to keep.
 
 ## Method
 
-Circuit-targeted supervised fine-tuning ([arXiv 2601.08146](https://arxiv.org/abs/2601.08146)): {says}.
-{trainable:,} of {total:,} numbers moved; the others are those of the base model to the bit.
+What moved (`--what {what}`): {says}. This is circuit-targeted supervised fine-tuning ([arXiv 2601.08146](https://arxiv.org/abs/2601.08146))
+or one of the ways of tuning it is compared with. {trainable:,} numbers were trained, {share} of the base model's {total:,}. {rest}
 {heads}
 ## Data
 
@@ -78,6 +78,8 @@ def export(run_id: str, folder) -> Path:
 def save_folder(model: Model, folder: Path):
     model.hf.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
+    for path in folder.iterdir():
+        path.chmod(0o644)                # safetensors leaves weights readable by their owner only
 
 
 def tuned_model(run: runs.Run) -> Model:
@@ -103,13 +105,23 @@ def card(run: runs.Run, model: Model) -> str:
     return CARD.format(
         pipeline="text-classification" if type(model.hf).__name__.endswith(CLASSES) else "text-generation", base=base,
         base_line=f"base_model: {subject.model}\n" if hub else "", title=f"{base} tuned on {tuning['target']} ({tuning['what']})",
-        target=tuning["target"], source=done["source"], share=f"{done['trainable'] / done['total']:.2%}", says=RECIPES[tuning["what"]].says,
+        target=tuning["target"], source=done["source"], share=f"{done['trainable'] / done['total']:.2%}",
+        what=tuning["what"], says=RECIPES[tuning["what"]].says, rest=rest_words(run),
         trainable=done["trainable"], total=done["total"], heads=heads_words(run), task=done["task"], n=done["n"], split=subject.split,
         seed=done["config"]["seed"], eval_split=tuning["eval_split"], rows=", ".join(f"{count} {name}" for name, count in done["rows"].items()),
         prompt=task.prompt, labels=", ".join(f"`{label}`" for label in task.labels),
         figures="\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before),
         settings=", ".join(f"{name} {value}" for name, value in settings.items()), command=runs.shell_command(request), version=params["code"],
         fingerprint=params["model_fingerprint"])
+
+
+def rest_words(run: runs.Run) -> str:
+    """What became of the other numbers."""
+    adapted = any(name.endswith(":left") for name in Delta.load(run.file("delta.safetensors")).tensors)
+    if adapted:
+        return "They are low-rank adapters, merged into the matrices they adapt; every other matrix has the base model's bits."
+    done = results.result(run)
+    return "Every other number has the base model's bits." if done["trainable"] < done["total"] else ""
 
 
 def heads_words(run: runs.Run) -> str:

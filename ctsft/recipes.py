@@ -18,7 +18,7 @@ if TYPE_CHECKING:                     # the shell's --help lists recipes and doe
 
 
 def slices(model: Model, circuit: Circuit | None) -> dict:
-    return {"heads": frozenset(circuit.heads if circuit else ())}
+    return {"heads": frozenset() if circuit is None else circuit.heads}
 
 
 def everything(model: Model, circuit: Circuit | None) -> dict:
@@ -80,4 +80,4 @@ def moves_of(model: Model, what: str, circuit: Circuit | None = None, norms: boo
     if found.heads and circuit is None:
         raise UserError(f"{what!r} needs heads: give a circuit, or a file with --circuit.")
     from ctsft.moving import Moves
-    return Moves(**found.moves(model, circuit.check(model) if circuit else None), norms=norms, extra=tuple(extra), name=what)
+    return Moves(**found.moves(model, None if circuit is None else circuit.check(model)), norms=norms, extra=tuple(extra), name=what)

@@ -50,8 +50,11 @@ def test_round_trip(shell, tiny_words, tune, tmp_path, words):  # noqa: F811
     card = (folder / "README.md").read_text()
     accuracy = summary["history"][-1]["accuracy"]["javanese"]
     for said in (f"| javanese | {summary['history'][0]['accuracy']['javanese']:.3f} | {accuracy:.3f} |", "python -m ctsft finetune", "2601.08146",
-                 f"{summary['trainable']:,} of {summary['total']:,}", "`{text} | sentiment:`", "learning_rate 0.03", "9 labelled javanese"):
+                 f"{summary['trainable']:,} numbers", f"base model's {summary['total']:,}",
+                 f"--what {summary['what']}", "`{text} | sentiment:`", "learning_rate 0.03", "9 labelled javanese"):
         assert said in card, said
+    rest = {"full": "numbers were trained, 100.00%", "lora": "low-rank adapters"}.get(summary["what"], "Every other number has the base")
+    assert rest in card and ("Every other number" in card) == (summary["what"] == "circuit")
     assert ("| 2 | 0 |" in card) == (folder / "circuit.json").exists() == (words[:1] != ["--what"])
 
 
