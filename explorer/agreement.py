@@ -9,7 +9,7 @@ from ctsft import results, runs
 from ctsft.jobs import Scoring
 from ctsft.relevance import Scores
 from explorer import bars, panels
-from explorer.plots import Head, Marks, Scale, head_map, symmetric_limit
+from explorer.plots import Head, Marks, Scale, head_map
 
 WAYS = {  # how heads can be scored, as changes to a `Scoring`
     "cdt": ("CD-T", {"method": "cdt", "attention": "softmax", "rules": "paper"}),
@@ -74,12 +74,21 @@ def named(run: runs.Run) -> str:
     return f"{subject.get('language') or 'source'} ({subject['split']}), {model}, {scoring['size']} examples, seed {scoring['seed']}"
 
 
+def titles(first: runs.Run, second: runs.Run) -> tuple[str, str]:
+    """What tells two scorings apart, shortly: the language, else the model, else which is which."""
+    for key in ("language", "model"):
+        found = [str(run.request.params["subject"].get(key) or "source").rstrip("/").split("/")[-1] for run in (first, second)]
+        if found[0] != found[1]:
+            return found[0], found[1]
+    return "first", "second"
+
+
 def side_by_side(mine: Scores, other: Scores, names: tuple[str, str], drawn: Marks, flip: bool) -> list[go.Figure]:
     """Two maps on one scale, and the map of the second minus the first on its own."""
     unit = panels.UNITS[mine.method]
     pair = panels.small_maps({name: scores.values.numpy() for name, scores in zip(names, (mine, other), strict=True)}, drawn, Scale(unit), flip)
     gap = other.values.numpy() - mine.values.numpy()
-    third = head_map(gap, drawn, title="Difference: second − first", scale=Scale("difference (logits)", symmetric_limit(gap)), flip=flip)
+    third = head_map(gap, drawn, title=f"{names[1]} − {names[0]}", scale=Scale("difference (logits)"), flip=flip)
     return [*pair, panels.shrink(third, gap.shape, bar=True)]
 
 

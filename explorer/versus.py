@@ -82,8 +82,8 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     other = state.scores_of(others[state.view().beside])
     names = (agreement.named(run), agreement.named(others[state.view().beside]))
     rho = agreement.spearman(scores.values.numpy(), other.values.numpy())
-    figures = agreement.side_by_side(scores, other, ("First", "Second"), panels.marks(circuit, now.head), now.flip)
-    st.markdown(f"First: **{literal(names[0])}**. Second: **{literal(names[1])}**. Spearman ρ = {plots.number(rho)}.", help=TERMS["spearman"])
+    figures = agreement.side_by_side(scores, other, agreement.titles(run, others[state.view().beside]), panels.marks(circuit, now.head), now.flip)
+    st.markdown(f"**{literal(names[0])}** beside **{literal(names[1])}**: Spearman ρ = {plots.number(rho)}.", help=TERMS["spearman"])
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
             st.plotly_chart(fig, key=f"beside-{i}", width="content", alt=plots.alt(fig), config=PLAIN)
@@ -101,7 +101,7 @@ def start_other(task: Task):
         state.put(other=languages[0], other_size=now.size)
     left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")
     left.selectbox("Another language", languages, **state.bind("other"), help="Scored with the same settings, on rows the model gets right.")
-    middle.number_input("Examples", len(task.labels), 2000, **state.bind("other_size"), help="Fewer, where the model gets few rows right.")
+    middle.number_input("Its examples", len(task.labels), 2000, **state.bind("other_size"), help="Fewer, where the model gets few rows right.")
     now = state.view()
     wanted = replace(now, source=now.other, size=now.other_size)
     last = state.find_run("score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring))
