@@ -7,9 +7,10 @@ et al. 2017, arXiv 1612.00796). Among all moves that cost the source no more tha
 
     sqrt(2 c * sum_i g_i^2 / F_i)
 
-so a set of heads is worth the sum of g_i^2 / (F_i + damping) over the numbers that would move: the gain per source loss. The sum is
-additive over numbers, so the k heads that add most, one after another, are the best k (numbers of a key/value group, which its heads
-share, count once). `damping` keeps numbers that no source example touched from counting without bound: the mean of F over all heads.
+so a set of heads is worth the sum of g_i^2 / (F_i + damping) over the numbers that would move: the gain per source loss. Heads are taken
+one after another, each time the one that adds most: the best k where heads share nothing; where a key/value group's numbers, which count
+once, are shared, at least 1 - 1/e of the best (a submodular sum). `damping` keeps numbers that no source example touched from
+counting without bound: the mean of F over all attention matrices.
 
 An estimate of small moves with a diagonal: `experiment` says whether it helps.
 """

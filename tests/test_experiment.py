@@ -1,0 +1,291 @@
+"""Experiments: statistics by hand, tables, each cell once whatever happens, a failing cell, and a choice that sees no test row."""
+import json
+import math
+import statistics
+
+import pytest
+import torch
+from conftest import agreed, cued, write_task
+from test_sources import said
+
+from ctsft import cells, experiment, results, runs, tables, tuning_jobs
+from ctsft.cells import Ground, cell_id, finished, run_cell, words_of
+from ctsft.design import Cell, Design, choices, read_design
+from ctsft.experiment import experiment as run_experiment
+from ctsft.experiment import rows_of
+from ctsft.intervals import grouped, paired, spread
+from ctsft.jobs import Scoring, Stopped, Subject
+from ctsft.measures import change, measures
+
+
+@pytest.fixture(scope="session")
+def words(folders, loaded, task, tmp_path_factory) -> dict:
+    """A design's words: a tiny Qwen2 that predicts its source rows correctly, two targets that can be learnt."""
+    rows = agreed(loaded["qwen2"], task, each=18)
+    found = {("indonesian", "train"): rows[:36], ("indonesian", "valid"): rows[36:45], ("indonesian", "test"): rows[45:]}
+    for i, target in enumerate(("javanese", "acehnese")):
+        found |= {(target, split): cued(n, 10 * i + j) for j, (split, n) in enumerate({"train": 40, "valid": 9, "test": 9}.items())}
+    path = write_task(tmp_path_factory.mktemp("task"), found, targets=["javanese", "acehnese"])
+    return {"name": "tiny", "model": str(folders["qwen2"]), "task": str(path), "targets": ["javanese"], "methods": ["near_zero", "full"], "n": [6],
+            "seeds": [1, 2], "k": 2, "discovery": {"size": 6, "method": "atp"}, "device": "cpu",
+            "settings": [{"name": "one", "epochs": 1, "learning_rate": 1e-2}]}
+
+
+GRID = {"name": "one", "epochs": 1, "learning_rates": [1e-3, 1e-2], "choose": "valid"}
+
+
+def go(design: Design, run_id="exp", jobs=1):
+    with runs.record("experiment", ["experiment"], run_id=run_id) as run:
+        return run, run_experiment(run, design, None, jobs)
+
+
+def test_measures_are_those_of_the_confusion_counted_by_hand():
+    gold, answers = list("aaaabbc"), list("aabbbac")
+    found = measures(gold, answers, ("a", "b", "c", "d"))
+    f1 = [2 * 2 / (4 + 3), 2 * 1 / (2 + 3), 1.0, 0.0]                    # 2 tp / (gold + predicted)
+    assert found["accuracy"] == 4 / 7 and found["rows"] == 7 and found["macro_f1"] == pytest.approx(sum(f1) / 4)
+    assert found["recall"] == {"a": 0.5, "b": 0.5, "c": 1.0, "d": None}
+    assert math.isnan(measures([], [], ("a",))["accuracy"])
+    after = {"s": {"accuracy": 0.5, "macro_f1": 0.4}, "t": {"accuracy": 0.75, "macro_f1": 0.7}}
+    before = {"s": {"accuracy": 0.75, "macro_f1": 0.7}, "t": {"accuracy": 0.25, "macro_f1": 0.1}}
+    found = change(before, after, "s", "t")
+    assert (found["forgetting"]["accuracy"], found["plasticity"]["accuracy"]) == (0.25, 0.5)
+    assert found["plasticity"]["macro_f1"] == pytest.approx(0.6)
+
+
+def test_statistics_by_hand():
+    one = spread([0.5, 0.7, 0.6, 0.8])
+    assert one.mean == pytest.approx(0.65) and one.sd == pytest.approx(statistics.stdev([0.5, 0.7, 0.6, 0.8])) == pytest.approx(0.12909944)
+    assert 0.5 <= one.low < one.mean < one.high <= 0.8 and one == spread([0.5, 0.7, 0.6, 0.8]) and one.count == 4
+    two = spread([0, 1])                          # the mean of two draws from {0, 1} is 0, 1/2 or 1; 1/4 of the draws at each end
+    assert (two.low, two.high) == (0, 1)
+    assert (spread([0.4]).low, spread([0.4]).sd, spread([0.3, 0.3]).high, spread([0.3, 0.3]).sd) == (0.4, None, 0.3, 0)
+    with pytest.raises(statistics.StatisticsError):
+        spread([])
+    rows = [{"method": method, "target": "t", "n": 5, "seed": seed, "x": x}
+            for method, values in {"a": [1, 2, 3], "b": [0, 1, 5]}.items() for seed, x in enumerate(values)]
+    found = paired(rows, "a", "b", lambda row: row["x"])
+    assert found.count == 3 and found.mean == pytest.approx((1 + 1 - 2) / 3) and (found.low, found.high) == (-2, 1)
+    assert paired(rows[:3], "a", "b", lambda row: row["x"]) is None and paired(rows[:4], "a", "b", lambda row: row["x"]).count == 1
+    assert grouped(rows, ("method",), lambda row: row["x"])["b",].mean == 2
+
+
+def test_the_verdict_speaks_of_intervals_only():
+    up, down, both = spread([0.1, 0.2, 0.1, 0.2, 0.1, 0.2]), spread([-0.1, -0.2] * 3), spread([-0.1, 0.1] * 3)
+    assert tables.verdict(up, both) == "better on target" and tables.verdict(up, up) == "better on target and source"
+    assert tables.verdict(both, down) == "worse on source" and tables.verdict(both, both) == "no difference beyond chance"
+    assert tables.verdict(up, down).startswith("trades") and tables.verdict(spread([1, 2]), up) == "fewer than 6 pairs"
+
+
+def row(method, target, seed, after, source, n=5):
+    figures = {"target_before": 0.25, "source_before": 0.75, "target_after": after, "source_after": source, "plasticity": after - 0.25,
+               "forgetting": 0.75 - source}
+    return {"setting": "one", "method": method, "target": target, "n": n, "seed": seed, "learning_rate": 1e-3} | figures | {
+        f"{name}_f1": value for name, value in figures.items()}
+
+
+ROWS = [row("circuit", "jv", 1, 0.5, 0.7), row("circuit", "jv", 2, 0.7, 0.7), row("full", "jv", 1, 0.4, 0.5), row("full", "jv", 2, 0.4, 0.3),
+        row("circuit", "su", 1, 0.3, 0.5), row("full", "su", 1, 0.2, 0.1)]
+
+
+def test_tables_in_the_layout_of_the_papers():
+    text = tables.markdown(ROWS, "id")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    assert lines[0] == ["target", "accuracy on", "before", "circuit", "full"]
+    assert lines[2] == ["jv", "target", ".250", ".600 ± .141", ".400 ± .000"] and lines[3][:2] == ["su", "target"]
+    assert lines[4] == ["all targets", "target", ".250", ".400", ".300"]       # seed 1 only: seed 2 lacks a target
+    assert lines[5] == ["jv", "source", ".750", ".700 ± .000", ".400 ± .141"]
+    assert "| one | circuit − full | 3 | +.167 [+.100, +.300] | +.333 [+.200, +.400] | fewer than 6 pairs |" in text
+    tex = tables.latex(ROWS)
+    assert r"jv & target & .250 & .600 $\pm$ .141 & .400 $\pm$ .000 \\" in tex and r"\multicolumn{2}{c}{$n=5$}" in tex
+    assert tex.count("{") == tex.count("}") and "all targets" in tex and r"\_" in tables.escaped("a_b")
+    long = {(one["method"], one["target"], one["value"]): one for one in tables.long(ROWS)}
+    assert long["circuit", "jv", "target_after"]["mean"] == 0.6 and long["full", "jv", "forgetting"]["mean"] == pytest.approx(0.35)
+    assert tables.as_csv(tables.long(ROWS)).splitlines()[0] == "setting,method,target,n,value,mean,sd,low,high,count" and tables.as_csv([]) == ""
+
+
+def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypatch):
+    run, summary = go(Design(**words))
+    assert (summary["cells"], summary["of"], summary["failed"]) == (4, 4, []) and summary["source"] == "indonesian"
+    compared = results.compare()
+    assert {(one["what"], one["seed"]) for one in compared} == {("near_zero", 1), ("near_zero", 2), ("full", 1), ("full", 2)}
+    assert all(one["state"] == "done" and one["run"].startswith("exp-") and one["source_before"] == 1 for one in compared)
+    own = runs.get(compared[0]["run"])
+    assert len(results.evaluations(own)) == 2 and set(results.evaluations(own)[0]["metrics"]) == {"indonesian", "javanese"}
+    rows, _ = rows_of(runs.get("exp"), Design(**words))
+    assert len(rows) == 4 and rows[0]["plasticity"] == rows[0]["target_after"] - rows[0]["target_before"]
+    assert all(run.file(name).stat().st_size for name in experiment.FILES)
+    status = runs.get("exp").status()
+    assert status.state == "done" and status.stage == "cell 4 of 4"
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "recorded_cell", lambda *_: pytest.fail("a finished cell was run again"))
+        assert go(Design(**words))[1] == summary
+    said(lambda: go(Design(**words | {"n": [3]})), "another design")
+
+
+def test_a_cell_is_what_its_command_does(words, monkeypatch):
+    """The same numbers from the fine-tuning job with the words of the cell's request, in the order of an experiment that ran others before."""
+    design = Design(**words | {"methods": ["full", "advised", "random", "lora"], "related": ["acehnese"], "seeds": [7]})
+    go(design)
+    ground = Ground(design, None, "exp")
+    for cell in design.cells({}):
+        kept, asked = finished("exp", cell), runs.get(cell_id("exp", cell)).request.argv
+        assert asked == words_of(ground, cell) and asked[:2] == ["finetune", "--model"]
+        subject = Subject(design.model, design.task, device="cpu")
+        with runs.record("finetune", []) as run:
+            alone = tuning_jobs.tune(run, subject, Scoring(seed=cell.seed), ground.tuning(cell), ground.config(cell))
+        assert alone["history"][-1]["metrics"] == kept["after"] and alone["trainable"] == kept["trainable"]
+        assert alone["history"][-1]["loss"] == pytest.approx(kept["loss"], rel=1e-5) and set(kept["after"]) == {"indonesian", "javanese", "acehnese"}
+
+
+def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
+    whole = go(Design(**words), "whole")[1]
+    real, ran = cells.run_cell, []
+
+    def dies(ground, cell, *rest):
+        ran.append(cell.key)
+        if len(ran) == 3:
+            raise KeyboardInterrupt                          # SIGTERM, in the middle of a cell
+        return real(ground, cell, *rest)
+    monkeypatch.setattr(cells, "run_cell", dies)
+    with pytest.raises(KeyboardInterrupt):
+        go(Design(**words), "cut")
+    assert len(results.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
+    lost = runs.folder_of(cell_id("cut", Design(**words).cells({})[2]))
+    lost.mkdir()                                             # and as SIGKILL would have left it: begun, by nobody who lives
+    (lost / "status.json").write_text('{"state": "running", "pid": 999999, "pid_started": 1.0}')
+    (lost / "events.jsonl").write_text('{"kind": "evaluation", "step"')
+    summary = go(Design(**words), "cut")[1]
+    assert len(ran) == 5 and len(set(ran)) == 4              # two before, the one that was cut off twice, one after
+    assert summary["cells"] == 4 and [{**one} for one in summary["pairs"]] == whole["pairs"]
+
+
+def test_a_stop_keeps_finished_cells(words, monkeypatch):
+    real = cells.run_cell
+
+    def stopped(ground, cell, stop, *rest):
+        if cell.method == "full":
+            runs.get("exp").file("stop").write_text("keep")
+        return real(ground, cell, stop, *rest)
+    monkeypatch.setattr(cells, "run_cell", stopped)
+    with pytest.raises(Stopped):
+        go(Design(**words))
+    assert [one["what"] for one in results.compare()] in (["near_zero"], ["full", "near_zero"])
+
+
+def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
+    real = cells.finetune
+
+    def fails(model, task, moves, *rest, **more):
+        if moves.name == "full":
+            raise RuntimeError("out of luck\nand more")
+        return real(model, task, moves, *rest, **more)
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "finetune", fails)
+        run, summary = go(Design(**words))
+    assert summary["cells"] == 2 and [one["error"] for one in summary["failed"]] == ["out of luck"] * 2
+    cell = Cell(**summary["failed"][0]["cell"])
+    own = runs.get(cell_id("exp", cell))
+    assert own.status().state == "failed" and "out of luck" in own.log_tail() and "failed: out of luck" in capfd.readouterr().err
+    assert go(Design(**words))[1]["cells"] == 4              # tried again
+    monkeypatch.setattr(cells, "finetune", lambda *_: 1 / 0)
+    said(lambda: go(Design(**words), "none"), "None of the 4 cells", "division")
+
+
+def seen_rows(monkeypatch) -> list:
+    """Texts that the model is asked about, or tuned on, from now on."""
+    seen = []
+
+    def spy(name, of):
+        real = getattr(cells, name)
+
+        def call(*args, **more):
+            seen.extend(row.text for row in of(args))
+            return real(*args, **more)
+        monkeypatch.setattr(cells, name, call)
+    spy("measure", lambda args: args[2])
+    spy("finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
+    spy("advise_heads", lambda args: [*args[2], *args[3]])
+    return seen
+
+
+def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
+    design = Design(**words | {"methods": ["advised", "full"], "settings": [GRID]})
+    task = Ground(design, None, "none").task
+    secret = {row.text for language in ("indonesian", "javanese") for row in task.load(language, "test")} - {
+        row.text for language in ("indonesian", "javanese") for split in ("train", "valid") for row in task.load(language, split)}
+    with runs.record("experiment", ["experiment"], run_id="exp") as run:
+        experiment.scores(run, design, None)
+        ground = Ground(design, None, "exp")
+        course = experiment.Course(run, design, ground, None, 1)
+        seen = seen_rows(monkeypatch)
+        rates = course.choose()
+        assert seen and not secret & set(seen)
+        course.results(rates)
+        assert secret & set(seen)                            # the control: the spy does see test rows once they are asked for
+    written = json.loads(run.file("choices.json").read_text())
+    assert {(one["setting"], one["method"]): one["learning_rate"] for one in written} == rates and len(written[0]["tried"]) == 2
+    grid = [one for one in run.events() if one["kind"] == "grid"]
+    assert len(grid) == 4 and all(one["split"] == "valid" and one["cell"]["seed"] == 1 for one in grid)
+    assert all(cell.learning_rate == rates[cell.setting, cell.method] for cell in design.cells(rates))
+    monkeypatch.setattr(experiment, "run_cell", lambda *_: pytest.fail("a grid cell was run again"))
+    assert experiment.Course(run, design, ground, None, 1).choose() == rates
+
+
+def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
+    design = Design(targets=["a", "b"], methods=["full", "norms"], n=[5], seeds=[1], settings=[GRID])
+    grid = design.grid()
+    assert len(grid) == 8 and {cell.split for cell in grid} == {"valid"} and design.size == 8 + 4
+    figures = {("full", 1e-3): (0.5, 0.9), ("full", 1e-2): (0.6, 0.1), ("norms", 1e-3): (0.5, 0.8), ("norms", 1e-2): (0.5, 0.7)}
+    measured = {cell.key: dict(zip(("target", "source"), figures[cell.method, cell.learning_rate], strict=True)) for cell in grid}
+    found = {method: one["learning_rate"] for (_, method), one in choices(design, measured).items()}
+    assert found == {"full": 1e-2, "norms": 1e-3}
+    failed = next(cell.key for cell in grid if (cell.method, cell.learning_rate) == ("full", 1e-2))
+    del measured[failed]                                     # a rate with a cell that failed is not chosen
+    assert choices(design, measured)["one", "full"]["learning_rate"] == 1e-3
+    said(lambda: choices(design, {}), "'full'", "'one'")
+
+
+def test_workers_come_to_the_same_figures(words):
+    one = go(Design(**words | {"seeds": [1]}), "one")[1]
+    several = go(Design(**words | {"seeds": [1]}), "two", jobs=2)[1]
+    assert several["cells"] == one["cells"] == 2 and several["pairs"] == one["pairs"]
+
+
+def test_target_rows_come_from_the_pool_that_discovery_never_saw(words):
+    design = Design(**words)
+    ground = Ground(design, None, "none")
+    train = ground.task.load("indonesian", "train")
+    from ctsft.tasks import load_task
+    pool_a, pool_b = load_task(design.task).pools(train)
+    assert {row.id for row in pool_a}.isdisjoint(row.id for row in pool_b)
+    cell = design.cells({})[0]
+    assert {row.id for row in ground.train_rows(cell)} <= {row.id for row in ground.task.pools(ground.task.load("javanese", "train"))[1]}
+    assert torch.equal(next(ground.fresh(design.model).hf.parameters()), next(ground.model.hf.parameters()))
+    before = ground.fresh(design.model).fingerprint
+    run_cell_quietly(ground, design)
+    assert ground.model.fingerprint != before and ground.fresh(design.model).fingerprint == before      # put back
+
+
+def run_cell_quietly(ground, design):
+    run_cell(ground, next(cell for cell in design.cells({}) if cell.method == "full"), lambda: False)
+
+
+@pytest.mark.parametrize(("change", "words_said"), [
+    ({"methods": ["best"]}, ("'best'", "circuit")), ({"targets": []}, ("targets",)), ({"n": [0]}, ("n has to be",)), ({"typo": 1}, ("typo",)),
+    ({"seeds": [1, 1]}, ("twice",)), ({"settings": [{"learning_rates": [1e-3]}]}, ("choose",)),
+    ({"settings": [{"name": "a"}, {"name": "a"}]}, ("same name",))])
+def test_a_design_that_cannot_be_run_is_refused_in_one_sentence(words, tmp_path, change, words_said):
+    path = tmp_path / "design.json"
+    path.write_text(json.dumps(words | change))
+    said(lambda: read_design(path), *words_said)
+
+
+def test_what_the_rows_cannot_give_is_refused_before_any_cell(words):
+    said(lambda: go(Design(**words | {"n": [500]})), "n = 500", "pool B")
+    said(lambda: go(Design(**words | {"targets": ["latin"]}), "two"), "latin")
+    said(lambda: go(Design(**words | {"k": 99}), "three"), "k is 99")
+    said(lambda: go(Design(**words | {"discovery": {"sise": 6}}), "four"), "sise")
+    said(lambda: go(Design(**words), "five", jobs=0), "jobs is 0")
+    said(lambda: read_design("nowhere.json"), "nowhere.json")
+    assert results.compare() == []
