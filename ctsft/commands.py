@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft import processes, runs
+from ctsft import processes, runs, turns
 
 app = typer.Typer(help="Find the attention heads that carry a task, and tune only those.", no_args_is_help=True, add_completion=False,
                   pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -33,8 +33,8 @@ MaxMemory = Annotated[Optional[str], typer.Option("--max-memory", help="What the
 Adaptive = Annotated[bool, typer.Option("--adaptive", help="Only as many examples a head as finding the top heads takes; cdt only.")]
 
 
-def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = ""):
-    """Run `work(run)` inside a run folder and print its summary."""
+def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = "", device: str = "auto"):
+    """Run `work(run)` inside a run folder, when it is its turn on the device, and print its summary."""
     from ctsft import jobs  # torch and transformers: not for --help and `runs`
     with contextlib.ExitStack() as stack:
         if processes.RANK:                   # the first process keeps the run folder and does the talking
@@ -43,6 +43,8 @@ def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = "")
         else:
             run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
         try:
+            if processes.alone():            # several processes on one job were given their devices by whoever started them
+                take_turn(stack, jobs, run, device)
             summary = work(jobs, run)
         except jobs.Stopped:             # no failure: the run is recorded as stopped
             summary = None
@@ -51,6 +53,17 @@ def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = "")
     if summary is None:
         raise Halt(f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft runs resume {run.id}`.")
     print(json.dumps(summary, indent=1) if as_json else f"{say(summary)}\nrun {run.id}: {run.path}")
+
+
+def take_turn(stack: contextlib.ExitStack, jobs, run: runs.Writer, device: str):
+    def waits(words: str):
+        run.waits(words)
+        if words and words not in told:
+            print(f"{words} ...", file=sys.stderr, flush=True)
+            told.add(words)
+    told = set()
+    if not stack.enter_context(turns.turn(turns.device_key(device), run.id, waits, run.stop_requested)):
+        raise jobs.Stopped
 
 
 class Halt(Exception):

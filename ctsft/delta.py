@@ -3,9 +3,9 @@
     delta.safetensors    <parameter>                            a parameter that moved whole
                          <parameter>:values, :rows | :columns   slices of it along its first | second dimension, int32 numbers beside them
                          <parameter>:left, :right               a LoRA adapter's factors, whose product is added to the parameter
-                         stack<i>                               parameters of one length that moved whole (norms), row by row;
-                                                                metadata "stack<i>": their names, with spaces
-                         metadata "delta": JSON, base (fingerprint of the model before tuning), what, kv
+                         stack<i>                               parameters of one length that moved whole (norms), row by row
+                         metadata "delta": JSON, base (fingerprint of the model before tuning), what, kv, and stacks: the names in
+                                           each stack, with spaces (one key: safetensors writes several in any order)
 
 Values are the new ones, not differences, so a delta gives the tuned model to the bit; adapters are kept as such, because their
 merged difference would be as large as the matrices. `deltas` compares and adds them.
@@ -38,7 +38,7 @@ class Delta:
 
     def save(self, path):
         tensors, words = stacked({name: value.detach().cpu() for name, value in self.tensors.items()})
-        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, path, {"delta": json.dumps(self.about), **words})
+        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, path, {"delta": json.dumps(self.about | {"stacks": words})})
 
     @classmethod
     def load(cls, path) -> "Delta":
@@ -46,8 +46,8 @@ class Delta:
         try:
             with safe_open(path, "pt") as file:
                 words = file.metadata() or {}
-            about, tensors = json.loads(words.pop("delta")), load_file(path)
-            rows = {name: value for stack, names in words.items() for name, value in zip(names.split(" "), tensors.pop(stack), strict=True)}
+            about, tensors = json.loads(words["delta"]), load_file(path)
+            rows = {name: value for stack, names in about.pop("stacks").items() for name, value in zip(names.split(" "), tensors.pop(stack), strict=True)}
             return cls(about, rows | tensors)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{str(path)!r} is not a delta ({type(error).__name__}); give a delta.safetensors of a fine-tuning run.") from None

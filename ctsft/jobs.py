@@ -16,11 +16,13 @@ from transformers.utils import logging
 import ctsft
 from ctsft import validation
 from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, iterations, select
+from ctsft.disk import whole
 from ctsft.errors import UserError
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.models import Model
 from ctsft.relevance import METHODS, ScoreConfig, Scores, score_heads
+from ctsft.run_folder import write
 from ctsft.runs import Writer, get
 from ctsft.tasks import Example, Task, fingerprint, load_task
 from ctsft.validation import Checks
@@ -108,7 +110,7 @@ class Reporter:
 def finish(run: Writer, summary: dict) -> dict:
     """Keep a job's summary beside its results."""
     summary = json.loads(json.dumps(summary), parse_constant=lambda word: None)     # JSON has no NaN: what is undefined is null
-    run.file("result.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write(run.file("result.json"), summary)
     return {"run": run.id, **summary}
 
 
@@ -155,11 +157,10 @@ def score(run: Writer, subject: Subject, scoring: Scoring, preview: bool = False
 
 
 def save_scores(run: Writer, scores: Scores, name: str):
-    """First under another name, so that a page never reads half a file."""
-    for ending, write in ((".safetensors", scores.save), (".csv", lambda path: Path(path).write_text(scores.csv(), encoding="utf-8"))):
-        part = run.file(name + ".part")
-        write(part)
-        part.replace(run.file(name + ending))
+    """Whole or not at all, so that a page never reads half a file."""
+    for ending, save in ((".safetensors", scores.save), (".csv", lambda path: Path(path).write_text(scores.csv(), encoding="utf-8"))):
+        with whole(run.file(name + ending), name) as part:
+            save(part)
     run.event(kind=name, method=scores.method)
 
 

@@ -68,7 +68,7 @@ def score(model: ModelName = "demo", task: TaskName = "demo", language: Language
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
         jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens, max_memory, rules,
                      normalise, adaptive, k, steps), preview, not no_cache),
-        say, name)
+        say, name, device)
 
 
 @app.command()
@@ -106,7 +106,7 @@ def discover(model: ModelName = "demo", task: TaskName = "demo", language: Langu
     job("discover", run, as_json, lambda jobs, folder: jobs.discover(
         folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
         jobs.Scoring(size, pool_seed, attention=attention, batch_tokens=batch_tokens, max_memory=max_memory, rules=rules, adaptive=adaptive),
-        depth, fraction, not no_cache), say, name)
+        depth, fraction, not no_cache), say, name, device)
 
 
 @app.command()
@@ -131,7 +131,7 @@ def faithfulness(scores: Annotated[str, typer.Option(help="Id of a scoring run, 
     except ValueError:
         raise UserError(f"--sizes {sizes!r} is not a list of numbers; write it like 1,2,4,8.") from None
     job("faithfulness", run, as_json, lambda jobs, folder: jobs.measure_faithfulness(
-        folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), scores, circuit, split, wanted, n_random), say, name)
+        folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), scores, circuit, split, wanted, n_random), say, name, device)
 
 
 def ratio(value: float | None) -> str:
@@ -159,4 +159,4 @@ def validate(methods: Annotated[str, typer.Option(help="Rankings to check, such 
         wanted = tuple(word.strip() for word in methods.split(",") if word.strip())
         checks = jobs.Checks(**({"methods": wanted} if wanted else {}), size=size, seed=pool_seed, rows=rows, n_random=n_random, pools=pools)
         return jobs.validate(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), checks, rows_split)
-    job("validate", run, as_json, work, say, name)
+    job("validate", run, as_json, work, say, name, device)

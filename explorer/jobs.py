@@ -140,6 +140,8 @@ def time_left(seconds: float | None) -> str:
 def sentence(run: runs.Run) -> str:
     """A run's state in a line."""
     status = run.status()
+    if status.state == "queued" and status.message:
+        return f"queued · {status.message}"
     if status.state in ("queued", "running"):
         return " · ".join(filter(None, [status.stage or "starting", f"{status.progress:.0%}", time_left(status.eta)]))
     return " · ".join(filter(None, [status.state, status.message]))

@@ -32,12 +32,20 @@ def relevance() -> str:
     now = state.view()
     scores, kind = state.scores()
     active = state.score_run(("queued", "running", "stopping"))
+    if active and waits(active):
+        return "queued"
     if active:
         return f"scoring, {active.status().progress:.0%}" + (" (preview shown)" if kind == "preview" else "")
     if scores is not None:
         return f"scored, {len(scores.examples)} examples"
     other = any(run.request.params.get("subject", {}).get("model") == now.model for run in runs.list_runs("score") if run.status().state == "done")
     return "out of date: score again" if other else "not scored yet"
+
+
+def waits(run: runs.Run) -> bool:
+    """Whether a run waits for its turn on the device."""
+    status = run.status()
+    return status.state == "queued" and bool(status.message)
 
 
 def circuit() -> str:
@@ -51,8 +59,9 @@ def circuit() -> str:
 
 def finetune() -> str:
     active = [run for run in runs.list_runs("finetune") if run.status().active]
+    going = [run for run in active if not waits(run)]
     if active:
-        return f"running, {active[0].status().progress:.0%}"
+        return f"running, {going[0].status().progress:.0%}" if going else "queued"
     return "ready" if state.scores()[0] is not None else "waits for a circuit"
 
 

@@ -416,7 +416,7 @@ def test_a_model_tuned_in_place_is_hashed_again(folder):
     first = cache.fingerprint_of(model)
     again = load_model(folder, device="cpu")
     with moving_parts(again, [(1, 1)]), torch.no_grad():              # before its fingerprint was ever asked for
-        again.hf.moving.weights[0].mul_(2)
+        again.hf.moving.weights["0"].mul_(2)
     assert again.files is None and cache.fingerprint_of(again) == models.fingerprint(again.hf) != first
     with torch.no_grad():
         model.hf.model.norm.weight.mul_(2)

@@ -44,9 +44,10 @@ def test_the_file_reads_as_its_description_says(build, task, tmp_path):
     result, fresh = tuned(build, task, tmp_path / "d.safetensors", "gpt2", CIRCUIT), build("gpt2")
     tensors, own = load_file(tmp_path / "d.safetensors"), dict(fresh.hf.named_parameters())
     with safe_open(tmp_path / "d.safetensors", "pt") as file:
-        words = file.metadata()
-    assert json.loads(words.pop("delta")) == {"base": build("gpt2").fingerprint, "what": "circuit", "kv": "group"} and list(words) == ["stack0"]
-    tensors |= dict(zip(words["stack0"].split(" "), tensors.pop("stack0"), strict=True))
+        words = json.loads(file.metadata()["delta"])
+    stacks = words.pop("stacks")
+    assert words == {"base": build("gpt2").fingerprint, "what": "circuit", "kv": "group"} and list(stacks) == ["stack0"]
+    tensors |= dict(zip(stacks["stack0"].split(" "), tensors.pop("stack0"), strict=True))
     with torch.no_grad():
         for key, value in tensors.items():
             name, _, kind = key.partition(":")

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import cued, write_task
+from safetensors.torch import save_file
 from streamlit.testing.v1 import AppTest
 
 import ctsft
 from ctsft import runs
+from ctsft.checkpoints import MOVED
 from ctsft.relevance import ScoreConfig, Scores
 from ctsft.run_folder import birth
 from ctsft.tasks import fingerprint
-from ctsft.tuning import MOVED, TuneConfig
+from ctsft.tuning import TuneConfig
 from ctsft.tuning_jobs import Tuning
 from explorer import jobs, outcomes, state
 
@@ -90,8 +92,11 @@ def tuned(view: state.View, what="circuit", after=(0.8, 0.7), steps=20, raising:
 def checkpoint(run: runs.Run, step: int = 5):
     folder = run.file("checkpoints") / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    (folder / "trainer_state.json").write_text("{}")
-    (folder / MOVED).write_bytes(b"")
+    for name in ("trainer_state.json", "watched.json"):
+        (folder / name).write_text("{}")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({}, folder / name)
+    save_file({"x": torch.zeros(1)}, folder / MOVED)
 
 
 def visit(view: state.View, page: str = "screens/finetune.py") -> AppTest:

@@ -1,20 +1,19 @@
 """Tuning runs: what is reported, that they learn, that they can be repeated, stopped and resumed to the bit, and what they keep."""
-import json
 import math
 
 import pytest
 import torch
 from conftest import cued
 from pydantic import ValidationError
-from safetensors import safe_open
 from safetensors.torch import load_file
 from test_moving import HEADS, bits
 from test_sources import said
 
 from ctsft.answers import accuracy
+from ctsft.checkpoints import MOVED, newest_checkpoint
 from ctsft.circuit import Circuit
 from ctsft.moving import trainable
-from ctsft.tuning import MOVED, TuneConfig, Watch, apply_delta, finetune, newest_checkpoint, save_delta
+from ctsft.tuning import TuneConfig, Watch, finetune
 
 CIRCUIT = Circuit(HEADS)
 QUICK = TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)                   # 12 rows: 9 steps
@@ -66,6 +65,11 @@ def test_a_run_is_repeated_to_the_bit_by_its_seed(build, task):
     assert same(models[0], models[1]) and not same(models[0], models[2])
 
 
+def timeless(history):
+    """All that was measured, to the last digit; only how long it took is left out."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
 def stopping(after: int):
     """True from that step on."""
     steps = []
@@ -82,9 +86,7 @@ def test_a_stopped_run_keeps_what_it_has_and_resumes_to_the_same_bits(build, tas
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4")
     resumed = finetune(second, task, what, cued(12), sets, config, Watch(folder=tmp_path, resume=True))
     assert same(second, whole) and not same(second, first)
-    assert [row["step"] for row in resumed.history] == [6, 8, 9] and not resumed.stopped
-    for mine, theirs in zip(resumed.history, uninterrupted.history[-3:], strict=True):
-        assert (mine["accuracy"], mine["epoch"]) == (theirs["accuracy"], theirs["epoch"]) and mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    assert timeless(resumed.history) == timeless(uninterrupted.history) and not resumed.stopped
     finetune(stale, task, what, cued(12), sets, config, Watch(folder=tmp_path / "empty", resume=True))     # nothing there: from the start
     assert same(stale, whole)
 
@@ -100,38 +102,6 @@ def test_a_checkpoint_holds_only_what_moves(build, task, tmp_path):
     assert not list(tmp_path.rglob("model*.safetensors")) + list(tmp_path.rglob("pytorch_model*"))
     (tmp_path / "checkpoint-9" / MOVED).unlink()                                                         # torn: the one before it serves
     assert newest_checkpoint(tmp_path).endswith("checkpoint-6") and newest_checkpoint(tmp_path / "none") is None
-
-
-@pytest.mark.parametrize(("family", "what"), [("gpt2", CIRCUIT), ("qwen2", CIRCUIT), ("llama", "norms"), ("gpt2", "full")])
-def test_a_delta_is_all_that_is_needed_and_nothing_else(build, task, tmp_path, family, what):
-    """Put into a fresh copy by hand, it gives the tuned model to the bit."""
-    model, fresh = build(family), build(family)
-    base = model.fingerprint
-    result = finetune(model, task, what, cued(12), {}, QUICK)
-    save_delta(model, what, tmp_path / "delta.safetensors", base)
-    tensors, own = load_file(tmp_path / "delta.safetensors"), dict(fresh.hf.named_parameters())
-    with torch.no_grad():
-        for name, value in tensors.items():
-            target, _, kind = name.partition(":")
-            if kind == "":
-                own[target].copy_(value)
-            elif kind == "values" and value.ndim == 1:
-                rows = tensors[target.removesuffix("bias") + "weight:rows"]
-                own[target][rows] = value
-            elif kind == "values":
-                weight = own[target].T if family == "gpt2" else own[target]                               # [out, in]
-                if f"{target}:rows" in tensors:
-                    weight[tensors[f"{target}:rows"]] = value
-                else:
-                    weight[:, tensors[f"{target}:columns"]] = value
-    assert same(fresh, model) and not same(fresh, build(family))
-    applied, stranger = build(family), build(family, seed=99)
-    apply_delta(applied, tmp_path / "delta.safetensors")
-    assert same(applied, model)
-    said(lambda: apply_delta(stranger, tmp_path / "delta.safetensors"), stranger.fingerprint, base)
-    assert sum(value.numel() for name, value in tensors.items() if not name.endswith((":rows", ":columns"))) == result.trainable
-    with safe_open(tmp_path / "delta.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["delta"]) == {"base": base, "what": what if isinstance(what, str) else "circuit"}
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_in_one_sentence(build, task):

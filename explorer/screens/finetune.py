@@ -5,9 +5,9 @@ import streamlit as st
 
 import ctsft
 from ctsft import results, runs
+from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
-from ctsft.tuning import newest_checkpoint
 from explorer import curves, jobs, outcomes, panels, plots, state
 
 RUN = "tune_run"                                       # the widget that says which run is shown
@@ -130,7 +130,7 @@ def start(scored, circuit, choice, name: str):
         show(jobs.start_tune(now, scored, circuit, name))
     active = sum(run.status().active for run in runs.list_runs())
     if active:
-        st.caption(f"{active} {'run is' if active == 1 else 'runs are'} going on; another one shares this machine, and all of them take longer.")
+        st.caption(f"{active} {'run is' if active == 1 else 'runs are'} going on; another one waits for its turn on this machine.")
     if ready:
         file = jobs.keep_circuit(circuit) if now.what == "circuit" else None
         words = jobs.tune_words(now, scored, file, len(circuit or ()), name)
