@@ -36,7 +36,8 @@ def compare_row(run: Run) -> dict | None:
     if len(names) < 2 or tuning.get("target") not in names:
         return None
     source, target = names[0], tuning["target"]
-    before, after = rows[0]["accuracy"], rows[-1]["accuracy"]
+    ends = [done["final"][when] for when in ("before", "after")] if done.get("final") else []       # where curves are of another split
+    before, after = ({name: of["accuracy"] for name, of in end.items()} for end in ends) if ends else (rows[0]["accuracy"], rows[-1]["accuracy"])
     return {
         "run": run.id, "name": run.request.name, "state": run.status().state, "what": tuning.get("what"), "heads": done.get("heads"),
         "target": target, "n": tuning.get("n"), "learning_rate": config.get("learning_rate"), "epochs": config.get("epochs"),

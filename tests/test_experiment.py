@@ -289,3 +289,38 @@ def test_what_the_rows_cannot_give_is_refused_before_any_cell(words):
     said(lambda: go(Design(**words), "five", jobs=0), "jobs is 0")
     said(lambda: read_design("nowhere.json"), "nowhere.json")
     assert results.compare() == []
+
+
+def test_curves_by_validation_and_one_final_figure_by_test(words):
+    """From the shell's job: `final_split` is measured before and after only, and Compare shows it."""
+    tuning = tuning_jobs.Tuning("javanese", "norms", n=6, eval_split="valid", final_split="test", related=("acehnese",), pool="B")
+    subject = Subject(words["model"], words["task"], device="cpu")
+    with runs.record("finetune", []) as run:
+        summary = tuning_jobs.tune(run, subject, Scoring(), tuning, tuning_jobs.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2))
+    final, (shown,) = summary["final"], results.compare()
+    assert set(summary["history"][0]["accuracy"]) == set(final["before"]) == {"indonesian", "javanese", "acehnese"}
+    assert (final["split"], shown["target_after"]) == ("test", final["after"]["javanese"]["accuracy"])
+    assert final["forgetting"]["accuracy"] == final["before"]["indonesian"]["accuracy"] - final["after"]["indonesian"]["accuracy"]
+    assert final["before"]["javanese"]["rows"] == 9 and shown["gain"] == final["plasticity"]["accuracy"]
+    said(lambda: tuning_jobs.tune(run, subject, Scoring(), tuning_jobs.Tuning("javanese", "norms", pool="C"), tuning_jobs.TuneConfig()), "'C'", "B")
+
+
+def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
+    from ctsft.__main__ import main
+    from ctsft.circuit import Circuit
+    code = main(["advise", "--target", "javanese", "--k", "2", "--n", "6", "--model", words["model"], "--task", words["task"], "--device", "cpu"])
+    text = capsys.readouterr().out
+    run = runs.list_runs("advise")[0]
+    circuit = Circuit.load(run.file("circuit.json"))
+    assert code == 0 and len(circuit) == 2 and all(f"L{layer}.H{head}" in text for layer, head in circuit.heads)
+    assert len(run.file("advice.csv").read_text().splitlines()) == 13 and results.result(run)["heads"][0]["rank"] == 1
+
+
+def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
+    from ctsft.__main__ import main
+    path = tmp_path / "design.json"
+    path.write_text(json.dumps(words | {"seeds": [1]}))
+    assert main(["experiment", str(path), "--run", "exp", "--device", "cpu"]) == 0 and "2 of 2 cells" in capsys.readouterr().out
+    assert main(["tables", "exp"]) == 0 and "| javanese | target |" in capsys.readouterr().out
+    assert main(["tables", cell_id("exp", Design(**words | {"seeds": [1]}).cells({})[0])]) == 2 and "is no experiment" in capsys.readouterr().err
+    assert main(["experiment", str(tmp_path / "none.json")]) == 2 and "does not exist" in capsys.readouterr().err

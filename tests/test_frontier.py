@@ -1,0 +1,38 @@
+"""The frontier figure: means over targets, seeds and their intervals where they belong."""
+import pytest
+from test_experiment import row
+
+from explorer.frontier import frontier, means
+from explorer.plots import COLOURS, alt
+
+ROWS = [row(method, target, seed, 0.25 + gain + shift, 0.75 - loss) for method, gain, loss in (("circuit", 0.2, 0.1), ("full", 0.3, 0.4))
+        for target, shift in (("jv", 0.0), ("su", 0.1)) for seed in (1, 2)]
+
+
+def test_a_small_mark_is_a_seed_and_a_large_one_the_mean():
+    assert [(one["method"], one["seed"]) for one in means(ROWS)] == [("circuit", 1), ("circuit", 2), ("full", 1), ("full", 2)]
+    assert means(ROWS)[0]["gained"] == pytest.approx(0.25) and means(ROWS)[0]["kept"] == pytest.approx(-0.1)
+    fig = frontier(ROWS)
+    large = {trace.name: trace for trace in fig.data if trace.name}
+    assert set(large) == {"circuit", "full"} and len(fig.data) == 4
+    assert (large["full"].x[0], large["full"].y[0]) == (pytest.approx(-0.4), pytest.approx(0.35))
+    assert large["circuit"].marker.color == COLOURS["circuit"] and large["full"].marker.color == COLOURS["control"]
+    assert COLOURS["source"] in fig.layout.xaxis.title.text and COLOURS["target"] in fig.layout.yaxis.title.text
+    assert "full gained most on the target (+0.35), circuit kept most of the source (-0.10)" in alt(fig)
+
+
+def test_intervals_are_drawn_both_ways_and_seeds_without_a_target_are_left_out():
+    rows = [*ROWS, row("circuit", "jv", 3, 0.9, 0.1)] + [row("circuit", target, 4, 0.85, 0.35) for target in ("jv", "su")]
+    fig = frontier(rows)
+    large = next(trace for trace in fig.data if trace.name == "circuit")
+    small = next(trace for trace in fig.data if trace.legendgroup == "circuit" and not trace.name)
+    assert len(small.x) == 3 and large.error_x.array[0] > 0 and large.error_y.arrayminus[0] > 0
+    assert large.y[0] - large.error_y.arrayminus[0] >= min(small.y) and "no seed" in alt(frontier([]))
+
+
+def test_panels_by_setting_and_size():
+    rows = [one | {"setting": setting, "n": n} for one in ROWS for setting in ("rough", "gentle") for n in (25, 100)]
+    fig = frontier(rows, title="NusaX")
+    titles = [note.text for note in fig.layout.annotations]
+    assert titles == ["rough, n = 25", "rough, n = 100", "gentle, n = 25", "gentle, n = 100"] and len(fig.data) == 16
+    assert sum(bool(trace.showlegend) for trace in fig.data) == 2 and alt(fig).startswith("NusaX: rough, n=25")
