@@ -19,7 +19,7 @@ from ctsft.run_folder import birth
 from ctsft.tasks import fingerprint
 from ctsft.tuning import TuneConfig
 from ctsft.tuning_jobs import Tuning
-from explorer import jobs, outcomes, state
+from explorer import jobs, outcomes, sidebar, state
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
 SUBJECT = ("model", "task", "data_dir", "language", "split", "device", "dtype")
@@ -269,3 +269,13 @@ def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):
     at.switch_page("screens/setup.py").run()
     at.switch_page("screens/finetune.py").run()
     assert at.selectbox(key="w_target").value == "javanese" == at.session_state["view"].target
+
+
+def test_a_run_that_waits_for_its_turn_says_for_which(view):
+    with runs.record("finetune", ["finetune"]) as run:
+        run.progress(1, 4, "tuning")
+        assert jobs.sentence(run).startswith("starting") or "tuning" in jobs.sentence(run)
+        run.waits("waiting for run other")
+        assert jobs.sentence(run) == "queued · waiting for run other" and sidebar.finetune() == "queued"
+        run.waits("")
+        assert run.status().state == "running" and sidebar.finetune().startswith("running")
