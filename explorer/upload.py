@@ -119,7 +119,7 @@ def preview(task: Task, model: Model | None) -> bool:
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.code(task.text(row), language=None, wrap_lines=True)
         right.markdown(told[row.label])
-    st.caption("All labels: " + " ".join(told.values()))
+    st.markdown("All labels: " + " ".join(told.values()))
     return bool(model.classes) or all(one.one for one in found)
 
 

@@ -139,7 +139,7 @@ def test_preview_first_and_progress(view, monkeypatch):
     run.file("scores.safetensors").write_bytes(scores)
     monkeypatch.setattr(runs.Run, "status", lambda self: runs.Status(state="done"))
     shown(app.run())
-    assert titles(app)[0] == f"CD-T, {SIZE} examples" and not app.info
+    assert titles(app)[0] == f"CD-T, {SIZE} examples" and not any("Preview" in info.value for info in app.info)
 
 
 def test_other_settings_are_not_scored_yet(view):

@@ -3,13 +3,14 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import LABELS, agreed, cued, write_csv, write_task
 from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.tasks import Example
-from explorer import jobs
+from explorer import jobs, recent
 from explorer.state import View
 from explorer.subject import Measured, aligned, balance, literal, short, spread
 
@@ -56,6 +57,31 @@ def test_facts_and_accuracy_with_its_error(shown):
     assert any("24 test rows; guessing reaches 0.33" in caption.value for caption in shown.caption)
     assert not shown.warning
     assert not next(button for button in shown.button if button.label == "Score heads").disabled
+
+
+def charts(app: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def test_confusion_balance_lengths_and_cost(shown, known):
+    maps = [chart["data"][0] for chart in charts(shown) if chart["data"][0]["type"] == "heatmap"]
+    right = 8 * np.eye(3, dtype=int)
+    assert np.array_equal(maps[0]["customdata"], right) and np.array_equal(maps[1]["customdata"], right[[2, 0, 1]])
+    bars = next(chart["data"] for chart in charts(shown) if chart["data"][0].get("orientation") == "h")
+    assert [bar["x"] for bar in bars] == [[8, 8]] * 3 and bars[0]["y"] == ["indonesian", "javanese"]
+    lines = next(chart["data"] for chart in charts(shown) if chart["data"][0].get("line", {}).get("shape") == "hvh")
+    assert len(lines) == 2 and sum(lines[0]["y"]) == pytest.approx(1)
+    assert any("Scoring would take" in caption.value and "memory" in caption.value for caption in shown.caption)
+
+
+def test_what_was_opened_is_offered_again(shown, folders, files):
+    assert recent.listed("models") == [str(folders["qwen2"])] and recent.listed("tasks") == [str(files)]
+    recent.remember("models", "demo")
+    shown.run()                                               # it is in front again now, demo second
+    shown.selectbox(key="recent_models").set_value("demo").run()
+    assert errors(shown) == [] and (shown.session_state["view"].model, shown.radio(key="w_model_kind").value) == ("demo", "bundled")
+    shown.selectbox(key="recent_models").set_value(str(folders["qwen2"])).run()
+    assert shown.session_state["view"].model == str(folders["qwen2"]) == shown.text_input(key="w_folder").value
 
 
 def test_prompt_and_its_label_tokens(shown, known):

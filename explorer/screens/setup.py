@@ -94,6 +94,9 @@ def choose_task():
         st.text_input("Task file", placeholder="/path/to/task.json", **state.bind("task_file", take_task),
                       help="JSON with name, prompt, labels, source, targets and files or hub; see the README.")
     again("tasks", "Recent tasks", open_task)
+    if now.task_kind == "own":
+        st.info(f"Drop your tables below; {literal(now.task)} stays in force until you use them.", icon=":material/edit:")
+        return
     if now.task != wanted_task():
         st.info(f"Nothing is named yet; {literal(now.task)} stays in force.", icon=":material/edit:")
     st.text_input("Data folder (optional)", placeholder="bundled or fetched", **state.bind("data_dir", take_data),
