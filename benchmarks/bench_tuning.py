@@ -89,7 +89,8 @@ def main():
     for name, make in SHAPES.items():
         row = measure(name, make, args.rounds, args.steps, args.batch)
         rows.append(row)
-        print(f"{name}: {row['heads']} of {row['of']} heads and norms, {row['moved']:.2%} of the numbers; step {row['seconds']['circuit']:.2f} s against "
+        print(f"{name}: {row['heads']} of {row['of']} heads and norms, {row['moved']:.2%} of the numbers; "
+              f"step {row['seconds']['circuit']:.2f} s against "
               f"{row['seconds']['full']:.2f} s of full tuning: {row['time']:.2f}; gradients and optimiser state {row['memory']:.4f} of full tuning's "
               f"(state alone {row['state']:.4f}); slices beside the model {row['beside']:.4f} of it", flush=True)
     with open(args.out, "w", encoding="utf-8") as file:

@@ -47,7 +47,8 @@ class Delta:
             with safe_open(path, "pt") as file:
                 words = file.metadata() or {}
             about, tensors = json.loads(words["delta"]), load_file(path)
-            rows = {name: value for stack, names in about.pop("stacks").items() for name, value in zip(names.split(" "), tensors.pop(stack), strict=True)}
+            rows = {name: value for stack, names in about.pop("stacks").items()
+                    for name, value in zip(names.split(" "), tensors.pop(stack), strict=True)}
             return cls(about, rows | tensors)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{str(path)!r} is not a delta ({type(error).__name__}); give a delta.safetensors of a fine-tuning run.") from None

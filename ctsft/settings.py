@@ -49,7 +49,7 @@ def arguments(config: TuneConfig, model: Model, folder: Path | None) -> Training
         raise UserError(f"report_to is {config.report_to!r}, and the package {config.report_to} is not installed; "
                         f"run `pip install {config.report_to}`, or choose 'none'.")
     if folder and config.report_to == "tensorboard":              # checkpoints go when a run is done, curves stay
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(folder).parent / "tensorboard"))
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).parent / "tensorboard")
     return TrainingArguments(
         output_dir=str(folder or tempfile.gettempdir()), num_train_epochs=config.epochs, learning_rate=config.learning_rate,
         per_device_train_batch_size=config.batch_size * processes.COUNT, gradient_accumulation_steps=config.accumulate, seed=config.seed,

@@ -1,7 +1,10 @@
 """Experiments: statistics by hand, tables, each cell once whatever happens, a failing cell, and a choice that sees no test row."""
 import json
 import math
+import os
+import signal
 import statistics
+import time
 
 import pytest
 import torch
@@ -324,3 +327,25 @@ def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
     assert main(["tables", "exp"]) == 0 and "| javanese | target |" in capsys.readouterr().out
     assert main(["tables", cell_id("exp", Design(**words | {"seeds": [1]}).cells({})[0])]) == 2 and "is no experiment" in capsys.readouterr().err
     assert main(["experiment", str(tmp_path / "none.json")]) == 2 and "does not exist" in capsys.readouterr().err
+
+
+def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(words, tmp_path):
+    """SIGKILL of the real process between and within cells; `runs resume` runs only what was not finished."""
+    path = tmp_path / "design.json"
+    path.write_text(json.dumps(words))
+    run = runs.start(["experiment", str(path), "--device", "cpu"])
+
+    def until(done):
+        end = time.monotonic() + 120
+        while not done():
+            assert time.monotonic() < end and run.status().state in ("queued", "running", "done"), run.log_tail()
+            time.sleep(0.05)
+    until(lambda: finished(run.id, Design(**words).cells({})[0]))
+    os.kill(run.status().pid, signal.SIGKILL)
+    first = [cell.key for cell in Design(**words).cells({}) if finished(run.id, cell)]
+    when = {key: runs.get(f"{run.id}-{key}").status().finished for key in first}
+    assert 1 <= len(first) < 4 and run.status().state == "lost"
+    runs.resume(run)
+    until(lambda: run.status().state == "done")
+    assert {key: runs.get(f"{run.id}-{key}").status().finished for key in first} == when          # these were not run again
+    assert results.result(run)["pairs"] == go(Design(**words), "whole")[1]["pairs"]
