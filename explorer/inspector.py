@@ -10,8 +10,9 @@ from explorer import bars, panels, plots, state
 from explorer.subject import literal
 
 
-def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | None = None):
-    """The head `state.view().head`; the highest-scoring one until another is chosen. `circuit`: the one in force, if it is known already."""
+def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | None = None, choosing: bool = False):
+    """The head `state.view().head`; the highest-scoring one until another is chosen. `circuit`: the one in force, if it is known already;
+    `choosing`: a click on an example chooses it."""
     ranking = scores.ranking()
     if not ranking:
         st.caption("No head has a score.")
@@ -22,10 +23,10 @@ def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | N
     rank = {head: i + 1 for i, head in enumerate(ranking)}
     st.selectbox("Head", ranking, format_func=lambda head: f"{plots.name(head)} · rank {rank[head]} of {len(ranking)}", **state.bind("head"),
                  help="Click a head on the map, or choose it here (type L1.H4 to search).")
-    show(scores, means, model, circuit, state.view().head)
+    show(scores, means, model, circuit, state.view().head, choosing)
 
 
-def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, head: Head):
+def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, head: Head, choosing: bool = False):
     unit, value, error = panels.UNITS[scores.method], scores.values[head].item(), scores.stderr[head].item()
     st.markdown(f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over {len(scores.examples)} examples "
                 "± standard error.", help="How many logits of the right label, against the mean of the others, the head carries "
@@ -43,17 +44,17 @@ def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, he
     texts = [known.get(one, f"example {one}") for one in scores.examples]
     own = scores.per_example[:, head[0], head[1]].numpy()
     fig = bars.example_strip(own, scores.labels, texts, title="Score on each example", unit=unit)
-    strip(fig.update_xaxes(title_text=unit), f"inspector-strip-{head}")
+    (strip if choosing else chart)(fig.update_xaxes(title_text=unit), f"strip-{head}")
 
 
 def strip(fig, key: str):
     """The examples' scores; a click on one chooses it, for whatever shows a single example."""
     def chosen():
-        points = st.session_state[key]["selection"]["points"]
+        points = st.session_state[f"inspector-{key}"]["selection"]["points"]
         if points:
             at = points[-1]["customdata"]
             state.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
-    st.plotly_chart(fig, key=key, alt=plots.alt(fig), config={"displayModeBar": False}, on_select=chosen, selection_mode="points")
+    st.plotly_chart(fig, key=f"inspector-{key}", alt=plots.alt(fig), config={"displayModeBar": False}, on_select=chosen, selection_mode="points")
 
 
 def chart(fig, key: str):

@@ -120,7 +120,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
         exports(scores, run, fig, kind)
         panel(scores, means, circuit, run)
     with right:
-        inspector.draw(scores, means, model, circuit)
+        inspector.draw(scores, means, model, circuit, choosing=True)
     head_panel.draw(scores, run, model)
     st.subheader("Held against other scores")
     compare(scores, circuit, run, task)
