@@ -14,14 +14,13 @@ counting without bound: the mean of F over all attention matrices.
 
 An estimate of small moves with a diagonal: `experiment` says whether it helps.
 """
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional as F
 
+from ctsft.advised import Ranking
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
 from ctsft.loading import as_model
@@ -32,7 +31,6 @@ from ctsft.tasks import Example, Task
 from ctsft.trace import pad, readout_logits
 
 Progress = Callable[[float, float], None]
-COLUMNS = ("layer", "head", "value", "gradient", "fisher", "rank")
 
 
 @dataclass(frozen=True)
@@ -77,23 +75,14 @@ class Advice:
 
     def circuit(self, k: int = 6) -> Circuit:
         """The k heads that are worth most together: the rule `advised`. UserError for a k that the model has not."""
-        why = {head: f"rank {i + 1} by target gain per source loss (target gradient {self.gradient[head].item():.3g}, "
-                     f"source Fisher {self.costs[head].item():.3g})" for i, head in enumerate(self.ranking(k))}
-        shape = {name: self.about[name] for name in ("model", "model_type", "n_layers", "n_heads") if name in self.about}
-        return Circuit(frozenset(why), why, shape, {"name": "advised", "k": k, "damping": self.damping})
+        return self.kept().circuit(k)
 
-    def rows(self) -> list[dict]:
-        """One row a head by falling rank: layer, head, value, gradient, fisher, rank."""
+    def kept(self) -> Ranking:
+        """Its numbers without the slices they are sums of."""
         values, gradient = self.values, self.gradient
-        return [{"layer": layer, "head": head, "value": values[layer, head].item(), "gradient": gradient[layer, head].item(),
+        rows = [{"layer": layer, "head": head, "value": values[layer, head].item(), "gradient": gradient[layer, head].item(),
                  "fisher": self.costs[layer, head].item(), "rank": i + 1} for i, (layer, head) in enumerate(self.ranking())]
-
-    def csv(self) -> str:
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows())
-        return out.getvalue()
+        return Ranking(tuple(rows), self.about | {"damping": self.damping})
 
 
 class Gradients:

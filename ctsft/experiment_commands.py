@@ -53,13 +53,14 @@ def tables(run_id: Annotated[str, typer.Argument(metavar="ID", help="An experime
 
 @app.command()
 def advise(target: Annotated[str, typer.Option(help="Language that is to be tuned on.")],
-           n: Annotated[int, typer.Option(help="Labelled target rows, of its train split.")] = 50,
+           n: Annotated[int, typer.Option(help="Labelled target rows; 0: all.")] = 50,
            k: Annotated[int, typer.Option(help="Heads to advise.")] = 6,
            damping: Annotated[float, typer.Option(help="In units of the mean Fisher information.")] = 1.0,
            seed: Annotated[int, typer.Option(help="Draws the target rows.")] = 31,
            pool: Annotated[str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")] = "all",
            model: ModelName = "demo", task: TaskName = "demo", data_dir: DataDir = None,
            language: Annotated[Optional[str], typer.Option("--language", help="The source language, which should stay.")] = None,
+           split: Annotated[str, typer.Option("--split", help="Split of the rows of both languages: train or valid; never test.")] = "train",
            device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
     """For each head what the target asks of it and what the source would lose by it, and the circuit that both advise.
 
@@ -68,10 +69,10 @@ def advise(target: Annotated[str, typer.Option(help="Language that is to be tune
     def say(summary):
         lines = ["head      value   gradient  source Fisher"] + [
             f"L{row['layer']}.H{row['head']:<5} {row['value']:8.4g}  {row['gradient']:8.4g}  {row['fisher']:8.4g}" for row in summary["heads"][:k]]
-        return "\n".join([*lines, f"use it: --what circuit --circuit {runs.get(summary['run']).file('circuit.json')}"])
+        return "\n".join([*lines, f"use it: finetune --target {summary['target']} --what advised --advice {summary['run']} --k {k}"])
 
     def work(jobs, folder):
         from ctsft.tuning_jobs import Tuning, advice
-        return advice(folder, jobs.Subject(model, task, data_dir, language, "train", device, dtype),
+        return advice(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
                       Tuning(target, "advised", k=k, n=n, pool=pool), damping, seed)
     job("advise", run, as_json, work, say, name, device)

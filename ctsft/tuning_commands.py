@@ -30,7 +30,9 @@ def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the 
              what: Annotated[str, typer.Option(help="; ".join(f"{name}: {one.says}" for name, one in RECIPES.items()) + ".")] = "circuit",
              circuit: Annotated[Optional[str], typer.Option(help="A circuit file for --what circuit, edited or lora_circuit.")] = None,
              scores: Annotated[Optional[str], typer.Option(help="Scoring run or file that --k heads are chosen from; default: score first.")] = None,
-             k: Annotated[int, typer.Option(help="Heads chosen from the scores.")] = 6,
+             advice: Annotated[Optional[str], typer.Option(help="Advice run or advice.csv that --what advised picks its --k heads by; default: "
+                                                           "advice on the run's own rows.")] = None,
+             k: Annotated[int, typer.Option(help="Heads chosen from scores or advice.")] = 6,
              n: Annotated[int, typer.Option("--n", "--rows", help="Labelled target rows; 0: all. (torchrun takes --n for its own.)")] = 50,
              epochs: float = 5, lr: float = 5e-5, batch: int = 16, seed: int = 31, weight_decay: float = 0.0, max_grad_norm: float = 1.0,
              base: Annotated[Optional[str], typer.Option(help="The model before its competence stage, for --what direct.")] = None,
@@ -73,7 +75,7 @@ def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the 
         return tune(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
                          jobs.Scoring(size, pool_seed, method, attention),
                          Tuning(target, what, circuit, scores, k, n, eval_split, save_model, tuple(filter(None, related.split(","))), final_split,
-                                pool, base), config)
+                                pool, base, advice), config)
     job("finetune", run, as_json, work, say, name, device)
 
 

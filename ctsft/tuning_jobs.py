@@ -2,8 +2,9 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ctsft import disk, processes
+from ctsft import disk, processes, results
 from ctsft.advise import Advice, advise_heads
+from ctsft.advised import ROWS_OF, Ranking
 from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit import Circuit, select
 from ctsft.disk import whole
@@ -15,13 +16,14 @@ from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of, recipe
 from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
-from ctsft.runs import Writer
+from ctsft.runs import Writer, get
 from ctsft.tasks import Example, Task, load_task, sample
 from ctsft.tuning import NotFinite, TuneConfig, TuneResult, Watch, finetune
 
 CONTROLS = ("near_zero", "least", "random")
 WHAT = tuple(RECIPES)
 POOLS = ("all", "A", "B")
+KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)        # of an advice run's result
 ADVICE_ROWS = 100                         # source rows, of pool A, that Fisher information is taken on
 
 
@@ -40,6 +42,7 @@ class Tuning:
     final_split: str | None = None        # measured once more before and after, where curves are of another split
     pool: str = "all"                     # which of the target's train rows: all, pool A, or pool B (discovery saw none of their ids)
     base: str | None = None               # for "direct": the model before the competence stage
+    advice: str | None = None             # for "advised": an advice run or its advice.csv; without one the run asks first
 
 
 def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config: TuneConfig) -> dict:
@@ -101,11 +104,15 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
 
 def tuning_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> tuple[list[Example], dict[str, list[Example]]]:
     """Rows to train on, and the sets that accuracy is measured on, the source first."""
-    train = task.load(tuning.target, split)
-    pool = "A" if tuning.target == source else tuning.pool                  # competence tuning leaves pool B unseen
-    train = train if pool == "all" else task.pools(train)["AB".index(pool)]
-    train = sample(train, tuning.n, task.labels, seed) if tuning.n else train
+    train = training_rows(task, source, split, tuning, seed)
     return train, {name: task.load(name, tuning.eval_split) for name in dict.fromkeys((source, tuning.target, *tuning.related))}
+
+
+def training_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> list[Example]:
+    rows = task.load(tuning.target, split)
+    pool = "A" if tuning.target == source else tuning.pool                  # competence tuning leaves pool B unseen
+    rows = rows if pool == "all" else task.pools(rows)["AB".index(pool)]
+    return sample(rows, tuning.n, task.labels, seed) if tuning.n else rows
 
 
 def base_model(subject: Subject, tuning: Tuning) -> str:
@@ -132,8 +139,8 @@ def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, 
         return Circuit.load(tuning.circuit)
     if kept:
         return Circuit.load(kept.file("circuit.json"))
-    if tuning.what == "advised":
-        return take_advice(run, subject, tuning, train)[0].circuit(tuning.k)
+    if rule == "advised":
+        return (read_advice(tuning.advice) if tuning.advice else take_advice(run, subject, tuning, train)[0]).circuit(tuning.k)
     if tuning.scores:
         scores = read_scores(tuning.scores)
     else:
@@ -144,6 +151,19 @@ def circuit_of(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, 
     return select(scores, rule, k=tuning.k, **({"seed": scoring.seed} if rule == "random" else {}))
 
 
+def read_advice(name: str) -> Ranking:
+    """Advice of a finished run, by its id, or of an advice.csv by its path."""
+    run = None if name.endswith(".csv") else get(name)
+    path = Path(name) if run is None else run.file("advice.csv")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"There is no advice at {path}; name a finished `python -m ctsft advise` (see `python -m ctsft runs`) or an "
+                        f"advice.csv.") from None
+    result = run and results.result(run) or {}
+    return Ranking.parse(text, str(path), {name: result[name] for name in KEPT if name in result})
+
+
 def advice_rows(task: Task, rows: list[Example]) -> list[Example]:
     """The source rows whose loss advice would spare: of pool A, always the same."""
     pool = task.pools(rows)[0]
@@ -151,23 +171,28 @@ def advice_rows(task: Task, rows: list[Example]) -> list[Example]:
 
 
 def take_advice(run: Writer, subject: Subject, tuning: Tuning, train: list[Example], damping: float = 1.0) -> tuple[Advice, Model]:
-    """advice.csv: what each head is worth to the target rows against source rows."""
+    """advice.csv: what each head is worth to the target rows against source rows. UserError for test rows."""
+    if subject.split == "test":
+        raise UserError("Advice is never taken on test rows, which are kept for the final figure; choose the train or the valid split.")
     reporter = Reporter(run)
     reporter.stage("loading the model")
     model, task, source = subject.open()
     found = advise_heads(model, task, train, advice_rows(task, task.load(source, subject.split)), damping,
                          progress=reporter.stage("Fisher information"))
     with whole(run.file("advice.csv"), "the advice") as part:
-        part.write_text(found.csv(), encoding="utf-8")
+        part.write_text(found.kept().csv(), encoding="utf-8")
     return found, model
 
 
 def advice(run: Writer, subject: Subject, tuning: Tuning, damping: float, seed: int) -> dict:
-    """The advice job: advice.csv, circuit.json."""
+    """The advice job: advice.csv, circuit.json. The target rows are those that a tuning run with this n and seed trains on."""
     task = load_task(subject.task, subject.data_dir)
-    train, _ = tuning_rows(task, subject.language or task.source, subject.split, tuning, seed)
+    subject = replace(subject, language=subject.language or task.source)
+    train = training_rows(task, subject.language, subject.split, tuning, seed)
     found, model = take_advice(run, subject, tuning, train, damping)
     begin(run, subject, model, {"train": train}, tuning=asdict(tuning), damping=damping, seed=seed)
-    found.circuit(tuning.k).save(run.file("circuit.json"))
-    return finish(run, {"model": model.name, "task": task.name, "target": tuning.target, "n": len(train), "damping": found.damping, "k": tuning.k,
-                        "n_layers": model.n_layers, "n_heads": model.n_heads, "heads": found.rows()})
+    kept = found.kept()
+    kept.circuit(tuning.k).save(run.file("circuit.json"))
+    return finish(run, {"model": model.name, "model_type": model.model_type, "task": task.name, "source": subject.language, "target": tuning.target,
+                        "n": len(train), "seed": seed, "pool": tuning.pool, "damping": found.damping, "k": tuning.k,
+                        "source_rows": found.about["source_rows"], "n_layers": model.n_layers, "n_heads": model.n_heads, "heads": list(kept.rows)})

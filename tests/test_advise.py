@@ -5,11 +5,13 @@ import pytest
 import torch
 from conftest import cued
 from test_moving import bits
+from test_relevance import made
 from test_sources import said
 from torch.nn import functional as F
 
 import ctsft
 from ctsft.advise import Advice, Gradients, advise_heads, fisher, mean_gradient, pieces
+from ctsft.advised import Ranking
 from ctsft.moving import moving_parts
 from ctsft.trace import pad, readout_logits
 
@@ -98,8 +100,7 @@ def test_advice_is_a_circuit_with_reasons_and_leaves_the_model_alone(build, task
     assert all("rank" in why and "Fisher" in why for why in circuit.why.values())
     assert all(torch.equal(value, before[name]) for name, value in bits(model.hf).items())
     assert [value.requires_grad for value in model.hf.parameters()] == grads and all(value.grad is None for value in model.hf.parameters())
-    rows = advice.rows()
-    assert [(row["layer"], row["head"]) for row in rows] == advice.ranking() and len(advice.csv().splitlines()) == 13
+    assert advice.kept().order == advice.ranking() and len(advice.kept().csv().splitlines()) == 13
 
 
 def test_more_source_information_on_a_head_makes_it_worth_less(build, task):
@@ -119,3 +120,29 @@ def test_what_cannot_be_advised_is_refused(build, task):
     said(lambda: advise_heads(model, task, [], SOURCE), "0 of the target")
     said(lambda: advise_heads(model, task, TARGET, SOURCE, damping=0), "damping is 0")
     said(lambda: advise_heads(model, task, TARGET, SOURCE).circuit(99), "99", "12 heads")
+
+
+def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
+    model = build("qwen2")
+    advice = advise_heads(model, task, TARGET, SOURCE)
+    kept = Ranking.parse(advice.kept().csv(), about={"model_type": "qwen2", "target": "javanese", "n": 9})
+    assert kept.rows == advice.kept().rows and kept.order == advice.ranking()
+    assert torch.equal(kept.table("gradient"), advice.gradient) and torch.equal(kept.table("fisher"), advice.costs)
+    assert torch.equal(kept.table("value"), advice.values)
+    scores = made([[float(head) for head in range(4)]] * 3, model_type="qwen2", n_layers=3, n_heads=4)
+    for given in (advice, kept):
+        circuit = ctsft.select(scores, "advised", k=3, advice=given)
+        assert circuit.heads == set(advice.ranking(3)) == advice.circuit(3).heads and circuit.why == advice.circuit(3).why
+    assert circuit.rule["advice"] == {"name": "advised", "k": 0, "target": "javanese", "n": 9} and circuit.rule["k"] == 3
+    assert ctsft.select(scores, "advised", fraction=0.25, advice=kept).heads == circuit.heads
+    assert ctsft.select(scores, "top", k=3).heads != circuit.heads              # it is not relevance under another name
+    said(lambda: ctsft.select(scores, "advised", k=3), "cannot be read off relevance", "advise_heads")
+    said(lambda: ctsft.select(made([[0.0] * 4] * 2, model_type="qwen2", n_layers=2, n_heads=4), "advised", k=1, advice=kept), "advice is of another model", "n_layers")
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("a,b\n1,2\n", "KeyError"), ("layer,head,value,gradient,fisher,rank\n0,x,1,1,1,1\n", "ValueError"),
+    ("layer,head,value,gradient,fisher,rank\n0,1,1,1,1,1\n", "every head once"), ("", "every head once"),
+    ("layer,head,value,gradient,fisher,rank\n0,0,1,1,1,1\n0,0,1,1,1,2\n", "every head once")])
+def test_a_file_that_is_no_advice_is_refused(text, says):
+    said(lambda: Ranking.parse(text, "mine.csv"), "mine.csv", says)
