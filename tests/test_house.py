@@ -12,9 +12,9 @@ import ctsft
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("errors", "disk", "places", "pieces", "sources", "tasks", "intake", "layers", "models", "shapes", "planning", "trace", "rules",
          "decompose", "loading", "answers", "measures", "cache", "means", "scores", "methods", "processes", "adaptive", "relevance", "head_view",
-         "estimate", "circuit", "validation", "expansion", "moving", "lora", "recipes", "advise", "delta", "deltas", "settings", "checkpoints",
-         "tuning", "run_folder", "turns", "recording", "runs", "results", "jobs", "tuning_jobs", "export", "intervals", "design", "tables",
-         "cells", "experiment", "commands", "scoring_commands", "tuning_commands", "export_commands", "experiment_commands", "__main__")
+         "estimate", "circuit", "discovery", "validation", "expansion", "moving", "lora", "recipes", "advised", "advise", "delta", "deltas",
+         "settings", "checkpoints", "tuning", "run_folder", "turns", "recording", "runs", "results", "jobs", "tuning_jobs", "export", "intervals", "design",
+         "tables", "cells", "experiment", "commands", "scoring_commands", "tuning_commands", "export_commands", "experiment_commands", "__main__")
 SCREEN = {"streamlit", "plotly", "explorer", "altair"}
 LIBRARY = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "ctsft").glob("*.py")}
 FAMILIES = {"gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "olmo2", "bert"}
@@ -80,7 +80,7 @@ def test_pages_are_imported_by_nobody_and_figures_know_no_streamlit():
     explorer = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "explorer").glob("*.py")}
     for name, source in explorer.items():
         assert name == "app" or not any(dotted.startswith("explorer.screens") for dotted in imported(source, "explorer")), name
-    for name in ("plots", "bars", "curves"):
+    for name in ("plots", "bars", "curves", "frontier", "figure_files"):
         assert not any(dotted.split(".")[0] == "streamlit" for dotted in imported(explorer[name], "explorer")), name
 
 

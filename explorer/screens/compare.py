@@ -5,7 +5,7 @@ import streamlit as st
 
 from ctsft import results, runs
 from ctsft.errors import UserError
-from explorer import comparing, curves, jobs, outcomes, plots, state
+from explorer import comparing, curves, export, jobs, outcomes, state
 
 TABLE = "compare_table"
 SHOWN = 4                                              # runs whose curves are drawn while none is chosen
@@ -61,11 +61,11 @@ def charts(scatter, overlaid, note: str):
     with left:
         st.subheader("Trade-off")
         st.caption("One point a finished run; up: better on the target, right: more of the source kept. Dashed: before tuning.")
-        st.plotly_chart(scatter, key="tradeoff", alt=plots.alt(scatter))
+        export.show(scatter, "tradeoff")
     with right:
         st.subheader("Curves")
         st.caption(note)
-        st.plotly_chart(overlaid, key="overlay", alt=plots.alt(overlaid))
+        export.show(overlaid, "overlay")
 
 
 def page():
