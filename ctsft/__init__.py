@@ -7,8 +7,10 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _HOMES = {
+    "advised": ("Ranking",),
     "advise": ("Advice", "advise_heads", "fisher"),
-    "circuit": ("Circuit", "Faithfulness", "discover", "faithfulness", "faithfulness_curve", "iterations", "select"),
+    "circuit": ("Circuit", "Faithfulness", "faithfulness", "faithfulness_curve", "select"),
+    "discovery": ("discover", "iterations"),
     "errors": ("UserError",),
     "estimate": ("Estimate", "estimate_cost"),
     "delta": ("Delta", "apply_delta"),

@@ -20,10 +20,10 @@ from ctsft.tasks import Example, Task
 from ctsft.trace import AttentionCall, Trace, pad, record
 
 # Modules that no kept number comes from; a new one counts as the engine's until it is named here.
-OUTSIDE = {"__init__", "__main__", "advise", "cells", "checkpoints", "circuit", "commands", "delta", "deltas", "design", "disk", "errors",
-           "estimate", "expansion", "experiment", "experiment_commands", "export", "export_commands", "head_view", "intake", "intervals", "jobs",
-           "lora", "measures", "moving", "pieces", "places", "recipes", "recording", "results", "run_folder", "runs", "scoring_commands",
-           "settings", "sources", "tables", "tuning", "tuning_commands", "tuning_jobs", "turns", "validation"}
+OUTSIDE = {"__init__", "__main__", "advise", "advised", "cells", "checkpoints", "circuit", "commands", "delta", "deltas", "design", "discovery",
+           "disk", "errors", "estimate", "expansion", "experiment", "experiment_commands", "export", "export_commands", "head_view", "intake",
+           "intervals", "jobs", "lora", "measures", "moving", "pieces", "places", "recipes", "recording", "results", "run_folder", "runs",
+           "scoring_commands", "settings", "sources", "tables", "tuning", "tuning_commands", "tuning_jobs", "turns", "validation"}
 NAMELESS = ("_name_or_path", "transformers_version", "dtype", "architectures", "id2label", "label2id")    # of a configuration: change no number
 TRACE_LIMIT = 256 * 10**6        # bytes of a trace that is kept
 MEMO = 200                       # model folders whose fingerprint is remembered

@@ -1,14 +1,13 @@
 """Circuits: sets of heads, how each came in, and whether the set is enough (faithfulness).
 
-Selection rules are entries of a table: from scores to heads. `discover` runs the method's iterations (CT-SFT, arXiv
-2601.08146): iteration 0 targets the logits, iteration d the heads kept at d - 1; each keeps the best `fraction` of all
-heads among those not kept yet; the circuit is the union.
+Selection rules are entries of a table: from scores to heads.
 """
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,11 +15,14 @@ from ctsft import processes
 from ctsft.answers import directions
 from ctsft.errors import UserError
 from ctsft.loading import as_model
-from ctsft.means import Means, Progress
+from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores, score_heads
+from ctsft.relevance import Head, Scores
 from ctsft.tasks import Example, Task
 from ctsft.trace import plain_batches, readout_logits, tapped
+
+LOGITS = "logits"
+Edge = tuple[Head, Head | str, float]               # from a head to what it was chosen for, a later head or LOGITS; its relevance there
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Circuit:
     rule: dict = field(default_factory=dict, compare=False)         # the rule and its settings
     added: frozenset[Head] = frozenset()                            # by hand, against the rule
     removed: frozenset[Head] = frozenset()
+    edges: tuple[Edge, ...] = field(default=(), compare=False)      # of a discovered circuit
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -61,8 +64,9 @@ class Circuit:
     def save(self, path):
         """JSON: heads with their reasons, the rule, the model's shape."""
         heads = [{"layer": layer, "head": head, "why": self.why.get((layer, head), "")} for layer, head in sorted(self.heads)]
+        edges = [{"from": source, "to": target, "relevance": relevance} for source, target, relevance in self.edges]
         words = {"format": "ctsft-circuit-1", "model": self.model, "rule": self.rule, "heads": heads,
-                 "added": sorted(map(list, self.added)), "removed": sorted(map(list, self.removed))}
+                 "added": sorted(map(list, self.added)), "removed": sorted(map(list, self.removed)), **({"edges": edges} if edges else {})}
         Path(path).write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -79,11 +83,18 @@ class Circuit:
         try:
             words = json.loads(text)
             why = {(int(row["layer"]), int(row["head"])): str(row.get("why", "")) for row in words["heads"]}
-            added, removed = (frozenset((int(a), int(b)) for a, b in words.get(key, ())) for key in ("added", "removed"))
-            return cls(frozenset(why), why, dict(words.get("model", {})), dict(words.get("rule", {})), added, removed)
+            added, removed = (frozenset(map(_head, words.get(key, ()))) for key in ("added", "removed"))
+            edges = tuple((_head(row["from"]), LOGITS if row["to"] == LOGITS else _head(row["to"]), float(row["relevance"]))
+                          for row in words.get("edges", ()))
+            return cls(frozenset(why), why, dict(words.get("model", {})), dict(words.get("rule", {})), added, removed, edges)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{name} is not a circuit ({type(error).__name__}: {error}); give JSON with a list \"heads\" of "
                             f"{{\"layer\": 0, \"head\": 0}}.") from None
+
+
+def _head(pair) -> Head:
+    layer, head = pair
+    return int(layer), int(head)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class Selection:
     fraction: float | None = None
     threshold: float | None = None
     seed: int = 0
+    advice: Any = None          # `advise.Advice` or what is kept of it (`advised.Ranking`)
 
     def size(self, n_heads: int) -> int:
         """How many heads: k, or `max(1, floor(fraction * n_heads))`."""
@@ -135,17 +147,30 @@ def _random(scores: Scores, s: Selection) -> dict[Head, str]:
     return dict.fromkeys(random.Random(s.seed).sample(every, s.size(len(every))), f"drawn with seed {s.seed}")
 
 
+def _advised(scores: Scores, s: Selection) -> dict[Head, str]:
+    if s.advice is None:
+        raise UserError("The rule 'advised' cannot be read off relevance scores; give advice=..., which ctsft.advise_heads returns, or take the "
+                        "circuit.json of a finished `python -m ctsft advise`.")
+    found = s.advice.circuit(s.size(scores.values.numel()))
+    for name in ("model_type", "n_layers", "n_heads"):
+        if name in found.model and found.model[name] != scores.about.get(name):
+            raise UserError(f"This advice is of another model: its {name} is {found.model[name]!r} and the scores' is "
+                            f"{scores.about.get(name)!r}; take advice on the model that was scored.")
+    return found.why
+
+
 def _all(scores: Scores, s: Selection) -> dict[Head, str]:
     return {(layer, head): "every head" for layer in range(scores.values.shape[0]) for head in range(scores.values.shape[1])}
 
 
 RULES: dict[str, Callable[[Scores, Selection], dict[Head, str]]] = {
     "threshold": _threshold, "top": _top, "fraction": _top, "near_zero": _near_zero, "least": _least, "random": _random,
-    "all": _all, "none": lambda scores, s: {}}
+    "advised": _advised, "all": _all, "none": lambda scores, s: {}}
 
 
 def select(scores: Scores, rule: str = "top", **settings) -> Circuit:
-    """A circuit by rule: threshold(threshold), top(k), fraction(fraction), near_zero, least, random(k or fraction, seed), all, none."""
+    """A circuit by rule: threshold(threshold), top(k), fraction(fraction), near_zero, least, random(k or fraction, seed), all, none;
+    advised(k or fraction, advice), which needs advice on the same model: relevance does not hold it."""
     if rule not in RULES:
         raise UserError(f"{rule!r} is not a selection rule; choose from {', '.join(RULES)}.")
     unknown = set(settings) - set(Selection.__dataclass_fields__)
@@ -153,43 +178,13 @@ def select(scores: Scores, rule: str = "top", **settings) -> Circuit:
         raise UserError(f"{sorted(unknown)[0]!r} is not a setting of a rule; choose from {', '.join(Selection.__dataclass_fields__)}.")
     chosen = Selection(**settings)
     why = RULES[rule](scores, chosen)
-    words = {"name": rule, **{key: value for key, value in asdict(chosen).items() if key in settings}, "method": scores.method}
+    words = {"name": rule, **{key: value for key, value in settings.items() if key != "advice"}, "method": scores.method}
+    words |= {"advice": chosen.advice.circuit(0).rule} if chosen.advice is not None else {}
     return Circuit(frozenset(why), why, shape_of(scores.about), words)
 
 
 def shape_of(about: dict) -> dict:
     return {key: about[key] for key in ("model", "model_type", "n_layers", "n_heads") if key in about}
-
-
-def discover(model, task: Task, pool: list[Example], means: Means, depth: int = 1, fraction: float = 0.02,
-             progress: Progress | None = None, **config) -> Circuit:
-    """The method's circuit after iterations 0 to `depth`; `config` are settings of `ScoreConfig`.
-
-    Raises UserError for a negative depth or a fraction outside (0, 1].
-    """
-    *_, (circuit, _) = iterations(model, task, pool, means, depth, fraction, progress, **config)
-    return circuit
-
-
-def iterations(model, task: Task, pool, means: Means, depth: int, fraction: float, progress: Progress | None = None,
-               **config) -> Iterator[tuple[Circuit, Scores]]:
-    """The growing circuit and the scores of each iteration. Ends early when no earlier layer is left to look in."""
-    model = as_model(model)
-    if depth < 0:
-        raise UserError(f"depth is {depth}; choose 0 (heads that act on the logits), 1 or more.")
-    size, why, targets = share_of(fraction, model.n_layers * model.n_heads), {}, ()
-    for step in range(depth + 1):
-        if step and not any(layer for layer, _ in targets):
-            return
-        report = progress and (lambda done, total, step=step: progress(step + done / total, depth + 1))
-        only = {"k": size, "skip": tuple(sorted(why))} if config.get("adaptive") else {}
-        scores = score_heads(model, task, pool, means, progress=report, **config | {"targets": targets} | only)
-        new = [head for head in scores.ranking() if head not in why][:size]
-        aim = "the logits" if not targets else "the heads of iteration " + str(step - 1)
-        why |= {head: f"iteration {step}: rank {i + 1} for {aim}, score {scores.values[head].item():.3g}" for i, head in enumerate(new)}
-        targets = tuple(new)
-        rule = {"name": "discover", "depth": step, "fraction": fraction, "method": "cdt", "attention": scores.config.attention}
-        yield Circuit(frozenset(why), dict(why), shape_of(scores.about), rule), scores
 
 
 @dataclass(frozen=True)

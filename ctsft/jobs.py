@@ -15,7 +15,8 @@ from transformers.utils import logging
 
 import ctsft
 from ctsft import validation
-from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, iterations, select
+from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, select
+from ctsft.discovery import iterations
 from ctsft.disk import whole
 from ctsft.errors import UserError
 from ctsft.loading import load_model

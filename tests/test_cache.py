@@ -18,7 +18,7 @@ from test_loading import publish
 from test_sources import said
 
 from ctsft import cache, loading, methods, models, places, relevance
-from ctsft.circuit import discover
+from ctsft.discovery import discover
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.models import Model

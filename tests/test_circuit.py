@@ -1,6 +1,7 @@
 """Selection rules on tables that one can check by eye, discovery against a literal re-implementation, faithfulness against the oracle."""
 import json
 import math
+from dataclasses import replace
 
 import naive
 import pytest
@@ -9,7 +10,8 @@ from conftest import LABELS, Example, agreed, texts
 from test_relevance import made
 from test_sources import said
 
-from ctsft.circuit import RULES, Circuit, Faithfulness, discover, faithfulness, faithfulness_curve, iterations, select, share_of
+from ctsft.circuit import LOGITS, RULES, Circuit, Faithfulness, faithfulness, faithfulness_curve, select, share_of
+from ctsft.discovery import discover, iterations
 from ctsft.means import label_balanced_means
 from ctsft.relevance import score_heads
 
@@ -35,7 +37,7 @@ def test_a_rule_takes_the_heads_it_says(rule, settings, heads):
 
 
 def test_every_rule_is_tested_here():
-    assert set(RULES) == {"threshold", "top", "fraction", "near_zero", "least", "random", "all", "none"}
+    assert set(RULES) == {"threshold", "top", "fraction", "near_zero", "least", "random", "advised", "all", "none"}
 
 
 @pytest.mark.parametrize("k", range(7))
@@ -83,15 +85,17 @@ def test_heads_put_in_and_taken_out_by_hand():
 
 
 def test_a_circuit_survives_saving(tmp_path):
-    circuit = select(TABLE, "top", k=3).edit(added=[(0, 1)], removed=[(1, 0)])
+    circuit = replace(select(TABLE, "top", k=3), edges=(((0, 0), (1, 2), -0.25), ((1, 2), LOGITS, 3.0))).edit(added=[(0, 1)], removed=[(1, 0)])
     circuit.save(tmp_path / "circuit.json")
     again = Circuit.load(tmp_path / "circuit.json")
-    assert vars(again) == vars(circuit)
+    assert vars(again) == vars(circuit) and len(again.edges) == 2
     assert json.loads((tmp_path / "circuit.json").read_text())["heads"][0] == {"layer": 0, "head": 0, "why": "rank 1 by score"}
     assert Circuit.parse('{"heads": [{"layer": 1, "head": 2}]}').heads == {(1, 2)}
 
 
 @pytest.mark.parametrize("text", [
+    '{"heads": [], "edges": [{"from": [0], "to": "logits", "relevance": 1}]}',
+    '{"heads": [], "edges": [{"from": [0, 1], "to": "sky", "relevance": 1}]}',
     "", "[]", "{}", '{"heads": [[0, 1]]}', '{"heads": [{"layer": 0}]}', '{"heads": [{"layer": "a", "head": 0}]}', '{"heads": 3}'])
 def test_what_is_no_circuit_is_refused(tmp_path, text):
     (tmp_path / "circuit.json").write_text(text)
@@ -155,7 +159,7 @@ def test_discovery_is_the_literal_one(loaded, task, family, fraction, size):
 
 def test_discovery_ends_when_no_earlier_layer_is_left(loaded, task, monkeypatch):
     """Kept heads of layer 0 have nothing before them."""
-    from ctsft import circuit as module
+    from ctsft import discovery as module
     monkeypatch.setattr(module, "score_heads", lambda *_, **config: made([[3.0, 2.0], [1.0, 0.0]]))
     found = list(iterations(loaded["gpt2"], task, POOL, None, 5, 0.1))
     assert [circuit.heads for circuit, _ in found] == [{(0, 0)}]
@@ -168,6 +172,30 @@ def test_later_iterations_look_in_earlier_layers_only(loaded, task):
     last = max(layer for layer, _ in first.heads)
     assert first.heads < second.heads and all(layer < last for layer, _ in second.heads - first.heads)
     assert torch.isnan(scores.values[last:]).all() and torch.isfinite(scores.values[:last]).all()
+
+
+@pytest.mark.parametrize("family", ["qwen2", "llama"])
+def test_an_edge_is_the_naive_relevance_for_its_one_target(loaded, task, family):
+    model = loaded[family]
+    means, labels = label_balanced_means(model, task, POOL), task.label_ids(model)
+    *_, (circuit, scores) = iterations(model, task, POOL, means, 2, 0.17)
+    kept = [head for head in circuit.why if circuit.why[head].startswith("iteration 0")]
+    assert {source: relevance for source, target, relevance in circuit.edges if target == LOGITS}.keys() == set(kept)
+    between = [edge for edge in circuit.edges if edge[1] != LOGITS]
+    assert len(between) >= 2 and {source for source, _, _ in circuit.edges} == circuit.heads
+    for source, target, relevance in between:
+        theirs = [naive.head_target_relevance(model.hf, task.encode(model, row), labels[row.label], list(labels.values()), source, [target],
+                                              means.values[source].double()) for row in POOL]
+        assert relevance == pytest.approx(sum(theirs) / len(theirs), abs=1e-4) and source[0] < target[0]
+    for head in scores.ranking()[:1]:               # over all targets of its iteration, the mean is the head's score
+        if head in circuit.heads and scores.config.targets:
+            own = [relevance for source, _, relevance in between if source == head]
+            assert sum(own) / len(scores.config.targets) == pytest.approx(scores.values[head].item(), abs=1e-5)
+
+
+def test_a_head_taken_out_by_hand_keeps_its_edges_in_the_file(tmp_path):
+    circuit = replace(select(TABLE, "top", k=2), edges=(((0, 0), (1, 2), 0.5),))
+    assert circuit.edit(removed=[(1, 2)]).edges == circuit.edges == circuit.edit(removed=[(1, 2)]).edit(added=[(1, 2)]).edges
 
 
 @pytest.mark.parametrize(("depth", "fraction", "words"), [(-1, 0.1, "depth is -1"), (0, 0, "fraction is 0"), (0, 1.1, "fraction is 1.1")])
