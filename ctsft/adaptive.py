@@ -1,9 +1,10 @@
 """The top heads at a fraction of a full pass: few examples for all heads, more only for those that may stand on either side of the cut.
 
-Every head is scored exactly on a few examples, one of each label first. Heads whose interval, mean +- 3 standard errors, lies
-clear of the cut between rank k and k + 1 are decided; the others get twice as many examples, and so on, until none is left
-or all examples are used. Standard errors are those of a sample drawn without replacement from the pool (they reach 0 when
-a head has seen all of it), so the set is the full pass's unless an interval was too short.
+Every head is scored exactly on a few examples, one of each label first. A head is decided when its score differs by more than
+3 standard errors from that of every head on the other side of the cut between rank k and k + 1; the others get half as many
+examples more, and so on, until none is left or all examples are used. Heads are compared on the examples they share (a text that
+is hard for one is hard for the next, so differences vary less than scores). Standard errors are those of a sample drawn without
+replacement from the pool (they reach 0 when all of it was seen), so the set is the full pass's unless an interval was too short.
 """
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -22,44 +23,49 @@ def interleaved(labels: Sequence[str]) -> list[int]:
     return [row for turn in zip_longest(*by_label.values()) for row in turn if row is not None]
 
 
-def errors(out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard error of each head over the examples it has, [layer, head], for drawing without replacement from all rows.
+def errors(values: torch.Tensor, rows: int, size: torch.Tensor | None = None, trust: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard error over the first dimension, NaN left out, for drawing without replacement from `rows`.
 
-    A spread seen on few examples is not trusted to be small: it counts as at least what heads of larger scores show, in proportion.
+    A spread seen on fewer than 8 examples is not trusted to be small: it counts as at least `trust` times `size`.
     """
-    values = out.double()
     count = (~values.isnan()).sum(0)
     mean = values.nanmean(0)
     spread = ((values - mean).square().nansum(0) / (count - 1).clamp(min=1)).sqrt()
-    size = mean.abs()
-    large = (count > 0) & (size >= size[count > 0].median())
-    typical = (spread / size.clamp(min=1e-12))[large].median() * size
-    spread = torch.where(count < 8, torch.maximum(spread, typical), spread)
-    left = (1 - count / len(out)).clamp(min=0)
-    return mean, spread * (left / count.clamp(min=1)).sqrt()
+    if trust is not None:
+        spread = torch.where(count < 8, torch.maximum(spread, trust * size), spread)
+    return mean, spread * ((1 - count / rows).clamp(min=0) / count.clamp(min=1)).sqrt()
 
 
-def undecided(mean: torch.Tensor, error: torch.Tensor, among: torch.Tensor, k: int) -> torch.Tensor:
-    """Heads [layer, head] whose interval crosses the cut between the best k of `among` and the rest."""
-    low, high = mean - Z * error, mean + Z * error
-    order = torch.where(among, mean, -torch.inf).flatten().argsort(descending=True, stable=True)
-    inside = torch.zeros_like(among).flatten()
-    inside[order[:k]] = True
-    inside = inside.view_as(among) & among
-    rest = among & ~inside
-    if not rest.any() or not inside.any():
-        return torch.zeros_like(among)
-    return ((inside & (low <= high[rest].max())) | (rest & (high >= low[inside].min()))) & (error > 0)
+def variation(values: torch.Tensor) -> float:
+    """Spread over the examples by size of the mean, of a typical head among those with the larger scores."""
+    mean, size = values.nanmean(0), values.nanmean(0).abs()
+    known = ~mean.isnan()
+    large = known & (size >= size[known].median())
+    spread = ((values - mean).square().nansum(0) / ((~values.isnan()).sum(0) - 1).clamp(min=1)).sqrt()
+    return (spread / size.clamp(min=1e-12))[large].median().item()
 
 
-def confidence(mean: torch.Tensor, error: torch.Tensor, among: torch.Tensor, k: int) -> float:
-    """At least how likely the best k are the full pass's: one minus the sum of each head's chance to stand on the other side (normal)."""
-    ranked = mean[among].sort(descending=True).values
-    if k >= len(ranked):
-        return 1.0
-    cut = (ranked[k - 1] + ranked[k]) / 2
-    away = (mean - cut).abs()[among] / error[among].clamp(min=1e-12)
-    return max(0.0, 1.0 - torch.special.ndtr(-away).sum().item())
+def apart(out: torch.Tensor, among: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """By how many standard errors each head of `among` [layer, head] stands clear of the nearest one on the other side of the cut (infinite
+    where nothing can change any more), and which heads are the best `k`; both [head of `among`], in the order of `among`'s own."""
+    values = out.double()[:, among]                                                        # [example, head]
+    trust, rows = variation(values), len(out)
+    mean, error = errors(values, rows, values.nanmean(0).abs(), trust)
+    inside = torch.zeros_like(mean, dtype=torch.bool)
+    inside[mean.argsort(descending=True, stable=True)[:k]] = True
+    ins, outs, count = values[:, inside], values[:, ~inside], (~values.isnan()).sum(0)
+    clear = torch.full_like(mean, torch.inf)
+    if not ins.shape[1] or not outs.shape[1]:
+        return clear, inside
+    larger = torch.maximum(mean[inside].abs()[:, None], mean[~inside].abs()[None])
+    paired = errors(ins[:, :, None] - outs[:, None], rows, larger, trust)[1]               # [in, out]
+    alone = (error[inside][:, None].square() + error[~inside][None].square()).sqrt()
+    se = torch.where(count[inside][:, None] == count[~inside][None], paired, alone)
+    gap = mean[inside][:, None] - mean[~inside][None]
+    known = (gap > 0) | ((count[inside][:, None] == rows) & (count[~inside][None] == rows))   # without a spread: sure, unless it is a tie
+    distance = torch.where(se > 0, gap / se.clamp(min=1e-300), torch.where(known, torch.inf, 0.0))
+    clear[inside], clear[~inside] = distance.amin(1), distance.amin(0)
+    return clear, inside
 
 
 def narrow(out: torch.Tensor, labels: Sequence[str], k: int, work: Sequence[int], measure: Callable[[list[int], torch.Tensor], None],
@@ -78,15 +84,17 @@ def narrow(out: torch.Tensor, labels: Sequence[str], k: int, work: Sequence[int]
     while True:
         measure(rows[done:size], open_heads)
         done = size
-        mean, error = errors(out)
-        open_heads = undecided(mean, error, sources, k) & (out[rows[done - 1]].isfinite())
+        clear, _ = apart(out, sources, k)
+        open_heads = torch.zeros_like(sources)
+        open_heads[sources] = clear <= Z
+        open_heads &= out[rows[done - 1]].isfinite()
         if done == n or not open_heads.any():
             break
-        size = min(n, 2 * done)
+        size = min(n, -(-3 * done // 2))
     cost = torch.tensor([work[layer] if layer < len(work) else 0 for layer in range(layers)])[:, None].double()
     counts = (~out.isnan()).sum(0)
     share = ((counts * cost).sum() / (n * (sources * cost).sum())).item()
-    sure = confidence(mean, error, sources, k)
+    sure = max(0.0, 1.0 - torch.special.ndtr(-clear).sum().item())                         # each head's chance to stand on the other side
     few, many = counts[sources].min().item(), counts[sources].max().item()
     return (f"Adaptive: exact on {few} to {many} of {n} examples a head, {share:.0%} of the full pass; the best {k} are the full pass's with a "
             f"confidence of at least {min(sure, 0.999):.1%}.")

@@ -4,7 +4,7 @@ import torch
 from conftest import agreed
 
 from ctsft import discover, label_balanced_means, score_heads, select
-from ctsft.adaptive import confidence, errors, interleaved, narrow, undecided
+from ctsft.adaptive import apart, errors, interleaved, narrow
 
 LABELS = [label for label in "abc" for _ in range(20)]
 
@@ -55,11 +55,24 @@ def test_standard_errors_shrink_to_nothing_when_the_pool_is_used_up():
     truth = noisy(1.0)
     some = truth.clone()
     some[30:] = float("nan")
-    half, whole = errors(some)[1], errors(truth)[1]
-    expected = truth[:30].double().std(0) * (0.5 / 30) ** 0.5
-    assert torch.allclose(half, expected) and whole.abs().max() == 0
-    assert confidence(*errors(truth), torch.ones(3, 8, dtype=torch.bool), 3) == pytest.approx(1.0)
-    assert not undecided(*errors(truth), torch.ones(3, 8, dtype=torch.bool), 3).any()
+    half, whole = errors(some.double(), 60)[1], errors(truth.double(), 60)[1]
+    assert torch.allclose(half, truth[:30].double().std(0) * (0.5 / 30) ** 0.5) and whole.abs().max() == 0
+    assert apart(truth, torch.ones(3, 8, dtype=torch.bool), 3)[0].isinf().all()
+
+
+def test_a_few_examples_that_agree_are_not_taken_for_certain():
+    values = torch.full((60, 3), float("nan"), dtype=torch.double)
+    values[:4] = torch.tensor([1.0, 1.1, 1.2])
+    assert errors(values, 60)[1].max() < 1e-9 and (errors(values, 60, values.nanmean(0), 0.5)[1] > 0.2).all()
+
+
+def test_heads_are_compared_on_the_examples_they_share():
+    """What all heads have in common on a text, hard or easy, cancels in their differences."""
+    common = 5 * torch.randn(60, 1, 1, generator=torch.Generator().manual_seed(1))
+    truth = torch.arange(24.0).view(1, 3, 8) + common + 0.1 * torch.randn(60, 3, 8, generator=torch.Generator().manual_seed(2))
+    shared, (alone, _) = run(truth, 3)[0], run(truth + 5 * torch.randn(60, 3, 8, generator=torch.Generator().manual_seed(3)), 3)
+    assert (~shared.isnan()).sum() < 0.3 * (~alone.isnan()).sum()
+    assert set(shared.nanmean(0).flatten().topk(3).indices.tolist()) == {21, 22, 23}
 
 
 def test_labels_take_turns():
