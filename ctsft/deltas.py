@@ -44,6 +44,23 @@ def row(layer: int | None, head: int | str, first: torch.Tensor, second: torch.T
     return {"layer": layer, "head": head, "first": norms[0], "second": norms[1], "cosine": cosine}
 
 
+def head_changes(model: Model, path) -> list[dict]:
+    """How much one tuning changed each head of `model`, the one before it: rows {"layer", "head", "change", "of"}, the Euclidean norms of the
+    change and of the numbers before it, of the parts that `compare_deltas` lists. One more row, layer None and head "norms".
+    """
+    base, (delta,) = opened(model, [path])
+    changes = delta.changes(base)
+    names = {id(parameter): name for name, parameter in base.hf.named_parameters()}
+    before = {name: parameter.detach().cpu().double() for name, parameter in base.hf.named_parameters() if name in changes}
+    owned = {head: head_slices(base, head, names) for head in base.heads} | {(None, "norms"): norm_slices(base, names)}
+    return [{"layer": layer, "head": head, "change": gathered(changes, slices).norm().item(), "of": gathered(before, slices).norm().item()}
+            for (layer, head), slices in owned.items()]
+
+
+def norm_slices(model: Model, names: dict[int, str]) -> Slices:
+    return [(names[id(value)], value, 0, torch.arange(len(value))) for value in norm_parameters(model)]
+
+
 def compare_deltas(model: Model, first, second) -> list[dict]:
     """How much two tunings of one model changed each head, and whether in the same direction. `model`: before tuning; the others are files.
 
@@ -55,7 +72,7 @@ def compare_deltas(model: Model, first, second) -> list[dict]:
     a, b = (delta.changes(base) for delta in deltas)
     names = {id(parameter): name for name, parameter in base.hf.named_parameters()}
     owned = {head: head_slices(base, head, names) for head in base.heads}
-    norms = [(names[id(value)], value, 0, torch.arange(len(value))) for value in norm_parameters(base)]
+    norms = norm_slices(base, names)
     rows = [row(*head, gathered(a, slices), gathered(b, slices)) for head, slices in owned.items()]
     rows.append(row(None, "norms", gathered(a, norms), gathered(b, norms)))
     rest = []

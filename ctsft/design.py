@@ -22,6 +22,7 @@ from ctsft.recipes import RECIPES
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
 DEFAULT_RATE = 5e-5
+MEASURING = 12.0                 # what a cell takes beside its steps, in steps: measuring, mostly
 
 
 class Setting(BaseModel):
@@ -127,6 +128,11 @@ class Design(BaseModel):
         return [Cell(setting=setting.name, method=method, target=target, n=n, seed=seed, learning_rate=rate(setting, method))
                 for seed, setting, target, n, method in itertools.product(self.seeds, self.settings, self.targets, self.n, self.methods)]
 
+    def cost(self, cell: Cell) -> float:
+        """What a cell takes, in steps of tuning, about."""
+        setting = self.setting(cell.setting)
+        return MEASURING + setting.epochs * -(-cell.n // setting.batch_size)
+
     @property
     def size(self) -> int:
         """How many cells there are in all."""
@@ -164,10 +170,15 @@ def read_design(path: str | Path) -> Design:
         raise UserError(f"The experiment file {str(path)!r} does not exist; check the path (examples/nusax.json is one to start from).") from None
     except (OSError, ValueError) as error:
         raise UserError(f"The experiment file {str(path)!r} is not valid JSON ({error}); correct it.") from None
+    return checked(words, f"The experiment file {str(path)!r}")
+
+
+def checked(words: object, what: str = "The design") -> Design:
+    """UserError that says which field of it cannot be used, and why; `what` is what it is called there."""
     try:
         return Design.model_validate(words)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         why = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"The experiment file {str(path)!r} cannot be used: {where}: {why}; correct it.") from None
+        raise UserError(f"{what} cannot be used: {where}: {why}; correct it.") from None

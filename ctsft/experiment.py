@@ -27,7 +27,6 @@ from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
 from ctsft.runs import Writer
 
-NEEDED = {"all": 12.0, "step": 1.0}            # what a cell costs beside its steps, in steps: measuring, mostly
 FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
 
 
@@ -80,13 +79,8 @@ class Course:
     def __init__(self, run: Writer, design: Design, ground: Ground, data_dir: str | None, jobs: int):
         self.run, self.design, self.ground, self.data_dir, self.jobs = run, design, ground, data_dir, jobs
         self.reporter = Reporter(run)
-        self.done, self.spent, self.ahead = 0, 0.0, sum(map(self.cost, [*design.grid(), *design.cells({})]))
+        self.done, self.spent, self.ahead = 0, 0.0, sum(map(design.cost, [*design.grid(), *design.cells({})]))
         self.began = time.monotonic()
-
-    def cost(self, cell: Cell) -> float:
-        """In steps of tuning, about."""
-        setting = self.design.setting(cell.setting)
-        return NEEDED["all"] + NEEDED["step"] * setting.epochs * -(-cell.n // setting.batch_size)
 
     def choose(self) -> dict[tuple[str, str], float]:
         """Learning rates by the grid's cells, measured on validation rows only; {} without a grid. Written to choices.json."""
@@ -136,8 +130,8 @@ class Course:
                 raise Stopped
 
     def over(self, cell: Cell, row: dict | None = None):
-        self.done, self.ahead = self.done + 1, self.ahead - self.cost(cell)
-        self.spent += self.cost(cell) if row else 0.0
+        self.done, self.ahead = self.done + 1, self.ahead - self.design.cost(cell)
+        self.spent += self.design.cost(cell) if row else 0.0
         if row:
             self.tell(cell, row)
 

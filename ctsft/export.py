@@ -85,11 +85,16 @@ def save_folder(model: Model, folder: Path):
 def tuned_model(run: runs.Run) -> Model:
     """The base model of a run with the run's delta, on the CPU in the run's number format."""
     subject = Subject(**run.request.params["subject"])
-    local = Path(run.request.cwd) / subject.model
-    where = local if subject.model not in NAMES and local.is_dir() else subject.model
-    model = load_model(where, "cpu", subject.dtype)
+    model = load_model(base_path(run), "cpu", subject.dtype)
     model.name = subject.model
     return apply_delta(model, run.file("delta.safetensors"))
+
+
+def base_path(run: runs.Run) -> str:
+    """Where the model that a run tuned is loaded from: its name, or its folder as the run's own working directory had it."""
+    name = run.request.params["subject"]["model"]
+    local = Path(run.request.cwd) / name
+    return str(local) if name not in NAMES and local.is_dir() else name
 
 
 def card(run: runs.Run, model: Model) -> str:

@@ -1,24 +1,55 @@
 """The shell's commands for what comes out of tuning: export, expand, and deltas side by side."""
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from ctsft.commands import AsJson, Dtype, ModelName, app
+from ctsft import runs
+from ctsft.commands import AsJson, Attention, Dtype, Method, ModelName, NoCache, Rules, RunId, RunName, Seed, Size, app, job
 from ctsft.errors import UserError
 
 To = Annotated[str, typer.Option("--to", help="A new folder.")]
 
 
 @app.command()
-def export(run: Annotated[str, typer.Argument(help="Id of a fine-tuning run.")], to: To):
+def export(run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")], to: To, run: RunId = None):
     """Write a run's tuned model as an ordinary Hugging Face folder with a model card.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
     """
     from ctsft.export import export as write  # torch and transformers: not for --help
-    print(write(run, to))
+    if run:                                    # started by a page, which watches the run's folder
+        with runs.record("export", sys.argv[1:], {"exported": run_id, "to": to}, run) as folder:
+            folder.progress(0, 1, "writing the folder")
+            write(run_id, to)
+        return
+    print(write(run_id, to))
+
+
+@app.command()
+def rescore(run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
+            k: Annotated[int, typer.Option(help="Top heads that are followed.")] = 6,
+            size: Size = 50, pool_seed: Seed = 0, method: Method = "cdt", attention: Attention = "softmax", rules: Rules = "paper",
+            positions: Annotated[str, typer.Option(help="Where heads are split: all, or readout.")] = "all",
+            no_cache: NoCache = False, name: RunName = "", as_json: AsJson = False, run: RunId = None):
+    """Score a tuned model's heads on the examples they were scored on before: did the circuit move?
+
+    Example: python -m ctsft rescore 20260131-101500-finetune-ab2c --k 6
+    """
+    def say(summary):
+        names = {key: " ".join(f"L{layer}.H{head}" for layer, head in summary[key]) or "none" for key in ("stayed", "left", "came")}
+        rho = "undefined" if summary["spearman"] is None else f"{summary['spearman']:.3f}"
+        return (f"{len(summary['stayed'])} of the {summary['k']} top heads stayed ({names['stayed']}); left: {names['left']}; came: {names['came']}\n"
+                f"rank correlation before and after: {rho}; the tuned model answers {summary['right']:.0%} of the {summary['examples']} "
+                f"examples rightly")
+
+    def work(jobs, folder):
+        from ctsft.rescoring import rescore as work_on
+        scoring = jobs.Scoring(size, pool_seed, method, attention, positions=positions, rules=rules)
+        return work_on(folder, run_id, scoring, k, not no_cache)
+    job("rescore", run, as_json, work, say, name)
 
 
 @app.command()

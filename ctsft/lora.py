@@ -40,6 +40,10 @@ class Lora:
             raise UserError(f"This model has none of the maps {', '.join(self.targets)} in the layers to adapt; choose other targets.")
         return modules
 
+    def size(self, model: Model, layers: tuple[int, ...]) -> int:
+        """How many numbers the adapters of these layers have."""
+        return self.rank * sum(sum(module.weight.shape) for module in self.modules(model, layers).values())
+
 
 @contextmanager
 def adapters(model: Model, moves: Moves, lora: Lora, kept: dict[str, torch.Tensor]) -> Iterator[nn.Module]:

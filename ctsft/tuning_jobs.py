@@ -22,7 +22,7 @@ from ctsft.tuning import NotFinite, TuneConfig, TuneResult, Watch, finetune
 
 CONTROLS = ("near_zero", "least", "random")
 WHAT = tuple(RECIPES)
-POOLS = ("all", "A", "B")
+POOLS = ("all", "B")
 KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)        # of an advice run's result
 ADVICE_ROWS = 100                         # source rows, of pool A, that Fisher information is taken on
 
@@ -40,7 +40,7 @@ class Tuning:
     save_model: bool = False
     related: tuple[str, ...] = ()         # further languages that are measured
     final_split: str | None = None        # measured once more before and after, where curves are of another split
-    pool: str = "all"                     # which of the target's train rows: all, pool A, or pool B (discovery saw none of their ids)
+    pool: str = "all"                     # which of the target's train rows: all, or pool B (discovery saw none of their ids)
     base: str | None = None               # for "direct": the model before the competence stage
     advice: str | None = None             # for "advised": an advice run or its advice.csv; without one the run asks first
 
@@ -50,8 +50,6 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
     chosen = recipe(tuning.what)
     if chosen.file and not tuning.circuit:
         raise UserError(f"{tuning.what!r} moves the heads of a circuit file; name it with --circuit.")
-    if tuning.pool not in POOLS:
-        raise UserError(f"{tuning.pool!r} is not a pool of rows; choose from {', '.join(POOLS)}.")
     subject = replace(subject, model=base_model(subject, tuning)) if chosen.base else subject
     device = choose_device("cpu" if subject.device == "map" else subject.device)
     first = Run(Path(processes.told(str(run.path), device)))                         # the folder of the process that keeps the run
@@ -59,6 +57,7 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
     task = load_task(subject.task, subject.data_dir)
     source = subject.language or task.source
     train, sets = tuning_rows(task, source, subject.split, tuning, config.seed)      # refused before anything is scored
+    last = {name: task.load(name, tuning.final_split) for name in sets} if tuning.final_split not in (None, tuning.eval_split) else {}
     found = processes.told(first.file("circuit.json").is_file(), device)
     choice = circuit_of(run, subject, scoring, tuning, train, first if found else None) if chosen.heads else None
     reporter = Reporter(run, stoppable=False)
@@ -80,7 +79,6 @@ def tune(run: Writer, subject: Subject, scoring: Scoring, tuning: Tuning, config
         with whole(run.file("delta.safetensors"), "the delta") as part:
             result.delta.save(part)
         return finish(run, words | {"trainable": result.trainable, "total": result.total, "stopped": result.stopped, "history": result.history})
-    last = {name: task.load(name, tuning.final_split) for name in sets} if tuning.final_split not in (None, tuning.eval_split) else {}
     final = {"split": tuning.final_split, "before": {name: measure(model, task, rows) for name, rows in last.items()}} if last else None
     try:
         result = finetune(model, task, moves, train, sets, config, watch)
@@ -109,6 +107,11 @@ def tuning_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) 
 
 
 def training_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> list[Example]:
+    """UserError for a pool that is none, or a number of rows that the split has not."""
+    if tuning.pool not in POOLS:
+        raise UserError(f"{tuning.pool!r} is not a pool of rows; choose from {', '.join(POOLS)}.")
+    if tuning.n < 0:
+        raise UserError(f"n is {tuning.n}; give how many labelled rows to tune on, or 0 for all.")
     rows = task.load(tuning.target, split)
     pool = "A" if tuning.target == source else tuning.pool                  # competence tuning leaves pool B unseen
     rows = rows if pool == "all" else task.pools(rows)["AB".index(pool)]
