@@ -307,8 +307,8 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
     assert final["before"]["javanese"]["rows"] == 9 and shown["gain"] == final["plasticity"]["accuracy"]
     said(lambda: tuning_jobs.tune(run, subject, Scoring(), tuning_jobs.Tuning("javanese", "norms", pool="C"), tuning_jobs.TuneConfig()), "'C'", "B")
     for wrong, words in (({"pool": "A"}, "all, B"), ({"n": -1}, "0 for all")):
-        said(lambda wrong=wrong: tuning_jobs.tune(run, subject, Scoring(), tuning_jobs.Tuning("javanese", "norms", **wrong), tuning_jobs.TuneConfig()),
-             words)
+        tuning = tuning_jobs.Tuning("javanese", "norms", **wrong)
+        said(lambda tuning=tuning: tuning_jobs.tune(run, subject, Scoring(), tuning, tuning_jobs.TuneConfig()), words)
 
 
 def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
