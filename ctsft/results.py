@@ -2,11 +2,20 @@
 import csv
 import io
 import json
+from functools import lru_cache
+from pathlib import Path
 
+from ctsft.notes import FILE, note_of
+from ctsft.run_folder import stamp
 from ctsft.runs import Run, list_runs
 
 COLUMNS = ("run", "name", "state", "what", "heads", "target", "n", "learning_rate", "epochs", "seed", "trainable", "share", "source",
-           "source_before", "source_after", "target_before", "target_after", "forgetting", "gain")
+           "source_before", "source_after", "target_before", "target_after", "forgetting", "gain", "seconds", "experiment", "note")
+READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)         # what a row is made of
+ACTIVE = ("queued", "running", "stopping")
+MAIN = ("model", "task", "source", "target", "n", "setting", "epochs", "learning_rate", "batch_size", "seed", "eval_split")    # told where all agree
+SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
+TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")                     # settings that change no number of the result
 
 
 def result(run: Run) -> dict:
@@ -29,8 +38,20 @@ def evaluations(run: Run) -> list[dict]:
 
 
 def compare_row(run: Run) -> dict | None:
-    """The row of one tuning run; None before its first evaluation, and for competence tuning (source and target the same)."""
-    params, rows, done = run.request.params, evaluations(run), result(run)
+    """The row of one tuning run; None before its first evaluation, and for competence tuning (source and target the same).
+
+    Made once for as long as the run's files stay the same; only the state of a run that is going on is looked at anew."""
+    found = _row(run.path, tuple(stamp(run.file(name)) for name in READ))
+    if found and found["state"] in ACTIVE:
+        return found | {"state": run.status().state}
+    return found and dict(found)
+
+
+@lru_cache(maxsize=10_000)
+def _row(path: Path, stamped: tuple) -> dict | None:
+    run = Run(path)
+    request, rows, done, said = run.request, evaluations(run), result(run), note_of(run)
+    params = request.params
     tuning, config, subject = (params.get(key, {}) for key in ("tuning", "config", "subject"))
     names = list(rows[0]["accuracy"]) if rows else []
     if len(names) < 2 or tuning.get("target") not in names:
@@ -38,14 +59,31 @@ def compare_row(run: Run) -> dict | None:
     source, target = names[0], tuning["target"]
     ends = [done["final"][when] for when in ("before", "after")] if done.get("final") else []       # where curves are of another split
     before, after = ({name: of["accuracy"] for name, of in end.items()} for end in ends) if ends else (rows[0]["accuracy"], rows[-1]["accuracy"])
+    part = params.get("experiment") or {}
+    settings = settings_of(subject | {"language": source}, tuning, config, part.get("cell") or {})
     return {
-        "run": run.id, "name": run.request.name, "state": run.status().state, "what": tuning.get("what"), "heads": done.get("heads"),
-        "target": target, "n": tuning.get("n"), "learning_rate": config.get("learning_rate"), "epochs": config.get("epochs"),
-        "seed": config.get("seed"), "trainable": done.get("trainable"),
+        "run": run.id, "name": said.name or request.name, "state": run.status().state, "what": tuning.get("what"), "heads": done.get("heads"),
+        **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")}, "trainable": done.get("trainable"),
         "share": done["trainable"] / done["total"] if done.get("total") else None, "source": source,
         "source_before": before[source], "source_after": after[source], "target_before": before[target], "target_after": after[target],
-        "forgetting": before[source] - after[source], "gain": after[target] - before[target],
-        "task": subject.get("task"), "model": subject.get("model"), "setting": setting(subject, tuning, config)}
+        "forgetting": before[source] - after[source], "gain": after[target] - before[target], "seconds": rows[-1].get("seconds"),
+        "note": said.note, "experiment": part.get("run") or "", "created": request.created, "measured": done.get("rows") or {},
+        "task": subject.get("task"), "model": subject.get("model"), "settings": settings, "setting": setting(subject, tuning, config)}
+
+
+def settings_of(subject: dict, tuning: dict, config: dict, cell: dict) -> dict:
+    """Everything that was chosen for a run but what moves, under one name each; paths and what changes no number are left out."""
+    words = {"model": subject.get("model"), "task": subject.get("task"), "data_dir": subject.get("data_dir"), "source": subject.get("language")}
+    words |= {name: tuning.get(name) for name in ("target", "n", "pool", "eval_split", "final_split", "related")} | {"setting": cell.get("setting")}
+    return words | {name: value for name, value in config.items() if name not in TELLS_NOTHING}
+
+
+def parted(rows: list[dict]) -> tuple[dict, list[str]]:
+    """Settings in which all rows agree, with their value, and the names of those in which they differ."""
+    names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
+    values = {name: [row["settings"].get(name) for row in rows] for name in names}
+    same = {name: found[0] for name, found in values.items() if all(value == found[0] for value in found)}
+    return same, [name for name in names if name not in same]
 
 
 def setting(subject: dict, tuning: dict, config: dict) -> str:
@@ -68,13 +106,26 @@ def table_csv(rows: list[dict]) -> str:
 
 
 def table_text(rows: list[dict]) -> str:
-    """For the shell: what moves, how much, and both accuracies before and after."""
+    """For the shell: what moves, how much, the settings in which the runs differ, and both accuracies before and after; then what they share."""
     if not rows:
         return "No fine-tuning run has been evaluated yet; start one with `python -m ctsft finetune --target javanese`."
-    head = ("run", "what", "heads", "moves", "target", "n", "lr", "seed", "source", "target acc.")
+    same, differing = parted(rows)
+    head = ("run", "what", "heads", "moves", *(SHORT.get(name, name) for name in differing), "source", "target acc.", *(["note"] if any(
+        row["note"] for row in rows) else []))
     lines = [head] + [(row["run"], str(row["what"]), "" if row["heads"] is None else str(row["heads"]),
-                       "" if row["share"] is None else f"{row['share']:.2%}", str(row["target"]), str(row["n"]), f"{row['learning_rate']:g}",
-                       str(row["seed"]), f"{row['source_before']:.3f} -> {row['source_after']:.3f}",
-                       f"{row['target_before']:.3f} -> {row['target_after']:.3f}") for row in rows]
+                       "" if row["share"] is None else f"{row['share']:.2%}", *(value_text(row["settings"].get(name)) for name in differing),
+                       f"{row['source_before']:.3f} -> {row['source_after']:.3f}", f"{row['target_before']:.3f} -> {row['target_after']:.3f}",
+                       " ".join(row["note"].split())[:60])[:len(head)] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    shared = ", ".join(f"{SHORT.get(name, name)} {value_text(same[name])}" for name in MAIN if same.get(name) not in (None, ""))
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, f"{'All' if len(rows) > 1 else 'It'}: {shared}."])
+
+
+def value_text(value) -> str:
+    """A setting as words: 0.003, yes, q and v."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return " and ".join(map(str, value))
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

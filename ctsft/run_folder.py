@@ -3,6 +3,7 @@
     request.json   what was asked and everything that determines the result     status.json    how it goes, replaced whole
     events.jsonl   a row per evaluation or step, only ever appended              log.txt        what a detached job prints
     process.json   whom the launcher started, until the job says so itself      stop           a request to stop, by anyone
+    note.json      the name and the note that its user gave it (`notes`)
 
 Every file has one writer at a time: the launcher writes the first status and then only `process.json`; from `runs.record` on
 the job owns the rest. Readers trust nothing they find half-written, and write nothing. The state they give is computed: a job
@@ -17,6 +18,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
@@ -83,7 +85,8 @@ class Run:
 
     @property
     def request(self) -> Request:
-        request = read(self.file("request.json"), Request)
+        """Read once for as long as the file stays the same; its `params` are everybody's, and nobody changes them."""
+        request = _request(self.file("request.json"), stamp(self.file("request.json")))
         kind = request.kind or re.sub(r"^\d{8}-\d{6}-|-[a-z0-9]{4}$", "", self.id)
         return request.model_copy(update={"kind": kind, "created": request.created or _modified(self.path)})
 
@@ -198,6 +201,19 @@ def read(path: Path, kind: type[Model]) -> Model:
     except ValidationError as error:
         wrong = {problem["loc"][0] for problem in error.errors()}
         return kind.model_validate({key: value for key, value in found.items() if key not in wrong})
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes whenever a file is replaced or grows; None while it is not there."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+    return None
+
+
+@lru_cache(maxsize=10_000)
+def _request(path: Path, stamped: tuple | None) -> Request:
+    return read(path, Request)
 
 
 def _modified(path: Path) -> float:

@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("errors", "disk", "places", "pieces", "sources", "tasks", "intake", "layers", "models", "shapes", "planning", "trace", "rules",
          "decompose", "loading", "answers", "measures", "cache", "means", "scores", "methods", "processes", "adaptive", "relevance", "head_view",
          "estimate", "circuit", "discovery", "validation", "expansion", "moving", "lora", "recipes", "advised", "advise", "delta", "deltas",
-         "settings", "checkpoints", "tuning", "run_folder", "turns", "recording", "runs", "notes", "results", "jobs", "tuning_jobs", "export", "rescoring",
-         "intervals", "design", "tables", "cells", "experiment", "commands", "scoring_commands", "tuning_commands", "export_commands", "experiment_commands",
-         "__main__")
+         "settings", "checkpoints", "tuning", "run_folder", "turns", "recording", "runs", "notes", "results", "jobs", "tuning_jobs", "export",
+         "rescoring", "intervals", "design", "tables", "cells", "experiment", "commands", "scoring_commands", "tuning_commands", "export_commands",
+         "experiment_commands", "__main__")
 SCREEN = {"streamlit", "plotly", "explorer", "altair"}
 LIBRARY = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "ctsft").glob("*.py")}
 FAMILIES = {"gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "olmo2", "bert"}

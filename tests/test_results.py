@@ -1,0 +1,82 @@
+"""Runs as rows: read once while their files stay the same, settings parted into shared and differing ones, names and notes beside the request."""
+import json
+from dataclasses import asdict
+
+import pytest
+
+from ctsft import notes, results, runs
+from ctsft.errors import UserError
+from ctsft.jobs import Subject
+from ctsft.run_folder import stamp
+from ctsft.tuning import TuneConfig
+from ctsft.tuning_jobs import Tuning
+
+
+def tuned(what="circuit", after=0.7, steps=(0, 4), **config) -> runs.Run:
+    params = {"subject": asdict(Subject()), "tuning": asdict(Tuning("english", what)), "config": TuneConfig(**config).model_dump()}
+    with runs.record("finetune", ["finetune"], params) as run:
+        for step in steps:
+            accuracy = {"indonesian": 0.75, "english": 0.25 if step == 0 else after}
+            run.event(kind="evaluation", step=step, steps=8, epoch=step / 4, loss=None, accuracy=accuracy, seconds=float(step))
+        run.file("result.json").write_text(json.dumps({"heads": 6, "trainable": 10, "total": 1000, "rows": {"indonesian": 60, "english": 30}}))
+    return run
+
+
+def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
+    run, read = tuned(), []
+    plain = results.evaluations
+    monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain(run))
+    first = results.compare()[0]
+    assert first["target_after"] == 0.7 and first["seconds"] == 4 and first["measured"] == {"indonesian": 60, "english": 30}
+    first["target_after"] = "changed by its reader"
+    assert results.compare()[0]["target_after"] == 0.7 and read == [run.id], "rows are the reader's own, and read once"
+    with open(run.file("events.jsonl"), "a") as events:
+        events.write(json.dumps({"kind": "evaluation", "step": 8, "accuracy": {"indonesian": 0.5, "english": 0.9}}) + "\n")
+    assert (results.compare()[0]["target_after"], results.compare()[0]["seconds"], len(read)) == (0.9, None, 2)
+    runs.delete(run)
+    assert results.compare() == []
+
+
+def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
+    run = tuned()
+    status = json.loads(run.file("status.json").read_text())
+    run.file("status.json").write_text(json.dumps(status | {"state": "running"}))        # of this very process, which lives
+    assert results.compare()[0]["state"] == "running"
+    run.file("stop").write_text("keep")
+    assert results.compare()[0]["state"] == "stopping"
+    monkeypatch.setattr("ctsft.run_folder.lives", lambda process: False)
+    assert results.compare()[0]["state"] == "lost", "nothing was written, and it is gone"
+
+
+def test_settings_that_differ_are_columns_and_the_others_are_told_once():
+    tuned(seed=31, learning_rate=1e-3)
+    tuned("full", seed=777, learning_rate=1e-3, kv="expand")
+    rows = results.compare()
+    same, differing = results.parted(rows)
+    assert differing == ["seed", "kv"] and same["learning_rate"] == 1e-3 and same["target"] == "english" and "eval_every" not in same
+    assert results.parted(rows[:1])[1] == [] and results.parted([]) == ({}, [])
+    table, shared = results.table_text(rows).rsplit("\n", 1)
+    assert table.splitlines()[0].split() == ["run", "what", "heads", "moves", "seed", "kv", "source", "target", "acc."]
+    assert "expand" in table.splitlines()[1] and "777" in table.splitlines()[1]
+    assert shared == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr 0.001, batch 16, split test."
+    assert [results.value_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == ["yes", "", "1e-05", "q and v", "3"]
+
+
+def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them():
+    run = tuned()
+    before = stamp(run.file("request.json"))
+    notes.keep_note(run, "  <b>best\x00\nso far</b> ", "a\r\nb  ")
+    row = results.compare()[0]
+    assert (row["name"], row["note"]) == ("<b>best so far</b>", "a\nb") and stamp(run.file("request.json")) == before
+    assert results.table_text([row]).splitlines()[1].endswith("a b") and "a\nb" in results.table_csv([row])
+    notes.keep_note(run, "", "")
+    assert not run.file("note.json").exists() and results.compare()[0]["note"] == ""
+    run.file("note.json").write_text('{"name": 3, "note": "kept"')
+    assert notes.note_of(run) == notes.Note(), "a torn file is no note"
+    with pytest.raises(UserError, match="name has 81 characters"):
+        notes.keep_note(run, "x" * 81)
+    with pytest.raises(UserError, match="note has 2001 characters"):
+        notes.keep_note(run, note="x" * 2001)
+    runs.delete(run)
+    with pytest.raises(UserError, match="is gone"):
+        notes.keep_note(run, "late")
