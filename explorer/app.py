@@ -1,7 +1,7 @@
 """The circuit explorer: the list of pages, and the sidebar that is the path through them."""
 import streamlit as st
 
-from explorer import sidebar
+from explorer import links, sidebar
 
 st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state="expanded")
 
@@ -14,5 +14,6 @@ PAGES = {
 }
 
 page = st.navigation(list(PAGES.values()), position="hidden")
+links.read()
 sidebar.draw(PAGES)
 page.run()

@@ -3,6 +3,7 @@ import re
 import statistics
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,7 @@ RULES = {  # what `ctsft.select` knows -> its name on the page, and what it take
     "least": ("Least relevant", "A control: the k heads with the lowest scores."),
     "random": ("Random", "A control: k heads drawn by chance. Another seed draws others."),
 }
+DISCOVERED = {"discover": ("Discovered", "The heads that the paper's iterations found: see Discovery below the map.")}
 MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
 UNDEFINED = ("There is nothing to show by this measure: on these rows the full model does exactly as well as with every head replaced by its mean; "
              "a circuit cannot keep a share of no difference. Look at the other measure, or choose a model that can do the task.")
@@ -66,16 +68,23 @@ def clear_edits():
 
 def order(scores: Scores) -> list[Head]:
     """Every head, by falling score; those without a score last."""
-    ranked = scores.ranking()
-    layers, heads = scores.values.shape
-    return ranked + [at for at in ((layer, head) for layer in range(layers) for head in range(heads)) if at not in set(ranked)]
+    ranked, (layers, heads) = scores.ranking(), scores.values.shape
+    scored = set(ranked)
+    return ranked + [at for at in ((layer, head) for layer in range(layers) for head in range(heads)) if at not in scored]
 
 
 def table(scores: Scores, circuit: Circuit, why: Mapping[Head, str]) -> pd.DataFrame:
     """A row a head, in `order`."""
     rank = {head: i + 1 for i, head in enumerate(scores.ranking())}
-    rows = [(at in circuit, *at, scores.values[at].item(), scores.stderr[at].item(), rank.get(at), why.get(at, "")) for at in order(scores)]
+    values, errors = scores.values.tolist(), scores.stderr.tolist()
+    rows = [(at in circuit, *at, values[at[0]][at[1]], errors[at[0]][at[1]], rank.get(at), why.get(at, "")) for at in order(scores)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def described(circuit: Circuit) -> str:
+    """A circuit's size and rule, and what was done by hand."""
+    rule = (RULES | DISCOVERED).get(circuit.rule.get("name"), ("of its own",))[0].lower()
+    return f"{len(circuit)} {'head' if len(circuit) == 1 else 'heads'} · {rule}" + (f" · {by_hand(circuit)[:-1].lower()}" if by_hand(circuit) else "")
 
 
 def edited(edits: Mapping[int, Mapping], heads: list[Head], circuit: Circuit) -> list[Head]:
@@ -100,6 +109,10 @@ def adopt(loaded: Circuit, scores: Scores) -> str:
     scores, otherwise head by head. Undo brings the earlier one back."""
     state.remember()
     try:
+        if loaded.rule.get("name") == "discover" and loaded.edges:
+            by_rule = replace(loaded, heads=(loaded.heads | loaded.removed) - loaded.added, added=frozenset(), removed=frozenset())
+            state.put(rule="discover", found=by_rule, added=loaded.added, removed=loaded.removed)
+            return f"Loaded {len(loaded)} heads, as they were discovered."
         settings = rule_fields(loaded.rule, scores)
         state.put(**settings, added=loaded.added, removed=loaded.removed)
         if state.circuit(scores).heads == loaded.heads:

@@ -6,7 +6,7 @@ from ctsft.circuit import Circuit
 from ctsft.means import Means
 from ctsft.models import Model
 from ctsft.relevance import Head, Scores
-from explorer import bars, panels, plots, state
+from explorer import bars, drawn, panels, plots, state, why
 from explorer.subject import literal
 
 
@@ -31,20 +31,27 @@ def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, he
     st.markdown(f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over {len(scores.examples)} examples "
                 "± standard error.", help="How many logits of the right label, against the mean of the others, the head carries "
                 "(CT-SFT, arXiv 2601.08146; CD-T, arXiv 2407.00886).")
-    words, icon = panels.reason(circuit, head), "check_box" if head in circuit.heads else "check_box_outline_blank"
-    st.markdown(f":material/{icon}: {literal(words[0].upper() + words[1:])}.")
+    icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
+    st.markdown(f":material/{icon}: {literal(why.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head))
     averages, errors = by_label(scores, head)
-    chart(bars.label_bars(averages, errors, title="Score by label", unit=unit), f"by-label-{head}")
+    facts = drawn.mark(scores), head
+    chart(drawn.once("by-label", facts, lambda: bars.label_bars(averages, errors, title="Score by label", unit=unit)), f"by-label-{head}")
     if means is not None:
-        away = {label: float(values[head]) for label, values in panels.departures(means, averages).items()}
-        fig = bars.head_means_bar(float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures")
-        chart(fig.update_xaxes(title_text="norm of z"), f"means-{head}")
+        chart(drawn.once("means", (facts, means.values[head].sum().item()), lambda: sizes(means, averages, head)), f"means-{head}")
     known = {row["id"]: row["text"] for row in state.pool_of(state.score_run(("done",)) or state.score_run(("running", "stopping")))}
     texts = [known.get(one, f"example {one}") for one in scores.examples]
     own = scores.per_example[:, head[0], head[1]].numpy()
-    fig = bars.example_strip(own, scores.labels, texts, title="Score on each example", unit=unit)
-    (strip if choosing else chart)(fig.update_xaxes(title_text=unit), f"strip-{head}")
+    fig = drawn.once("strip", (facts, tuple(texts)), lambda: bars.example_strip(
+        own, scores.labels, texts, title="Score on each example", unit=unit).update_xaxes(title_text=unit))
+    (strip if choosing else chart)(fig, f"strip-{head}")
+
+
+def sizes(means: Means, labels: dict, head: Head):
+    """How large the head's mean is, and how far each label's own lies from it."""
+    away = {label: float(values[head]) for label, values in panels.departures(means, labels).items()}
+    fig = bars.head_means_bar(float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures")
+    return fig.update_xaxes(title_text="norm of z")
 
 
 def strip(fig, key: str):

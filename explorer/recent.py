@@ -8,6 +8,7 @@ from ctsft import places
 
 MOST = 8
 KINDS = ("models", "tasks")
+BUILT_IN = ("demo", "nusax", "xnli")
 
 
 def listed(kind: str) -> list[str]:
@@ -27,6 +28,17 @@ def remember(kind: str, name: str):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
         part.replace(path)
+
+
+def model_fields(name: str) -> dict:
+    """How Setup's input fields say a model's name."""
+    kind = "bundled" if name == "demo" else "folder" if Path(name).expanduser().is_dir() else "hub"
+    return {"model_kind": kind} | ({kind: name} if kind != "bundled" else {})
+
+
+def task_fields(name: str) -> dict:
+    """How Setup's input fields say a task's name."""
+    return {"task_kind": name} if name in BUILT_IN else {"task_kind": "file", "task_file": name}
 
 
 def file() -> Path:

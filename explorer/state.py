@@ -6,7 +6,7 @@ field, `put` sets a field from code. Loaded models are shared between sessions a
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import streamlit as st
@@ -15,83 +15,14 @@ import ctsft
 from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
-from ctsft.jobs import Scoring, Subject
 from ctsft.means import Means
 from ctsft.models import Model
 from ctsft.relevance import Head, Scores
 from ctsft.tasks import Example, Task
+from explorer import advice
+from explorer.view import CIRCUIT_FIELDS, View
 
 SMALL = 50_000_000           # parameters up to which a page may run the model without being asked
-
-
-@dataclass
-class View:
-    """One session's choices, page by page. Defaults show the bundled model."""
-    # Setup: `model` and `task` are in force; the others are what stands in the input fields
-    model: str = "demo"
-    model_kind: str = "bundled"                   # "bundled", "hub", "folder"
-    hub: str = ""
-    folder: str = ""
-    task: str = "demo"
-    task_kind: str = "demo"                       # "demo", "nusax", "xnli", "file"
-    task_file: str = ""
-    data_dir: str = ""
-    own_name: str = "my task"                     # a task from the user's own files, as it is being mapped
-    own_prompt: str = ""
-    own_label: str = ""
-    own_source: str = ""
-    own_column: str = ""                          # that names the language of each row; "": one language a file
-    gallery: list[str] = field(default_factory=list)   # languages whose rows are shown; none: source and target
-    source: str = "indonesian"
-    target: str = "english"
-    split: str = "train"
-    # Relevance
-    size: int = 50
-    pool_seed: int = 0
-    method: str = "cdt"
-    attention: str = "softmax"
-    rules: str = "paper"                          # of CD-T: "paper" or "symmetric"
-    positions: str = "all"
-    head: Head | None = None                      # shown in the inspector
-    flip: bool = False                            # layer 0 at the bottom
-    panel: str = "By label"                       # what stands below the map
-    comparison: str = "Two methods"               # what the scores are held against
-    example: int = 0                              # of the discovery set, looked at alone
-    head_view: str = "By token"                   # what is shown of the head on that example
-    against: str = "ablation"                     # the other way of scoring in the scatter
-    other: str = ""                               # the language that may be scored for that
-    other_size: int = 50
-    beside: str = ""                              # the run whose map stands beside
-    # Circuit: the rule's circuit, and what was clicked, kept apart
-    rule: str = "top"
-    k: int = 6
-    fraction: float = 0.1
-    level: float = 0.5                            # threshold on a fixed 0..1 range between the lowest and the highest score
-    seed: int = 0                                 # of the rule "random"
-    added: frozenset[Head] = frozenset()
-    removed: frozenset[Head] = frozenset()
-    past: list[dict] = field(default_factory=list)     # for undo: earlier values of CIRCUIT_FIELDS
-    file_name: str = "circuit"                    # of the saved circuit
-    measure: str = "accuracy"                     # faithfulness by "accuracy" or "margin"
-    n_random: int = 10                            # random circuits of each size
-    # Fine-tune
-    what: str = "circuit"
-    n: int = 50
-    epochs: int = 10
-    lr: float = 3e-3
-    batch: int = 16
-    tune_seed: int = 31
-
-    @property
-    def subject(self) -> Subject:
-        return Subject(self.model, self.task, self.data_dir or None, self.source, self.split)
-
-    @property
-    def scoring(self) -> Scoring:
-        return Scoring(self.size, self.pool_seed, self.method, self.attention, positions=self.positions, rules=self.rules)
-
-
-CIRCUIT_FIELDS = ("rule", "k", "fraction", "level", "seed", "added", "removed")
 
 
 def view() -> View:
@@ -125,19 +56,32 @@ def put(**fields):
 
 
 def remember():
-    """Keep the circuit's settings as they are now, to come back to."""
+    """Keep the circuit's settings as they are now, to come back to; what was undone before is gone."""
     now = view()
-    now.past = [*now.past[-99:], {name: getattr(now, name) for name in CIRCUIT_FIELDS}]
+    now.past, now.future = [*now.past[-99:], chosen()], []
+
+
+def chosen() -> dict:
+    return {name: getattr(view(), name) for name in CIRCUIT_FIELDS}
 
 
 def undo():
     if view().past:
+        view().future.append(chosen())
         put(**view().past.pop())
+
+
+def redo():
+    if view().future:
+        view().past.append(chosen())
+        put(**view().future.pop())
 
 
 def forget_circuit():
     """Hand edits belong to one model and task: drop them when either changes."""
-    put(added=frozenset(), removed=frozenset(), head=None, past=[])
+    put(added=frozenset(), removed=frozenset(), head=None, past=[], future=[], found=None, overlap=[])
+    if view().rule == "discover":
+        put(rule=View.rule)
 
 
 @contextmanager
@@ -226,6 +170,17 @@ def pool_of(run: runs.Run | None) -> list[dict]:
         return []
 
 
+@st.cache_data(show_spinner=False, max_entries=32)
+def _read_circuit(path: str, changed: float) -> Circuit:
+    return Circuit.load(path)
+
+
+def circuit_of(run: runs.Run | None) -> Circuit | None:
+    """What a discovery found; None while it is not there."""
+    path = run.file("circuit.json") if run else None
+    return _read_circuit(str(path), path.stat().st_mtime) if path and path.is_file() else None
+
+
 def scores() -> tuple[Scores | None, str]:
     """The best scores there are for the view, and what they are: "scores", "preview" (attribution patching) or ""."""
     done = score_run(("done",))
@@ -245,6 +200,11 @@ def threshold(of: Scores, level: float | None = None) -> float:
 def rule_circuit(of: Scores) -> Circuit:
     """The circuit of the view's rule, without the hand edits."""
     now = view()
+    if now.rule == "discover":
+        return now.found or ctsft.select(of, "none")
+    if now.rule == "advised":
+        given = advice.read(advice.run_of(now, load_model(now.model).fingerprint))
+        return ctsft.select(of, "advised", k=min(now.k, of.values.numel()), advice=given) if given else ctsft.select(of, "none")
     settings = {"threshold": {"threshold": threshold(of)}, "fraction": {"fraction": now.fraction}, "random": {"k": now.k, "seed": now.seed},
                 "all": {}, "none": {}}
     return ctsft.select(of, now.rule, **settings.get(now.rule, {"k": min(now.k, of.values.numel())}))

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from ctsft.circuit import Circuit
 from ctsft.jobs import Scoring, Subject
 from ctsft.relevance import Head
+from explorer.choices import Compare, Experiment, Tune
 
 
 @dataclass
-class View:
-    """One session's choices, page by page. Defaults show the bundled model."""
+class View(Tune, Experiment, Compare):
+    """One session's choices, page by page; those of Fine-tune and Compare stand in `choices`. Defaults show the bundled model."""
     # Setup: `model` and `task` are in force; the others are what stands in the input fields
     model: str = "demo"
     model_kind: str = "bundled"                   # "bundled", "hub", "folder"
@@ -58,6 +59,7 @@ class View:
     future: list[dict] = field(default_factory=list)   # for redo: what was undone
     kept: dict[str, Circuit] = field(default_factory=dict)     # by name
     circuit_panel: str = "Is it enough?"          # what stands below the map
+    side: list[str] = field(default_factory=list)      # names of the kept circuits that stand side by side
     overlap: list[str] = field(default_factory=list)   # names of the circuits whose overlap is shown
     depth: int = 1                                # of discovery: iterations behind the first
     each: float = 0.02                            # share of all heads that an iteration keeps
@@ -65,13 +67,6 @@ class View:
     file_name: str = "circuit"                    # of the saved circuit
     measure: str = "accuracy"                     # faithfulness by "accuracy" or "margin"
     n_random: int = 10                            # random circuits of each size
-    # Fine-tune
-    what: str = "circuit"
-    n: int = 50
-    epochs: int = 10
-    lr: float = 3e-3
-    batch: int = 16
-    tune_seed: int = 31
 
     @property
     def subject(self) -> Subject:

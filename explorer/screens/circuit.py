@@ -4,7 +4,10 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
-from explorer import circuits, inspector, jobs, panels, plots, state
+from explorer import circuits, discovering, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
+from explorer.links import PANELS
+
+COUNTERS = 220                                     # pixels: what is left at the map's right on a wide screen
 
 
 def draw():
@@ -28,14 +31,26 @@ def draw():
     save_and_load(model, scores, circuit)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        head_map(model, scores, circuit, kind)
-        counters(model, circuit, outside)
+        with st.container(horizontal=True, gap="medium"):          # on a wide screen the counters stand at the map's right
+            with st.container(width="content"):
+                head_map(model, scores, circuit, kind)
+            with st.container(width=COUNTERS):
+                counters(model, circuit, outside)
         every_head(scores, circuit, circuits.reasons(circuit, outside))
     with right:
         rule(scores)
         inspector.draw(scores, state.means_of(run), model, circuit)
-    st.subheader("Is the circuit enough?")
-    faithfulness(circuit, kind, len(model.heads))
+    st.subheader("Look closer")
+    st.segmented_control("Section", PANELS["circuit_panel"], required=True, wrap=True, label_visibility="collapsed", **state.bind("circuit_panel"))
+    if state.view().circuit_panel == "Kept circuits":
+        keeping.draw(model, scores)
+    elif state.view().circuit_panel == "Overlap":
+        overlapping.draw(model, scores, run, circuit)
+    elif state.view().circuit_panel == "Discovery":
+        discovering.draw(model, circuit)
+    else:
+        faithfulness(circuit, kind, len(model.heads))
+    links.draw()
     st.page_link("screens/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:")
 
 
@@ -55,10 +70,11 @@ def head_map(model, scores, circuit: Circuit, kind: str):
 
 def rule(scores):
     now, n_heads = state.view(), scores.values.numel()
-    st.segmented_control("Rule", list(circuits.RULES), format_func=lambda name: circuits.RULES[name][0], required=True, wrap=True,
+    rules = circuits.RULES | (circuits.DISCOVERED if now.found or now.rule == "discover" else {})
+    st.segmented_control("Rule", list(rules), format_func=lambda name: rules[name][0], required=True, wrap=True,
                          **state.bind("rule"), help="What chooses the heads, by their scores. Near zero, least relevant and random are controls of "
                                                     "the same size that a circuit should be compared with (CT-SFT, arXiv 2601.08146).")
-    st.caption(circuits.RULES[now.rule][1])
+    st.caption(rules[now.rule][1])
     if now.k > n_heads:
         state.put(k=n_heads)
     if now.rule in ("top", "near_zero", "least", "random"):
@@ -71,8 +87,10 @@ def rule(scores):
     if now.rule == "random":
         st.number_input("Seed", 0, circuits.MOST_SEEDS, **state.bind("seed"))
     with st.container(horizontal=True):
-        st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not now.past,
+        st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not now.past, shortcut="Mod+Z",
                   help="Take back the last change of the rule or of a head.")
+        st.button("Redo", icon=":material/redo:", on_click=state.redo, disabled=not now.future, shortcut="Mod+Shift+Z",
+                  help="Do again what was undone last.")
         st.button("Clear hand edits", icon=":material/ink_eraser:", on_click=circuits.clear_edits, disabled=not now.added | now.removed,
                   help="Back to what the rule alone chooses.")
 
@@ -123,15 +141,19 @@ def save_and_load(model, scores, circuit: Circuit):
                 st.session_state.loaded = circuits.adopt(found, scores), True
             except UserError as error:
                 st.session_state.loaded = str(error), False
-    with st.expander("Save or load the circuit"):
+    with st.expander("Keep, save or load the circuit"):
         save, load = st.columns(2)
-        save.text_input("Name", **state.bind("file_name"))
-        save.download_button("Save circuit", lambda: circuits.file_text(circuit), circuits.file_name(state.view().file_name), "application/json",
+        save.text_input("Name", max_chars=shelf.LONGEST, **state.bind("file_name"))
+        buttons = save.container(horizontal=True)
+        buttons.button("Keep this circuit", icon=":material/bookmark_add:", on_click=keeping.keep, args=(circuit,),
+                       help="Under this name, in this explorer; see Kept circuits below the map.")
+        buttons.download_button("Save circuit", lambda: circuits.file_text(circuit), circuits.file_name(state.view().file_name), "application/json",
                              icon=":material/download:", on_click="ignore", help="JSON with the heads, why each is in, and the rule. "
                              "`python -m ctsft finetune --circuit FILE` takes it too.")
-        if load.file_uploader("Load a circuit (JSON)", type="json", key="circuit_file", on_change=loaded) and "loaded" in st.session_state:
-            text, good = st.session_state.loaded
-            (load.success if good else load.error)(text)
+        load.file_uploader("Load a circuit (JSON)", type="json", key="circuit_file", on_change=loaded)
+        if "loaded" in st.session_state:
+            text, good = st.session_state.pop("loaded")
+            (st.success if good else st.error)(text)
 
 
 def faithfulness(circuit: Circuit, kind: str, n_heads: int):

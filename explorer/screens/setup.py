@@ -114,13 +114,12 @@ def again(kind: str, title: str, then):
 
 
 def open_model(name: str):
-    kind = "bundled" if name == "demo" else "folder" if Path(name).expanduser().is_dir() else "hub"
-    state.put(model_kind=kind, **({kind: name} if kind != "bundled" else {}))
+    state.put(**recent.model_fields(name))
     take_model()
 
 
 def open_task(name: str):
-    state.put(**({"task_kind": name} if name in TASKS else {"task_kind": "file", "task_file": name}))
+    state.put(**recent.task_fields(name))
     take_task()
 
 

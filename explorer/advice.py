@@ -1,0 +1,54 @@
+"""Advice on which heads should move, as its runs keep it: found for a session's choices, and read."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from ctsft import runs
+from ctsft.advised import Ranking
+from ctsft.errors import UserError
+from ctsft.tuning_jobs import read_advice
+
+if TYPE_CHECKING:                      # state.py reads advice for the rule "advised"
+    from explorer.state import View
+
+
+def asked_by(view: View) -> tuple[int, int]:
+    """The target rows in question are those that Fine-tune would draw: how many, and with which seed."""
+    return view.n, view.tune_seed
+
+
+def rows_of(run: runs.Run) -> tuple[int | None, int | None]:
+    return run.request.params.get("tuning", {}).get("n"), run.request.params.get("seed")
+
+
+def found(view: View, weights: str, states: tuple[str, ...] = ()) -> Iterator[runs.Run]:
+    """Runs on the view's model (its weights, once a run has seen them), task, source and target, newest first."""
+    for run in runs.list_runs("advise"):
+        own = run.request.params
+        same = own.get("subject") == asdict(view.subject) and own.get("tuning", {}).get("target") == view.target
+        if same and own.get("model_fingerprint") in (None, weights) and (not states or run.status().state in states):
+            yield run
+
+
+def run_of(view: View, weights: str, states: tuple[str, ...] = ("done",)) -> runs.Run | None:
+    """The newest one on the very rows in question, else the newest on other rows of the target."""
+    every = list(found(view, weights, states))
+    return next((run for run in every if rows_of(run) == asked_by(view)), every[0] if every else None)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _read(run_id: str, changed: float) -> Ranking:
+    return read_advice(run_id)
+
+
+def read(run: runs.Run | None) -> Ranking | None:
+    """None where there is nothing to read."""
+    path = run.file("advice.csv") if run else None
+    try:
+        return _read(run.id, path.stat().st_mtime) if path and path.is_file() else None
+    except UserError:
+        return None

@@ -1,0 +1,126 @@
+"""Circuits kept by name: a list with restore, rename and remove, the ones of earlier sessions, and small maps side by side."""
+import streamlit as st
+
+from ctsft.circuit import Circuit
+from ctsft.errors import UserError
+from ctsft.models import Model
+from ctsft.relevance import Scores
+from explorer import circuits, export, panels, shelf, state
+from explorer.plots import Scale, head_map, symmetric_limit
+from explorer.subject import literal
+
+SIDE_BY_SIDE = 4
+
+
+def own(model: Model) -> dict[str, Circuit]:
+    """This session's kept circuits that fit the model."""
+    return {name: circuit for name, circuit in state.view().kept.items() if fits(circuit, model)}
+
+
+def fits(circuit: Circuit, model: Model) -> bool:
+    try:
+        return bool(circuit.check(model))
+    except UserError:
+        return False
+
+
+def keep(circuit: Circuit):
+    """A callback: keep the circuit under the name in the field."""
+    now = state.view()
+    try:
+        name = shelf.keep(now.file_name, circuit, now.kept)
+        now.kept = {**now.kept, name: circuit}
+        other = "" if name == shelf.proper(now.file_name) else " (the name was taken)"
+        st.session_state.loaded = f"Kept {len(circuit)} heads as “{literal(name)}”{other}; see Kept circuits below the map.", True
+    except UserError as error:
+        st.session_state.loaded = str(error), False
+
+
+def draw(model: Model, scores: Scores):
+    st.write("Circuits you kept by name, to come back to or to compare. *Keep* stands above the map; each is also a JSON file in your folder, which "
+             "the next session can open again.")
+    told = st.session_state.pop("kept_told", None)
+    if told:
+        (st.success if told[1] else st.error)(told[0])
+    earlier(model)
+    kept = own(model)
+    if not kept:
+        st.info("No circuit is kept yet. Open *Keep, save or load* above the map, give a name and press *Keep this circuit*.",
+                icon=":material/bookmark_add:")
+        return
+    for name, circuit in kept.items():
+        row(name, circuit, scores)
+    beside(kept, scores)
+
+
+def row(name: str, circuit: Circuit, scores: Scores):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{literal(name)}** · {circuits.described(circuit)}", width=420)
+        st.button("Restore", key=f"restore-{name}", icon=":material/restore_page:", on_click=restore, args=(circuit, scores),
+                  help="Put this circuit in force. Undo brings the earlier one back.")
+        with st.popover("Rename", icon=":material/edit:", key=f"rename-{name}"):
+            st.text_input("New name", name, key=f"name-{name}", max_chars=shelf.LONGEST, on_change=rename, args=(name,))
+        if st.button("Remove", key=f"remove-{name}", icon=":material/delete:"):
+            confirm(name)
+
+
+def restore(circuit: Circuit, scores: Scores):
+    st.session_state.kept_told = circuits.adopt(circuit, scores), True
+
+
+def rename(name: str):
+    kept = state.view().kept
+    if name in kept:
+        change(lambda: {(shelf.rename(name, st.session_state[f"name-{name}"], kept[name], kept) if one == name else one): circuit
+                        for one, circuit in kept.items()})
+
+
+@st.dialog("Remove this circuit?")
+def confirm(name: str):
+    st.write(f"“{literal(name)}” is taken off this list, and its file is deleted. The circuit in force stays as it is.")
+    if st.button("Remove it", type="primary"):
+        def without():
+            shelf.remove(name)
+            return {one: circuit for one, circuit in state.view().kept.items() if one != name}
+        change(without)
+        st.rerun()
+
+
+def change(new):
+    """Put `new()` in the place of the list, or tell why not."""
+    try:
+        state.view().kept = new()
+    except UserError as error:
+        st.session_state.kept_told = str(error), False
+
+
+def earlier(model: Model):
+    """Circuits on disk that this session has not opened."""
+    names = [name for name in shelf.names() if name not in state.view().kept]
+
+    def chosen():
+        name = st.session_state.pop("kept_earlier")
+        if name:
+            change(lambda: {**state.view().kept, name: shelf.read(name).check(model)})
+    if names:
+        st.selectbox("Kept in another session", names, index=None, placeholder="open one again", key="kept_earlier", on_change=chosen)
+
+
+def beside(kept: dict[str, Circuit], scores: Scores):
+    """Up to four small maps: the colours are the scores in force, on one scale, the outlines each circuit."""
+    now = state.view()
+    if [name for name in now.side if name not in kept] or not now.side:
+        state.put(side=[name for name in now.side if name in kept] or list(kept)[-SIDE_BY_SIDE:])
+    if len(kept) > 1:
+        st.multiselect("Side by side", list(kept), max_selections=SIDE_BY_SIDE, **state.bind("side"))
+    with st.container(horizontal=True):
+        for i, (name, fig) in enumerate(maps({name: kept[name] for name in state.view().side}, scores, now.flip).items()):
+            export.show(fig, f"kept-{i}", width="content", name=name)
+    st.caption("The colours are the scores on this page, on one scale; the outlines are each circuit's heads, crosses those removed by hand.")
+
+
+def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
+    values = scores.values.numpy()
+    scale = Scale(panels.UNITS[scores.method], symmetric_limit(values))
+    return {name: panels.shrink(head_map(values, panels.marks(circuit), title=name, scale=scale, flip=flip), values.shape, bar=i == len(kept) - 1)
+            for i, (name, circuit) in enumerate(kept.items())}
