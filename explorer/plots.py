@@ -6,7 +6,9 @@ strokes in data coordinates, dark with a light halo, so that they fit the cells 
 Each figure describes itself in one sentence for screen readers: `alt(fig)`. `bars.py` draws scores, `curves.py` runs.
 """
 
+import functools
 import html
+import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -64,9 +66,10 @@ def name(head: Head) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−") if np.isfinite(value) else "not computed"
+    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "not computed"
 
 
+@functools.lru_cache(8192)
 def safe(text: str, width: int = 60, lines: int = 6) -> str:
     """Foreign text as hover text: escaped, wrapped, cut after `lines`."""
     rows = textwrap.wrap(str(text), width) or [""]
@@ -108,11 +111,13 @@ def hover_texts(values: np.ndarray, by_label: Mapping[str, np.ndarray], why: Map
     order = np.argsort(np.where(np.isfinite(values), -values, np.inf), axis=None, kind="stable")
     rank = np.empty(values.size, int)
     rank[order] = np.arange(1, values.size + 1)
+    own, places, averages = values.tolist(), rank.reshape(values.shape).tolist(), [
+        (safe(label), np.asarray(means, float).tolist()) for label, means in by_label.items()]
 
     def text(layer: int, head: int) -> str:
         at = (layer, head)
-        lines = [f"<b>{name(at)}</b>  {number(values[at])}", f"rank {rank[layer * values.shape[1] + head]} of {values.size}"]
-        lines += [f"{safe(label)}: {number(np.asarray(means)[at])}" for label, means in by_label.items()]
+        lines = [f"<b>{name(at)}</b>  {number(own[layer][head])}", f"rank {places[layer][head]} of {values.size}"]
+        lines += [f"{label}: {number(means[layer][head])}" for label, means in averages]
         lines.append(safe(why.get(at, "not in the circuit")))
         if kv_group > 1:
             first = head // kv_group * kv_group
@@ -124,15 +129,13 @@ def hover_texts(values: np.ndarray, by_label: Mapping[str, np.ndarray], why: Map
 
 def figure(title: str, alt_text: str, height: float) -> go.Figure:
     """An empty figure in the house style: no background and no font of its own, so that both Streamlit themes show through."""
-    fig = go.Figure()
     axis = {"gridcolor": COLOURS["grid"], "zeroline": False, "showline": False}
-    fig.update_layout(
-        title={"text": safe(title, 200), "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 10}},
-        height=height, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest", dragmode="pan",
-        margin={"l": 64, "r": 16, "t": 44 if title else 12, "b": 52}, xaxis=axis, yaxis=axis, showlegend=False,
-        meta={"alt": alt_text}, uirevision=title or "same", bargap=0.25,
-    )  # fmt: skip
-    return fig
+    return go.Figure(layout={
+        "title": {"text": safe(title, 200), "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 10}},
+        "height": height, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest", "dragmode": "pan",
+        "margin": {"l": 64, "r": 16, "t": 44 if title else 12, "b": 52}, "xaxis": axis, "yaxis": axis, "showlegend": False,
+        "meta": {"alt": alt_text}, "uirevision": title or "same", "bargap": 0.25,
+    })  # fmt: skip
 
 
 def head_map(

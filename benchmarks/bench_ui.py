@@ -1,0 +1,145 @@
+"""How fast does the explorer answer in a real browser? Printed as a table and written to a file.
+
+    python -m benchmarks.bench_ui [--out bench_ui.json] [--moves 9] [--only WORD]
+
+cold start   from the start of the server's process to the first head map of the bundled model on screen, the browser being open: with the scores
+             in the run folder, and without any (the preview's map, and the map of the final scores)
+slider       from the release of the threshold's slider to the counter, the map's outline and the table that all show the new circuit
+click        from the click on a head of the map to its new outline, the counter and the table
+
+The models of 12 x 12 and 32 x 32 heads are random and have random scores in a finished run folder: only answering and drawing are
+measured. Medians and the slowest of the moves; the load of the machine stands beside them.
+"""
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.browser import Page, browser, go, server, settle
+from benchmarks.ui_scenes import scored_home, scored_model
+
+GOALS = {"cold start, scores kept": 20.0, "cold start, nothing kept": 60.0, "slider, 12 x 12": 0.3, "click, 12 x 12": 0.3,
+         "slider, 32 x 32": 1.0, "click, 32 x 32": 1.0}
+SHAPES = ((12, 12), (32, 32))
+# Resolves with the milliseconds between a release of the mouse and the first frame in which counter, outline and table are new and agree.
+WATCH = """() => {
+    const plot = () => document.querySelector('.js-plotly-plot')
+    const count = () => +(/(\\d+) of/.exec([...document.querySelectorAll('[data-testid=stMetric]')].map(one => one.innerText).join(' ')) || [])[1]
+    const strokes = () => [...plot().querySelectorAll('.scatterlayer .trace')].map(trace => trace.querySelectorAll('path.js-line').length)
+    const table = () => [...document.querySelectorAll('[data-testid=stDataFrame] td')].map(cell => cell.textContent).join('|')
+    const before = {count: count(), table: table()}
+    window.answer = new Promise(done => {
+        let released = null
+        addEventListener('pointerup', () => released = performance.now(), {capture: true, once: true})
+        const look = () => {
+            const now = count()
+            if (released && now !== before.count && plot() && strokes().includes(now) && table() && table() !== before.table)
+                done(performance.now() - released)
+            else requestAnimationFrame(look)
+        }
+        look()
+    })
+}"""
+
+
+def first_map(page: Page, address: str):
+    page.goto(f"{address}/relevance")
+    page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=180_000)
+
+
+def cold_start(home: Path) -> dict[str, float]:
+    """Seconds to the first map, and to the map of the final scores."""
+    with browser() as page:
+        begun = time.perf_counter()
+        with server(home) as address:
+            first_map(page, address)
+            first = time.perf_counter() - begun
+            page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(timeout=180_000)
+            settle(page)
+            return {"first": first, "final": time.perf_counter() - begun}
+
+
+def open_circuit(page: Page, address: str, folder: Path):
+    """The Circuit page of a model folder, ruled by a threshold."""
+    page.goto(address)
+    page.get_by_role("heading", name="Setup", exact=True).wait_for()
+    settle(page)
+    page.get_by_text("Local folder").click()
+    field = page.get_by_label("Folder", exact=True)
+    field.fill(str(folder))
+    field.press("Enter")
+    page.get_by_test_id("stSidebar").get_by_text("scored").wait_for(timeout=120_000)
+    go(page, "Circuit")
+    page.get_by_test_id("stMain").get_by_role("radio", name="Threshold").click()
+    page.get_by_test_id("stSlider").wait_for()
+    page.wait_for_timeout(2000)
+
+
+def slide(page: Page, share: float) -> float:
+    """Seconds after the slider was put at a share of its way."""
+    track = page.get_by_test_id("stSlider").locator("[role=group] >> nth=0").bounding_box()
+    page.evaluate(WATCH)
+    page.mouse.click(track["x"] + track["width"] * share, track["y"] + track["height"] * 0.6)
+    return answered(page)
+
+
+def click(page: Page, head: tuple[int, int], shape: tuple[int, int]) -> float:
+    area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    page.evaluate(WATCH)
+    page.mouse.click(area["x"] + area["width"] * (head[1] + 0.5) / shape[1], area["y"] + area["height"] * (head[0] + 0.5) / shape[0])
+    return answered(page)
+
+
+def answered(page: Page) -> float:
+    seconds = page.evaluate("() => window.answer") / 1000
+    settle(page)
+    page.wait_for_timeout(700)
+    return seconds
+
+
+def answers(scratch: Path, shape: tuple[int, int], moves: int) -> dict[str, list[float]]:
+    home = scratch / f"home-{shape[0]}"
+    folder = scored_model(scratch / "model", home, *shape)
+    with server(home) as address, browser(1280, 1100) as page:
+        open_circuit(page, address, folder)
+        slides = [slide(page, 0.72 + 0.02 * (i % 5) + 0.003 * i) for i in range(moves + 1)]
+        clicks = [click(page, (i % shape[0], (3 * i + 1) % shape[1]), shape) for i in range(moves + 1)]
+        if page.errors:
+            print("\n".join(["The browser's console says:", *page.errors]))
+    return {"slider": slides[1:], "click": clicks[1:]}        # the first of each warms up
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="bench_ui.json")
+    parser.add_argument("--moves", type=int, default=9)
+    parser.add_argument("--only", choices=("cold", "12", "32"))
+    args = parser.parse_args()
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        if args.only in (None, "cold"):
+            kept = cold_start(scored_home(scratch / "kept"))
+            (scratch / "empty").mkdir()
+            empty = cold_start(scratch / "empty")
+            found |= {"cold start, scores kept": [kept["first"]], "cold start, nothing kept": [empty["first"]],
+                      "the same, final scores": [empty["final"]]}
+        for shape in SHAPES:
+            if args.only in (None, str(shape[0])):
+                times = answers(scratch / str(shape[0]), shape, args.moves)
+                found |= {f"{what}, {shape[0]} x {shape[1]}": seconds for what, seconds in times.items()}
+    print(f"{'':<28}{'median':>9}{'slowest':>9}{'goal':>8}")
+    for what, seconds in found.items():
+        goal = f"{GOALS[what]:.1f} s" if what in GOALS else ""
+        print(f"{what:<28}{statistics.median(seconds):>7.2f} s{max(seconds):>7.2f} s{goal:>8}")
+    load = os.getloadavg()[0]
+    print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
+    with open(args.out, "w", encoding="utf-8") as file:
+        json.dump({"seconds": found, "goals": GOALS, "load": load, "cores": os.cpu_count()}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
