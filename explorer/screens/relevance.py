@@ -6,7 +6,7 @@ from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
-from explorer import bars, checking, costs, head_panel, inspector, jobs, panels, plots, state, versus
+from explorer import advising, bars, checking, costs, head_panel, inspector, jobs, panels, plots, state, versus
 from explorer.subject import literal
 
 METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
@@ -122,6 +122,8 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
     with right:
         inspector.draw(scores, means, model, circuit, choosing=True)
     head_panel.draw(scores, run, model)
+    if kind == "scores":
+        advising.draw(scores, circuit, task)
     st.subheader("Held against other scores")
     compare(scores, circuit, run, task)
 

@@ -1,0 +1,129 @@
+"""Which heads should move: the advice run of the view's model and target, started, watched and shown on Relevance."""
+import pandas as pd
+import streamlit as st
+
+from ctsft import runs
+from ctsft.advised import Ranking
+from ctsft.circuit import Circuit
+from ctsft.relevance import Scores
+from ctsft.tasks import Task
+from ctsft.tuning_jobs import ADVICE_ROWS
+from explorer import advice, advice_plots, costs, jobs, plots, state
+from explorer.subject import literal
+from explorer.terms import TERMS
+
+MAP, SCATTER = "advice_map", "advice_scatter"
+PLAIN = {"displayModeBar": False}
+HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
+COLUMNS = {
+    "worth": st.column_config.NumberColumn("worth moving", format="%.2f", help=TERMS["advice"] + " The best head's is 1."),
+    "asks": st.column_config.NumberColumn("target asks", format="%.3g", help=TERMS["asks"]),
+    "costs": st.column_config.NumberColumn("source would lose", format="%.3g", help=TERMS["costs"]),
+    "relevance": st.column_config.NumberColumn(format="%.3g", help=TERMS["relevance"]),
+}
+
+
+def draw(scores: Scores, circuit: Circuit, task: Task):
+    now = state.view()
+    st.subheader("Which heads should move?")
+    st.write("A head that carries the task is not always the head to tune. This asks of every head what the target language wants of it, and what "
+             "the source language would lose if it moved; the heads that win most for what they cost are advised.")
+    targets = [language for language in task.languages if language != now.source]
+    if not targets:
+        st.info("This task has one language only, and advice weighs two; choose a task with a target language on Setup.", icon=":material/info:")
+        return
+    if now.split == "test":
+        st.info("Advice is never taken on test rows, and Setup draws from them now; choose the train or the validation rows there.",
+                icon=":material/info:")
+        return
+    choose(targets)
+    with state.sentences(stop=False):
+        ask(len(circuit) or now.k)
+        run = advice.run_of(state.view(), weights())
+        kept = advice.read(run)
+        if kept and kept.shape == tuple(scores.values.shape):
+            show(kept, run, scores, circuit)
+
+
+def weights() -> str:
+    return state.load_model(state.view().model).fingerprint
+
+
+def choose(targets: list[str]):
+    """Whose advice: the language, and how many of its rows."""
+    now = state.view()
+    if now.target not in targets:
+        state.put(target=targets[0])
+    left, right = st.columns(2)
+    left.selectbox(":orange[●] Target language", targets, **state.bind("target"), help="The language that fine-tuning is for.")
+    with state.sentences(stop=False):
+        most = len(state.load_rows(now.task, now.data_dir, state.view().target, now.split))
+        if not 1 <= now.n <= most:
+            state.put(n=most)
+        right.number_input(f"Labelled {now.split} rows", 1, most, step=5, **state.bind("n"),
+                           help=f"Of {most}. The rows that Fine-tune draws with the same number and its seed, {now.tune_seed}: advice sees no others "
+                                "of the target, and never test rows.")
+
+
+def ask(k: int):
+    """The run that is under way, and the button where the rows in question were not asked yet."""
+    now = state.view()
+    active, done = advice.run_of(now, weights(), jobs.ACTIVE), advice.run_of(now, weights())
+    if active:
+        jobs.watch(active, keepable=False)
+        return
+    if done and advice.rows_of(done) == advice.asked_by(now):
+        return
+    last = next(advice.found(now, weights()), None)
+    if last and last != done:
+        jobs.ended(last)
+    if done:
+        n, seed = advice.rows_of(done)
+        st.warning(f"This advice is from {n} rows drawn with seed {seed}; Fine-tune would now draw {now.n} with seed {now.tune_seed}.",
+                   icon=":material/update:")
+    costs.of_gradients(now.n + ADVICE_ROWS, "Advice")
+    if st.button("Ask again" if done else "Ask which heads should move", icon=":material/balance:",
+                 help=f"Gradients of the loss on the target rows and on {ADVICE_ROWS} source rows that competence and discovery know already."):
+        jobs.start_advice(now, k)
+        st.rerun()
+
+
+def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
+    now = state.view()
+    k, roles = len(circuit) or now.k, (now.source, now.target)
+    shows, do = advice_plots.sentences(kept, scores.values.numpy(), circuit, k, tuple(map(literal, roles)))
+    st.write(f"{shows} {do}")
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.segmented_control("Show", list(advice_plots.MAPS), format_func=advice_plots.MAPS.get, required=True, label_visibility="collapsed",
+                             **state.bind("advice_map"), help=HELP[now.advice_map])
+        fig = advice_plots.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
+        st.plotly_chart(fig, key=MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points", alt=plots.alt(fig), config=PLAIN)
+    with right:
+        fig = advice_plots.advice_scatter(kept, circuit, k, now.head, roles)
+        st.plotly_chart(fig, key=SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points", alt=plots.alt(fig), config=PLAIN)
+        st.caption("A point is a head; the ring is the selected one. Click one, here or on the map, to select it.", help=HELP["costs"])
+    take(kept, run, circuit, k)
+    with st.expander("Every head, and the same from the shell"):
+        st.dataframe(pd.DataFrame(advice_plots.table(kept, scores.values.numpy(), circuit)), hide_index=True, column_config=COLUMNS,
+                     alt="Every head by its place in the advice: worth, what the target asks, what the source would lose, relevance, in the circuit.")
+        st.code(runs.shell_command(run.request), language="shell", wrap_lines=True)
+
+
+def take(kept: Ranking, run: runs.Run, circuit: Circuit, k: int):
+    with st.container(horizontal=True):
+        st.button(f"Take the {k} advised heads as the circuit", on_click=adopt, args=(k,), icon=":material/hub:",
+                  disabled=circuit.heads == set(kept.order[:k]), help="Sets the Circuit page's rule to Advised; undo there brings the old one back.")
+        st.download_button("Advice (CSV)", kept.csv, f"advice-{run.id}.csv", "text/csv", on_click="ignore", icon=":material/download:",
+                           help="value: Σ g² / (F + damping); gradient: what the target asks; fisher: Fisher information, not its root.")
+
+
+def adopt(k: int):
+    state.remember()
+    state.put(rule="advised", k=k, added=frozenset(), removed=frozenset())
+
+
+def pick(key: str):
+    """A click selects the head it hits."""
+    for head in plots.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
+        state.put(head=head)
