@@ -38,7 +38,7 @@ class Experiment:
     design_methods: list[str] = field(default_factory=lambda: ["circuit", "near_zero", "random", "full"])
     design_targets: list[str] = field(default_factory=list)
     design_related: list[str] = field(default_factory=list)
-    design_n: str = "25, 50"
+    design_n: str = "25"
     design_seeds: str = "31, 777, 2025, 12345"
     design_k: int = 6
     design_epochs: int = 5

@@ -130,7 +130,9 @@ def _progress(run_id: str, keep: str):
 
 @st.dialog("Discard this run?")
 def confirm_discard(run_id: str):
-    st.write("The run ends, and everything it made is deleted.")
+    experiment = runs.get(run_id).request.kind == "experiment"
+    st.write("The experiment ends, and its scores, its choice of learning rates and its tables are deleted. Cells that are finished stay as tuning "
+             "runs on the Compare page." if experiment else "The run ends, and everything it made is deleted.")
     if st.button("Discard it", type="primary"):
         with sentences():
             runs.stop(runs.get(run_id), "discard")

@@ -3,10 +3,11 @@
 Rows are those of `ctsft.results.compare`. `noise` is two standard errors of the difference of two accuracies, as if each had been
 measured on rows of its own: cautious here, where both see the same rows, and blind to the seed, which every sentence says.
 """
-import re
+from collections import Counter
 from collections.abc import Mapping
 
 from ctsft.errors import UserError
+from ctsft.results import result
 from ctsft.runs import Run
 from ctsft.tasks import fingerprint
 from explorer import state
@@ -17,8 +18,13 @@ WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
     "near_zero": ("Near-zero heads", "Control: the {k} heads whose relevance is closest to zero, and every norm."),
     "least": ("Least relevant heads", "Control: the {k} heads with the lowest relevance, and every norm."),
     "random": ("Random heads", "Control: {k} heads drawn with the seed below, and every norm."),
-    "norms": ("Norms only", "No head at all: only the norms, which every choice above moves too."),
+    "norms": ("Norms only", "No head at all: only the norms, which move with the heads too."),
     "full": ("Everything", "Every number of the model: ordinary fine-tuning, to compare with."),
+    "advised": ("Advised heads", "The {k} heads that the target asks for and the source can spare, and every norm."),
+    "direct": ("Everything, from the base model", "Ordinary fine-tuning without the competence stage, to see what that stage is worth."),
+    "lora": ("LoRA", "Low-rank adapters in every layer; nothing else moves."),
+    "lora_circuit": ("LoRA in the circuit's layers", "Low-rank adapters only in the layers where the circuit has heads."),
+    "edited": ("Circuit file", "The heads of a circuit file, and every norm."),
 }
 ENDED = ("done", "stopped")
 DIFFERING = (("target", "{}"), ("n", "n={}"), ("epochs", "{:g} epochs"), ("learning_rate", "lr {:g}"), ("seed", "seed {}"))
@@ -39,7 +45,9 @@ def noise(a: float, b: float, rows: int) -> float:
 
 def measured_on(run: Run) -> dict[str, int]:
     """How many rows a run's accuracies were measured on; {} when the rows are not there any more or are other ones."""
-    params = run.request.params
+    params, final = run.request.params, result(run).get("final")
+    if final:                                          # its figures are of another split than the curves, and were counted
+        return {language: of["rows"] for language, of in final["after"].items()}
     subject, split, known = params.get("subject", {}), params.get("tuning", {}).get("eval_split", "test"), params.get("data_fingerprints", {})
     counts = {}
     for language in [name for name in known if name != "train"]:
@@ -68,12 +76,16 @@ def moved(row: Mapping) -> str:
 def names(rows: list[Mapping]) -> list[str]:
     """A short and unique name for each row: its own if it was given one, else what moved and every setting in which the rows differ."""
     told = [(key, form) for key, form in DIFFERING if len({row[key] for row in rows}) > 1]
-    found: list[str] = []
+    found: dict[str, None] = {}
+    times: Counter[str] = Counter()
     for row in rows:
-        name = row.get("name") or ", ".join([moved(row), *(form.format(row[key]) for key, form in told)])
-        taken = sum(re.sub(r" #\d+$", "", other) == name for other in found)
-        found.append(f"{name} #{taken + 1}" if taken else name)
-    return found
+        name = called = row.get("name") or ", ".join([moved(row), *(form.format(row[key]) for key, form in told)])
+        times[name] += 1
+        while called in found:
+            times[name] += called != name
+            called = f"{name} #{times[name]}"
+        found[called] = None
+    return list(found)
 
 
 def change(row: Mapping, side: str, counts: Counts) -> str:

@@ -19,7 +19,7 @@ from ctsft.run_folder import birth
 from ctsft.tasks import fingerprint
 from ctsft.tuning import TuneConfig
 from ctsft.tuning_jobs import Tuning
-from explorer import jobs, outcomes, sidebar, state
+from explorer import following, jobs, outcomes, sidebar, state, tuning
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
 SUBJECT = ("model", "task", "data_dir", "language", "split", "device", "dtype")
@@ -140,6 +140,8 @@ def test_the_map_and_the_numbers_are_of_what_would_move(view):
     assert "□ would move" in keys
     hover = hovers(at)
     assert "would move: rank 1 by score" in hover[2, 3] and "would not move" in hover[1, 0]
+    assert len(at.radio(key="w_what").options) == 4, "a newcomer sees the four that matter first"
+    at.toggle(key="w_every_way").set_value(True).run()
     at.radio(key="w_what").set_value("least").run()
     hover = hovers(at)
     assert "would move: rank 1 from the bottom" in hover[1, 0] and "would not move" in hover[2, 3]
@@ -152,7 +154,7 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     at = visit(view)
     at.number_input(key="w_n").set_value(12).run()
     at.number_input(key="w_lr").set_value(1e-3).run()
-    file = jobs.keep_circuit(ctsft.select(state.scores_of(scored), "top", k=2))
+    file = tuning.keep_circuit(ctsft.select(state.scores_of(scored), "top", k=2))
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
@@ -178,7 +180,8 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
     rest = words[words.index("--checkpoint-every") + 2:]
     assert rest == {"near_zero": ["--scores", scored.id, "--k", "2"], "full": [],
                     "random": ["--scores", scored.id, "--k", "2", "--pool-seed", "777"]}[what]
-    moving = jobs.would_move(view, state.scores_of(scored), ctsft.select(state.scores_of(scored), "top", k=2))
+    scores = state.scores_of(scored)
+    moving = tuning.heads(view, tuning.Given(scored, scores, ctsft.select(scores, "top", k=2)))
     assert len(moving) == {"full": 12}.get(what, 2)
 
 
@@ -229,11 +232,11 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
     status = json.loads(run.file("status.json").read_text())
     run.file("status.json").write_text(json.dumps(status | {"state": "running", "pid": 1, "pid_started": -1.0, "stage": "tuning", "progress": 0.5}))
     at = visit(view)
-    assert "was lost" in texts(at) and not button(at, "Stop and keep")
+    assert "was lost" in texts(at) and not button(at, following.PAUSE)
     run.file("status.json").write_text(json.dumps(status | {"state": "running", "stage": "tuning", "progress": 0.5, "eta": 30.0,
                                                             **dict(zip(("pid", "pid_started"), alive(), strict=True))}))
     at.run()
-    assert button(at, "Stop and keep") and "1 run is going on" in texts(at)
+    assert button(at, following.PAUSE) and "1 run is going on" in texts(at)
     assert len(spec(at)["data"][0]["x"]) == 3
     before = at.session_state["tune_curves"][2]
     at.run()
@@ -242,7 +245,7 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
         events.write(json.dumps({"kind": "evaluation", "step": 15, "steps": 20, "accuracy": {"indonesian": 0.8, "javanese": 0.6}}) + "\n")
     at.run()
     assert spec(at)["data"][0]["x"][-1] == 15
-    button(at, "Stop and keep").click().run()
+    button(at, following.PAUSE).click().run()
     assert run.file("stop").read_text() == "keep"
 
 

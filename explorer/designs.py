@@ -1,0 +1,163 @@
+"""An experiment from a session's choices: its design, what it would take, and what it has come to so far. No streamlit."""
+import hashlib
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+
+import pandas as pd
+
+from ctsft import results, runs, tables
+from ctsft.cells import finished
+from ctsft.design import MEASURING, Cell, Design, checked
+from ctsft.disk import whole
+from ctsft.errors import UserError
+from ctsft.experiment import rows_of, source_of
+from ctsft.recipes import RECIPES
+from ctsft.tuning_jobs import Tuning, base_model
+from explorer.view import View
+
+METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
+DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
+
+
+def numbers(text: str, what: str, kind: type = int) -> list:
+    """Numbers with commas. UserError that says which of them is none."""
+    found = []
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        try:
+            found.append(kind(word))
+        except ValueError:
+            sort, example = ("a whole number", "25, 100") if kind is int else ("a number", "3e-4, 1e-3")
+            raise UserError(f"{word!r} under {what} is not {sort}; write numbers with commas between them, such as {example}.") from None
+    if not found:
+        raise UserError(f"{what} is empty; write at least one number.")
+    return found
+
+
+def design(view: View) -> Design:
+    """What the form says. UserError in one sentence for what cannot be used."""
+    for chosen, what in ((view.design_targets, "target language"), (view.design_methods, "method")):
+        if not chosen:
+            raise UserError(f"No {what} is chosen; choose at least one.")
+    rates = numbers(view.design_rates, "Learning rates", float)
+    setting = {"name": f"{view.design_epochs} epochs", "epochs": view.design_epochs, "batch_size": view.design_batch,
+               "weight_decay": view.design_decay}
+    setting |= {"learning_rate": rates[0]} if len(rates) == 1 else {"learning_rates": rates, "choose": "valid"}
+    base = base_model(view.subject, Tuning(view.source, "direct", base=view.base.strip() or None)) if "direct" in view.design_methods else None
+    found = checked({
+        "name": view.design_name.strip() or "experiment", "model": view.model, "base": base, "task": view.task, "source": view.source,
+        "targets": view.design_targets, "related": view.design_related, "methods": view.design_methods,
+        "n": numbers(view.design_n, "Labelled examples"), "seeds": numbers(view.design_seeds, "Seeds"), "k": view.design_k,
+        "settings": [setting], "pool": view.design_pool, "rows": view.design_rows or None, "keep_deltas": view.design_deltas,
+        "discovery": {name: getattr(view.scoring, name) for name in DISCOVERY}})
+    repeated = [rate for rate in rates if rates.count(rate) > 1]
+    if repeated:
+        raise UserError(f"The learning rate {repeated[0]:g} stands twice; each may stand once.")
+    return found
+
+
+def room(found: Design, pool: Callable[[str], int]) -> Design:
+    """Itself; UserError when a target has too few rows. `pool(target)`: how many can be drawn from."""
+    for target in found.targets:
+        if max(found.n) > pool(target):
+            raise UserError(f"{max(found.n)} labelled examples were asked for, and {'pool B of ' if found.pool == 'B' else ''}the train rows of "
+                            f"{target} {'holds' if found.pool == 'B' else 'are'} {pool(target)}; ask for fewer"
+                            f"{', or draw from all rows' if found.pool == 'B' else ''}.")
+    return found
+
+
+def save(found: Design) -> str:
+    """Write it where a run can read it; the same design goes to the same file."""
+    text = found.model_dump_json(indent=1) + "\n"
+    folder = runs.home() / "designs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{file_name(found)}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.json"
+    with whole(path, "the design") as part:
+        part.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def file_name(found: Design) -> str:
+    return re.sub(r"[^\w-]+", "-", found.name).strip("-")[:60] or "experiment"
+
+
+def words(found: Design, path: str, data_dir: str, at_once: int) -> list[str]:
+    """The command of an experiment, without `python -m ctsft`."""
+    return ["experiment", path, *(["--data-dir", data_dir] if data_dir else []), "--jobs", str(at_once), "--name", found.name]
+
+
+def start(view: View, found: Design) -> runs.Run:
+    params = {"design": found.model_dump(), "source": found.source}
+    return runs.start(words(found, save(found), view.data_dir, view.design_jobs), params, found.name)
+
+
+def measured(view: View) -> list[tuple[float, float]]:
+    """(seconds, steps of tuning) of every finished tuning run of this model and task; measuring counts in steps too (`Design.cost`)."""
+    found = []
+    for run in runs.list_runs("finetune"):
+        subject, done = run.request.params.get("subject", {}), results.result(run)
+        if (subject.get("model"), subject.get("task")) == (view.model, view.task) and done.get("history"):
+            last = done["history"][-1]
+            times = 1 if "cell" in done else len(done["history"])
+            found.append((last["seconds"], MEASURING * times + last["step"]))
+    return found
+
+
+def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1) -> float | None:
+    """How long all cells would take, at the middle pace of measured runs; None where there is none."""
+    each = [took / steps for took, steps in pace if steps]
+    total = sum(map(found.cost, [*found.grid(), *found.cells({})]))
+    return statistics.median(each) * total / at_once if each else None
+
+
+def listed(view: View) -> list[runs.Run]:
+    """Experiments on the view's model and task, newest first."""
+    def own(run: runs.Run) -> bool:
+        words = run.request.params.get("design", {})
+        return (words.get("model"), words.get("task")) == (view.model, view.task)
+    return [run for run in runs.list_runs("experiment") if own(run)]
+
+
+def of(run: runs.Run) -> Design:
+    """The design of an experiment's run."""
+    try:
+        words = json.loads(run.file("design.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        words = run.request.params.get("design", {})
+    return checked(words, f"The design of run {run.id}")
+
+
+def so_far(run: runs.Run) -> tuple[list[dict], str]:
+    """Rows of the finished cells (`ctsft.tables`), and the source language."""
+    found = of(run)
+    return rows_of(run, found)[0], found.source or source_of(run)
+
+
+def failures(run: runs.Run) -> list[str]:
+    """The cells whose last try failed, and why, a sentence each."""
+    found = {row["key"]: row for row in run.events() if row.get("kind") == "failed"}
+    again = {row["key"] for row in run.events() if row.get("kind") == "grid"}
+    return [f"{cell.says}: {row['error']}" for key, row in found.items() if key not in again
+            and not finished(run.id, cell := Cell.model_validate(row["cell"]))]
+
+
+def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
+    """A table a setting and n, in the layout of the paper's Table 4, with what it is of."""
+    found = []
+    for setting in dict.fromkeys(row["setting"] for row in rows):
+        columns, lines = tables.layout(rows, setting)
+        for n in dict.fromkeys(n for _, n in columns):
+            methods = [method for method, size in columns if size == n]
+            table = pd.DataFrame([[target, side, tables.three(before.mean), *(tables.cell_text(cells.get((method, n))) for method in methods)]
+                                  for target, side, before, cells in lines], columns=["target", "accuracy on", "before", *methods])
+            seeds = sorted({one.count for _, _, _, cells in lines for key, one in cells.items() if key[1] == n})
+            found.append((f"{setting}, n = {n}, {' or '.join(map(str, seeds))} seed{'' if seeds == [1] else 's'}", table))
+    return found
+
+
+def differences(rows: list[Mapping]) -> pd.DataFrame:
+    """Paired differences between methods, with 95 % bootstrap intervals."""
+    return pd.DataFrame([[one["setting"], f"{one['one']} − {one['other']}", one["pairs"], *(tables.difference(one, side) for side in tables.SIDES),
+                          one["verdict"]] for one in tables.interesting(tables.pairs(rows))],
+                        columns=["setting", "methods", "pairs", "target", "source", "verdict"])
