@@ -62,9 +62,9 @@ def advice_scatter(kept: Ranking, circuit: Circuit, k: int, selected: Head | Non
     asks, costs, advised = values(kept, "asks"), values(kept, "costs"), set(kept.order[:k])
     source, target = roles
     both = advised & circuit.heads
-    kinds = (("other heads", set(kept.order) - advised - circuit.heads, "circle", COLOURS["control"], None),
-             ("in the circuit", circuit.heads - advised, "circle", COLOURS["circuit"], None),
-             ("advised", advised - both, "hexagon", ADVISED, None), ("advised, and in the circuit", both, "hexagon", ADVISED, COLOURS["circuit"]))
+    kinds = (("others", set(kept.order) - advised - circuit.heads, "circle", COLOURS["control"], None),
+             ("circuit", circuit.heads - advised, "circle", COLOURS["circuit"], None),
+             ("advised", advised - both, "hexagon", ADVISED, None), ("both", both, "hexagon", ADVISED, COLOURS["circuit"]))
     spoken = ", ".join(f"{label}: {' '.join(map(name, sorted(heads)))}" for label, heads, *_ in kinds[1:] if heads)
     fig = figure("", f"What {target} asks of each head against what {source} would lose, {len(kept.rows)} heads. {spoken}.", 420)
     texts = hover(kept, circuit)
@@ -72,19 +72,17 @@ def advice_scatter(kept: Ranking, circuit: Circuit, k: int, selected: Head | Non
         at = sorted(heads)
         fig.add_trace(go.Scatter(
             x=[float(costs[head]) for head in at], y=[float(asks[head]) for head in at], customdata=[list(head) for head in at], name=label,
-            mode="markers+text", text=[texts[layer][head] for layer, head in at], hovertemplate="%{text}<extra></extra>",
-            texttemplate="", marker={"symbol": symbol, "size": 9 if symbol == "circle" else 13, "color": colour, "opacity": 0.85,
+            mode="markers", text=[texts[layer][head] for layer, head in at], hovertemplate="%{text}<extra></extra>",
+            marker={"symbol": symbol, "size": 9 if symbol == "circle" else 13, "color": colour, "opacity": 0.85,
                                      "line": {"width": 3 if ring else 0, "color": ring or colour}},
         ))  # fmt: skip
     if selected and np.isfinite(asks[selected]):
         fig.add_trace(go.Scatter(x=[float(costs[selected])], y=[float(asks[selected])], mode="markers", hoverinfo="skip", name="selected",
-                                 marker={"symbol": "circle-open", "size": 20, "color": COLOURS["target"], "line": {"width": 3}}))
+                                 showlegend=False, marker={"symbol": "circle-open", "size": 20, "color": COLOURS["target"], "line": {"width": 3}}))
     kind = "log" if min(asks.min(), costs.min()) > 0 else "linear"
     fig.update_xaxes(title_text=f"{safe(source)} would lose (√ Fisher information)", type=kind)
     fig.update_yaxes(title_text=f"{safe(target)} asks (gradient norm)", type=kind)
-    fig.add_annotation(text="↖ much asked for, little lost", x=0.01, y=0.99, xref="paper", yref="paper", xanchor="left", yanchor="top",
-                       showarrow=False, opacity=0.8)
-    return fig.update_layout(showlegend=True, legend=LEGEND | {"y": 1.0}, margin_t=70)
+    return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=70)
 
 
 def sentences(kept: Ranking, relevance: np.ndarray, circuit: Circuit, k: int, roles: tuple[str, str]) -> tuple[str, str]:

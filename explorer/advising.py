@@ -9,7 +9,7 @@ from ctsft.relevance import Scores
 from ctsft.tasks import Task
 from ctsft.tuning_jobs import ADVICE_ROWS
 from explorer import advice, advice_plots, costs, jobs, plots, state
-from explorer.subject import literal
+from explorer.outcomes import said
 from explorer.terms import TERMS
 
 MAP, SCATTER = "advice_map", "advice_scatter"
@@ -91,7 +91,7 @@ def ask(k: int):
 def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
     now = state.view()
     k, roles = len(circuit) or now.k, (now.source, now.target)
-    shows, do = advice_plots.sentences(kept, scores.values.numpy(), circuit, k, tuple(map(literal, roles)))
+    shows, do = advice_plots.sentences(kept, scores.values.numpy(), circuit, k, tuple(map(said, roles)))
     st.write(f"{shows} {do}")
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -102,7 +102,8 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
     with right:
         fig = advice_plots.advice_scatter(kept, circuit, k, now.head, roles)
         st.plotly_chart(fig, key=SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points", alt=plots.alt(fig), config=PLAIN)
-        st.caption("A point is a head; the ring is the selected one. Click one, here or on the map, to select it.", help=HELP["costs"])
+        st.caption("A point is a head: the higher, the more is asked of it; the further left, the less would be lost. The ring is the selected "
+                   "one; click another to select it.", help=HELP["costs"])
     take(kept, run, circuit, k)
     with st.expander("Every head, and the same from the shell"):
         st.dataframe(pd.DataFrame(advice_plots.table(kept, scores.values.numpy(), circuit)), hide_index=True, column_config=COLUMNS,
