@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -29,8 +30,12 @@ class Spread:
 
 def spread(values: Iterable[float]) -> Spread:
     """The interval is [mean, mean] for one value or equal ones. The draws are seeded: the same values give the same interval. ValueError for none."""
-    values = [float(value) for value in values]
-    mean = statistics.fmean(values) if values else statistics.fmean([])
+    return _spread(tuple(float(value) for value in values))
+
+
+@lru_cache(maxsize=20_000)
+def _spread(values: tuple[float, ...]) -> Spread:
+    mean = statistics.fmean(values)
     sd = statistics.stdev(values) if len(values) > 1 else None
     if len(set(values)) < 2:
         return Spread(mean, sd, mean, mean, len(values))

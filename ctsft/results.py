@@ -62,9 +62,9 @@ def _row(path: Path, stamped: tuple) -> dict | None:
     part = params.get("experiment") or {}
     settings = settings_of(subject | {"language": source}, tuning, config, part.get("cell") or {})
     return {
-        "run": run.id, "name": said.name or request.name, "state": run.status().state, "what": tuning.get("what"), "heads": done.get("heads"),
-        **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")}, "trainable": done.get("trainable"),
-        "share": done["trainable"] / done["total"] if done.get("total") else None, "source": source,
+        "run": run.id, "name": said.name or request.name, "given": request.name, "state": run.status().state, "what": tuning.get("what"),
+        "heads": done.get("heads"), **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")},
+        "trainable": done.get("trainable"), "share": done["trainable"] / done["total"] if done.get("total") else None, "source": source,
         "source_before": before[source], "source_after": after[source], "target_before": before[target], "target_after": after[target],
         "forgetting": before[source] - after[source], "gain": after[target] - before[target], "seconds": rows[-1].get("seconds"),
         "note": said.note, "experiment": part.get("run") or "", "created": request.created, "measured": done.get("rows") or {},

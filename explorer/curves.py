@@ -1,11 +1,11 @@
-"""Charts of runs: accuracy while tuning, several runs compared, the trade-off between languages, faithfulness.
+"""Charts of runs: accuracy while tuning, several runs compared, faithfulness.
 
 Same contract as `plots.py`: plain values in, one figure out, described by `alt(fig)`. Colour says whose accuracy it is (source, target,
 related), symbol and line style say which run; a dashed line is always the level before tuning. Direct labels at a curve's end replace a
 legend where they fit; `_spread` keeps them apart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
@@ -13,14 +13,6 @@ from explorer.plots import COLOURS, LEGEND, figure, number, safe
 
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down"]
 STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
-WHAT = {  # symbol per what a run moves; anything else is drawn as a cross
-    "circuit": "circle",
-    "full": "square",
-    "norms": "triangle-up",
-    "near_zero": "diamond",
-    "random": "star",
-    "least": "triangle-down",
-}
 ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
 
 History = list[Mapping[str, float]]  # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
@@ -86,38 +78,8 @@ def overlay_curves(
                 fig.add_trace(_curve(steps, values, label, COLOURS[role], look).update(legendgroup=run, showlegend=False))
                 spoken.append(f"{run} on {set_name} {values[0]:.2f} to {values[-1]:.2f}")
     _accuracy_axes(fig, total_steps, chance)
-    fig.update_layout(showlegend=True, legend=LEGEND, margin_t=92, meta={"alt": _curves_alt(title, runs, spoken, total_steps)})
-    return fig
-
-
-def tradeoff_scatter(rows: Iterable[Mapping], *, title: str = "") -> go.Figure:
-    """One point a run: x = source accuracy kept, y = target accuracy reached; symbol = what moved. Rows: "name", "what",
-    "source_before", "source_after", "target_before", "target_after" (accuracies 0..1). The shaded corner beats both start levels."""
-    rows = list(rows)
-    fig = figure(title, _tradeoff_alt(title, rows), 440)
-    x_levels, y_levels = (sorted({round(float(row[key]), 4) for row in rows}) for key in ("source_before", "target_before"))
-    x_range = _padded([row[k] for row in rows for k in ("source_before", "source_after")])
-    y_range = _padded([row[k] for row in rows for k in ("target_before", "target_after")])
-    if rows:
-        fig.add_shape(type="rect", x0=x_levels[-1], x1=x_range[1], y0=y_levels[-1], y1=y_range[1], fillcolor=COLOURS["shade"],
-                      line_width=0, layer="below", name="better corner")  # fmt: skip
-        fig.add_annotation(x=x_range[1], y=y_range[1], text="better at both", showarrow=False, xanchor="right", yanchor="top", opacity=0.7)
-    for level in x_levels:
-        fig.add_vline(level, line={"color": COLOURS["source"], "width": 1.5, "dash": "dash"}, layer="below")
-    for level in y_levels:
-        fig.add_hline(level, line={"color": COLOURS["target"], "width": 1.5, "dash": "dash"}, layer="below")
-    for what in dict.fromkeys(row["what"] for row in rows):
-        own = [row for row in rows if row["what"] == what]
-        colour = COLOURS["circuit" if what == "circuit" else "control"]
-        fig.add_trace(go.Scatter(
-            x=[float(row["source_after"]) for row in own], y=[float(row["target_after"]) for row in own], name=safe(what.replace("_", " ")),
-            mode="markers", marker={"symbol": WHAT.get(what, "cross"), "size": 13, "color": colour, "line": {"width": 0}},
-            customdata=[[str(row["name"])] for row in own], text=[_run_facts(row) for row in own], hovertemplate="%{text}<extra></extra>",
-        ))  # fmt: skip
-    blue, orange = COLOURS["source"], COLOURS["target"]
-    fig.update_xaxes(range=x_range, title_text=f'<span style="color:{blue}">●</span> source accuracy after (dashed: before tuning)')
-    fig.update_yaxes(range=y_range, title_text=f'<span style="color:{orange}">●</span> target accuracy after')
-    fig.update_layout(showlegend=True, legend=LEGEND, margin_t=76)
+    beside = {"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top", "bgcolor": "rgba(0,0,0,0)", "itemwidth": 45}
+    fig.update_layout(showlegend=True, legend=beside, meta={"alt": _curves_alt(title, runs, spoken, total_steps)})
     return fig
 
 
@@ -204,26 +166,3 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
 def _curves_alt(title: str, evaluated: object, spoken: list[str], total_steps: int) -> str:
     text = f"{title or 'Accuracy during tuning'}, {total_steps} optimiser steps planned: "
     return text + ("; ".join(spoken) if evaluated and spoken else "no evaluation yet") + "."
-
-
-def _padded(values: Iterable[float]) -> list[float]:
-    values = [float(v) for v in values] or [0.0, 1.0]
-    return [max(0.0, min(values) - 0.06), min(1.0, max(values) + 0.06)]
-
-
-def _run_facts(row: Mapping) -> str:
-    lines = [f"<b>{safe(row['name'])}</b>", f"moves: {safe(row['what'].replace('_', ' '))}"]
-    for side in ("source", "target"):
-        before, after = float(row[f"{side}_before"]), float(row[f"{side}_after"])
-        lines.append(f"{side} {before:.3f} → {after:.3f} ({after - before:+.3f})".replace("-", "−"))
-    return "<br>".join(lines)
-
-
-def _tradeoff_alt(title: str, rows: list[Mapping]) -> str:
-    if not rows:
-        return f"{title or 'Trade-off'}: no finished run yet."
-    target, source = (max(rows, key=lambda row, k=key: row[k]) for key in ("target_after", "source_after"))
-    return (
-        f"{title or 'Trade-off'}, {len(rows)} runs: highest target accuracy {target['name']} {target['target_after']:.2f}"
-        f" (source {target['source_after']:.2f}), highest source accuracy {source['name']} {source['source_after']:.2f}."
-    )

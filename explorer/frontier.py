@@ -1,7 +1,8 @@
 """The frontier of an experiment: what the target gained against what the source kept, for every way of tuning.
 
 Same contract as `plots.py`: plain rows in (those of `ctsft.tables`), one figure out, described by `alt(fig)`. A panel a setting and n; a small
-mark a seed (the mean over targets), a large one the mean over seeds with its 95 % bootstrap intervals both ways. Up and right is better.
+mark a seed (the mean over targets), a large one the mean over seeds with its 95 % bootstrap intervals both ways. Up and right is better; the line
+joins the means that no other one beats at both. `tradeoff.py` draws any runs in one panel.
 """
 from collections.abc import Mapping
 
@@ -10,10 +11,10 @@ from plotly.subplots import make_subplots
 
 from ctsft.intervals import Spread, spread
 from ctsft.tables import averaged
-from explorer.curves import WHAT
 from explorer.plots import COLOURS, LEGEND, figure, safe
 
-SYMBOLS = WHAT | {"advised": "hexagon", "direct": "x", "lora": "cross", "lora_circuit": "pentagon"}
+SYMBOLS = {"circuit": "circle", "full": "square", "norms": "triangle-up", "near_zero": "diamond", "random": "star", "least": "triangle-down",
+           "advised": "hexagon", "edited": "octagon", "direct": "x", "lora": "cross", "lora_circuit": "pentagon"}
 CHOSEN = {"circuit": COLOURS["circuit"], "advised": "#1d9a8a"}          # what is proposed; all else is what it is compared with
 AXES = {"x": ("source", "source accuracy, after − before"), "y": ("target", "target accuracy, after − before")}
 
@@ -38,10 +39,14 @@ def frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
         at = {"row": i // len(sizes) + 1, "col": i % len(sizes) + 1}
         fig.add_vline(0, line={"color": COLOURS["source"], "width": 1.5, "dash": "dash"}, layer="below", **at)
         fig.add_hline(0, line={"color": COLOURS["target"], "width": 1.5, "dash": "dash"}, layer="below", **at)
+        centres = []
         for method in methods:
             own = [row for row in points if (row["setting"], row["n"], row["method"]) == (setting, n, method)]
             if own:
+                centres.append(tuple(spread(row[key] for row in own).mean for key in ("kept", "gained")))
                 fig.add_traces([seeds(method, own), mean(method, own, first=i == 0)], rows=at["row"], cols=at["col"])
+        if len(centres) > 1:
+            fig.add_trace(best_line(centres, first=i == 0), **at)
     for axis, (side, words) in AXES.items():
         fig.update_layout({key: {"title_text": f'<span style="color:{COLOURS[side]}">●</span> {words}'}
                            for key in outer(max(1, len(settings)), max(1, len(sizes)), axis)})
@@ -56,6 +61,20 @@ def outer(rows: int, columns: int, axis: str) -> list[str]:
     """The layout's names of the axes at the left or the bottom, which carry the titles."""
     numbers = range(1, rows * columns + 1, columns) if axis == "y" else range((rows - 1) * columns + 1, rows * columns + 1)
     return [f"{axis}axis{'' if number == 1 else number}" for number in numbers]
+
+
+def undominated(centres: list[tuple[float, float]]) -> list[int]:
+    """Which (kept, gained) no other one beats at one without losing at the other, by rising `kept`; of equal ones all."""
+    def beaten(one):
+        return any(other[0] >= one[0] and other[1] >= one[1] and other != one for other in centres)
+    return sorted((i for i, one in enumerate(centres) if not beaten(one)), key=lambda i: (centres[i], i))
+
+
+def best_line(centres: list[tuple[float, float]], first: bool = True) -> go.Scatter:
+    """The frontier as steps: what lies below and left of it is beaten at both."""
+    front = [centres[i] for i in undominated(centres)]
+    return go.Scatter(x=[kept for kept, _ in front], y=[gained for _, gained in front], mode="lines", line={
+        "color": COLOURS["reference"], "width": 1.5, "shape": "vh"}, hoverinfo="skip", name="frontier", legendgroup="frontier", showlegend=first)
 
 
 def look(method: str, size: float, **more) -> dict:

@@ -1,6 +1,6 @@
 import pytest
 
-from explorer.curves import STYLES, _spread, accuracy_curves, faithfulness_curve, overlay_curves, tradeoff_scatter
+from explorer.curves import STYLES, _spread, accuracy_curves, faithfulness_curve, overlay_curves
 from explorer.plots import COLOURS, alt
 
 ROLES = {"indonesian": "source", "javanese": "target", "buginese": "related"}
@@ -54,27 +54,6 @@ def test_overlaid_runs_share_colours_and_differ_in_symbol_and_line():
     assert a.marker.symbol != b.marker.symbol and a.line.dash != b.line.dash and "dash" not in STYLES
     assert drawn["indonesian, a"].marker.symbol == a.marker.symbol and a.legendgroup == "a"
     assert set(before(fig)) == set(ROLES) and "b on javanese 0.54 to 0.70" in alt(fig)
-
-
-def row(name, what, source, target):
-    return {"name": name, "what": what, "source_before": 0.85, "source_after": source, "target_before": 0.54, "target_after": target}
-
-
-def test_tradeoff_places_runs_and_marks_the_levels_before():
-    fig = tradeoff_scatter([row("f", "full", 0.65, 0.76), row("c", "circuit", 0.86, 0.72), row("n", "near_zero", 0.85, 0.69)])
-    points = {trace.name: trace for trace in fig.data}
-    assert (points["circuit"].x[0], points["circuit"].y[0]) == (0.86, 0.72)
-    assert len({trace.marker.symbol for trace in fig.data}) == 3
-    assert "−0.200" in points["full"].text[0] and "0.540 → 0.760" in points["full"].text[0]
-    dashed = {shape.line.color: shape for shape in fig.layout.shapes if shape.line.dash == "dash"}
-    assert dashed[COLOURS["source"]].x0 == 0.85 and dashed[COLOURS["target"]].y0 == 0.54
-    corner = next(shape for shape in fig.layout.shapes if shape.name == "better corner")
-    assert (corner.x0, corner.y0) == (0.85, 0.54)
-    assert "highest target accuracy f 0.76 (source 0.65), highest source accuracy c 0.86" in alt(fig)
-
-
-def test_tradeoff_without_runs_is_an_empty_chart():
-    assert not tradeoff_scatter([]).data and "no finished run" in alt(tradeoff_scatter([]))
 
 
 def test_faithfulness_shows_the_band_and_both_ends():

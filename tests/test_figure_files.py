@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import bars, curves, plots
 from explorer.figure_files import csv_of, page_of, plain
+from explorer.tradeoff import tradeoff
 
 NASTY = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
 
@@ -70,7 +71,7 @@ def test_arrays_gaps_and_formulas():
 
 def test_a_page_holds_all_it_needs_and_foreign_text_as_text():
     fig = bars.example_strip(np.array([1.0, 2.0]), [NASTY, "good"], [NASTY, "b"], title=NASTY)
-    page = page_of({NASTY: fig, "": curves.tradeoff_scatter([])}, NASTY)
+    page = page_of({NASTY: fig, "": tradeoff([])}, NASTY)
     assert at_peace(page) and Tags(rest(page)).tags.count("script") == rest(page).count("Plotly.newPlot") + 1
     assert "<script>window.pwned" not in page and "&lt;script&gt;window.pwned" in page
     assert page.count('role="img"') == 2 and "prefers-color-scheme: dark" in page

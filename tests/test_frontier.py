@@ -2,7 +2,7 @@
 import pytest
 from test_experiment import row
 
-from explorer.frontier import frontier, means
+from explorer.frontier import frontier, means, undominated
 from explorer.plots import COLOURS, alt
 
 ROWS = [row(method, target, seed, 0.25 + gain + shift, 0.75 - loss) for method, gain, loss in (("circuit", 0.2, 0.1), ("full", 0.3, 0.4))
@@ -14,7 +14,8 @@ def test_a_small_mark_is_a_seed_and_a_large_one_the_mean():
     assert means(ROWS)[0]["gained"] == pytest.approx(0.25) and means(ROWS)[0]["kept"] == pytest.approx(-0.1)
     fig = frontier(ROWS)
     large = {trace.name: trace for trace in fig.data if trace.name}
-    assert set(large) == {"circuit", "full"} and len(fig.data) == 4
+    assert set(large) == {"circuit", "full", "frontier"} and len(fig.data) == 5
+    assert large["frontier"].x == pytest.approx((-0.4, -0.1)) and large["frontier"].y == pytest.approx((0.35, 0.25))
     assert (large["full"].x[0], large["full"].y[0]) == (pytest.approx(-0.4), pytest.approx(0.35))
     assert large["circuit"].marker.color == COLOURS["circuit"] and large["full"].marker.color == COLOURS["control"]
     assert COLOURS["source"] in fig.layout.xaxis.title.text and COLOURS["target"] in fig.layout.yaxis.title.text
@@ -34,5 +35,11 @@ def test_panels_by_setting_and_size():
     rows = [one | {"setting": setting, "n": n} for one in ROWS for setting in ("rough", "gentle") for n in (25, 100)]
     fig = frontier(rows, title="NusaX")
     titles = [note.text for note in fig.layout.annotations]
-    assert titles == ["rough, n = 25", "rough, n = 100", "gentle, n = 25", "gentle, n = 100"] and len(fig.data) == 16
-    assert sum(bool(trace.showlegend) for trace in fig.data) == 2 and alt(fig).startswith("NusaX: rough, n=25")
+    assert titles == ["rough, n = 25", "rough, n = 100", "gentle, n = 25", "gentle, n = 100"] and len(fig.data) == 20
+    assert sum(bool(trace.showlegend) for trace in fig.data) == 3 and alt(fig).startswith("NusaX: rough, n=25")
+
+
+def test_the_frontier_is_what_no_other_beats_at_both():
+    points = [(0.0, 0.3), (-0.1, 0.3), (-0.2, 0.5), (0.1, -0.1), (0.1, -0.1), (-0.3, 0.1), (-0.25, 0.4)]
+    assert undominated(points) == [2, 0, 3, 4], "by what is kept; equal ones all stand on it"
+    assert undominated([]) == [] and undominated([(0, 0)]) == [0]

@@ -6,6 +6,7 @@ import json
 import pytest
 from test_page_finetune import alive, button, spec, texts, tuned, two_targets, view, visit  # noqa: F401  (view is a fixture)
 
+from benchmarks.bench_compare import make
 from ctsft import results, runs
 from explorer import comparing, outcomes, state
 
@@ -29,23 +30,36 @@ def test_no_runs_says_where_to_start_one(view):  # noqa: F811
     assert not at.exception and "Start one on the Fine-tune page" in texts(at) and not at.dataframe
 
 
+def table_of(at):
+    return at.dataframe[0].value
+
+
+def chosen(at, *rows: int):
+    """The page with these rows of the table selected."""
+    key = at.dataframe[0].proto.id.split("-", 2)[2]
+    at.session_state[key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    return at.run()
+
+
 def test_the_table_the_points_and_the_curves_are_of_the_runs(view):  # noqa: F811
     tuned(view)
     full = tuned(view, "full", after=(0.5, 0.75))
     at = visit(view, PAGE)
     assert not at.exception
-    table = at.dataframe[0].value
-    assert list(table["what"]) == ["Everything", "Circuit"] and list(table["state"]) == ["done", "done"]
+    table = table_of(at)
+    assert list(table.columns) == ["what", "heads", "share", "source accuracy", "target accuracy", "forgetting", "gain", "run"], "no setting differs"
+    assert list(table["what"]) == ["Everything", "Circuit"]
     assert table["source accuracy"][0] == "0.850 → 0.500" and table["forgetting"].tolist() == pytest.approx([0.35, 0.05])
     assert table["gain"].tolist() == pytest.approx([0.25, 0.2]) and table["share"].tolist() == pytest.approx([0.1, 0.1])
+    assert "target javanese, n 24, epochs 10, learning rate 0.003, batch 16, seed 31, measured on test, done" in plain(texts(at))
     scatter, overlay = spec(at, 0), spec(at, 1)
-    assert {(trace["name"], trace["x"][0], trace["y"][0]) for trace in scatter["data"]} == {("full", 0.5, 0.75), ("circuit", 0.8, 0.7)}
+    placed = {trace["name"]: (trace["x"][0], trace["y"][0]) for trace in scatter["data"] if trace["name"] != "frontier"}
+    assert placed == {"Everything": pytest.approx((-0.35, 0.25)), "Circuit (2 heads)": pytest.approx((-0.05, 0.2))}
     assert {trace["name"] for trace in overlay["data"]} >= {"javanese, Everything", "indonesian, Circuit (2 heads)"}
     assert "“Circuit (2 heads)” kept most of Indonesian (0.85 → 0.80; 0.30 ahead of the next, beyond noise)" in plain(texts(at))
-    at.session_state["compare_table"] = {"selection": {"rows": [0], "columns": []}}
-    at.run()
+    chosen(at, 0)
     drawn = {trace["name"] for trace in spec(at, 1)["data"]}
-    assert "javanese, Everything" in drawn and not any("Circuit" in name for name in drawn) and "Of the selected runs" in texts(at)
+    assert "javanese, Everything" in drawn and not any("Circuit" in name for name in drawn) and "of the selected runs" in texts(at)
     button(at, "Delete selected").click().run()
     assert runs.get(full.id), "nothing is deleted before it is confirmed"
     button(at, "Delete for good").click().run()
@@ -58,11 +72,9 @@ def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):  #
     status = json.loads(run.file("status.json").read_text())
     run.file("status.json").write_text(json.dumps(status | {"state": "running", **dict(zip(("pid", "pid_started"), alive(), strict=True))}))
     at = visit(view, PAGE)
-    assert list(at.dataframe[0].value["state"]) == ["running", "done"]
-    assert [trace["name"] for trace in spec(at, 0)["data"]] == ["circuit"]
-    at.session_state["compare_table"] = {"selection": {"rows": [0], "columns": []}}
-    at.run()
-    assert button(at, "Delete selected").disabled
+    assert list(table_of(at)["state"]) == ["running", "done"]
+    assert [trace["name"] for trace in spec(at, 0)["data"]] == ["Circuit (2 heads)"]
+    assert button(chosen(at, 0), "Delete selected").disabled
 
 
 def test_one_target_at_a_time_until_all_are_asked_for(view, tmp_path):  # noqa: F811
@@ -70,10 +82,91 @@ def test_one_target_at_a_time_until_all_are_asked_for(view, tmp_path):  # noqa: 
     tuned(state.View(**{**both.__dict__, "target": "english"}))
     tuned(both)
     at = visit(both, PAGE)
-    assert list(at.dataframe[0].value["target"]) == ["javanese"] and "1 of 2 runs are shown" in texts(at)
-    at.selectbox(key="compare_target").set_value("").run()
-    assert list(at.dataframe[0].value["target"]) == ["javanese", "english"] and not at.exception
-    assert plain(texts(at)).count("One finished run on") == 2
+    assert "target javanese" in plain(texts(at)) and "1 of 2 runs are shown" in texts(at)
+    at.selectbox(key="w_compare_target").set_value("").run()
+    assert list(table_of(at)["target"]) == ["javanese", "english"] and not at.exception
+    assert plain(texts(at)).count("One finished run on") == 2 and "mean over 2 targets" in texts(at)
+    assert spec(at, 0)["data"][-1]["text"][0].startswith("<b>mean of 2 targets")
+
+
+def test_filters_search_and_order(view):  # noqa: F811
+    for what, seed, after in (("circuit", 31, (0.8, 0.7)), ("circuit", 777, (0.7, 0.6)), ("full", 31, (0.5, 0.9))):
+        tuned(view, what, after=after, seed=seed)
+    at = visit(view, PAGE)
+    assert list(table_of(at)["seed"]) == ["31", "777", "31"]
+    at.multiselect(key="w_compare_what").set_value(["circuit"]).run()
+    assert list(table_of(at)["seed"]) == ["777", "31"] and "2 of 3 runs are shown" in texts(at)
+    at.selectbox(key="w_compare_order").set_value("kept").run()
+    assert list(table_of(at)["seed"]) == ["31", "777"]
+    at.text_input(key="w_compare_text").set_value("CIRCUIT 777").run()
+    assert len(table_of(at)) == 1 and at.session_state["view"].compare_text == "CIRCUIT 777"
+    at.text_input(key="w_compare_text").set_value("<b>nothing").run()
+    assert not at.exception and not at.dataframe and "No run fits" in texts(at)
+    at.switch_page("screens/finetune.py").run()
+    at.switch_page(PAGE).run()
+    assert at.text_input(key="w_compare_text").value == "<b>nothing", "another page forgets no filter"
+
+
+def test_a_selection_outlives_another_order_and_a_filter(view):  # noqa: F811
+    first = tuned(view, seed=1)
+    tuned(view, "full", seed=2, after=(0.5, 0.6))
+    at = chosen(visit(view, PAGE), 1)
+    assert "of the selected runs" in texts(at)
+    at.selectbox(key="w_compare_order").set_value("share").run()
+    at.selectbox(key="w_compare_order").set_value("gain").run()
+    assert "of the selected runs" in texts(at) and at.session_state["view"].compare_chosen == [first.id]
+
+
+def cell(view, run, seed, what="circuit", after=(0.8, 0.7)):  # noqa: F811
+    """A finished tuning run turned into a cell of an experiment."""
+    made = tuned(view, what, after=after, seed=seed)
+    request = json.loads(made.file("request.json").read_text())
+    request["params"]["experiment"] = {"run": run, "cell": {"setting": "rough", "method": what, "seed": seed}}
+    made.file("request.json").write_text(json.dumps(request | {"name": f"nusax: {what} seed {seed}"}))
+    return made
+
+
+def test_an_experiment_stands_apart_with_its_seeds_on_one_line(view):  # noqa: F811
+    for seed, kept in ((1, 0.8), (2, 0.7), (3, 0.75)):
+        cell(view, "exp", seed, after=(kept, 0.7))
+    cell(view, "exp", 1, "full", (0.5, 0.8))
+    single = tuned(view)
+    at = visit(view, PAGE)
+    assert at.selectbox(key="w_compare_scope").options == ["Single runs (1)", "Experiment nusax (4 cells)", "Everything (5)"]
+    assert list(table_of(at)["run"]) == [single.id] and "1 of 5 runs are shown" in texts(at)
+    at.selectbox(key="w_compare_scope").set_value("exp").run()
+    table = table_of(at)
+    assert list(table["what"]) == ["Everything", "Circuit"] and list(table["seeds"]) == [1, 3] and "seed" not in table and not at.exception
+    assert table["source accuracy"][1] == "0.850 → 0.750 ± 0.050" and table["run"][1] == "3 runs" and "setting rough" in plain(texts(at))
+    large = [trace for trace in spec(at, 0)["data"] if trace["name"] == "Circuit (2 heads)"]
+    assert large[0]["x"] == pytest.approx([-0.1]) and "By means over 3 seeds" in texts(at) and "−0.100" in texts(at)
+    at.toggle(key="w_compare_seeds").set_value(False).run()
+    assert len(table_of(at)) == 4 and list(table_of(at)["seed"]) == ["1", "3", "2", "1"] and "name" not in table_of(at)
+
+
+def test_a_name_and_a_note_are_kept_shown_and_found(view):  # noqa: F811
+    run = tuned(view)
+    tuned(view, "full", after=(0.5, 0.6))
+    request = run.file("request.json").read_bytes()
+    at = chosen(visit(view, PAGE), 1)
+    button(at, "Name or note").click().run()
+    at.text_input(key="note_name").set_value("<script>best</script>")
+    at.text_area(key="note_text").set_value("kept **most**")
+    button(at, "Save").click().run()
+    assert not at.exception and run.file("request.json").read_bytes() == request
+    assert list(table_of(at)["name"]) == ["", "<script>best</script>"] and list(table_of(at)["note"]) == ["", "kept **most**"]
+    assert "“<script>best</script>” kept most" in plain(texts(at)) and r"\<script\>" in texts(at)
+    assert all("<script>" not in json.dumps(spec(at, i)["data"]) for i in (0, 1))
+    at.text_input(key="w_compare_text").set_value("MOST").run()
+    assert list(table_of(at)["run"]) == [run.id]
+
+
+def test_many_runs_are_read_once(view, monkeypatch):  # noqa: F811
+    make(runs.home(), 60)
+    at, read, plain_read = visit(view, PAGE), [], results.evaluations
+    monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
+    at.selectbox(key="w_compare_scope").set_value("").run()
+    assert not at.exception and len(results.compare()) == 60 and len(read) <= comparing.DRAWN, "only what is drawn as curves is read again"
 
 
 def test_names_say_what_differs_and_stay_unique():
@@ -107,12 +200,10 @@ def test_rows_that_changed_since_are_not_counted(view, tmp_path):  # noqa: F811
     assert outcomes.measured_on(run) == {}
 
 
-def test_exports_hold_every_row_and_need_no_network(view):  # noqa: F811
+def test_the_csv_holds_every_row_and_curves_share_a_start(view):  # noqa: F811
     tuned(view)
     tuned(view, "full")
     rows = results.compare()
     assert [line["what"] for line in csv.DictReader(io.StringIO(results.table_csv(rows)))] == ["full", "circuit"]
     fig, left_out = comparing.overlay([rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"])
-    assert left_out == 1
-    page = comparing.page_of({"Curves <i>": fig}).decode()
-    assert "Curves &lt;i&gt;" in page and "<b>a" not in page and "cdn.plot" not in page.split("plotly.js v")[0]
+    assert left_out == 1 and "<b>a" not in fig.to_json()

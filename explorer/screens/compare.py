@@ -1,50 +1,112 @@
-"""Compare: every tuning run as a row, as a point between the two languages, and as curves."""
+"""Compare: every tuning run as a row, as a point between the two languages, and as curves; and the whole exploration as one page to hand on."""
+import zlib
 from contextlib import suppress
 
 import streamlit as st
 
-from ctsft import results, runs
+from ctsft import notes, results, runs
 from ctsft.errors import UserError
-from explorer import comparing, curves, export, jobs, outcomes, state
+from explorer import comparing, export, jobs, outcomes, picking, state, tradeoff
+from explorer.subject import literal
 
-TABLE = "compare_table"
 SHOWN = 4                                              # runs whose curves are drawn while none is chosen
+NARROWED = {"what": "What moved", "seed": "Seed", "state": "State"}
+
+
+def scope(every: list[dict]) -> list[dict]:
+    """The rows of one experiment, or of none, so that five hundred cells do not hide a single run."""
+    def gather():
+        state.put(compare_seeds=state.view().compare_scope not in (picking.SINGLE, picking.ALL))
+    words = picking.scopes(every)
+    if state.view().compare_scope not in words:
+        state.put(compare_scope=next(iter(words)))
+        gather()
+    if len(words) > 1:
+        st.selectbox("Runs", list(words), format_func=words.get, **state.bind("compare_scope", gather),
+                     help="The cells of an experiment stand apart from runs that were started one by one.")
+    return picking.in_scope(every, state.view().compare_scope)
 
 
 def filters(rows: list[dict]) -> list[dict]:
-    """The rows of the chosen model, task and target; the newest run's to begin with, since start levels differ between them."""
-    several = [key for key in ("model", "task", "target") if len({row[key] for row in rows}) > 1]
-    for place, key in zip(st.columns(3), several, strict=False):
-        values = [*dict.fromkeys(str(row[key]) for row in rows), ""]
-        if st.session_state.get(f"compare_{key}") not in values:
-            st.session_state.pop(f"compare_{key}", None)
-        chosen = place.selectbox(key.capitalize(), values, format_func=lambda value, key=key: value or f"every {key}", key=f"compare_{key}")
+    """Of one model, task and target, the newest run's to begin with, since start levels differ between them; then what is asked for."""
+    now, first = state.view(), [key for key in ("model", "task", "target") if len(picking.values(rows, key)) > 1]
+    places = iter(st.columns([*([2] * len(first)), 3, 2]))
+    for key in first:
+        values = [*map(str, picking.values(rows, key)), ""]
+        if getattr(now, f"compare_{key}") not in values:
+            state.put(**{f"compare_{key}": values[0]})
+        chosen = next(places).selectbox(key.capitalize(), values, format_func=lambda value, key=key: value or f"every {key}",
+                                        **state.bind(f"compare_{key}"))
         rows = [row for row in rows if chosen in ("", str(row[key]))] or rows
-    return rows
+    next(places).text_input("Search", **state.bind("compare_text"), placeholder="in names, notes and settings",
+                            help="Runs that hold all of these words anywhere: name, note, what moved, languages, settings, id.")
+    next(places).selectbox("Order", list(picking.ORDERS), format_func=lambda by: picking.ORDERS[by][0], **state.bind("compare_order"),
+                           help="A click on a column's head sorts by it too.")
+    return picking.picked(rows, narrowed(rows), now.compare_text)
 
 
-def select(rows: list[dict]) -> list[int]:
-    """The table; the numbers of its selected rows."""
-    event = st.dataframe(comparing.frame(rows), key=TABLE, column_config=comparing.COLUMNS, hide_index=True, placeholder="–",
-                         on_select="rerun", selection_mode="multi-row",
-                         alt="Tuning runs, newest first; select rows to draw their curves or to delete them.")
-    return [i for i in event.selection.rows if i < len(rows)]
+def narrowed(rows: list[dict]) -> dict[str, list]:
+    """Choices of what moved, seed and state, where there are several."""
+    wanted = {}
+    several = {key: values for key in NARROWED if len(values := picking.values(rows, key)) > 1}
+    for place, (key, values) in zip(st.columns(3), several.items(), strict=False):
+        field = f"compare_{key}"
+        state.put(**{field: [value for value in getattr(state.view(), field) if value in values]})
+        names = {value: outcomes.moved({"what": value}) if key == "what" else str(value) for value in values}
+        place.multiselect(NARROWED[key], values, format_func=names.get, placeholder="any", **state.bind(field))
+        wanted[key] = getattr(state.view(), field)
+    return wanted
 
 
-def actions(rows: list[dict], chosen: list[int], called: list[str], figures: dict):
-    busy = any(rows[i]["state"] in jobs.ACTIVE for i in chosen)
+def select(entries: list[list[dict]]) -> list[list[dict]]:
+    """The table; its selected lines. They stay selected when the order or a filter changes."""
+    keep = set(state.view().compare_chosen)
+    key = f"compare-{zlib.crc32(' '.join(row['run'] for entry in entries for row in entry).encode()):08x}"
+    before = [i for i, entry in enumerate(entries) if keep & {row["run"] for row in entry}]
+    table = comparing.frame(entries)
+    event = st.dataframe(table, key=key, column_config=comparing.columns(table), hide_index=True, placeholder="–", height="auto",
+                         on_select="rerun", selection_mode="multi-row", selection_default={"selection": {"rows": before, "columns": [], "cells": []}},
+                         alt="Tuning runs; select rows to draw their curves, to note something of one, or to delete them.")
+    chosen = [entries[i] for i in event.selection.rows if i < len(entries)]
+    state.view().compare_chosen = [row["run"] for entry in chosen for row in entry]
+    return chosen
+
+
+def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
+    busy = any(row["state"] in jobs.ACTIVE for row in chosen)
     with st.container(horizontal=True):
-        st.download_button("Table (CSV)", results.table_csv(rows), "tuning-runs.csv", "text/csv", icon=":material/download:", on_click="ignore")
-        st.download_button("Charts (HTML)", lambda: comparing.page_of(figures), "tuning-runs.html", "text/html", icon=":material/download:",
-                           on_click="ignore", help="Both charts below on one page that opens without a network.")
+        st.download_button("Table (CSV)", lambda: results.table_csv(rows), "tuning-runs.csv", "text/csv", icon=":material/download:",
+                           on_click="ignore", help="All runs shown, one a row, with every figure.")
+        if st.button("Name or note", disabled=len(chosen) != 1, icon=":material/edit_note:", help="Select one run by the box at its row's left."):
+            describe(chosen[0]["run"])
         if st.button("Delete selected", disabled=not chosen or busy, icon=":material/delete:",
                      help="Stop the running ones first." if busy else "Select rows by the boxes at the table's left."):
-            confirm_delete([rows[i]["run"] for i in chosen], [called[i] for i in chosen])
+            confirm_delete([row["run"] for row in chosen], [called[row["run"]] for row in chosen])
+
+
+@st.dialog("Name or note")
+def describe(run_id: str):
+    """Kept beside the run's request, which stays as it was asked."""
+    with state.sentences(stop=False):
+        run = runs.get(run_id)
+        kept = notes.note_of(run)
+        st.text_input("Name", kept.name or run.request.name, max_chars=notes.NAME, key="note_name", help="Shown in tables, charts and reports.")
+        st.text_area("Note", kept.note, max_chars=notes.NOTE, key="note_text", help="What you want to remember of this run. Shown as text.")
+        if st.button("Save", type="primary", on_click=note, args=(run_id,)):
+            st.rerun()
+
+
+def note(run_id: str):
+    """What was typed; a run that is gone meanwhile is told by the table."""
+    with suppress(UserError):
+        run, name = runs.get(run_id), st.session_state.note_name
+        notes.keep_note(run, "" if name == run.request.name else name, st.session_state.note_text)
 
 
 @st.dialog("Delete these runs?")
 def confirm_delete(ids: list[str], called: list[str]):
-    st.write(f"{', '.join(map(outcomes.said, called))}: results, curves and checkpoints are deleted from this machine for good.")
+    some = ", ".join(map(outcomes.said, called[:8])) + (f" and {len(called) - 8} more" if len(called) > 8 else "")
+    st.write(f"{some}: results, curves and checkpoints are deleted from this machine for good.")
     if st.button("Delete for good", type="primary", on_click=delete, args=(ids,)):
         st.rerun()
 
@@ -56,16 +118,22 @@ def delete(ids: list[str]):
             runs.delete(runs.get(run_id))
 
 
-def charts(scatter, overlaid, note: str):
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.subheader("Trade-off")
-        st.caption("One point a finished run; up: better on the target, right: more of the source kept. Dashed: before tuning.")
-        export.show(scatter, "tradeoff")
-    with right:
-        st.subheader("Curves")
-        st.caption(note)
-        export.show(overlaid, "overlay")
+def frontier(found: comparing.Points):
+    st.subheader("Frontier")
+    st.caption("What each run gained on the target (up) against what it kept of the source (right); dashed: before tuning. A large mark is the mean "
+               "over seeds with its 95 % interval, a small one a seed; the line joins what no other one beats at both.")
+    if found.targets > 1:
+        st.caption(f"Each point is a mean over {found.targets} targets." + (f" {found.left_out} runs are left out: their seed lacks a target."
+                                                                            if found.left_out else ""))
+    export.show(tradeoff.tradeoff(found.points), "tradeoff", name="frontier")
+
+
+def overlaid(drawn: list[dict], called: dict[str, str], of: str):
+    st.subheader("Curves")
+    fig, left_out = comparing.overlay(drawn, [called[row["run"]] for row in drawn])
+    st.caption(f"Accuracy while tuning, {of}." + (f" {left_out} left out: more than {comparing.DRAWN} curves, or another model, task or start."
+                                                  if left_out else ""))
+    export.show(fig, "overlay", name="curves")
 
 
 def page():
@@ -78,21 +146,27 @@ def page():
                 icon=":material/compare_arrows:")
         st.page_link("screens/finetune.py", label="Go to Fine-tune", icon=":material/arrow_back:")
         return
-    rows = filters(every)
-    called = outcomes.names(rows)
-    ended = [i for i, row in enumerate(rows) if row["state"] in outcomes.ENDED]
-    counts = {language: count for i in ended for language, count in outcomes.measured_on(runs.get(rows[i]["run"])).items()}
-    for sentence in outcomes.summary(rows, counts):
+    rows = filters(scope(every))
+    if not rows:
+        st.info("No run fits these filters; take one away, or search for something else.", icon=":material/filter_alt_off:")
+        return
+    called = dict(zip((row["run"] for row in rows), comparing.called(rows), strict=True))
+    ended = [row for row in rows if row["state"] in outcomes.ENDED]
+    found = comparing.points(ended, [called[row["run"]] for row in ended])
+    seeds = comparing.reading(tradeoff.grouped(found.points))
+    for sentence in [seeds] if seeds else outcomes.summary(rows, comparing.measured(ended)):
         st.markdown(sentence)
     if len(rows) < len(every):
         st.caption(f"{len(rows)} of {len(every)} runs are shown.")
-    chosen = select(rows)
-    drawn = chosen or ended[:SHOWN] or [0]
-    scatter = curves.tradeoff_scatter([rows[i] | {"name": called[i]} for i in ended])
-    overlaid, left_out = comparing.overlay([rows[i] for i in drawn], [called[i] for i in drawn])
-    actions(rows, chosen, called, {"Trade-off": scatter, "Curves": overlaid})
-    note = "Of the selected runs." if chosen else f"Of the newest finished runs (at most {SHOWN}); select rows of the table for others."
-    charts(scatter, overlaid, note + (f" {left_out} left out: another model, task or start." if left_out else ""))
+    if len({row["seed"] for row in rows}) > 1:
+        st.toggle("One line for all seeds", **state.bind("compare_seeds"))
+    same, rest = comparing.shared(rows)
+    st.caption(f"**{'All' if len(rows) > 1 else 'It'}:** {literal(same)}.", help=literal(rest) or None)
+    chosen = [row for entry in select(picking.entries(rows, state.view().compare_order, state.view().compare_seeds)) for row in entry]
+    actions(rows, chosen, called)
+    frontier(found)
+    drawn = chosen or ended[:SHOWN] or rows[:1]
+    overlaid(drawn, called, "of the selected runs" if chosen else f"of the newest finished runs (at most {SHOWN}); select rows for others")
     st.page_link("screens/finetune.py", label="Back: tune once more", icon=":material/arrow_back:")
 
 
