@@ -1,9 +1,12 @@
 """The circuit explorer: the list of pages, and the sidebar that is the path through them."""
+from pathlib import Path
+
 import streamlit as st
 
 from explorer import links, sidebar
 
-st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244)     # its width in pixels
+st.html(Path(__file__).with_name("style.css"))
 
 PAGES = {
     "setup": st.Page("screens/setup.py", title="Setup", icon=":material/tune:", default=True),

@@ -102,7 +102,7 @@ def symmetric_limit(*values: np.ndarray) -> float:
 
 def cell_size(layers: int, heads: int) -> float:
     """Pixels of a cell's side; it depends on the model's shape alone, so a map is the same size on every page."""
-    return float(np.clip(min(500 / heads, 640 / layers), 13, 36))
+    return float(np.clip(min(400 / heads, 640 / layers), 12, 46))
 
 
 def hover_texts(values: np.ndarray, by_label: Mapping[str, np.ndarray], why: Mapping[Head, str], kv_group: int = 1) -> list[list[str]]:

@@ -8,7 +8,7 @@ from explorer import circuits, state
 
 def draw(pages: dict):
     with st.sidebar:
-        st.markdown("### Circuit explorer")
+        st.title("Circuit explorer", anchor=False)
         for number, (name, page) in enumerate(pages.items(), 1):
             with st.container(gap=None):                       # the state stands right under its step
                 st.page_link(page, label=f"{number} · {page.title}")
