@@ -54,7 +54,7 @@ def setting(n_heads: int):
     with st.expander("More settings"):
         a, b = st.columns(2)
         a.selectbox("Target rows", list(POOLS), format_func=POOLS.get, **state.bind("design_pool"),
-                    help="Heads are found on pool A of the source. In parallel corpora pool B keeps translations of those rows out.")
+                    help="Heads are found on pool A of the source's rows. Pool B: only target rows whose ids are not among those.")
         b.number_input("Evaluation rows, at most", 0, 10**6, **state.bind("design_rows"),
                        help="Of each language; 0: all. Fewer are faster and noisier.")
         a.number_input("Cells at a time", 1, 64, **state.bind("design_jobs"), help="Each in a process of its own, with its own copy of the model.")

@@ -41,13 +41,16 @@ def live(runs: list[Shown], *, chance: float | None = None) -> go.Figure:
     names it; runs without an evaluation are left out. At least one run has one."""
     begun = [run for run in runs if run.rows]
     steps = max(steps_of(run.rows[-1]) for run in begun)
-    roles, start = {}, {}
+    roles: dict[str, str] = {}
     for run in begun:
-        roles, start = run.roles | roles, dict(run.rows[0]["accuracy"]) | start
+        roles = run.roles | roles
     if len(begun) == 1:
-        fig = accuracy_curves(flat(begun[0].rows), roles, start, total_steps=steps, chance=chance)
+        fig = accuracy_curves(flat(begun[0].rows), roles, begun[0].rows[0]["accuracy"], total_steps=steps, chance=chance)
         return with_loss(fig, begun, [("circle", "solid")])
-    fig = overlay_curves({run.name: flat(run.rows) for run in begun}, roles, start, total_steps=steps, chance=chance)
+    fig = overlay_curves({run.name: flat(run.rows) for run in begun}, roles, {}, total_steps=steps, chance=chance)
+    for name, level in dict.fromkeys(pair for run in begun for pair in run.rows[0]["accuracy"].items()):     # runs of one model share them
+        fig.add_shape(type="line", x0=0, x1=steps, y0=level, y1=level, name=f"before {name}", opacity=0.75, layer="below",
+                      line={"color": COLOURS[roles[name]], "width": 1.5, "dash": "dash"})
     return with_loss(fig, begun, [(SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]) for i in range(len(begun))])
 
 

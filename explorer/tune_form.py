@@ -6,9 +6,9 @@ from ctsft.recipes import RECIPES
 from ctsft.tasks import Task
 from explorer import outcomes, state, tuning
 
-POOLS = {"all": "Every row", "B": "Only rows whose ids discovery never saw (pool B)"}
-KV = {"group": "Move with the group", "expand": "Each head owns its own"}
-PRECISION = {"full": "Full", "bf16": "bfloat16 in training"}
+POOLS = {"all": "All", "B": "Pool B"}
+KV = {"group": "By group", "expand": "One a head"}
+PRECISION = {"full": "Full", "bf16": "bfloat16"}
 
 
 def draw(task: Task, k: int) -> str:
@@ -97,9 +97,10 @@ def measured(task: Task):
                   help="Choose settings by validation rows, and keep the test rows for the final figure.")
     two.selectbox("Final figure on", finals, format_func=lambda split: f"{split} rows" if split else "the same rows", **state.bind("final_split"),
                   help="Rows that are measured only before the first and after the last step; Compare shows that figure.")
-    one.number_input("Steps between evaluations", 0, 10**6, **state.bind("eval_every"), help="0: ten evaluations in a run.")
+    one.number_input("Evaluate every", 0, 10**6, **state.bind("eval_every"), help="Steps between evaluations; 0: ten evaluations in a run.")
     two.selectbox("Target rows", list(POOLS), format_func=POOLS.get, **state.bind("pool"),
-                  help="Heads are found on pool A of the source. In parallel corpora pool B keeps the target's translations of those rows out.")
+                  help="Heads are found on pool A of the source's rows. Pool B: only target rows whose ids are not among those; in a parallel corpus "
+                       "that keeps translations of them out.")
 
 
 def optimiser():
@@ -108,7 +109,7 @@ def optimiser():
     two.number_input("Batches a step", 1, 1024, **state.bind("accumulate"),
                      help="Gradients of that many batches make one step: large steps where memory is small.")
     three.selectbox("Precision", list(PRECISION), format_func=PRECISION.get, **state.bind("precision"),
-                    help="bfloat16 saves time and memory on hardware that has it, and is far slower on a CPU that has not.")
+                    help="Of training only. bfloat16 saves time and memory on hardware that has it, and is far slower on a CPU that has not.")
 
 
 def spoken(language: str) -> str:
