@@ -45,6 +45,23 @@ def draw(scores: Scores, circuit: Circuit, task: Task):
             show(kept, run, scores, circuit)
 
 
+def told():
+    """On the Circuit page: which rows the rule Advised rests on, or where to ask."""
+    now = state.view()
+    run = advice.run_of(now, weights())
+    if advice.read(run) is None:
+        st.info(f"Nobody asked yet which heads should move for {said(now.target)}, so this rule picks none.", icon=":material/balance:")
+        st.page_link("screens/relevance.py", label="Ask on the Relevance page", icon=":material/arrow_back:")
+        return
+    n, seed = advice.rows_of(run)
+    words = f"Advice from {n} {said(now.target)} rows, seed {seed}"
+    if (n, seed) == advice.asked_by(now):
+        st.caption(f"{words}: those that Fine-tune draws.")
+    else:
+        st.warning(f"{words}; Fine-tune would now draw {now.n} with seed {now.tune_seed}. Ask again on Relevance, or mind that these rows count as "
+                   "seen too.", icon=":material/update:")
+
+
 def weights() -> str:
     return state.load_model(state.view().model).fingerprint
 

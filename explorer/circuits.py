@@ -19,6 +19,8 @@ from explorer import curves, plots, state
 RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes
     "top": ("Top k", "The k heads with the highest scores."),
     "threshold": ("Threshold", "Every head that scores at least this much; the slider runs from the lowest score (0) to the highest (1)."),
+    "advised": ("Advised", "The k heads from which the target wins most for what the source would lose (elastic weight consolidation, arXiv "
+                           "1612.00796): see Which heads should move? on Relevance."),
     "fraction": ("Share", "The highest-scoring share of all heads; the paper takes 2 % in each iteration."),
     "all": ("All", "Every head."),
     "none": ("None", "No head: start here to build a circuit by hand."),

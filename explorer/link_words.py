@@ -64,6 +64,7 @@ FIELDS: dict[str, tuple[str, Reader, str]] = {  # the word in the link -> the vi
     "head": ("head", head, "layer.head"), "flip": ("flip", flag, "0 or 1"), "panel": ("panel", words, ""),
     "example": ("example", whole(0, 2000), "a whole number"),
     "rule": ("rule", words, "a rule"), "k": ("k", whole(0, 10**6), "a whole number"), "share": ("fraction", real(0.01, 1), "a number from 0.01 to 1"),
+    "labelled": ("n", whole(1, 10**6), "a whole number"), "order": ("tune_seed", whole(0, 2**31 - 1), "a whole number"),      # which rows advice saw
     "level": ("level", real(0, 1), "a number from 0 to 1"), "draw": ("seed", whole(0, 10**6), "a whole number"),
     "add": ("added", heads, "heads, such as 0.1_2.3"), "out": ("removed", heads, "heads, such as 0.1_2.3"),
     "show": ("circuit_panel", words, ""), "depth": ("depth", whole(0, 10), "0 to 10"), "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),

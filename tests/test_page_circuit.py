@@ -14,6 +14,7 @@ from typer.main import get_command
 from ctsft import jobs as work
 from ctsft import moving, runs
 from ctsft.__main__ import app as shell
+from ctsft.advised import Ranking
 from ctsft.circuit import Circuit, select
 from ctsft.means import Means
 from ctsft.relevance import ScoreConfig, Scores
@@ -126,7 +127,7 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
     keep(view)
     app = opened(view)
     rule = widget(app.button_group, "Rule")
-    assert len(rule.options) == len(circuits.RULES) == 8
+    assert len(rule.options) == len(circuits.RULES) == 9
     found = {}
     for name in circuits.RULES:
         shown(widget(app.button_group, "Rule").set_value(name).run())
@@ -134,11 +135,34 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
     size = ["Heads (k), of 12"]
     assert found == {"top": (size, "3 of 12"), "near_zero": (size, "3 of 12"), "least": (size, "3 of 12"), "random": (size, "3 of 12"),
                      "threshold": (["Score of at least 1"], "4 of 12"), "fraction": (["Share of the 12 heads"], "1 of 12"),
-                     "all": ([], "12 of 12"), "none": ([], "0 of 12")}
+                     "advised": (size, "0 of 12"), "all": ([], "12 of 12"), "none": ([], "0 of 12")}
     shown(widget(app.button_group, "Rule").set_value("random").run())
     before = outlined(app)
     shown(widget(app.number_input, "Seed").set_value(5).run())
     assert outlined(app) != before and len(outlined(app)) == 3
+
+
+def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
+    keep(view)
+    app = opened(replace(view, rule="advised"))
+    assert metric(app, "Heads") == "0 of 12" and any("Nobody asked yet" in info.value for info in app.info)
+    order = [(2, 3), (1, 1), (0, 2), *sorted({(layer, head) for layer in range(3) for head in range(4)} - {(2, 3), (1, 1), (0, 2)})]
+    rows = tuple({"layer": layer, "head": head, "value": 1.0, "gradient": 1.0, "fisher": 1.0, "rank": i} for i, (layer, head) in enumerate(order, 1))
+
+    def asked(n: int):
+        params = {"subject": asdict(view.subject), "tuning": {"target": view.target, "n": n}, "seed": view.tune_seed}
+        with runs.record("advise", params=params) as run:
+            run.file("advice.csv").write_text(Ranking(rows).csv())
+    asked(view.n - 1)
+    shown(app.run())
+    assert outlined(app) == set(order[:3]) and any(f"would now draw {view.n}" in warning.value for warning in app.warning)
+    rows = rows[::-1]
+    rows = tuple(row | {"rank": i} for i, row in enumerate(rows, 1))
+    asked(view.n)
+    shown(app.run())
+    assert outlined(app) == set(order[-3:]) and not app.warning and any("those that Fine-tune draws" in caption.value for caption in app.caption)
+    shown(widget(app.slider, "Heads (k)").set_value(1).run())
+    assert outlined(app) == {order[-1]}
 
 
 def test_hand_edits_are_drawn_counted_and_cleared(view):
