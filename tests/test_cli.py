@@ -19,6 +19,7 @@ from ctsft import jobs, runs
 from ctsft.__main__ import main
 from ctsft.circuit import Circuit
 from ctsft.relevance import Scores
+from ctsft.tasks import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -111,6 +112,27 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
     assert float(table[1]["target_after"]) == tuned["history"][-1]["accuracy"]["javanese"]
     code, out, _ = shell("compare")
     assert code == 0 and out.count("javanese") == 2 and out.splitlines()[0].startswith("run")
+
+
+def test_advice_is_taken_on_train_rows_and_handed_to_finetune(shell, tiny_words, home, monkeypatch):
+    seen, load = [], Task.load
+    monkeypatch.setattr(Task, "load", lambda self, language, split: seen.append((language, split)) or load(self, language, split))
+    code, out, _ = shell("advise", *tiny_words, "--target", "javanese", "--n", 6, "--k", 3, "--json")
+    advised, run = json.loads(out), newest()
+    assert code == 0 and set(seen) == {("javanese", "train"), ("indonesian", "train")}
+    first = {(row["layer"], row["head"]) for row in advised["heads"][:3]}
+    assert Circuit.load(run.file("circuit.json")).heads == first and run.request.params["subject"]["language"] == "indonesian"
+    tune = ["finetune", *tiny_words, "--target", "javanese", "--what", "advised", "--k", 2, "--n", 3, "--epochs", 1]
+    for given in (run.id, run.file("advice.csv")):
+        code, _, err = shell(*tune, "--advice", given)
+        assert (code, err) == (0, []) and not newest().file("advice.csv").exists()                  # it did not ask again
+        assert Circuit.load(newest().file("circuit.json")).heads == {(row["layer"], row["head"]) for row in advised["heads"][:2]}
+    code, out, _ = shell("advise", *tiny_words, "--target", "javanese", "--n", 6)
+    assert code == 0 and f"--what advised --advice {newest().id} --k 6" in out
+    for words, says in ((["advise", *tiny_words, "--target", "javanese", "--n", 6, "--split", "test"], "never taken on test rows"),
+                        ([*tune, "--advice", "nothing.csv"], "There is no advice at nothing.csv")):
+        code, _, err = shell(*words)
+        assert code == 2 and len(err) == 1 and says in err[0]
 
 
 def test_runs_are_listed_shown_and_deleted(shell, scored):
