@@ -76,12 +76,12 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
 def result(run: runs.Run, found: Circuit) -> str:
     """What was found, and plainly why a discovery ended before its depth."""
     depth, wanted = found.rule.get("depth", 0), run.request.params.get("discovery", {}).get("depth", found.rule.get("depth", 0))
-    words = f"{len(found)} heads after {depth + 1} {'iteration' if depth == 0 else 'iterations'}"
+    words = f"{len(found)} {'head' if len(found) == 1 else 'heads'} after {depth + 1} {'iteration' if depth == 0 else 'iterations'}"
     if depth >= wanted:
         return f"{words}."
     last = "the logits" if depth == 0 else f"the heads of iteration {depth - 1}"
-    return (f"{words}, although depth {wanted} was asked for: every head kept for {last} lies in layer 0, and no layer comes before that one, so "
-            "there is nothing to look in. The circuit is complete; more depth cannot change it.")
+    return (f"{words}, although depth {wanted} was asked for. What iteration {depth} kept for {last} lies wholly in layer 0, and no layer comes "
+            "before that one, so there is nothing left to look in: more depth cannot change this circuit.")
 
 
 def take(run_id: str, found: Circuit):

@@ -78,10 +78,11 @@ def graph(edges: Sequence[Edge], n_layers: int, least: float = 0.0, selected: He
                 ends = [(at[source], at[target]) for source, target, _ in some]
                 fig.add_trace(go.Scatter(
                     x=[v for (a, _), (b, _) in ends for v in (a, b, None)], y=[v for (_, a), (_, b) in ends for v in (a, b, None)], mode="lines",
-                    line={"color": colour, "width": THICK * (width + 0.5) / WIDTHS}, opacity=0.75, hoverinfo="skip", name="edges"))
+                    line={"color": colour, "width": THICK * (width + 0.5) / WIDTHS}, opacity=0.75, hoverinfo="skip", name="edges", showlegend=False))
     middle = [((at[source][0] + at[target][0]) / 2, (at[source][1] + at[target][1]) / 2) for source, target, _ in drawn]
     fig.add_trace(go.Scatter(
         x=[x for x, _ in middle], y=[y for _, y in middle], mode="markers", marker={"size": 14, "opacity": 0}, name="relevance",
+        showlegend=False,
         text=[f"{plots.name(source)} → {called(target)}: {plots.number(value)}" for source, target, value in drawn],
         hovertemplate="%{text}<extra></extra>"))
     _nodes(fig, at, steps, selected)
@@ -101,7 +102,7 @@ def _nodes(fig: go.Figure, at: dict, steps: dict[Head, int], selected: Head | No
             hovertemplate="<b>%{text}</b>, " + f"chosen in iteration {step}<extra></extra>"))
     x, y = at[LOGITS]
     fig.add_trace(go.Scatter(x=[x], y=[y], mode="markers+text", text=["logits"], textposition="top center", name="logits", hoverinfo="skip",
-                             marker={"size": 19, "symbol": "star", "color": plots.COLOURS["reference"]}))
+                             showlegend=False, marker={"size": 19, "symbol": "star", "color": plots.COLOURS["reference"]}))
 
 
 def _axes(fig: go.Figure, at: dict, n_layers: int):

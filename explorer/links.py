@@ -19,8 +19,15 @@ BUNDLED = ("demo", "demo-base")
 PANELS = {"panel": ("By label", "Means", "Distribution", "One example"), "circuit_panel": ("Is it enough?", "Kept circuits", "Overlap", "Discovery")}
 
 
-def draw():
-    """The link to what this session shows, to be copied."""
+def header(title: str):
+    """A page's header, with the link to what this session shows at its right."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header(title)
+        with st.container(width="content"):
+            copy()
+
+
+def copy():
     with st.popover("Copy link", icon=":material/link:"):
         st.code(address(), language=None, wrap_lines=True)
         st.caption("Opens this page with the same model, task, settings of the scores, circuit and head, in any session of this explorer. Models and "

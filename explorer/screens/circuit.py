@@ -4,14 +4,12 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
-from explorer import circuits, discovering, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
+from explorer import advising, circuits, discovering, export, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
 from explorer.links import PANELS
-
-COUNTERS = 220                                     # pixels: what is left at the map's right on a wide screen
 
 
 def draw():
-    st.header("Circuit")
+    links.header("Circuit")
     st.write("The circuit is the set of heads that fine-tuning will move. Choose a rule and its size, then click heads on the map to add or remove "
              "them by hand.")
     model = state.model()
@@ -34,7 +32,7 @@ def draw():
         with st.container(horizontal=True, gap="medium"):          # on a wide screen the counters stand at the map's right
             with st.container(width="content"):
                 head_map(model, scores, circuit, kind)
-            with st.container(width=COUNTERS):
+            with st.container():
                 counters(model, circuit, outside)
         every_head(scores, circuit, circuits.reasons(circuit, outside))
     with right:
@@ -50,7 +48,6 @@ def draw():
         discovering.draw(model, circuit)
     else:
         faithfulness(circuit, kind, len(model.heads))
-    links.draw()
     st.page_link("screens/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:")
 
 
@@ -60,11 +57,12 @@ def head_map(model, scores, circuit: Circuit, kind: str):
     key = f"map-{st.session_state.setdefault('map_turn', 0)}"     # a new chart after each click: no selection is ever applied twice
 
     def clicked():
-        heads = plots.toggle(st.session_state[key].selection.points, ())
+        late = key != f"map-{st.session_state.map_turn}"         # of a chart that is gone already
+        heads = () if late else plots.toggle(st.session_state[key].selection.points, ())
         for head in heads:
             state.click(head, scores)
         st.session_state.map_turn += bool(heads)
-    st.plotly_chart(fig, key=key, width="content", alt=plots.alt(fig), on_select=clicked, selection_mode="points", config={"displaylogo": False})
+    export.show(fig, key, name="circuit", width="content", on_select=clicked, selection_mode="points", config={"displaylogo": False})
     st.toggle("Layer 0 at the bottom", **state.bind("flip"))
 
 
@@ -77,7 +75,9 @@ def rule(scores):
     st.caption(rules[now.rule][1])
     if now.k > n_heads:
         state.put(k=n_heads)
-    if now.rule in ("top", "near_zero", "least", "random"):
+    if now.rule == "advised":
+        advising.told()
+    if now.rule in ("top", "advised", "near_zero", "least", "random"):
         st.slider(f"Heads (k), of {n_heads}", 0, n_heads, **state.bind("k"))
     if now.rule == "threshold":
         st.slider(f"Score of at least {plots.number(state.threshold(scores))}", 0.0, 1.0, step=0.005, **state.bind("level"),
@@ -89,7 +89,7 @@ def rule(scores):
     with st.container(horizontal=True):
         st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not now.past, shortcut="Mod+Z",
                   help="Take back the last change of the rule or of a head.")
-        st.button("Redo", icon=":material/redo:", on_click=state.redo, disabled=not now.future, shortcut="Mod+Shift+Z",
+        st.button("Redo", icon=":material/redo:", on_click=state.redo, disabled=not now.future, shortcut="Mod+Y",
                   help="Do again what was undone last.")
         st.button("Clear hand edits", icon=":material/ink_eraser:", on_click=circuits.clear_edits, disabled=not now.added | now.removed,
                   help="Back to what the rule alone chooses.")
@@ -189,7 +189,7 @@ def curve(run_id: str, size: int, n_heads: int):
         st.info(circuits.UNDEFINED, icon=":material/info:")
         return
     fig = circuits.curve(rows, now.measure, size, n_heads)
-    st.plotly_chart(fig, key="faithfulness", alt=plots.alt(fig), config={"displayModeBar": False})
+    export.show(fig, "faithfulness")
     st.caption(circuits.reading(rows, now.measure, size, n_heads))
 
 

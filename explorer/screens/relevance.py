@@ -6,7 +6,7 @@ from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
-from explorer import advising, bars, checking, costs, head_panel, inspector, jobs, panels, plots, state, versus
+from explorer import advising, bars, checking, costs, head_panel, inspector, jobs, links, panels, plots, state, versus
 from explorer.subject import literal
 
 METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
@@ -14,13 +14,13 @@ METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast est
 RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
-PANELS = ("By label", "Means", "Distribution", "One example")
+PANELS = links.PANELS["panel"]
 COMPARISONS = ("Two methods", "Side by side", "Are they true?")
 MAP = "relevance_map"
 
 
 def page():
-    st.header("Relevance")
+    links.header("Relevance")
     st.write("How much each attention head speaks for the right label (purple) or against it (green), on average over examples that the model "
              "gets right. Click a head to look into it; then choose the circuit from the heads that count.")
     model, task = state.model(), state.task()
