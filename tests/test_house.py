@@ -81,7 +81,7 @@ def test_pages_are_imported_by_nobody_and_figures_know_no_streamlit():
     explorer = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "explorer").glob("*.py")}
     for name, source in explorer.items():
         assert name == "app" or not any(dotted.startswith("explorer.screens") for dotted in imported(source, "explorer")), name
-    for name in ("plots", "bars", "curves", "frontier", "figure_files"):
+    for name in ("plots", "bars", "curves", "frontier", "tradeoff", "figure_files", "report"):
         assert not any(dotted.split(".")[0] == "streamlit" for dotted in imported(explorer[name], "explorer")), name
 
 

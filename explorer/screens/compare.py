@@ -6,7 +6,7 @@ import streamlit as st
 
 from ctsft import notes, results, runs
 from ctsft.errors import UserError
-from explorer import comparing, export, jobs, outcomes, picking, state, tradeoff
+from explorer import comparing, exploration, export, jobs, narrative, outcomes, picking, state, tradeoff
 from explorer.subject import literal
 
 SHOWN = 4                                              # runs whose curves are drawn while none is chosen
@@ -77,6 +77,10 @@ def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
     with st.container(horizontal=True):
         st.download_button("Table (CSV)", lambda: results.table_csv(rows), "tuning-runs.csv", "text/csv", icon=":material/download:",
                            on_click="ignore", help="All runs shown, one a row, with every figure.")
+        story = exploration.gather(rows, called)
+        st.download_button("Report (HTML)", lambda: narrative.write(story), "exploration.html", "text/html", icon=":material/description:",
+                           on_click="ignore", help="The whole exploration of these runs on one page that opens without a network: model and task, "
+                           "head map, circuit, faithfulness, runs with curves and frontier, how far to trust it, the commands that repeat it.")
         if st.button("Name or note", disabled=len(chosen) != 1, icon=":material/edit_note:", help="Select one run by the box at its row's left."):
             describe(chosen[0]["run"])
         if st.button("Delete selected", disabled=not chosen or busy, icon=":material/delete:",
