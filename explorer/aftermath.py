@@ -50,7 +50,7 @@ def changed(run: runs.Run):
     st.write("How far each head's numbers moved: query, key and value rows and output columns together. Look whether the change sits where the "
              "relevance does.")
     model = state.load_model(base_path(run))
-    path, again = run.file("delta.safetensors"), rescoring.newest(run.id)
+    path, again = run.file("delta.safetensors"), rescored(run)
     kept = results.result(again).get("changes") if again else None
     if kept is None and model.n_params > state.SMALL:
         st.info("For a model of this size the change is measured by a run of its own, together with the scores after tuning: start it under *Did the "
@@ -66,10 +66,16 @@ def lora(run: runs.Run) -> bool:
     return run.request.params["tuning"].get("what") in tuning.ADAPTERS
 
 
+def rescored(run: runs.Run) -> runs.Run | None:
+    """The newest rescoring of what the run holds now: not one from before it was resumed."""
+    found = rescoring.newest(run.id)
+    return found if found and found.request.created >= (run.status().finished or 0) else None
+
+
 def moved(run: runs.Run):
     st.write("The heads scored again on the tuned model, on the same examples of the source language. Where the order stays, the same heads carry "
              "the task as before; where it does not, others do now.")
-    again = rescoring.newest(run.id)
+    again = rescored(run)
     if again and again.status().active:
         jobs.watch(again, keepable=False)
         return
@@ -120,8 +126,9 @@ def files(run: runs.Run):
 
 
 def exported(run: runs.Run):
-    folder = runs.home() / "exports" / run.id
-    job = next((one for one in runs.list_runs("export") if one.request.params.get("exported") == run.id), None)
+    step = results.result(run)["history"][-1]["step"]
+    folder = runs.home() / "exports" / (run.id if run.status().state == "done" else f"{run.id}-step-{step}")      # it may be resumed later
+    job = next((one for one in runs.list_runs("export") if one.request.params.get("to") == str(folder)), None)
     if job and job.status().active:
         jobs.watch(job, keepable=False)
     elif folder.is_dir():

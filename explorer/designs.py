@@ -41,7 +41,7 @@ def design(view: View) -> Design:
         if not chosen:
             raise UserError(f"No {what} is chosen; choose at least one.")
     rates = numbers(view.design_rates, "Learning rates", float)
-    setting = {"name": f"{view.design_epochs} epochs", "epochs": view.design_epochs, "batch_size": view.design_batch,
+    setting = {"name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}", "epochs": view.design_epochs, "batch_size": view.design_batch,
                "weight_decay": view.design_decay}
     setting |= {"learning_rate": rates[0]} if len(rates) == 1 else {"learning_rates": rates, "choose": "valid"}
     base = base_model(view.subject, Tuning(view.source, "direct", base=view.base.strip() or None)) if "direct" in view.design_methods else None
@@ -128,10 +128,11 @@ def of(run: runs.Run) -> Design:
     return checked(words, f"The design of run {run.id}")
 
 
-def so_far(run: runs.Run) -> tuple[list[dict], str]:
-    """Rows of the finished cells (`ctsft.tables`), and the source language."""
+def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
+    """Rows of the finished cells (`ctsft.tables`), the source language, and the learning rates that validation rows chose."""
     found = of(run)
-    return rows_of(run, found)[0], found.source or source_of(run)
+    rows, chosen = rows_of(run, found)
+    return rows, found.source or source_of(run), chosen
 
 
 def failures(run: runs.Run) -> list[str]:
@@ -154,6 +155,13 @@ def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
             seeds = sorted({one.count for _, _, _, cells in lines for key, one in cells.items() if key[1] == n})
             found.append((f"{setting}, n = {n}, {' or '.join(map(str, seeds))} seed{'' if seeds == [1] else 's'}", table))
     return found
+
+
+def rates(chosen: Mapping[tuple[str, str], float]) -> str:
+    """The choice of learning rates in a sentence; "" where there was none."""
+    if not chosen:
+        return ""
+    return f"Learning rates chosen on validation rows: {', '.join(f'{method} {rate:g}' for (_, method), rate in chosen.items())}."
 
 
 def differences(rows: list[Mapping]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from ctsft.design import Design
 from ctsft.errors import UserError
 from ctsft.estimate import time_words
 from explorer import designs, experiment_results, outcomes, state
+from explorer.subject import literal
 from explorer.tune_form import POOLS, spoken
 
 
@@ -69,7 +70,7 @@ def begin(task):
     try:
         found = designs.room(designs.design(now), lambda target: rows(task, target))
     except UserError as error:
-        st.info(str(error), icon=":material/info:")
+        st.info(literal(str(error)), icon=":material/info:")
         st.button("Start experiment", type="primary", disabled=True, icon=":material/play_arrow:")
         return
     st.markdown(size(found))

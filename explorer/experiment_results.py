@@ -49,7 +49,7 @@ def results(run_id: str):
     """Tables, differences and the frontier; computed anew only when a cell was finished."""
     try:
         run = runs.get(run_id)
-        rows, source = designs.so_far(run)
+        rows, source, chosen = designs.so_far(run)
     except UserError:                                  # discarded, here or elsewhere
         return
     failed = designs.failures(run)
@@ -64,7 +64,8 @@ def results(run_id: str):
         st.session_state.experiment_table = (key, designs.frames(rows), designs.differences(rows), frontier.frontier(rows))
     _, frames, pairs, fig = st.session_state.experiment_table
     st.subheader("The table so far" if run.status().active else "The table")
-    st.caption(f"Accuracy after tuning, mean ± standard deviation over seeds; the source language is {outcomes.said(source)}. {len(rows)} cells.")
+    st.caption(f"Accuracy after tuning, mean ± standard deviation over seeds; the source language is {outcomes.said(source)}. {len(rows)} cells. "
+               + outcomes.said(designs.rates(chosen)))
     for title, frame in frames:
         st.markdown(f"**{outcomes.said(title)}**")
         st.dataframe(frame, hide_index=True, column_config=TABLE_HELP, alt=f"Accuracy by target and way of tuning: {title}.")

@@ -92,10 +92,11 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
                 design_pool="all")
     design = designs.design(view)
     with runs.record("experiment", ["experiment"], {"design": design.model_dump()}, run_id="exp") as run:
-        assert designs.so_far(run) == ([], "indonesian") and designs.of(run) == design, "before it has written anything"
+        assert designs.so_far(run) == ([], "indonesian", {}) and designs.of(run) == design, "before it has written anything"
         experiment(run, design, None)
     assert [one.id for one in designs.listed(view)] == ["exp"] and designs.listed(replace(view, task="other")) == []
-    rows, source = designs.so_far(run)
+    rows, source, chosen = designs.so_far(run)
+    assert chosen == {} and designs.rates(chosen) == "" and designs.rates({("one", "full"): 3e-3}).endswith("rows: full 0.003.")
     assert [row["method"] for row in rows] == ["near_zero", "full"] and source == "indonesian" and designs.failures(run) == []
     cells = design.cells({})
     with open(run.file("events.jsonl"), "a") as events:

@@ -4,6 +4,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit import Circuit
 from explorer import aftermath, experiment_form, export, following, panels, plots, state, tune_form, tuning
+from explorer.subject import literal
 from explorer.tuning import Given
 
 TABS = ("One run", "Experiment")
@@ -45,7 +46,7 @@ def start(given: Given, choice: Circuit | None, name: str):
     now = state.view()
     missing = tuning.missing(now, given)
     if missing:
-        st.info(missing, icon=":material/info:")
+        st.info(literal(missing), icon=":material/info:")
     else:
         numbers(choice)
     if st.button("Start tuning", type="primary", disabled=bool(missing), icon=":material/play_arrow:"):
