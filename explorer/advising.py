@@ -8,12 +8,11 @@ from ctsft.circuit import Circuit
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
 from ctsft.tuning_jobs import ADVICE_ROWS
-from explorer import advice, advice_plots, costs, jobs, plots, state
+from explorer import advice, advice_plots, costs, export, jobs, plots, state
 from explorer.outcomes import said
 from explorer.terms import TERMS
 
 MAP, SCATTER = "advice_map", "advice_scatter"
-PLAIN = {"displayModeBar": False}
 HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
 COLUMNS = {
     "worth": st.column_config.NumberColumn("worth moving", format="%.2f", help=TERMS["advice"] + " The best head's is 1."),
@@ -115,10 +114,10 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
         st.segmented_control("Show", list(advice_plots.MAPS), format_func=advice_plots.MAPS.get, required=True, label_visibility="collapsed",
                              **state.bind("advice_map"), help=HELP[now.advice_map])
         fig = advice_plots.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
-        st.plotly_chart(fig, key=MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points", alt=plots.alt(fig), config=PLAIN)
+        export.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
     with right:
         fig = advice_plots.advice_scatter(kept, circuit, k, now.head, roles)
-        st.plotly_chart(fig, key=SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points", alt=plots.alt(fig), config=PLAIN)
+        export.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
         st.caption("A point is a head: the higher, the more is asked of it; the further left, the less would be lost. The ring is the selected "
                    "one; click another to select it.", help=HELP["costs"])
     take(kept, run, circuit, k)

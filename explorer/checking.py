@@ -4,7 +4,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import results
-from explorer import checks, jobs, plots, state
+from explorer import checks, export, jobs, state
 from explorer.terms import TERMS
 
 COLUMNS = {
@@ -44,7 +44,7 @@ def show(report: dict):
         st.markdown(f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the right label: 1 keeps all that the full model does, 0 "
                     "no more than a model without heads.")
         fig = checks.ranking_curves(report)
-        st.plotly_chart(fig, key="ranking_curves", alt=plots.alt(fig))
+        export.show(fig, "ranking_curves", name="faithfulness-of-rankings")
     if report.get("stability"):
         st.markdown("**Stability from pool to pool.**")
         st.dataframe(checks.stability_rows(report), hide_index=True, alt="How alike the top heads of different discovery pools are, by method.")

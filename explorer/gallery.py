@@ -3,11 +3,10 @@ import streamlit as st
 
 from ctsft.models import Model
 from ctsft.tasks import Task
-from explorer import data_plots, known, plots, state
+from explorer import data_plots, export, known, state
 from explorer.subject import aligned, balance, literal, spread, tally
 
 EACH = 2                                     # rows of a label in each language
-PLAIN = {"displayModeBar": False}
 
 
 def draw(task: Task, model: Model | None):
@@ -38,13 +37,13 @@ def charts(task: Task, model: Model | None, tables: dict):
     left, right = st.columns(2, gap="medium")
     with left:
         fig = data_plots.balance_bars({language: tally(of, task.labels) for language, of in tables.items()})
-        st.plotly_chart(fig, key="balance", alt=plots.alt(fig), config=PLAIN)
+        export.show(fig, "balance")
     with right, state.sentences(stop=False):
         if model:
             lengths = {language: known.lengths(now.model, (now.task, now.data_dir, language, now.split)) for language in tables}
             roles = {now.target: "target", now.source: "source"}
             fig = data_plots.length_lines(lengths, roles, task.max_length)
-            st.plotly_chart(fig, key="lengths", alt=plots.alt(fig), config=PLAIN)
+            export.show(fig, "lengths")
 
 
 def rows(task: Task, tables: dict):

@@ -6,12 +6,12 @@ from ctsft.head_view import HeadView
 from ctsft.jobs import Scoring
 from ctsft.models import Model
 from ctsft.relevance import Scores
-from explorer import head_plots, known, panels, plots, state
+from explorer import export, head_plots, known, panels, plots, state
+from explorer.bidi import isolate
 from explorer.subject import literal
 from explorer.terms import POSITIONS, TERMS
 
 VIEWS = ("By token", "Attention pattern", "Direct effect")
-PLAIN = {"displayModeBar": False}
 
 
 def draw(scores: Scores, run: runs.Run, model: Model):
@@ -25,7 +25,7 @@ def draw(scores: Scores, run: runs.Run, model: Model):
         state.put(example=0)
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     left.selectbox("Example of the discovery set", range(len(pool)), **state.bind("example"), help=TERMS["discovery set"],
-                   format_func=lambda i: f"{pool[i]['label']} · {pool[i]['text']}")
+                   format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}")
     right.segmented_control("Show", VIEWS, required=True, **state.bind("head_view"))
     with state.sentences(stop=False):
         view = look(scores, run, model)
@@ -79,7 +79,7 @@ def effect(view: HeadView, scores: Scores, gold: str):
 
 
 def chart(fig, key: str):
-    st.plotly_chart(fig, key=f"head-{key}", alt=plots.alt(fig), config=PLAIN)
+    export.show(fig, f"head-{key}")
 
 
 SHOW = dict(zip(VIEWS, (by_token, attention, effect), strict=True))

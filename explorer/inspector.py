@@ -6,7 +6,7 @@ from ctsft.circuit import Circuit
 from ctsft.means import Means
 from ctsft.models import Model
 from ctsft.relevance import Head, Scores
-from explorer import bars, drawn, panels, plots, state, why
+from explorer import bars, drawn, export, panels, plots, state, why
 from explorer.subject import literal
 
 
@@ -61,11 +61,11 @@ def strip(fig, key: str):
         if points:
             at = points[-1]["customdata"]
             state.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
-    st.plotly_chart(fig, key=f"inspector-{key}", alt=plots.alt(fig), config={"displayModeBar": False}, on_select=chosen, selection_mode="points")
+    export.show(fig, f"inspector-{key}", on_select=chosen, selection_mode="points")
 
 
 def chart(fig, key: str):
-    st.plotly_chart(fig, key=f"inspector-{key}", alt=plots.alt(fig), config={"displayModeBar": False})
+    export.show(fig, f"inspector-{key}")
 
 
 def sharing(model: Model, head: Head) -> str:

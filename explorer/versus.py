@@ -8,13 +8,12 @@ from ctsft.circuit import Circuit
 from ctsft.jobs import Scoring
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
-from explorer import agreement, costs, jobs, panels, plots, state
+from explorer import agreement, costs, export, jobs, panels, plots, state
 from explorer.agreement import WAYS
 from explorer.subject import literal
 from explorer.terms import TERMS
 
 SCATTER = "methods_scatter"
-PLAIN = {"displayModeBar": False}
 
 
 def methods(scores: Scores, run: runs.Run):
@@ -42,7 +41,7 @@ def methods(scores: Scores, run: runs.Run):
             st.rerun()
         return
     fig = agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
-    st.plotly_chart(fig, key=SCATTER, alt=plots.alt(fig), config=PLAIN, on_select=pick, selection_mode="points")
+    export.show(fig, SCATTER, on_select=pick, selection_mode="points")
     st.caption("A point is a head; the ring is the selected one. Click a point to select its head.", help=TERMS["spearman"])
 
 
@@ -86,7 +85,7 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     st.markdown(f"**{literal(names[0])}** beside **{literal(names[1])}**: Spearman ρ = {plots.number(rho)}.", help=TERMS["spearman"])
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
-            st.plotly_chart(fig, key=f"beside-{i}", width="content", alt=plots.alt(fig), config=PLAIN)
+            export.show(fig, f"beside-{i}", width="content")
     st.caption("The first two maps share one scale. In the third, purple heads count more in the second, green ones more in the first; the outline "
                "is the circuit of the first.")
 

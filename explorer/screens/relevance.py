@@ -6,7 +6,7 @@ from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
-from explorer import advising, bars, checking, costs, head_panel, inspector, jobs, links, panels, plots, state, versus
+from explorer import advising, bars, checking, costs, export, head_panel, inspector, jobs, links, panels, plots, state, versus
 from explorer.subject import literal
 
 METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
@@ -112,12 +112,11 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
     with left:
         title = f"Preview: attribution patching, {len(scores.examples)} examples" if kind == "preview" else ""
         fig = panels.score_map(scores, circuit, model, now.head, now.flip, title)
-        st.plotly_chart(fig, key=MAP, width="content", on_select=pick, selection_mode="points", alt=plots.alt(fig),
-                        config={"displayModeBar": False})
+        export.show(fig, MAP, width="content", on_select=pick, selection_mode="points")
         st.toggle("Layer 0 at the bottom", **state.bind("flip"))
         for note in scores.notes:
             st.caption(note)
-        exports(scores, run, fig, kind)
+        exports(scores, run, kind)
         panel(scores, means, circuit, run)
     with right:
         inspector.draw(scores, means, model, circuit, choosing=True)
@@ -135,13 +134,12 @@ def pick():
         state.put(head=head)
 
 
-def exports(scores: Scores, run: runs.Run, fig, kind: str):
+def exports(scores: Scores, run: runs.Run, kind: str):
     name = f"{'preview' if kind == 'preview' else scores.method}-{run.id}"
     with st.container(horizontal=True):
         st.download_button("Scores (CSV)", scores.csv, f"{name}.csv", "text/csv", on_click="ignore", icon=":material/download:")
         st.download_button("Scores (safetensors)", run.file(f"{kind}.safetensors").read_bytes, f"{name}.safetensors", on_click="ignore",
                            icon=":material/download:", help="Scores of every example too, with ids and labels; ctsft.Scores.load reads it.")
-        st.download_button("Map (HTML)", fig.to_html, f"{name}.html", "text/html", on_click="ignore", icon=":material/download:")
 
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
@@ -159,7 +157,7 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
     elif now.panel == "Distribution":
         line = panels.cut(scores, circuit, state.threshold(scores))
         fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])
-        st.plotly_chart(fig, key="histogram", alt=plots.alt(fig))
+        export.show(fig, "histogram", name="distribution-of-scores")
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
     elif now.panel == "One example":
         one_example(scores, circuit, state.pool_of(run))
@@ -187,7 +185,7 @@ def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
 def row(figures: list, key: str):
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
-            st.plotly_chart(fig, key=f"{key}-{i}", width="content", alt=plots.alt(fig), config={"displayModeBar": False})
+            export.show(fig, f"{key}-{i}", width="content")
 
 
 page()

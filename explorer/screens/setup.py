@@ -7,7 +7,8 @@ from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.sources import SPLITS
 from ctsft.tasks import Task
-from explorer import competence, costs, data_plots, gallery, jobs, known, plots, recent, state, upload
+from explorer import competence, costs, data_plots, export, gallery, jobs, known, recent, state, upload
+from explorer.bidi import isolate
 from explorer.subject import Measured, confusion, literal, pieces, short, split_of, spread
 from explorer.terms import TERMS
 
@@ -215,7 +216,8 @@ def show_accuracy(model: Model, task: Task):
     if maps:
         with st.expander("Which labels it confuses"):
             for i, (column, fig) in enumerate(zip(st.columns(2), maps, strict=False)):
-                column.plotly_chart(fig, key=f"confusion-{i}", alt=plots.alt(fig), config={"displayModeBar": False})
+                with column:
+                    export.show(fig, f"confusion-{i}")
             st.caption("Numbers are rows; a darker cell is a larger share of its row.", help=TERMS["confusion"])
     if "source" in found:
         competence.draw(found["source"])
@@ -225,7 +227,8 @@ def show_prompt(model: Model, task: Task):
     now = state.view()
     st.subheader("What the model reads")
     rows = {row.id: row for row in spread(state.load_rows(now.task, now.data_dir, now.source, now.split), task.labels, 30)}
-    chosen = st.selectbox("Row", list(rows), format_func=lambda one: f"{one} · {rows[one].label} · {rows[one].text[:90]}", key="prompt_row")
+    chosen = st.selectbox("Row", list(rows), key="prompt_row",
+                          format_func=lambda one: f"{one} · {isolate(rows[one].label)} · {isolate(rows[one].text[:90])}")
     if chosen not in rows:
         return
     tokens = pieces(model, task, rows[chosen])
