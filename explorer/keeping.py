@@ -1,4 +1,7 @@
 """Circuits kept by name: a list with restore, rename and remove, the ones of earlier sessions, and small maps side by side."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import streamlit as st
 
 from ctsft.circuit import Circuit
@@ -29,19 +32,25 @@ def keep(circuit: Circuit):
     now = state.view()
     try:
         name = shelf.keep(now.file_name, circuit, now.kept)
-        now.kept = {**now.kept, name: circuit}
+        take_in(name, circuit)
         other = "" if name == shelf.proper(now.file_name) else " (the name was taken)"
         st.session_state.loaded = f"Kept {len(circuit)} heads as “{literal(name)}”{other}; see Kept circuits below the map.", True
     except UserError as error:
         st.session_state.loaded = str(error), False
 
 
+def take_in(name: str, circuit: Circuit):
+    """Onto the list, and the last of those side by side."""
+    now = state.view()
+    state.put(kept={**now.kept, name: circuit}, side=[*now.side, name][-SIDE_BY_SIDE:])
+
+
 def draw(model: Model, scores: Scores):
     st.write("Circuits you kept by name, to come back to or to compare. *Keep* stands above the map; each is also a JSON file in your folder, which "
              "the next session can open again.")
-    told = st.session_state.pop("kept_told", None)
-    if told:
-        (st.success if told[1] else st.error)(told[0])
+    if "kept_told" in st.session_state:
+        words, good = st.session_state.pop("kept_told")
+        (st.success if good else st.error)(words)
     earlier(model)
     kept = own(model)
     if not kept:
@@ -69,27 +78,31 @@ def restore(circuit: Circuit, scores: Scores):
 
 
 def rename(name: str):
-    kept = state.view().kept
-    if name in kept:
-        change(lambda: {(shelf.rename(name, st.session_state[f"name-{name}"], kept[name], kept) if one == name else one): circuit
-                        for one, circuit in kept.items()})
+    now = state.view()
+    with told():
+        new = shelf.rename(name, st.session_state[f"name-{name}"], now.kept[name], now.kept)
+        state.put(kept={new if one == name else one: circuit for one, circuit in now.kept.items()},
+                  side=[new if one == name else one for one in now.side])
 
 
 @st.dialog("Remove this circuit?")
 def confirm(name: str):
     st.write(f"“{literal(name)}” is taken off this list, and its file is deleted. The circuit in force stays as it is.")
-    if st.button("Remove it", type="primary"):
-        def without():
-            shelf.remove(name)
-            return {one: circuit for one, circuit in state.view().kept.items() if one != name}
-        change(without)
+    if st.button("Remove it", type="primary", on_click=remove, args=(name,)):
         st.rerun()
 
 
-def change(new):
-    """Put `new()` in the place of the list, or tell why not."""
+def remove(name: str):
+    with told():
+        shelf.remove(name)
+        state.put(kept={one: circuit for one, circuit in state.view().kept.items() if one != name})
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An error inside is told at the top of the section."""
     try:
-        state.view().kept = new()
+        yield
     except UserError as error:
         st.session_state.kept_told = str(error), False
 
@@ -101,7 +114,8 @@ def earlier(model: Model):
     def chosen():
         name = st.session_state.pop("kept_earlier")
         if name:
-            change(lambda: {**state.view().kept, name: shelf.read(name).check(model)})
+            with told():
+                take_in(name, shelf.read(name).check(model))
     if names:
         st.selectbox("Kept in another session", names, index=None, placeholder="open one again", key="kept_earlier", on_change=chosen)
 
