@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from explorer.bidi import fence
 from explorer.plots import COLOURS, DIVERGING, LABEL_COLOURS, SEQUENTIAL, figure, number, safe, symmetric_limit
 
-ISOLATE, END = "\u2068", "\u2069"                # Unicode: first strong isolate, pop directional isolate
 NAMED = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
 LONGEST = 22                                     # characters of a token's label
 
@@ -20,7 +20,7 @@ def label(piece: str) -> str:
     """A token as a tick's text: visible whatever it is, escaped, isolated, cut."""
     text = piece.strip(" ") or piece[:1]
     text = NAMED.get(text) or "".join(char if char.isprintable() else NAMED.get(char, f"U+{ord(char):04X}") for char in text)
-    return ISOLATE + safe(text[:LONGEST] + ("…" if len(text) > LONGEST else ""), LONGEST + 2, 1) + END
+    return fence(safe(text[:LONGEST] + ("…" if len(text) > LONGEST else ""), LONGEST + 2, 1))
 
 
 def attention_map(pattern: np.ndarray, pieces: list[str], readout: int, *, title: str = "") -> go.Figure:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from explorer.bidi import isolate
+
 COLOURS = {  # one meaning each, on white and on Streamlit's dark page alike; told apart with any colour vision
     "source": "#3b82d0",
     "target": "#e0751f",
@@ -73,7 +75,7 @@ def number(value: float) -> str:
 def safe(text: str, width: int = 60, lines: int = 6) -> str:
     """Foreign text as hover text: escaped, wrapped, cut after `lines`."""
     rows = textwrap.wrap(str(text), width) or [""]
-    return "<br>".join(html.escape(row) for row in rows[:lines]) + ("…" if len(rows) > lines else "")
+    return "<br>".join(isolate(html.escape(row)) for row in rows[:lines]) + ("…" if len(rows) > lines else "")
 
 
 def alt(fig: go.Figure) -> str:

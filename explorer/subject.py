@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix
 from ctsft.models import Model
 from ctsft.pieces import readable
 from ctsft.tasks import Example, Task
+from explorer.bidi import isolate
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def pieces(model: Model, task: Task, row: Example) -> list[str]:
 
 def literal(text: str) -> str:
     """Foreign text inside Markdown, shown as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", " ".join(str(text).split()))
+    return isolate(re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", " ".join(str(text).split())))
 
 
 def short(count: int) -> str:

@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
+from explorer.bidi import END, ISOLATE
 from explorer.data_plots import balance_bars, confusion_map, length_lines
-from explorer.head_plots import END, ISOLATE, attention_map, label, label_effects, token_bars, word_effects
+from explorer.head_plots import attention_map, label, label_effects, token_bars, word_effects
 from explorer.plots import alt
 
 PIECES = ["قهوة", " ممتازة", " <b>x</b>", "\n", " ", "…", " tea"]

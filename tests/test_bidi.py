@@ -1,0 +1,28 @@
+"""Right-to-left text keeps to itself wherever it is shown; left-to-right text is not touched."""
+import pytest
+
+from explorer import head_plots
+from explorer.bidi import END, ISOLATE, fence, isolate
+from explorer.plots import safe
+from explorer.subject import literal
+
+ARABIC, HEBREW = "خدمة ممتازة!", "שלום"
+
+
+@pytest.mark.parametrize("text", ["", "plain", "ชอบที่นี่", "很好", "😍 👨\u200d👩\u200d👧", "1 < 2"])
+def test_what_runs_from_left_to_right_stays_as_it_is(text):
+    assert isolate(text) == text and ISOLATE not in safe(text) and ISOLATE not in literal(text)
+
+
+@pytest.mark.parametrize("text", [ARABIC, HEBREW, f"good {ARABIC}"])
+def test_what_does_not_is_fenced_once_and_whole(text):
+    assert isolate(text) == f"{ISOLATE}{text}{END}" == isolate(isolate(text)) == fence(isolate(text))
+    assert literal(text)[0] == ISOLATE and literal(text)[-1] == END and literal(text).count(ISOLATE) == 1
+    label = head_plots.label(text)
+    assert label[0] == ISOLATE and label.count(ISOLATE) == label.count(END) == 1
+
+
+def test_each_line_of_a_hover_is_fenced_by_itself():
+    lines = safe(" ".join([ARABIC] * 20), 60, 3).removesuffix("…").split("<br>")
+    assert len(lines) == 3 and all(line[0] == ISOLATE and line[-1] == END for line in lines)
+    assert "<" not in safe(f"<b>{ARABIC}</b>") and "&lt;b&gt;" in safe(f"<b>{ARABIC}</b>")
