@@ -3,6 +3,7 @@ import pytest
 import streamlit as st
 import torch
 
+from ctsft.circuit import Circuit
 from ctsft.relevance import ScoreConfig, Scores
 from explorer import state
 
@@ -110,6 +111,41 @@ def test_undo_goes_back_over_rule_slider_and_clicks_in_order(session, scores):
         assert chosen(scores) == expected
     state.undo()                                                    # nothing left
     assert chosen(scores) == [0, 1] and state.view().past == []
+
+
+def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores):
+    state.put(k=2)
+    for change in (lambda: state.click(RANKING[5], scores), lambda: slide(session, "k", 3), lambda: slide(session, "rule", "least")):
+        change()
+    for _ in range(3):
+        state.undo()
+    found = []
+    for _ in range(4):                                              # one more than there is
+        state.redo()
+        found.append(chosen(scores))
+    assert found == [[0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4, 5]] and len(state.view().past) == 3
+    state.undo()
+    state.undo()
+    slide(session, "k", 4)
+    assert state.view().future == [] and chosen(scores) == [0, 1, 2, 3, 5]
+    state.redo()
+    assert chosen(scores) == [0, 1, 2, 3, 5], "a new choice forgets what was undone"
+
+
+def test_a_discovered_circuit_is_a_rule_with_hand_edits_and_undo_on_top(session, scores):
+    found = Circuit(frozenset({RANKING[4], RANKING[1]}), rule={"name": "discover"})
+    state.remember()
+    state.put(rule="discover", found=found)
+    assert chosen(scores) == [1, 4]
+    state.click(RANKING[4], scores)
+    state.click(RANKING[0], scores)
+    assert chosen(scores) == [0, 1] and state.circuit(scores).removed == {RANKING[4]}
+    for _ in range(3):
+        state.undo()
+    assert state.view().rule == "top" and state.view().found is None
+    state.redo()
+    state.forget_circuit()
+    assert state.view().rule == "top" and state.view().found is None and state.view().future == []
 
 
 def test_undo_puts_the_widgets_back_too(session, scores):
