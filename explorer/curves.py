@@ -70,12 +70,12 @@ def overlay_curves(
     for i, (run, history) in enumerate(runs.items()):
         look = SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]
         key = _curve([None], [None], safe(run), COLOURS["control"], look)
-        fig.add_trace(key.update(legendgroup=run, showlegend=True))
+        fig.add_trace(key.update(legendgroup=safe(run), showlegend=True))
         for set_name, role in roles.items():
             steps, values = _series(history, set_name, start)
             if steps:
                 label = f"{safe(set_name)}, {safe(run)}"
-                fig.add_trace(_curve(steps, values, label, COLOURS[role], look).update(legendgroup=run, showlegend=False))
+                fig.add_trace(_curve(steps, values, label, COLOURS[role], look).update(legendgroup=safe(run), showlegend=False))
                 spoken.append(f"{run} on {set_name} {values[0]:.2f} to {values[-1]:.2f}")
     _accuracy_axes(fig, total_steps, chance)
     beside = {"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top", "bgcolor": "rgba(0,0,0,0)", "itemwidth": 45}

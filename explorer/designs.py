@@ -41,8 +41,8 @@ def design(view: View) -> Design:
         if not chosen:
             raise UserError(f"No {what} is chosen; choose at least one.")
     rates = numbers(view.design_rates, "Learning rates", float)
-    setting = {"name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}", "epochs": view.design_epochs, "batch_size": view.design_batch,
-               "weight_decay": view.design_decay}
+    setting = {"name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}", "epochs": view.design_epochs,
+               "batch_size": view.design_batch, "weight_decay": view.design_decay}
     setting |= {"learning_rate": rates[0]} if len(rates) == 1 else {"learning_rates": rates, "choose": "valid"}
     base = base_model(view.subject, Tuning(view.source, "direct", base=view.base.strip() or None)) if "direct" in view.design_methods else None
     found = checked({

@@ -67,7 +67,7 @@ def with_loss(fig: go.Figure, runs: list[Shown], looks: list[tuple[str, str]]) -
         steps, values = losses(run.rows)
         fig.add_trace(go.Scatter(
             x=steps, y=values, yaxis="y2", mode="lines+markers", name="training loss" if len(runs) == 1 else f"training loss, {safe(run.name)}",
-            legendgroup=run.name, showlegend=False, line={"color": COLOURS["reference"], "width": 2, "dash": dash},
+            legendgroup=safe(run.name), showlegend=False, line={"color": COLOURS["reference"], "width": 2, "dash": dash},
             marker={"symbol": symbol, "size": 7, "color": COLOURS["reference"]}, cliponaxis=False,
             hovertemplate="step %{x}: loss %{y:.3f}, mean since the point before<extra>%{fullData.name}</extra>",
         ))  # fmt: skip
