@@ -25,6 +25,7 @@ class View(Tune, Experiment, Compare):
     own_source: str = ""
     own_column: str = ""                          # that names the language of each row; "": one language a file
     gallery: list[str] = field(default_factory=list)   # languages whose rows are shown; none: source and target
+    confused: list[str] = field(default_factory=list)  # languages measured beside source and target
     source: str = "indonesian"
     target: str = "english"
     split: str = "train"

@@ -225,3 +225,18 @@ def test_a_name_the_hub_does_not_know(shown, folders):
     assert any("indonesian" in caption.value for caption in shown.caption)                             # the data is still there
     shown.radio(key="w_model_kind").set_value("folder").run()
     assert errors(shown) == [] and shown.session_state["view"].model == str(folders["qwen2"])
+
+
+def test_further_languages_are_measured_when_they_are_chosen(folders, tmp_path, known):
+    rows = {("indonesian", "train"): known, ("indonesian", "test"): known, ("javanese", "train"): known, ("javanese", "test"): known}
+    path = write_task(tmp_path / "task", rows | {("acehnese", split): known[:6] for split in ("train", "test")})
+    words = json.loads(path.read_text()) | {"targets": ["javanese", "acehnese"]}
+    path.write_text(json.dumps(words))
+    app = opened(model_kind="folder", folder=str(folders["qwen2"]), model=str(folders["qwen2"]), task_kind="file", task_file=str(path),
+                 task=str(path), target="javanese")
+
+    def maps() -> list[str]:
+        return [chart["layout"]["title"]["text"] for chart in charts(app) if chart["data"][0]["type"] == "heatmap"]
+    assert maps() == ["indonesian: 1.00 ± 0.00, 24 test rows", "javanese: 1.00 ± 0.00, 24 test rows"]
+    app.button_group(key="w_confused").set_value(["acehnese"]).run()
+    assert errors(app) == [] and maps()[2:] == ["acehnese: 1.00 ± 0.00, 6 test rows"]

@@ -7,10 +7,9 @@ from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.sources import SPLITS
 from ctsft.tasks import Task
-from explorer import competence, costs, data_plots, export, gallery, jobs, known, recent, state, upload
+from explorer import costs, gallery, jobs, measuring, recent, state, upload
 from explorer.bidi import isolate
-from explorer.subject import Measured, confusion, literal, pieces, short, split_of, spread
-from explorer.terms import TERMS
+from explorer.subject import literal, pieces, short, spread
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
 TASKS = {"demo": "Demo sentiment", "nusax": "NusaX sentiment", "xnli": "XNLI inference", "file": "Own task file", "own": "Own tables"}
@@ -40,7 +39,7 @@ def page():
     if model and task:
         with state.sentences(stop=False):
             task.label_ids(model)
-            show_accuracy(model, task)
+            measuring.draw(model, task)
             state.load_rows(state.view().task, state.view().data_dir, state.view().source, state.view().split)
             ready = True
         recent.remember("models", state.view().model)
@@ -63,7 +62,8 @@ def page():
 def choose_model():
     now = state.view()
     st.radio("Model", list(MODELS), format_func=MODELS.get, horizontal=True, **state.bind("model_kind", take_model),
-             help="A decoder language model of type GPT-2, Llama, Mistral or Qwen2. The bundled one is small and needs no network.")
+             help="A causal language model, such as GPT-2, Llama, Mistral, Qwen, Gemma, Phi or OLMo, or an encoder, such as BERT, with a "
+                  "classification head; another type is refused by name. The bundled one is small and needs no network.")
     if now.model_kind == "hub":
         st.text_input("Name on the Hugging Face hub", placeholder="Qwen/Qwen2.5-0.5B", **state.bind("hub", take_model))
     if now.model_kind == "folder":
@@ -190,37 +190,6 @@ def show_model(model: Model):
     c.caption(f"type {model.model_type}")
     d.metric("Device", str(model.device))
     d.caption(str(model.dtype).removeprefix("torch."))
-
-
-def show_accuracy(model: Model, task: Task):
-    now = state.view()
-    asked = (now.model, now.task, now.data_dir)
-    measured = st.session_state.setdefault("measured", set())
-    if model.n_params > state.SMALL and asked not in measured:
-        if not st.button("Measure accuracy", help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}."):
-            st.caption("Accuracy is not measured by itself for a model of this size.")
-            return
-        measured.add(asked)
-    columns = iter(st.columns(2))
-    found, maps = {}, []
-    for dot, role, language in dict.fromkeys(((":blue[●]", "source", now.source), (":orange[●]", "target", now.target))):
-        with next(columns), state.sentences(stop=False):
-            split = split_of(task, language, now.split)
-            rows = state.load_rows(now.task, now.data_dir, language, split)
-            answers = known.answers(now.model, model.fingerprint, (now.task, now.data_dir, language, split))
-            found[role] = one = Measured.of(rows, answers, len(task.labels))
-            st.metric(f"{dot} Accuracy in {literal(language)} ({role})", f"{one.accuracy:.2f} ± {one.error:.2f}",
-                      help="Share of rows whose label the model gives, before any tuning, ± its standard error.")
-            st.caption(f"{one.rows} {split} rows; guessing reaches {one.chance:.2f}")
-            maps.append(data_plots.confusion_map(confusion(rows, answers, task.labels), task.labels, title=language))
-    if maps:
-        with st.expander("Which labels it confuses"):
-            for i, (column, fig) in enumerate(zip(st.columns(2), maps, strict=False)):
-                with column:
-                    export.show(fig, f"confusion-{i}")
-            st.caption("Numbers are rows; a darker cell is a larger share of its row.", help=TERMS["confusion"])
-    if "source" in found:
-        competence.draw(found["source"])
 
 
 def show_prompt(model: Model, task: Task):
