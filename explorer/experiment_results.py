@@ -34,7 +34,8 @@ def draw():
 
 def label(run: runs.Run) -> str:
     begun = time.strftime("%d %b %H:%M", time.localtime(run.request.created))
-    return " · ".join([run.request.name or "experiment", run.status().state, begun, run.id[-4:]])
+    state_now = "under way" if run.status().active else run.status().state
+    return " · ".join([run.request.name or "experiment", state_now, begun, run.id[-4:]])
 
 
 def again(run: runs.Run):

@@ -33,7 +33,8 @@ def label(run: runs.Run) -> str:
     what = run.request.name or outcomes.WHAT.get(tuning.get("what"), ("Tuning",))[0]
     begun = time.strftime("%d %b %H:%M", time.localtime(run.request.created))
     settings = [f"n={tuning.get('n')}", f"lr {config.get('learning_rate', 0):g}", f"seed {config.get('seed')}"]
-    return " · ".join([what, str(tuning.get("target")), *settings, run.status().state, begun, run.id[-4:]])
+    state_now = "under way" if run.status().active else run.status().state                 # a list is not redrawn while a run goes on
+    return " · ".join([what, str(tuning.get("target")), *settings, state_now, begun, run.id[-4:]])
 
 
 def draw(run: runs.Run):
@@ -47,7 +48,7 @@ def draw(run: runs.Run):
         jobs.ended(run)
         resume(run)
     going = any(runs.get(one).status().active for one in shown)
-    st.fragment(draw_curves, run_every=1.0 if going else None)(shown)
+    st.fragment(draw_curves, run_every=1.0 if going else None)(shown, going)
     st.toggle("Show the log", **state.bind("log"), help="What the run printed: its stages, and at last what went wrong.")
     if state.view().log:
         st.fragment(draw_log, run_every=2.0 if run.status().active else None)(run.id)
@@ -61,9 +62,11 @@ def resume(run: runs.Run):
         st.rerun()
 
 
-def draw_curves(ids: list[str]):
+def draw_curves(ids: list[str], going: bool):
     """Accuracies and losses so far; the figure is made anew only when rows arrived, because a new one loses the zoom."""
     found = list(filter(None, map(existing, ids)))
+    if going and not any(run.status().active for run in found):
+        st.rerun()
     counts = [len(run.events()) for run in found]
     if st.session_state.get("tune_curves", ())[:2] != (ids, counts):
         shown = named(found)

@@ -144,3 +144,13 @@ def test_the_advanced_settings_reach_the_command(view, started):  # noqa: F811
     at.radio(key="w_what").set_value("lora").run()
     at.multiselect(key="w_lora_targets").set_value([]).run()
     assert button(at, "Start tuning").disabled and "at least one map" in texts(at)
+
+
+@pytest.mark.parametrize("tab", ["One run", "Experiment"])
+def test_every_setting_has_help(view, tab):  # noqa: F811
+    score(view)
+    tuned(view)
+    tuned(view, "full")
+    at = visit(replace(view, tune_tab=tab, every_way=True, what="lora"))
+    settings = [*at.main.selectbox, *at.main.number_input, *at.main.multiselect, *at.main.text_input, *at.main.radio, *at.main.toggle]
+    assert len(settings) > 12 and [one.label for one in settings if not one.help] == []
