@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import pandas as pd
 
@@ -55,6 +56,35 @@ def design(view: View) -> Design:
     if repeated:
         raise UserError(f"The learning rate {repeated[0]:g} stands twice; each may stand once.")
     return found
+
+
+def fields(found: Design, view: View) -> dict:
+    """The form's fields that say the same as a design. UserError for one that says more than the form can, or is of another model or task."""
+    setting = found.settings[0]
+    said = {
+        "design_name": found.name, "design_methods": found.methods, "design_targets": found.targets, "design_related": found.related,
+        "design_n": ", ".join(map(str, found.n)), "design_seeds": ", ".join(map(str, found.seeds)), "design_k": found.k,
+        "design_epochs": int(setting.epochs), "design_rates": ", ".join(f"{rate:g}" for rate in setting.learning_rates or [setting.learning_rate]),
+        "design_batch": setting.batch_size, "design_decay": setting.weight_decay, "design_pool": found.pool, "design_rows": found.rows or 0,
+        "design_deltas": found.keep_deltas}
+    again = design(replace(view, **said)).model_dump()
+    for name, value in found.model_dump().items():
+        if name != "settings" and again[name] != value:
+            raise UserError(f"This design has {name} = {value!r}, and the form {again[name]!r}: choose that on Setup or Relevance first, or start "
+                            f"the file with `python -m ctsft experiment FILE`.")
+    if [one | {"name": ""} for one in again["settings"]] != [one.model_dump() | {"name": ""} for one in found.settings]:
+        raise UserError("This design has settings that the form cannot show (several, or a learning rate for each method); start the file with "
+                        "`python -m ctsft experiment FILE`.")
+    return said
+
+
+def parse(text: str, name: str) -> Design:
+    """A design from a file's text. UserError when it is none."""
+    try:
+        words = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"The file {name!r} is not valid JSON ({error}); give one that Save design wrote.") from None
+    return checked(words, f"The file {name!r}")
 
 
 def room(found: Design, pool: Callable[[str], int]) -> Design:

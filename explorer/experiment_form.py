@@ -62,6 +62,24 @@ def setting(n_heads: int):
         b.selectbox("Keep what moved", [False, True], **state.bind("design_deltas"),
                     format_func=lambda on: "A delta a cell" if on else "Figures only",
                     help="A delta is as large as what moved: the whole model, for everything.")
+        st.file_uploader("Open a saved design (JSON)", type="json", key="design_file", on_change=opened,
+                         help="Fills the form with what the file says; it has to be of this model and task.")
+        if "design_told" in st.session_state:
+            text, good = st.session_state.design_told
+            (st.success if good else st.error)(literal(text))
+
+
+def opened():
+    """Take the fields of a design that was dropped."""
+    file = st.session_state.design_file
+    st.session_state.pop("design_told", None)
+    if file is not None:
+        try:
+            found = designs.parse(file.getvalue().decode(errors="replace"), file.name)
+            state.put(**designs.fields(found, state.view()))
+            st.session_state.design_told = f"Opened the design {found.name}.", True
+        except UserError as error:
+            st.session_state.design_told = str(error), False
 
 
 def begin(task):

@@ -52,6 +52,19 @@ def test_what_cannot_be_used_is_said_in_one_sentence(changes, words):
     said(lambda: designs.design(replace(VIEW, **changes)), words)
 
 
+def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
+    found = designs.design(replace(VIEW, design_rates="1e-3, 3e-3", design_rows=30, design_related=["minangkabau"], design_name="mine", design_k=3))
+    assert designs.design(replace(View(), **designs.fields(found, View()))) == found
+    assert designs.parse(found.model_dump_json(), "a.json") == found
+    other = found.model_copy(update={"task": "nusax"})
+    said(lambda: designs.fields(other, View()), "task = 'nusax'", "Setup")
+    said(lambda: designs.fields(found.model_copy(update={"choose_seeds": [2]}), View()), "choose_seeds", "python -m ctsft experiment")
+    two = found.model_copy(update={"settings": [*found.settings, found.settings[0].model_copy(update={"name": "b"})]})
+    said(lambda: designs.fields(two, View()), "several")
+    said(lambda: designs.parse("{", "a.json"), "'a.json' is not valid JSON")
+    said(lambda: designs.parse('{"targets": []}', "a.json"), "'a.json' cannot be used", "targets")
+
+
 def test_too_few_rows_are_told_before_anything_starts():
     found = designs.design(VIEW)
     assert designs.room(found, {"english": 20, "javanese": 30}.get) is found

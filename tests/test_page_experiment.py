@@ -116,3 +116,14 @@ def test_the_tables_of_a_finished_experiment(form, words):  # noqa: F811
     figure = json.loads(at.get("plotly_chart")[-1].proto.spec)
     assert {"near zero", "full"} <= {trace.get("name") for trace in figure["data"]}
     assert {"Markdown", "LaTeX", "CSV"} <= {one.proto.label for one in at.get("download_button")}
+
+
+def test_a_saved_design_fills_the_form_and_a_foreign_one_is_told(form):
+    saved = designs.design(replace(form, design_seeds="5", design_name="mine", design_epochs=3))
+    at = visit(form)
+    at.file_uploader[0].set_value(("mine.json", saved.model_dump_json().encode(), "application/json")).run()
+    assert not at.exception and at.text_input(key="w_design_seeds").value == "5" and at.number_input(key="w_design_epochs").value == 3
+    assert "**2 cells**" in texts(at) and "Opened the design mine" in at.success[0].value
+    foreign = saved.model_copy(update={"task": "nusax"}).model_dump_json().encode()
+    at.file_uploader[0].set_value(("other.json", foreign, "application/json")).run()
+    assert any("task" in error.value for error in at.error) and not at.success and not at.exception
