@@ -97,7 +97,8 @@ def ask(k: int):
         n, seed = advice.rows_of(done)
         st.warning(f"This advice is from {n} rows drawn with seed {seed}; Fine-tune would now draw {now.n} with seed {now.tune_seed}.",
                    icon=":material/update:")
-    costs.of_gradients(now.n + ADVICE_ROWS, "Advice")
+    rows = now.n + ADVICE_ROWS
+    costs.of_rows(rows, "Advice", costs.BY_TEXT, f"a forward and a backward pass of {rows} texts, most of them one at a time")
     if st.button("Ask again" if done else "Ask which heads should move", icon=":material/balance:",
                  help=f"Gradients of the loss on the target rows and on {ADVICE_ROWS} source rows that competence and discovery know already."):
         jobs.start_advice(now, k)

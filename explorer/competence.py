@@ -4,7 +4,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import results
-from explorer import jobs, state
+from explorer import costs, jobs, state
 from explorer.subject import Measured, literal
 
 
@@ -32,6 +32,8 @@ def draw(source: Measured):
         epochs = left.number_input("Epochs", 1, 50, 3, key="competence_epochs", help="Passes over the source language's rows.")
         rate = right.number_input("Learning rate", 1e-6, 1e-2, 5e-5, format="%.1e", key="competence_rate",
                                   help="5e-5 in the paper (CT-SFT, arXiv 2601.08146); a small model needs a larger one.")
+        rows = len(state.load_task(now.task, now.data_dir).pools(state.load_rows(now.task, now.data_dir, now.source, now.split))[0])
+        costs.of_rows(rows * epochs, "Tuning", costs.TUNED, f"{epochs} passes over {rows} rows, and its evaluations")
         if st.button(f"Tune on {literal(now.source)}", help="Every parameter moves. The result is a model of its own; this one stays as it is."):
             jobs.start_competence(now, epochs, rate)
             st.rerun()

@@ -7,7 +7,9 @@ from ctsft.estimate import Estimate, time_words
 from ctsft.jobs import Scoring
 from explorer import known, state
 
-BY_TEXT = 2.5                          # measured on the bundled model with one thread: 1.6 s against 0.65 s for 150 texts
+# A text's share of the time, in units of attribution patching's; on the bundled model with one thread that takes 0.65 s for 150 texts.
+BY_TEXT = 2.5                          # gradients of single texts: 1.6 s for 150
+TUNED = 4.0                            # full tuning with its evaluations: 6.3 s for three epochs of 120
 
 def draw(scoring: Scoring, name: str):
     """A line with time and memory; a large model is calibrated only when asked. An error here is the action's own, told there."""
@@ -19,14 +21,14 @@ def draw(scoring: Scoring, name: str):
                         "Within a factor of 1.5 on a machine that does nothing else; drawing the examples and loading the model come on top.")
 
 
-def of_gradients(rows: int, name: str):
-    """A line on gradients of single texts, of which there is no estimate of their own: `BY_TEXT` times attribution patching's."""
-    found = estimate(Scoring(size=rows, method="atp"), name)
+def of_rows(rows: int, name: str, times: float, what: str):
+    """A line on work of which there is no estimate of its own: so many `times` attribution patching of `rows` texts. `what` it does."""
+    most = len(state.load_rows(state.view().task, state.view().data_dir, state.view().source, state.view().split))
+    found = estimate(Scoring(size=min(rows, most), method="atp"), name)
     if found:
-        seconds = BY_TEXT * found.seconds * rows / found.examples
-        st.caption(f":material/timer: {name} would take **roughly {time_words(seconds)}** on this machine ({device()}): a forward and a backward "
-                   f"pass of {rows} texts, nearly all of them one at a time.", help="A rough estimate from one batch of attribution patching on this "
-                   "machine; loading the model comes on top.")
+        st.caption(f":material/timer: {name} would take **roughly {time_words(times * found.seconds * rows / found.examples)}** on this machine "
+                   f"({device()}): {what}.", help="From one batch of attribution patching on this machine, a forward and a backward pass too; "
+                   f"what the work takes beyond that is a factor of {times:g}, measured on the bundled model.")
 
 
 def device() -> str:

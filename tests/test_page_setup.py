@@ -163,6 +163,7 @@ def test_a_guessing_model_is_told_and_tuned_first(folders, tmp_path, monkeypatch
     app = opened(**view)
     assert errors(app) == [] and "hardly does better than guessing" in app.warning[0].value
     app.number_input(key="competence_epochs").set_value(4).run()
+    assert any("Tuning would take" in caption.value and "4 passes over 24 rows" in caption.value for caption in app.caption)
     next(button for button in app.button if button.label == "Tune on indonesian").click().run()
     assert started == [("indonesian", 4, 5e-5)]
     with runs.record("finetune", params={"competence": view["model"], "subject": asdict(View(**view).subject)}) as run:
