@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ctsft.notes import FILE, note_of
-from ctsft.run_folder import stamp
+from ctsft.run_folder import settled, stamp
 from ctsft.runs import Run, list_runs
 
 COLUMNS = ("run", "name", "state", "what", "heads", "target", "n", "learning_rate", "epochs", "seed", "trainable", "share", "source",
@@ -41,7 +41,8 @@ def compare_row(run: Run) -> dict | None:
     """The row of one tuning run; None before its first evaluation, and for competence tuning (source and target the same).
 
     Made once for as long as the run's files stay the same; only the state of a run that is going on is looked at anew."""
-    found = _row(run.path, tuple(stamp(run.file(name)) for name in READ))
+    stamps = tuple(stamp(run.file(name)) for name in READ)
+    found = _row(run.path, stamps) if all(one is None or settled(one) for one in stamps) else _row.__wrapped__(run.path, stamps)
     if found and found["state"] in ACTIVE:
         return found | {"state": run.status().state}
     return found and dict(found)

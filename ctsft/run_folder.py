@@ -30,6 +30,7 @@ from ctsft.errors import UserError
 
 HOST = socket.gethostname()
 STALE = 120.0    # seconds without a heartbeat after which a run on another machine reads as lost
+SETTLED = 2.0    # seconds after a change until a file's stamp tells the next one
 GRACE = 60.0     # seconds a queued run may be without a known process
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -86,12 +87,12 @@ class Run:
     @property
     def request(self) -> Request:
         """Read once for as long as the file stays the same; its `params` are everybody's, and nobody changes them."""
-        request = _request(self.file("request.json"), stamp(self.file("request.json")))
+        request = remembered(self.file("request.json"), Request)
         kind = request.kind or re.sub(r"^\d{8}-\d{6}-|-[a-z0-9]{4}$", "", self.id)
         return request.model_copy(update={"kind": kind, "created": request.created or _modified(self.path)})
 
     def status(self) -> Status:
-        status = read(self.file("status.json"), Status)
+        status = remembered(self.file("status.json"), Status)
         if not status.active:
             return status
         if self._alive(status):
@@ -204,16 +205,27 @@ def read(path: Path, kind: type[Model]) -> Model:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever a file is replaced or grows; None while it is not there."""
+    """What changes whenever a file is replaced or grows, once it is `settled`; None while it is not there."""
     with suppress(OSError):
         found = path.stat()
         return found.st_mtime_ns, found.st_size, found.st_ino
     return None
 
 
-@lru_cache(maxsize=10_000)
-def _request(path: Path, stamped: tuple | None) -> Request:
-    return read(path, Request)
+def settled(stamped: tuple[int, int, int] | None) -> bool:
+    """Whether a next change would give another stamp: clocks of file systems are coarse, so a file just written may change unseen."""
+    return stamped is not None and time.time() - stamped[0] / 1e9 > SETTLED
+
+
+def remembered(path: Path, kind: type[Model]) -> Model:
+    """`read`, once for as long as the file stays the same. What it gives is everybody's: copy it, never change it."""
+    now = stamp(path)
+    return _known(path, kind, now) if settled(now) else read(path, kind)
+
+
+@lru_cache(maxsize=20_000)
+def _known(path: Path, kind: type[Model], stamped: tuple) -> Model:
+    return read(path, kind)
 
 
 def _modified(path: Path) -> float:

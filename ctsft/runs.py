@@ -128,10 +128,20 @@ def get(run_id: str) -> Run:
 
 def list_runs(kind: str | None = None) -> list[Run]:
     """Newest first; folders without any request are not runs."""
-    folders = [path.parent for path in (home() / "runs").glob("*/request.json") if ID.fullmatch(path.parent.name)]
-    found = [(run.request, run) for run in map(Run, folders)]
-    found.sort(key=lambda pair: (pair[0].created, pair[1].id), reverse=True)
-    return [run for request, run in found if kind in (None, request.kind)]
+    folder, found = home() / "runs", []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            key = str(folder), entry.name, entry.inode()
+            if key not in _begun and ID.fullmatch(entry.name) and (folder / entry.name / "request.json").is_file():
+                request = Run(folder / entry.name).request
+                _begun[key] = request.created, request.kind
+            if key in _begun:
+                found.append((*_begun[key], entry.name))
+    found.sort(key=lambda one: (one[0], one[2]), reverse=True)
+    return [Run(folder / name) for _, own, name in found if kind in (None, own)]
+
+
+_begun: dict[tuple[str, str, int], tuple[float, str]] = {}     # when a run was asked for, and of which kind: that never changes
 
 
 def shell_command(request: Request) -> str:

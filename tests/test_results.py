@@ -1,10 +1,12 @@
 """Runs as rows: read once while their files stay the same, settings parted into shared and differing ones, names and notes beside the request."""
 import json
+import os
+import time
 from dataclasses import asdict
 
 import pytest
 
-from ctsft import notes, results, runs
+from ctsft import notes, results, run_folder, runs
 from ctsft.errors import UserError
 from ctsft.jobs import Subject
 from ctsft.run_folder import stamp
@@ -22,17 +24,27 @@ def tuned(what="circuit", after=0.7, steps=(0, 4), **config) -> runs.Run:
     return run
 
 
+def settle(run: runs.Run):
+    """As if its files had been written a while ago."""
+    for path in run.path.iterdir():
+        os.utime(path, (time.time() - 60,) * 2)
+
+
 def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
     run, read = tuned(), []
     plain = results.evaluations
     monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain(run))
+    results.compare()
+    assert len(read) == 1 and results.compare() and len(read) == 2, "a file just written may change within one tick of the clock"
+    settle(run)
+    read.clear()
     first = results.compare()[0]
     assert first["target_after"] == 0.7 and first["seconds"] == 4 and first["measured"] == {"indonesian": 60, "english": 30}
     first["target_after"] = "changed by its reader"
     assert results.compare()[0]["target_after"] == 0.7 and read == [run.id], "rows are the reader's own, and read once"
     with open(run.file("events.jsonl"), "a") as events:
         events.write(json.dumps({"kind": "evaluation", "step": 8, "accuracy": {"indonesian": 0.5, "english": 0.9}}) + "\n")
-    assert (results.compare()[0]["target_after"], results.compare()[0]["seconds"], len(read)) == (0.9, None, 2)
+    assert (results.compare()[0]["target_after"], results.compare()[0]["seconds"], len(read)) == (0.9, None, 3)
     runs.delete(run)
     assert results.compare() == []
 
@@ -41,6 +53,7 @@ def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
     run = tuned()
     status = json.loads(run.file("status.json").read_text())
     run.file("status.json").write_text(json.dumps(status | {"state": "running"}))        # of this very process, which lives
+    settle(run)
     assert results.compare()[0]["state"] == "running"
     run.file("stop").write_text("keep")
     assert results.compare()[0]["state"] == "stopping"
@@ -80,3 +93,22 @@ def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them(
     runs.delete(run)
     with pytest.raises(UserError, match="is gone"):
         notes.keep_note(run, "late")
+
+
+def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
+    run = tuned()
+    settle(run)
+    assert runs.list_runs("finetune") and run.status().state == "done" and run.request.params
+    runs.delete(run)
+    assert runs.list_runs() == []
+    with runs.record("score", ["score"], run_id=run.id):
+        assert [one.id for one in runs.list_runs("score")] == [run.id] and runs.list_runs("finetune") == []
+        assert run.status().state == "running" and run.request.kind == "score"
+    read, whole = [], run_folder.read
+    monkeypatch.setattr(run_folder, "read", lambda path, kind: read.append(path.name) or whole(path, kind))
+    settle(run)
+    for _ in range(3):
+        assert len(runs.list_runs()) == 1
+        run.status()
+        assert run.request.kind == "score"
+    assert sorted(read) == ["request.json", "status.json"], "what stays the same is read once"
