@@ -15,6 +15,7 @@ from explorer.plots import Head
 
 WIDTHS = 6                                      # classes of width: one trace each
 THICK = 7.0                                     # pixels of the strongest edge
+SHIFT = 0.14                                    # of a layer, up or down, in distances between heads
 STEPS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")       # marker of each iteration
 
 
@@ -54,14 +55,15 @@ def grown(edges: Sequence[Edge]) -> list[frozenset[Head]]:
 
 
 def places(edges: Sequence[Edge], n_layers: int) -> dict[Head | str, tuple[float, float]]:
-    """x = layer, the logits one step behind the last; y spreads a layer's heads evenly around the middle, head 0 on top."""
+    """x = layer, the logits one step behind the last; y spreads a layer's heads evenly around the middle, head 0 on top. Layers stand a
+    little higher or lower than their neighbours, so that edges which pass a layer do not run through its heads."""
     heads = sorted(iteration(edges))
     layers = {layer: [head for head in heads if head[0] == layer] for layer, _ in heads}
     tallest = max(map(len, layers.values()), default=1)
     found: dict[Head | str, tuple[float, float]] = {LOGITS: (float(n_layers), 0.0)}
     for layer, own in layers.items():
         step = min(1.0, tallest / len(own))
-        found |= {head: (float(layer), step * ((len(own) - 1) / 2 - i)) for i, head in enumerate(own)}
+        found |= {head: (float(layer), step * ((len(own) - 1) / 2 - i) + SHIFT * (2 * layer % 5 - 2) / 2) for i, head in enumerate(own)}
     return found
 
 
@@ -69,7 +71,7 @@ def graph(edges: Sequence[Edge], n_layers: int, least: float = 0.0, selected: He
     """Edges of at least `least` of the strongest; purple speaks for the right label, green against it; width = |relevance|."""
     at, drawn, steps = places(edges, n_layers), above(edges, least), iteration(edges)
     tall = max((sum(head[0] == layer for head in steps) for layer, _ in steps), default=1)
-    fig = plots.figure("", alt(edges, least), float(np.clip(46 * tall + 150, 260, 760)))
+    fig = plots.figure("", alt(edges, least), float(np.clip(72 * tall + 150, 290, 760)))
     whole = dict(zip([edge[:2] for edge in edges], shares(edges), strict=True))
     for sign, colour in ((1, plots.DIVERGING[3][1]), (-1, plots.DIVERGING[1][1])):
         for width in range(WIDTHS):

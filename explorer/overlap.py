@@ -97,6 +97,7 @@ def membership_map(circuits: Circuits, shape: tuple[int, int], selected: Head | 
     fig = head_map(values, Marks(everywhere, selected=selected), title="Which circuits hold a head", hover=hover, flip=flip,
                    scale=Scale("circuits", max(len(circuits), 1), sequential=True))
     size = plots.cell_size(layers, heads)
+    line = int(size // 10)                             # letters that fit side by side
     ticks = list(range(len(circuits) + 1))
     bar = {"tickvals": ticks, "ticktext": list(map(str, ticks)), "title.text": "circuits<br>that hold it"}
     fig.update_traces(selector={"type": "heatmap"}, colorbar=bar)
@@ -104,7 +105,7 @@ def membership_map(circuits: Circuits, shape: tuple[int, int], selected: Head | 
         for head in range(heads):
             own = holders(circuits, (layer, head))
             if own:
-                fig.add_annotation(x=head, y=layer, text="<br>".join(own[i:i + 3] for i in range(0, len(own), 3)), showarrow=False,
+                fig.add_annotation(x=head, y=layer, text="<br>".join(own[i:i + line] for i in range(0, len(own), line)), showarrow=False,
                                    font={"size": 10, "color": ink(len(own) / len(circuits))}, name="holders")
     keys = (("□ in all of them", everywhere), ("◎ selected", selected))
     fig.update_annotations(text="\u2003".join(text for text, present in keys if present), selector={"name": "key"})

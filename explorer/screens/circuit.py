@@ -11,7 +11,7 @@ from explorer.links import PANELS
 def draw():
     links.header("Circuit")
     st.write("The circuit is the set of heads that fine-tuning will move. Choose a rule and its size, then click heads on the map to add or remove "
-             "them by hand.")
+             "them by hand. Below the map, see whether it is enough.")
     model = state.model()
     scores, kind = state.scores()
     if scores is None:
