@@ -81,7 +81,7 @@ def opened(given: dict[str, str], wrong: list[str]) -> bool:
     model, task, folder = given.get("model", "demo"), given.get("task", "demo"), given.get("data", "")
     refused = model not in (*BUNDLED, *recent.listed("models"), *(subject.get("model") for subject in subjects))
     if refused:
-        wrong.append(f"its model {model!r:.90}, which was never opened here (open it on Setup, then open the link again)")
+        wrong.append(f"its model {model!r:.90} and that model's heads: it was never opened here (open it on Setup, then open the link again)")
     else:
         state.put(model=model, **recent.model_fields(model))
     if task not in (*recent.BUILT_IN, *recent.listed("tasks"), *(subject.get("task") for subject in subjects)):
