@@ -58,12 +58,12 @@ def hover(kept: Ranking, circuit: Circuit) -> list[list[str]]:
 
 
 def advice_scatter(kept: Ranking, circuit: Circuit, k: int, selected: Head | None, roles: tuple[str, str]) -> go.Figure:
-    """A point a head, both ways logarithmic; circuit and advised heads by shape and colour. `roles`: names of source and target."""
+    """A point a head, both ways logarithmic; the circuit by a ring, advised heads by shape and colour. `roles`: names of source and target."""
     asks, costs, advised = values(kept, "asks"), values(kept, "costs"), set(kept.order[:k])
     source, target = roles
     both = advised & circuit.heads
     kinds = (("others", set(kept.order) - advised - circuit.heads, "circle", COLOURS["control"], None),
-             ("circuit", circuit.heads - advised, "circle", COLOURS["circuit"], None),
+             ("circuit", circuit.heads - advised, "circle-open", COLOURS["circuit"], COLOURS["circuit"]),
              ("advised", advised - both, "hexagon", ADVISED, None), ("both", both, "hexagon", ADVISED, COLOURS["circuit"]))
     spoken = ", ".join(f"{label}: {' '.join(map(name, sorted(heads)))}" for label, heads, *_ in kinds[1:] if heads)
     fig = figure("", f"What {target} asks of each head against what {source} would lose, {len(kept.rows)} heads. {spoken}.", 420)
@@ -73,7 +73,7 @@ def advice_scatter(kept: Ranking, circuit: Circuit, k: int, selected: Head | Non
         fig.add_trace(go.Scatter(
             x=[float(costs[head]) for head in at], y=[float(asks[head]) for head in at], customdata=[list(head) for head in at], name=label,
             mode="markers", text=[texts[layer][head] for layer, head in at], hovertemplate="%{text}<extra></extra>",
-            marker={"symbol": symbol, "size": 9 if symbol == "circle" else 13, "color": colour, "opacity": 0.85,
+            marker={"symbol": symbol, "size": 9 if symbol == "circle" else 14, "color": colour, "opacity": 0.85,
                                      "line": {"width": 3 if ring else 0, "color": ring or colour}},
         ))  # fmt: skip
     if selected and np.isfinite(asks[selected]):

@@ -117,7 +117,7 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
         fig = advice_plots.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
         export.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
     with right:
-        fig = advice_plots.advice_scatter(kept, circuit, k, now.head, roles)
+        fig = advice_plots.advice_scatter(kept, circuit, k, now.head, tuple(name.replace("_", " ").capitalize() for name in roles))
         export.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
         st.caption("A point is a head: the higher, the more is asked of it; the further left, the less would be lost. The ring is the selected "
                    "one; click another to select it.", help=HELP["costs"])

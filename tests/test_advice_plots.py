@@ -46,7 +46,8 @@ def test_the_scatter_has_every_head_once_by_kind_and_clicks_carry_it():
         assert list(trace.x) == [COSTS[tuple(at)] ** 0.5 for at in trace.customdata]
         assert list(trace.y) == [ASKS[tuple(at)] for at in trace.customdata]
     assert fig.layout.xaxis.type == fig.layout.yaxis.type == "log" and "<b>" not in fig.layout.yaxis.title.text
-    assert len({trace.marker.symbol for trace in fig.data[:3]}) == 2 and fig.data[3].marker.line.width > 0
+    assert len({trace.marker.symbol for trace in fig.data[:3]}) == 3
+    assert [trace.marker.line.width > 0 for trace in fig.data[:4]] == [False, True, False, True]          # the circuit is ringed
     assert fig.data[4].name == "selected" and "advised: L1.H0" in alt(fig)
 
 
