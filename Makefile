@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY = .venv/bin/python
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: setup run test test-real check demo bench browser screenshots
+.PHONY: setup run test test-real check demo bench bench-ui browser screenshots
 
 setup: .venv/installed
 
@@ -29,6 +29,10 @@ demo: setup
 bench: setup
 	$(PY) -m benchmarks.bench_cdt
 	$(PY) -m benchmarks.bench_tuning
+
+# How fast the pages answer, in the real browser.
+bench-ui: setup browser
+	$(PY) -m benchmarks.bench_ui
 
 # Pictures of every page for README, from the real app.
 screenshots: setup browser

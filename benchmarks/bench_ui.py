@@ -17,8 +17,9 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
-from benchmarks.browser import Page, browser, go, server, settle
+from benchmarks.browser import Page, browser, server, settle
 from benchmarks.ui_scenes import scored_home, scored_model
 
 GOALS = {"cold start, scores kept": 20.0, "cold start, nothing kept": 60.0, "slider, 12 x 12": 0.3, "click, 12 x 12": 0.3,
@@ -64,17 +65,10 @@ def cold_start(home: Path) -> dict[str, float]:
 
 def open_circuit(page: Page, address: str, folder: Path):
     """The Circuit page of a model folder, ruled by a threshold."""
-    page.goto(address)
-    page.get_by_role("heading", name="Setup", exact=True).wait_for()
-    settle(page)
-    page.get_by_text("Local folder").click()
-    field = page.get_by_label("Folder", exact=True)
-    field.fill(str(folder))
-    field.press("Enter")
-    page.get_by_test_id("stSidebar").get_by_text("scored").wait_for(timeout=120_000)
-    go(page, "Circuit")
-    page.get_by_test_id("stMain").get_by_role("radio", name="Threshold").click()
+    page.goto(f"{address}/circuit?{urlencode({'model': folder, 'rule': 'threshold', 'level': 0.7})}")
     page.get_by_test_id("stSlider").wait_for()
+    page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
+    settle(page)
     page.wait_for_timeout(2000)
 
 
@@ -105,7 +99,7 @@ def answers(scratch: Path, shape: tuple[int, int], moves: int) -> dict[str, list
     folder = scored_model(scratch / "model", home, *shape)
     with server(home) as address, browser(1280, 1100) as page:
         open_circuit(page, address, folder)
-        slides = [slide(page, 0.72 + 0.02 * (i % 5) + 0.003 * i) for i in range(moves + 1)]
+        slides = [slide(page, 0.72 + 0.08 * (i % 2) + 0.01 * (i % 5)) for i in range(moves + 1)]
         clicks = [click(page, (i % shape[0], (3 * i + 1) % shape[1]), shape) for i in range(moves + 1)]
         if page.errors:
             print("\n".join(["The browser's console says:", *page.errors]))

@@ -1,5 +1,6 @@
 """The explorer in a real browser: start the server with a folder of its own, and open pages in Debian's Chromium through Playwright."""
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PROBED = re.compile(r":\d+/\w+/_stcore/(health|host-config)$")     # a page opened by its address: Streamlit looks for its server below it first
+WAIT = 150_000                 # milliseconds: a loaded machine needs half a minute to load torch and the model
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 
 
@@ -24,7 +27,7 @@ def chromium() -> str | None:
 
 @contextmanager
 def server(home: Path) -> Iterator[str]:
-    """The explorer's address while it runs with `home` as CTSFT_HOME; raises RuntimeError with its log when it does not come up in a minute."""
+    """The explorer's address while it runs with `home` as CTSFT_HOME; raises RuntimeError with its log when it does not come up in time."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -33,7 +36,7 @@ def server(home: Path) -> Iterator[str]:
         process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "explorer/app.py", "--server.port", str(port)], cwd=ROOT,
                                    env={**os.environ, "CTSFT_HOME": str(home)}, stdout=out, stderr=subprocess.STDOUT)
     try:
-        address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        address, end = f"http://127.0.0.1:{port}", time.monotonic() + WAIT / 1000
         while True:
             try:
                 urlopen(f"{address}/_stcore/health", timeout=2).read()
@@ -45,21 +48,37 @@ def server(home: Path) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:              # in the middle of a long rerun
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def chrome() -> Iterator[Browser]:
+    """A browser without a page."""
+    with sync_playwright() as play:
+        program = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield program
+        program.close()
+
+
+def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    """An empty page of a visitor of its own. `page.errors` collects what the browser's console calls an error."""
+    page = program.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light").new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" and not PROBED.search(message.location["url"]) else None)
+    page.set_default_timeout(WAIT)
+    return page
 
 
 @contextmanager
 def browser(width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Page]:
-    """A fresh browser with one empty page. `page.errors` collects what the browser's console calls an error."""
-    with sync_playwright() as play:
-        program = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = program.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light").new_page()
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-        page.set_default_timeout(60_000)
-        yield page
-        program.close()
+    """A fresh browser with one empty page."""
+    with chrome() as program:
+        yield visitor(program, width, height, dark)
 
 
 def go(page: Page, title: str):
@@ -72,7 +91,7 @@ def go(page: Page, title: str):
 def settle(page: Page):
     """Wait until the server has finished this rerun."""
     page.wait_for_timeout(300)
-    page.wait_for_function("() => !document.querySelector('[data-testid=\"stStatusWidget\"]')", timeout=60_000)
+    page.wait_for_function("() => !document.querySelector('[data-testid=\"stStatusWidget\"]')")
 
 
 def click_head(page: Page, layer: int, head: int, n_layers: int, n_heads: int):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer import links, sidebar
+from explorer import links, sidebar, zoom
 
 st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244)     # its width in pixels
 st.html(Path(__file__).with_name("style.css"))
@@ -19,4 +19,6 @@ PAGES = {
 page = st.navigation(list(PAGES.values()), position="hidden")
 links.read()
 sidebar.draw(PAGES)
+with st.sidebar:
+    zoom.keep()
 page.run()
