@@ -137,7 +137,8 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     assert ctsft.select(scores, "advised", fraction=0.25, advice=kept).heads == circuit.heads
     assert ctsft.select(scores, "top", k=3).heads != circuit.heads              # it is not relevance under another name
     said(lambda: ctsft.select(scores, "advised", k=3), "cannot be read off relevance", "advise_heads")
-    said(lambda: ctsft.select(made([[0.0] * 4] * 2, model_type="qwen2", n_layers=2, n_heads=4), "advised", k=1, advice=kept), "advice is of another model", "n_layers")
+    smaller = made([[0.0] * 4] * 2, model_type="qwen2", n_layers=2, n_heads=4)
+    said(lambda: ctsft.select(smaller, "advised", k=1, advice=kept), "advice is of another model", "n_layers")
 
 
 @pytest.mark.parametrize(("text", "says"), [
