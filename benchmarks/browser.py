@@ -69,7 +69,11 @@ def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool =
     page = program.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light").new_page()
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" and not PROBED.search(message.location["url"]) else None)
+
+    def said(message):
+        if message.type == "error" and not PROBED.search(message.location["url"]):
+            page.errors.append(message.text)
+    page.on("console", said)
     page.set_default_timeout(WAIT)
     return page
 
@@ -89,9 +93,10 @@ def go(page: Page, title: str):
 
 
 def settle(page: Page):
-    """Wait until the server has finished this rerun."""
-    page.wait_for_timeout(300)
-    page.wait_for_function("() => !document.querySelector('[data-testid=\"stStatusWidget\"]')")
+    """Wait until the server has finished this rerun: the sign of running comes late, so the app's own word for it is asked, twice."""
+    for _ in range(2):
+        page.wait_for_timeout(200)
+        page.wait_for_function("() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'")
 
 
 def click_head(page: Page, layer: int, head: int, n_layers: int, n_heads: int):

@@ -78,8 +78,9 @@ def pieces(model: Model, task: Task, row: Example) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """Foreign text inside Markdown, shown as it is."""
-    return isolate(re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", " ".join(str(text).split())))
+    """Foreign text inside Markdown, shown as it is: escaped, and addresses parted by a sign without width, since Streamlit makes links of them."""
+    parted = re.sub(r"(?i)(https?:(?=//)|www(?=\.)|@)", "\\1\u2060", " ".join(str(text).split()))
+    return isolate(re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", parted))
 
 
 def short(count: int) -> str:

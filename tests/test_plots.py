@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from explorer import plots
 from explorer.plots import COLOURS, Marks, Scale, alt, cell_size, head_map, hover_texts, means_map, safe, symmetric_limit, toggle
 
 
@@ -165,3 +166,22 @@ def luminance(colour):
 def test_each_meaning_shows_on_both_pages(meaning, page):
     light, dark = sorted((luminance(COLOURS[meaning]), luminance(page)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG's contrast for graphics"
+
+
+def lightness(colour):
+    """CIE L*, 0 black to 100 white."""
+    return 116 * luminance(colour) ** (1 / 3) - 16
+
+
+@pytest.mark.parametrize("scale", [plots.DIVERGING, plots.SEQUENTIAL])
+def test_scales_are_read_by_lightness_with_any_colour_vision(scale):
+    steps = [lightness(colour) for _, colour in scale]
+    centre = len(steps) // 2 if scale is plots.DIVERGING else 0
+    assert min(abs(steps[end] - steps[centre]) for end in ({0, len(steps) - 1} - {centre})) > 50, "the poles are much darker than the centre"
+    for side in (steps[centre::-1], steps[centre:]):
+        assert side == sorted(side, reverse=True), "and get darker all the way"
+
+
+def test_the_diverging_poles_differ_by_blue_and_red_too():
+    low, high = (tuple(int(plots.DIVERGING[end][1][i:i + 2], 16) for i in (1, 3, 5)) for end in (1, -2))
+    assert high[2] - low[2] > 40 and high[0] - low[0] > 80 and low[1] - high[1] > 25, "purple against green: not told apart by green and red alone"

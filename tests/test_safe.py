@@ -17,7 +17,7 @@ from ctsft import runs
 from ctsft.errors import UserError
 from ctsft.loading import load_model
 from ctsft.tasks import load_task
-from explorer import bars, circuits, plots, subject
+from explorer import bars, circuits, plots, shelf, subject
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [path for folder in ("ctsft", "explorer") for path in (ROOT / folder).rglob("*.py")]
@@ -132,6 +132,21 @@ def test_foreign_text_is_text_in_every_figure_and_its_html_file():
 def test_foreign_text_is_text_in_tables_and_captions():
     told = subject.literal(NASTY + " $x$ :red[y] ![z](http://elsewhere)")
     assert not re.search(r"(?<!\\)[<>$\[\]!:]", told)
+
+
+@pytest.mark.parametrize("address", ["http://elsewhere.invalid/x", "HTTPS://elsewhere.invalid", "www.elsewhere.invalid", "someone@elsewhere.invalid"])
+def test_an_address_in_foreign_text_becomes_no_link(address):
+    linked = re.compile(r"(?i)https?\\?://|www\\?\.|@\w")        # what Streamlit's Markdown makes links of, escaped or not
+    told = subject.literal(f"look at {address} now")
+    assert linked.search(address) and not linked.search(told)
+    assert told.replace("\\", "").replace("\u2060", "") == f"look at {address} now", "and reads the same"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "", "a\0b", ".hidden", "C:\\x", "x" * 500])
+def test_names_of_kept_circuits_stay_in_their_folder(name):
+    path = shelf.file_of(shelf.proper(name))
+    assert path.parent == shelf.folder() and path.suffix == ".json" and not path.name.startswith(".") and len(path.name) < 100
+    assert "\0" not in path.name and "\\" not in path.name
 
 
 def test_the_server_is_this_machines_only_and_tells_nobody():

@@ -1,5 +1,6 @@
 """Own tables in a real browser: dropped, mapped, previewed, kept and scored; and whatever they hold is text, on the page and in hovers."""
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,11 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         page.get_by_text("Settings of the scores").click()
         page.wait_for_timeout(700)
         fill(page, "Examples", "9")
+        page.get_by_text(re.compile("9 texts")).first.wait_for()             # the estimate is about them: the page stands still again
+        settle(page)
         page.get_by_role("button", name="Score heads").click()
-        page.get_by_test_id("stSidebar").get_by_text("scored, 9 examples").wait_for(timeout=120_000)
+        page.get_by_test_id("stSidebar").get_by_text(re.compile("scoring|queued|scored, 9")).wait_for()
+        page.get_by_test_id("stSidebar").get_by_text("scored, 9 examples").wait_for(timeout=300_000)
         page.locator(".js-plotly-plot").first.wait_for()
         settle(page)
         page.wait_for_timeout(1500)

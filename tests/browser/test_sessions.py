@@ -30,7 +30,7 @@ def until(page, count: int):
 
 def outlined(page) -> int:
     """The most strokes of one kind on the head map: the outlines of the circuit."""
-    return page.evaluate("""() => Math.max(...[...document.querySelectorAll('.js-plotly-plot')][0].querySelectorAll('.scatterlayer .trace').values().map(
+    return page.evaluate("""() => Math.max(...[...document.querySelector('.js-plotly-plot').querySelectorAll('.scatterlayer .trace')].map(
         trace => trace.querySelectorAll('path.js-line').length))""")
 
 

@@ -27,7 +27,7 @@ def test_walk(tmp_path):
         page.get_by_role("button", name="Score heads").click()
 
         page.get_by_role("heading", name="Relevance", exact=True).wait_for()
-        page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(timeout=120_000)
+        page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(timeout=300_000)
         page.locator(".js-plotly-plot").first.wait_for()
         shape = json.loads(next(tmp_path.glob("runs/*score*/result.json")).read_text())
 
@@ -36,10 +36,10 @@ def test_walk(tmp_path):
         before = heads_in_circuit(page)
         least = shape["heads"][-1]
         click_head(page, least["layer"], least["head"], shape["n_layers"], shape["n_heads"])
-        page.wait_for_function(f"() => document.body.innerText.includes('{before + 1} of {shape['n_layers'] * shape['n_heads']}')", timeout=20_000)
+        page.wait_for_function(f"() => document.body.innerText.includes('{before + 1} of {shape['n_layers'] * shape['n_heads']}')")
         assert heads_in_circuit(page) == before + 1, "a click on a head outside the circuit puts it in"
         page.get_by_role("button", name="Undo").click()
-        page.wait_for_function(f"() => document.body.innerText.includes('{before} of {shape['n_layers'] * shape['n_heads']}')", timeout=20_000)
+        page.wait_for_function(f"() => document.body.innerText.includes('{before} of {shape['n_layers'] * shape['n_heads']}')")
 
         go(page, "Fine-tune")
         page.get_by_role("button", name="Start tuning").click()
@@ -52,7 +52,7 @@ def test_walk(tmp_path):
         page.close()
         again.goto(address + "/finetune")
         again.get_by_role("heading", name="Fine-tune", exact=True).wait_for()
-        again.wait_for_function("() => document.querySelectorAll('.js-plotly-plot').length >= 2", timeout=90_000)
+        again.wait_for_function("() => document.querySelectorAll('.js-plotly-plot').length >= 2")
         result, drawn = runs[0] / "result.json", [points_of_curve(again)]
         for _ in range(180):
             if result.is_file():
