@@ -11,11 +11,9 @@ LAYERS, HEADS = 6, 8                                   # of the bundled model
 
 def arrived(program, address: str):
     page = visitor(program)
-    page.goto(address)
-    page.get_by_role("heading", name="Setup", exact=True).wait_for()
-    settle(page)
-    go(page, "Circuit")
+    page.goto(f"{address}/circuit")
     page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
+    settle(page)
     return page
 
 
@@ -35,9 +33,14 @@ def outlined(page) -> int:
 
 
 @pytest.fixture
-def both(program, address):
-    pages = arrived(program, address), arrived(program, address)
-    yield pages
+def arrive(program, address):
+    """arrive() -> another visitor's Circuit page."""
+    pages = []
+
+    def another():
+        pages.append(arrived(program, address))
+        return pages[-1]
+    yield another
     for page in pages:
         assert page.errors == []
         page.context.close()
@@ -49,8 +52,8 @@ def slide(page, share: float):
     settle(page)
 
 
-def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(both, program):
-    one, other = both
+def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(arrive, program):
+    one, other = arrive(), arrive()
     assert heads(one) == heads(other) == outlined(one) == 6
     slide(one, 0.5)
     chosen = heads(one)
@@ -81,8 +84,8 @@ def shown_heads(page) -> list[float]:
     return page.evaluate("() => document.querySelector('.js-plotly-plot').layout.xaxis.range")
 
 
-def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(both):
-    page = both[0]
+def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
+    page = arrive()
     area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
     page.mouse.wheel(0, -300)
@@ -101,8 +104,8 @@ def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(both):
     assert shown_heads(page) == [-0.5, 7.5]
 
 
-def test_nothing_jumps_when_the_slider_moves(both):
-    page = both[1]
+def test_nothing_jumps_when_the_slider_moves(arrive):
+    page = arrive()
     page.evaluate("""() => { window.moved = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => window.moved += entry.value))
         .observe({type: 'layout-shift', buffered: false}) }""")
     for share in (0.3, 0.5, 0.2):
