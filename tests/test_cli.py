@@ -111,7 +111,7 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
     assert code == 0 and [(row["run"], row["what"], row["n"]) for row in table] == [(row["run"], row["what"], "6") for row in rows]
     assert float(table[1]["target_after"]) == tuned["history"][-1]["accuracy"]["javanese"]
     code, out, _ = shell("compare")
-    assert code == 0 and out.count("javanese") == 2 and out.splitlines()[0].startswith("run")
+    assert code == 0 and "javanese" in out.splitlines()[-1] and out.splitlines()[0].startswith("run"), "what all runs share is told once"
 
 
 def test_advice_is_taken_on_train_rows_and_handed_to_finetune(shell, tiny_words, home, monkeypatch):
