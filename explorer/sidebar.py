@@ -54,7 +54,7 @@ def circuit() -> str:
         return "waits for scores"
     found = state.circuit(scores)
     count = circuits.would_move(state.view().model, tuple(sorted(found.heads)))
-    return f"{len(found)} heads, {count['group'] / count['total']:.1%} would move"
+    return f"{len(found)} heads, {count['group'] / count['total']:.1%} moves"
 
 
 def finetune() -> str:
