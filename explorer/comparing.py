@@ -10,6 +10,7 @@ from ctsft import results, runs
 from ctsft.intervals import Spread, spread
 from ctsft.results import MAIN, parted, value_text
 from explorer import curves, outcomes, picking, state
+from explorer.frontier import same_start
 from explorer.tradeoff import Point
 
 DRAWN = len(curves.SYMBOLS)                            # curves that can be told apart
@@ -107,11 +108,13 @@ class Points:
 
 
 def points(rows: list[Mapping], names: list[str]) -> Points:
-    """A point a run; where there are several targets, one for the runs that differ in their target only."""
+    """A point a run; where there are several targets, one for the runs that differ in their target only. Runs from another start have none."""
+    pairs = [(row, name) for row, name in zip(rows, names, strict=True) if same_start(row["what"])]
+    rows = [row for row, _ in pairs]
     targets, differing = len({row["target"] for row in rows}), parted(rows)[1]
     told = [name for name in differing if name not in ("seed", "target")]
     found: dict[tuple, list[tuple[Mapping, str]]] = {}
-    for row, name in zip(rows, names, strict=True):
+    for row, name in pairs:
         found.setdefault((picking.kind(row, ("target",)), *([row["run"]] if targets == 1 else [])), []).append((row, name))
     whole = [own for own in found.values() if len({row["target"] for row, _ in own}) == targets]
     return Points([point(own, told) for own in whole], targets, len(rows) - sum(map(len, whole)))

@@ -2,7 +2,8 @@
 
 Same contract as `plots.py`: plain rows in (those of `ctsft.tables`), one figure out, described by `alt(fig)`. A panel a setting and n; a small
 mark a seed (the mean over targets), a large one the mean over seeds with its 95 % bootstrap intervals both ways. Up and right is better; the line
-joins the means that no other one beats at both. `tradeoff.py` draws any runs in one panel.
+joins the means that no other one beats at both. Tuning that starts from another model (`direct`) has no place here: it had no source to keep.
+`tradeoff.py` draws any runs in one panel.
 """
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ctsft.intervals import Spread, spread
+from ctsft.recipes import RECIPES
 from ctsft.tables import averaged
 from explorer.plots import COLOURS, LEGEND, figure, safe
 
@@ -27,6 +29,7 @@ def means(rows: list[Mapping]) -> list[dict]:
 
 def frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
     """Panels by setting (down) and n (across), one scale; a legend entry a method. Seeds in which a target is missing are left out."""
+    rows = [row for row in rows if same_start(row["method"])]
     points = means(rows)
     settings, sizes, methods = (list(dict.fromkeys(row[key] for row in rows)) for key in ("setting", "n", "method"))
     sizes = sorted(sizes)
@@ -55,6 +58,11 @@ def frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
     fig.update_layout(showlegend=True, legend=LEGEND | {"y": 1.0 + 34 / (330 * max(1, len(settings)))}, margin={"t": 110, "b": 60, "l": 70},
                       meta={"alt": said(points, title)})
     return fig
+
+
+def same_start(method: str) -> bool:
+    """Whether it tunes the checkpoint that all others tune."""
+    return method not in RECIPES or not RECIPES[method].base
 
 
 def outer(rows: int, columns: int, axis: str) -> list[str]:

@@ -31,6 +31,11 @@ def test_intervals_are_drawn_both_ways_and_seeds_without_a_target_are_left_out()
     assert large.y[0] - large.error_y.arrayminus[0] >= min(small.y) and "no seed" in alt(frontier([]))
 
 
+def test_tuning_of_another_model_kept_nothing_and_is_not_drawn():
+    fig = frontier([*ROWS, *(row("direct", target, seed, 0.4, 0.38) for target in ("jv", "su") for seed in (1, 2))])
+    assert {trace.name for trace in fig.data if trace.name} == {"circuit", "full", "frontier"} and "direct" not in alt(fig)
+
+
 def test_panels_by_setting_and_size():
     rows = [one | {"setting": setting, "n": n} for one in ROWS for setting in ("rough", "gentle") for n in (25, 100)]
     fig = frontier(rows, title="NusaX")

@@ -125,7 +125,8 @@ def delete(ids: list[str]):
 def frontier(found: comparing.Points):
     st.subheader("Frontier")
     st.caption("What each run gained on the target (up) against what it kept of the source (right); dashed: before tuning. A large mark is the mean "
-               "over seeds with its 95 % interval, a small one a seed; the line joins what no other one beats at both.")
+               "over seeds with its 95 % interval, a small one a seed; the line joins what no other one beats at both. Runs from a base model "
+               "(direct) are in the table only: they had no source to keep.")
     if found.targets > 1:
         st.caption(f"Each point is a mean over {found.targets} targets." + (f" {found.left_out} runs are left out: their seed lacks a target."
                                                                             if found.left_out else ""))
