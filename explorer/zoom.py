@@ -14,15 +14,15 @@ const key = (plot) => {
   return names && names[0].replace(/-map-\\d+$/, "-map");
 };
 const take = (plot) => {
-  if (plot.zoomIsKept || !window.Plotly || !plot.on || !plot.layout?.xaxis?.range || !key(plot)) return;
-  plot.zoomIsKept = true;
-  const start = whole(plot), found = kept.get(key(plot));
+  if (!window.Plotly || !plot.on || !plot.layout?.xaxis?.range || !key(plot) || plot.zoomOf === plot.layout) return;
+  const first = !plot.zoomOf, start = whole(plot), found = kept.get(key(plot));
+  Object.assign(plot, { zoomOf: plot.layout, zoomStart: start });       // a figure drawn into the same place has a layout of its own
   if (found?.start === start) window.Plotly.relayout(plot, structuredClone(found.ranges));
-  plot.on("plotly_relayout", (change) => {
+  if (first) plot.on("plotly_relayout", (change) => {
     if (!Object.keys(change).some((name) => /axis\\d*\\.(range|autorange)/.test(name))) return;
     const ranges = Object.fromEntries(axes(plot).filter((name) => !plot.layout[name].autorange)
       .map((name) => [`${name}.range`, [...plot.layout[name].range]]));
-    if (whole(plot) === start) kept.delete(key(plot)); else kept.set(key(plot), { start, ranges });
+    if (whole(plot) === plot.zoomStart) kept.delete(key(plot)); else kept.set(key(plot), { start: plot.zoomStart, ranges });
   });
 };
 export default function () {
