@@ -130,18 +130,19 @@ def list_runs(kind: str | None = None) -> list[Run]:
     """Newest first; folders without any request are not runs."""
     folder, found = home() / "runs", []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            key = str(folder), entry.name, entry.inode()
-            if key not in _begun and ID.fullmatch(entry.name) and (folder / entry.name / "request.json").is_file():
-                request = Run(folder / entry.name).request
-                _begun[key] = request.created, request.kind
-            if key in _begun:
-                found.append((*_begun[key], entry.name))
+        for name in (entry.name for entry in entries if ID.fullmatch(entry.name)):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                written = os.stat(folder / name / "request.json")
+                key = str(folder), name, written.st_ino, written.st_mtime_ns
+                if key not in _begun:
+                    request = Run(folder / name).request
+                    _begun[key] = request.created, request.kind
+                found.append((*_begun[key], name))
     found.sort(key=lambda one: (one[0], one[2]), reverse=True)
     return [Run(folder / name) for _, own, name in found if kind in (None, own)]
 
 
-_begun: dict[tuple[str, str, int], tuple[float, str]] = {}     # when a run was asked for, and of which kind: that never changes
+_begun: dict[tuple[str, str, int, int], tuple[float, str]] = {}     # when a run was asked for, and of which kind: that never changes
 
 
 def shell_command(request: Request) -> str:
