@@ -122,7 +122,7 @@ class Ground:
     def config(self, cell: Cell) -> TuneConfig:
         setting = self.design.setting(cell.setting)
         return TuneConfig(epochs=setting.epochs, learning_rate=cell.learning_rate, batch_size=setting.batch_size, seed=cell.seed,
-                          weight_decay=setting.weight_decay, eval_every=NEVER)
+                          weight_decay=setting.weight_decay, eval_every=self.design.eval_every or NEVER)
 
     def tuning(self, cell: Cell) -> Tuning:
         return Tuning(cell.target, cell.method, None, self.from_scores, self.design.k, cell.n, cell.split, False, tuple(self.design.related),
@@ -134,13 +134,15 @@ class Ground:
 
 def run_cell(ground: Ground, cell: Cell, stop: Callable[[], object], keep=lambda result, circuit: None) -> dict:
     """Tune and measure: {"before", "after": {language: `measures`}, "forgetting", "plasticity", "loss", "trainable", "total", "heads",
-    "train", "seconds"}. Raises `Stopped` when `stop()` is true after a step. `keep(result, circuit)` sees the tuned model."""
+    "course" (evaluations on validation rows, if the design asks for them), "train", "seconds"}. Raises `Stopped` when `stop()` is true after
+    a step. `keep(result, circuit)` sees the tuned model."""
     began, train, languages = time.monotonic(), ground.train_rows(cell), ground.languages(cell)
     circuit = ground.circuit(cell, train)
     name = base_model(ground.subject, ground.tuning(cell)) if RECIPES[cell.method].base else ground.subject.model
     model = ground.fresh(name)
     before = ground.before(model, cell.split, languages)
-    result = finetune(model, ground.task, moves_of(model, cell.method, circuit), train, {}, ground.config(cell), Watch(stop=lambda: bool(stop())))
+    curves = {language: ground.measured_rows(language, "valid") for language in languages} if ground.design.eval_every else {}
+    result = finetune(model, ground.task, moves_of(model, cell.method, circuit), train, curves, ground.config(cell), Watch(stop=lambda: bool(stop())))
     if result.stopped:
         raise Stopped
     keep(result, circuit)
@@ -148,6 +150,7 @@ def run_cell(ground: Ground, cell: Cell, stop: Callable[[], object], keep=lambda
     last = result.history[-1]
     return {"before": before, "after": after, **change(before, after, ground.source, cell.target), "loss": last["loss"], "steps": last["steps"],
             "epoch": last["epoch"], "trainable": result.trainable, "total": result.total, "heads": sorted(circuit.heads) if circuit else None,
+            "course": [{key: row[key] for key in ("step", "loss", "metrics")} for row in result.history] if curves else [],
             "train": fingerprint(train), "seconds": round(time.monotonic() - began, 3)}
 
 
@@ -157,7 +160,8 @@ def words_of(ground: Ground, cell: Cell) -> list[str]:
     words = ["finetune", "--model", design.model, "--task", design.task, "--target", cell.target, "--what", cell.method, "--n", cell.n,
              "--seed", cell.seed, "--lr", config.learning_rate, "--epochs", config.epochs, "--batch", config.batch_size,
              "--weight-decay", config.weight_decay, "--k", design.k, "--scores", ground.from_scores, "--pool-seed", cell.seed,
-             "--pool", design.pool, "--eval-every", NEVER, "--eval-split", cell.split]
+             "--pool", design.pool, "--eval-every", config.eval_every, "--eval-split", "valid" if design.eval_every else cell.split]
+    words += ["--final-split", cell.split] if design.eval_every and cell.split != "valid" else []
     for option, value in (("--data-dir", ground.data_dir), ("--language", design.source), ("--related", ",".join(design.related)),
                           ("--base", design.base)):
         words += [option, value] if value else []

@@ -88,6 +88,7 @@ class Design(BaseModel):
     pool: Literal["all", "B"] = Field("B", description="target train rows that are drawn from")
     discovery: dict = Field({}, description="size, seed, method, attention, rules of the scoring pass")
     rows: int | None = Field(None, gt=0, description="at most that many rows of an evaluation set; default: all")
+    eval_every: int = Field(0, ge=0, description="steps between evaluations on validation rows while a cell is tuned; 0: none")
     keep_deltas: bool = False
     device: str = "auto"
     dtype: str = "auto"

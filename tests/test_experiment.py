@@ -141,6 +141,21 @@ def test_a_cell_is_what_its_command_does(words, monkeypatch):
         assert alone["history"][-1]["loss"] == pytest.approx(kept["loss"], rel=1e-5) and set(kept["after"]) == {"indonesian", "javanese", "acehnese"}
 
 
+def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words):
+    watched = Design(**words | {"seeds": [1], "eval_every": 1, "settings": [words["settings"][0] | {"batch_size": 2}]})
+    ground = Ground(watched, None, "exp")
+    go(watched)
+    kept = finished("exp", watched.cells({})[1])
+    assert [row["step"] for row in kept["course"]] == [0, 1, 2, 3] and kept["course"][0]["metrics"].keys() == {"indonesian", "javanese"}
+    assert kept["course"][0]["metrics"]["javanese"]["rows"] == len(ground.rows("javanese", "valid")) and kept["after"]["javanese"]["rows"] == len(
+        ground.rows("javanese", "test"))
+    go(watched.model_copy(update={"eval_every": 0}), "quiet")
+    quiet = finished("quiet", watched.cells({})[1])
+    assert quiet["after"] == kept["after"] and quiet["course"] == []
+    asked = words_of(ground, watched.cells({})[1])
+    assert asked[asked.index("--eval-split") + 1] == "valid" and asked[asked.index("--final-split") + 1] == "test"
+
+
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
     whole = go(Design(**words), "whole")[1]
     real, ran = cells.run_cell, []
