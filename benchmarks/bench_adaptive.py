@@ -1,13 +1,46 @@
-"""Does an adaptive pass find the full pass's top heads, and at what cost? One line a discovery pool.
+"""Does an adaptive pass find the full pass's top heads, and at what cost? One line a discovery pool, and how much the pools agree.
 
     python -m benchmarks.bench_adaptive --data-dir FOLDER [--model demo] [--language indonesian] [--pools 20] [--size 50]
+        [--longest TOKENS] [--splits train] [--replay]
 
-Share of work counts blocks x examples x heads; share of time is measured in the same run.
+Share of work counts blocks x examples x heads; share of time is measured in the same run. `--longest` leaves longer prompts out. `--replay`
+lets the adaptive pass take its numbers from the full pass's (every fifth pool's are computed anew, and compared), and keeps full passes on
+disk, so that a run that was cut off goes on where it was.
 """
 import argparse
 import time
+from itertools import combinations
+
+import torch
 
 import ctsft
+from ctsft.adaptive import narrow
+from ctsft.relevance import Scores, cost, finished
+
+ANEW = 5                                     # of so many replayed pools one is computed
+
+
+def replayed(model, task, pool, full: Scores, k: int) -> Scores:
+    """What an adaptive pass makes of the full pass's own numbers."""
+    out = torch.full_like(full.per_example, float("nan"))
+
+    def measure(rows: list[int], heads: torch.Tensor):
+        for row in rows:
+            out[row] = torch.where(heads, full.per_example[row], out[row])
+    note = narrow(out, full.labels, k, cost("cdt", full.config, model.n_layers), measure)
+    return finished(model, task, pool, "cdt", full.config, out, [note])
+
+
+def work(model, scores: Scores) -> int:
+    """Blocks x examples x heads."""
+    return sum((model.n_layers - layer) * scores.counts[layer].sum().item() for layer in range(model.n_layers))
+
+
+def stability(tops: list[frozenset], firsts: list) -> str:
+    shared = [len(one & other) / len(one | other) for one, other in combinations(tops, 2)]
+    best = max(set(firsts), key=firsts.count)
+    return (f"stability over {len(tops)} pools: Jaccard of the top {len(tops[0])} heads {sum(shared) / len(shared):.2f} on average (lowest "
+            f"{min(shared):.2f}); the first head is L{best[0]}.H{best[1]} in {firsts.count(best)} of them")
 
 
 def main():
@@ -16,31 +49,42 @@ def main():
     parser.add_argument("--task", default="nusax")
     parser.add_argument("--data-dir")
     parser.add_argument("--language", default="indonesian")
+    parser.add_argument("--splits", default="train", help="comma-separated")
+    parser.add_argument("--longest", type=int, help="tokens of the longest prompt taken; all otherwise")
     parser.add_argument("--pools", type=int, default=20)
     parser.add_argument("--size", type=int, default=50)
     parser.add_argument("--fraction", type=float, default=0.02)
+    parser.add_argument("--replay", action="store_true")
     args = parser.parse_args()
     model, task = ctsft.load_model(args.model), ctsft.load_task(args.task, data_dir=args.data_dir)
-    rows = task.pools(task.load(args.language, "train"))[0]
+    rows = [row for split in args.splits.split(",") for row in task.pools(task.load(args.language, split))[0]]
+    rows = [row for row in rows if args.longest is None or len(task.encode(model, row)) <= args.longest]
+    print(f"{len(rows)} texts to draw from", flush=True)
     k = max(1, int(args.fraction * len(model.heads) + 1e-9))
-    agreed, works, times = 0, [], []
+    works, times, tops, firsts, agreed = [], [], [], [], 0
     for seed in range(args.pools):
         pool = ctsft.discovery_set(model, task, rows, args.size, seed)
         means = ctsft.label_balanced_means(model, task, pool)
         start = time.perf_counter()
-        full = ctsft.score_heads(model, task, pool, means)
+        full = ctsft.score_heads(model, task, pool, means, cache=args.replay)
         middle = time.perf_counter()
-        fast = ctsft.score_heads(model, task, pool, means, adaptive=True, k=k)
+        fast = (replayed(model, task, pool, full, k) if args.replay and seed % ANEW
+                else ctsft.score_heads(model, task, pool, means, adaptive=True, k=k))
         seconds = middle - start, time.perf_counter() - middle
-        cost = [(model.n_layers - layer) * scores.counts[layer].sum().item() for scores in (full, fast) for layer in range(model.n_layers)]
-        works.append(sum(cost[model.n_layers:]) / sum(cost[:model.n_layers]))
-        times.append(seconds[1] / seconds[0])
-        same = ctsft.select(full, "top", k=k).heads == ctsft.select(fast, "top", k=k).heads
+        works.append(work(model, fast) / work(model, full))
+        first = ctsft.select(full, "top", k=k).heads
+        same = first == ctsft.select(fast, "top", k=k).heads
         agreed += same
-        print(f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the work, {times[-1]:.1%} of the time "
-              f"({seconds[0]:.1f} s and {seconds[1]:.1f} s). {fast.notes[0]}", flush=True)
+        tops.append(first)
+        firsts.append(full.ranking()[0])
+        timed = not args.replay or not seed % ANEW
+        if timed and seconds[0] > 1.0:       # not one from disk
+            times.append(seconds[1] / seconds[0])
+        told = f", {times[-1]:.1%} of the time ({seconds[0]:.1f} s and {seconds[1]:.1f} s)" if timed and times else ""
+        print(f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the work{told}. {fast.notes[0]}", flush=True)
     print(f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads; on average "
-          f"{sum(works) / len(works):.1%} of the work, at most {max(works):.1%}; {sum(times) / len(times):.1%} of the time")
+          f"{sum(works) / len(works):.1%} of the work, at most {max(works):.1%}" + (f"; {sum(times) / len(times):.1%} of the time" if times else ""))
+    print(stability(tops[:10], firsts[:10]))
 
 
 if __name__ == "__main__":
