@@ -3,7 +3,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer import links, sidebar, zoom
+from explorer import guard, links, sidebar, zoom
 
 st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244)     # its width in pixels
 st.html(Path(__file__).with_name("style.css"))
@@ -21,4 +21,5 @@ links.read()
 sidebar.draw(PAGES)
 with st.sidebar:
     zoom.keep()
-page.run()
+with guard.guarded():
+    page.run()

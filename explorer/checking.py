@@ -4,7 +4,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import results
-from explorer import checks, export, jobs, state
+from explorer import checks, costs, export, jobs, state
 from explorer.terms import TERMS
 
 COLUMNS = {
@@ -31,6 +31,7 @@ def draw():
         left, right, _ = st.columns([1, 1, 2])
         n_random = left.number_input("Random circuits of each size", 0, 500, 20, help="The grey band; 50 in README's tables.")
         pools = right.number_input("Discovery pools", 0, 50, 4, help="Pools that are drawn and scored to see how stable the top heads are; not 1.")
+        costs.of_checks(n_random, pools)
         if st.button("Check the scores", disabled=pools == 1, help="All methods on this model and task; minutes for the bundled model."):
             jobs.start_checks(now, n_random, pools)
             st.rerun()

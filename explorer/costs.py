@@ -1,7 +1,8 @@
 """What a scoring pass would cost, said before it is started."""
 import streamlit as st
 
-from ctsft import planning
+from ctsft import planning, validation
+from ctsft.circuit import share_of
 from ctsft.errors import UserError
 from ctsft.estimate import Estimate, time_words
 from ctsft.jobs import Scoring
@@ -10,6 +11,7 @@ from explorer import known, state
 # A text's share of the time, in units of attribution patching's; on the bundled model with one thread that takes 0.65 s for 150 texts.
 BY_TEXT = 2.5                          # gradients of single texts: 1.6 s for 150
 TUNED = 4.0                            # full tuning with its evaluations: 6.3 s for three epochs of 120
+
 
 def draw(scoring: Scoring, name: str):
     """A line with time and memory; a large model is calibrated only when asked. An error here is the action's own, told there."""
@@ -29,6 +31,39 @@ def of_rows(rows: int, name: str, times: float, what: str):
         st.caption(f":material/timer: {name} would take **roughly {time_words(times * found.seconds * rows / found.examples)}** on this machine "
                    f"({device()}): {what}.", help="From one batch of attribution patching on this machine, a forward and a backward pass too; "
                    f"what the work takes beyond that is a factor of {times:g}, measured on the bundled model.")
+
+
+def of_checks(n_random: int, pools: int):
+    """A line on checking the scores: its passes over the discovery set, the random circuits, the other pools."""
+    now = state.view()
+    model, wanted = state.load_model(now.model), st.session_state.setdefault("estimated", set())
+    asked = ("checks", now.subject, now.size)
+    if model.n_params > state.SMALL and asked not in wanted:
+        if not st.button("Estimate the cost", key="cost-checks", help=f"Runs one batch of three passes on {model.device}: seconds to a minute."):
+            return
+        wanted.add(asked)
+    rows, methods = (now.task, now.data_dir, now.source, now.split), ("cdt", "atp", "ablation")
+    try:
+        cdt, atp, ablation = (known.cost(now.model, model.fingerprint, rows, Scoring(size=now.size, method=name)) for name in methods)
+        unseen = min(validation.Checks.rows, len(state.load_rows(*rows[:3], "valid")))
+    except UserError:
+        return
+    seconds = checks_seconds(cdt, atp, ablation, len(model.heads), unseen, n_random, pools)
+    st.caption(f":material/timer: Checking would take **roughly {time_words(seconds)}** on this machine ({device()}): {len(validation.RANKINGS)} "
+               f"scorings of {cdt.examples} texts, circuits of every size on {unseen} unseen rows, {pools} pools.",
+               help="An estimate of this program's own, from one batch each of CD-T, attribution patching and plain forward passes on this machine; "
+                    "loading the model and drawing the discovery sets come on top.")
+
+
+def checks_seconds(cdt: Estimate, atp: Estimate, ablation: Estimate, n_heads: int, unseen: int, n_random: int, pools: int) -> float:
+    """Every ranking at the price of its kind (integrated gradients: five of attribution patching's), a forward pass of the unseen rows for each
+    circuit that is measured, and the rankings whose stability is looked at once a pool."""
+    price = {"cdt": cdt.seconds, "atp": atp.seconds, "ig": 5 * atp.seconds, "ablation": ablation.seconds}
+    forward = ablation.seconds / (ablation.examples * (1 + n_heads))                    # of one text
+    sizes = {share_of(share, n_heads) for share in validation.SIZES}
+    circuits = len(sizes) * (n_random + len(validation.RANKINGS))
+    of = {name: price[method] for name, (method, _) in validation.RANKINGS.items()}
+    return sum(of.values()) + forward * unseen * circuits + pools * sum(of[name] for name in validation.Checks.stable)
 
 
 def device() -> str:

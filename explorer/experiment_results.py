@@ -5,7 +5,7 @@ import streamlit as st
 
 from ctsft import runs, tables
 from ctsft.errors import UserError
-from explorer import designs, export, frontier, jobs, outcomes, state
+from explorer import designs, export, frontier, guard, jobs, outcomes, state
 
 RUN = "experiment_run"
 STOP = "Stop and keep"
@@ -29,7 +29,7 @@ def draw():
     else:
         jobs.ended(run)
         again(run)
-    st.fragment(results, run_every=3.0 if active else None)(run.id)
+    guard.fragment(results, run_every=3.0 if active else None)(run.id)
 
 
 def label(run: runs.Run) -> str:

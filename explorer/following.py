@@ -6,7 +6,7 @@ import streamlit as st
 from ctsft import results, runs
 from ctsft.checkpoints import newest_checkpoint
 from ctsft.errors import UserError
-from explorer import export, jobs, outcomes, state
+from explorer import export, guard, jobs, outcomes, state
 from explorer.live import Shown, live
 
 RUN = "tune_run"                                       # the widget that says which run is shown
@@ -48,10 +48,10 @@ def draw(run: runs.Run):
         jobs.ended(run)
         resume(run)
     going = any(runs.get(one).status().active for one in shown)
-    st.fragment(draw_curves, run_every=1.0 if going else None)(shown, going)
+    guard.fragment(draw_curves, run_every=1.0 if going else None)(shown, going)
     st.toggle("Show the log", **state.bind("log"), help="What the run printed: its stages, and at last what went wrong.")
     if state.view().log:
-        st.fragment(draw_log, run_every=2.0 if run.status().active else None)(run.id)
+        guard.fragment(draw_log, run_every=2.0 if run.status().active else None)(run.id)
 
 
 def resume(run: runs.Run):

@@ -10,6 +10,7 @@ from ctsft import runs
 from ctsft.errors import UserError
 from ctsft.jobs import Scoring, Subject
 from ctsft.tuning_jobs import Tuning
+from explorer import guard
 from explorer.state import View, score_run, sentences
 
 ACTIVE = ("queued", "running", "stopping")
@@ -104,7 +105,7 @@ def watch(run: runs.Run, keepable: bool = True, every: float = 1.0, keep: str = 
     if st.session_state.pop("discard", None) == run.id:
         confirm_discard(run.id)                        # from here: a dialog of a fragment that reruns by itself loses its clicks
     if run.status().active:
-        st.fragment(_progress, run_every=every)(run.id, keep if keepable else "")
+        guard.fragment(_progress, run_every=every)(run.id, keep if keepable else "")
     else:
         ended(run)
 

@@ -16,16 +16,24 @@ from explorer import state
 Rows = tuple[str, str, str, str]                  # task, data folder, language, split
 
 
-@st.cache_data(show_spinner="Measuring accuracy ...", max_entries=256)
 def answers(model: str, weights: str, rows: Rows) -> list[str]:
     """The predicted label of every row; `weights` is the model's fingerprint."""
+    return _answers(model, weights, rows, state.changed(*rows))
+
+
+@st.cache_data(show_spinner="Measuring accuracy ...", max_entries=256)
+def _answers(model: str, weights: str, rows: Rows, files: tuple) -> list[str]:
     task = state.load_task(*rows[:2])
     return predict(state.load_model(model), task, state.load_rows(*rows))
 
 
-@st.cache_data(show_spinner=False, max_entries=256)
 def lengths(model: str, rows: Rows) -> list[int]:
     """Tokens of each row's prompt."""
+    return _lengths(model, rows, state.changed(*rows))
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _lengths(model: str, rows: Rows, files: tuple) -> list[int]:
     task, own = state.load_task(*rows[:2]), state.load_model(model)
     return [len(task.encode(own, row)) for row in state.load_rows(*rows)]
 

@@ -18,6 +18,7 @@ from ctsft.errors import UserError
 from ctsft.means import Means
 from ctsft.models import Model
 from ctsft.relevance import Head, Scores
+from ctsft.sources import Files
 from ctsft.tasks import Example, Task
 from explorer import advice
 from explorer.view import CIRCUIT_FIELDS, View
@@ -100,9 +101,20 @@ def load_model(name: str) -> Model:
     return ctsft.load_model(name)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
 def load_rows(task: str, data_dir: str, language: str, split: str) -> list[Example]:
+    return _read_rows(task, data_dir, language, split, changed(task, data_dir, language, split))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _read_rows(task: str, data_dir: str, language: str, split: str, files: tuple) -> list[Example]:
     return load_task(task, data_dir).load(language, split)
+
+
+def changed(task: str, data_dir: str, language: str, split: str) -> tuple[tuple[int, int], ...]:
+    """When the files behind some rows were written last, and their sizes: another answer means other rows. Nothing for remote ones."""
+    rows = load_task(task, data_dir).rows
+    paths = [Path(task).expanduser(), *([rows.path(language, split)] if isinstance(rows, Files) else [])]
+    return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths if path.is_file())
 
 
 def load_task(task: str, data_dir: str) -> Task:

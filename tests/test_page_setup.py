@@ -93,8 +93,6 @@ def test_prompt_and_its_label_tokens(shown, known):
 def test_rows_of_both_languages_stand_side_by_side_only_when_they_are_translations(shown, files, known):
     assert len(shown.table) == 2                              # their labels differ: not the same rows
     write_csv(files.parent / "javanese" / "train.csv", [replace(row, text=row.text.upper()) for row in known])
-    from explorer import state
-    state.load_rows.clear()
     shown.run()
     assert list(shown.table[0].value.columns) == ["id", "label", "indonesian", "javanese"] and len(shown.table) == 1
 
@@ -120,8 +118,6 @@ def test_a_wrong_input_is_one_sentence_and_can_be_corrected(shown, wrong, says):
 def test_a_missing_file_of_one_language_leaves_the_other(shown, files):
     for path in (files.parent / "javanese").glob("*.csv"):
         path.unlink()
-    from explorer import state
-    state.load_rows.clear()
     shown.run()
     assert errors(shown) and all("javanese" in error for error in errors(shown))
     assert any("indonesian (source)" in metric.label for metric in shown.metric)

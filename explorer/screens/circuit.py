@@ -4,7 +4,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
-from explorer import advising, circuits, discovering, export, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
+from explorer import advising, circuits, discovering, export, guard, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
 from explorer.links import PANELS
 
 
@@ -172,7 +172,7 @@ def faithfulness(circuit: Circuit, kind: str, n_heads: int):
         st.rerun()
     if run:
         jobs.watch(run)
-        st.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
+        guard.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
 
 
 def curve(run_id: str, size: int, n_heads: int):

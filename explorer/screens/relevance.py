@@ -6,7 +6,7 @@ from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
-from explorer import advising, bars, checking, costs, export, head_panel, inspector, jobs, links, panels, plots, state, versus
+from explorer import advising, bars, checking, costs, export, guard, head_panel, inspector, jobs, links, panels, plots, state, versus
 from explorer.subject import literal
 
 METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
@@ -73,7 +73,7 @@ def begin():
             st.caption("The bundled model is small, so its heads are being scored without being asked.")
         jobs.watch(active, keepable=False)
         if ready is None:
-            st.fragment(await_preview, run_every=1.0)(active.id)
+            guard.fragment(await_preview, run_every=1.0)(active.id)
         return
     if ready is not None:
         return
