@@ -24,7 +24,7 @@ COLUMNS = {
 
 def draw(scores: Scores, circuit: Circuit, task: Task):
     now = state.view()
-    st.subheader("Which heads should move?")
+    st.subheader("Which heads should move?", help=TERMS["advice"])
     st.write("A head that carries the task is not always the head to tune. This asks of every head what the target language wants of it, and what "
              "the source language would lose if it moved; the heads that win most for what they cost are advised.")
     targets = [language for language in task.languages if language != now.source]
@@ -71,7 +71,7 @@ def choose(targets: list[str]):
     if now.target not in targets:
         state.put(target=targets[0])
     left, right = st.columns(2)
-    left.selectbox(":orange[●] Target language", targets, **state.bind("target"), help="The language that fine-tuning is for.")
+    left.selectbox(":orange[●] Target language", targets, **state.bind("target"), help=TERMS["target"])
     with state.sentences(stop=False):
         most = len(state.load_rows(now.task, now.data_dir, state.view().target, now.split))
         if not 1 <= now.n <= most:

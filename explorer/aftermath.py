@@ -18,14 +18,14 @@ def draw(run: runs.Run):
     """Of a run that is over; nothing of it while there is no result."""
     row = results.compare_row(run)
     if row and row["state"] in outcomes.ENDED:
-        st.markdown(outcomes.outcome(row, outcomes.measured_on(run), split_of(run)))
+        st.markdown(outcomes.outcome(row, outcomes.measured_on(run), split_of(run)), help=TERMS["noise"])
         if row["what"] != "full" and st.button("Run the same with everything moving", icon=":material/compare_arrows:", help=(
                 "Ordinary fine-tuning with the same rows and settings: only beside it does one see what moving little saves and costs.")):
             st.session_state.tune_next = tuning.start_everything(run).id
             st.rerun()
     if not run.file("delta.safetensors").is_file() or not results.result(run):
         return
-    panel = st.segmented_control("Afterwards", PANELS, required=True, **state.bind("after_panel"))
+    panel = st.segmented_control("Afterwards", PANELS, required=True, **state.bind("after_panel"), help=TERMS["moved"])
     with state.sentences(stop=False):
         {PANELS[0]: changed, PANELS[1]: moved, PANELS[2]: files}[panel](run)
 
@@ -59,7 +59,8 @@ def changed(run: runs.Run):
     rows = kept or measured(base_path(run), model.fingerprint, str(path), path.stat().st_mtime)
     heads = chosen(run)
     export.show(changes.change_map(rows, heads, state.view().flip), "change_map", width="content", name=f"change-{run.id}")
-    st.caption(changes.said(rows, heads) + (" Adapters change whole matrices, so every head of an adapted layer." if lora(run) else ""))
+    st.caption(changes.said(rows, heads) + (" Adapters change whole matrices, so every head of an adapted layer." if lora(run) else ""),
+               help=TERMS["change"])
 
 
 def lora(run: runs.Run) -> bool:

@@ -12,6 +12,11 @@ COLUMNS = {
     "forward passes": st.column_config.NumberColumn(format="%.1f", help="What the method cost, in plain forward passes over the same examples."),
     "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
 }
+STABILITY = {
+    "pairs with the same first head": st.column_config.NumberColumn(format="%.2f", help="Share of the pairs of discovery sets whose first head is "
+                                                                                        "the same (CT-SFT, arXiv 2601.08146)."),
+    "pools": st.column_config.NumberColumn(help="Discovery sets that were drawn and scored."),
+}
 
 
 def draw():
@@ -38,14 +43,17 @@ def draw():
 
 
 def show(report: dict):
-    st.markdown(f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same order, 0 no relation.")
+    st.markdown(f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same order, 0 no relation.",
+                help=TERMS["spearman"])
     st.dataframe(checks.agreement_rows(report), hide_index=True, column_config=COLUMNS,
                  alt="Each way of ranking heads: its agreement with mean ablation, and what it costs.")
     if report.get("curves"):
         st.markdown(f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the right label: 1 keeps all that the full model does, 0 "
-                    "no more than a model without heads.")
+                    "no more than a model without heads.", help=TERMS["faithfulness"])
         fig = checks.ranking_curves(report)
         export.show(fig, "ranking_curves", name="faithfulness-of-rankings")
     if report.get("stability"):
-        st.markdown("**Stability from pool to pool.**")
-        st.dataframe(checks.stability_rows(report), hide_index=True, alt="How alike the top heads of different discovery pools are, by method.")
+        st.markdown("**Stability from pool to pool.**", help=TERMS["stability"])
+        rows = checks.stability_rows(report)
+        top = {name: st.column_config.NumberColumn(format="%.2f", help=TERMS["stability"]) for name in rows[0] if "Jaccard" in name}
+        st.dataframe(rows, hide_index=True, column_config=STABILITY | top, alt="How alike the top heads of different discovery pools are, by method.")

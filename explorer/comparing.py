@@ -11,6 +11,7 @@ from ctsft.intervals import Spread, spread
 from ctsft.results import MAIN, parted, value_text
 from explorer import curves, outcomes, picking, state
 from explorer.frontier import same_start
+from explorer.terms import TERMS
 from explorer.tradeoff import Point
 
 DRAWN = len(curves.SYMBOLS)                            # curves that can be told apart
@@ -24,8 +25,8 @@ OUTCOMES = {
     "share": _number("share moved", format="percent", help="Share of the model's numbers that moved, norms included."),
     "source accuracy": _text("source accuracy", help="Accuracy on the source language before and after."),
     "target accuracy": _text("target accuracy", help="Accuracy on the target language before and after."),
-    "forgetting": _number("forgetting", format="%+.3f", help="Source accuracy before minus after: above 0 is loss."),
-    "gain": _number("gain", format="%+.3f", help="Target accuracy after minus before."),
+    "forgetting": _number("forgetting", format="%+.3f", help="Source accuracy before minus after: above 0 is loss. " + TERMS["kept"]),
+    "gain": _number("gain", format="%+.3f", help=TERMS["gained"]),
     "seeds": _number("seeds", help="Runs on this line, which differ in their seed only; figures are means over them ± standard deviation."),
     "seconds": _number("time", format="%.0f s", help="Tuning and measuring, without loading the model; the mean where a line holds several runs."),
     "state": _text("state", help="A stopped run kept what it had learned by then."),
@@ -33,7 +34,8 @@ OUTCOMES = {
 SETTINGS = {  # name on the page, and what it is; any other setting stands under its own name
     "target": ("target", "Language tuned on."), "n": ("n", "Labelled target examples; 0: all there are."),
     "learning_rate": ("learning rate", "Peak learning rate."), "epochs": ("epochs", "Passes over the examples."),
-    "seed": ("seed", "Draws the examples and their order."), "batch_size": ("batch", "Rows a step."), "data_dir": ("data folder", ""),
+    "seed": ("seed", "Draws the examples and their order."), "batch_size": ("batch", "Rows a step."),
+    "data_dir": ("data folder", "Where the task's files were read."),
     "eval_split": ("measured on", "The split that accuracies are measured on."), "setting": ("setting", "Of the experiment."),
 }
 AFTER = {
@@ -48,7 +50,8 @@ def label(setting: str) -> str:
 
 def columns(names: Iterable[str]) -> dict:
     """How the table shows these columns of a frame."""
-    return {name: OUTCOMES.get(name) or AFTER.get(name) or _text(label(name), help=SETTINGS.get(name, ("", ""))[1] or None) for name in names}
+    other = ("", "A setting of the run, as Fine-tune has it.")
+    return {name: OUTCOMES.get(name) or AFTER.get(name) or _text(label(name), help=SETTINGS.get(name, other)[1]) for name in names}
 
 
 def frame(entries: list[Entry]) -> pd.DataFrame:

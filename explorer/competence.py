@@ -6,6 +6,7 @@ import streamlit as st
 from ctsft import results
 from explorer import costs, jobs, state
 from explorer.subject import Measured, literal
+from explorer.terms import TERMS
 
 
 def draw(source: Measured):
@@ -34,7 +35,8 @@ def draw(source: Measured):
                                   help="5e-5 in the paper (CT-SFT, arXiv 2601.08146); a small model needs a larger one.")
         rows = len(state.load_task(now.task, now.data_dir).pools(state.load_rows(now.task, now.data_dir, now.source, now.split))[0])
         costs.of_rows(rows * epochs, "Tuning", costs.TUNED, f"{epochs} passes over {rows} rows, and its evaluations")
-        if st.button(f"Tune on {literal(now.source)}", help="Every parameter moves. The result is a model of its own; this one stays as it is."):
+        if st.button(f"Tune on {literal(now.source)}", help=TERMS["competence"] + " Every parameter moves. The "
+                     "result is a model of its own; this one stays as it is."):
             jobs.start_competence(now, epochs, rate)
             st.rerun()
 

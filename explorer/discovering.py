@@ -13,8 +13,8 @@ GRAPH = "layered_graph"
 
 
 def draw(model: Model, circuit: Circuit):
-    st.write("The paper finds a circuit in steps: first the heads that act on the logits, then the heads that act on those, and so on. Each "
-             "step keeps the best share of all heads. Run it, look at who acts on whom, and put what it found in force.")
+    st.markdown("The paper finds a circuit in steps: first the heads that act on the logits, then the heads that act on those, and so on. Each "
+                "step keeps the best share of all heads. Run it, look at who acts on whom, and put what it found in force.", help=TERMS["discover"])
     settings(model)
     now = state.view()
     run = asked(now, model) or newest(now, model)
@@ -35,10 +35,9 @@ def draw(model: Model, circuit: Circuit):
 
 def settings(model: Model):
     depth, share = st.columns(2)
-    depth.number_input("Depth", 0, 10, **state.bind("depth"), help="Iterations behind the first: 0 takes the heads that act on the logits only "
-                       "(CT-SFT, arXiv 2601.08146: 0, 1 and 2).")
+    depth.number_input("Depth", 0, 10, **state.bind("depth"), help=TERMS["depth"])
     share.slider("Share of all heads that an iteration keeps", 0.01, 0.5, step=0.01, format="percent", **state.bind("each"),
-                 help="0.02 in the paper; at least one head.")
+                 help=TERMS["fraction"])
     size = share_of(state.view().each, len(model.heads))
     st.caption(f"Each iteration keeps {size} {'head' if size == 1 else 'heads'} of {len(model.heads)}; examples, seed and rules are those of the "
                "scores (Relevance, Settings).")
@@ -62,11 +61,13 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
     top = layered.strongest(found.edges)
     kinds = [f"{plots.number(now.edge * top[True])} for the logits"] + [f"{plots.number(now.edge * top[False])} for heads"] * bool(top[False])
     st.caption(f"{len(layered.above(found.edges, now.edge))} of {len(found.edges)} edges have at least this relevance: {' and '.join(kinds)}. "
-               "Width is relevance; purple speaks for the right label, green against it.", help=TERMS["relevance"])
+               "Width is relevance; purple speaks for the right label, green against it.", help=TERMS["edge"])
     fig = layered.graph(found.edges, model.n_layers, now.edge, now.head)
     export.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
-        st.dataframe(layered.table(found.edges, now.edge), hide_index=True, column_config={"relevance": st.column_config.NumberColumn(format="%.4f")},
+        st.dataframe(layered.table(found.edges, now.edge), hide_index=True, column_config={
+            "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
+            "iteration": st.column_config.NumberColumn(help=TERMS["depth"])},
                      alt="Every edge that is drawn: the iteration, the head, its target and the relevance.")
     same = now.rule == "discover" and circuit.heads == found.heads
     st.button("Put this circuit in force", icon=":material/check:", disabled=same, on_click=take, args=(run.id, found),

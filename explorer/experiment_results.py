@@ -6,6 +6,7 @@ import streamlit as st
 from ctsft import runs, tables
 from ctsft.errors import UserError
 from explorer import designs, export, frontier, guard, jobs, outcomes, state
+from explorer.terms import TERMS
 
 RUN = "experiment_run"
 STOP = "Stop and keep"
@@ -16,6 +17,7 @@ TABLE_HELP = {"before": st.column_config.TextColumn(help="Accuracy before tuning
 def draw():
     mine = {run.id: run for run in designs.listed(state.view())}
     if not mine:
+        st.caption("No experiment with this model and task yet: press *Start experiment*, and its tables appear here.")
         return
     st.divider()
     chosen = st.session_state.pop("experiment_next", st.session_state.get(RUN))
@@ -64,18 +66,20 @@ def results(run_id: str):
     if st.session_state.get("experiment_table", ((),))[0] != key:
         st.session_state.experiment_table = (key, designs.frames(rows), designs.differences(rows), frontier.frontier(rows))
     _, frames, pairs, fig = st.session_state.experiment_table
-    st.subheader("The table so far" if run.status().active else "The table")
+    st.subheader("The table so far" if run.status().active else "The table", help=TERMS["experiment"])
     st.caption(f"Accuracy after tuning, mean ± standard deviation over seeds; the source language is {outcomes.said(source)}. {len(rows)} cells. "
                + outcomes.said(designs.rates(chosen)))
     for title, frame in frames:
         st.markdown(f"**{outcomes.said(title)}**")
         st.dataframe(frame, hide_index=True, column_config=TABLE_HELP, alt=f"Accuracy by target and way of tuning: {title}.")
     if len(pairs):
-        st.markdown("**Paired differences** of accuracy after tuning, over targets, n and seeds, with 95 % bootstrap intervals")
+        st.markdown("**Paired differences** of accuracy after tuning, over targets, n and seeds, with 95 % bootstrap intervals",
+                    help=TERMS["interval"])
         st.dataframe(pairs, hide_index=True,
                      alt="Each pair of ways of tuning: how far they lie apart on target and source, and whether beyond chance.")
     downloads(run, rows, source)
-    st.caption("What the target gained against what the source kept: up and right is better. Small marks are seeds, large ones their mean.")
+    st.caption("What the target gained against what the source kept: up and right is better. Small marks are seeds, large ones their mean.",
+               help=TERMS["frontier"])
     export.show(fig, f"frontier-{run_id}", name="frontier")
 
 

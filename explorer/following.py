@@ -8,6 +8,7 @@ from ctsft.checkpoints import newest_checkpoint
 from ctsft.errors import UserError
 from explorer import export, guard, jobs, outcomes, state
 from explorer.live import Shown, live
+from explorer.terms import TERMS
 
 RUN = "tune_run"                                       # the widget that says which run is shown
 PAUSE = "Pause (stop and keep)"
@@ -79,7 +80,7 @@ def draw_curves(ids: list[str], going: bool):
     if fig:
         export.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
         st.caption("Each mark is an evaluation: the first one before tuning, whose level the dashed lines keep. Loss: the mean over the training "
-                   "rows since the mark before.")
+                   "rows since the mark before.", help=TERMS["curves"])
     else:
         st.caption("The curves begin with the accuracy before tuning, which is measured first.")
 

@@ -5,13 +5,14 @@ from ctsft.models import Model
 from ctsft.tasks import Task
 from explorer import data_plots, export, known, state
 from explorer.subject import aligned, balance, literal, spread, tally
+from explorer.terms import TERMS
 
 EACH = 2                                     # rows of a label in each language
 
 
 def draw(task: Task, model: Model | None):
     now = state.view()
-    st.subheader("Data")
+    st.subheader("Data", help=TERMS["data"])
     here = [language for language in now.gallery if language in task.languages]
     if here != now.gallery:
         state.put(gallery=here)

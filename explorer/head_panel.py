@@ -17,7 +17,7 @@ VIEWS = ("By token", "Attention pattern", "Direct effect")
 def draw(scores: Scores, run: runs.Run, model: Model):
     """`run`: the one whose discovery set and means the scores are of."""
     now, pool = state.view(), state.pool_of(run)
-    st.subheader(f"{plots.name(now.head)} on one example")
+    st.subheader(f"{plots.name(now.head)} on one example", help=TERMS["one head"])
     if not pool or state.means_of(run) is None:
         st.info("The discovery set of these scores is gone from their run folder; score the heads again to look into one.", icon=":material/info:")
         return
@@ -26,7 +26,7 @@ def draw(scores: Scores, run: runs.Run, model: Model):
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     left.selectbox("Example of the discovery set", range(len(pool)), **state.bind("example"), help=TERMS["discovery set"],
                    format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}")
-    right.segmented_control("Show", VIEWS, required=True, **state.bind("head_view"))
+    right.segmented_control("Show", VIEWS, required=True, **state.bind("head_view"), help=TERMS["readout"])
     with state.sentences(stop=False):
         view = look(scores, run, model)
         if view:

@@ -8,6 +8,7 @@ from ctsft.models import Model
 from ctsft.relevance import Head, Scores
 from explorer import bars, drawn, export, panels, plots, state, why
 from explorer.subject import literal
+from explorer.terms import TERMS
 
 
 def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | None = None, choosing: bool = False):
@@ -29,11 +30,10 @@ def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | N
 def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, head: Head, choosing: bool = False):
     unit, value, error = panels.UNITS[scores.method], scores.values[head].item(), scores.stderr[head].item()
     st.markdown(f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over {len(scores.examples)} examples "
-                "± standard error.", help="How many logits of the right label, against the mean of the others, the head carries "
-                "(CT-SFT, arXiv 2601.08146; CD-T, arXiv 2407.00886).")
+                "± standard error.", help=TERMS["relevance"])
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
     st.markdown(f":material/{icon}: {literal(why.sentence(scores, circuit, head))}")
-    st.caption(sharing(model, head))
+    st.caption(sharing(model, head), help=TERMS["kv"])
     averages, errors = by_label(scores, head)
     facts = drawn.mark(scores), head
     chart(drawn.once("by-label", facts, lambda: bars.label_bars(averages, errors, title="Score by label", unit=unit)), f"by-label-{head}")

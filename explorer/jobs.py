@@ -11,7 +11,7 @@ from ctsft.errors import UserError
 from ctsft.jobs import Scoring, Subject
 from ctsft.tuning_jobs import Tuning
 from explorer import guard
-from explorer.state import View, score_run, sentences
+from explorer.state import View, find_run, score_run, sentences
 
 ACTIVE = ("queued", "running", "stopping")
 
@@ -75,6 +75,25 @@ def start_competence(view: View, epochs: int = 3, lr: float = 5e-5) -> runs.Run:
     words = ["finetune", *subject_words(view.subject), "--target", view.source, "--what", "full", "--n", "0", "--epochs", str(epochs),
              "--lr", f"{lr:g}", "--eval-split", "valid", "--save-model"]
     return runs.start(words, {"competence": view.model, "subject": asdict(view.subject)}, name=f"competence of {view.model}")
+
+
+def unscored(why: str):
+    """On a page that needs scores: which there are not, and where to get them."""
+    active, last = score_run(ACTIVE), score_run()
+    if active:
+        st.info(f"The heads are being scored, and {why}: this page begins with the first scores.", icon=":material/hourglass_top:")
+        watch(active, keepable=False)
+    elif last and last.status().state in ("failed", "lost", "stopped"):
+        ended(last)
+        st.info(f"The scoring of these settings did not end well, and {why}. Score the heads again.", icon=":material/grid_on:")
+    elif last:
+        st.warning(f"The scores of these settings were removed from their run folder, and {why}. Score the heads again.", icon=":material/warning:")
+    elif find_run("score", ("done",)):
+        st.info(f"Out of date: nothing is scored with this model, task, source language and these settings yet, and {why}. Score the heads again, or "
+                "take the earlier settings back.", icon=":material/update:")
+    else:
+        st.info(f"There are no scores for these settings yet, and {why}. Score the heads first.", icon=":material/grid_on:")
+    st.page_link("screens/relevance.py", label="Score the heads", icon=":material/arrow_back:")
 
 
 def time_left(seconds: float | None) -> str:

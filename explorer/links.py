@@ -19,10 +19,10 @@ BUNDLED = ("demo", "demo-base")
 PANELS = {"panel": ("By label", "Means", "Distribution", "One example"), "circuit_panel": ("Is it enough?", "Kept circuits", "Overlap", "Discovery")}
 
 
-def header(title: str):
+def header(title: str, means: str = ""):
     """A page's header, with the link to what this session shows at its right."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(title)
+        st.header(title, help=means or None)
         with st.container(width="content"):
             copy()
 

@@ -27,7 +27,7 @@ def draw(model: Model, task: Task):
             found[role] = one
             figures.append(fig)
             st.metric(f"{dot} Accuracy in {literal(language)} ({role})", f"{one.accuracy:.2f} ± {one.error:.2f}",
-                      help="Share of rows whose label the model gives, before any tuning, ± its standard error.")
+                      help="Before any tuning. " + TERMS["accuracy"])
             st.caption(f"{one.rows} {split} rows; guessing reaches {one.chance:.2f}")
     if figures:
         with st.expander("Which labels it confuses"):

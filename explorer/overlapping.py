@@ -8,6 +8,7 @@ from ctsft.relevance import Scores
 from explorer import export, keeping, overlap, plots, rivals, state
 from explorer.overlap import LETTERS, MOST
 from explorer.subject import literal
+from explorer.terms import TERMS
 
 
 def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
@@ -29,15 +30,16 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
     if len(chosen) < 2:
         st.info("Choose at least two circuits, or press one of the buttons above.", icon=":material/join_inner:")
         return
-    st.markdown(f"**{overlap.sentence(chosen, len(model.heads))}**", help="Jaccard index: heads that both hold, as a share of those that either "
-                "holds; 1 is the same circuit. Chance is exact (hypergeometric): the mean over all pairs of circuits of these sizes.")
+    st.markdown(f"**{overlap.sentence(chosen, len(model.heads))}**", help=TERMS["jaccard"])
     st.caption(" · ".join(f"**{letter}** {literal(name)}, {len(own)} heads" for letter, (name, own) in zip(LETTERS, chosen.items(), strict=False)))
     with st.container(horizontal=True):
         fig = overlap.membership_map(chosen, tuple(scores.values.shape), state.view().head, state.view().flip)
         export.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
         export.show(overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
     with st.expander("As a table"):
-        st.dataframe(overlap.table(chosen), hide_index=True, alt="Every head that one of the circuits holds, and which of them hold it.")
+        st.dataframe(overlap.table(chosen), hide_index=True,
+                     column_config={"in how many": st.column_config.NumberColumn(help="How many of the circuits hold the head.")},
+                     alt="Every head that one of the circuits holds, and which of them hold it.")
 
 
 OVERLAP = "overlap_map"

@@ -86,12 +86,15 @@ def forget_circuit():
 
 
 @contextmanager
-def sentences(stop: bool = True) -> Iterator[None]:
-    """A UserError inside becomes one sentence on the page, and the page ends there (`stop=False`: only the block does)."""
+def sentences(stop: bool = True, setup: bool = False) -> Iterator[None]:
+    """A UserError inside becomes one sentence on the page, and the page ends there (`stop=False`: only the block does). `setup`: with the way
+    to the page where it can be mended."""
     try:
         yield
     except UserError as error:
         st.error(str(error), icon=":material/error:")
+        if setup:
+            st.page_link("screens/setup.py", label="Mend it on Setup", icon=":material/arrow_back:")
         if stop:
             st.stop()
 
@@ -123,12 +126,12 @@ def load_task(task: str, data_dir: str) -> Task:
 
 def model() -> Model:
     """The view's model; ends the page with a sentence when it cannot be loaded."""
-    with sentences():
+    with sentences(setup=True):
         return load_model(view().model)
 
 
 def task() -> Task:
-    with sentences():
+    with sentences(setup=True):
         return load_task(view().task, view().data_dir)
 
 

@@ -5,6 +5,7 @@ from ctsft.lora import TARGETS
 from ctsft.recipes import RECIPES
 from ctsft.tasks import Task
 from explorer import outcomes, state, tuning
+from explorer.terms import TERMS
 
 POOLS = {"all": "All", "B": "Pool B"}
 KV = {"group": "By group", "expand": "One a head"}
@@ -32,8 +33,7 @@ def what(k: int):
     offered = tuning.OFFERED if now.every_way else tuple(dict.fromkeys((*tuning.FIRST, now.what)))
     st.radio("What moves", offered, format_func=lambda one: outcomes.WHAT[one][0], captions=[outcomes.WHAT[one][1].format(k=k) for one in offered],
              **state.bind("what"),
-             help="CT-SFT (arXiv 2601.08146) moves a circuit's query, key, value and output slices and every norm; all else stays bit-identical. "
-                  "The paper reports the better of circuit and near-zero heads, so run both. The controls take as many heads as the circuit has.")
+             help=TERMS["recipes"])
     st.toggle(f"Show all {len(tuning.OFFERED)} ways", **state.bind("every_way"),
               help="Further controls (least relevant, random), heads by advice, adapters (LoRA), and tuning from the base model.")
 
@@ -45,9 +45,9 @@ def rows(task: Task, targets: list[str]):
     if not 1 <= now.n <= most:
         state.put(n=most)
     left, right = st.columns(2)
-    left.selectbox("Target language", targets, format_func=spoken, **state.bind("target"), help="The language that is tuned on.")
+    left.selectbox("Target language", targets, format_func=spoken, **state.bind("target"), help=TERMS["target"])
     right.number_input("Labelled examples", 1, most, step=5, **state.bind("n"),
-                       help=f"Rows of the target language to tune on, of {most}; equal numbers a label, drawn with the seed. The paper: 25 to 100.")
+                       help=f"Of {most}. " + TERMS["n"])
 
 
 def training() -> str:
@@ -66,8 +66,7 @@ def moves():
     now = state.view()
     slices, (one, two) = now.what in tuning.SLICES, st.columns(2)
     one.selectbox("Keys and values", list(KV), format_func=KV.get, **state.bind("kv"), disabled=not slices,
-                  help="Heads of a group share keys and values. Either the shared rows move with any head of the group, or the model is first turned "
-                       "into an equal one in which each head owns its rows, and only the circuit's move (the paper's counting).")
+                  help=TERMS["kv choice"])
     two.selectbox("Norms", [True, False], format_func=lambda on: "Move too" if on else "Stay", **state.bind("norms"), disabled=not slices,
                   help="Whether the gain and bias of every norm move beside the heads, as in the paper.")
     if now.what in tuning.ADAPTERS:
@@ -91,7 +90,7 @@ def measured(task: Task):
     if now.final_split not in finals:
         state.put(final_split="")
     st.multiselect("Related languages", others, format_func=spoken, **state.bind("related"),
-                   help="Measured beside source and target, not tuned on: what tuning does to languages that nobody asked about.")
+                   help=TERMS["related"])
     one, two = st.columns(2)
     one.selectbox("Curves measured on", splits, format_func="{} rows".format, **state.bind("eval_split"),
                   help="Choose settings by validation rows, and keep the test rows for the final figure.")

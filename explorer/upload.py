@@ -47,7 +47,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
     if now.own_column not in every:
         state.put(own_column="")
     left, right = st.columns(2)
-    left.selectbox("Label column", every, **state.bind("own_label", clear_prompt))
+    left.selectbox("Label column", every, **state.bind("own_label", clear_prompt), help="The column with the right answers.")
     right.selectbox("Language column", ["", *every], format_func=lambda column: column or ONE_EACH, **state.bind("own_column"),
                     help="A column that names the language of each row, if one file holds several.")
     parts = [part(name, frame) for name, frame in frames.items()]
@@ -68,7 +68,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         state.put(own_source=languages[0])
     left, right = st.columns(2)
     left.selectbox("Source language", languages, **state.bind("own_source"), help="The one the model knows; circuits are found in it.")
-    right.text_input("Name of the task", **state.bind("own_name"))
+    right.text_input("Name of the task", **state.bind("own_name"), help="The task file is kept under this name.")
     now = state.view()
     return intake.draft(now.own_name.strip() or "my task", now.own_prompt, parts, now.own_label, words, now.own_source)
 

@@ -201,7 +201,7 @@ def test_a_k_of_a_larger_model_is_cut_to_this_one(view):
 def test_a_preview_is_enough_to_choose_from_but_not_to_measure(view, monkeypatch):
     keep(view, "preview")
     app = opened(view)
-    assert "Score the heads first" in app.info[0].value, "a finished run without scores has none"
+    assert "were removed from their run folder" in app.warning[0].value, "a finished run without scores has none"
     status = runs.Status(state="running", progress=0.4, stage="CD-T")
     monkeypatch.setattr(runs.Run, "status", lambda self: status)
     app = opened(view)

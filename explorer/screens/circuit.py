@@ -6,17 +6,18 @@ from ctsft.circuit import Circuit
 from ctsft.errors import UserError
 from explorer import advising, circuits, discovering, export, guard, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
 from explorer.links import PANELS
+from explorer.terms import TERMS
 
 
 def draw():
-    links.header("Circuit")
+    links.header("Circuit", TERMS["circuit"])
     st.write("The circuit is the set of heads that fine-tuning will move. Choose a rule and its size, then click heads on the map to add or remove "
              "them by hand. Below the map, see whether it is enough.")
     model = state.model()
     scores, kind = state.scores()
     if scores is None:
-        st.info("There are no scores for these settings yet, and every rule chooses by score. Score the heads first.", icon=":material/grid_on:")
-        st.page_link("screens/relevance.py", label="Score the heads", icon=":material/arrow_back:")
+        state.task()                                   # where it cannot be read, that is what is to be told
+        jobs.unscored("every rule chooses by score")
         return
     if kind == "preview":
         st.info("These are preview scores by attribution patching. The circuit is chosen again by the same rule when the final scores arrive; "
@@ -38,7 +39,7 @@ def draw():
     with right:
         rule(scores)
         inspector.draw(scores, state.means_of(run), model, circuit)
-    st.subheader("Look closer")
+    st.subheader("Look closer", help="Is it enough: " + TERMS["faithfulness"])
     st.segmented_control("Section", PANELS["circuit_panel"], required=True, wrap=True, label_visibility="collapsed", **state.bind("circuit_panel"))
     if state.view().circuit_panel == "Kept circuits":
         keeping.draw(model, scores)
@@ -70,22 +71,21 @@ def rule(scores):
     now, n_heads = state.view(), scores.values.numel()
     rules = circuits.RULES | (circuits.DISCOVERED if now.found or now.rule == "discover" else {})
     st.segmented_control("Rule", list(rules), format_func=lambda name: rules[name][0], required=True, wrap=True,
-                         **state.bind("rule"), help="What chooses the heads, by their scores. Near zero, least relevant and random are controls of "
-                                                    "the same size that a circuit should be compared with (CT-SFT, arXiv 2601.08146).")
-    st.caption(rules[now.rule][1])
+                         **state.bind("rule"), help=TERMS["rule"])
+    st.caption(rules[now.rule][1], help=TERMS[now.rule])
     if now.k > n_heads:
         state.put(k=n_heads)
     if now.rule == "advised":
         advising.told()
     if now.rule in ("top", "advised", "near_zero", "least", "random"):
-        st.slider(f"Heads (k), of {n_heads}", 0, n_heads, **state.bind("k"))
+        st.slider(f"Heads (k), of {n_heads}", 0, n_heads, **state.bind("k"), help="How many heads the rule takes.")
     if now.rule == "threshold":
         st.slider(f"Score of at least {plots.number(state.threshold(scores))}", 0.0, 1.0, step=0.005, **state.bind("level"),
-                  help="0 is the lowest score, 1 the highest.")
+                  help=TERMS["threshold"])
     if now.rule == "fraction":
-        st.slider(f"Share of the {n_heads} heads", 0.01, 1.0, step=0.01, format="percent", **state.bind("fraction"))
+        st.slider(f"Share of the {n_heads} heads", 0.01, 1.0, step=0.01, format="percent", **state.bind("fraction"), help=TERMS["fraction"])
     if now.rule == "random":
-        st.number_input("Seed", 0, circuits.MOST_SEEDS, **state.bind("seed"))
+        st.number_input("Seed", 0, circuits.MOST_SEEDS, **state.bind("seed"), help=TERMS["seed"])
     with st.container(horizontal=True):
         st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not now.past, shortcut="Mod+Z",
                   help="Take back the last change of the rule or of a head.")
@@ -98,7 +98,7 @@ def rule(scores):
 def counters(model, circuit: Circuit, outside: dict):
     count = circuits.would_move(state.view().model, tuple(sorted(circuit.heads)))
     heads, moves = st.columns(2)
-    heads.metric("Heads", f"{len(circuit)} of {len(model.heads)}")
+    heads.metric("Heads", f"{len(circuit)} of {len(model.heads)}", help="Attention heads in the circuit, of all that the model has.")
     moves.metric("Would move", f"{count['group'] / count['total']:.2%}",
                  help="Share of the model's parameters that fine-tuning would change: the heads' query, key, value and output numbers, and every "
                       "norm's. All others stay bit-identical. Counted as the paper does, with key/value rows of its own for every head "
@@ -107,7 +107,7 @@ def counters(model, circuit: Circuit, outside: dict):
     if outside:
         names = [plots.name(head) for head in outside]
         st.caption(f"{len(names)} other {'head is' if len(names) == 1 else 'heads are'} touched, because key/value rows are shared by groups of "
-                   f"{model.n_heads // model.n_kv_heads} heads: {', '.join(names[:24])}{' ...' if len(names) > 24 else ''}.")
+                   f"{model.n_heads // model.n_kv_heads} heads: {', '.join(names[:24])}{' ...' if len(names) > 24 else ''}.", help=TERMS["kv"])
 
 
 def every_head(scores, circuit: Circuit, why: dict):
@@ -127,8 +127,10 @@ def every_head(scores, circuit: Circuit, why: dict):
         alt="All heads by falling score, with a checkbox that puts a head into the circuit or takes it out.",
         column_config={"in circuit": box("in", width=60, help="In the circuit. A tick works like a click on the map."),
                        "why": text(help="How it came in. K/V shared: outside, but its key/value rows move with a head inside."),
-                       "layer": number(width=50), "head": number(width=50), "rank": number(width=50),
-                       "score": number(format="%.3f", width=65, help="Mean over the examples, in logits."),
+                       "layer": number(width=50, help="Layer of the head; 0 reads the text first."),
+                       "head": number(width=50, help="Number of the head in its layer."),
+                       "rank": number(width=50, help="Place by score; 1 is the highest."),
+                       "score": number(format="%.3f", width=65, help="In logits, mean over the examples. " + TERMS["relevance"]),
                        "s.e.": number("±", format="%.3f", width=60, help="Standard error of the mean.")})
 
 
@@ -158,8 +160,10 @@ def save_and_load(model, scores, circuit: Circuit):
 
 def faithfulness(circuit: Circuit, kind: str, n_heads: int):
     now, scored = state.view(), state.score_run(("done",))
-    st.write("Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1 keeps all that the full model can do, 0 no "
-             "more than a model without any of its heads; the ranking has found something where its line runs above the band of random circuits.")
+    st.markdown("Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1 keeps all that the full model can do, 0 "
+                "no more than a model without any of its heads; the ranking has found something where its line runs above the band of random "
+                "circuits.",
+                help=TERMS["faithfulness"])
     if kind == "preview":
         st.info("This is measured with the final scores; it can start when they are there.", icon=":material/hourglass_top:")
         return
@@ -184,7 +188,7 @@ def curve(run_id: str, size: int, n_heads: int):
     if not rows:
         return
     st.segmented_control("By", list(circuits.MEASURES), format_func=circuits.MEASURES.get, required=True, **state.bind("measure"),
-                         help="Accuracy: how often the right label wins. Margin: by how many logits it leads the others on average; it is finer.")
+                         help=TERMS["measure"])
     if not circuits.defined(rows, now.measure):
         st.info(circuits.UNDEFINED, icon=":material/info:")
         return

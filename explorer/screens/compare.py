@@ -8,6 +8,7 @@ from ctsft import notes, results, runs
 from ctsft.errors import UserError
 from explorer import comparing, exploration, export, jobs, narrative, outcomes, picking, state, tradeoff
 from explorer.subject import literal
+from explorer.terms import TERMS
 
 SHOWN = 4                                              # runs whose curves are drawn while none is chosen
 NARROWED = {"what": "What moved", "seed": "Seed", "state": "State"}
@@ -36,7 +37,7 @@ def filters(rows: list[dict]) -> list[dict]:
         if getattr(now, f"compare_{key}") not in values:
             state.put(**{f"compare_{key}": values[0]})
         chosen = next(places).selectbox(key.capitalize(), values, format_func=lambda value, key=key: value or f"every {key}",
-                                        **state.bind(f"compare_{key}"))
+                                        **state.bind(f"compare_{key}"), help="Only runs of this one: levels before tuning differ between them.")
         rows = [row for row in rows if chosen in ("", str(row[key]))] or rows
     next(places).text_input("Search", **state.bind("compare_text"), placeholder="in names, notes and settings",
                             help="Runs that hold all of these words anywhere: name, note, what moved, languages, settings, id.")
@@ -53,7 +54,8 @@ def narrowed(rows: list[dict]) -> dict[str, list]:
         field = f"compare_{key}"
         state.put(**{field: [value for value in getattr(state.view(), field) if value in values]})
         names = {value: outcomes.moved({"what": value}) if key == "what" else str(value) for value in values}
-        place.multiselect(NARROWED[key], values, format_func=names.get, placeholder="any", **state.bind(field))
+        place.multiselect(NARROWED[key], values, format_func=names.get, placeholder="any", **state.bind(field),
+                          help="Shows runs with any of these; none chosen: all.")
         wanted[key] = getattr(state.view(), field)
     return wanted
 
@@ -123,7 +125,7 @@ def delete(ids: list[str]):
 
 
 def frontier(found: comparing.Points):
-    st.subheader("Frontier")
+    st.subheader("Frontier", help=TERMS["frontier"] + " " + TERMS["interval"])
     st.caption("What each run gained on the target (up) against what it kept of the source (right); dashed: before tuning. A large mark is the mean "
                "over seeds with its 95 % interval, a small one a seed; the line joins what no other one beats at both. Runs from a base model "
                "(direct) are in the table only: they had no source to keep.")
@@ -134,7 +136,7 @@ def frontier(found: comparing.Points):
 
 
 def overlaid(drawn: list[dict], called: dict[str, str], of: str):
-    st.subheader("Curves")
+    st.subheader("Curves", help=TERMS["curves"])
     fig, left_out = comparing.overlay(drawn, [called[row["run"]] for row in drawn])
     st.caption(f"Accuracy while tuning, {of}." + (f" {left_out} left out: more than {comparing.DRAWN} curves, or another model, task or start."
                                                   if left_out else ""))
@@ -142,7 +144,7 @@ def overlaid(drawn: list[dict], called: dict[str, str], of: str):
 
 
 def page():
-    st.header("Compare")
+    st.header("Compare", help=TERMS["kept"] + " " + TERMS["gained"])
     st.write("Every tuning run, and what it did to both languages. In the chart up and right is better; a circuit has shown something only if "
              "runs with other heads, or with everything moving, do worse by more than noise.")
     every = results.compare()
@@ -160,11 +162,11 @@ def page():
     found = comparing.points(ended, [called[row["run"]] for row in ended])
     seeds = comparing.reading(tradeoff.grouped(found.points))
     for sentence in [seeds] if seeds else outcomes.summary(rows, comparing.measured(ended)):
-        st.markdown(sentence)
+        st.markdown(sentence, help=TERMS["interval" if seeds else "noise"])
     if len(rows) < len(every):
         st.caption(f"{len(rows)} of {len(every)} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
-        st.toggle("One line for all seeds", **state.bind("compare_seeds"))
+        st.toggle("One line for all seeds", **state.bind("compare_seeds"), help=TERMS["seed"])
     same, rest = comparing.shared(rows)
     st.caption(f"**{'All' if len(rows) > 1 else 'It'}:** {literal(same)}.", help=literal(rest) or None)
     chosen = [row for entry in select(picking.entries(rows, state.view().compare_order, state.view().compare_seeds)) for row in entry]

@@ -3,8 +3,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
-from explorer import aftermath, experiment_form, export, following, panels, plots, state, tune_form, tuning
+from explorer import aftermath, experiment_form, export, following, jobs, panels, plots, state, tune_form, tuning
 from explorer.subject import literal
+from explorer.terms import TERMS
 from explorer.tuning import Given
 
 TABS = ("One run", "Experiment")
@@ -34,11 +35,11 @@ def numbers(choice: Circuit | None):
     if count is None:
         st.markdown("**Which heads move is decided when the run begins: it asks for advice on its own rows.**")
         return
-    st.markdown(f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%}).**")
+    st.markdown(f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%}).**", help=TERMS["moves"])
     others = tuning.touched(now, model, choice)
     if others:
         st.caption(f"Keys and values are shared in groups of heads, so those of {', '.join(map(plots.name, others[:8]))}"
-                   f"{' and more' if len(others) > 8 else ''} move too.")
+                   f"{' and more' if len(others) > 8 else ''} move too.", help=TERMS["kv"])
 
 
 def start(given: Given, choice: Circuit | None, name: str):
@@ -47,6 +48,8 @@ def start(given: Given, choice: Circuit | None, name: str):
     missing = tuning.missing(now, given)
     if missing:
         st.info(literal(missing), icon=":material/info:")
+        if given.scores and not given.circuit:
+            st.page_link("screens/circuit.py", label="Choose heads", icon=":material/arrow_back:")
     else:
         numbers(choice)
     if st.button("Start tuning", type="primary", disabled=bool(missing), icon=":material/play_arrow:"):
@@ -72,24 +75,44 @@ def one_run():
         choice = tuning.heads(state.view(), given)
         if given.scores:
             head_map(given, choice)
+        else:
+            jobs.unscored("the map and the circuit's heads need scores")
         start(given, choice, name)
     mine = tuning.listed(state.view())
     if mine:
         st.divider()
         run = following.choose(mine)
+        outdated(run, given)
         following.draw(run)
         if not run.status().active:
             aftermath.draw(run)
+    else:
+        st.caption("No run with this model and task yet: press *Start tuning*, and its curves appear here."
+                   + (" Runs of other models or tasks are on the Compare page." if runs.list_runs("finetune") else ""))
+
+
+def outdated(run: runs.Run, given: Given):
+    """Says so where the run shown moved, or followed, another circuit than the one in force, or took its scores elsewhere."""
+    what, now = run.request.params.get("tuning", {}).get("what"), state.view()
+    moved = aftermath.chosen(run)
+    if run.request.params.get("subject", {}).get("language") not in (None, now.source):
+        st.info("Out of date: this run kept another source language than the one chosen now. Start tuning again, or choose that language on Setup.",
+                icon=":material/update:")
+    elif what == "circuit" and given.circuit is not None and moved and moved != given.circuit.heads:
+        st.info(f"Out of date: this run moved a circuit of {len(moved)} heads that is not the one in force now ({len(given.circuit)} heads). Start "
+                "tuning again, or choose those heads on the Circuit page.", icon=":material/update:")
+        st.page_link("screens/circuit.py", label="Go to the circuit", icon=":material/arrow_back:")
 
 
 def state_of_the_heads() -> Given:
+    weights = state.model().fingerprint                # first: where the model is gone, that is what is to be told
     scored = state.score_run(("done",))
     scores = state.scores_of(scored)
-    return Given(scored, scores, state.circuit(scores) if scores else None, tuning.advised(state.view(), state.model().fingerprint))
+    return Given(scored, scores, state.circuit(scores) if scores else None, tuning.advised(state.view(), weights))
 
 
 def page():
-    st.header("Fine-tune")
+    st.header("Fine-tune", help=TERMS["recipes"])
     tab = st.segmented_control("What to do", TABS, required=True, label_visibility="collapsed", **state.bind("tune_tab"))
     if tab == "Experiment":
         experiment_form.draw()

@@ -8,6 +8,7 @@ from ctsft.relevance import Scores
 from ctsft.tasks import Task
 from explorer import advising, bars, checking, costs, export, guard, head_panel, inspector, jobs, links, panels, plots, state, versus
 from explorer.subject import literal
+from explorer.terms import TERMS
 
 METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
            "ablation": "Mean ablation (causal)"}
@@ -20,7 +21,7 @@ MAP = "relevance_map"
 
 
 def page():
-    links.header("Relevance")
+    links.header("Relevance", TERMS["relevance"])
     st.write("How much each attention head speaks for the right label (purple) or against it (green), on average over examples that the model "
              "gets right. Click a head to look into it; then choose the circuit from the heads that count.")
     model, task = state.model(), state.task()
@@ -37,20 +38,17 @@ def settings(n_labels: int):
     now = state.view()
     a, b, c = st.columns(3)
     a.selectbox("Method", list(METHODS), format_func=METHODS.get, **state.bind("method"),
-                help="CD-T splits a head's output into its mean and the rest, and follows both parts to the logits (arXiv 2407.00886). Attribution "
-                     "patching estimates an ablation from one gradient, integrated gradients from five. Mean ablation replaces the head by its "
-                     "mean and measures the drop.")
+                help=TERMS["method"])
     b.selectbox("Attention patterns", list(ATTENTION), format_func=ATTENTION.get, **state.bind("attention"), disabled=now.method != "cdt",
-                help="Whether CD-T follows a head's effect on later attention patterns too, or only on what they move.")
+                help=TERMS["patterns"])
     c.selectbox("Split a head at", list(POSITIONS), format_func=POSITIONS.get, **state.bind("positions"),
-                help="Where a head's output is compared with its mean; the means are taken at the same places.")
+                help=TERMS["positions"])
     c.selectbox("Cross terms", list(RULES), format_func=RULES.get, **state.bind("rules"), disabled=now.method != "cdt",
-                help="What a nonlinear step does only jointly with the rest: the paper's rules give it to the head, the symmetric ones share it "
-                     "evenly (Shapley values) and resolve no sign clash. Scores of different rules are never shown in one map.")
+                help=TERMS["cross terms"])
     a.number_input("Examples", n_labels, 2000, **state.bind("size"),
-                   help="Discovery set: correctly predicted, equally many of each label. 50 in the paper (CT-SFT, arXiv 2601.08146).")
+                   help="Size of the discovery set. " + TERMS["discovery set"])
     b.number_input("Seed", 0, 10**6, **state.bind("pool_seed"),
-                   help="Draws the discovery set. Another seed shows how much the ranking depends on the examples.")
+                   help="Draws the discovery set. " + TERMS["seed"])
     if now.scoring != state.View().scoring:
         c.button("Back to the defaults", on_click=defaults)
 
@@ -123,7 +121,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
     head_panel.draw(scores, run, model)
     if kind == "scores":
         advising.draw(scores, circuit, task)
-    st.subheader("Held against other scores")
+    st.subheader("Held against other scores", help=TERMS["against"])
     compare(scores, circuit, run, task)
 
 
@@ -144,14 +142,14 @@ def exports(scores: Scores, run: runs.Run, kind: str):
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
     now, drawn = state.view(), panels.marks(circuit, state.view().head)
-    st.segmented_control("More about all heads", PANELS, required=True, wrap=True, **state.bind("panel"))
+    st.segmented_control("More about all heads", PANELS, required=True, wrap=True, **state.bind("panel"), help=TERMS["panels"])
     if now.panel == "By label":
         st.caption("Mean score on the examples of each label, on one scale: a head may count for one label only.")
         row(panels.label_maps(scores, drawn, now.flip), "label")
     elif now.panel == "Means" and means is not None:
         counts = ", ".join(f"{literal(label)} {means.counts.get(label, 0)}" for label in scores.by_label)
         st.caption("What a head gives on average, taken as saying nothing about the label (label-balanced mean), and how far each label's own mean "
-                   f"departs from it. Examples: {counts}.")
+                   f"departs from it. Examples: {counts}.", help=TERMS["mean"])
         row([plots.means_map(panels.mean_sizes(means), drawn, title="Size of the balanced mean", unit="norm", flip=now.flip)], "mean")
         row(panels.departure_maps(means, scores.by_label, drawn, now.flip), "departure")
     elif now.panel == "Distribution":

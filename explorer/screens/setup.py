@@ -10,6 +10,7 @@ from ctsft.tasks import Task
 from explorer import costs, gallery, jobs, measuring, recent, state, upload
 from explorer.bidi import isolate
 from explorer.subject import literal, pieces, short, spread
+from explorer.terms import TERMS
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
 TASKS = {"demo": "Demo sentiment", "nusax": "NusaX sentiment", "xnli": "XNLI inference", "file": "Own task file", "own": "Own tables"}
@@ -173,30 +174,30 @@ def choose_languages(task: Task):
         state.put(target=others[0])
     source, target, split = st.columns(3)
     source.selectbox(":blue[●] Source language", task.languages, **state.bind("source", state.forget_circuit),
-                     help="Heads are found here, and this accuracy is to be kept.")
-    target.selectbox(":orange[●] Target language", others, **state.bind("target"), help="The language that fine-tuning is for.")
+                     help=TERMS["source"])
+    target.selectbox(":orange[●] Target language", others, **state.bind("target"), help=TERMS["target"])
     split.selectbox("Rows to find heads with", SPLITS, **state.bind("split"),
-                    help="The split that the discovery set is drawn from: examples that the model gets right, equally many of each label.")
+                    help="The split that the discovery set is drawn from. " + TERMS["discovery set"])
 
 
 def show_model(model: Model):
     a, b, c, d = st.columns(4)
     a.metric("Heads", f"{model.n_layers * model.n_heads}", help=f"{model.n_layers} layers of {model.n_heads} attention heads.")
     a.caption(f"{model.n_layers} layers × {model.n_heads}")
-    b.metric("Key/value groups", f"{model.n_kv_heads}", help="Heads of a group share keys and values: tuning one head moves its group's.")
+    b.metric("Key/value groups", f"{model.n_kv_heads}", help=TERMS["kv"])
     size = model.n_heads // model.n_kv_heads
     b.caption("a layer; one head each" if size == 1 else f"a layer; {size} heads each")
-    c.metric("Parameters", short(model.n_params))
+    c.metric("Parameters", short(model.n_params), help=f"Numbers that the model has learned: {model.n_params:,}.")
     c.caption(f"type {model.model_type}")
-    d.metric("Device", str(model.device))
+    d.metric("Device", str(model.device), help="Where the model computes, and below in which number format.")
     d.caption(str(model.dtype).removeprefix("torch."))
 
 
 def show_prompt(model: Model, task: Task):
     now = state.view()
-    st.subheader("What the model reads")
+    st.subheader("What the model reads", help=TERMS["tokens"])
     rows = {row.id: row for row in spread(state.load_rows(now.task, now.data_dir, now.source, now.split), task.labels, 30)}
-    chosen = st.selectbox("Row", list(rows), key="prompt_row",
+    chosen = st.selectbox("Row", list(rows), key="prompt_row", help="A row of the source language.",
                           format_func=lambda one: f"{one} · {isolate(rows[one].label)} · {isolate(rows[one].text[:90])}")
     if chosen not in rows:
         return
