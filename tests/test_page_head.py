@@ -16,7 +16,7 @@ from explorer import jobs, known, state
 @pytest.fixture(autouse=True)
 def fresh():
     """Nothing that another test's run left in the shared caches."""
-    for cache in (known.head_view, known.cost, known.answers):
+    for cache in (known.head_view, known.cost, known._answers):
         cache.clear()
 
 
