@@ -2,9 +2,10 @@
 
 Every head is scored exactly on a few examples, one of each label first. A head is decided when its score differs by more than
 3 standard errors from that of every head on the other side of the cut between rank k and k + 1; the others get half as many
-examples more, and so on, until none is left or all examples are used. Heads are compared on the examples they share (a text that
-is hard for one is hard for the next, so differences vary less than scores). Standard errors are those of a sample drawn without
-replacement from the pool (they reach 0 when all of it was seen), so the set is the full pass's unless an interval was too short.
+examples more, and so on, until none is left or all examples are used. A head that no longer stands clear once others have moved is
+taken up again. Heads are compared on the examples they share (a text that is hard for one is hard for the next, so differences vary
+less than scores), or by their own means where that tells more. Standard errors are those of a sample drawn without replacement from
+the pool (they reach 0 when all of it was seen), so the set is the full pass's unless an interval was too short.
 """
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -58,13 +59,16 @@ def apart(out: torch.Tensor, among: torch.Tensor, k: int) -> tuple[torch.Tensor,
     if not ins.shape[1] or not outs.shape[1]:
         return clear, inside
     larger = torch.maximum(mean[inside].abs()[:, None], mean[~inside].abs()[None])
-    paired = errors(ins[:, :, None] - outs[:, None], rows, larger, trust)[1]               # [in, out]
+    differ, paired = errors(ins[:, :, None] - outs[:, None], rows, larger, trust)          # on the examples that both have seen; [in, out]
     alone = (error[inside][:, None].square() + error[~inside][None].square()).sqrt()
-    se = torch.where(count[inside][:, None] == count[~inside][None], paired, alone)
-    gap = mean[inside][:, None] - mean[~inside][None]
-    known = (gap > 0) | ((count[inside][:, None] == rows) & (count[~inside][None] == rows))   # without a spread: sure, unless it is a tie
-    distance = torch.where(se > 0, gap / se.clamp(min=1e-300), torch.where(known, torch.inf, 0.0))
-    clear[inside], clear[~inside] = distance.amin(1), distance.amin(0)
+    gap, seen = mean[inside][:, None] - mean[~inside][None], (count[inside][:, None], count[~inside][None])
+    known = (gap > 0) | ((seen[0] == rows) & (seen[1] == rows))                            # without a spread: sure, unless it is a tie
+
+    def distance(gap, se):
+        return torch.where(se > 0, gap / se.clamp(min=1e-300), torch.where(known, torch.inf, 0.0))
+    distances = distance(differ, paired)
+    distances = torch.where(seen[0] == seen[1], distances, torch.maximum(distances, distance(gap, alone)))
+    clear[inside], clear[~inside] = distances.amin(1), distances.amin(0)
     return clear, inside
 
 
@@ -80,17 +84,16 @@ def narrow(out: torch.Tensor, labels: Sequence[str], k: int, work: Sequence[int]
     sources[:len(work)] = True
     for head in skip:
         sources[tuple(head)] = False
-    rows, done, size, open_heads = interleaved(labels), 0, min(n, max(FIRST, len(set(labels)))), sources
-    while True:
-        measure(rows[done:size], open_heads)
-        done = size
+    rows, open_heads = interleaved(labels), sources
+    while open_heads.any():
+        have = (~out.isnan()).sum(0)
+        for done in have[open_heads].unique().tolist():
+            size = max(-(-3 * done // 2), FIRST, len(set(labels)))
+            measure(rows[done:size], open_heads & (have == done))
         clear, _ = apart(out, sources, k)
         open_heads = torch.zeros_like(sources)
         open_heads[sources] = clear <= Z
-        open_heads &= out[rows[done - 1]].isfinite()
-        if done == n or not open_heads.any():
-            break
-        size = min(n, -(-3 * done // 2))
+        open_heads &= (~out.isnan()).sum(0) < n
     cost = torch.tensor([work[layer] if layer < len(work) else 0 for layer in range(layers)])[:, None].double()
     counts = (~out.isnan()).sum(0)
     share = ((counts * cost).sum() / (n * (sources * cost).sum())).item()
