@@ -163,34 +163,28 @@ def head_map(
     size = cell_size(layers, heads)
     fig = figure(title, _map_alt(values, marks, title, scale), size * layers + 122)
     top, bottom, left, right = 40, 82, 56, 128
-    fig.add_trace(go.Heatmap(
+    cells = [(layer, head) for layer in range(layers) for head in range(heads)]
+    fig.add_traces([go.Heatmap(
         z=values.tolist(), zmin=0 if scale.sequential else -limit, zmax=limit, hoverinfo="skip", xgap=1, ygap=1,
         colorscale=SEQUENTIAL if scale.sequential else DIVERGING, colorbar=_colourbar(values, limit, scale),
-    ))  # fmt: skip
-    _stroke(fig, [_square(at) for at in sorted(marks.members)], "outline", 2)
-    _stroke(fig, [p for at in sorted(marks.added) for p in _plus(at)], "added", 2)
-    _stroke(fig, [p for at in sorted(marks.removed) for p in _cross(at)], "removed", 2)
-    _stroke(fig, [_ring(marks.selected)] if marks.selected else [], "selected", 2.5, inverted=True)
-    cells = [(layer, head) for layer in range(layers) for head in range(heads)]
-    fig.add_trace(go.Scatter(  # plain lists: a numpy array is sent packed, and a click would return it as an object
+    ), *_strokes(marks), go.Scatter(  # plain lists: a numpy array is sent packed, and a click would return it as an object
         x=[head for _, head in cells], y=[layer for layer, _ in cells], customdata=[list(at) for at in cells], name="heads",
         text=[hover[at[0]][at[1]] if hover else f"<b>{name(at)}</b>  {number(values[at])}" for at in cells],
         mode="markers", marker={"symbol": "square", "size": size - 1, "opacity": 0, "color": COLOURS["control"]}, showlegend=False,
         selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}}, hovertemplate="%{text}<extra></extra>",
-    ))  # fmt: skip
+    )])  # fmt: skip
     across, down = [-0.5, heads - 0.5], [-0.5, layers - 0.5]
     shared = {"showgrid": False, "ticks": "", "constrain": "domain"}
-    fig.update_xaxes(range=across, tickvals=_ticks(heads), title_text="head", constraintoward="left", **shared)
-    fig.update_yaxes(
-        range=down if flip else down[::-1], tickvals=_ticks(layers), title_text="layer", scaleanchor="x", constraintoward="top", **shared
-    )
     fig.update_layout(
         width=max(size * heads + left + right, 340), uirevision="head map",
         margin={"l": left, "r": max(right, 340 - left - size * heads), "t": top, "b": bottom, "autoexpand": False},
-    )  # fmt: skip
-    fig.add_annotation(  # paper y = 0 is the map's lower edge
-        text=_key(marks), x=0, xref="paper", xanchor="left", xshift=-44, y=0, yref="paper", yanchor="bottom", yshift=4 - bottom,
-        showarrow=False, name="key",
+        xaxis={"range": across, "tickvals": _ticks(heads), "title": {"text": "head"}, "constraintoward": "left", **shared},
+        yaxis={"range": down if flip else down[::-1], "tickvals": _ticks(layers), "title": {"text": "layer"}, "scaleanchor": "x",
+               "constraintoward": "top", **shared},
+        annotations=[{  # paper y = 0 is the map's lower edge
+            "text": _key(marks), "x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": 0, "yref": "paper", "yanchor": "bottom",
+            "yshift": 4 - bottom, "showarrow": False, "name": "key",
+        }],
     )  # fmt: skip
     return fig
 
@@ -255,17 +249,26 @@ def _ring(at: Head, radius: float = 0.31) -> Path:
     return (at[1] + radius * np.cos(turn)).tolist(), (at[0] + radius * np.sin(turn)).tolist()
 
 
-def _stroke(fig: go.Figure, paths: list[Path], kind: str, width: float, inverted: bool = False) -> None:
-    """All strokes of a kind as one line with gaps, drawn twice: the wide one is the halo."""
-    if not paths:
-        return
+def _strokes(marks: Marks) -> list[go.Scatter]:
+    """All marks of a kind as one line with gaps, drawn twice: the wide one is the halo."""
+    kinds = (
+        ("outline", 2, [_square(at) for at in sorted(marks.members)]),
+        ("added", 2, [p for at in sorted(marks.added) for p in _plus(at)]),
+        ("removed", 2, [p for at in sorted(marks.removed) for p in _cross(at)]),
+        ("selected", 2.5, [_ring(marks.selected)] if marks.selected else []),
+    )
+    return [trace for kind, width, paths in kinds if paths for trace in _stroke(paths, kind, width)]
+
+
+def _stroke(paths: list[Path], kind: str, width: float) -> list[go.Scatter]:
     x = [v for path in paths for v in (*path[0], None)]
     y = [v for path in paths for v in (*path[1], None)]
     pens = [("halo", width + 2.5), ("ink", width)]
-    colours = ("ink", "halo") if inverted else ("halo", "ink")
-    for (pen, thick), colour in zip(pens, colours, strict=True):
-        line = {"color": COLOURS[colour], "width": thick}
-        fig.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=kind, meta=pen))
+    colours = ("ink", "halo") if kind == "selected" else ("halo", "ink")
+    return [
+        go.Scatter(x=x, y=y, mode="lines", line={"color": COLOURS[colour], "width": thick}, hoverinfo="skip", showlegend=False, name=kind, meta=pen)
+        for (pen, thick), colour in zip(pens, colours, strict=True)
+    ]
 
 
 def _key(marks: Marks) -> str:
