@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from explorer.bidi import fence
-from explorer.plots import COLOURS, DIVERGING, LABEL_COLOURS, SEQUENTIAL, figure, number, safe, symmetric_limit
+from explorer.plots import COLOURS, LABEL_COLOURS, SEQUENTIAL, figure, number, safe, signed
 
 NAMED = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
 LONGEST = 22                                     # characters of a token's label
@@ -55,10 +55,10 @@ def token_bars(pieces: list[str], relevance: np.ndarray, attention: np.ndarray, 
     base = figure(title, text, 116 + max(15, min(22, 900 / n)) * n)
     fig = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, column_widths=[0.62, 0.38])
     fig.update_layout(base.layout)
-    places, names, limit = list(range(n)), [label(piece) for piece in pieces], symmetric_limit(relevance)
+    places, names = list(range(n)), [label(piece) for piece in pieces]
     fig.add_trace(go.Bar(
         x=relevance.tolist(), y=places, orientation="h", name="relevance",
-        marker={"color": relevance.tolist(), "colorscale": DIVERGING, "cmin": -limit, "cmax": limit, "line": {"color": COLOURS["grid"], "width": 1}},
+        marker={"color": signed(relevance.tolist()), "line": {"color": COLOURS["grid"], "width": 1}},
         text=[f"{name}, token {i + 1}: {number(value)}" for i, (name, value) in enumerate(zip(names, relevance, strict=True))],
         textposition="none", hovertemplate="%{text}<extra></extra>",
     ), 1, 1)  # fmt: skip
@@ -97,9 +97,8 @@ def word_effects(promoted: list[tuple[str, float]], suppressed: list[tuple[str, 
     ends = f"raises {best[0].strip()!r} most, by {number(best[1])}; lowers {worst[0].strip()!r} most, by {number(worst[1])}"
     fig = figure(title, f"{title or 'Direct effect on the vocabulary'}, in logits: {ends}.", 110 + 19 * len(rows))
     values, places = [value for _, value in rows], list(range(len(rows)))
-    limit = symmetric_limit(np.array(values))
     fig.add_trace(go.Bar(
-        x=values, y=places, orientation="h", marker={"color": values, "colorscale": DIVERGING, "cmin": -limit, "cmax": limit},
+        x=values, y=places, orientation="h", marker={"color": signed(values)},
         text=[f"{label(text)}: {number(value)} logits" for text, value in rows], textposition="none", hovertemplate="%{text}<extra></extra>",
     ))  # fmt: skip
     fig.add_hline(len(promoted) - 0.5, line={"color": COLOURS["reference"], "width": 1, "dash": "dot"})

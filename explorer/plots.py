@@ -63,6 +63,11 @@ class Scale:
     sequential: bool = False  # from 0 up instead of both ways
 
 
+def signed(values: Iterable[float]) -> list[str]:
+    """A colour by each value's sign, from the middle of the diverging scale's arms: it reads on a light and on a dark page."""
+    return [DIVERGING[3 if value >= 0 else 1][1] for value in values]
+
+
 def name(head: Head) -> str:
     return f"L{head[0]}.H{head[1]}"
 

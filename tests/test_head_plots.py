@@ -5,7 +5,7 @@ import pytest
 from explorer.bidi import END, ISOLATE
 from explorer.data_plots import balance_bars, confusion_map, length_lines
 from explorer.head_plots import attention_map, label, label_effects, token_bars, word_effects
-from explorer.plots import alt
+from explorer.plots import alt, signed
 
 PIECES = ["قهوة", " ممتازة", " <b>x</b>", "\n", " ", "…", " tea"]
 PATTERN = np.tril(np.arange(49.0).reshape(7, 7) + 1)
@@ -39,7 +39,7 @@ def test_a_row_a_token_with_score_and_attention_beside_each_other():
     fig = token_bars(PIECES, values, PATTERN[6], "relevance (logits)")
     first, second = fig.data
     assert np.allclose(first.x, values) and np.allclose(second.x, PATTERN[6]) and list(first.y) == list(second.y) == list(range(7))
-    assert list(fig.layout.yaxis.ticktext) == [label(piece) for piece in PIECES] and first.marker.cmin == -first.marker.cmax
+    assert list(fig.layout.yaxis.ticktext) == [label(piece) for piece in PIECES] and list(first.marker.color) == signed(first.x)
     assert "add up to 3.5" in alt(fig) and "relevance (logits)" in fig.layout.xaxis.title.text
 
 
