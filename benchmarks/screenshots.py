@@ -11,6 +11,10 @@ from pathlib import Path
 from benchmarks.browser import Page, browser, go, server, settle
 
 PAGES = {"Setup": "setup", "Relevance": "relevance", "Circuit": "circuit", "Fine-tune": "finetune", "Compare": "compare"}
+SECTIONS = {  # file -> page, what is pressed, the heading that the picture begins with
+    "attention": ("Relevance", ["Attention pattern"], "on one example"),
+    "overlap": ("Circuit", ["Overlap", "Labels"], "Look closer"),
+}
 
 
 def wait_until_done(page: Page, home: Path, kind: str, count: int):
@@ -51,6 +55,23 @@ def shoot(page: Page, out: Path):
         print(out / f"{name}.png")
 
 
+def sections(page: Page, out: Path):
+    """Pictures of single sections, from their heading down to the page's end."""
+    for name, (title, choices, heading) in SECTIONS.items():
+        go(page, title)
+        main = page.get_by_test_id("stMain")
+        for choice in choices:
+            main.get_by_role("radio", name=choice).or_(main.get_by_role("button", name=choice, exact=True)).first.click()
+            settle(page)
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": 4000})
+        page.wait_for_timeout(2500)
+        top, end = page.get_by_role("heading", name=heading).first.bounding_box(), page.get_by_test_id("stMainBlockContainer").bounding_box()
+        left = main.bounding_box()
+        page.screenshot(path=out / f"{name}.png", clip={"x": left["x"], "y": top["y"] - 16, "width": left["width"],
+                                                        "height": end["y"] + end["height"] - top["y"] - 40})
+        print(out / f"{name}.png")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("assets/screenshots"))
@@ -67,6 +88,7 @@ def main():
             page.get_by_role("heading", name="Setup", exact=True).wait_for()
             tour(page, home)
             shoot(page, args.out)
+            sections(page, args.out)
         if page.errors:
             print("\n".join(["The browser's console says:", *page.errors]))
 
