@@ -9,13 +9,13 @@ disk, so that a run that was cut off goes on where it was.
 """
 import argparse
 import time
-from itertools import combinations
 
 import torch
 
 import ctsft
 from ctsft.adaptive import narrow
 from ctsft.relevance import Scores, cost, finished
+from ctsft.validation import jaccard, top_agreement
 
 ANEW = 5                                     # of so many replayed pools one is computed
 
@@ -36,11 +36,9 @@ def work(model, scores: Scores) -> int:
     return sum((model.n_layers - layer) * scores.counts[layer].sum().item() for layer in range(model.n_layers))
 
 
-def stability(tops: list[frozenset], firsts: list) -> str:
-    shared = [len(one & other) / len(one | other) for one, other in combinations(tops, 2)]
-    best = max(set(firsts), key=firsts.count)
-    return (f"stability over {len(tops)} pools: Jaccard of the top {len(tops[0])} heads {sum(shared) / len(shared):.2f} on average (lowest "
-            f"{min(shared):.2f}); the first head is L{best[0]}.H{best[1]} in {firsts.count(best)} of them")
+def stability(tops: list[list], texts: list[set]) -> str:
+    return (f"stability over {len(tops)} pools that share {jaccard(texts):.2f} of their texts: Jaccard index of the top {len(tops[0])} heads "
+            f"{jaccard(tops):.2f}, the same first head in {top_agreement(tops):.0%} of the pairs")
 
 
 def main():
@@ -61,7 +59,7 @@ def main():
     rows = [row for row in rows if args.longest is None or len(task.encode(model, row)) <= args.longest]
     print(f"{len(rows)} texts to draw from", flush=True)
     k = max(1, int(args.fraction * len(model.heads) + 1e-9))
-    works, times, tops, firsts, agreed = [], [], [], [], 0
+    works, times, tops, texts, agreed = [], [], [], [], 0
     for seed in range(args.pools):
         pool = ctsft.discovery_set(model, task, rows, args.size, seed)
         means = ctsft.label_balanced_means(model, task, pool)
@@ -72,19 +70,17 @@ def main():
                 else ctsft.score_heads(model, task, pool, means, adaptive=True, k=k))
         seconds = middle - start, time.perf_counter() - middle
         works.append(work(model, fast) / work(model, full))
-        first = ctsft.select(full, "top", k=k).heads
-        same = first == ctsft.select(fast, "top", k=k).heads
+        times.append(seconds[1] / seconds[0])
+        same = ctsft.select(full, "top", k=k).heads == ctsft.select(fast, "top", k=k).heads
         agreed += same
-        tops.append(first)
-        firsts.append(full.ranking()[0])
-        timed = not args.replay or not seed % ANEW
-        if timed and seconds[0] > 1.0:       # not one from disk
-            times.append(seconds[1] / seconds[0])
-        told = f", {times[-1]:.1%} of the time ({seconds[0]:.1f} s and {seconds[1]:.1f} s)" if timed and times else ""
-        print(f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the work{told}. {fast.notes[0]}", flush=True)
-    print(f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads; on average "
-          f"{sum(works) / len(works):.1%} of the work, at most {max(works):.1%}" + (f"; {sum(times) / len(times):.1%} of the time" if times else ""))
-    print(stability(tops[:10], firsts[:10]))
+        tops.append(full.ranking()[:k])
+        texts.append({row.id for row in pool})
+        took = "" if args.replay else f", {times[-1]:.1%} of the time ({seconds[0]:.1f} s and {seconds[1]:.1f} s)"
+        print(f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the work{took}. {fast.notes[0]}", flush=True)
+    print(f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads; on average {sum(works) / len(works):.1%} of the "
+          f"work, at most {max(works):.1%}" + ("" if args.replay else f"; {sum(times) / len(times):.1%} of the time"))
+    if args.pools > 1:
+        print(stability(tops[:10], texts[:10]))
 
 
 if __name__ == "__main__":

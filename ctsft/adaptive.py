@@ -84,16 +84,16 @@ def narrow(out: torch.Tensor, labels: Sequence[str], k: int, work: Sequence[int]
     sources[:len(work)] = True
     for head in skip:
         sources[tuple(head)] = False
-    rows, open_heads = interleaved(labels), sources
+    rows, open_heads, have = interleaved(labels), sources, torch.zeros(layers, heads, dtype=torch.long)
     while open_heads.any():
-        have = (~out.isnan()).sum(0)
         for done in have[open_heads].unique().tolist():
-            size = max(-(-3 * done // 2), FIRST, len(set(labels)))
-            measure(rows[done:size], open_heads & (have == done))
+            size, these = min(n, max(-(-3 * done // 2), FIRST, len(set(labels)))), open_heads & (have == done)
+            measure(rows[done:size], these)
+            have[these], open_heads = size, open_heads & ~these
         clear, _ = apart(out, sources, k)
         open_heads = torch.zeros_like(sources)
         open_heads[sources] = clear <= Z
-        open_heads &= (~out.isnan()).sum(0) < n
+        open_heads &= have < n
     cost = torch.tensor([work[layer] if layer < len(work) else 0 for layer in range(layers)])[:, None].double()
     counts = (~out.isnan()).sum(0)
     share = ((counts * cost).sum() / (n * (sources * cost).sum())).item()

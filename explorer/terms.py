@@ -8,7 +8,8 @@ METHODS = {
     "cdt": f"CD-T (contextual decomposition for transformers) splits a head's output into its mean and the rest, and follows both parts to the "
            f"logits ({CDT}).",
     "atp": "Attribution patching estimates from one gradient what replacing each head by its mean would change (Syed et al. 2023, arXiv 2310.10348).",
-    "ig": "Integrated gradients average the gradient at five places between mean and value (Sundararajan et al. 2017, arXiv 1703.01365).",
+    "ig": "Integrated gradients estimate the same from five passes: the gradient at the head's value and at a third of the way to it from its mean, "
+          "some heads at a time (after Sundararajan et al. 2017, arXiv 1703.01365).",
     "ablation": "Mean ablation replaces a head by its mean and measures the drop: the causal test (Wang et al. 2022, arXiv 2211.00593).",
 }
 TERMS = {
