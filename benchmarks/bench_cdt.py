@@ -94,6 +94,12 @@ def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> tuple[flo
 
 @torch.no_grad()
 def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
+    """Everything with freed memory kept, as `score_heads` has it."""
+    with planning.bounded(None, model.device):
+        return measured(model, batch, pos, repeats)
+
+
+def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
     draw = torch.Generator().manual_seed(1)
     texts = [torch.randint(model.hf.config.vocab_size, (pos,), generator=draw).tolist() for _ in range(batch)]
     rows, tokens = pad(texts, model.device), [11, 12, 13]
