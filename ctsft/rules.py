@@ -94,8 +94,8 @@ def symmetric_activation(rel, total, hidden, f: Callable):
 
 def paper_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
     """In place. `hidden` is f(gate) * up."""
-    irrel = f(torch.sub(gate, gate_rel, out=gate_rel))
-    return torch.addcmul(hidden, irrel, torch.sub(up, up_rel, out=up_rel), value=-1, out=gate_rel)
+    irrel = f(torch.sub(gate, gate_rel, out=gate_rel)).mul_(torch.sub(up, up_rel, out=up_rel))
+    return torch.sub(hidden, irrel, out=gate_rel)             # exactly 0 where nothing is relevant, as a fused form would not be
 
 
 def symmetric_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
