@@ -2,10 +2,11 @@
 
 Every head is scored exactly on a few examples, one of each label first. A head is decided when its score differs by more than
 3 standard errors from that of every head on the other side of the cut between rank k and k + 1; the others get half as many
-examples more, and so on, until none is left or all examples are used. A head that no longer stands clear once others have moved is
-taken up again. Heads are compared on the examples they share (a text that is hard for one is hard for the next, so differences vary
-less than scores), or by their own means where that tells more. Standard errors are those of a sample drawn without replacement from
-the pool (they reach 0 when all of it was seen), so the set is the full pass's unless an interval was too short.
+examples more, and so on, until none is left or all examples are used. Where a few uncertain heads keep many others undecided, the
+few go first. A head that no longer stands clear once others have moved is taken up again. Heads are compared on the examples they
+share (a text that is hard for one is hard for the next, so differences vary less than scores), or by their own means where that
+tells more. Standard errors are those of a sample drawn without replacement from the pool (they reach 0 when all of it was seen), so
+the set is the full pass's unless an interval was too short.
 """
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -14,6 +15,7 @@ import torch
 
 Z = 3.0                                     # standard errors on either side
 FIRST = 3                                   # examples that every head is scored on
+FEW = 0.1                                   # heads that settle every doubt at this share of the price of all that are in doubt go first
 
 
 def interleaved(labels: Sequence[str]) -> list[int]:
@@ -47,17 +49,14 @@ def variation(values: torch.Tensor) -> float:
 
 
 def apart(out: torch.Tensor, among: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """By how many standard errors each head of `among` [layer, head] stands clear of the nearest one on the other side of the cut (infinite
-    where nothing can change any more), and which heads are the best `k`; both [head of `among`], in the order of `among`'s own."""
+    """By how many standard errors the heads of `among` [layer, head] on one side of the cut stand clear of those on the other, [in, out]
+    (infinite where nothing can change any more), and which are the best `k`, [head of `among`], both in the order of `among`'s own."""
     values = out.double()[:, among]                                                        # [example, head]
     trust, rows = variation(values), len(out)
     mean, error = errors(values, rows, values.nanmean(0).abs(), trust)
     inside = torch.zeros_like(mean, dtype=torch.bool)
     inside[mean.argsort(descending=True, stable=True)[:k]] = True
     ins, outs, count = values[:, inside], values[:, ~inside], (~values.isnan()).sum(0)
-    clear = torch.full_like(mean, torch.inf)
-    if not ins.shape[1] or not outs.shape[1]:
-        return clear, inside
     larger = torch.maximum(mean[inside].abs()[:, None], mean[~inside].abs()[None])
     differ, paired = errors(ins[:, :, None] - outs[:, None], rows, larger, trust)          # on the examples that both have seen; [in, out]
     alone = (error[inside][:, None].square() + error[~inside][None].square()).sqrt()
@@ -66,10 +65,35 @@ def apart(out: torch.Tensor, among: torch.Tensor, k: int) -> tuple[torch.Tensor,
 
     def distance(gap, se):
         return torch.where(se > 0, gap / se.clamp(min=1e-300), torch.where(known, torch.inf, 0.0))
-    distances = distance(differ, paired)
-    distances = torch.where(seen[0] == seen[1], distances, torch.maximum(distances, distance(gap, alone)))
-    clear[inside], clear[~inside] = distances.amin(1), distances.amin(0)
-    return clear, inside
+    together = distance(differ, paired)
+    return torch.where(seen[0] == seen[1], together, torch.maximum(together, distance(gap, alone))), inside
+
+
+def nearest(distances: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Each head's distance to the nearest one on the other side; infinite where there is none."""
+    clear = torch.full(inside.shape, torch.inf, dtype=distances.dtype)
+    if distances.numel():
+        clear[inside], clear[~inside] = distances.amin(1), distances.amin(0)
+    return clear
+
+
+def cover(doubts: torch.Tensor, inside: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
+    """Heads, [head], of which every doubt [in, out] has one, cheap ones: again and again the head with most doubts for its price.
+    An infinite price rules a head out, and doubts between two such heads with it."""
+    ins, outs = inside.nonzero().flatten(), (~inside).nonzero().flatten()
+    left, chosen = doubts & (price[ins].isfinite()[:, None] | price[outs].isfinite()[None]), torch.zeros_like(inside)
+    while left.any():
+        worth = torch.zeros_like(price)
+        worth[ins], worth[outs] = left.sum(1) / price[ins], left.sum(0) / price[outs]
+        best = worth.argmax()
+        chosen[best] = True
+        left &= ~(chosen[ins][:, None] | chosen[outs][None])
+    return chosen
+
+
+def next_size(done: int, least: int, n: int) -> int:
+    """Examples of a head that was scored on `done` and is in doubt: half as many more."""
+    return min(n, max(-(-3 * done // 2), least))
 
 
 def narrow(out: torch.Tensor, labels: Sequence[str], k: int, work: Sequence[int], measure: Callable[[list[int], torch.Tensor], None],
@@ -84,16 +108,18 @@ def narrow(out: torch.Tensor, labels: Sequence[str], k: int, work: Sequence[int]
     sources[:len(work)] = True
     for head in skip:
         sources[tuple(head)] = False
-    rows, open_heads, have = interleaved(labels), sources, torch.zeros(layers, heads, dtype=torch.long)
+    rows, open_heads, have = interleaved(labels), sources.clone(), torch.zeros(layers, heads, dtype=torch.long)
+    each, least = torch.tensor(work).double()[sources.nonzero()[:, 0]], max(FIRST, len(set(labels)))
     while open_heads.any():
         for done in have[open_heads].unique().tolist():
-            size, these = min(n, max(-(-3 * done // 2), FIRST, len(set(labels)))), open_heads & (have == done)
+            size, these = next_size(done, least, n), open_heads & (have == done)
             measure(rows[done:size], these)
             have[these], open_heads = size, open_heads & ~these
-        clear, _ = apart(out, sources, k)
-        open_heads = torch.zeros_like(sources)
-        open_heads[sources] = clear <= Z
-        open_heads &= have < n
+        distances, inside = apart(out, sources, k)
+        clear, seen = nearest(distances, inside), have[sources]
+        doubtful, more = (clear <= Z) & (seen < n), torch.tensor([next_size(done, least, n) - done for done in seen.tolist()])
+        few = cover(distances <= Z, inside, (each * more).masked_fill(seen == n, torch.inf))
+        open_heads[sources] = few if (each * more)[few].sum() < FEW * (each * more)[doubtful].sum() else doubtful
     cost = torch.tensor([work[layer] if layer < len(work) else 0 for layer in range(layers)])[:, None].double()
     counts = (~out.isnan()).sum(0)
     share = ((counts * cost).sum() / (n * (sources * cost).sum())).item()
