@@ -61,8 +61,8 @@ def main():
     k = max(1, int(args.fraction * len(model.heads) + 1e-9))
     works, times, tops, texts, agreed = [], [], [], [], 0
     for seed in range(args.pools):
-        pool = ctsft.discovery_set(model, task, rows, args.size, seed)
-        means = ctsft.label_balanced_means(model, task, pool)
+        pool = ctsft.discovery_set(model, task, rows, args.size, seed, cache=args.replay)
+        means = ctsft.label_balanced_means(model, task, pool, cache=args.replay)      # their last bits depend on how many threads were free
         start = time.perf_counter()
         full = ctsft.score_heads(model, task, pool, means, cache=args.replay)
         middle = time.perf_counter()
