@@ -56,6 +56,14 @@ def put(**fields):
         st.session_state.pop(f"w_{name}", None)
 
 
+def look_at_first(of: Scores, heads):
+    """Look at the head that ranks first, unless one of `heads` was chosen; a head that nobody chose gives way when other scores come."""
+    first, own = of.ranking()[0], st.session_state.get("own_head")
+    if view().head not in heads or (view().head == own and own != first):
+        put(head=first)
+        st.session_state.own_head = first
+
+
 def remember():
     """Keep the circuit's settings as they are now, to come back to; what was undone before is gone."""
     now = view()

@@ -136,10 +136,22 @@ def test_preview_first_and_progress(view, monkeypatch):
     app = opened(view)
     assert "Preview" in titles(app)[0] and "Preview" in app.info[0].value
     assert not [button for button in app.button if button.label == "Score heads"]
+    assert app.session_state["view"].head == Scores.load(run.file("preview.safetensors")).ranking()[0]
     run.file("scores.safetensors").write_bytes(scores)
     monkeypatch.setattr(runs.Run, "status", lambda self: runs.Status(state="done"))
     shown(app.run())
     assert titles(app)[0] == f"CD-T, {SIZE} examples" and not any("Preview" in info.value for info in app.info)
+    last = Scores.load(run.file("scores.safetensors")).ranking()[0]
+    assert app.session_state["view"].head == last != Scores.load(run.file("preview.safetensors")).ranking()[0]
+
+
+def test_a_head_that_was_chosen_stays(view):
+    run = scored(view)
+    app = opened(view)
+    ranking = Scores.load(run.file("scores.safetensors")).ranking()
+    assert view.head == ranking[0]
+    shown(app.selectbox(key="w_head").set_value(ranking[3]).run())
+    assert shown(app.run()).session_state["view"].head == ranking[3]
 
 
 def test_other_settings_are_not_scored_yet(view):

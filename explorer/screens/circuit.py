@@ -23,8 +23,7 @@ def draw():
         st.info("These are preview scores by attribution patching. The circuit is chosen again by the same rule when the final scores arrive; "
                 "hand edits stay.", icon=":material/hourglass_top:")
         jobs.watch(state.score_run(jobs.ACTIVE), keepable=False)
-    if state.view().head not in model.heads:
-        state.put(head=scores.ranking()[0])
+    state.look_at_first(scores, model.heads)
     circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
     outside = circuits.touched(model, circuit)
     save_and_load(model, scores, circuit)

@@ -102,8 +102,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
     if kind == "preview":
         st.info("**Preview** by attribution patching, a first-order estimate; the scores asked for replace it when they are done.",
                 icon=":material/hourglass:")
-    if now.head not in model.heads:
-        state.put(head=scores.ranking()[0])
+    state.look_at_first(scores, model.heads)
     circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
     means = state.means_of(run)
     left, right = st.columns([3, 2], gap="medium")
