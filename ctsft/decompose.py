@@ -213,7 +213,7 @@ class Walk:
         mid = self.norm(o if x is None else o.add_(x), totals.add, block.attn_after)
         inner = x if block.parallel else mid
         if inner is None:                                               # a parallel block's MLP does not see its own heads
-            return rule.clash(mid, totals.sum)
+            return rule.end(mid, totals.sum)
         n = self.norm(inner, totals.inner, block.mlp_norm)
         up = rule.clash(linear(n, totals.up, block.up, "up"), totals.up)
         if block.gate is None:
@@ -222,7 +222,7 @@ class Walk:
             gate = rule.clash(linear(n, totals.gate, block.gate, "gate"), totals.gate)
             hidden = rule.gated(gate, totals.gate, up, totals.up, totals.hidden, block.act)
         down = self.norm(rule.clash(linear(hidden, totals.down, block.down), totals.down), totals.down, block.mlp_post)
-        out = rule.clash(down.add_(mid), totals.sum)
+        out = rule.end(down.add_(mid), totals.sum)
         return out if block.mlp_after is None else rule.clash(self.norm(out, totals.sum, block.mlp_after), totals.out)
 
     def logits(self, rel, tokens: list[int]):

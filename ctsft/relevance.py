@@ -94,7 +94,7 @@ def sweep(model: Model, task: Task, pool, means: Means, method: str, settings: S
     tokens = list(task.label_ids(model).values())
     gold = directions(torch.tensor([task.labels.index(row.label) for row in pool]), len(tokens))
     mu = means.values.to(model.device, model.dtype)
-    rows = list(range(len(pool))) if rows is None else rows
+    asked_rows = rows = list(range(len(pool))) if rows is None else rows
     encoded = {row: task.encode(model, pool[row]) for row in rows}
     work = cost(method, settings, model.n_layers)
     heads = torch.ones(out.shape[1:], dtype=torch.bool) if heads is None else heads
@@ -128,6 +128,19 @@ def sweep(model: Model, task: Task, pool, means: Means, method: str, settings: S
                     waiting.append(index.tolist())                 # once more, with less in flight; other batches go on as they were cut
     part_of = processes.merged(part_of, model.device)
     out.copy_(torch.where(part_of.isnan(), out, part_of))
+    leave_out(out, asked_rows, heads & (torch.arange(len(heads)) < len(work))[:, None], notes)
+
+
+def leave_out(out: torch.Tensor, rows: list[int], heads: torch.Tensor, notes: list[str]):
+    """Scores that ran over the number format become NaN, which no mean counts, and a note tells of them."""
+    asked = torch.zeros_like(out, dtype=torch.bool)
+    asked[rows] = heads
+    lost = asked & ~out.isfinite()
+    if lost.any():
+        out[lost] = float("nan")
+        names = [f"L{layer}.H{head}" for layer, head in lost.any(0).nonzero().tolist()]
+        notes.append(f"{lost.sum()} of {asked.sum()} scores are no finite numbers and are left out of the means "
+                     f"({', '.join(names[:5])}{', ...' if names[5:] else ''}); take more exact numbers (--dtype float32 or float64).")
 
 
 def smaller(plan: planning.Plan, error: Exception, notes: list[str], model: Model) -> planning.Plan:

@@ -29,7 +29,7 @@ from ctsft.tasks import Example, Task, sample
 TRUTH = "ablation"
 RANKINGS = {
     TRUTH: ("ablation", {}), "cdt": ("cdt", {}), "cdt frozen": ("cdt", {"attention": "frozen"}), "cdt symmetric": ("cdt", {"rules": "symmetric"}),
-    "cdt magnitude": ("cdt", {"score": "magnitude"}), "atp": ("atp", {}), "ig": ("ig", {})}
+    "cdt magnitude": ("cdt", {"score": "magnitude"}), "atp": ("atp", {}), "ig": ("ig", {}), "ig 9 steps": ("ig", {"steps": 9})}
 TOPS = (0.02, 0.1)                                           # shares of the heads whose overlap is counted
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)         # shares of the heads whose faithfulness is measured
 MEASURES = ("accuracy", "margin")

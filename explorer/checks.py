@@ -6,10 +6,11 @@ import plotly.graph_objects as go
 from explorer.plots import COLOURS, LEGEND, figure, number
 
 NAMES = {"ablation": "Mean ablation", "cdt": "CD-T", "cdt frozen": "CD-T, patterns kept", "cdt symmetric": "CD-T, cross terms shared",
-         "cdt magnitude": "CD-T, size only", "atp": "Attribution patching", "ig": "Integrated gradients"}
+         "cdt magnitude": "CD-T, size only", "atp": "Attribution patching", "ig": "Integrated gradients",
+         "ig 9 steps": "Integrated gradients, nine passes"}
 LOOKS = (("#8b919c", "solid"), ("#9a6cc4", "solid"), ("#9a6cc4", "dash"), ("#2f9e93", "solid"), ("#2f9e93", "dot"), ("#c2703d", "solid"),
-         ("#4f8fd6", "solid"))                   # told apart on light and dark pages; symbols differ too
-SYMBOLS = ("diamond", "circle", "circle-open", "square", "square-open", "triangle-up", "cross")
+         ("#4f8fd6", "solid"), ("#4f8fd6", "dash"))                   # told apart on light and dark pages; symbols differ too
+SYMBOLS = ("diamond", "circle", "circle-open", "square", "square-open", "triangle-up", "cross", "cross-open")
 
 
 def agreement_rows(report: Mapping) -> list[dict]:

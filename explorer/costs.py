@@ -56,13 +56,14 @@ def of_checks(n_random: int, pools: int):
 
 
 def checks_seconds(cdt: Estimate, atp: Estimate, ablation: Estimate, n_heads: int, unseen: int, n_random: int, pools: int) -> float:
-    """Every ranking at the price of its kind (integrated gradients: five of attribution patching's), a forward pass of the unseen rows for each
+    """Every ranking at the price of its kind (integrated gradients: one of attribution patching's a step), a forward pass of the unseen rows for each
     circuit that is measured, and the rankings whose stability is looked at once a pool."""
-    price = {"cdt": cdt.seconds, "atp": atp.seconds, "ig": 5 * atp.seconds, "ablation": ablation.seconds}
+    price = {"cdt": cdt.seconds, "atp": atp.seconds, "ig": atp.seconds, "ablation": ablation.seconds}
     forward = ablation.seconds / (ablation.examples * (1 + n_heads))                    # of one text
     sizes = {share_of(share, n_heads) for share in validation.SIZES}
     circuits = len(sizes) * (n_random + len(validation.RANKINGS))
-    of = {name: price[method] for name, (method, _) in validation.RANKINGS.items()}
+    of = {name: price[method] * (config.get("steps", Scoring.steps) if method == "ig" else 1)
+          for name, (method, config) in validation.RANKINGS.items()}
     return sum(of.values()) + forward * unseen * circuits + pools * sum(of[name] for name in validation.Checks.stable)
 
 

@@ -57,8 +57,8 @@ def test_what_checking_the_scores_takes_is_the_sum_of_its_parts():
     def cost(seconds):
         return Estimate("", 10, 100, 1.0, seconds, 1, 1.0)
     parts = (cost(3.0), cost(1.0), cost(490.0), 48)                        # 490 s: 49 passes over 10 texts, 1 s a text
-    scorings = 4 * 3 + 1 + 5 + 490
+    scorings = 4 * 3 + 1 + 5 + 9 + 490
     assert costs.checks_seconds(*parts, 0, 0, 0) == pytest.approx(scorings)
     assert costs.checks_seconds(*parts, 0, 9, 5) == pytest.approx(scorings + 5 * (3 + 1))
     sizes = 8                                                              # 1, 2, 4, 9, 16, 24, 36 and 48 heads
-    assert costs.checks_seconds(*parts, 20, 3, 0) == pytest.approx(scorings + 20 * sizes * (3 + 7))
+    assert costs.checks_seconds(*parts, 20, 3, 0) == pytest.approx(scorings + 20 * sizes * (3 + 8))

@@ -9,6 +9,7 @@ from conftest import FAMILIES, LABELS, Example, texts
 from scipy.stats import spearmanr
 from test_sources import said
 
+from ctsft import methods
 from ctsft.answers import directions
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
@@ -224,3 +225,22 @@ def test_an_empty_pool_and_means_of_another_shape_are_refused(loaded, task):
     means = label_balanced_means(model, task, POOL)
     said(lambda: score_heads(model, task, [], means), "no examples")
     said(lambda: score_heads(model, task, POOL, Means(torch.zeros(2, 4, 8), {}, {})), "(2, 4, 8)", "(3, 4, 8)")
+
+
+def test_scores_that_ran_over_are_left_out_and_told(loaded, task, monkeypatch):
+    model, run = loaded["llama"], methods.METHODS["cdt"]
+    means = label_balanced_means(model, task, POOL)
+    calm = score_heads(model, task, POOL, means)
+
+    def overflowing(job):
+        for layer, heads, part in run(job):
+            if layer == 1:
+                part = part.clone()
+                part[0, heads.index(2)], part[-1, heads.index(3)] = float("inf"), float("nan")
+            yield layer, heads, part
+    monkeypatch.setitem(methods.METHODS, "cdt", overflowing)
+    scores = score_heads(model, task, POOL, means, batch_tokens=10_000)
+    lost = scores.per_example.isnan()
+    assert lost.any(0).nonzero().tolist() == [[1, 2], [1, 3]] and scores.values.isfinite().all() and not calm.notes
+    assert torch.equal(scores.per_example[~lost], calm.per_example[~lost])
+    assert f"{lost.sum()} of {lost.numel()} scores are no finite numbers" in scores.notes[0] and "L1.H2, L1.H3" in scores.notes[0]

@@ -1,4 +1,6 @@
 """Single rules: completeness, the paper's and the symmetric ones, and what they become where they must agree."""
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import LABELS
@@ -82,6 +84,33 @@ def test_where_nothing_is_nonlinear_both_are_the_same():
     assert torch.allclose(SYMMETRIC.activation(rel.clone(), total, 3 * total, lambda x: 3 * x), 3 * rel, atol=1e-12)
     assert torch.allclose(PAPER.activation(rel.clone(), total, 3 * total, lambda x: 3 * x), 3 * rel, atol=1e-12)
     assert SYMMETRIC.clash(rel, total) is rel
+
+
+@torch.no_grad()
+def test_a_part_is_shortened_only_when_it_has_outgrown_the_total():
+    total = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])
+    rel = torch.tensor([[[6.0, -7.9], [30.0, -40.0], [1.0, 1.0], [0.0, 0.0]]])
+    assert torch.allclose(SYMMETRIC.end(rel.clone(), total), torch.tensor([[[6.0, -7.9], [6.0, -8.0], [0.0, 0.0], [0.0, 0.0]]]))
+    some, whole = parts()
+    assert torch.equal(SYMMETRIC.end(some.clone() * 0.1, whole + 5), some * 0.1)
+
+
+@torch.no_grad()
+def test_parts_that_cancel_do_not_grow_without_end():
+    """In a gated MLP the parts' products grow with their squares; behind a block no part is more than twice as long as the total."""
+    model = Model(tiny("llama"), None)
+    model.hf.set_attn_implementation("ctsft")
+    for block in model.blocks:
+        for layer in (block.up, block.gate, block.down):
+            layer.module.weight.mul_(4)
+    trace = record(model, pad([[5, 9, 31, 60, 2], [3, 7, 8, 9, 1]], "cpu"))
+    walk, free = Walk(model, trace, rules="symmetric"), Walk(model, trace, rules="symmetric")
+    free.rule = replace(SYMMETRIC, end=SYMMETRIC.clash)
+    directions = F.normalize(torch.randn(4, *trace.x[1].shape, generator=torch.Generator().manual_seed(1)), dim=-1)
+    large = 20 * trace.x[1].norm(dim=-1, keepdim=True) * directions
+    grown, kept = (one.block(1, large.clone()).norm(dim=-1) for one in (free, walk))
+    most = 2 * walk.totals(1).out.norm(dim=-1)
+    assert (grown > 10 * most).any() and (kept <= 1.0001 * most).all()
 
 
 @torch.no_grad()
