@@ -37,9 +37,10 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
     guess = estimate.estimate_cost(model, encoded, method)
     plan = planning.make(model, planning.Work(method, pos, texts))
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
-    for batch in batches(model, encoded, plan.tokens):
-        for _ in METHODS[method](Job(model, batch, [1, 2, 3], torch.ones(len(batch.index), 3), mu, ScoreConfig(), plan)):
-            pass
+    with planning.bounded(None, model.device):
+        for batch in batches(model, encoded, plan.tokens):
+            for _ in METHODS[method](Job(model, batch, [1, 2, 3], torch.ones(len(batch.index), 3), mu, ScoreConfig(), plan)):
+                pass
     seconds = time.perf_counter() - began
     return {"model": name, "method": method, "estimated_seconds": guess.seconds, "seconds": seconds, "estimated_memory": guess.memory,
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

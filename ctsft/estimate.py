@@ -6,7 +6,7 @@ through a middle layer, so that its rate holds what a pass does beside multiplyi
 """
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -18,7 +18,7 @@ from ctsft.models import Model
 from ctsft.planning import Plan, Work
 from ctsft.scores import ScoreConfig
 from ctsft.shapes import Shape
-from ctsft.trace import Batch, batches, readout_logits, record
+from ctsft.trace import Batch, batches, record
 
 SECONDS = 1.0                              # of calibration
 
@@ -86,7 +86,8 @@ def estimate_cost(model, encoded: list[list[int]], method: str = "cdt", **config
     before = planning.held(model.device)
     packed = sorted(batches(model, encoded, plan.tokens), key=lambda batch: batch.ids.numel())
     some = {at: packed[at] for at in (len(packed) // 4, len(packed) // 2, len(packed) - 1)}.values()
-    rate = statistics.harmonic_mean([calibrated(model, shape, batch, method, settings, plan) for batch in some])
+    with planning.bounded(settings.max_memory, model.device):
+        rate = statistics.harmonic_mean([calibrated(model, shape, batch, method, settings, plan) for batch in some])
     total = operations(shape, lengths, method, settings.steps)
     peak = min(before + plan.memory + planning.MARGIN // 2, settings.max_memory or 2**63)
     return Estimate(method, len(encoded), sum(lengths), total, total / rate, peak, rate)
@@ -104,8 +105,11 @@ def calibrated(model: Model, shape: Shape, batch: Batch, method: str, settings: 
         heads = next(job.chunks(layer))
         return timed(lambda: walk.to_logits(layer, heads, mu[layer, heads], job.tokens), texts * len(heads) * source_operations(shape, pos, layer),
                      model.device)
-    if method == "ablation":
-        return timed(lambda: readout_logits(model.hf, batch), texts * forward_operations(shape, pos), model.device)
+    if method == "ablation":                            # some heads of one layer
+        layer = model.n_layers // 2
+        heads = next(job.chunks(layer))
+        job = replace(job, wanted={layer: heads})
+        return timed(lambda: list(METHODS[method](job)), texts * (1 + len(heads)) * forward_operations(shape, pos), model.device)
     return timed(lambda: list(METHODS[method](job)), operations(shape, [pos] * texts, method, settings.steps), model.device)
 
 
