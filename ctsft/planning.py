@@ -149,7 +149,7 @@ def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) 
 @contextmanager
 def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
     """Within, large blocks of memory go back to the system when they are freed, so that what a CPU's process holds is what it uses.
-    Without a bound they stay with the process: to get them anew at each step costs a pass some 7 % of its time on a small model.
+    Without a bound they stay with the process: to get them anew at each step costs a pass time.
 
     glibc keeps freed blocks of up to 32 MB for later ones, which is faster, and can double the resident memory. Elsewhere than on Linux
     with glibc nothing changes.

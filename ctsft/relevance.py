@@ -132,10 +132,13 @@ def sweep(model: Model, task: Task, pool, means: Means, method: str, settings: S
 
 
 def leave_out(out: torch.Tensor, rows: list[int], heads: torch.Tensor, notes: list[str]):
-    """Scores that ran over the number format become NaN, which no mean counts, and a note tells of them."""
+    """Scores that ran over the number format become NaN, which no mean counts, and a note tells of them. UserError when all did."""
     asked = torch.zeros_like(out, dtype=torch.bool)
     asked[rows] = heads
     lost = asked & ~out.isfinite()
+    if lost.any() and torch.equal(lost, asked):
+        raise UserError(f"None of the {asked.sum()} scores is a finite number; take more exact numbers (--dtype float32 or float64), or check "
+                        "the model's weights.")
     if lost.any():
         out[lost] = float("nan")
         names = [f"L{layer}.H{head}" for layer, head in lost.any(0).nonzero().tolist()]

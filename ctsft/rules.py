@@ -26,8 +26,8 @@ end would be mean ablation itself, at CD-T's price.
 
 and has no sign clash. Linear maps, biases and attention are as in the paper's rules. Both keep `rel + irrel = total`.
 Nothing then keeps two parts from cancelling: a product of parts that have outgrown their total grows with their square, block after
-block, until it is no number any more (seen on SmolLM2-135M in 5 of 3,240 scores). So behind each block a part that is more than twice as
-long as the total, which only cancellation brings about, is shortened to twice its length; otherwise this does nothing.
+block, until it is no number any more (seen on SmolLM2-135M). So behind each block a part that is more than twice as long as the total,
+which only cancellation brings about, is shortened to twice its length; otherwise this does nothing.
 
 Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. A function may overwrite `rel` where it says so.
 """

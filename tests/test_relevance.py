@@ -244,3 +244,6 @@ def test_scores_that_ran_over_are_left_out_and_told(loaded, task, monkeypatch):
     assert lost.any(0).nonzero().tolist() == [[1, 2], [1, 3]] and scores.values.isfinite().all() and not calm.notes
     assert torch.equal(scores.per_example[~lost], calm.per_example[~lost])
     assert f"{lost.sum()} of {lost.numel()} scores are no finite numbers" in scores.notes[0] and "L1.H2, L1.H3" in scores.notes[0]
+
+    monkeypatch.setitem(methods.METHODS, "cdt", lambda job: ((layer, heads, part * float("nan")) for layer, heads, part in run(job)))
+    said(lambda: score_heads(model, task, POOL, means), "None of the", "float64")
