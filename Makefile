@@ -20,6 +20,7 @@ test: setup browser
 
 check: setup
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(MAKE) test
 
 # The first-run path without a screen: scores, a circuit, two fine-tuning runs, the trade-off between them.

@@ -1,20 +1,30 @@
-"""Train the bundled demonstration model: a small Qwen2-shaped language model that knows Indonesian sentiment.
+"""Train the bundled demonstration model: a small Qwen2-shaped language model that knows Indonesian
+sentiment.
 
-1. Read NusaX (eight languages) and SmSA (Indonesian) from a folder that holds `nusax/` and `smsa/` as published.
-2. Take every text of NusaX valid and test out of all training texts: equal texts in any language, and near copies.
-   NusaX was translated from edited SmSA texts, so a test text often stands in SmSA with a word or two changed.
-3. Train a byte-level BPE on the training texts, in the layout of Qwen2's tokenizer; every label is one token with a leading
-   space. It keeps case, because `AutoTokenizer` rebuilds a qwen2 folder's normalizer and would lose a lower-casing one
-   without a word. SmSA is all lower case, so half of its rows get capitals where sentences start.
-4. Train from random weights on `lm_weight * (next token over all texts) + (label token at the readout)`. The label loss
+1. Read NusaX (eight languages) and SmSA (Indonesian) from a folder that holds `nusax/` and `smsa/`
+as published.
+2. Take every text of NusaX valid and test out of all training texts: equal texts in any language,
+and near copies.
+   NusaX was translated from edited SmSA texts, so a test text often stands in SmSA with a word or
+   two changed.
+3. Train a byte-level BPE on the training texts, in the layout of Qwen2's tokenizer; every label is
+one token with a leading
+   space. It keeps case, because `AutoTokenizer` rebuilds a qwen2 folder's normalizer and would lose
+   a lower-casing one without a word. SmSA is all lower case, so half of its rows get capitals where
+   sentences start.
+4. Train from random weights on `lm_weight * (next token over all texts) + (label token at the
+readout)`. The label loss
    sees Indonesian rows only; of the other languages only the texts are read, never the labels.
-5. Save float16 weights, measure accuracy by argmax over the label tokens at the readout, write the model card.
+5. Save float16 weights, measure accuracy by argmax over the label tokens at the readout, write the
+model card.
 
-The readout is the last token of the prompt `<sentence> | sentiment:`. Merge dropout draws from a generator that cannot be
-seeded, so a second run with the same seed gives a slightly different model.
+The readout is the last token of the prompt `<sentence> | sentiment:`. Merge dropout draws from a
+generator that cannot be seeded, so a second run with the same seed gives a slightly different
+model.
 
-With `--base` the same without step 4's label loss: the twin that has read the same texts, in the same tokens, and has seen no label. It
-is where `finetune --what direct` starts, the way of tuning that leaves the competence stage out.
+With `--base` the same without step 4's label loss: the twin that has read the same texts, in the
+same tokens, and has seen no label. It is where `finetune --what direct` starts, the way of tuning
+that leaves the competence stage out.
 
     python assets/build_demo_model.py --data FOLDER                    # train, measure, write the card
     python assets/build_demo_model.py --data FOLDER --base             # the twin without labels, after the model
@@ -57,7 +67,16 @@ from transformers import (
 LABELS = ("negative", "neutral", "positive")
 TAIL = " | sentiment:"
 SOURCE = "indonesian"
-LANGUAGES = ("indonesian", "acehnese", "balinese", "buginese", "english", "javanese", "minangkabau", "sundanese")
+LANGUAGES = (
+    "indonesian",
+    "acehnese",
+    "balinese",
+    "buginese",
+    "english",
+    "javanese",
+    "minangkabau",
+    "sundanese",
+)
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "demo" / "corpus"
 MAX_LENGTH = 128  # tokens of a prompt
@@ -77,7 +96,8 @@ class Recipe:
     heads: int = 8
     kv_heads: int = 2
     mlp: int = 512
-    merge_dropout: float = 0.1  # share of BPE merges skipped in training texts (arXiv 1910.13267)
+    # share of BPE merges skipped in training texts (arXiv 1910.13267)
+    merge_dropout: float = 0.1
     token_dropout: float = 0.1  # share of a training text's tokens replaced by <unk>
     lm_weight: float = 1.0
     learning_rate: float = 1e-3
@@ -93,7 +113,7 @@ class Row:
     label: str | None  # None: the text is read, the label is not
 
 
-# --- data ---------------------------------------------------------------------------------------------------------
+# ---- data ------------------------------------------------------------------
 
 
 def fold(text: str) -> str:
@@ -107,7 +127,9 @@ def shingles(text: str) -> set[str]:
 
 
 def tidy(text: str) -> str:
-    """SmSA text with its punctuation and the clitic `nya` joined to the word before, as ordinary text has them."""
+    """SmSA text with its punctuation and the clitic `nya` joined to the word before, as ordinary
+    text has them.
+    """
     return re.sub(r" nya\b", "nya", re.sub(r" ([,.!?;:)%])", r"\1", text)).strip()
 
 
@@ -117,13 +139,19 @@ def capitalize_sentences(text: str) -> str:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
-        raise SystemExit(f"{path} is missing; --data must name a folder with nusax/ and smsa/ as their publishers give them")
+        raise SystemExit(
+            f"{path} is missing; --data must name a folder with nusax/ and smsa/ as their"
+            " publishers give them"
+        )
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def read_nusax(data: Path, language: str, split: str) -> list[Row]:
-    return [Row(row["text"].strip(), row["label"]) for row in read_csv(data / "nusax" / language / f"{split}.csv")]
+    return [
+        Row(row["text"].strip(), row["label"])
+        for row in read_csv(data / "nusax" / language / f"{split}.csv")
+    ]
 
 
 def read_smsa(data: Path) -> list[Row]:
@@ -131,7 +159,10 @@ def read_smsa(data: Path) -> list[Row]:
     for split in ("train", "valid"):
         path = data / "smsa" / f"{split}_preprocess.tsv"
         if not path.is_file():
-            raise SystemExit(f"{path} is missing; --data must name a folder with nusax/ and smsa/ as their publishers give them")
+            raise SystemExit(
+                f"{path} is missing; --data must name a folder with nusax/ and smsa/ as their"
+                " publishers give them"
+            )
         for line in path.read_text(encoding="utf-8").splitlines():
             text, label = line.split("\t")
             text = tidy(text)
@@ -145,7 +176,8 @@ class HeldOut:
     def __init__(self, rows: Iterable[Row]):
         self.shingles = [shingles(row.text) for row in rows]
         self.folded = {fold(row.text) for row in rows}
-        self.where: dict[str, list[int]] = defaultdict(list)  # shingle -> held-out texts that contain it
+        # shingle -> held-out texts that contain it
+        self.where: dict[str, list[int]] = defaultdict(list)
         for i, found in enumerate(self.shingles):
             for shingle in found:
                 self.where[shingle].append(i)
@@ -156,7 +188,9 @@ class HeldOut:
             return "equal"
         mine = shingles(row.text)
         shared = Counter(i for shingle in mine for i in self.where.get(shingle, ()))
-        overlap = max((n / min(len(mine), len(self.shingles[i])) for i, n in shared.items()), default=0.0)
+        overlap = max(
+            (n / min(len(mine), len(self.shingles[i])) for i, n in shared.items()), default=0.0
+        )
         return "near copy" if overlap >= NEAR_COPY else "kept"
 
 
@@ -172,27 +206,45 @@ class TrainingTexts:
 
 
 def training_texts(data: Path) -> TrainingTexts:
-    held_out = HeldOut([row for name in LANGUAGES for split in ("valid", "test") for row in read_nusax(data, name, split)])
+    held_out = HeldOut(
+        [
+            row
+            for name in LANGUAGES
+            for split in ("valid", "test")
+            for row in read_nusax(data, name, split)
+        ]
+    )
     removed: dict[str, dict[str, int]] = {}
 
     def clean(name: str, rows: list[Row]) -> list[Row]:
         verdicts = [held_out.verdict(row) for row in rows]
-        # NusaX's own split is its publishers': there only an equal text goes, for SmSA near copies go too.
+        # NusaX's own split is its publishers': there only an equal text goes, for SmSA near copies
+        # go too.
         gone = {"equal", "near copy"} if name == "SmSA" else {"equal"}
         removed[name] = {verdict: verdicts.count(verdict) for verdict in sorted(gone)}
         return [row for row, verdict in zip(rows, verdicts, strict=True) if verdict not in gone]
 
     smsa = clean("SmSA", read_smsa(data))
     nusax = clean("NusaX Indonesian train", read_nusax(data, SOURCE, "train"))
-    unlabelled = [Row(row.text, None) for name in LANGUAGES if name != SOURCE for row in read_nusax(data, name, "train")]
+    unlabelled = [
+        Row(row.text, None)
+        for name in LANGUAGES
+        if name != SOURCE
+        for row in read_nusax(data, name, "train")
+    ]
     others = clean("NusaX train, other languages", unlabelled)
     for name, counts in removed.items():
-        print(f"removed from {name}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
-    print(f"training rows: SmSA {len(smsa)}, NusaX Indonesian {len(nusax)}, other languages without labels {len(others)}")
+        print(
+            f"removed from {name}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        )
+    print(
+        f"training rows: SmSA {len(smsa)}, NusaX Indonesian {len(nusax)}, other languages without"
+        f" labels {len(others)}"
+    )
     return TrainingTexts(smsa, nusax, others, removed)
 
 
-# --- tokenizer ----------------------------------------------------------------------------------------------------
+# ---- tokenizer -------------------------------------------------------------
 
 
 def label_ids(tokenizer: Qwen2Tokenizer) -> list[int]:
@@ -200,22 +252,31 @@ def label_ids(tokenizer: Qwen2Tokenizer) -> list[int]:
     ids = [tokenizer.encode(f" {label}") for label in LABELS]
     for label, pieces in zip(LABELS, ids, strict=True):
         if len(pieces) != 1:
-            raise ValueError(f"' {label}' became {tokenizer.convert_ids_to_tokens(pieces)}; every label must be one token")
+            raise ValueError(
+                f"' {label}' became {tokenizer.convert_ids_to_tokens(pieces)}; every label must be"
+                " one token"
+            )
     return [pieces[0] for pieces in ids]
 
 
 def build_tokenizer(texts: TrainingTexts, recipe: Recipe) -> Qwen2Tokenizer:
-    prompts = [TAIL + f" {label}" for label in LABELS] * 1000  # often enough that each label becomes one token
+    # often enough that each label becomes one token
+    prompts = [TAIL + f" {label}" for label in LABELS] * 1000
     empty = Qwen2Tokenizer(eos_token="<|endoftext|>", pad_token="<pad>", unk_token="<unk>")
-    tokenizer = empty.train_new_from_iterator([row.text for row in texts.distinct()] + prompts, recipe.vocab_size)
+    tokenizer = empty.train_new_from_iterator(
+        [row.text for row in texts.distinct()] + prompts, recipe.vocab_size
+    )
     tokenizer.padding_side = "right"
     tokenizer.model_max_length = 2 * MAX_LENGTH
     label_ids(tokenizer)
     return tokenizer
 
 
-def encode_prompt(tokenizer: Qwen2Tokenizer, text: str, reader: Qwen2Tokenizer | None = None) -> list[int]:
-    """Ids of `<text> | sentiment:`, at most MAX_LENGTH; a longer text loses its end, the tail stays whole.
+def encode_prompt(
+    tokenizer: Qwen2Tokenizer, text: str, reader: Qwen2Tokenizer | None = None
+) -> list[int]:
+    """Ids of `<text> | sentiment:`, at most MAX_LENGTH; a longer text loses its end, the tail stays
+    whole.
 
     `reader` encodes the text in the tokenizer's place.
     """
@@ -223,7 +284,7 @@ def encode_prompt(tokenizer: Qwen2Tokenizer, text: str, reader: Qwen2Tokenizer |
     return (reader or tokenizer).encode(text)[: MAX_LENGTH - len(tail)] + tail
 
 
-# --- training -----------------------------------------------------------------------------------------------------
+# ---- training --------------------------------------------------------------
 
 
 def build_model(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Qwen2ForCausalLM:
@@ -244,7 +305,9 @@ def build_model(tokenizer: Qwen2Tokenizer, recipe: Recipe) -> Qwen2ForCausalLM:
 
 
 class Collator:
-    """Encodes with fresh merge dropout, pads right, drops tokens from the inputs; the targets stay whole."""
+    """Encodes with fresh merge dropout, pads right, drops tokens from the inputs; the targets stay
+    whole.
+    """
 
     def __init__(self, tokenizer: Qwen2Tokenizer, recipe: Recipe):
         self.tokenizer, self.token_dropout = tokenizer, recipe.token_dropout
@@ -253,10 +316,13 @@ class Collator:
         self.tail_length = len(tokenizer.encode(TAIL))
 
     def __call__(self, features: list[dict]) -> dict[str, torch.Tensor]:
-        ids = [torch.tensor(encode_prompt(self.tokenizer, f["text"], self.reader)) for f in features]
+        ids = [
+            torch.tensor(encode_prompt(self.tokenizer, f["text"], self.reader)) for f in features
+        ]
         targets = pad_sequence(ids, batch_first=True, padding_value=IGNORE)  # [batch, pos]
         readout = (targets != IGNORE).sum(1) - 1  # [batch]
-        in_text = torch.arange(targets.shape[1]) <= (readout - self.tail_length)[:, None]  # [batch, pos]
+        # [batch, pos]
+        in_text = torch.arange(targets.shape[1]) <= (readout - self.tail_length)[:, None]
         dropped = in_text & (torch.rand(targets.shape) < self.token_dropout)
         inputs = targets.masked_fill(targets == IGNORE, self.tokenizer.pad_token_id)
         return {
@@ -268,7 +334,9 @@ class Collator:
 
 
 class ReadoutTrainer(Trainer):
-    """Next-token loss over the prompts plus, where a label is given, its cross-entropy at the readout."""
+    """Next-token loss over the prompts plus, where a label is given, its cross-entropy at the
+    readout.
+    """
 
     def __init__(self, *args, lm_weight: float, token_weight: torch.Tensor, **kwargs):
         super().__init__(*args, **kwargs)
@@ -276,15 +344,21 @@ class ReadoutTrainer(Trainer):
         self.token_weight = token_weight  # [vocab], balances the labels
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        # Right padding under a causal mask: no real position sees a padded one, so no attention mask is needed.
+        # Right padding under a causal mask: no real position sees a padded one, so no attention
+        # mask is needed.
         outputs = model(input_ids=inputs["input_ids"])
         logits = outputs.logits.float()  # [batch, pos, vocab]
-        language = F.cross_entropy(logits[:, :-1].flatten(0, 1), inputs["labels"][:, 1:].flatten(), ignore_index=IGNORE)
+        language = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1), inputs["labels"][:, 1:].flatten(), ignore_index=IGNORE
+        )
         labelled = inputs["answer"] != IGNORE  # [batch]
-        at_readout = logits[torch.arange(len(logits)), inputs["readout"]][labelled]  # [labelled, vocab]
+        # [labelled, vocab]
+        at_readout = logits[torch.arange(len(logits)), inputs["readout"]][labelled]
         answer = inputs["answer"][labelled]
         weight = self.token_weight.to(logits)[answer]
-        label = (weight * F.cross_entropy(at_readout, answer, reduction="none")).sum() / max(1, len(answer))
+        label = (weight * F.cross_entropy(at_readout, answer, reduction="none")).sum() / max(
+            1, len(answer)
+        )
         loss = self.lm_weight * language + label
         return (loss, outputs) if return_outputs else loss
 
@@ -295,26 +369,46 @@ class PrintValid(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, model=None, **kwargs):
         score = accuracy(model, self.tokenizer, self.rows)
-        print(f"epoch {state.epoch:.0f}: valid accuracy {score:.3f}, {time.time() - self.start:.0f} s", flush=True)
+        print(
+            f"epoch {state.epoch:.0f}: valid accuracy {score:.3f},"
+            f" {time.time() - self.start:.0f} s",
+            flush=True,
+        )
         model.train()
 
 
-def train(data: Path, texts: TrainingTexts, recipe: Recipe, seed: int, epochs: float, tokenizer: Qwen2Tokenizer | None = None):
-    """The trained float32 model and its tokenizer. With a tokenizer given: the twin that sees no label."""
+def train(
+    data: Path,
+    texts: TrainingTexts,
+    recipe: Recipe,
+    seed: int,
+    epochs: float,
+    tokenizer: Qwen2Tokenizer | None = None,
+):
+    """The trained float32 model and its tokenizer. With a tokenizer given: the twin that sees no
+    label.
+    """
     set_seed(seed)
     labelled = tokenizer is None
     tokenizer = tokenizer or build_tokenizer(texts, recipe)
     model = build_model(tokenizer, recipe)
     ids = dict(zip(LABELS, label_ids(tokenizer), strict=True))
     rows = texts.smsa + texts.nusax * recipe.nusax_copies + texts.others
-    examples = [{"text": row.text, "length": len(encode_prompt(tokenizer, row.text)), "answer": ids.get(row.label, IGNORE) if labelled else IGNORE}
-                for row in rows]
+    examples = [
+        {
+            "text": row.text,
+            "length": len(encode_prompt(tokenizer, row.text)),
+            "answer": ids.get(row.label, IGNORE) if labelled else IGNORE,
+        }
+        for row in rows
+    ]
     counts = Counter(row.label for row in rows if row.label is not None)
     token_weight = torch.zeros(len(tokenizer))
     for label, token in ids.items():
         token_weight[token] = (counts.total() / (len(LABELS) * counts[label])) ** 0.5
     arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(prefix="demo_model_"),  # the Trainer wants one; nothing is saved there
+        # the Trainer wants one; nothing is saved there
+        output_dir=tempfile.mkdtemp(prefix="demo_model_"),
         num_train_epochs=epochs,
         per_device_train_batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
@@ -354,10 +448,13 @@ def save(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, out: Path) -> None:
     again = AutoTokenizer.from_pretrained(out)
     probe = "Makanannya ENAK, harga 12 ribu!" + TAIL
     if again.encode(probe) != tokenizer.encode(probe):
-        raise ValueError(f"{out}: the saved tokenizer reads {probe!r} as {again.tokenize(probe)}, not as {tokenizer.tokenize(probe)}")
+        raise ValueError(
+            f"{out}: the saved tokenizer reads {probe!r} as {again.tokenize(probe)}, not as"
+            f" {tokenizer.tokenize(probe)}"
+        )
 
 
-# --- measuring ----------------------------------------------------------------------------------------------------
+# ---- measuring -------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -368,7 +465,10 @@ def accuracy(model, tokenizer: Qwen2Tokenizer, rows: list[Row], batch_size: int 
     right = 0
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        encoded = tokenizer.pad({"input_ids": [encode_prompt(tokenizer, row.text) for row in batch]}, return_tensors="pt")
+        encoded = tokenizer.pad(
+            {"input_ids": [encode_prompt(tokenizer, row.text) for row in batch]},
+            return_tensors="pt",
+        )
         readout = encoded["attention_mask"].sum(1) - 1  # [batch]
         logits = model(**encoded).logits[torch.arange(len(batch)), readout]  # [batch, vocab]
         chosen = logits[:, choices].argmax(-1).tolist()
@@ -378,15 +478,24 @@ def accuracy(model, tokenizer: Qwen2Tokenizer, rows: list[Row], batch_size: int 
 
 def measure(data: Path, out: Path) -> dict[str, dict[str, float]]:
     """Language -> column -> accuracy of the saved model, computed in float32."""
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32), AutoTokenizer.from_pretrained(out)
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32),
+        AutoTokenizer.from_pretrained(out),
+    )
     table = {}
     for name in LANGUAGES:
         columns = {f"NusaX {split}": read_nusax(data, name, split) for split in ("valid", "test")}
         corpus = CORPUS / name / "test.csv"
         if corpus.is_file():
-            columns["bundled corpus test"] = [Row(row["text"], row["label"]) for row in read_csv(corpus)]
+            columns["bundled corpus test"] = [
+                Row(row["text"], row["label"]) for row in read_csv(corpus)
+            ]
         table[name] = {column: accuracy(model, tokenizer, rows) for column, rows in columns.items()}
-        print(name, ", ".join(f"{column} {score:.3f}" for column, score in table[name].items()), flush=True)
+        print(
+            name,
+            ", ".join(f"{column} {score:.3f}" for column, score in table[name].items()),
+            flush=True,
+        )
     return table
 
 
@@ -407,11 +516,14 @@ def report_overlap(texts: TrainingTexts) -> None:
         return
     overlap = corpus_overlap(texts)
     if overlap:
-        raise SystemExit("bundled sentences that stand in the training texts; replace them:\n" + "\n".join(overlap))
+        raise SystemExit(
+            "bundled sentences that stand in the training texts; replace them:\n"
+            + "\n".join(overlap)
+        )
     print("no bundled sentence stands in the training texts")
 
 
-# --- model card ---------------------------------------------------------------------------------------------------
+# ---- model card ------------------------------------------------------------
 
 CARD = """---
 license: cc-by-sa-4.0
@@ -529,17 +641,25 @@ def accuracy_table(scores: dict[str, dict[str, float]]) -> str:
     columns = list(dict.fromkeys(column for row in scores.values() for column in row))
     lines = ["| language | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in scores.items():
-        cells = [f"{row[column]:.3f}".removeprefix("0") if column in row else "-" for column in columns]
+        cells = [
+            f"{row[column]:.3f}".removeprefix("0") if column in row else "-" for column in columns
+        ]
         lines.append(f"| {name.capitalize()} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
     facts = json.loads((out / "training.json").read_text(encoding="utf-8"))
-    removed = "; ".join(f"{name}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) for name, counts in facts.pop("removed").items())
+    removed = "; ".join(
+        f"{name}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        for name, counts in facts.pop("removed").items()
+    )
     megabytes = sum(path.stat().st_size for path in out.iterdir() if path.name != "README.md") / 1e6
     if megabytes > MAX_MEGABYTES:
-        raise SystemExit(f"{out} holds {megabytes:.1f} MB, more than {MAX_MEGABYTES}; use a smaller width or vocabulary")
+        raise SystemExit(
+            f"{out} holds {megabytes:.1f} MB, more than {MAX_MEGABYTES}; use a smaller width or"
+            " vocabulary"
+        )
     base = facts.get("base", False)
     card = (BASE_CARD if base else CARD).format(
         s="" if facts["threads"] == 1 else "s",
@@ -555,23 +675,45 @@ def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
-# --- command line -------------------------------------------------------------------------------------------------
+# ---- command line ----------------------------------------------------------
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("CTSFT_TEST_DATA"), help="folder with nusax/ and smsa/")
-    parser.add_argument("--out", type=Path, help="default: demo/model beside this file, with --base demo/base")
-    parser.add_argument("--base", action="store_true", help="train the twin that sees no label, with the tokenizer of demo/model")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("CTSFT_TEST_DATA"),
+        help="folder with nusax/ and smsa/",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="default: demo/model beside this file, with --base demo/base"
+    )
+    parser.add_argument(
+        "--base",
+        action="store_true",
+        help="train the twin that sees no label, with the tokenizer of demo/model",
+    )
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--threads", type=int, default=2)
     verb = parser.add_mutually_exclusive_group()
-    verb.add_argument("--card-only", action="store_true", help="measure the model in --out and rewrite its card")
-    verb.add_argument("--check-corpus", action="store_true", help="only compare the bundled corpus with the training texts")
+    verb.add_argument(
+        "--card-only", action="store_true", help="measure the model in --out and rewrite its card"
+    )
+    verb.add_argument(
+        "--check-corpus",
+        action="store_true",
+        help="only compare the bundled corpus with the training texts",
+    )
     options = parser.parse_args()
     if options.data is None:
-        parser.error("name the data: --data FOLDER or the variable CTSFT_TEST_DATA, a folder with nusax/ and smsa/")
+        parser.error(
+            "name the data: --data FOLDER or the variable CTSFT_TEST_DATA, a folder with nusax/ and"
+            " smsa/"
+        )
     options.out = options.out or HERE / "demo" / ("base" if options.base else "model")
     torch.set_num_threads(options.threads)
     random.seed(options.seed)
@@ -587,7 +729,10 @@ def main() -> None:
         minutes = (time.time() - start) / 60
         save(model, tokenizer, options.out)
         facts = {
-            "command": f"python assets/build_demo_model.py --data FOLDER{' --base' * options.base} --seed {options.seed} --epochs {options.epochs:g}",
+            "command": (
+                f"python assets/build_demo_model.py --data FOLDER{' --base' * options.base} --seed"
+                f" {options.seed} --epochs {options.epochs:g}"
+            ),
             "base": options.base,
             "seed": options.seed,
             "epochs": options.epochs,
@@ -600,7 +745,9 @@ def main() -> None:
             "removed": texts.removed,
             "recipe": asdict(recipe) | {"vocab_size": len(tokenizer)},
         }
-        (options.out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        (options.out / "training.json").write_text(
+            json.dumps(facts, indent=1) + "\n", encoding="utf-8"
+        )
     write_card(options.out, measure(options.data, options.out))
     report_overlap(texts)
 

@@ -1,12 +1,15 @@
-"""Does an adaptive pass find the full pass's top heads, and at what cost? One line a discovery pool, and how much the pools agree.
+"""Does an adaptive pass find the full pass's top heads, and at what cost? One line a discovery
+pool, and how much the pools agree.
 
     python -m benchmarks.bench_adaptive --data-dir FOLDER [--model demo] [--language indonesian] [--pools 20] [--size 50]
         [--longest TOKENS] [--splits train] [--replay]
 
-Share of work counts blocks x examples x heads; share of time is measured in the same run. `--longest` leaves longer prompts out. `--replay`
-lets the adaptive pass take its numbers from the full pass's (every fifth pool's are computed anew, and compared), and keeps full passes on
-disk, so that a run that was cut off goes on where it was.
+Share of work counts blocks x examples x heads; share of time is measured in the same run.
+`--longest` leaves longer prompts out. `--replay` lets the adaptive pass take its numbers from the
+full pass's (every fifth pool's are computed anew, and compared), and keeps full passes on disk, so
+that a run that was cut off goes on where it was.
 """
+
 import argparse
 import time
 
@@ -17,7 +20,7 @@ from ctsft.adaptive import narrow
 from ctsft.relevance import Scores, cost, finished
 from ctsft.validation import jaccard, top_agreement
 
-ANEW = 5                                     # of so many replayed pools one is computed
+ANEW = 5  # of so many replayed pools one is computed
 
 
 def replayed(model, task, pool, full: Scores, k: int) -> Scores:
@@ -27,18 +30,25 @@ def replayed(model, task, pool, full: Scores, k: int) -> Scores:
     def measure(rows: list[int], heads: torch.Tensor):
         for row in rows:
             out[row] = torch.where(heads, full.per_example[row], out[row])
+
     note = narrow(out, full.labels, k, cost("cdt", full.config, model.n_layers), measure)
     return finished(model, task, pool, "cdt", full.config, out, [note])
 
 
 def work(model, scores: Scores) -> int:
     """Blocks x examples x heads."""
-    return sum((model.n_layers - layer) * scores.counts[layer].sum().item() for layer in range(model.n_layers))
+    return sum(
+        (model.n_layers - layer) * scores.counts[layer].sum().item()
+        for layer in range(model.n_layers)
+    )
 
 
 def stability(tops: list[list], texts: list[set]) -> str:
-    return (f"stability over {len(tops)} pools that share {jaccard(texts):.2f} of their texts: Jaccard index of the top {len(tops[0])} heads "
-            f"{jaccard(tops):.2f}, the same first head in {top_agreement(tops):.0%} of the pairs")
+    return (
+        f"stability over {len(tops)} pools that share {jaccard(texts):.2f} of their texts: Jaccard"
+        f" index of the top {len(tops[0])} heads {jaccard(tops):.2f}, the same first head in"
+        f" {top_agreement(tops):.0%} of the pairs"
+    )
 
 
 def main():
@@ -48,26 +58,38 @@ def main():
     parser.add_argument("--data-dir")
     parser.add_argument("--language", default="indonesian")
     parser.add_argument("--splits", default="train", help="comma-separated")
-    parser.add_argument("--longest", type=int, help="tokens of the longest prompt taken; all otherwise")
+    parser.add_argument(
+        "--longest", type=int, help="tokens of the longest prompt taken; all otherwise"
+    )
     parser.add_argument("--pools", type=int, default=20)
     parser.add_argument("--size", type=int, default=50)
     parser.add_argument("--fraction", type=float, default=0.02)
     parser.add_argument("--replay", action="store_true")
     args = parser.parse_args()
     model, task = ctsft.load_model(args.model), ctsft.load_task(args.task, data_dir=args.data_dir)
-    rows = [row for split in args.splits.split(",") for row in task.pools(task.load(args.language, split))[0]]
-    rows = [row for row in rows if args.longest is None or len(task.encode(model, row)) <= args.longest]
+    rows = [
+        row
+        for split in args.splits.split(",")
+        for row in task.pools(task.load(args.language, split))[0]
+    ]
+    rows = [
+        row for row in rows if args.longest is None or len(task.encode(model, row)) <= args.longest
+    ]
     print(f"{len(rows)} texts to draw from", flush=True)
     k = max(1, int(args.fraction * len(model.heads) + 1e-9))
     works, times, tops, texts, agreed = [], [], [], [], 0
     for seed in range(args.pools):
         pool = ctsft.discovery_set(model, task, rows, args.size, seed, cache=args.replay)
-        means = ctsft.label_balanced_means(model, task, pool, cache=args.replay)      # their last bits depend on how many threads were free
+        # their last bits depend on how many threads were free
+        means = ctsft.label_balanced_means(model, task, pool, cache=args.replay)
         start = time.perf_counter()
         full = ctsft.score_heads(model, task, pool, means, cache=args.replay)
         middle = time.perf_counter()
-        fast = (replayed(model, task, pool, full, k) if args.replay and seed % ANEW
-                else ctsft.score_heads(model, task, pool, means, adaptive=True, k=k))
+        fast = (
+            replayed(model, task, pool, full, k)
+            if args.replay and seed % ANEW
+            else ctsft.score_heads(model, task, pool, means, adaptive=True, k=k)
+        )
         seconds = middle - start, time.perf_counter() - middle
         works.append(work(model, fast) / work(model, full))
         times.append(seconds[1] / seconds[0])
@@ -75,10 +97,21 @@ def main():
         agreed += same
         tops.append(full.ranking()[:k])
         texts.append({row.id for row in pool})
-        took = "" if args.replay else f", {times[-1]:.1%} of the time ({seconds[0]:.1f} s and {seconds[1]:.1f} s)"
-        print(f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the work{took}. {fast.notes[0]}", flush=True)
-    print(f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads; on average {sum(works) / len(works):.1%} of the "
-          f"work, at most {max(works):.1%}" + ("" if args.replay else f"; {sum(times) / len(times):.1%} of the time"))
+        took = (
+            ""
+            if args.replay
+            else f", {times[-1]:.1%} of the time ({seconds[0]:.1f} s and {seconds[1]:.1f} s)"
+        )
+        print(
+            f"pool {seed:2d}: {'same set' if same else 'ANOTHER SET'}, {works[-1]:.1%} of the"
+            f" work{took}. {fast.notes[0]}",
+            flush=True,
+        )
+    print(
+        f"{agreed} of {args.pools} pools of {args.size}: the same {k} of {len(model.heads)} heads;"
+        f" on average {sum(works) / len(works):.1%} of the work, at most {max(works):.1%}"
+        + ("" if args.replay else f"; {sum(times) / len(times):.1%} of the time")
+    )
     if args.pools > 1:
         print(stability(tops[:10], texts[:10]))
 

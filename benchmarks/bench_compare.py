@@ -2,8 +2,10 @@
 
     python -m benchmarks.bench_compare [--runs 500] [--repeats 5]
 
-The folders are made here, in the shape that the jobs leave; their figures are drawn at random and mean nothing. One experiment holds most of them.
+The folders are made here, in the shape that the jobs leave; their figures are drawn at random and
+mean nothing. One experiment holds most of them.
 """
+
 import argparse
 import json
 import os
@@ -22,33 +24,103 @@ from ctsft.tuning import TuneConfig
 from ctsft.tuning_jobs import Tuning
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
-METHODS, TARGETS, SIZES, SEEDS = ("circuit", "near_zero", "random", "norms", "full"), ("english", "javanese"), (25, 100), range(31, 1000)
-SINGLE = 8                        # runs that belong to no experiment
+METHODS, TARGETS, SIZES, SEEDS = (
+    ("circuit", "near_zero", "random", "norms", "full"),
+    ("english", "javanese"),
+    (25, 100),
+    range(31, 1000),
+)
+SINGLE = 8  # runs that belong to no experiment
 
 
 def make(home: Path, count: int):
     """Folders of `count` finished tuning runs."""
-    draw, cells = random.Random(0), ((seed, target, n, method) for seed in SEEDS for target in TARGETS for n in SIZES for method in METHODS)
+    draw, cells = (
+        random.Random(0),
+        (
+            (seed, target, n, method)
+            for seed in SEEDS
+            for target in TARGETS
+            for n in SIZES
+            for method in METHODS
+        ),
+    )
     for i in range(count):
         seed, target, n, method = next(cells)
-        cell = Cell(setting="rough", method=method, target=target, n=n, seed=seed, learning_rate=3e-3)
+        cell = Cell(
+            setting="rough", method=method, target=target, n=n, seed=seed, learning_rate=3e-3
+        )
         single = i < SINGLE
-        run_id = f"20260101-0000{i:02}-finetune-bnch" if single else f"20260102-000000-experiment-bnch-{cell.key}"
-        write(home / "runs" / run_id, cell, draw, {} if single else {"experiment": {"run": run_id.rpartition("-")[0], "cell": cell.model_dump()}}, i)
+        run_id = (
+            f"20260101-0000{i:02}-finetune-bnch"
+            if single
+            else f"20260102-000000-experiment-bnch-{cell.key}"
+        )
+        write(
+            home / "runs" / run_id,
+            cell,
+            draw,
+            (
+                {}
+                if single
+                else {"experiment": {"run": run_id.rpartition("-")[0], "cell": cell.model_dump()}}
+            ),
+            i,
+        )
 
 
 def write(folder: Path, cell: Cell, draw: random.Random, more: dict, order: int):
     folder.mkdir(parents=True)
-    subject, tuning = Subject(language="indonesian"), Tuning(cell.target, cell.method, k=6, n=cell.n)
+    subject, tuning = (
+        Subject(language="indonesian"),
+        Tuning(cell.target, cell.method, k=6, n=cell.n),
+    )
     config = TuneConfig(epochs=6, learning_rate=cell.learning_rate, seed=cell.seed)
-    params = {"subject": asdict(subject), "tuning": asdict(tuning), "config": config.model_dump(), "code": "bench", **more}
+    params = {
+        "subject": asdict(subject),
+        "tuning": asdict(tuning),
+        "config": config.model_dump(),
+        "code": "bench",
+        **more,
+    }
     ends = [draw.uniform(0.4, 0.7), draw.uniform(0.3, 0.6)]
-    history = [{"step": step, "steps": 40, "epoch": step / 7, "loss": 1.0, "seconds": float(step), "accuracy": {
-        "indonesian": 0.667 + step / 40 * (ends[0] - 0.667), cell.target: 0.333 + step / 40 * (ends[1] - 0.333)}} for step in (0, 20, 40)]
+    history = [
+        {
+            "step": step,
+            "steps": 40,
+            "epoch": step / 7,
+            "loss": 1.0,
+            "seconds": float(step),
+            "accuracy": {
+                "indonesian": 0.667 + step / 40 * (ends[0] - 0.667),
+                cell.target: 0.333 + step / 40 * (ends[1] - 0.333),
+            },
+        }
+        for step in (0, 20, 40)
+    ]
     heads = None if cell.method in ("norms", "full") else 6
-    words = {"request.json": {"kind": "finetune", "argv": ["finetune"], "params": params, "created": 1.77e9 + order, "name": ""},
-             "status.json": {"state": "done", "progress": 1.0, "started": 1.77e9, "finished": 1.77e9 + 40},
-             "result.json": {"heads": heads, "trainable": 76464, "total": 3094656, "history": history, "rows": {"indonesian": 120, cell.target: 120}}}
+    words = {
+        "request.json": {
+            "kind": "finetune",
+            "argv": ["finetune"],
+            "params": params,
+            "created": 1.77e9 + order,
+            "name": "",
+        },
+        "status.json": {
+            "state": "done",
+            "progress": 1.0,
+            "started": 1.77e9,
+            "finished": 1.77e9 + 40,
+        },
+        "result.json": {
+            "heads": heads,
+            "trainable": 76464,
+            "total": 3094656,
+            "history": history,
+            "rows": {"indonesian": 120, cell.target: 120},
+        },
+    }
     for name, content in words.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     lines = [json.dumps({"kind": "evaluation", "time": 0.0, **row}) for row in history]
@@ -64,7 +136,7 @@ def main():
         os.environ["CTSFT_HOME"] = scratch
         make(Path(scratch), args.runs)
         at = AppTest.from_file(str(APP), default_timeout=120)
-        at.run()                                            # Setup: the model is loaded here
+        at.run()  # Setup: the model is loaded here
         began = time.perf_counter()
         at.switch_page("screens/compare.py").run()
         first, times = time.perf_counter() - began, []
@@ -74,8 +146,10 @@ def main():
             began = time.perf_counter()
             at.run()
             times.append(time.perf_counter() - began)
-    print(f"{args.runs} runs: first visit {first:.2f} s, a rerun {statistics.median(times):.2f} s (median of {args.repeats}; on the server, without "
-          "drawing)")
+    print(
+        f"{args.runs} runs: first visit {first:.2f} s, a rerun {statistics.median(times):.2f} s"
+        f" (median of {args.repeats}; on the server, without drawing)"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""What does a narrower number format cost in the scores? Each against float64, on the same texts with the same means.
+"""What does a narrower number format cost in the scores? Each against float64, on the same texts
+with the same means.
 
     python -m benchmarks.bench_dtype [--model demo] [--task demo] [--data-dir FOLDER] [--size 6] [--device auto] [--dtypes float32,bfloat16]
 
-`error` is the largest difference of any head's score, as a share of the largest score; `tf32` means something on CUDA only.
+`error` is the largest difference of any head's score, as a share of the largest score; `tf32` means
+something on CUDA only.
 """
+
 import argparse
 import time
 
@@ -29,7 +32,10 @@ def main():
     means = ctsft.label_balanced_means(exact, task, pool)
     truth = ctsft.score_heads(exact, task, pool, means).values.flatten().double()
     k = max(1, int(0.1 * truth.numel()))
-    print(f"{len(pool)} texts, {truth.numel()} heads, on {exact.device}\n{'dtype':9} {'error':>8} {'Spearman':>9} {f'top {k}':>7} {'seconds':>8}")
+    print(
+        f"{len(pool)} texts, {truth.numel()} heads, on {exact.device}\n{'dtype':9} {'error':>8}"
+        f" {'Spearman':>9} {f'top {k}':>7} {'seconds':>8}"
+    )
     for dtype in args.dtypes.split(","):
         model = ctsft.load_model(args.model, args.device, dtype)
         start = time.perf_counter()
@@ -37,7 +43,11 @@ def main():
         seconds = time.perf_counter() - start
         error = (found - truth).abs().max() / truth.abs().max()
         shared = len(set(truth.topk(k).indices.tolist()) & set(found.topk(k).indices.tolist()))
-        print(f"{dtype:9} {error:8.1e} {spearmanr(truth, found).statistic:9.4f} {f'{shared}/{k}':>7} {seconds:8.1f}", flush=True)
+        print(
+            f"{dtype:9} {error:8.1e} {spearmanr(truth, found).statistic:9.4f} {f'{shared}/{k}':>7}"
+            f" {seconds:8.1f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

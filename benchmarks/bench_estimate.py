@@ -1,7 +1,9 @@
-"""How near are the estimates? Seconds and peak memory, estimated and then measured, each pass in a process of its own.
+"""How near are the estimates? Seconds and peak memory, estimated and then measured, each pass in a
+process of its own.
 
-    python -m benchmarks.bench_estimate
+python -m benchmarks.bench_estimate
 """
+
 import json
 import resource
 import subprocess
@@ -26,39 +28,85 @@ def build(name: str):
         return load_model("demo")
     if name == "gpt2":
         return wrap(GPT2LMHeadModel(GPT2Config()), None, name)
-    return wrap(LlamaForCausalLM(LlamaConfig(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-                                             num_key_value_heads=3)), None, name)
+    return wrap(
+        LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=49152,
+                hidden_size=576,
+                intermediate_size=1536,
+                num_hidden_layers=30,
+                num_attention_heads=9,
+                num_key_value_heads=3,
+            )
+        ),
+        None,
+        name,
+    )
 
 
 def measure(name: str, texts: int, pos: int, method: str) -> dict:
     """Estimate, then run the pass over random tokens."""
     model, draw = build(name), torch.Generator().manual_seed(0)
-    encoded = [torch.randint(model.hf.config.vocab_size, (pos - i % 5,), generator=draw).tolist() for i in range(texts)]
+    encoded = [
+        torch.randint(model.hf.config.vocab_size, (pos - i % 5,), generator=draw).tolist()
+        for i in range(texts)
+    ]
     guess = estimate.estimate_cost(model, encoded, method)
     plan = planning.make(model, planning.Work(method, pos, texts))
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
     with planning.bounded(None, model.device):
         for batch in batches(model, encoded, plan.tokens):
-            for _ in METHODS[method](Job(model, batch, [1, 2, 3], torch.ones(len(batch.index), 3), mu, ScoreConfig(), plan)):
+            for _ in METHODS[method](
+                Job(
+                    model,
+                    batch,
+                    [1, 2, 3],
+                    torch.ones(len(batch.index), 3),
+                    mu,
+                    ScoreConfig(),
+                    plan,
+                )
+            ):
                 pass
     seconds = time.perf_counter() - began
-    return {"model": name, "method": method, "estimated_seconds": guess.seconds, "seconds": seconds, "estimated_memory": guess.memory,
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return {
+        "model": name,
+        "method": method,
+        "estimated_seconds": guess.seconds,
+        "seconds": seconds,
+        "estimated_memory": guess.memory,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
 
 
 def main():
     if len(sys.argv) > 1:
         print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])))
         return
-    print(f"{'model':8} {'method':9} {'estimated':>10} {'measured':>9} {'ratio':>6} {'estimated':>10} {'peak':>9} {'ratio':>6}")
+    print(
+        f"{'model':8} {'method':9} {'estimated':>10} {'measured':>9} {'ratio':>6} {'estimated':>10}"
+        f" {'peak':>9} {'ratio':>6}"
+    )
     for name, texts, pos in CASES:
         for method in ("cdt", "atp", "ig", "ablation") if name == "demo" else ("cdt", "atp"):
-            command = [sys.executable, "-m", "benchmarks.bench_estimate", name, str(texts), str(pos), method]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.bench_estimate",
+                name,
+                str(texts),
+                str(pos),
+                method,
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row = json.loads(done.stdout.splitlines()[-1])
-            print(f"{row['model']:8} {row['method']:9} {row['estimated_seconds']:9.2f}s {row['seconds']:8.2f}s "
-                  f"{row['estimated_seconds'] / row['seconds']:6.2f} {planning.words(row['estimated_memory']):>10} "
-                  f"{planning.words(row['memory']):>9} {row['estimated_memory'] / row['memory']:6.2f}", flush=True)
+            print(
+                f"{row['model']:8} {row['method']:9} {row['estimated_seconds']:9.2f}s"
+                f" {row['seconds']:8.2f}s {row['estimated_seconds'] / row['seconds']:6.2f}"
+                f" {planning.words(row['estimated_memory']):>10} {planning.words(row['memory']):>9}"
+                f" {row['estimated_memory'] / row['memory']:6.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

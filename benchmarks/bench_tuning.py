@@ -1,15 +1,21 @@
-"""What does tuning a circuit cost beside tuning everything? Ratios measured in one run on this machine, printed and written to a file.
+"""What does tuning a circuit cost beside tuning everything? Ratios measured in one run on this
+machine, printed and written to a file.
 
     python -m benchmarks.bench_tuning [--out bench_tuning.json] [--rounds 3] [--steps 3] [--batch 8]
 
-2 % of the heads, drawn evenly over the layers, first and last included, and all norms, against full tuning of the same model.
+2 % of the heads, drawn evenly over the layers, first and last included, and all norms, against full
+tuning of the same model.
 
-time       of a whole step of `ctsft.finetune` (forward, backward, clipping, AdamW), rounds of both kinds in turn; the median of the steps after
+time       of a whole step of `ctsft.finetune` (forward, backward, clipping, AdamW), rounds of both
+           kinds in turn; the median of the steps after
            each round's first
 moved      share of the numbers that move
-memory     bytes of gradients and AdamW's state after a step, of full tuning's: what is there at the step's peak beside weights and activations
-beside     bytes of the moving slices and their starting values, which stand beside the model, of the model's
+memory     bytes of gradients and AdamW's state after a step, of full tuning's: what is there at the
+           step's peak beside weights and activations
+beside     bytes of the moving slices and their starting values, which stand beside the model, of
+           the model's
 """
+
 import argparse
 import json
 import statistics
@@ -25,9 +31,18 @@ from ctsft.trace import pad, readout_logits
 
 SHAPES = {
     "GPT-2 small": lambda: GPT2LMHeadModel(GPT2Config()),
-    "SmolLM2-135M": lambda: LlamaForCausalLM(LlamaConfig(
-        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
-        tie_word_embeddings=True, max_position_embeddings=8192)),
+    "SmolLM2-135M": lambda: LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=49152,
+            hidden_size=576,
+            intermediate_size=1536,
+            num_hidden_layers=30,
+            num_attention_heads=9,
+            num_key_value_heads=3,
+            tie_word_embeddings=True,
+            max_position_embeddings=8192,
+        )
+    ),
 }
 
 
@@ -42,7 +57,15 @@ def step_times(model, task, what, rows, steps: int, batch: int) -> list[float]:
     """Seconds of each step but the first."""
     stamps = []
     watch = ctsft.Watch(progress=lambda step, total: stamps.append(time.perf_counter()))
-    ctsft.finetune(model, task, what, rows[:steps * batch], {}, ctsft.TuneConfig(epochs=1, batch_size=batch, learning_rate=1e-5), watch)
+    ctsft.finetune(
+        model,
+        task,
+        what,
+        rows[: steps * batch],
+        {},
+        ctsft.TuneConfig(epochs=1, batch_size=batch, learning_rate=1e-5),
+        watch,
+    )
     return [end - start for start, end in zip(stamps[1:], stamps[2:], strict=False)]
 
 
@@ -56,8 +79,12 @@ def bytes_of(model, what) -> dict[str, int]:
         state = sum(value.nbytes for row in optimizer.state.values() for value in row.values())
         beside = sum(value.nbytes for value in hf.moving.parameters())
         starts = sum(hf.moving.weights[name].nbytes for name in hf.moving.weights)
-        return {"gradients": sum(value.grad.nbytes for value in found), "state": state, "beside": beside + starts,
-                "moved": sum(value.numel() for value in found)}
+        return {
+            "gradients": sum(value.grad.nbytes for value in found),
+            "state": state,
+            "beside": beside + starts,
+            "moved": sum(value.numel() for value in found),
+        }
 
 
 def measure(name: str, make, rounds: int, steps: int, batch: int) -> dict:
@@ -72,10 +99,19 @@ def measure(name: str, make, rounds: int, steps: int, batch: int) -> dict:
     sizes = {"full": bytes_of(model, "full"), "circuit": bytes_of(model, heads)}
     memory = {kind: size["gradients"] + size["state"] for kind, size in sizes.items()}
     median = {kind: statistics.median(found) for kind, found in times.items()}
-    return {"model": name, "heads": len(heads), "of": len(model.heads), "moved": sizes["circuit"]["moved"] / model.n_params,
-            "seconds": median, "steps": times, "time": median["circuit"] / median["full"], "bytes": sizes,
-            "memory": memory["circuit"] / memory["full"], "state": sizes["circuit"]["state"] / sizes["full"]["state"],
-            "beside": sizes["circuit"]["beside"] / (model.n_params * model.dtype.itemsize)}
+    return {
+        "model": name,
+        "heads": len(heads),
+        "of": len(model.heads),
+        "moved": sizes["circuit"]["moved"] / model.n_params,
+        "seconds": median,
+        "steps": times,
+        "time": median["circuit"] / median["full"],
+        "bytes": sizes,
+        "memory": memory["circuit"] / memory["full"],
+        "state": sizes["circuit"]["state"] / sizes["full"]["state"],
+        "beside": sizes["circuit"]["beside"] / (model.n_params * model.dtype.itemsize),
+    }
 
 
 def main():
@@ -89,12 +125,20 @@ def main():
     for name, make in SHAPES.items():
         row = measure(name, make, args.rounds, args.steps, args.batch)
         rows.append(row)
-        print(f"{name}: {row['heads']} of {row['of']} heads and norms, {row['moved']:.2%} of the numbers; "
-              f"step {row['seconds']['circuit']:.2f} s against "
-              f"{row['seconds']['full']:.2f} s of full tuning: {row['time']:.2f}; gradients and optimiser state {row['memory']:.4f} of full tuning's "
-              f"(state alone {row['state']:.4f}); slices beside the model {row['beside']:.4f} of it", flush=True)
+        print(
+            f"{name}: {row['heads']} of {row['of']} heads and norms, {row['moved']:.2%} of the"
+            f" numbers; step {row['seconds']['circuit']:.2f} s against {row['seconds']['full']:.2f}"
+            f" s of full tuning: {row['time']:.2f}; gradients and optimiser state"
+            f" {row['memory']:.4f} of full tuning's (state alone {row['state']:.4f}); slices beside"
+            f" the model {row['beside']:.4f} of it",
+            flush=True,
+        )
     with open(args.out, "w", encoding="utf-8") as file:
-        json.dump({"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}, file, indent=1)
+        json.dump(
+            {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows},
+            file,
+            indent=1,
+        )
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
     python -m benchmarks.bench_ui [--out bench_ui.json] [--moves 9] [--only WORD]
 
-cold start   from the start of the server's process to the first head map of the bundled model on screen, the browser being open: with the scores
+cold start   from the start of the server's process to the first head map of the bundled model on
+             screen, the browser being open: with the scores
              in the run folder, and without any (the preview's map, and the map of the final scores)
-slider       from the release of the threshold's slider to the counter, the map's outline and the table (the pixels of its first
+slider       from the release of the threshold's slider to the counter, the map's outline and the
+             table (the pixels of its first
              rows) that all show the new circuit
 click        from the click on a head of the map to its new outline and the counter
 
-The models of 12 x 12 and 32 x 32 heads are random and have random scores in a finished run folder: only answering and drawing are
-measured. Medians and the slowest of the moves; the load of the machine stands beside them.
+The models of 12 x 12 and 32 x 32 heads are random and have random scores in a finished run folder:
+only answering and drawing are measured. Medians and the slowest of the moves; the load of the
+machine stands beside them.
 """
+
 import argparse
 import json
 import os
@@ -23,11 +27,18 @@ from urllib.parse import urlencode
 from benchmarks.browser import Page, browser, server, settle
 from benchmarks.ui_scenes import scored_home, scored_model
 
-GOALS = {"cold start, scores kept": 20.0, "cold start, nothing kept": 60.0, "slider, 12 x 12": 0.3, "click, 12 x 12": 0.3,
-         "slider, 32 x 32": 1.0, "click, 32 x 32": 1.0}
+GOALS = {
+    "cold start, scores kept": 20.0,
+    "cold start, nothing kept": 60.0,
+    "slider, 12 x 12": 0.3,
+    "click, 12 x 12": 0.3,
+    "slider, 32 x 32": 1.0,
+    "click, 32 x 32": 1.0,
+}
 SHAPES = ((12, 12), (32, 32))
-# Resolves with the milliseconds between a release of the mouse and the first frame in which counter, outline and table are new and agree.
-# `rows`: whether the rows of the table that can be seen change too. Rejects after half a minute.
+# Resolves with the milliseconds between a release of the mouse and the first frame in which
+# counter, outline and table are new and agree. `rows`: whether the rows of the table that can be
+# seen change too. Rejects after half a minute.
 WATCH = """(rows) => {
     const plot = () => document.querySelector('.js-plotly-plot')
     const count = () => +(/(\\d+) of/.exec([...document.querySelectorAll('[data-testid=stMetric]')].map(one => one.innerText).join(' ')) || [])[1]
@@ -67,14 +78,18 @@ def cold_start(home: Path) -> dict[str, float]:
         with server(home) as address:
             first_map(page, address)
             first = time.perf_counter() - begun
-            page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(timeout=180_000)
+            page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(
+                timeout=180_000
+            )
             settle(page)
             return {"first": first, "final": time.perf_counter() - begun}
 
 
 def open_circuit(page: Page, address: str, folder: Path):
     """The Circuit page of a model folder, ruled by a threshold."""
-    page.goto(f"{address}/circuit?{urlencode({'model': folder, 'rule': 'threshold', 'level': 0.7})}")
+    page.goto(
+        f"{address}/circuit?{urlencode({'model': folder, 'rule': 'threshold', 'level': 0.7})}"
+    )
     page.get_by_test_id("stSlider").wait_for()
     page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
     settle(page)
@@ -92,7 +107,10 @@ def slide(page: Page, share: float) -> float:
 def click(page: Page, head: tuple[int, int], shape: tuple[int, int]) -> float:
     area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     page.evaluate(WATCH, False)
-    page.mouse.click(area["x"] + area["width"] * (head[1] + 0.5) / shape[1], area["y"] + area["height"] * (head[0] + 0.5) / shape[0])
+    page.mouse.click(
+        area["x"] + area["width"] * (head[1] + 0.5) / shape[1],
+        area["y"] + area["height"] * (head[0] + 0.5) / shape[0],
+    )
     return answered(page)
 
 
@@ -109,10 +127,12 @@ def answers(scratch: Path, shape: tuple[int, int], moves: int) -> dict[str, list
     with server(home) as address, browser(1280, 1100) as page:
         open_circuit(page, address, folder)
         slides = [slide(page, 0.72 + 0.08 * (i % 2) + 0.01 * (i % 5)) for i in range(moves + 1)]
-        clicks = [click(page, (i % shape[0], (3 * i + 1) % shape[1]), shape) for i in range(moves + 1)]
+        clicks = [
+            click(page, (i % shape[0], (3 * i + 1) % shape[1]), shape) for i in range(moves + 1)
+        ]
         if page.errors:
             print("\n".join(["The browser's console says:", *page.errors]))
-    return {"slider": slides[1:], "click": clicks[1:]}        # the first of each warms up
+    return {"slider": slides[1:], "click": clicks[1:]}  # the first of each warms up
 
 
 def main():
@@ -128,12 +148,17 @@ def main():
             kept = cold_start(scored_home(scratch / "kept"))
             (scratch / "empty").mkdir()
             empty = cold_start(scratch / "empty")
-            found |= {"cold start, scores kept": [kept["first"]], "cold start, nothing kept": [empty["first"]],
-                      "the same, final scores": [empty["final"]]}
+            found |= {
+                "cold start, scores kept": [kept["first"]],
+                "cold start, nothing kept": [empty["first"]],
+                "the same, final scores": [empty["final"]],
+            }
         for shape in SHAPES:
             if args.only in (None, str(shape[0])):
                 times = answers(scratch / str(shape[0]), shape, args.moves)
-                found |= {f"{what}, {shape[0]} x {shape[1]}": seconds for what, seconds in times.items()}
+                found |= {
+                    f"{what}, {shape[0]} x {shape[1]}": seconds for what, seconds in times.items()
+                }
     print(f"{'':<28}{'median':>9}{'slowest':>9}{'goal':>8}")
     for what, seconds in found.items():
         goal = f"{GOALS[what]:.1f} s" if what in GOALS else ""
@@ -141,7 +166,11 @@ def main():
     load = os.getloadavg()[0]
     print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
     with open(args.out, "w", encoding="utf-8") as file:
-        json.dump({"seconds": found, "goals": GOALS, "load": load, "cores": os.cpu_count()}, file, indent=1)
+        json.dump(
+            {"seconds": found, "goals": GOALS, "load": load, "cores": os.cpu_count()},
+            file,
+            indent=1,
+        )
 
 
 if __name__ == "__main__":

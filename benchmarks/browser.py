@@ -1,4 +1,7 @@
-"""The explorer in a real browser: start the server with a folder of its own, and open pages in Debian's Chromium through Playwright."""
+"""The explorer in a real browser: start the server with a folder of its own, and open pages in
+Debian's Chromium through Playwright.
+"""
+
 import os
 import re
 import shutil
@@ -15,9 +18,18 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PROBED = re.compile(r":\d+/\w+/_stcore/(health|host-config)$")     # a page opened by its address: Streamlit looks for its server below it first
-WAIT = 150_000                 # milliseconds: a loaded machine needs half a minute to load torch and the model
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+# a page opened by its address: Streamlit looks for its server below it first
+PROBED = re.compile(r":\d+/\w+/_stcore/(health|host-config)$")
+# milliseconds: a loaded machine needs half a minute to load torch and the model
+WAIT = 150_000
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 def chromium() -> str | None:
@@ -27,14 +39,29 @@ def chromium() -> str | None:
 
 @contextmanager
 def server(home: Path) -> Iterator[str]:
-    """The explorer's address while it runs with `home` as CTSFT_HOME; raises RuntimeError with its log when it does not come up in time."""
+    """The explorer's address while it runs with `home` as CTSFT_HOME; raises RuntimeError with its
+    log when it does not come up in time.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = home / "server.log"
     with open(log, "w") as out:
-        process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "explorer/app.py", "--server.port", str(port)], cwd=ROOT,
-                                   env={**os.environ, "CTSFT_HOME": str(home)}, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "explorer/app.py",
+                "--server.port",
+                str(port),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "CTSFT_HOME": str(home)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     try:
         address, end = f"http://127.0.0.1:{port}", time.monotonic() + WAIT / 1000
         while True:
@@ -43,14 +70,16 @@ def server(home: Path) -> Iterator[str]:
                 break
             except OSError:
                 if time.monotonic() > end or process.poll() is not None:
-                    raise RuntimeError(f"The explorer did not come up:\n{log.read_text()}") from None
+                    raise RuntimeError(
+                        f"The explorer did not come up:\n{log.read_text()}"
+                    ) from None
                 time.sleep(0.3)
         yield address
     finally:
         process.terminate()
         try:
             process.wait(10)
-        except subprocess.TimeoutExpired:              # in the middle of a long rerun
+        except subprocess.TimeoutExpired:  # in the middle of a long rerun
             process.kill()
             process.wait()
 
@@ -65,14 +94,19 @@ def chrome() -> Iterator[Browser]:
 
 
 def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
-    """An empty page of a visitor of its own. `page.errors` collects what the browser's console calls an error."""
-    page = program.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light").new_page()
+    """An empty page of a visitor of its own. `page.errors` collects what the browser's console
+    calls an error.
+    """
+    page = program.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+    ).new_page()
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
 
     def said(message):
         if message.type == "error" and not PROBED.search(message.location["url"]):
             page.errors.append(message.text)
+
     page.on("console", said)
     page.set_default_timeout(WAIT)
     return page
@@ -93,15 +127,23 @@ def go(page: Page, title: str):
 
 
 def settle(page: Page):
-    """Wait until the server has finished this rerun: the sign of running comes late, so the app's own word for it is asked, twice."""
+    """Wait until the server has finished this rerun: the sign of running comes late, so the app's
+    own word for it is asked, twice.
+    """
     for _ in range(2):
         page.wait_for_timeout(200)
-        page.wait_for_function("() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'")
+        page.wait_for_function(
+            "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState ==="
+            " 'notRunning'"
+        )
 
 
 def click_head(page: Page, layer: int, head: int, n_layers: int, n_heads: int):
     """Click one cell of the head map."""
     plot = page.locator(".js-plotly-plot").first
     area = plot.locator(".nsewdrag").first.bounding_box()
-    page.mouse.click(area["x"] + area["width"] * (head + 0.5) / n_heads, area["y"] + area["height"] * (layer + 0.5) / n_layers)
+    page.mouse.click(
+        area["x"] + area["width"] * (head + 0.5) / n_heads,
+        area["y"] + area["height"] * (layer + 0.5) / n_layers,
+    )
     settle(page)

@@ -1,7 +1,8 @@
 """The source-against-target frontier of an experiment as a picture and a page.
 
-    python -m benchmarks.frontier RUN [--out assets/frontier.png] [--html frontier.html]
+python -m benchmarks.frontier RUN [--out assets/frontier.png] [--html frontier.html]
 """
+
 import argparse
 import tempfile
 from pathlib import Path
@@ -21,7 +22,9 @@ def main():
     parser.add_argument("--html", type=Path)
     args = parser.parse_args()
     run = runs.get(args.run)
-    rows, _ = rows_of(run, Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8")))
+    rows, _ = rows_of(
+        run, Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8"))
+    )
     fig = frontier(rows)
     fig.update_layout(paper_bgcolor="white", plot_bgcolor="white")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,16 +1,25 @@
-"""Pictures of every page from the real app, after the tour: scores, a circuit, two tuning runs, the comparison.
+"""Pictures of every page from the real app, after the tour: scores, a circuit, two tuning runs, the
+comparison.
 
     python -m benchmarks.screenshots [--out assets/screenshots] [--width 1280] [--dark] [--home FOLDER]
 
-The runs are real and take about two minutes; with --home FOLDER they are kept there and a second call only takes the pictures.
+The runs are real and take about two minutes; with --home FOLDER they are kept there and a second
+call only takes the pictures.
 """
+
 import argparse
 import tempfile
 from pathlib import Path
 
 from benchmarks.browser import Page, browser, go, server, settle
 
-PAGES = {"Setup": "setup", "Relevance": "relevance", "Circuit": "circuit", "Fine-tune": "finetune", "Compare": "compare"}
+PAGES = {
+    "Setup": "setup",
+    "Relevance": "relevance",
+    "Circuit": "circuit",
+    "Fine-tune": "finetune",
+    "Compare": "compare",
+}
 SECTIONS = {  # file -> page, what is pressed, the heading that the picture begins with
     "attention": ("Relevance", ["Attention pattern"], "on one example"),
     "overlap": ("Circuit", ["Overlap", "Labels"], "Look closer"),
@@ -47,7 +56,9 @@ def shoot(page: Page, out: Path):
         page.set_viewport_size({"width": page.viewport_size["width"], "height": 700})
         go(page, title)
         page.wait_for_timeout(2500)
-        height = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
+        height = page.evaluate(
+            "() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight"
+        )
         page.set_viewport_size({"width": page.viewport_size["width"], "height": min(2400, height)})
         settle(page)
         page.wait_for_timeout(1500)
@@ -61,14 +72,26 @@ def sections(page: Page, out: Path):
         go(page, title)
         main = page.get_by_test_id("stMain")
         for choice in choices:
-            main.get_by_role("radio", name=choice).or_(main.get_by_role("button", name=choice, exact=True)).first.click()
+            main.get_by_role("radio", name=choice).or_(
+                main.get_by_role("button", name=choice, exact=True)
+            ).first.click()
             settle(page)
         page.set_viewport_size({"width": page.viewport_size["width"], "height": 4000})
         page.wait_for_timeout(2500)
-        top, end = page.get_by_role("heading", name=heading).first.bounding_box(), page.get_by_test_id("stMainBlockContainer").bounding_box()
+        top, end = (
+            page.get_by_role("heading", name=heading).first.bounding_box(),
+            page.get_by_test_id("stMainBlockContainer").bounding_box(),
+        )
         left = main.bounding_box()
-        page.screenshot(path=out / f"{name}.png", clip={"x": left["x"], "y": top["y"] - 16, "width": left["width"],
-                                                        "height": end["y"] + end["height"] - top["y"] - 40})
+        page.screenshot(
+            path=out / f"{name}.png",
+            clip={
+                "x": left["x"],
+                "y": top["y"] - 16,
+                "width": left["width"],
+                "height": end["y"] + end["height"] - top["y"] - 40,
+            },
+        )
         print(out / f"{name}.png")
 
 

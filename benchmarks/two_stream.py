@@ -1,9 +1,11 @@
-"""The naive way to run CD-T: both streams, each through every matrix, totals as their sum. Only a yardstick: it gives the same scores.
+"""The naive way to run CD-T: both streams, each through every matrix, totals as their sum. Only a
+yardstick: it gives the same scores.
 
-It takes many heads at a time like the library, but computes everything twice, at every position of every block. It starts at the
-source's layer, or with `whole` at the first block, with nothing relevant before the source, as code does that propagates from the
-embeddings for whatever source.
+It takes many heads at a time like the library, but computes everything twice, at every position of
+every block. It starts at the source's layer, or with `whole` at the first block, with nothing
+relevant before the source, as code does that propagates from the embeddings for whatever source.
 """
+
 import torch
 from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
@@ -27,15 +29,19 @@ def norm(rel, irrel, layer: Norm):
     if not layer.centred:
         return rel * scale, irrel * scale
     size = rel.abs() + irrel.abs() + TOLERANCE
-    return ((rel - rel.mean(-1, keepdim=True)) * scale + layer.bias * rel.abs() / size,
-            (irrel - irrel.mean(-1, keepdim=True)) * scale + layer.bias * irrel.abs() / size)
+    return (
+        (rel - rel.mean(-1, keepdim=True)) * scale + layer.bias * rel.abs() / size,
+        (irrel - irrel.mean(-1, keepdim=True)) * scale + layer.bias * irrel.abs() / size,
+    )
 
 
 def clash(rel, irrel):
     opposite, larger = rel * irrel < 0, rel.abs() > irrel.abs()
     total, zero = rel + irrel, torch.zeros_like(rel)
-    return (torch.where(opposite, torch.where(larger, total, zero), rel),
-            torch.where(opposite, torch.where(larger, zero, total), irrel))
+    return (
+        torch.where(opposite, torch.where(larger, total, zero), rel),
+        torch.where(opposite, torch.where(larger, zero, total), irrel),
+    )
 
 
 def attention(model: Model, trace: Trace, layer: int, q, k, v):
@@ -44,25 +50,33 @@ def attention(model: Model, trace: Trace, layer: int, q, k, v):
 
     def shape(x):
         return x.unflatten(-1, (-1, d)).flatten(0, 1).transpose(1, 2)
+
     mask = call.mask.expand(sources, *call.mask.shape).flatten(0, 1)
 
     def mix(q, k, v):
         q, k, v = shape(q), shape(k), shape(v)
         if trace.rotary[layer] is not None:
-            cos, sin = (part.repeat(sources, 1, 1) for part in (angle.expand(len(call.query), -1, -1) for angle in trace.rotary[layer]))
+            cos, sin = (
+                part.repeat(sources, 1, 1)
+                for part in (angle.expand(len(call.query), -1, -1) for angle in trace.rotary[layer])
+            )
             q, k = apply_rotary_pos_emb(q, k, cos, sin)
         groups = q.shape[1] // k.shape[1]
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
         z = torch.softmax(call.scale * q @ k.transpose(-1, -2) + mask, -1) @ v
         return z.transpose(1, 2).unflatten(0, (sources, -1)).flatten(-2)
+
     rel = mix(q[0], k[0], v[0])
     return rel, mix(q[0] + q[1], k[0] + k[1], v[0] + v[1]) - rel
 
 
-def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, tokens, whole: bool = False):
+def to_logits(
+    model: Model, trace: Trace, layer: int, heads: list[int], mu, tokens, whole: bool = False
+):
     """rel of the label tokens' logits at the readout, [source, batch, token]."""
     z = trace.z[layer]
-    rel = torch.zeros(len(heads), *z.shape)                                              # [source, batch, pos, head, d_head]
+    # [source, batch, pos, head, d_head]
+    rel = torch.zeros(len(heads), *z.shape)
     for i, head in enumerate(heads):
         rel[i, ..., head, :] = (z[..., head, :] - mu[i]) * trace.batch.real[..., None]
     split = rel, z - rel
@@ -74,7 +88,9 @@ def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, toke
             parts = tuple(part.flatten(-2) for part in split)
         else:
             n = norm(*x, block.attn_norm)
-            parts = attention(model, trace, later, linear(*n, block.q), linear(*n, block.k), linear(*n, block.v))
+            parts = attention(
+                model, trace, later, linear(*n, block.q), linear(*n, block.k), linear(*n, block.v)
+            )
         out = linear(*parts, block.o)
         mid = x[0] + out[0], x[1] + out[1]
         n = norm(*mid, block.mlp_norm)
@@ -96,5 +112,15 @@ def to_logits(model: Model, trace: Trace, layer: int, heads: list[int], mu, toke
 
 def scores(model: Model, trace: Trace, mu, tokens, gold, whole: bool = False) -> torch.Tensor:
     """[batch, layer, head]."""
-    return torch.stack([(to_logits(model, trace, layer, list(range(model.n_heads)), mu[layer], tokens, whole) * gold).sum(-1).T
-                        for layer in range(model.n_layers)], 1)
+    return torch.stack(
+        [
+            (
+                to_logits(model, trace, layer, list(range(model.n_heads)), mu[layer], tokens, whole)
+                * gold
+            )
+            .sum(-1)
+            .T
+            for layer in range(model.n_layers)
+        ],
+        1,
+    )

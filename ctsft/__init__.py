@@ -1,8 +1,10 @@
-"""Circuit-targeted supervised fine-tuning: find the attention heads that carry a task, and tune only those.
+"""Circuit-targeted supervised fine-tuning: find the attention heads that carry a task, and tune
+only those.
 
-Discovery: Contextual Decomposition for Transformers (CD-T, arXiv 2407.00886). Tuning: CT-SFT (arXiv 2601.08146).
-Names are imported when first used, so that listing runs does not wait for torch.
+Discovery: Contextual Decomposition for Transformers (CD-T, arXiv 2407.00886). Tuning: CT-SFT (arXiv
+2601.08146). Names are imported when first used, so that listing runs does not wait for torch.
 """
+
 from importlib import import_module
 
 __version__ = "0.1.0"

@@ -1,9 +1,12 @@
-"""Answers kept on disk under a hash of all that determines them, so that the same question is computed once.
+"""Answers kept on disk under a hash of all that determines them, so that the same question is
+computed once.
 
-The hash is over: the weights, the model's configuration, number format and kind of device; the prompts as token ids, gold labels
-and label ids; the means; every setting that changes a number; and the source text of the engine's own modules, so that a change of code
-asks anew. How much was in flight is left out. An answer that is torn, foreign or altered counts as absent.
+The hash is over: the weights, the model's configuration, number format and kind of device; the
+prompts as token ids, gold labels and label ids; the means; every setting that changes a number; and
+the source text of the engine's own modules, so that a change of code asks anew. How much was in
+flight is left out. An answer that is torn, foreign or altered counts as absent.
 """
+
 import hashlib
 import json
 import time
@@ -20,26 +23,78 @@ from ctsft.tasks import Example, Task
 from ctsft.trace import AttentionCall, Trace, pad, record
 
 # Modules that no kept number comes from; a new one counts as the engine's until it is named here.
-OUTSIDE = {"__init__", "__main__", "advise", "advised", "cells", "checkpoints", "circuit", "commands", "delta", "deltas", "design", "discovery",
-           "disk", "errors", "estimate", "expansion", "experiment", "experiment_commands", "export", "export_commands", "head_view", "intake",
-           "intervals", "jobs", "lora", "measures", "moving", "pieces", "places", "recipes", "recording", "results", "run_folder", "runs",
-           "scoring_commands", "settings", "sources", "tables", "tuning", "tuning_commands", "tuning_jobs", "turns", "validation"}
-NAMELESS = ("_name_or_path", "transformers_version", "dtype", "architectures", "id2label", "label2id")    # of a configuration: change no number
-TRACE_LIMIT = 256 * 10**6        # bytes of a trace that is kept
-MEMO = 200                       # model folders whose fingerprint is remembered
+OUTSIDE = {
+    "__init__",
+    "__main__",
+    "advise",
+    "advised",
+    "cells",
+    "checkpoints",
+    "circuit",
+    "commands",
+    "delta",
+    "deltas",
+    "design",
+    "discovery",
+    "disk",
+    "errors",
+    "estimate",
+    "expansion",
+    "experiment",
+    "experiment_commands",
+    "export",
+    "export_commands",
+    "head_view",
+    "intake",
+    "intervals",
+    "jobs",
+    "lora",
+    "measures",
+    "moving",
+    "pieces",
+    "places",
+    "recipes",
+    "recording",
+    "results",
+    "run_folder",
+    "runs",
+    "scoring_commands",
+    "settings",
+    "sources",
+    "tables",
+    "tuning",
+    "tuning_commands",
+    "tuning_jobs",
+    "turns",
+    "validation",
+}
+# of a configuration: change no number
+NAMELESS = (
+    "_name_or_path",
+    "transformers_version",
+    "dtype",
+    "architectures",
+    "id2label",
+    "label2id",
+)
+TRACE_LIMIT = 256 * 10**6  # bytes of a trace that is kept
+MEMO = 200  # model folders whose fingerprint is remembered
 VERBS = {"pools": "drawn", "means": "taken", "scores": "scored", "traces": "recorded"}
 
 
 def engine_version(folder: Path) -> str:
     """A hash over the engine's source text, and the libraries it computes with."""
-    digest = hashlib.blake2b(f"{torch.__version__} {transformers.__version__}".encode(), digest_size=8)
+    digest = hashlib.blake2b(
+        f"{torch.__version__} {transformers.__version__}".encode(), digest_size=8
+    )
     for path in sorted(folder.glob("*.py")):
         if path.stem not in OUTSIDE:
             digest.update(path.stem.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-VERSION = engine_version(Path(__file__).parent)          # of the code that was imported, whatever stands on disk later
+# of the code that was imported, whatever stands on disk later
+VERSION = engine_version(Path(__file__).parent)
 
 
 def key_of(words) -> str:
@@ -56,32 +111,52 @@ def seen(model: Model, task: Task, rows: list[Example]) -> list:
 class Entry:
     """One question, and the place of its answer: tensors, and a few words as JSON.
 
-    kind: one of `places.KINDS`; about: what a list says of it; asked: everything that determines the answer beside the model.
-    by: the function that computes it. With one, or a family, of the user's own nothing is kept: its source is not hashed.
+    kind: one of `places.KINDS`; about: what a list says of it; asked: everything that determines
+    the answer beside the model. by: the function that computes it. With one, or a family, of the
+    user's own nothing is kept: its source is not hashed.
     """
 
     def __init__(self, kind: str, model: Model, about: dict, asked: dict, by: Callable = record):
-        config = {name: value for name, value in model.hf.config.to_dict().items() if name not in NAMELESS}
+        config = {
+            name: value for name, value in model.hf.config.to_dict().items() if name not in NAMELESS
+        }
         self.about = {"model": model.name, **about}
         self.verb = VERBS[kind]
-        self.key = key_of({"kind": kind, "engine": VERSION, "model": fingerprint_of(model), "config": config, "dtype": str(model.dtype),
-                           "device": model.device.type, "matmul": torch.get_float32_matmul_precision(), **asked})
+        self.key = key_of(
+            {
+                "kind": kind,
+                "engine": VERSION,
+                "model": fingerprint_of(model),
+                "config": config,
+                "dtype": str(model.dtype),
+                "device": model.device.type,
+                "matmul": torch.get_float32_matmul_precision(),
+                **asked,
+            }
+        )
         self.path = places.cache_folder() / kind / f"{self.key}.safetensors"
-        self.limit = places.limit() if all(one.__module__.startswith("ctsft.") for one in (by, FAMILIES[model.model_type])) else 0
+        self.limit = (
+            places.limit()
+            if all(one.__module__.startswith("ctsft.") for one in (by, FAMILIES[model.model_type]))
+            else 0
+        )
 
     def read(self) -> tuple[dict[str, torch.Tensor], dict] | None:
-        """Tensors on the CPU, and the words, among them under "note" that they were kept; None when there is no whole answer."""
+        """Tensors on the CPU, and the words, among them under "note" that they were kept; None when
+        there is no whole answer.
+        """
         if not self.limit:
             return None
         try:
             data = self.path.read_bytes()
-            header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
             about, tensors = json.loads(header["__metadata__"]["ctsft"]), load(data)
             if about["key"] != self.key or about["digest"] != hash_of(tensors):
                 return None
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(about["made"]))
             words = about["words"] | {"note": f"answered from the cache ({self.verb} on {when})"}
-        except Exception:      # whatever a file that is not there, torn or foreign makes its readers raise
+        except Exception:
+            # whatever a file that is not there, torn or foreign makes its readers raise
             return None
         places.touch(self.path)
         return tensors, words
@@ -90,24 +165,39 @@ class Entry:
         """Keep an answer, if it fits; never fails on the disk's account."""
         if not self.limit:
             return
-        tensors = {name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for name, value in tensors.items()}
-        about = self.about | {"key": self.key, "digest": hash_of(tensors), "made": time.time(), "words": words or {}}
+        tensors = {
+            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, value in tensors.items()
+        }
+        about = self.about | {
+            "key": self.key,
+            "digest": hash_of(tensors),
+            "made": time.time(),
+            "words": words or {},
+        }
         data = save(tensors, {"ctsft": json.dumps(about)})
         if len(data) <= self.limit and places.put(self.path, data):
             places.prune()
 
 
 def fingerprint_of(model: Model) -> str:
-    """`model.fingerprint`, looked up instead of computed where the model's files were hashed before and are the same ones."""
+    """`model.fingerprint`, looked up instead of computed where the model's files were hashed before
+    and are the same ones.
+    """
     files = model.files
     if files is None or model.fingerprinted or not places.limit():
         return model.fingerprint
-    path, key = places.cache_folder() / "fingerprints.json", key_of([files, str(model.dtype), transformers.__version__, VERSION])
+    path, key = (
+        places.cache_folder() / "fingerprints.json",
+        key_of([files, str(model.dtype), transformers.__version__, VERSION]),
+    )
     known = remembered(path)
     if key in known:
         model.fingerprint = known[key]
     else:
-        places.put(path, json.dumps(dict([*known.items(), (key, model.fingerprint)][-MEMO:])).encode())
+        places.put(
+            path, json.dumps(dict([*known.items(), (key, model.fingerprint)][-MEMO:])).encode()
+        )
     return model.fingerprint
 
 
@@ -115,16 +205,24 @@ def remembered(path: Path) -> dict[str, str]:
     """The file of fingerprints; {} when it is not there or not whole."""
     try:
         known = json.loads(path.read_bytes())
-        return {key: value for key, value in known.items() if isinstance(value, str) and len(value) == 16}
+        return {
+            key: value
+            for key, value in known.items()
+            if isinstance(value, str) and len(value) == 16
+        }
     except (OSError, ValueError, AttributeError):
         return {}
 
 
 @torch.no_grad()
 def traced(model: Model, encoded: list[list[int]], task: str = "") -> Trace:
-    """`trace.record` of some texts as one batch; kept on disk when it is smaller than `TRACE_LIMIT`. `notes` say where it came from."""
+    """`trace.record` of some texts as one batch; kept on disk when it is smaller than
+    `TRACE_LIMIT`. `notes` say where it came from.
+    """
     batch = pad(encoded, model.device, reads_first=model.architecture.reads_first)
-    entry = Entry("traces", model, {"task": task, "what": f"{len(encoded)} texts"}, {"rows": encoded})
+    entry = Entry(
+        "traces", model, {"task": task, "what": f"{len(encoded)} texts"}, {"rows": encoded}
+    )
     kept = entry.read()
     if kept:
         return unpacked(model, batch, *kept)
@@ -136,7 +234,9 @@ def traced(model: Model, encoded: list[list[int]], task: str = "") -> Trace:
 
 
 def packed(trace: Trace) -> tuple[dict[str, torch.Tensor], dict]:
-    """A trace as numbered tensors, each once however many layers share it, and the numbers in the trace's places."""
+    """A trace as numbered tensors, each once however many layers share it, and the numbers in the
+    trace's places.
+    """
     tensors, numbers = {}, {}
 
     def number(value):
@@ -144,11 +244,23 @@ def packed(trace: Trace) -> tuple[dict[str, torch.Tensor], dict]:
             return [number(one) for one in value]
         if not isinstance(value, torch.Tensor):
             return value
-        name = numbers.setdefault((value.data_ptr(), value.shape, value.stride(), value.dtype), str(len(numbers)))
+        name = numbers.setdefault(
+            (value.data_ptr(), value.shape, value.stride(), value.dtype), str(len(numbers))
+        )
         tensors[name] = value
         return name
-    calls = [[number([call.query, call.key, call.mask]), call.scale, call.softcap] for call in trace.calls]
-    return tensors, {"x": number(trace.x), "z": number(trace.z), "rotary": number(trace.rotary), "logits": number(trace.logits), "calls": calls}
+
+    calls = [
+        [number([call.query, call.key, call.mask]), call.scale, call.softcap]
+        for call in trace.calls
+    ]
+    return tensors, {
+        "x": number(trace.x),
+        "z": number(trace.z),
+        "rotary": number(trace.rotary),
+        "logits": number(trace.logits),
+        "calls": calls,
+    }
 
 
 def unpacked(model: Model, batch, tensors: dict[str, torch.Tensor], words: dict) -> Trace:
@@ -156,7 +268,18 @@ def unpacked(model: Model, batch, tensors: dict[str, torch.Tensor], words: dict)
 
     def put(value):
         return [put(one) for one in value] if isinstance(value, list) else on_device.get(value)
-    calls = [AttentionCall(block.attention, *put(qkm), scale, softcap)
-             for block, (qkm, scale, softcap) in zip(model.blocks, words["calls"], strict=True)]
+
+    calls = [
+        AttentionCall(block.attention, *put(qkm), scale, softcap)
+        for block, (qkm, scale, softcap) in zip(model.blocks, words["calls"], strict=True)
+    ]
     rotary = [None if pair is None else tuple(pair) for pair in put(words["rotary"])]
-    return Trace(batch, put(words["x"]), put(words["z"]), calls, rotary, put(words["logits"]), [words["note"]])
+    return Trace(
+        batch,
+        put(words["x"]),
+        put(words["z"]),
+        calls,
+        rotary,
+        put(words["logits"]),
+        [words["note"]],
+    )

@@ -1,8 +1,11 @@
-"""The cells of an experiment, one after another in one process: the model is loaded once, and put back before each cell.
+"""The cells of an experiment, one after another in one process: the model is loaded once, and put
+back before each cell.
 
-What cells share is computed once: the scores, the source's Fisher information, the figures before tuning. A cell is what
-`python -m ctsft finetune` would do with the command in its run folder, without checkpoints: a cell that is cut off is run again.
+What cells share is computed once: the scores, the source's Fisher information, the figures before
+tuning. A cell is what `python -m ctsft finetune` would do with the command in its run folder,
+without checkpoints: a cell that is cut off is run again.
 """
+
 import json
 import time
 from collections.abc import Callable
@@ -28,15 +31,20 @@ from ctsft.tasks import Example, fingerprint, sample
 from ctsft.tuning import TuneConfig, Watch, finetune
 from ctsft.tuning_jobs import Tuning, advice_rows, base_model
 
-NEVER = 10**9                    # steps between evaluations: only before the first and after the last
+# steps between evaluations: only before the first and after the last
+NEVER = 10**9
 
 
 class Ground:
-    """A design's model, rows and what its cells share. `scores`: the run (or file) that heads are picked from."""
+    """A design's model, rows and what its cells share. `scores`: the run (or file) that heads are
+    picked from.
+    """
 
     def __init__(self, design: Design, data_dir: str | None, scores: str):
         self.design, self.data_dir, self.from_scores = design, data_dir, scores
-        self.subject = Subject(design.model, design.task, data_dir, design.source, "train", design.device, design.dtype)
+        self.subject = Subject(
+            design.model, design.task, data_dir, design.source, "train", design.device, design.dtype
+        )
         self.model, self.task, self.source = self.subject.open()
         self._start: dict[str, dict[str, torch.Tensor]] = {}
         self._others: dict[str, Model] = {}
@@ -51,10 +59,16 @@ class Ground:
         for target in self.design.targets:
             have, need = len(self.pool(target)), max(*self.design.n, *self.design.choose_n, 1)
             if need > have:
-                raise UserError(f"n = {need} was asked for, and pool {self.design.pool} of the train rows of {target} holds {have}; "
-                                f'ask for fewer, or set "pool": "all".')
+                raise UserError(
+                    f"n = {need} was asked for, and pool {self.design.pool} of the train rows of"
+                    f" {target} holds {have}; "
+                    f'ask for fewer, or set "pool": "all".'
+                )
         if self.design.k > len(self.model.heads):
-            raise UserError(f"k is {self.design.k}, and the model has {len(self.model.heads)} heads; choose 0 to {len(self.model.heads)}.")
+            raise UserError(
+                f"k is {self.design.k}, and the model has {len(self.model.heads)} heads; choose 0"
+                f" to {len(self.model.heads)}."
+            )
         if any(RECIPES[name].base for name in self.design.methods):
             base_model(self.subject, Tuning(self.source, "direct", base=self.design.base))
 
@@ -64,7 +78,7 @@ class Ground:
         return self._rows[language, split]
 
     def measured_rows(self, language: str, split: str) -> list[Example]:
-        return self.rows(language, split)[:self.design.rows]
+        return self.rows(language, split)[: self.design.rows]
 
     def pool(self, target: str) -> list[Example]:
         """The target's train rows that cells draw from."""
@@ -81,18 +95,31 @@ class Ground:
     @cached_property
     def information(self) -> list[torch.Tensor]:
         """Fisher information of the source, once for all cells."""
-        return fisher(self.fresh(self.subject.model), self.task, advice_rows(self.task, self.rows(self.source, "train")))
+        return fisher(
+            self.fresh(self.subject.model),
+            self.task,
+            advice_rows(self.task, self.rows(self.source, "train")),
+        )
 
     def fresh(self, name: str) -> Model:
         """A model as it was loaded, whatever cells did to it."""
         if name not in self._others:
-            self._others[name] = self.model if name == self.subject.model else load_model(name, self.subject.device, self.subject.dtype)
-            self._start[name] = {key: value.detach().clone() for key, value in self._others[name].hf.state_dict().items()}
+            self._others[name] = (
+                self.model
+                if name == self.subject.model
+                else load_model(name, self.subject.device, self.subject.dtype)
+            )
+            self._start[name] = {
+                key: value.detach().clone()
+                for key, value in self._others[name].hf.state_dict().items()
+            }
         model, start = self._others[name], self._start[name]
         with torch.no_grad():
             own = model.hf.state_dict()
             if own.keys() != start.keys():
-                raise RuntimeError(f"A cell left {sorted(own.keys() ^ start.keys())[:3]} behind in the model.")
+                raise RuntimeError(
+                    f"A cell left {sorted(own.keys() ^ start.keys())[:3]} behind in the model."
+                )
             for key, value in own.items():
                 value.copy_(start[key])
         model.hf.eval()
@@ -102,68 +129,166 @@ class Ground:
         """Measures of a model as it was loaded, once for all cells."""
         for language in languages:
             if (model.name, language, split) not in self._before:
-                self._before[model.name, language, split] = measure(model, self.task, self.measured_rows(language, split))
+                self._before[model.name, language, split] = measure(
+                    model, self.task, self.measured_rows(language, split)
+                )
         return {language: self._before[model.name, language, split] for language in languages}
 
     def circuit(self, cell: Cell, train: list[Example]) -> Circuit | None:
-        """The heads of a cell: by rule from the shared scores, or by advice from its own training rows. Never from other rows."""
+        """The heads of a cell: by rule from the shared scores, or by advice from its own training
+        rows. Never from other rows.
+        """
         rule, k = RECIPES[cell.method].rule, self.design.k
         if rule is None:
             return None
         if rule != "advised":
-            return select(self.scores, rule, k=k, **({"seed": cell.seed} if rule == "random" else {}))
+            return select(
+                self.scores, rule, k=k, **({"seed": cell.seed} if rule == "random" else {})
+            )
         key = (cell.target, cell.n, cell.seed)
         if key not in self._circuits:
             source = advice_rows(self.task, self.rows(self.source, "train"))
             model = self.fresh(self.subject.model)
-            self._circuits[key] = advise_heads(model, self.task, train, source, information=self.information).circuit(k)
+            self._circuits[key] = advise_heads(
+                model, self.task, train, source, information=self.information
+            ).circuit(k)
         return self._circuits[key]
 
     def config(self, cell: Cell) -> TuneConfig:
         setting = self.design.setting(cell.setting)
-        return TuneConfig(epochs=setting.epochs, learning_rate=cell.learning_rate, batch_size=setting.batch_size, seed=cell.seed,
-                          weight_decay=setting.weight_decay, eval_every=self.design.eval_every or NEVER)
+        return TuneConfig(
+            epochs=setting.epochs,
+            learning_rate=cell.learning_rate,
+            batch_size=setting.batch_size,
+            seed=cell.seed,
+            weight_decay=setting.weight_decay,
+            eval_every=self.design.eval_every or NEVER,
+        )
 
     def tuning(self, cell: Cell) -> Tuning:
-        return Tuning(cell.target, cell.method, None, self.from_scores, self.design.k, cell.n, cell.split, False, tuple(self.design.related),
-                      None, self.design.pool, self.design.base)
+        return Tuning(
+            cell.target,
+            cell.method,
+            None,
+            self.from_scores,
+            self.design.k,
+            cell.n,
+            cell.split,
+            False,
+            tuple(self.design.related),
+            None,
+            self.design.pool,
+            self.design.base,
+        )
 
     def languages(self, cell: Cell) -> list[str]:
         return list(dict.fromkeys((self.source, cell.target, *self.design.related)))
 
 
-def run_cell(ground: Ground, cell: Cell, stop: Callable[[], object], keep=lambda result, circuit: None) -> dict:
-    """Tune and measure: {"before", "after": {language: `measures`}, "forgetting", "plasticity", "loss", "trainable", "total", "heads",
-    "course" (evaluations on validation rows, if the design asks for them), "train", "seconds"}. Raises `Stopped` when `stop()` is true after
-    a step. `keep(result, circuit)` sees the tuned model."""
+def run_cell(
+    ground: Ground, cell: Cell, stop: Callable[[], object], keep=lambda result, circuit: None
+) -> dict:
+    """Tune and measure: {"before", "after": {language: `measures`}, "forgetting", "plasticity",
+    "loss", "trainable", "total", "heads", "course" (evaluations on validation rows, if the
+    design asks for them), "train", "seconds"}. Raises `Stopped` when `stop()` is true after a
+    step. `keep(result, circuit)` sees the tuned model.
+    """
     began, train, languages = time.monotonic(), ground.train_rows(cell), ground.languages(cell)
     circuit = ground.circuit(cell, train)
-    name = base_model(ground.subject, ground.tuning(cell)) if RECIPES[cell.method].base else ground.subject.model
+    name = (
+        base_model(ground.subject, ground.tuning(cell))
+        if RECIPES[cell.method].base
+        else ground.subject.model
+    )
     model = ground.fresh(name)
     before = ground.before(model, cell.split, languages)
-    curves = {language: ground.measured_rows(language, "valid") for language in languages} if ground.design.eval_every else {}
-    result = finetune(model, ground.task, moves_of(model, cell.method, circuit), train, curves, ground.config(cell), Watch(stop=lambda: bool(stop())))
+    curves = (
+        {language: ground.measured_rows(language, "valid") for language in languages}
+        if ground.design.eval_every
+        else {}
+    )
+    result = finetune(
+        model,
+        ground.task,
+        moves_of(model, cell.method, circuit),
+        train,
+        curves,
+        ground.config(cell),
+        Watch(stop=lambda: bool(stop())),
+    )
     if result.stopped:
         raise Stopped
     keep(result, circuit)
-    after = {language: measure(result.model, ground.task, ground.measured_rows(language, cell.split)) for language in languages}
+    after = {
+        language: measure(result.model, ground.task, ground.measured_rows(language, cell.split))
+        for language in languages
+    }
     last = result.history[-1]
-    return {"before": before, "after": after, **change(before, after, ground.source, cell.target), "loss": last["loss"], "steps": last["steps"],
-            "epoch": last["epoch"], "trainable": result.trainable, "total": result.total, "heads": sorted(circuit.heads) if circuit else None,
-            "course": [{key: row[key] for key in ("step", "loss", "metrics")} for row in result.history] if curves else [],
-            "train": fingerprint(train), "seconds": round(time.monotonic() - began, 3)}
+    return {
+        "before": before,
+        "after": after,
+        **change(before, after, ground.source, cell.target),
+        "loss": last["loss"],
+        "steps": last["steps"],
+        "epoch": last["epoch"],
+        "trainable": result.trainable,
+        "total": result.total,
+        "heads": sorted(circuit.heads) if circuit else None,
+        "course": (
+            [{key: row[key] for key in ("step", "loss", "metrics")} for row in result.history]
+            if curves
+            else []
+        ),
+        "train": fingerprint(train),
+        "seconds": round(time.monotonic() - began, 3),
+    }
 
 
 def words_of(ground: Ground, cell: Cell) -> list[str]:
     """The words after `python -m ctsft` that repeat a cell as a run of its own."""
     design, config = ground.design, ground.config(cell)
-    words = ["finetune", "--model", design.model, "--task", design.task, "--target", cell.target, "--what", cell.method, "--n", cell.n,
-             "--seed", cell.seed, "--lr", config.learning_rate, "--epochs", config.epochs, "--batch", config.batch_size,
-             "--weight-decay", config.weight_decay, "--k", design.k, "--scores", ground.from_scores, "--pool-seed", cell.seed,
-             "--pool", design.pool, "--eval-every", config.eval_every, "--eval-split", "valid" if design.eval_every else cell.split]
+    words = [
+        "finetune",
+        "--model",
+        design.model,
+        "--task",
+        design.task,
+        "--target",
+        cell.target,
+        "--what",
+        cell.method,
+        "--n",
+        cell.n,
+        "--seed",
+        cell.seed,
+        "--lr",
+        config.learning_rate,
+        "--epochs",
+        config.epochs,
+        "--batch",
+        config.batch_size,
+        "--weight-decay",
+        config.weight_decay,
+        "--k",
+        design.k,
+        "--scores",
+        ground.from_scores,
+        "--pool-seed",
+        cell.seed,
+        "--pool",
+        design.pool,
+        "--eval-every",
+        config.eval_every,
+        "--eval-split",
+        "valid" if design.eval_every else cell.split,
+    ]
     words += ["--final-split", cell.split] if design.eval_every and cell.split != "valid" else []
-    for option, value in (("--data-dir", ground.data_dir), ("--language", design.source), ("--related", ",".join(design.related)),
-                          ("--base", design.base)):
+    for option, value in (
+        ("--data-dir", ground.data_dir),
+        ("--language", design.source),
+        ("--related", ",".join(design.related)),
+        ("--base", design.base),
+    ):
         words += [option, value] if value else []
     return [str(word) for word in words]
 
@@ -173,30 +298,71 @@ def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[]
     run_id, design, config = cell_id(experiment, cell), ground.design, ground.config(cell)
     found = Run(runs.folder_of(run_id))
     if found.path.exists():
-        runs.delete(found)                                    # it was cut off: from the start
-    params = {"subject": asdict(replace(ground.subject, model=design.model)), "tuning": asdict(ground.tuning(cell)), "code": ctsft.__version__,
-              "config": config.model_dump(), "experiment": {"run": experiment, "cell": cell.model_dump()},
-              "model_fingerprint": ground.fresh(ground.subject.model).fingerprint, "torch": torch.__version__}
+        runs.delete(found)  # it was cut off: from the start
+    params = {
+        "subject": asdict(replace(ground.subject, model=design.model)),
+        "tuning": asdict(ground.tuning(cell)),
+        "code": ctsft.__version__,
+        "config": config.model_dump(),
+        "experiment": {"run": experiment, "cell": cell.model_dump()},
+        "model_fingerprint": ground.fresh(ground.subject.model).fingerprint,
+        "torch": torch.__version__,
+    }
     try:
-        with runs.record("finetune", words_of(ground, cell), params, run_id, f"{design.name}: {cell.says}") as run:
+        with runs.record(
+            "finetune", words_of(ground, cell), params, run_id, f"{design.name}: {cell.says}"
+        ) as run:
+
             def keep(result, circuit):
                 if circuit:
                     circuit.save(run.file("circuit.json"))
                 if design.keep_deltas:
                     with whole(run.file("delta.safetensors"), "the delta") as part:
                         result.delta.save(part)
+
             row = run_cell(ground, cell, stop, keep)
-            rows = {"step": 0, "epoch": 0.0, "loss": None}, {"step": row["steps"], "epoch": row["epoch"], "loss": row["loss"]}
-            history = [at | {"steps": row["steps"], "accuracy": {name: of["accuracy"] for name, of in row[when].items()}, "metrics": row[when],
-                             "seconds": 0.0 if when == "before" else row["seconds"]} for at, when in zip(rows, ("before", "after"), strict=True)]
+            rows = (
+                {"step": 0, "epoch": 0.0, "loss": None},
+                {
+                    "step": row["steps"],
+                    "epoch": row["epoch"],
+                    "loss": row["loss"],
+                },
+            )
+            history = [
+                at
+                | {
+                    "steps": row["steps"],
+                    "accuracy": {name: of["accuracy"] for name, of in row[when].items()},
+                    "metrics": row[when],
+                    "seconds": 0.0 if when == "before" else row["seconds"],
+                }
+                for at, when in zip(rows, ("before", "after"), strict=True)
+            ]
             for at in history:
                 run.event(kind="evaluation", **at)
-            finish(run, {"model": ground.model.name, "task": ground.task.name, "source": ground.source, "target": cell.target, "what": cell.method,
-                         "heads": len(row["heads"]) if row["heads"] else None, "n": cell.n, "stopped": False, "trainable": row["trainable"],
-                         "rows": {name: of["rows"] for name, of in row["after"].items()}, "total": row["total"], "history": history,
-                         "config": config.model_dump(), "cell": row})
+            finish(
+                run,
+                {
+                    "model": ground.model.name,
+                    "task": ground.task.name,
+                    "source": ground.source,
+                    "target": cell.target,
+                    "what": cell.method,
+                    "heads": len(row["heads"]) if row["heads"] else None,
+                    "n": cell.n,
+                    "stopped": False,
+                    "trainable": row["trainable"],
+                    "rows": {name: of["rows"] for name, of in row["after"].items()},
+                    "total": row["total"],
+                    "history": history,
+                    "config": config.model_dump(),
+                    "cell": row,
+                },
+            )
     except (Stopped, KeyboardInterrupt):
-        runs.delete(Run(runs.folder_of(run_id)))              # it is run again when the experiment goes on
+        # it is run again when the experiment goes on
+        runs.delete(Run(runs.folder_of(run_id)))
         raise
     return row
 
@@ -209,7 +375,11 @@ def finished(experiment: str, cell: Cell) -> dict | None:
     """The row of a cell that was run to its end; None for any other."""
     run = Run(runs.folder_of(cell_id(experiment, cell)))
     try:
-        return json.loads(run.file("result.json").read_text(encoding="utf-8"))["cell"] if run.status().state == "done" else None
+        return (
+            json.loads(run.file("result.json").read_text(encoding="utf-8"))["cell"]
+            if run.status().state == "done"
+            else None
+        )
     except (OSError, ValueError, KeyError):
         return None
 
@@ -218,5 +388,8 @@ def scoring_of(design: Design) -> Scoring:
     """UserError for a setting of discovery that is none."""
     unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
     if unknown:
-        raise UserError(f"{sorted(unknown)[0]!r} is not a setting of discovery; choose from {', '.join(Scoring.__dataclass_fields__)}.")
+        raise UserError(
+            f"{sorted(unknown)[0]!r} is not a setting of discovery; choose from"
+            f" {', '.join(Scoring.__dataclass_fields__)}."
+        )
     return Scoring(**design.discovery)

@@ -2,12 +2,14 @@
 
     checkpoint-N/   moved.safetensors     the moving numbers after N steps          optimizer.pt, scheduler.pt, scaler.pt
                     rng_state.pth         python's, numpy's and torch's generators, as after step N
-                    trainer_state.json    steps and epochs done; the order of the rows follows from the seed and them
+                    trainer_state.json    steps and epochs done; the order of the rows follows from
+                                          the seed and them
                     watched.json          the evaluations so far and the losses since the last one
 
-A checkpoint appears whole or not at all (`disk.whole`), so a run killed at any moment goes on from the newest one to the same
-bits. The two newest are kept.
+A checkpoint appears whole or not at all (`disk.whole`), so a run killed at any moment goes on from
+the newest one to the same bits. The two newest are kept.
 """
+
 import json
 from pathlib import Path
 from zipfile import is_zipfile
@@ -21,25 +23,32 @@ from ctsft import disk
 
 MOVED, WATCHED, STATE = "moved.safetensors", "watched.json", "trainer_state.json"
 KEPT = 2
-OVERHEAD = 200_000               # bytes beside tensors: generators, the optimiser's words, the state
+# bytes beside tensors: generators, the optimiser's words, the state
+OVERHEAD = 200_000
 
 
 class Checkpointing(Trainer):
-    """A Trainer whose checkpoints hold only what moves, and `watched()`: what its observer has seen."""
+    """A Trainer whose checkpoints hold only what moves, and `watched()`: what its observer has
+    seen.
+    """
 
     def watched(self) -> dict:
         return {}
 
     def _save_checkpoint(self, model, trial=None):
         step, folder = self.state.global_step, Path(self.args.output_dir)
-        need = 3 * sum(value.nbytes for _, value in moving_parameters(self.model)) + OVERHEAD         # Adam keeps two numbers for each
-        if not self.args.should_save:                    # one of several processes: its own generators, beside the first one's files
+        # Adam keeps two numbers for each
+        need = 3 * sum(value.nbytes for _, value in moving_parameters(self.model)) + OVERHEAD
+        if not self.args.should_save:
+            # one of several processes: its own generators, beside the first one's files
             self.accelerator.wait_for_everyone()
             self._save_rng_state(str(folder / f".checkpoint-{step}.part"))
             self.accelerator.wait_for_everyone()
             return
         folder.mkdir(parents=True, exist_ok=True)
-        with disk.whole(folder / f"checkpoint-{step}", f"the checkpoint of step {step}", need) as part:
+        with disk.whole(
+            folder / f"checkpoint-{step}", f"the checkpoint of step {step}", need
+        ) as part:
             part.mkdir()
             self._save(part)
             self._save_optimizer_and_scheduler(str(part))
@@ -53,7 +62,10 @@ class Checkpointing(Trainer):
             disk.remove(old)
 
     def _save(self, output_dir=None, state_dict=None):
-        save_file({name: value.detach().contiguous() for name, value in moving_parameters(self.model)}, Path(output_dir) / MOVED)
+        save_file(
+            {name: value.detach().contiguous() for name, value in moving_parameters(self.model)},
+            Path(output_dir) / MOVED,
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         saved = load_file(Path(resume_from_checkpoint) / MOVED)
@@ -68,12 +80,22 @@ def moving_parameters(hf) -> list[tuple[str, torch.nn.Parameter]]:
 
 def checkpoints(folder: Path | None) -> list[Path]:
     """The whole checkpoints of a folder, the newest last; torn ones are left out."""
-    found = [path for path in Path(folder).glob("checkpoint-*") if path.name[11:].isdecimal() and is_whole(path)] if folder else []
+    found = (
+        [
+            path
+            for path in Path(folder).glob("checkpoint-*")
+            if path.name[11:].isdecimal() and is_whole(path)
+        ]
+        if folder
+        else []
+    )
     return sorted(found, key=step_of)
 
 
 def newest_checkpoint(folder: Path | None) -> str | None:
-    """The newest whole checkpoint of a run's folder; None when there is none (the run then starts anew)."""
+    """The newest whole checkpoint of a run's folder; None when there is none (the run then starts
+    anew).
+    """
     found = checkpoints(folder)
     return str(found[-1]) if found else None
 
@@ -85,13 +107,20 @@ def step_of(checkpoint: Path) -> int:
 def is_whole(checkpoint: Path) -> bool:
     """Whether every file of a checkpoint is there and can be opened."""
     try:
-        with safe_open(checkpoint / MOVED, "pt") as file:              # refuses a file shorter than its header says
+        with safe_open(checkpoint / MOVED, "pt") as file:
+            # refuses a file shorter than its header says
             file.keys()
         for name in (STATE, WATCHED):
             json.loads((checkpoint / name).read_bytes())
-        archives = [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")]
-        return len(archives) > 2 and all(map(is_zipfile, archives))    # a torn archive lacks its end
-    except Exception:                                                  # whatever a torn file makes its reader raise
+        archives = [
+            checkpoint / "optimizer.pt",
+            checkpoint / "scheduler.pt",
+            *checkpoint.glob("rng_state*.pth"),
+        ]
+        # a torn archive lacks its end
+        return len(archives) > 2 and all(map(is_zipfile, archives))
+    except Exception:
+        # whatever a torn file makes its reader raise
         return False
 
 

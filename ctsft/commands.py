@@ -1,4 +1,7 @@
-"""What the shell's commands share: the words of their options, and how a long job is run and its summary printed."""
+"""What the shell's commands share: the words of their options, and how a long job is run and its
+summary printed.
+"""
+
 import contextlib
 import json
 import os
@@ -9,49 +12,106 @@ import typer
 
 from ctsft import processes, runs, turns
 
-app = typer.Typer(help="Find the attention heads that carry a task, and tune only those.", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    help="Find the attention heads that carry a task, and tune only those.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
-ModelName = Annotated[str, typer.Option("--model", help='Hub name, local folder, or "demo" (bundled).')]
-TaskName = Annotated[str, typer.Option("--task", help="demo, nusax, xnli, or the path of a task file (.json).")]
-DataDir = Annotated[Optional[str], typer.Option("--data-dir", help="Folder of the task's files; without it they are fetched.")]
-Language = Annotated[Optional[str], typer.Option("--language", help="Default: the task's source language.")]
-Split = Annotated[str, typer.Option("--split", help="Split the pool is drawn from: train, valid or test.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, or map (spread over all).")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto (float32), float32, tf32, float64, bfloat16 or float16.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help='Hub name, local folder, or "demo" (bundled).')
+]
+TaskName = Annotated[
+    str, typer.Option("--task", help="demo, nusax, xnli, or the path of a task file (.json).")
+]
+DataDir = Annotated[
+    Optional[str],
+    typer.Option("--data-dir", help="Folder of the task's files; without it they are fetched."),
+]
+Language = Annotated[
+    Optional[str], typer.Option("--language", help="Default: the task's source language.")
+]
+Split = Annotated[
+    str, typer.Option("--split", help="Split the pool is drawn from: train, valid or test.")
+]
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, mps, or map (spread over all).")
+]
+Dtype = Annotated[
+    str,
+    typer.Option("--dtype", help="auto (float32), float32, tf32, float64, bfloat16 or float16."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunId = Annotated[Optional[str], typer.Option("--run", hidden=True)]
 RunName = Annotated[str, typer.Option("--name", help="A name for the run, shown in tables.")]
 Size = Annotated[int, typer.Option("--size", help="Examples of the discovery set.")]
-Seed = Annotated[int, typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits).")]
+Seed = Annotated[
+    int,
+    typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits)."),
+]
 Attention = Annotated[str, typer.Option("--attention", help="softmax (decomposed) or frozen.")]
-BatchTokens = Annotated[Optional[int], typer.Option("--batch-tokens", help="Token streams in flight; default: what is fast and fits.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it in the cache.")]
+BatchTokens = Annotated[
+    Optional[int],
+    typer.Option("--batch-tokens", help="Token streams in flight; default: what is fast and fits."),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache", help="Compute everything anew, and keep nothing of it in the cache."
+    ),
+]
 Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
-Rules = Annotated[str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")]
-MaxMemory = Annotated[Optional[str], typer.Option("--max-memory", help="What the process may use at its peak, such as 4GB; default: what is free.")]
-Adaptive = Annotated[bool, typer.Option("--adaptive", help="Only as many examples a head as finding the top heads takes; cdt only.")]
+Rules = Annotated[
+    str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")
+]
+MaxMemory = Annotated[
+    Optional[str],
+    typer.Option(
+        "--max-memory",
+        help="What the process may use at its peak, such as 4GB; default: what is free.",
+    ),
+]
+Adaptive = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive", help="Only as many examples a head as finding the top heads takes; cdt only."
+    ),
+]
 
 
-def job(kind: str, run_id: str | None, as_json: bool, work, say, name: str = "", device: str = "auto"):
-    """Run `work(run)` inside a run folder, when it is its turn on the device, and print its summary."""
+def job(
+    kind: str, run_id: str | None, as_json: bool, work, say, name: str = "", device: str = "auto"
+):
+    """Run `work(run)` inside a run folder, when it is its turn on the device, and print its
+    summary.
+    """
     from ctsft import jobs  # torch and transformers: not for --help and `runs`
+
     with contextlib.ExitStack() as stack:
-        if processes.RANK:                   # the first process keeps the run folder and does the talking
-            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+        if processes.RANK:
+            # the first process keeps the run folder and does the talking
+            stack.enter_context(
+                contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w")))
+            )
             run = stack.enter_context(runs.shadow())
         else:
             run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
         try:
-            if processes.alone():            # several processes on one job were given their devices by whoever started them
+            if processes.alone():
+                # several processes on one job were given their devices by whoever started them
                 take_turn(stack, jobs, run, device)
             summary = work(jobs, run)
-        except jobs.Stopped:             # no failure: the run is recorded as stopped
+        except jobs.Stopped:  # no failure: the run is recorded as stopped
             summary = None
     if processes.RANK:
         return
     if summary is None:
-        raise Halt(f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft runs resume {run.id}`.")
+        raise Halt(
+            f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft"
+            f" runs resume {run.id}`."
+        )
     print(json.dumps(summary, indent=1) if as_json else f"{say(summary)}\nrun {run.id}: {run.path}")
 
 
@@ -61,8 +121,11 @@ def take_turn(stack: contextlib.ExitStack, jobs, run: runs.Writer, device: str):
         if words and words not in told:
             print(f"{words} ...", file=sys.stderr, flush=True)
             told.add(words)
+
     told = set()
-    if not stack.enter_context(turns.turn(turns.device_key(device), run.id, waits, run.stop_requested)):
+    if not stack.enter_context(
+        turns.turn(turns.device_key(device), run.id, waits, run.stop_requested)
+    ):
         raise jobs.Stopped
 
 

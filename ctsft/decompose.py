@@ -1,8 +1,11 @@
-"""Contextual decomposition of a transformer (CD-T, arXiv 2407.00886): the walk that applies the rules from a head to the logits.
+"""Contextual decomposition of a transformer (CD-T, arXiv 2407.00886): the walk that applies the
+rules from a head to the logits.
 
-The totals are shared by every source, so one stream, `rel`, is propagated for many heads and examples at a time. Past the
-last attention only the readout position matters, so pos is 1 there. Shapes: rel is [source, batch, pos, ...].
+The totals are shared by every source, so one stream, `rel`, is propagated for many heads and
+examples at a time. Past the last attention only the readout position matters, so pos is 1 there.
+Shapes: rel is [source, batch, pos, ...].
 """
+
 from dataclasses import dataclass
 from functools import wraps
 
@@ -16,21 +19,26 @@ from ctsft.trace import Trace, attend
 
 @dataclass(frozen=True)
 class Totals:
-    """The whole activations inside one block (shared by every source). In the last block the query position is the readout alone."""
-    x: torch.Tensor                                 # [batch, pos, d_model]
-    q: torch.Tensor                                 # [batch, query pos, head * d_head], before norm and RoPE
-    k: torch.Tensor                                 # [batch, pos, kv_head * d_head]
+    """The whole activations inside one block (shared by every source). In the last block the query
+    position is the readout alone.
+    """
+
+    x: torch.Tensor  # [batch, pos, d_model]
+    # [batch, query pos, head * d_head], before norm and RoPE
+    q: torch.Tensor
+    k: torch.Tensor  # [batch, pos, kv_head * d_head]
     v: torch.Tensor
-    z: torch.Tensor                                 # [batch, query pos, head, d_head]
-    o: torch.Tensor                                 # [batch, query pos, d_model]
-    add: torch.Tensor                               # x and the attention's part
-    mid: torch.Tensor                               # the same behind the norm that follows the addition, if there is one
-    inner: torch.Tensor                             # what the MLP's half starts from
-    gate: torch.Tensor | None                       # [batch, query pos, d_mlp]
+    z: torch.Tensor  # [batch, query pos, head, d_head]
+    o: torch.Tensor  # [batch, query pos, d_model]
+    add: torch.Tensor  # x and the attention's part
+    # the same behind the norm that follows the addition, if there is one
+    mid: torch.Tensor
+    inner: torch.Tensor  # what the MLP's half starts from
+    gate: torch.Tensor | None  # [batch, query pos, d_mlp]
     up: torch.Tensor
     hidden: torch.Tensor
-    down: torch.Tensor                              # [batch, query pos, d_model]
-    sum: torch.Tensor                               # mid and the MLP's part
+    down: torch.Tensor  # [batch, query pos, d_model]
+    sum: torch.Tensor  # mid and the MLP's part
     out: torch.Tensor
 
 
@@ -39,7 +47,9 @@ def plain(x, norm: Norm | None):
 
 
 def pick(x, at):
-    """[..., batch, pos, d] at one position of each text, [..., batch, 1, d]; everything when `at` is None."""
+    """[..., batch, pos, d] at one position of each text, [..., batch, 1, d]; everything when `at`
+    is None.
+    """
     if at is None:
         return x
     index = at.to(x.device).view(-1, 1, 1).expand(*x.shape[:-2], 1, x.shape[-1])
@@ -47,7 +57,9 @@ def pick(x, at):
 
 
 def turn(x, cos, sin):
-    """RoPE (rotate-half) of [source, batch, head, pos, d_head] by angles [batch, 1, pos, d_rotary]; further features stay."""
+    """RoPE (rotate-half) of [source, batch, head, pos, d_head] by angles [batch, 1, pos, d_rotary];
+    further features stay.
+    """
     d = cos.shape[-1]
     part, half = x[..., :d], d // 2
     out = part * cos
@@ -58,16 +70,21 @@ def turn(x, cos, sin):
 
 def loaded(step):
     """A step of the walk that needs the weights of the block it is at, wherever they are kept."""
+
     @wraps(step)
     def within(self, layer, *args, **words):
         with present(self.model.blocks[layer].module):
             return step(self, layer, *args, **words)
+
     return within
 
 
 @dataclass
 class Walk:
-    """CD-T on one traced batch: `attention` is "softmax" or "frozen"; `keep` caches the totals of every block, not of the latest only."""
+    """CD-T on one traced batch: `attention` is "softmax" or "frozen"; `keep` caches the totals of
+    every block, not of the latest only.
+    """
+
     model: Model
     trace: Trace
     attention: str = "softmax"
@@ -77,11 +94,14 @@ class Walk:
     def __post_init__(self):
         self._totals: dict[int, Totals] = {}
         self._masks: dict[int, tuple] = {}
-        self._scales: dict = {}                                         # by norm: one over the total's deviation or rms, [batch, pos, 1]
+        # by norm: one over the total's deviation or rms, [batch, pos, 1]
+        self._scales: dict = {}
         self.rule = RULES[self.rules]
 
     def at(self, layer: int):
-        """Positions the block's output is needed at: all (None), or in the last block each text's readout."""
+        """Positions the block's output is needed at: all (None), or in the last block each text's
+        readout.
+        """
         return self.trace.batch.readout if layer == self.model.n_layers - 1 else None
 
     def totals(self, layer: int) -> Totals:
@@ -89,7 +109,8 @@ class Walk:
         if layer in self._totals:
             return self._totals[layer]
         if not self.keep:
-            self._totals.clear()                                        # the latest block's only
+            # the latest block's only
+            self._totals.clear()
         totals = self._totals[layer] = self.read(layer)
         return totals
 
@@ -98,7 +119,13 @@ class Walk:
         block, x, at = self.model.blocks[layer], self.trace.x[layer], self.at(layer)
         n = plain(x, block.attn_norm)
         q, k, v = block.q(pick(n, at)), block.k(n), block.v(n)
-        z = self.mix(layer, *(part[None] for part in (self.heads_norm(q, block.q_norm), self.heads_norm(k, block.k_norm), v)))[0]
+        z = self.mix(
+            layer,
+            *(
+                part[None]
+                for part in (self.heads_norm(q, block.q_norm), self.heads_norm(k, block.k_norm), v)
+            ),
+        )[0]
         o = block.o(z.flatten(-2))
         start = pick(x, at)
         add = start + plain(o, block.attn_post)
@@ -109,7 +136,23 @@ class Walk:
         hidden = block.act(up.clone()) if gate is None else block.act(gate.clone()) * up
         down = block.down(hidden)
         total = mid + plain(down, block.mlp_post)
-        return Totals(x, q, k, v, z, o, add, mid, inner, gate, up, hidden, down, total, plain(total, block.mlp_after))
+        return Totals(
+            x,
+            q,
+            k,
+            v,
+            z,
+            o,
+            add,
+            mid,
+            inner,
+            gate,
+            up,
+            hidden,
+            down,
+            total,
+            plain(total, block.mlp_after),
+        )
 
     def norm(self, rel, total, norm: Norm | None):
         if norm is None:
@@ -119,7 +162,9 @@ class Walk:
         return self.rule.norm(rel, total, norm, self._scales[norm.module])
 
     def heads_norm(self, x, norm: Norm | None, rel=None):
-        """QK-norm of [..., head * d_head], of each head or of all together by the gain's length; with `rel` its relevant part."""
+        """QK-norm of [..., head * d_head], of each head or of all together by the gain's length;
+        with `rel` its relevant part.
+        """
         if norm is None:
             return x if rel is None else rel
         single = norm.gain.numel() == self.model.d_head
@@ -127,11 +172,14 @@ class Walk:
         if rel is None:
             out = norm(x)
         else:
-            out = self.rule.norm(rel.unflatten(-1, (-1, self.model.d_head)) if single else rel, x, norm)
+            out = self.rule.norm(
+                rel.unflatten(-1, (-1, self.model.d_head)) if single else rel, x, norm
+            )
         return out.flatten(-2) if single else out
 
     def mask(self, layer: int) -> tuple[torch.Tensor | None, bool]:
-        """The mask in its smallest form, [batch or 1, 1, query pos or 1, pos], and whether it is plainly causal (then None).
+        """The mask in its smallest form, [batch or 1, 1, query pos or 1, pos], and whether it is
+        plainly causal (then None).
 
         Under a causal mask no real position sees padding, so the longest text's mask serves all.
         """
@@ -139,47 +187,85 @@ class Walk:
             mask, batch, at = self.trace.calls[layer].mask, self.trace.batch, self.at(layer)
             causal = False
             if mask is not None and batch.reads_first:
-                mask = mask[:, :, :1]                                   # an encoder's queries all see the real positions
+                # an encoder's queries all see the real positions
+                mask = mask[:, :, :1]
             elif mask is not None and at is not None:
-                mask = mask[torch.arange(len(at), device=mask.device), :, at.to(mask.device)][:, :, None]
+                mask = mask[torch.arange(len(at), device=mask.device), :, at.to(mask.device)][
+                    :, :, None
+                ]
             elif mask is not None:
                 mask = mask[batch.lengths.argmax()][None]
                 size = mask.shape[-1]
-                causal = bool(((mask == 0) == torch.ones(size, size, dtype=torch.bool, device=mask.device).tril()).all())
+                causal = bool(
+                    (
+                        (mask == 0)
+                        == torch.ones(size, size, dtype=torch.bool, device=mask.device).tril()
+                    ).all()
+                )
                 causal = causal and self.trace.calls[layer].softcap is None
             self._masks[layer] = None if causal else mask, causal
         return self._masks[layer]
 
     def mix(self, layer: int, q, k, v):
-        """softmax(scale q k^T + mask) v for [source, batch, pos, head * d_head] parts -> [source, batch, query pos, head, d_head]."""
+        """softmax(scale q k^T + mask) v for [source, batch, pos, head * d_head] parts -> [source,
+        batch, query pos, head, d_head].
+        """
         call, sources = self.trace.calls[layer], len(v)
-        q, k, v = (part.unflatten(-1, (-1, self.model.d_head)).transpose(-2, -3) for part in (q, k, v))   # [source, batch, head, pos, d_head]
+        # [source, batch, head, pos, d_head]
+        q, k, v = (
+            part.unflatten(-1, (-1, self.model.d_head)).transpose(-2, -3) for part in (q, k, v)
+        )
         if self.trace.rotary[layer] is not None:
-            cos, sin = (part.expand(v.shape[1], -1, -1) for part in self.trace.rotary[layer])             # [batch, pos, d_rotary]
+            # [batch, pos, d_rotary]
+            cos, sin = (part.expand(v.shape[1], -1, -1) for part in self.trace.rotary[layer])
             at = self.at(layer)
-            q, k = turn(q, pick(cos, at)[:, None], pick(sin, at)[:, None]), turn(k, cos[:, None], sin[:, None])
+            q, k = (
+                turn(q, pick(cos, at)[:, None], pick(sin, at)[:, None]),
+                turn(k, cos[:, None], sin[:, None]),
+            )
         mask, causal = self.mask(layer)
         if mask is not None and len(mask) > 1:
             mask = mask.repeat(sources, 1, 1, 1)
-        z = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), mask, call.scale, call.softcap, causal=causal)
+        z = attend(
+            q.flatten(0, 1),
+            k.flatten(0, 1),
+            v.flatten(0, 1),
+            mask,
+            call.scale,
+            call.softcap,
+            causal=causal,
+        )
         return z.transpose(1, 2).unflatten(0, (sources, -1))
 
     @loaded
     def source(self, layer: int, heads: list[int], mu, everywhere: bool = True, where=None):
         """rel behind block `layer` when its `heads`, one a source, are split into z - mu and mu.
 
-        mu: [head, d_head], the means of these heads. `everywhere`: at every real position, otherwise at the readout only;
-        `where`, [source, batch, pos] bool: only there. Returns [source, batch, query pos, d_model].
+        mu: [head, d_head], the means of these heads. `everywhere`: at every real position,
+        otherwise at the readout only; `where`, [source, batch, pos] bool: only there. Returns
+        [source, batch, query pos, d_model].
         """
-        block, totals, batch, d = self.model.blocks[layer], self.totals(layer), self.trace.batch, self.model.d_head
+        block, totals, batch, d = (
+            self.model.blocks[layer],
+            self.totals(layer),
+            self.trace.batch,
+            self.model.d_head,
+        )
         mu = mu.to(totals.z.device)
-        rel_z = totals.z[..., heads, :].permute(2, 0, 1, 3) - mu[:, None, None]          # [source, batch, query pos, d_head]
+        # [source, batch, query pos, d_head]
+        rel_z = totals.z[..., heads, :].permute(2, 0, 1, 3) - mu[:, None, None]
         if self.at(layer) is None:
-            split = batch.real if everywhere else torch.arange(batch.ids.shape[1], device=batch.ids.device) == batch.readout[:, None]
+            split = (
+                batch.real
+                if everywhere
+                else torch.arange(batch.ids.shape[1], device=batch.ids.device)
+                == batch.readout[:, None]
+            )
             rel_z = rel_z * split[..., None].to(rel_z.device)
         if where is not None:
             rel_z = rel_z * pick(where[..., None].to(rel_z), self.at(layer))
-        columns = block.o.weight.unflatten(1, (-1, d))[:, heads].permute(1, 2, 0)        # [source, d_head, d_model]
+        # [source, d_head, d_model]
+        columns = block.o.weight.unflatten(1, (-1, d))[:, heads].permute(1, 2, 0)
         out = torch.matmul(rel_z, columns[:, None])
         if block.o.bias is not None:
             out = add_share(out, out, totals.o - block.o.bias, block.o.bias)
@@ -187,14 +273,21 @@ class Walk:
 
     @loaded
     def heads(self, layer: int, rel_x):
-        """rel of every head's z in a block, from rel of the residual stream: [source, batch, query pos, head, d_head]."""
+        """rel of every head's z in a block, from rel of the residual stream: [source, batch, query
+        pos, head, d_head].
+        """
         block, totals = self.model.blocks[layer], self.totals(layer)
         n = self.norm(rel_x, totals.x, block.attn_norm)
         v = linear(n, totals.v, block.v)
         if self.attention == "frozen":
-            q, k = (self.heads_norm(part, norm).expand(len(n), *part.shape) for part, norm in ((totals.q, block.q_norm), (totals.k, block.k_norm)))
+            q, k = (
+                self.heads_norm(part, norm).expand(len(n), *part.shape)
+                for part, norm in ((totals.q, block.q_norm), (totals.k, block.k_norm))
+            )
         else:
-            q = self.heads_norm(totals.q, block.q_norm, linear(pick(n, self.at(layer)), totals.q, block.q))
+            q = self.heads_norm(
+                totals.q, block.q_norm, linear(pick(n, self.at(layer)), totals.q, block.q)
+            )
             k = self.heads_norm(totals.k, block.k_norm, linear(n, totals.k, block.k))
         return self.mix(layer, q, k, v)
 
@@ -204,15 +297,20 @@ class Walk:
         block, totals = self.model.blocks[layer], self.totals(layer)
         rel_x = rel_x.to(totals.x.device)
         rel_z = self.heads(layer, rel_x) if rel_z is None else rel_z
-        return self.mlp(layer, pick(rel_x, self.at(layer)), linear(rel_z.flatten(-2), totals.o, block.o))
+        return self.mlp(
+            layer, pick(rel_x, self.at(layer)), linear(rel_z.flatten(-2), totals.o, block.o)
+        )
 
     def mlp(self, layer: int, x, o):
-        """The rest of a block, from rel of the residual stream (None: nothing of it is relevant yet) and of the attention's output."""
+        """The rest of a block, from rel of the residual stream (None: nothing of it is relevant
+        yet) and of the attention's output.
+        """
         block, totals, rule = self.model.blocks[layer], self.totals(layer), self.rule
         o = self.norm(o, totals.o, block.attn_post)
         mid = self.norm(o if x is None else o.add_(x), totals.add, block.attn_after)
         inner = x if block.parallel else mid
-        if inner is None:                                               # a parallel block's MLP does not see its own heads
+        if inner is None:
+            # a parallel block's MLP does not see its own heads
             return rule.end(mid, totals.sum)
         n = self.norm(inner, totals.inner, block.mlp_norm)
         up = rule.clash(linear(n, totals.up, block.up, "up"), totals.up)
@@ -221,19 +319,34 @@ class Walk:
         else:
             gate = rule.clash(linear(n, totals.gate, block.gate, "gate"), totals.gate)
             hidden = rule.gated(gate, totals.gate, up, totals.up, totals.hidden, block.act)
-        down = self.norm(rule.clash(linear(hidden, totals.down, block.down), totals.down), totals.down, block.mlp_post)
+        down = self.norm(
+            rule.clash(linear(hidden, totals.down, block.down), totals.down),
+            totals.down,
+            block.mlp_post,
+        )
         out = rule.end(down.add_(mid), totals.sum)
-        return out if block.mlp_after is None else rule.clash(self.norm(out, totals.sum, block.mlp_after), totals.out)
+        return (
+            out
+            if block.mlp_after is None
+            else rule.clash(self.norm(out, totals.sum, block.mlp_after), totals.out)
+        )
 
     def logits(self, rel, tokens: list[int]):
-        """rel of some logits at the readout, [source, batch, logit]; rel: [source, batch, 1, d_model] behind the last block."""
+        """rel of some logits at the readout, [source, batch, logit]; rel: [source, batch, 1,
+        d_model] behind the last block.
+        """
         architecture, total = self.model.architecture, self.totals(self.model.n_layers - 1).out
         with present(*architecture.end):
-            rel, total = self.norm(rel, total, architecture.final_norm), plain(total, architecture.final_norm)
+            rel, total = (
+                self.norm(rel, total, architecture.final_norm),
+                plain(total, architecture.final_norm),
+            )
             return self.through(rel[..., 0, :], total[..., 0, :], tokens)
 
     def through(self, rel, total, tokens: list[int]):
-        """The head: its linear maps, of the last the rows that are asked for, and what stands between and behind them."""
+        """The head: its linear maps, of the last the rows that are asked for, and what stands
+        between and behind them.
+        """
         head = self.model.architecture.head
         last = [step for step in head if isinstance(step, Linear)][-1]
         for step in head:
@@ -246,7 +359,9 @@ class Walk:
                 rel, total = self.rule.activation(rel, total, hidden, step), hidden
         return rel
 
-    def to_logits(self, layer: int, heads: list[int], mu, tokens: list[int], everywhere: bool = True):
+    def to_logits(
+        self, layer: int, heads: list[int], mu, tokens: list[int], everywhere: bool = True
+    ):
         """The whole way from the sources to rel of the logits, [source, batch, logit]."""
         rel = self.source(layer, heads, mu, everywhere)
         for later in range(layer + 1, self.model.n_layers):
@@ -254,11 +369,14 @@ class Walk:
         return self.logits(rel, tokens)
 
     def to_heads(self, layer: int, heads: list[int], mu, targets, everywhere: bool = True):
-        """rel of later heads' z at the readout: {target: [source, batch, d_head]} for the targets behind `layer`."""
+        """rel of later heads' z at the readout: {target: [source, batch, d_head]} for the targets
+        behind `layer`.
+        """
         rel, found = self.source(layer, heads, mu, everywhere), {}
         last = max((target for target, _ in targets), default=0)
         for later in range(layer + 1, last + 1):
-            rel_z = self.heads(later, rel.to(self.trace.x[later].device))                # [source, batch, query pos, head, d_head]
+            # [source, batch, query pos, head, d_head]
+            rel_z = self.heads(later, rel.to(self.trace.x[later].device))
             at = None if self.at(later) is not None else self.trace.batch.readout
             z = pick(rel_z.flatten(-2), at)[..., 0, :].unflatten(-1, (-1, self.model.d_head))
             found |= {(later, head): z[..., head, :] for target, head in targets if target == later}
@@ -267,8 +385,9 @@ class Walk:
 
 
 def replay_error(model: Model, trace: Trace) -> float:
-    """Largest difference between our reading of the model and its recorded pass, over all blocks and the readout's logits,
-    relative to the largest value of each."""
+    """Largest difference between our reading of the model and its recorded pass, over all blocks
+    and the readout's logits, relative to the largest value of each.
+    """
     walk, at = Walk(model, trace, keep=False), trace.batch.readout
 
     def error(ours, theirs):
@@ -276,12 +395,20 @@ def replay_error(model: Model, trace: Trace) -> float:
 
     errors = []
     for layer in range(model.n_layers):
-        totals, theirs = walk.totals(layer), pick(trace.x[layer + 1], walk.at(layer)).to(trace.x[layer].device)
-        real = trace.batch.real if walk.at(layer) is None else torch.ones_like(at, dtype=torch.bool)[:, None]
+        totals, theirs = (
+            walk.totals(layer),
+            pick(trace.x[layer + 1], walk.at(layer)).to(trace.x[layer].device),
+        )
+        real = (
+            trace.batch.real
+            if walk.at(layer) is None
+            else torch.ones_like(at, dtype=torch.bool)[:, None]
+        )
         errors.append(error(totals.out[real.to(theirs.device)], theirs[real.to(theirs.device)]))
     with present(*model.architecture.end):
         x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
         for step in model.architecture.head:
             x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
     errors.append(error(x, trace.logits.to(x.device)))
-    return torch.tensor(errors).max().item()          # unlike Python's max, it does not step over a NaN
+    # unlike Python's max, it does not step over a NaN
+    return torch.tensor(errors).max().item()

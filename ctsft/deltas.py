@@ -1,4 +1,7 @@
-"""Several deltas of one model: how much each changed every head, and their sum (task arithmetic, Ilharco et al., arXiv 2212.04089)."""
+"""Several deltas of one model: how much each changed every head, and their sum (task arithmetic,
+Ilharco et al., arXiv 2212.04089).
+"""
+
 from collections.abc import Iterable
 
 import torch
@@ -9,15 +12,21 @@ from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.moving import norm_parameters, parts
 
-Slices = list[tuple[str, nn.Parameter, int, torch.Tensor]]      # name, parameter, dimension, numbers along it
+# name, parameter, dimension, numbers along it
+Slices = list[tuple[str, nn.Parameter, int, torch.Tensor]]
 
 
 def opened(model: Model, paths: list) -> tuple[Model, list[Delta]]:
     """The model that several delta files change, and what they hold."""
     deltas = [Delta.load(path) for path in paths]
     if len({delta.about["kv"] for delta in deltas}) > 1:
-        raise UserError(f"Of {', '.join(map(str, paths))} some have kv='group' and some kv='expand'; take deltas of one kind.")
-    return [base_of(model, delta, path) for delta, path in zip(deltas, paths, strict=True)][0], deltas
+        raise UserError(
+            f"Of {', '.join(map(str, paths))} some have kv='group' and some kv='expand'; take"
+            " deltas of one kind."
+        )
+    return [base_of(model, delta, path) for delta, path in zip(deltas, paths, strict=True)][
+        0
+    ], deltas
 
 
 def head_slices(model: Model, head: tuple[int, int], names: dict[int, str]) -> Slices:
@@ -33,8 +42,16 @@ def head_slices(model: Model, head: tuple[int, int], names: dict[int, str]) -> S
 
 def gathered(changes: dict[str, torch.Tensor], slices: Slices) -> torch.Tensor:
     """Those numbers' changes as one vector; 0 where a delta did not touch them."""
-    found = [changes[name].index_select(dim, index).flatten() if name in changes
-             else torch.zeros(parameter.numel() // parameter.shape[dim] * len(index), dtype=torch.float64) for name, parameter, dim, index in slices]
+    found = [
+        (
+            changes[name].index_select(dim, index).flatten()
+            if name in changes
+            else torch.zeros(
+                parameter.numel() // parameter.shape[dim] * len(index), dtype=torch.float64
+            )
+        )
+        for name, parameter, dim, index in slices
+    ]
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
 
 
@@ -45,28 +62,47 @@ def row(layer: int | None, head: int | str, first: torch.Tensor, second: torch.T
 
 
 def head_changes(model: Model, path) -> list[dict]:
-    """How much one tuning changed each head of `model`, the one before it: rows {"layer", "head", "change", "of"}, the Euclidean norms of the
-    change and of the numbers before it, of the parts that `compare_deltas` lists. One more row, layer None and head "norms".
+    """How much one tuning changed each head of `model`, the one before it: rows {"layer", "head",
+    "change", "of"}, the Euclidean norms of the change and of the numbers before it, of the parts
+    that `compare_deltas` lists. One more row, layer None and head "norms".
     """
     base, (delta,) = opened(model, [path])
     changes = delta.changes(base)
     names = {id(parameter): name for name, parameter in base.hf.named_parameters()}
-    before = {name: parameter.detach().cpu().double() for name, parameter in base.hf.named_parameters() if name in changes}
-    owned = {head: head_slices(base, head, names) for head in base.heads} | {(None, "norms"): norm_slices(base, names)}
-    return [{"layer": layer, "head": head, "change": gathered(changes, slices).norm().item(), "of": gathered(before, slices).norm().item()}
-            for (layer, head), slices in owned.items()]
+    before = {
+        name: parameter.detach().cpu().double()
+        for name, parameter in base.hf.named_parameters()
+        if name in changes
+    }
+    owned = {head: head_slices(base, head, names) for head in base.heads} | {
+        (None, "norms"): norm_slices(base, names)
+    }
+    return [
+        {
+            "layer": layer,
+            "head": head,
+            "change": gathered(changes, slices).norm().item(),
+            "of": gathered(before, slices).norm().item(),
+        }
+        for (layer, head), slices in owned.items()
+    ]
 
 
 def norm_slices(model: Model, names: dict[int, str]) -> Slices:
-    return [(names[id(value)], value, 0, torch.arange(len(value))) for value in norm_parameters(model)]
+    return [
+        (names[id(value)], value, 0, torch.arange(len(value))) for value in norm_parameters(model)
+    ]
 
 
 def compare_deltas(model: Model, first, second) -> list[dict]:
-    """How much two tunings of one model changed each head, and whether in the same direction. `model`: before tuning; the others are files.
+    """How much two tunings of one model changed each head, and whether in the same direction.
+    `model`: before tuning; the others are files.
 
-    Rows {"layer", "head", "first", "second", "cosine"}: Euclidean norms of the change of the head's Q, K, V rows (biases included; key/value
-    rows shared by a group count for each of its heads) and output columns. Two more rows with layer None: head "norms" and head "rest"
-    (whatever no head and no norm owns). The cosine is None where either did not change. UserError for deltas of another model.
+    Rows {"layer", "head", "first", "second", "cosine"}: Euclidean norms of the change of the head's
+    Q, K, V rows (biases included; key/value rows shared by a group count for each of its heads) and
+    output columns. Two more rows with layer None: head "norms" and head "rest" (whatever no head
+    and no norm owns). The cosine is None where either did not change. UserError for deltas of
+    another model.
     """
     base, deltas = opened(model, [first, second])
     a, b = (delta.changes(base) for delta in deltas)
@@ -77,7 +113,10 @@ def compare_deltas(model: Model, first, second) -> list[dict]:
     rows.append(row(None, "norms", gathered(a, norms), gathered(b, norms)))
     rest = []
     for changes in (a, b):
-        left = {name: changes[name].clone() if name in changes else torch.zeros_like(value) for name, value in (a | b).items()}
+        left = {
+            name: changes[name].clone() if name in changes else torch.zeros_like(value)
+            for name, value in (a | b).items()
+        }
         for name, _, dim, index in [one for slices in [*owned.values(), norms] for one in slices]:
             if name in left:
                 left[name].index_fill_(dim, index, 0.0)
@@ -88,8 +127,9 @@ def compare_deltas(model: Model, first, second) -> list[dict]:
 def add_deltas(model: Model, paths: Iterable, to) -> Delta:
     """One delta whose changes are the sum of several deltas' of one model written to `to`.
 
-    `model`: before tuning. A parameter keeps its slices where each delta touches slices of it along one dimension, else it is kept whole
-    (LoRA adapters too). UserError for deltas of another model, or none.
+    `model`: before tuning. A parameter keeps its slices where each delta touches slices of it along
+    one dimension, else it is kept whole (LoRA adapters too). UserError for deltas of another model,
+    or none.
     """
     paths = list(paths)
     if not paths:
@@ -107,7 +147,17 @@ def add_deltas(model: Model, paths: Iterable, to) -> Delta:
             tensors[name] = new
         else:
             dim, index = found[0][0], torch.cat([index for _, index in found]).unique()
-            tensors |= {f"{name}:values": new.index_select(dim, index), f"{name}:{SIDES[dim]}": index.to(torch.int32)}
-    out = Delta({"base": model.fingerprint, "what": " + ".join(delta.about["what"] for delta in deltas), "kv": deltas[0].about["kv"]}, tensors)
+            tensors |= {
+                f"{name}:values": new.index_select(dim, index),
+                f"{name}:{SIDES[dim]}": index.to(torch.int32),
+            }
+    out = Delta(
+        {
+            "base": model.fingerprint,
+            "what": " + ".join(delta.about["what"] for delta in deltas),
+            "kv": deltas[0].about["kv"],
+        },
+        tensors,
+    )
     out.save(to)
     return out

@@ -1,12 +1,15 @@
-"""The design of an experiment: what is compared on what, as a JSON file that checks itself, and the cells it comes to.
+"""The design of an experiment: what is compared on what, as a JSON file that checks itself, and the
+cells it comes to.
 
     {"name": "nusax", "task": "nusax", "targets": ["javanese"], "methods": ["circuit", "near_zero", "full"], "n": [25, 100],
      "seeds": [31, 777], "settings": [{"name": "gentle", "epochs": 5, "learning_rates": [3e-4, 1e-3], "choose": "valid"}]}
 
-A cell is one tuning run: setting, method, target, n, seed. Where a setting gives several learning rates, grid cells are run first and
-measured on validation rows only; for each method the rate with the best mean target measure is chosen, the source breaks ties.
-Target rows come from pool B: discovery and advice, on pool A of the source, have not seen their ids (translations share them).
+A cell is one tuning run: setting, method, target, n, seed. Where a setting gives several learning
+rates, grid cells are run first and measured on validation rows only; for each method the rate with
+the best mean target measure is chosen, the source breaks ties. Target rows come from pool B:
+discovery and advice, on pool A of the source, have not seen their ids (translations share them).
 """
+
 import hashlib
 import itertools
 import json
@@ -22,15 +25,21 @@ from ctsft.recipes import RECIPES
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
 DEFAULT_RATE = 5e-5
-MEASURING = 12.0                 # what a cell takes beside its steps, in steps: measuring, mostly
+# what a cell takes beside its steps, in steps: measuring, mostly
+MEASURING = 12.0
 
 
 class Setting(BaseModel):
-    """How long and how hard is tuned. One of: one rate for all, a rate a method, or several to choose from on validation rows."""
+    """How long and how hard is tuned. One of: one rate for all, a rate a method, or several to
+    choose from on validation rows.
+    """
+
     model_config = STRICT
     name: str = "paper"
     epochs: float = Field(5, gt=0)
-    learning_rate: float = Field(DEFAULT_RATE, gt=0, description="for every method that `by_method` does not name")
+    learning_rate: float = Field(
+        DEFAULT_RATE, gt=0, description="for every method that `by_method` does not name"
+    )
     by_method: dict[str, float] = {}
     learning_rates: list[float] = Field([], description="the grid that is chosen from")
     choose: Literal["", "valid"] = ""
@@ -40,14 +49,19 @@ class Setting(BaseModel):
     @model_validator(mode="after")
     def _one_way(self):
         if bool(self.learning_rates) != bool(self.choose):
-            raise ValueError('a grid of learning_rates needs "choose": "valid", and "choose" needs a grid')
+            raise ValueError(
+                'a grid of learning_rates needs "choose": "valid", and "choose" needs a grid'
+            )
         if any(rate <= 0 for rate in (*self.learning_rates, *self.by_method.values())):
             raise ValueError("a learning rate has to be above 0")
         return self
 
 
 class Cell(BaseModel):
-    """One tuning run of an experiment. `split`: what it is measured on: "test", or "valid" for those that a rate is chosen by."""
+    """One tuning run of an experiment. `split`: what it is measured on: "test", or "valid" for
+    those that a rate is chosen by.
+    """
+
     model_config = STRICT
     setting: str
     method: str
@@ -60,19 +74,27 @@ class Cell(BaseModel):
     @property
     def key(self) -> str:
         """8 hex digits that tell it from all others of its design."""
-        return hashlib.blake2b(json.dumps(self.model_dump(), sort_keys=True).encode(), digest_size=4).hexdigest()
+        return hashlib.blake2b(
+            json.dumps(self.model_dump(), sort_keys=True).encode(), digest_size=4
+        ).hexdigest()
 
     @property
     def says(self) -> str:
-        return f"{self.method} {self.target} n={self.n} seed {self.seed}, {self.setting}, lr {self.learning_rate:g}"
+        return (
+            f"{self.method} {self.target} n={self.n} seed {self.seed}, {self.setting}, lr"
+            f" {self.learning_rate:g}"
+        )
 
 
 class Design(BaseModel):
     """What an experiment file may say; the defaults are the paper's (CT-SFT, arXiv 2601.08146)."""
+
     model_config = STRICT
     name: str = "experiment"
     model: str = "demo"
-    base: str | None = Field(None, description='for the method "direct": the model before the competence stage')
+    base: str | None = Field(
+        None, description='for the method "direct": the model before the competence stage'
+    )
     task: str = "demo"
     source: str | None = None
     targets: list[str] = Field(min_length=1)
@@ -86,14 +108,24 @@ class Design(BaseModel):
     choose_seeds: list[int] = Field([], description="their seeds; default: the first")
     choose_targets: list[str] = Field([], description="their targets; default: all")
     pool: Literal["all", "B"] = Field("B", description="target train rows that are drawn from")
-    discovery: dict = Field({}, description="size, seed, method, attention, rules of the scoring pass")
-    rows: int | None = Field(None, gt=0, description="at most that many rows of an evaluation set; default: all")
-    eval_every: int = Field(0, ge=0, description="steps between evaluations on validation rows while a cell is tuned; 0: none")
+    discovery: dict = Field(
+        {}, description="size, seed, method, attention, rules of the scoring pass"
+    )
+    rows: int | None = Field(
+        None, gt=0, description="at most that many rows of an evaluation set; default: all"
+    )
+    eval_every: int = Field(
+        0,
+        ge=0,
+        description="steps between evaluations on validation rows while a cell is tuned; 0: none",
+    )
     keep_deltas: bool = False
     device: str = "auto"
     dtype: str = "auto"
 
-    @field_validator("targets", "related", "methods", "n", "seeds", "choose_n", "choose_seeds", "choose_targets")
+    @field_validator(
+        "targets", "related", "methods", "n", "seeds", "choose_n", "choose_seeds", "choose_targets"
+    )
     @classmethod
     def _once(cls, values):
         if len(set(values)) < len(values):
@@ -105,10 +137,15 @@ class Design(BaseModel):
         named = [*self.methods, *(name for setting in self.settings for name in setting.by_method)]
         unknown = [name for name in named if name not in RECIPES or RECIPES[name].file]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is not a method; choose from {', '.join(name for name in RECIPES if not RECIPES[name].file)}")
+            raise ValueError(
+                f"{unknown[0]!r} is not a method; choose from"
+                f" {', '.join(name for name in RECIPES if not RECIPES[name].file)}"
+            )
         if len({setting.name for setting in self.settings}) < len(self.settings):
             raise ValueError("two settings have the same name")
-        if any(n < 1 for n in (*self.n, *self.choose_n)) or any(seed < 0 for seed in (*self.seeds, *self.choose_seeds)):
+        if any(n < 1 for n in (*self.n, *self.choose_n)) or any(
+            seed < 0 for seed in (*self.seeds, *self.choose_seeds)
+        ):
             raise ValueError("n has to be at least 1, and a seed at least 0")
         return self
 
@@ -117,17 +154,49 @@ class Design(BaseModel):
 
     def grid(self) -> list[Cell]:
         """The cells that learning rates are chosen by, all on validation rows."""
-        many = (self.choose_targets or self.targets, self.choose_n or [max(self.n)], self.choose_seeds or self.seeds[:1])
-        return [Cell(setting=setting.name, method=method, target=target, n=n, seed=seed, learning_rate=rate, split="valid")
-                for setting in self.settings for method, rate in itertools.product(self.methods, setting.learning_rates)
-                for target, n, seed in itertools.product(*many)]
+        many = (
+            self.choose_targets or self.targets,
+            self.choose_n or [max(self.n)],
+            self.choose_seeds or self.seeds[:1],
+        )
+        return [
+            Cell(
+                setting=setting.name,
+                method=method,
+                target=target,
+                n=n,
+                seed=seed,
+                learning_rate=rate,
+                split="valid",
+            )
+            for setting in self.settings
+            for method, rate in itertools.product(self.methods, setting.learning_rates)
+            for target, n, seed in itertools.product(*many)
+        ]
 
     def cells(self, chosen: Mapping[tuple[str, str], float]) -> list[Cell]:
-        """The cells of the result, seed by seed; `chosen` is {(setting, method): learning rate} where there is a grid."""
+        """The cells of the result, seed by seed; `chosen` is {(setting, method): learning rate}
+        where there is a grid.
+        """
+
         def rate(setting: Setting, method: str) -> float:
-            return chosen.get((setting.name, method)) or setting.by_method.get(method, setting.learning_rate)
-        return [Cell(setting=setting.name, method=method, target=target, n=n, seed=seed, learning_rate=rate(setting, method))
-                for seed, setting, target, n, method in itertools.product(self.seeds, self.settings, self.targets, self.n, self.methods)]
+            return chosen.get((setting.name, method)) or setting.by_method.get(
+                method, setting.learning_rate
+            )
+
+        return [
+            Cell(
+                setting=setting.name,
+                method=method,
+                target=target,
+                n=n,
+                seed=seed,
+                learning_rate=rate(setting, method),
+            )
+            for seed, setting, target, n, method in itertools.product(
+                self.seeds, self.settings, self.targets, self.n, self.methods
+            )
+        ]
 
     def cost(self, cell: Cell) -> float:
         """What a cell takes, in steps of tuning, about."""
@@ -137,27 +206,44 @@ class Design(BaseModel):
     @property
     def size(self) -> int:
         """How many cells there are in all."""
-        return len(self.grid()) + len(self.settings) * len(self.methods) * len(self.targets) * len(self.n) * len(self.seeds)
+        return len(self.grid()) + len(self.settings) * len(self.methods) * len(self.targets) * len(
+            self.n
+        ) * len(self.seeds)
 
 
 def choices(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[str, str], dict]:
-    """{(setting, method): {"learning_rate", "tried": [{"learning_rate", "target", "source", "cells"}]}} by mean accuracy on validation rows.
+    """{(setting, method): {"learning_rate", "tried": [{"learning_rate", "target", "source",
+    "cells"}]}} by mean accuracy on validation rows.
 
-    measured: {key of a grid cell: {"target", "source": accuracy}}; cells that failed are absent, and a rate with one of them is not chosen.
-    UserError where no rate of a method is whole.
+    measured: {key of a grid cell: {"target", "source": accuracy}}; cells that failed are absent,
+    and a rate with one of them is not chosen. UserError where no rate of a method is whole.
     """
     found = {}
     for setting, method in dict.fromkeys((cell.setting, cell.method) for cell in design.grid()):
         tried = []
         for rate in design.setting(setting).learning_rates:
-            cells = [cell for cell in design.grid() if (cell.setting, cell.method, cell.learning_rate) == (setting, method, rate)]
+            cells = [
+                cell
+                for cell in design.grid()
+                if (cell.setting, cell.method, cell.learning_rate) == (setting, method, rate)
+            ]
             figures = [measured[cell.key] for cell in cells if cell.key in measured]
             if len(figures) == len(cells):
-                tried.append({"learning_rate": rate, "cells": len(cells), **{side: spread(one[side] for one in figures).mean
-                                                                              for side in ("target", "source")}})
+                tried.append(
+                    {
+                        "learning_rate": rate,
+                        "cells": len(cells),
+                        **{
+                            side: spread(one[side] for one in figures).mean
+                            for side in ("target", "source")
+                        },
+                    }
+                )
         if not tried:
-            raise UserError(f"No learning rate of {method!r} in setting {setting!r} could be tried on all its cells; see the failed cells, "
-                            f"correct the design and start again.")
+            raise UserError(
+                f"No learning rate of {method!r} in setting {setting!r} could be tried on all its"
+                " cells; see the failed cells, correct the design and start again."
+            )
         best = max(tried, key=lambda one: (one["target"], one["source"], -one["learning_rate"]))
         found[setting, method] = {"learning_rate": best["learning_rate"], "tried": tried}
     return found
@@ -168,14 +254,21 @@ def read_design(path: str | Path) -> Design:
     try:
         words = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"The experiment file {str(path)!r} does not exist; check the path (examples/nusax.json is one to start from).") from None
+        raise UserError(
+            f"The experiment file {str(path)!r} does not exist; check the path (examples/nusax.json"
+            " is one to start from)."
+        ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"The experiment file {str(path)!r} is not valid JSON ({error}); correct it.") from None
+        raise UserError(
+            f"The experiment file {str(path)!r} is not valid JSON ({error}); correct it."
+        ) from None
     return checked(words, f"The experiment file {str(path)!r}")
 
 
 def checked(words: object, what: str = "The design") -> Design:
-    """UserError that says which field of it cannot be used, and why; `what` is what it is called there."""
+    """UserError that says which field of it cannot be used, and why; `what` is what it is called
+    there.
+    """
     try:
         return Design.model_validate(words)
     except ValidationError as error:

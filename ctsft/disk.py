@@ -1,8 +1,10 @@
 """Files and folders that appear whole or not at all, and a full disk told in one sentence.
 
-What is written goes to a hidden name beside the target, is flushed to the disk, and takes the target's name in one step. A process
-killed, or a machine switched off, in between leaves the old file, or none, and a leftover that the next writer removes.
+What is written goes to a hidden name beside the target, is flushed to the disk, and takes the
+target's name in one step. A process killed, or a machine switched off, in between leaves the old
+file, or none, and a leftover that the next writer removes.
 """
+
 import errno
 import os
 import shutil
@@ -15,7 +17,16 @@ from pathlib import Path
 from ctsft.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-WORDS = ("no space left", "os error 28", "os error 27", "os error 122", "file write failed", "iostream error", "unexpected pos")     # C++'s, Rust's
+# C++'s, Rust's
+WORDS = (
+    "no space left",
+    "os error 28",
+    "os error 27",
+    "os error 122",
+    "file write failed",
+    "iostream error",
+    "unexpected pos",
+)
 
 
 class DiskFull(UserError):
@@ -24,14 +35,18 @@ class DiskFull(UserError):
 
 def is_full(error: BaseException) -> bool:
     """Whether an error, of Python's own or of a library's writer, says that there is no room."""
-    return (isinstance(error, OSError) and error.errno in FULL) or any(word in str(error).lower() for word in WORDS)
+    return (isinstance(error, OSError) and error.errno in FULL) or any(
+        word in str(error).lower() for word in WORDS
+    )
 
 
 def no_room(what: str, need: int, folder: Path) -> DiskFull:
     """need: bytes."""
     needs = f"it needs {megabytes(need)}, and " if need else ""
-    return DiskFull(f"There is no room for {what}: {needs}{folder} has {megabytes(free(folder))} free; what was saved before is intact: "
-                    f"free some space and resume the run.")
+    return DiskFull(
+        f"There is no room for {what}: {needs}{folder} has {megabytes(free(folder))} free; what was"
+        " saved before is intact: free some space and resume the run."
+    )
 
 
 def free(folder: Path) -> int:
@@ -47,7 +62,8 @@ def megabytes(size: int) -> str:
 
 @contextmanager
 def whole(path: Path, what: str, need: int = 0) -> Iterator[Path]:
-    """A name to write a file or a folder under; it becomes `path` when the body ends well, and goes when it does not.
+    """A name to write a file or a folder under; it becomes `path` when the body ends well, and goes
+    when it does not.
 
     need: bytes it will take, for the sentence of the `DiskFull` it raises where there is no room.
     """
@@ -60,12 +76,16 @@ def whole(path: Path, what: str, need: int = 0) -> Iterator[Path]:
         written = [part, *part.rglob("*")] if part.is_dir() else [part]
         for one in written:
             sync(one)
-        remove(path) if path.is_dir() else None         # a folder cannot be replaced by another
+        remove(path) if path.is_dir() else None  # a folder cannot be replaced by another
         replace(part, path)
         sync(path.parent)
     except BaseException as error:
-        size = need or sum(one.stat().st_size for one in (part.rglob("*") if part.is_dir() else [part]) if one.is_file())
-        remove(part)                    # before the free space is told
+        size = need or sum(
+            one.stat().st_size
+            for one in (part.rglob("*") if part.is_dir() else [part])
+            if one.is_file()
+        )
+        remove(part)  # before the free space is told
         if not isinstance(error, UserError) and is_full(error):
             raise no_room(what, size, path.parent) from error
         raise
@@ -73,7 +93,7 @@ def whole(path: Path, what: str, need: int = 0) -> Iterator[Path]:
 
 def sync(path: Path):
     """On the disk itself, not only in the machine's memory."""
-    if os.name == "nt" and path.is_dir():        # Windows cannot open a folder
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
         return
     number = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
@@ -87,7 +107,7 @@ def replace(part: Path, path: Path):
         try:
             os.replace(part, path)
             return
-        except PermissionError:     # Windows, while a reader has the file open
+        except PermissionError:  # Windows, while a reader has the file open
             if attempt == 20:
                 raise
             time.sleep(0.02)

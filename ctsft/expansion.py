@@ -1,9 +1,12 @@
-"""An equal model in which each query head owns its key/value rows: what `kv="expand"` tunes (CT-SFT, arXiv 2601.08146).
+"""An equal model in which each query head owns its key/value rows: what `kv="expand"` tunes
+(CT-SFT, arXiv 2601.08146).
 
-Grouped-query attention (Ainslie et al., arXiv 2305.13245) lets a group of query heads share one key/value head. Repeating that
-head's rows once for each head of the group gives multi-head attention with the same logits, in which a head can move alone.
-A norm over all keys together keeps its result: the mean square of repeated numbers is that of the numbers.
+Grouped-query attention (Ainslie et al., arXiv 2305.13245) lets a group of query heads share one
+key/value head. Repeating that head's rows once for each head of the group gives multi-head
+attention with the same logits, in which a head can move alone. A norm over all keys together keeps
+its result: the mean square of repeated numbers is that of the numbers.
 """
+
 import copy
 
 import torch
@@ -15,9 +18,11 @@ from ctsft.models import Model
 
 
 def expand(model: Model) -> Model:
-    """An equal model with as many key/value heads as query heads; the model itself where it has them already.
+    """An equal model with as many key/value heads as query heads; the model itself where it has
+    them already.
 
-    Save it as an ordinary Hugging Face folder with `.hf.save_pretrained` and `.tokenizer.save_pretrained`.
+    Save it as an ordinary Hugging Face folder with `.hf.save_pretrained` and
+    `.tokenizer.save_pretrained`.
     """
     if model.n_kv_heads == model.n_heads:
         return model
@@ -36,16 +41,33 @@ def expand(model: Model) -> Model:
         for old, block in zip(model.blocks, new.blocks, strict=True):
             put(block.q, old.q.weight, old.q.bias)
             for mine, theirs in ((block.k, old.k), (block.v, old.v)):
-                put(mine, repeated(theirs.weight, model.d_head, groups), repeated(theirs.bias, model.d_head, groups))
-            if block.k_norm is not None:                    # of each head's keys, or of all keys together: then as wide as they are
-                for mine, theirs in zip(block.k_norm.module.parameters(), old.k_norm.module.parameters(), strict=True):
-                    mine.copy_(theirs if mine.shape == theirs.shape else repeated(theirs, model.d_head, groups))
+                put(
+                    mine,
+                    repeated(theirs.weight, model.d_head, groups),
+                    repeated(theirs.bias, model.d_head, groups),
+                )
+            if block.k_norm is not None:
+                # of each head's keys, or of all keys together: then as wide as they are
+                for mine, theirs in zip(
+                    block.k_norm.module.parameters(), old.k_norm.module.parameters(), strict=True
+                ):
+                    mine.copy_(
+                        theirs
+                        if mine.shape == theirs.shape
+                        else repeated(theirs, model.d_head, groups)
+                    )
     return wrap(hf.to(model.device), model.tokenizer, model.name)
 
 
 def repeated(value: torch.Tensor | None, d_head: int, groups: int) -> torch.Tensor | None:
-    """[kv_head * d_head, ...] -> [head * d_head, ...]: each key/value head's rows once for every head of its group."""
-    return None if value is None else value.unflatten(0, (-1, d_head)).repeat_interleave(groups, 0).flatten(0, 1)
+    """[kv_head * d_head, ...] -> [head * d_head, ...]: each key/value head's rows once for every
+    head of its group.
+    """
+    return (
+        None
+        if value is None
+        else value.unflatten(0, (-1, d_head)).repeat_interleave(groups, 0).flatten(0, 1)
+    )
 
 
 def put(linear: Linear, weight: torch.Tensor, bias: torch.Tensor | None):

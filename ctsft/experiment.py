@@ -1,10 +1,13 @@
-"""The experiment: every cell of a design, each once, in this process or a few workers; then the tables.
+"""The experiment: every cell of a design, each once, in this process or a few workers; then the
+tables.
 
-The folder of an experiment's run holds `design.json` (what a resumed run goes on with), the shared scores, an event a cell, the choice of
-learning rates (`choices.json`) and the tables. A cell of the result has a run folder of its own whose id follows from the experiment's id and
-the cell, so that a finished one is never run again; grid cells, which only choose a learning rate, are events alone. A cell that fails is
-recorded and does not end the others; a resumed experiment tries it again.
+The folder of an experiment's run holds `design.json` (what a resumed run goes on with), the shared
+scores, an event a cell, the choice of learning rates (`choices.json`) and the tables. A cell of the
+result has a run folder of its own whose id follows from the experiment's id and the cell, so that a
+finished one is never run again; grid cells, which only choose a learning rate, are events alone. A
+cell that fails is recorded and does not end the others; a resumed experiment tries it again.
 """
+
 import json
 import os
 import sys
@@ -31,9 +34,11 @@ FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.j
 
 
 def experiment(run: Writer, design: Design, data_dir: str | None, jobs: int = 1) -> dict:
-    """Run what is not finished yet of a design and write the tables; a summary with the counts and where they are.
+    """Run what is not finished yet of a design and write the tables; a summary with the counts and
+    where they are.
 
-    Raises UserError for a design that the model or the rows cannot give, and when every cell failed; `Stopped` keeps finished cells.
+    Raises UserError for a design that the model or the rows cannot give, and when every cell
+    failed; `Stopped` keeps finished cells.
     """
     if jobs < 1:
         raise UserError(f"jobs is {jobs}; give at least 1 process.")
@@ -41,8 +46,15 @@ def experiment(run: Writer, design: Design, data_dir: str | None, jobs: int = 1)
     scores(run, design, data_dir)
     ground = Ground(design, data_dir, run.id)
     ground.check()
-    begin(run, ground.subject, ground.model, {target: ground.rows(target, "train") for target in design.targets},
-          design=design.model_dump(), jobs=jobs, source=ground.source)
+    begin(
+        run,
+        ground.subject,
+        ground.model,
+        {target: ground.rows(target, "train") for target in design.targets},
+        design=design.model_dump(),
+        jobs=jobs,
+        source=ground.source,
+    )
     course = Course(run, design, ground, data_dir, jobs)
     rates = course.choose()
     failed = course.results(rates)
@@ -50,12 +62,17 @@ def experiment(run: Writer, design: Design, data_dir: str | None, jobs: int = 1)
 
 
 def kept(run: Writer, design: Design) -> Design:
-    """The design this run began with: a file that was changed since belongs to another experiment."""
+    """The design this run began with: a file that was changed since belongs to another
+    experiment.
+    """
     path = run.file("design.json")
     if path.is_file():
         old = Design.model_validate_json(path.read_text(encoding="utf-8"))
         if old != design:
-            raise UserError(f"Experiment {run.id!r} began with another design; go on with that one, or leave out --run for a new experiment.")
+            raise UserError(
+                f"Experiment {run.id!r} began with another design; go on with that one, or leave"
+                " out --run for a new experiment."
+            )
     else:
         with whole(path, "the design") as part:
             part.write_text(design.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -63,27 +80,54 @@ def kept(run: Writer, design: Design) -> Design:
 
 
 def scores(run: Writer, design: Design, data_dir: str | None):
-    """The scores that all cells share, in the run folder; computed once (and looked up in the cache)."""
+    """The scores that all cells share, in the run folder; computed once (and looked up in the
+    cache).
+    """
     if run.file("scores.safetensors").is_file():
         return
     scoring = scoring_of(design)
-    subject = Subject(design.model, design.task, data_dir, design.source, "train", design.device, design.dtype)
+    subject = Subject(
+        design.model, design.task, data_dir, design.source, "train", design.device, design.dtype
+    )
     model, task, _, pool, means, reporter = pool_and_means(run, subject, scoring)
-    found = score_heads(model, task, pool, means, scoring.method, reporter.stage("scoring heads"), cache=True, **scoring.config)
+    found = score_heads(
+        model,
+        task,
+        pool,
+        means,
+        scoring.method,
+        reporter.stage("scoring heads"),
+        cache=True,
+        **scoring.config,
+    )
     save_scores(run, found, "scores")
 
 
 class Course:
     """How an experiment goes: which cells are left, how far it is, how long it will take."""
 
-    def __init__(self, run: Writer, design: Design, ground: Ground, data_dir: str | None, jobs: int):
-        self.run, self.design, self.ground, self.data_dir, self.jobs = run, design, ground, data_dir, jobs
+    def __init__(
+        self, run: Writer, design: Design, ground: Ground, data_dir: str | None, jobs: int
+    ):
+        self.run, self.design, self.ground, self.data_dir, self.jobs = (
+            run,
+            design,
+            ground,
+            data_dir,
+            jobs,
+        )
         self.reporter = Reporter(run)
-        self.done, self.spent, self.ahead = 0, 0.0, sum(map(design.cost, [*design.grid(), *design.cells({})]))
+        self.done, self.spent, self.ahead = (
+            0,
+            0.0,
+            sum(map(design.cost, [*design.grid(), *design.cells({})])),
+        )
         self.began = time.monotonic()
 
     def choose(self) -> dict[tuple[str, str], float]:
-        """Learning rates by the grid's cells, measured on validation rows only; {} without a grid. Written to choices.json."""
+        """Learning rates by the grid's cells, measured on validation rows only; {} without a grid.
+        Written to choices.json.
+        """
         grid = self.design.grid()
         if not grid:
             return {}
@@ -93,11 +137,20 @@ class Course:
                 self.over(cell)
         for cell, row in self.walk([cell for cell in grid if cell.key not in known], "grid"):
             if "error" not in row:
-                known[cell.key] = {"key": cell.key, "cell": cell.model_dump(), "split": cell.split, "seconds": row["seconds"],
-                                   "target": row["after"][cell.target]["accuracy"], "source": row["after"][self.ground.source]["accuracy"]}
+                known[cell.key] = {
+                    "key": cell.key,
+                    "cell": cell.model_dump(),
+                    "split": cell.split,
+                    "seconds": row["seconds"],
+                    "target": row["after"][cell.target]["accuracy"],
+                    "source": row["after"][self.ground.source]["accuracy"],
+                }
                 self.run.event(kind="grid", **known[cell.key])
         found = choices(self.design, known)
-        words = [{"setting": setting, "method": method, **one} for (setting, method), one in found.items()]
+        words = [
+            {"setting": setting, "method": method, **one}
+            for (setting, method), one in found.items()
+        ]
         with whole(self.run.file("choices.json"), "the choice of learning rates") as part:
             part.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
         return {key: one["learning_rate"] for key, one in found.items()}
@@ -114,17 +167,28 @@ class Course:
             if "error" in row:
                 failed.append({"cell": cell.model_dump(), "error": row["error"]})
         if len(failed) == len(cells):
-            raise UserError(f"None of the {len(cells)} cells could be run; the first failed with: {failed[0]['error']}")
+            raise UserError(
+                f"None of the {len(cells)} cells could be run; the first failed with:"
+                f" {failed[0]['error']}"
+            )
         return failed
 
     def walk(self, cells: list[Cell], kind: str) -> Iterator[tuple[Cell, dict]]:
-        """Each cell with what it came to, or {"error": one sentence}; raises `Stopped` between cells, and within one, when asked to."""
-        workers = several(self.design, self.data_dir, self.run, self.jobs) if self.jobs > 1 and len(cells) > 1 else one_by_one(self.ground, self.run)
+        """Each cell with what it came to, or {"error": one sentence}; raises `Stopped` between
+        cells, and within one, when asked to.
+        """
+        workers = (
+            several(self.design, self.data_dir, self.run, self.jobs)
+            if self.jobs > 1 and len(cells) > 1
+            else one_by_one(self.ground, self.run)
+        )
         self.tell(None)
         for cell, row in workers(cells, kind):
             self.over(cell, row)
             if "error" in row:
-                self.run.event(kind="failed", key=cell.key, cell=cell.model_dump(), error=row["error"])
+                self.run.event(
+                    kind="failed", key=cell.key, cell=cell.model_dump(), error=row["error"]
+                )
             yield cell, row
             if self.run.stop_requested():
                 raise Stopped
@@ -145,49 +209,71 @@ class Course:
         self.run.progress(self.done, total, f"cell {min(self.done + 1, total)} of {total}")
         self.run.time_left(self.left)
         if cell:
-            print(f"cell {self.done} of {total}: {said(cell, row, self.ground.source)}; {minutes(self.left)} left", file=sys.stderr, flush=True)
+            print(
+                f"cell {self.done} of {total}: {said(cell, row, self.ground.source)};"
+                f" {minutes(self.left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def said(cell: Cell, row: dict, source: str) -> str:
     if "error" in row:
         return f"{cell.says}: failed: {row['error']}"
-    figures = [f"{side} {row['before'][name]['accuracy']:.3f} -> {row['after'][name]['accuracy']:.3f}"
-               for side, name in (("source", source), ("target", cell.target))]
+    figures = [
+        f"{side} {row['before'][name]['accuracy']:.3f} -> {row['after'][name]['accuracy']:.3f}"
+        for side, name in (("source", source), ("target", cell.target))
+    ]
     return f"{cell.says} ({cell.split}): {', '.join(figures)}, {row['seconds']:.1f} s"
 
 
 def minutes(seconds: float | None) -> str:
-    return "unknown time" if seconds is None else f"about {seconds / 60:.0f} min" if seconds > 90 else f"about {seconds:.0f} s"
+    return (
+        "unknown time"
+        if seconds is None
+        else f"about {seconds / 60:.0f} min"
+        if seconds > 90
+        else f"about {seconds:.0f} s"
+    )
 
 
 def attempt(ground: Ground, cell: Cell, run_id: str, kind: str, stop: Callable[[], object]) -> dict:
     """A cell's row, or {"error": sentence}: one cell's failure is not the others'."""
     try:
-        return run_cell(ground, cell, stop) if kind == "grid" else recorded_cell(ground, cell, run_id, stop)
+        return (
+            run_cell(ground, cell, stop)
+            if kind == "grid"
+            else recorded_cell(ground, cell, run_id, stop)
+        )
     except (Stopped, KeyboardInterrupt):
         raise
     except Exception as error:  # its own run's log.txt has the traceback
-        return {"error": (next(iter(str(error).strip().splitlines()), "") or type(error).__name__)[:300]}
+        return {
+            "error": (next(iter(str(error).strip().splitlines()), "") or type(error).__name__)[:300]
+        }
 
 
 def one_by_one(ground: Ground, run: Writer):
     def workers(cells: list[Cell], kind: str):
         for cell in cells:
             yield cell, attempt(ground, cell, run.id, kind, run.stop_requested)
+
     return workers
 
 
-_ground: Ground | None = None                  # of a worker process
+_ground: Ground | None = None  # of a worker process
 
 
 def begin_worker(design: str, data_dir: str | None, run_id: str, threads: int):
     global _ground
     parent = os.getppid()
 
-    def watch():                               # a worker whose experiment was killed has nobody to work for
+    def watch():
+        # a worker whose experiment was killed has nobody to work for
         while os.getppid() == parent:
             time.sleep(1.0)
         os._exit(1)
+
     threading.Thread(target=watch, daemon=True).start()
     torch.set_num_threads(threads)
     _ground = Ground(Design.model_validate_json(design), data_dir, run_id)
@@ -196,7 +282,13 @@ def begin_worker(design: str, data_dir: str | None, run_id: str, threads: int):
 def in_worker(cell: str, folder: str, kind: str) -> dict | None:
     """A cell's row; None when the experiment was asked to stop."""
     try:
-        return attempt(_ground, Cell.model_validate_json(cell), Path(folder).name, kind, Path(folder, "stop").exists)
+        return attempt(
+            _ground,
+            Cell.model_validate_json(cell),
+            Path(folder).name,
+            kind,
+            Path(folder, "stop").exists,
+        )
     except Stopped:
         return None
 
@@ -210,7 +302,9 @@ def several(design: Design, data_dir: str | None, run: Writer, jobs: int):
             while left or working:
                 while left and len(working) < jobs:
                     cell = left.pop()
-                    working[pool.submit(in_worker, cell.model_dump_json(), str(run.path), kind)] = cell
+                    working[pool.submit(in_worker, cell.model_dump_json(), str(run.path), kind)] = (
+                        cell
+                    )
                 for future in wait(working, timeout=1.0, return_when=FIRST_COMPLETED).done:
                     cell, row = working.pop(future), future.result()
                     if row is None or run.stop_requested():
@@ -219,13 +313,19 @@ def several(design: Design, data_dir: str | None, run: Writer, jobs: int):
                         yield cell, row
                 if run.stop_requested() and not working:
                     raise Stopped
+
     return workers
 
 
 def rows_of(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
-    """Flat rows of an experiment's finished cells, and the learning rates that were chosen; both are read from its folders."""
+    """Flat rows of an experiment's finished cells, and the learning rates that were chosen; both
+    are read from its folders.
+    """
     try:
-        chosen = {(one["setting"], one["method"]): one["learning_rate"] for one in json.loads(run.file("choices.json").read_text(encoding="utf-8"))}
+        chosen = {
+            (one["setting"], one["method"]): one["learning_rate"]
+            for one in json.loads(run.file("choices.json").read_text(encoding="utf-8"))
+        }
     except (OSError, ValueError):
         chosen = {}
     source = design.source or source_of(run)
@@ -241,17 +341,41 @@ def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[di
     """The tables of all finished cells in the run folder, and a summary."""
     rows, _ = rows_of(run, design)
     write_tables(run, rows, source)
-    chosen = [{"setting": setting, "method": method, "learning_rate": rate} for (setting, method), rate in rates.items()]
-    return finish(run, {"design": design.name, "source": source, "cells": len(rows), "of": len(design.cells(rates)), "failed": failed,
-                        "learning_rates": chosen, "files": [str(run.file(name)) for name in FILES], "pairs": tables.pairs(rows)})
+    chosen = [
+        {"setting": setting, "method": method, "learning_rate": rate}
+        for (setting, method), rate in rates.items()
+    ]
+    return finish(
+        run,
+        {
+            "design": design.name,
+            "source": source,
+            "cells": len(rows),
+            "of": len(design.cells(rates)),
+            "failed": failed,
+            "learning_rates": chosen,
+            "files": [str(run.file(name)) for name in FILES],
+            "pairs": tables.pairs(rows),
+        },
+    )
 
 
 def write_tables(run: Run, rows: list[dict], source: str) -> str:
     """All formats, in the run folder; the Markdown is returned."""
     long, pairs, text = tables.long(rows), tables.pairs(rows), tables.markdown(rows, source)
     words = {"table": long, "pairs": pairs, "rows": rows}
-    for name, content in zip(FILES, (text, tables.latex(rows), tables.as_csv(long), tables.as_csv(pairs), tables.as_csv(rows),
-                                     json.dumps(words, indent=1) + "\n"), strict=True):
+    for name, content in zip(
+        FILES,
+        (
+            text,
+            tables.latex(rows),
+            tables.as_csv(long),
+            tables.as_csv(pairs),
+            tables.as_csv(rows),
+            json.dumps(words, indent=1) + "\n",
+        ),
+        strict=True,
+    ):
         with whole(run.file(name), "a table") as part:
             part.write_text(content, encoding="utf-8")
     return text

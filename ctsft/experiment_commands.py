@@ -1,4 +1,7 @@
-"""The shell's commands that ask a larger question: experiment and its tables, and advise (which heads should move)."""
+"""The shell's commands that ask a larger question: experiment and its tables, and advise (which
+heads should move).
+"""
+
 import json
 from pathlib import Path
 from typing import Annotated, Optional
@@ -6,73 +9,161 @@ from typing import Annotated, Optional
 import typer
 
 from ctsft import runs
-from ctsft.commands import AsJson, DataDir, Device, Dtype, ModelName, RunId, RunName, TaskName, app, job
+from ctsft.commands import (
+    AsJson,
+    DataDir,
+    Device,
+    Dtype,
+    ModelName,
+    RunId,
+    RunName,
+    TaskName,
+    app,
+    job,
+)
 from ctsft.errors import UserError
 
 
 @app.command()
-def experiment(file: Annotated[str, typer.Argument(help="The design, JSON (see README and examples/nusax.json).")], data_dir: DataDir = None,
-               jobs: Annotated[int, typer.Option(help="Cells at a time, each in a process of its own.")] = 1,
-               device: Device = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
-    """Methods x n x seeds x targets from one checkpoint, each cell once; then the tables. Goes on where it was stopped (`runs resume ID`).
+def experiment(
+    file: Annotated[
+        str, typer.Argument(help="The design, JSON (see README and examples/nusax.json).")
+    ],
+    data_dir: DataDir = None,
+    jobs: Annotated[int, typer.Option(help="Cells at a time, each in a process of its own.")] = 1,
+    device: Device = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
+    """Methods x n x seeds x targets from one checkpoint, each cell once; then the tables. Goes on
+    where it was stopped (`runs resume ID`).
 
     Example: python -m ctsft experiment examples/nusax.json --data-dir FOLDER
     """
+
     def say(summary):
         folder = runs.get(summary["run"])
-        failed = [f"failed: {one['cell']['method']} {one['cell']['target']} seed {one['cell']['seed']}: {one['error']}" for one in summary["failed"]]
-        return "\n".join([folder.file("table.md").read_text(encoding="utf-8"), f"{summary['cells']} of {summary['of']} cells", *failed])
+        failed = [
+            f"failed: {one['cell']['method']} {one['cell']['target']} seed {one['cell']['seed']}:"
+            f" {one['error']}"
+            for one in summary["failed"]
+        ]
+        return "\n".join(
+            [
+                folder.file("table.md").read_text(encoding="utf-8"),
+                f"{summary['cells']} of {summary['of']} cells",
+                *failed,
+            ]
+        )
 
     def work(_, folder):
         from ctsft.design import read_design
         from ctsft.experiment import experiment as work_on
+
         kept = folder.file("design.json")
         resumed = kept if kept.is_file() and not Path(file).is_file() else file
         design = read_design(resumed)
-        return work_on(folder, design.model_copy(update={"device": device} if device != "auto" else {}), data_dir, jobs)
+        return work_on(
+            folder,
+            design.model_copy(update={"device": device} if device != "auto" else {}),
+            data_dir,
+            jobs,
+        )
+
     job("experiment", run, as_json, work, say, name or Path(file).stem, device)
 
 
 @app.command()
-def tables(run_id: Annotated[str, typer.Argument(metavar="ID", help="An experiment, finished or not.")], as_json: AsJson = False):
+def tables(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="An experiment, finished or not.")],
+    as_json: AsJson = False,
+):
     """Write and print the tables of an experiment's cells that are finished so far.
 
     Example: python -m ctsft tables 20260131-101500-experiment-ab2c
     """
     found = runs.get(run_id)
     if not found.file("design.json").is_file():
-        raise UserError(f"Run {run_id!r} is no experiment; name one that `python -m ctsft runs` lists as experiment.")
+        raise UserError(
+            f"Run {run_id!r} is no experiment; name one that `python -m ctsft runs` lists as"
+            " experiment."
+        )
     from ctsft.design import Design
     from ctsft.experiment import rows_of, source_of, write_tables
-    rows, _ = rows_of(found, Design.model_validate_json(found.file("design.json").read_text(encoding="utf-8")))
+
+    rows, _ = rows_of(
+        found, Design.model_validate_json(found.file("design.json").read_text(encoding="utf-8"))
+    )
     if not rows:
         raise UserError(f"Experiment {run_id!r} has no finished cell yet; wait for the first one.")
     text = write_tables(found, rows, source_of(found))
-    print(json.dumps(rows, indent=1) if as_json else f"{text}\n{len(rows)} cells; files in {found.path}")
+    print(
+        json.dumps(rows, indent=1)
+        if as_json
+        else f"{text}\n{len(rows)} cells; files in {found.path}"
+    )
 
 
 @app.command()
-def advise(target: Annotated[str, typer.Option(help="Language that is to be tuned on.")],
-           n: Annotated[int, typer.Option(help="Labelled target rows; 0: all.")] = 50,
-           k: Annotated[int, typer.Option(help="Heads to advise.")] = 6,
-           damping: Annotated[float, typer.Option(help="In units of the mean Fisher information.")] = 1.0,
-           seed: Annotated[int, typer.Option(help="Draws the target rows.")] = 31,
-           pool: Annotated[str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")] = "all",
-           model: ModelName = "demo", task: TaskName = "demo", data_dir: DataDir = None,
-           language: Annotated[Optional[str], typer.Option("--language", help="The source language, which should stay.")] = None,
-           split: Annotated[str, typer.Option("--split", help="Split of the rows of both languages: train or valid; never test.")] = "train",
-           device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
-    """For each head what the target asks of it and what the source would lose by it, and the circuit that both advise.
+def advise(
+    target: Annotated[str, typer.Option(help="Language that is to be tuned on.")],
+    n: Annotated[int, typer.Option(help="Labelled target rows; 0: all.")] = 50,
+    k: Annotated[int, typer.Option(help="Heads to advise.")] = 6,
+    damping: Annotated[float, typer.Option(help="In units of the mean Fisher information.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Draws the target rows.")] = 31,
+    pool: Annotated[
+        str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")
+    ] = "all",
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    data_dir: DataDir = None,
+    language: Annotated[
+        Optional[str], typer.Option("--language", help="The source language, which should stay.")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", help="Split of the rows of both languages: train or valid; never test."
+        ),
+    ] = "train",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
+    """For each head what the target asks of it and what the source would lose by it, and the
+    circuit that both advise.
 
     Example: python -m ctsft advise --target javanese --k 6
     """
+
     def say(summary):
         lines = ["head      value   gradient  source Fisher"] + [
-            f"L{row['layer']}.H{row['head']:<5} {row['value']:8.4g}  {row['gradient']:8.4g}  {row['fisher']:8.4g}" for row in summary["heads"][:k]]
-        return "\n".join([*lines, f"use it: finetune --target {summary['target']} --what advised --advice {summary['run']} --k {k}"])
+            f"L{row['layer']}.H{row['head']:<5} {row['value']:8.4g}  {row['gradient']:8.4g} "
+            f" {row['fisher']:8.4g}"
+            for row in summary["heads"][:k]
+        ]
+        return "\n".join(
+            [
+                *lines,
+                (
+                    f"use it: finetune --target {summary['target']} --what advised --advice"
+                    f" {summary['run']} --k {k}"
+                ),
+            ]
+        )
 
     def work(jobs, folder):
         from ctsft.tuning_jobs import Tuning, advice
-        return advice(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-                      Tuning(target, "advised", k=k, n=n, pool=pool), damping, seed)
+
+        return advice(
+            folder,
+            jobs.Subject(model, task, data_dir, language, split, device, dtype),
+            Tuning(target, "advised", k=k, n=n, pool=pool),
+            damping,
+            seed,
+        )
+
     job("advise", run, as_json, work, say, name, device)

@@ -1,4 +1,7 @@
-"""A tuned model as an ordinary Hugging Face folder: the run's delta merged into its base, and a model card that says how it was made."""
+"""A tuned model as an ordinary Hugging Face folder: the run's delta merged into its base, and a
+model card that says how it was made.
+"""
+
 from pathlib import Path
 
 from ctsft import results, runs
@@ -54,16 +57,23 @@ with ctsft {version}; the base model's fingerprint is `{fingerprint}`.
 
 
 def export(run_id: str, folder) -> Path:
-    """Write the tuned model of a run to a new folder that plain transformers loads; returns the folder.
+    """Write the tuned model of a run to a new folder that plain transformers loads; returns the
+    folder.
 
-    Raises UserError for a run without a delta, a folder that holds something, or a base model that is not the one that was tuned.
+    Raises UserError for a run without a delta, a folder that holds something, or a base model that
+    is not the one that was tuned.
     """
     run, folder = runs.get(run_id), Path(folder)
     if not run.file("delta.safetensors").is_file() or not results.result(run):
-        raise UserError(f"Run {run_id!r} has no tuned model to export: it is a run of kind {run.request.kind!r} in state {run.status().state!r}; "
-                        f"name a fine-tuning run that is done or was stopped (see `python -m ctsft compare`).")
+        raise UserError(
+            f"Run {run_id!r} has no tuned model to export: it is a run of kind {run.request.kind!r}"
+            f" in state {run.status().state!r}; name a fine-tuning run that is done or was stopped"
+            " (see `python -m ctsft compare`)."
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{str(folder)!r} exists and is not an empty folder; name a new one with --to.")
+        raise UserError(
+            f"{str(folder)!r} exists and is not an empty folder; name a new one with --to."
+        )
     model = tuned_model(run)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole(folder, "the exported model") as part:
@@ -79,7 +89,8 @@ def save_folder(model: Model, folder: Path):
     model.hf.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     for path in folder.iterdir():
-        path.chmod(0o644)                # safetensors leaves weights readable by their owner only
+        # safetensors leaves weights readable by their owner only
+        path.chmod(0o644)
 
 
 def tuned_model(run: runs.Run) -> Model:
@@ -91,7 +102,9 @@ def tuned_model(run: runs.Run) -> Model:
 
 
 def base_path(run: runs.Run) -> str:
-    """Where the model that a run tuned is loaded from: its name, or its folder as the run's own working directory had it."""
+    """Where the model that a run tuned is loaded from: its name, or its folder as the run's own
+    working directory had it.
+    """
     name = run.request.params["subject"]["model"]
     local = Path(run.request.cwd) / name
     return str(local) if name not in NAMES and local.is_dir() else name
@@ -108,25 +121,55 @@ def card(run: runs.Run, model: Model) -> str:
     before, after = done["history"][0]["accuracy"], done["history"][-1]["accuracy"]
     settings = {**done["config"], "steps": done["history"][-1]["step"]}
     return CARD.format(
-        pipeline="text-classification" if type(model.hf).__name__.endswith(CLASSES) else "text-generation", base=base,
-        base_line=f"base_model: {subject.model}\n" if hub else "", title=f"{base} tuned on {tuning['target']} ({tuning['what']})",
-        target=tuning["target"], source=done["source"], share=f"{done['trainable'] / done['total']:.2%}",
-        what=tuning["what"], says=RECIPES[tuning["what"]].says, rest=rest_words(run),
-        trainable=done["trainable"], total=done["total"], heads=heads_words(run), task=done["task"], n=done["n"], split=subject.split,
-        seed=done["config"]["seed"], eval_split=tuning["eval_split"], rows=", ".join(f"{count} {name}" for name, count in done["rows"].items()),
-        prompt=task.prompt, labels=", ".join(f"`{label}`" for label in task.labels),
-        figures="\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before),
-        settings=", ".join(f"{name} {value}" for name, value in settings.items()), command=runs.shell_command(request), version=params["code"],
-        fingerprint=params["model_fingerprint"])
+        pipeline=(
+            "text-classification"
+            if type(model.hf).__name__.endswith(CLASSES)
+            else "text-generation"
+        ),
+        base=base,
+        base_line=f"base_model: {subject.model}\n" if hub else "",
+        title=f"{base} tuned on {tuning['target']} ({tuning['what']})",
+        target=tuning["target"],
+        source=done["source"],
+        share=f"{done['trainable'] / done['total']:.2%}",
+        what=tuning["what"],
+        says=RECIPES[tuning["what"]].says,
+        rest=rest_words(run),
+        trainable=done["trainable"],
+        total=done["total"],
+        heads=heads_words(run),
+        task=done["task"],
+        n=done["n"],
+        split=subject.split,
+        seed=done["config"]["seed"],
+        eval_split=tuning["eval_split"],
+        rows=", ".join(f"{count} {name}" for name, count in done["rows"].items()),
+        prompt=task.prompt,
+        labels=", ".join(f"`{label}`" for label in task.labels),
+        figures="\n".join(
+            f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before
+        ),
+        settings=", ".join(f"{name} {value}" for name, value in settings.items()),
+        command=runs.shell_command(request),
+        version=params["code"],
+        fingerprint=params["model_fingerprint"],
+    )
 
 
 def rest_words(run: runs.Run) -> str:
     """What became of the other numbers."""
-    adapted = any(name.endswith(":left") for name in Delta.load(run.file("delta.safetensors")).tensors)
+    adapted = any(
+        name.endswith(":left") for name in Delta.load(run.file("delta.safetensors")).tensors
+    )
     if adapted:
-        return "They are low-rank adapters, merged into the matrices they adapt; every other matrix has the base model's bits."
+        return (
+            "They are low-rank adapters, merged into the matrices they adapt; every other matrix"
+            " has the base model's bits."
+        )
     done = results.result(run)
-    return "Every other number has the base model's bits." if done["trainable"] < done["total"] else ""
+    return (
+        "Every other number has the base model's bits." if done["trainable"] < done["total"] else ""
+    )
 
 
 def heads_words(run: runs.Run) -> str:
@@ -134,5 +177,11 @@ def heads_words(run: runs.Run) -> str:
         return ""
     circuit = Circuit.load(run.file("circuit.json"))
     rule = ", ".join(f"{name} {value}" for name, value in circuit.rule.items()) or "by hand"
-    rows = "\n".join(f"| {layer} | {head} | {circuit.why.get((layer, head), '')} |" for layer, head in sorted(circuit.heads))
-    return f"\n## Circuit\n\n{len(circuit)} heads ({rule}), in `circuit.json`:\n\n| layer | head | why |\n|---|---|---|\n{rows}\n"
+    rows = "\n".join(
+        f"| {layer} | {head} | {circuit.why.get((layer, head), '')} |"
+        for layer, head in sorted(circuit.heads)
+    )
+    return (
+        f"\n## Circuit\n\n{len(circuit)} heads ({rule}), in `circuit.json`:\n\n| layer | head | why"
+        f" |\n|---|---|---|\n{rows}\n"
+    )

@@ -1,4 +1,5 @@
 """The shell's commands for what comes out of tuning: export, expand, and deltas side by side."""
+
 import json
 import sys
 from pathlib import Path
@@ -7,20 +8,40 @@ from typing import Annotated, Optional
 import typer
 
 from ctsft import runs
-from ctsft.commands import AsJson, Attention, Dtype, Method, ModelName, NoCache, Rules, RunId, RunName, Seed, Size, app, job
+from ctsft.commands import (
+    AsJson,
+    Attention,
+    Dtype,
+    Method,
+    ModelName,
+    NoCache,
+    Rules,
+    RunId,
+    RunName,
+    Seed,
+    Size,
+    app,
+    job,
+)
 from ctsft.errors import UserError
 
 To = Annotated[str, typer.Option("--to", help="A new folder.")]
 
 
 @app.command()
-def export(run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")], to: To, run: RunId = None):
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
+    to: To,
+    run: RunId = None,
+):
     """Write a run's tuned model as an ordinary Hugging Face folder with a model card.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
     """
     from ctsft.export import export as write  # torch and transformers: not for --help
-    if run:                                    # started by a page, which watches the run's folder
+
+    if run:
+        # started by a page, which watches the run's folder
         with runs.record("export", sys.argv[1:], {"exported": run_id, "to": to}, run) as folder:
             folder.progress(0, 1, "writing the folder")
             write(run_id, to)
@@ -29,38 +50,58 @@ def export(run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fin
 
 
 @app.command()
-def rescore(run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
-            k: Annotated[int, typer.Option(help="Top heads that are followed.")] = 6,
-            size: Size = 50, pool_seed: Seed = 0, method: Method = "cdt", attention: Attention = "softmax", rules: Rules = "paper",
-            positions: Annotated[str, typer.Option(help="Where heads are split: all, or readout.")] = "all",
-            no_cache: NoCache = False, name: RunName = "", as_json: AsJson = False, run: RunId = None):
+def rescore(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
+    k: Annotated[int, typer.Option(help="Top heads that are followed.")] = 6,
+    size: Size = 50,
+    pool_seed: Seed = 0,
+    method: Method = "cdt",
+    attention: Attention = "softmax",
+    rules: Rules = "paper",
+    positions: Annotated[str, typer.Option(help="Where heads are split: all, or readout.")] = "all",
+    no_cache: NoCache = False,
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
     """Score a tuned model's heads on the examples they were scored on before: did the circuit move?
 
     Example: python -m ctsft rescore 20260131-101500-finetune-ab2c --k 6
     """
+
     def say(summary):
-        names = {key: " ".join(f"L{layer}.H{head}" for layer, head in summary[key]) or "none" for key in ("stayed", "left", "came")}
+        names = {
+            key: " ".join(f"L{layer}.H{head}" for layer, head in summary[key]) or "none"
+            for key in ("stayed", "left", "came")
+        }
         rho = "undefined" if summary["spearman"] is None else f"{summary['spearman']:.3f}"
-        return (f"{len(summary['stayed'])} of the {summary['k']} top heads stayed ({names['stayed']}); left: {names['left']}; came: {names['came']}\n"
-                f"rank correlation before and after: {rho}; the tuned model answers {summary['right']:.0%} of the {summary['examples']} "
-                f"examples rightly")
+        return (
+            f"{len(summary['stayed'])} of the {summary['k']} top heads stayed ({names['stayed']});"
+            f" left: {names['left']}; came: {names['came']}\nrank correlation before and after:"
+            f" {rho}; the tuned model answers {summary['right']:.0%} of the {summary['examples']}"
+            " examples rightly"
+        )
 
     def work(jobs, folder):
         from ctsft.rescoring import rescore as work_on
+
         scoring = jobs.Scoring(size, pool_seed, method, attention, positions=positions, rules=rules)
         return work_on(folder, run_id, scoring, k, not no_cache)
+
     job("rescore", run, as_json, work, say, name)
 
 
 @app.command()
 def expand(to: To, model: ModelName = "demo", dtype: Dtype = "auto"):
-    """Write an equal model in which each query head owns its key/value rows, as an ordinary Hugging Face folder.
+    """Write an equal model in which each query head owns its key/value rows, as an ordinary Hugging
+    Face folder.
 
     Example: python -m ctsft expand --model demo --to demo-expanded
     """
     from ctsft.expansion import expand as expanded
     from ctsft.export import save_folder
     from ctsft.loading import load_model
+
     if Path(to).exists():
         raise UserError(f"{to!r} exists; name a new folder with --to.")
     save_folder(expanded(load_model(model, "cpu", dtype)), Path(to))
@@ -68,23 +109,42 @@ def expand(to: To, model: ModelName = "demo", dtype: Dtype = "auto"):
 
 
 @app.command()
-def deltas(files: Annotated[list[str], typer.Argument(help="delta.safetensors files, or ids of runs, of one base model.")],
-           model: ModelName = "demo", add: Annotated[Optional[str], typer.Option(help="Write the sum of all to this file.")] = None,
-           dtype: Dtype = "auto", as_json: AsJson = False):
-    """Compare two deltas head by head (norms of each head's change, and their cosine), or add several.
+def deltas(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="delta.safetensors files, or ids of runs, of one base model."),
+    ],
+    model: ModelName = "demo",
+    add: Annotated[Optional[str], typer.Option(help="Write the sum of all to this file.")] = None,
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+):
+    """Compare two deltas head by head (norms of each head's change, and their cosine), or add
+    several.
 
     Example: python -m ctsft deltas RUN RUN --model demo
     """
     from ctsft.deltas import add_deltas, compare_deltas
     from ctsft.loading import load_model
     from ctsft.runs import get
+
     if not add and len(files) != 2:
-        raise UserError(f"Two deltas can be compared, and {len(files)} came; name two, or write a sum with --add.")
-    paths = [name if name.endswith(".safetensors") else get(name).file("delta.safetensors") for name in files]
+        raise UserError(
+            f"Two deltas can be compared, and {len(files)} came; name two, or write a sum with"
+            " --add."
+        )
+    paths = [
+        name if name.endswith(".safetensors") else get(name).file("delta.safetensors")
+        for name in files
+    ]
     base = load_model(model, "cpu", dtype)
     if add:
         total = add_deltas(base, paths, add)
-        print(json.dumps({"numbers": total.size, "file": add}) if as_json else f"{total.size:,} numbers in {add}")
+        print(
+            json.dumps({"numbers": total.size, "file": add})
+            if as_json
+            else f"{total.size:,} numbers in {add}"
+        )
         return
     rows = compare_deltas(base, *paths)
     lines = [f"{'head':8} {'first':>9} {'second':>9} {'cosine':>7}"]

@@ -1,8 +1,11 @@
-"""Means over seeds with what they are worth: standard deviations, paired differences and bootstrap intervals (scipy.stats.bootstrap).
+"""Means over seeds with what they are worth: standard deviations, paired differences and bootstrap
+intervals (scipy.stats.bootstrap).
 
-Seeds are few, so an interval is a percentile bootstrap of the mean: no shape is assumed, and with four values it is rough and a little
-too narrow. Two methods are compared by the difference on the same target, rows and seed, which takes out what all methods share.
+Seeds are few, so an interval is a percentile bootstrap of the mean: no shape is assumed, and with
+four values it is rough and a little too narrow. Two methods are compared by the difference on the
+same target, rows and seed, which takes out what all methods share.
 """
+
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -17,7 +20,10 @@ DRAWS, LEVEL = 9999, 0.95
 
 @dataclass(frozen=True)
 class Spread:
-    """`mean` and standard deviation (n - 1 below; None for one value) of `count` values, and the 95 % bootstrap interval of the mean."""
+    """`mean` and standard deviation (n - 1 below; None for one value) of `count` values, and the 95
+    % bootstrap interval of the mean.
+    """
+
     mean: float
     sd: float | None
     low: float
@@ -29,7 +35,9 @@ class Spread:
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """The interval is [mean, mean] for one value or equal ones. The draws are seeded: the same values give the same interval. ValueError for none."""
+    """The interval is [mean, mean] for one value or equal ones. The draws are seeded: the same
+    values give the same interval. ValueError for none.
+    """
     return _spread(tuple(float(value) for value in values))
 
 
@@ -39,21 +47,49 @@ def _spread(values: tuple[float, ...]) -> Spread:
     sd = statistics.stdev(values) if len(values) > 1 else None
     if len(set(values)) < 2:
         return Spread(mean, sd, mean, mean, len(values))
-    found = bootstrap((np.array(values),), np.mean, n_resamples=DRAWS, confidence_level=LEVEL, method="percentile", rng=np.random.default_rng(0))
-    return Spread(mean, sd, float(found.confidence_interval.low), float(found.confidence_interval.high), len(values))
+    found = bootstrap(
+        (np.array(values),),
+        np.mean,
+        n_resamples=DRAWS,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    return Spread(
+        mean,
+        sd,
+        float(found.confidence_interval.low),
+        float(found.confidence_interval.high),
+        len(values),
+    )
 
 
-def grouped(rows: Iterable[Mapping], keys: tuple[str, ...], value: Callable[[Mapping], float]) -> dict[tuple[Hashable, ...], Spread]:
-    """`spread` of a value over the rows that agree in `keys`, groups in the order of their first rows."""
+def grouped(
+    rows: Iterable[Mapping], keys: tuple[str, ...], value: Callable[[Mapping], float]
+) -> dict[tuple[Hashable, ...], Spread]:
+    """`spread` of a value over the rows that agree in `keys`, groups in the order of their first
+    rows.
+    """
     found: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
         found[tuple(row[key] for key in keys)].append(value(row))
     return {key: spread(values) for key, values in found.items()}
 
 
-def paired(rows: Iterable[Mapping], one: str, other: str, value: Callable[[Mapping], float],
-           by: tuple[str, ...] = ("target", "n", "seed")) -> Spread | None:
-    """`spread` of value(one) - value(other) over the pairs of rows, by `method`, that agree in `by`; None where no pair is."""
+def paired(
+    rows: Iterable[Mapping],
+    one: str,
+    other: str,
+    value: Callable[[Mapping], float],
+    by: tuple[str, ...] = ("target", "n", "seed"),
+) -> Spread | None:
+    """`spread` of value(one) - value(other) over the pairs of rows, by `method`, that agree in
+    `by`; None where no pair is.
+    """
     table = {(row["method"], *(row[key] for key in by)): value(row) for row in rows}
-    pairs = [value_ - table[other, *rest] for (method, *rest), value_ in table.items() if method == one and (other, *rest) in table]
+    pairs = [
+        value_ - table[other, *rest]
+        for (method, *rest), value_ in table.items()
+        if method == one and (other, *rest) in table
+    ]
     return spread(pairs) if pairs else None

@@ -1,9 +1,12 @@
-"""The words a model is described in: linear maps, norms, blocks and the head that reads the last residual stream.
+"""The words a model is described in: linear maps, norms, blocks and the head that reads the last
+residual stream.
 
-A family function in `models` lists a model's modules in these words; nothing to the right of it names an architecture.
-A block half is `x -> after(x + post(core(pre(x))))`: GPT-2 and Llama norm in front, OLMo 2 behind, Gemma 2 on both sides
-of the core, BERT behind the addition. A `parallel` block adds both halves to the same x (GPT-NeoX).
+A family function in `models` lists a model's modules in these words; nothing to the right of it
+names an architecture. A block half is `x -> after(x + post(core(pre(x))))`: GPT-2 and Llama norm in
+front, OLMo 2 behind, Gemma 2 on both sides of the core, BERT behind the addition. A `parallel`
+block adds both halves to the same x (GPT-NeoX).
 """
+
 import math
 import threading
 from collections.abc import Callable
@@ -19,27 +22,34 @@ from transformers.pytorch_utils import Conv1D
 
 @dataclass(frozen=True)
 class Linear:
-    """Some output features of a linear module: all of them, or those of a fused projection that are meant."""
+    """Some output features of a linear module: all of them, or those of a fused projection that are
+    meant.
+    """
+
     module: nn.Module
     rows: slice | torch.Tensor = field(default_factory=lambda: slice(None))
 
     @property
     def transposed(self) -> bool:
-        return isinstance(self.module, Conv1D)     # GPT-2 keeps its weights as [in, out]
+        return isinstance(self.module, Conv1D)  # GPT-2 keeps its weights as [in, out]
 
     @property
-    def weight(self) -> torch.Tensor:              # [out, in]
-        return self.module.weight[:, self.rows].T if self.transposed else self.module.weight[self.rows]
+    def weight(self) -> torch.Tensor:  # [out, in]
+        return (
+            self.module.weight[:, self.rows].T if self.transposed else self.module.weight[self.rows]
+        )
 
     @property
-    def bias(self) -> torch.Tensor | None:         # [out]
+    def bias(self) -> torch.Tensor | None:  # [out]
         return None if self.module.bias is None else self.module.bias[self.rows]
 
-    def __call__(self, x):                         # [..., in] -> [..., out]
+    def __call__(self, x):  # [..., in] -> [..., out]
         return F.linear(x, self.weight, self.bias)
 
     def features(self, start: int, stop: int) -> list[int]:
-        """Numbers of the module's output features that are this projection's features start to stop."""
+        """Numbers of the module's output features that are this projection's features start to
+        stop.
+        """
         if isinstance(self.rows, torch.Tensor):
             return self.rows[start:stop].tolist()
         first = self.rows.start or 0
@@ -52,22 +62,30 @@ class Linear:
 
 @dataclass(frozen=True)
 class Norm:
-    """A LayerNorm (`centred`) or an RMSNorm over the last dimension; its gain is the module's weight plus `offset` (Gemma: 1 + w)."""
+    """A LayerNorm (`centred`) or an RMSNorm over the last dimension; its gain is the module's
+    weight plus `offset` (Gemma: 1 + w).
+    """
+
     module: nn.Module
     eps: float
     centred: bool = False
     offset: float = 0.0
 
     @property
-    def gain(self) -> torch.Tensor:                # [d]
+    def gain(self) -> torch.Tensor:  # [d]
         return self.module.weight + self.offset if self.offset else self.module.weight
 
     @property
     def bias(self) -> torch.Tensor | None:
         return getattr(self.module, "bias", None)
 
-    def scale(self, x):                            # [..., d] -> [..., 1]: one over the standard deviation, or over the root mean square
-        variance = x.var(-1, keepdim=True, unbiased=False) if self.centred else x.pow(2).mean(-1, keepdim=True)
+    def scale(self, x):
+        # [..., d] -> [..., 1]: one over the standard deviation, or over the root mean square
+        variance = (
+            x.var(-1, keepdim=True, unbiased=False)
+            if self.centred
+            else x.pow(2).mean(-1, keepdim=True)
+        )
         return torch.rsqrt(variance + self.eps)
 
     def __call__(self, x):
@@ -78,42 +96,53 @@ class Norm:
 @dataclass(frozen=True)
 class Block:
     """One transformer block. A norm that a family does not have is None."""
-    module: nn.Module                              # its first input is the residual stream, its output the next one
-    attention: nn.Module                           # the module that calls the attention function
+
+    # its first input is the residual stream, its output the next one
+    module: nn.Module
+    # the module that calls the attention function
+    attention: nn.Module
     q: Linear
     k: Linear
     v: Linear
     o: Linear
     up: Linear
     down: Linear
-    act: Callable                                  # elementwise; may overwrite its argument
-    gate: Linear | None = None                     # gated MLP: act(gate) * up
-    attn_norm: Norm | None = None                  # pre
+    act: Callable  # elementwise; may overwrite its argument
+    gate: Linear | None = None  # gated MLP: act(gate) * up
+    attn_norm: Norm | None = None  # pre
     attn_post: Norm | None = None
     attn_after: Norm | None = None
-    mlp_norm: Norm | None = None                   # pre
+    mlp_norm: Norm | None = None  # pre
     mlp_post: Norm | None = None
     mlp_after: Norm | None = None
-    q_norm: Norm | None = None                     # of each head's queries, or of all heads' together, before RoPE
+    # of each head's queries, or of all heads' together, before RoPE
+    q_norm: Norm | None = None
     k_norm: Norm | None = None
     parallel: bool = False
 
     @property
     def norms(self) -> list[Norm]:
-        return [value for value in (getattr(self, f.name) for f in fields(self)) if isinstance(value, Norm)]
+        return [
+            value
+            for value in (getattr(self, f.name) for f in fields(self))
+            if isinstance(value, Norm)
+        ]
 
 
 @dataclass(frozen=True)
 class Architecture:
     """What a family function returns.
 
-    `head` leads from the normed residual stream at the readout to the logits: linear maps and elementwise functions in turn.
+    `head` leads from the normed residual stream at the readout to the logits: linear maps and
+    elementwise functions in turn.
     `reads_first`: the readout is the first position (encoders), otherwise the last real one.
     """
+
     blocks: list[Block]
     head: tuple[Linear | Callable, ...]
     final_norm: Norm | None = None
-    embed_norm: Norm | None = None                 # in front of the first block; it is no part of the decomposition, but it moves
+    # in front of the first block; it is no part of the decomposition, but it moves
+    embed_norm: Norm | None = None
     reads_first: bool = False
 
     @property
@@ -124,11 +153,15 @@ class Architecture:
     @property
     def end(self) -> list[nn.Module]:
         """Modules behind the last block."""
-        return [norm.module for norm in (self.final_norm,) if norm] + [step.module for step in self.head if isinstance(step, Linear)]
+        return [norm.module for norm in (self.final_norm,) if norm] + [
+            step.module for step in self.head if isinstance(step, Linear)
+        ]
 
     @property
     def unembed(self) -> torch.Tensor:
-        """The head as one matrix, [logit, d_model]: the product of its linear maps (an encoder's tanh or ReLU counts as the identity)."""
+        """The head as one matrix, [logit, d_model]: the product of its linear maps (an encoder's
+        tanh or ReLU counts as the identity).
+        """
         with present(*self.end):
             matrices = [step.weight.detach() for step in self.head if isinstance(step, Linear)]
             out = matrices[-1].clone()
@@ -139,23 +172,31 @@ class Architecture:
 
 @contextmanager
 def present(*modules: nn.Module | None):
-    """Within, the weights of modules that accelerate keeps elsewhere (`device_map` with parts on the CPU or on disk) are there."""
+    """Within, the weights of modules that accelerate keeps elsewhere (`device_map` with parts on
+    the CPU or on disk) are there.
+    """
     with ExitStack() as stack:
         for module in modules:
             for part in module.modules() if module is not None else ():
-                if hasattr(part, "_hf_hook") and any(value.is_meta for value in part.parameters(recurse=False)):
+                if hasattr(part, "_hf_hook") and any(
+                    value.is_meta for value in part.parameters(recurse=False)
+                ):
                     stack.enter_context(align_module_device(part))
         yield
 
 
 class Scratch(threading.local):
-    """Buffers of this thread that wide intermediate values are written to again and again: fresh memory costs more than the arithmetic."""
+    """Buffers of this thread that wide intermediate values are written to again and again: fresh
+    memory costs more than the arithmetic.
+    """
 
     def __init__(self):
         self.buffers: dict[tuple, torch.Tensor] = {}
 
     def take(self, name: str, like: torch.Tensor, *shape: int) -> torch.Tensor:
-        """An uninitialised tensor of that shape (of `like`'s, if none is given), valid until the name is taken again."""
+        """An uninitialised tensor of that shape (of `like`'s, if none is given), valid until the
+        name is taken again.
+        """
         shape, key = shape or like.shape, (name, like.dtype, like.device)
         size = math.prod(shape)
         if key not in self.buffers or self.buffers[key].numel() < size:
@@ -170,18 +211,27 @@ scratch = Scratch()
 
 
 def tanh_gelu(x):
-    """GELU's tanh form as x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), in place: the same function at half the time on a CPU."""
+    """GELU's tanh form as x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), in place: the same
+    function at half the time on a CPU.
+    """
     u = torch.mul(x, x, out=scratch.take("act", x))
     torch.addcmul(x, x, u, value=0.044715, out=u)
     return x.mul_(u.mul_(1.5957691216057308).sigmoid_())
 
 
-FAST = {"gelu_new": tanh_gelu, "gelu_pytorch_tanh": tanh_gelu, "gelu_fast": tanh_gelu,
-        "silu": lambda x: F.silu(x, inplace=True), "swish": lambda x: F.silu(x, inplace=True)}
+FAST = {
+    "gelu_new": tanh_gelu,
+    "gelu_pytorch_tanh": tanh_gelu,
+    "gelu_fast": tanh_gelu,
+    "silu": lambda x: F.silu(x, inplace=True),
+    "swish": lambda x: F.silu(x, inplace=True),
+}
 
 
 def fast(name: str, module: Callable) -> Callable:
-    """The activation a configuration names, in a form that makes fewer passes over memory where there is one."""
+    """The activation a configuration names, in a form that makes fewer passes over memory where
+    there is one.
+    """
     return FAST.get(name, module)
 
 

@@ -1,8 +1,11 @@
-"""The discovery set and the label-balanced means of every head (CT-SFT, arXiv 2601.08146, section 3; METHOD "label-balanced means").
+"""The discovery set and the label-balanced means of every head (CT-SFT, arXiv 2601.08146, section
+3; METHOD "label-balanced means").
 
-mu[layer, head] is the mean of z over each example's real tokens, then over the examples of each label, then over the
-labels: unequal counts cannot tilt it, and padding never enters. `positions="readout"` takes the readout's z instead.
+mu[layer, head] is the mean of z over each example's real tokens, then over the examples of each
+label, then over the labels: unequal counts cannot tilt it, and padding never enters.
+`positions="readout"` takes the readout's z instead.
 """
+
 import json
 import random
 from collections.abc import Callable
@@ -20,21 +23,28 @@ from ctsft.tasks import Example, Task
 from ctsft.trace import plain_batches, readout_logits, tapped
 
 POSITIONS = ("all", "readout")
-Progress = Callable[[float, float], None]            # progress(done, total)
+Progress = Callable[[float, float], None]  # progress(done, total)
 
 
 @dataclass(frozen=True)
 class Means:
     """`values` [layer, head, d_head] and, for each label, the same shape; float32 on the CPU."""
+
     values: torch.Tensor
     by_label: dict[str, torch.Tensor]
-    counts: dict[str, int]                            # examples of each label
+    counts: dict[str, int]  # examples of each label
     positions: str = "all"
-    notes: list[str] = field(default_factory=list)    # what a reader should know of how they came about; not saved
+    # what a reader should know of how they came about; not saved
+    notes: list[str] = field(default_factory=list)
 
     def save(self, path):
-        save_file({"balanced": self.values} | {f"label:{name}": value for name, value in self.by_label.items()}, path,
-                  {"means": json.dumps({"positions": self.positions, "counts": self.counts})})     # JSON keeps the labels' order
+        save_file(
+            {"balanced": self.values}
+            | {f"label:{name}": value for name, value in self.by_label.items()},
+            path,
+            # JSON keeps the labels' order
+            {"means": json.dumps({"positions": self.positions, "counts": self.counts})},
+        )
 
     @classmethod
     def load(cls, path) -> "Means":
@@ -49,30 +59,62 @@ def quotas(labels: tuple[str, ...], size: int) -> dict[str, int]:
     return {label: size // len(labels) + (i < size % len(labels)) for i, label in enumerate(labels)}
 
 
-def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: int = 0, cache: bool = False,
-                  max_memory: int | str | None = None) -> list[Example]:
-    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed. `cache` remembers which they were;
+def discovery_set(
+    model,
+    task: Task,
+    rows: list[Example],
+    size: int = 50,
+    seed: int = 0,
+    cache: bool = False,
+    max_memory: int | str | None = None,
+) -> list[Example]:
+    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed. `cache`
+    remembers which they were;
     `max_memory`: bytes, or words such as "4GB", that the process may use at its peak.
 
     Raises UserError when a label has too few correctly predicted rows.
     """
     model, wanted = as_model(model), quotas(task.labels, size)
     if size < len(task.labels):
-        raise UserError(f"A discovery set of {size} cannot hold each of the {len(task.labels)} labels; ask for at least {len(task.labels)}.")
+        raise UserError(
+            f"A discovery set of {size} cannot hold each of the {len(task.labels)} labels; ask for"
+            f" at least {len(task.labels)}."
+        )
     absent = [label for label in task.labels if not any(row.label == label for row in rows)]
     if absent:
-        raise UserError(f"The {len(rows)} rows hold no example of {', '.join(map(repr, absent))}; discovery needs every label: "
-                        f"{', '.join(task.labels)}. Use another split or a larger file.")
-    entry = Entry("pools", model, {"task": task.name, "what": f"{size} of {len(rows)} texts"}, {
-        "rows": seen(model, task, rows), "labels": list(task.label_ids(model).values()), "size": size, "seed": seed}) if cache else None
+        raise UserError(
+            f"The {len(rows)} rows hold no example of {', '.join(map(repr, absent))}; discovery"
+            f" needs every label: {', '.join(task.labels)}. Use another split or a larger file."
+        )
+    entry = (
+        Entry(
+            "pools",
+            model,
+            {"task": task.name, "what": f"{size} of {len(rows)} texts"},
+            {
+                "rows": seen(model, task, rows),
+                "labels": list(task.label_ids(model).values()),
+                "size": size,
+                "seed": seed,
+            },
+        )
+        if cache
+        else None
+    )
     kept = entry.read() if entry else None
     if kept:
         return [rows[i] for i in kept[0]["index"].tolist()]
     found: dict[str, list[int]] = {label: [] for label in task.labels}
     order = random.Random(seed).sample(range(len(rows)), len(rows))
-    for start in range(0, len(order), 64):            # only as many predictions as are needed
-        chunk = [i for i in order[start:start + 64] if len(found[rows[i].label]) < wanted[rows[i].label]]
-        for i, label in zip(chunk, predict(model, task, [rows[i] for i in chunk], max_memory), strict=True):
+    for start in range(0, len(order), 64):  # only as many predictions as are needed
+        chunk = [
+            i
+            for i in order[start : start + 64]
+            if len(found[rows[i].label]) < wanted[rows[i].label]
+        ]
+        for i, label in zip(
+            chunk, predict(model, task, [rows[i] for i in chunk], max_memory), strict=True
+        ):
             if rows[i].label == label and len(found[label]) < wanted[label]:
                 found[label].append(i)
         if all(len(found[label]) == wanted[label] for label in task.labels):
@@ -82,50 +124,101 @@ def discovery_set(model, task: Task, rows: list[Example], size: int = 50, seed: 
             return [rows[i] for i in chosen]
     short = min(task.labels, key=lambda label: len(found[label]) - wanted[label])
     most = min(len(found[label]) for label in task.labels) * len(task.labels)
-    raise UserError(f"Only {len(found[short])} of the {wanted[short]} examples needed of {short!r} are predicted correctly among {len(rows)} rows; "
-                    + (f"ask for a discovery set of {most}, give more rows, or" if most else "give more rows, or")
-                    + " tune the model on the source language first (competence tuning).")
+    raise UserError(
+        f"Only {len(found[short])} of the {wanted[short]} examples needed of {short!r} are"
+        f" predicted correctly among {len(rows)} rows; "
+        + (
+            f"ask for a discovery set of {most}, give more rows, or"
+            if most
+            else "give more rows, or"
+        )
+        + " tune the model on the source language first (competence tuning)."
+    )
 
 
 @torch.no_grad()
-def label_balanced_means(model, task: Task, pool: list[Example], positions: str = "all", progress: Progress | None = None,
-                         cache: bool = False, max_memory: int | str | None = None) -> Means:
-    """Means of every head over `pool`, balanced and per label. Raises UserError for a pool without one of the task's labels.
-    `cache` keeps them on disk, and answers from there what was asked before (`notes` say so); `max_memory` bounds the process's peak."""
+def label_balanced_means(
+    model,
+    task: Task,
+    pool: list[Example],
+    positions: str = "all",
+    progress: Progress | None = None,
+    cache: bool = False,
+    max_memory: int | str | None = None,
+) -> Means:
+    """Means of every head over `pool`, balanced and per label. Raises UserError for a pool without
+    one of the task's labels. `cache` keeps them on disk, and answers from there what was asked
+    before (`notes` say so); `max_memory` bounds the process's peak.
+    """
     model = as_model(model)
     if positions not in POSITIONS:
-        raise UserError(f"{positions!r} is not a choice of positions; choose from {', '.join(POSITIONS)}.")
+        raise UserError(
+            f"{positions!r} is not a choice of positions; choose from {', '.join(POSITIONS)}."
+        )
     counts = {label: sum(row.label == label for row in pool) for label in task.labels}
     absent = [label for label, count in counts.items() if not count]
     if absent:
-        raise UserError(f"The pool of {len(pool)} examples holds none labelled {absent[0]!r}; label-balanced means need every label.")
-    entry = Entry("means", model, {"task": task.name, "what": f"{positions}, {len(pool)} texts"}, {
-        "rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions}) if cache else None
+        raise UserError(
+            f"The pool of {len(pool)} examples holds none labelled {absent[0]!r}; label-balanced"
+            " means need every label."
+        )
+    entry = (
+        Entry(
+            "means",
+            model,
+            {"task": task.name, "what": f"{positions}, {len(pool)} texts"},
+            {"rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions},
+        )
+        if cache
+        else None
+    )
     kept = entry.read() if entry else None
     if kept:
         if progress:
             progress(len(pool), len(pool))
-        by_label = {label: value.clone() for label, value in zip(task.labels, kept[0]["by_label"], strict=True)}
+        by_label = {
+            label: value.clone()
+            for label, value in zip(task.labels, kept[0]["by_label"], strict=True)
+        }
         return Means(kept[0]["balanced"], by_label, counts, positions, [kept[1]["note"]])
-    sums = torch.zeros(len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64)
+    sums = torch.zeros(
+        len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64
+    )
     gold, done = torch.tensor([task.labels.index(row.label) for row in pool]), 0
-    for batch in plain_batches(model, [task.encode(model, row) for row in pool], max_memory=max_memory):
-        weight = batch.real if positions == "all" else torch.arange(batch.ids.shape[1], device=model.device) == batch.readout[:, None]
-        weight = (weight / weight.sum(1, keepdim=True))[..., None, None]                  # [batch, pos, 1, 1]
+    for batch in plain_batches(
+        model, [task.encode(model, row) for row in pool], max_memory=max_memory
+    ):
+        weight = (
+            batch.real
+            if positions == "all"
+            else torch.arange(batch.ids.shape[1], device=model.device) == batch.readout[:, None]
+        )
+        # [batch, pos, 1, 1]
+        weight = (weight / weight.sum(1, keepdim=True))[..., None, None]
         layers: list[torch.Tensor] = []
 
         def keep(call, z, weight=weight, layers=layers):
-            layers.append((z * weight.to(z.device)).sum(1).cpu())                         # [batch, head, d_head]
+            # [batch, head, d_head]
+            layers.append((z * weight.to(z.device)).sum(1).cpu())
             return z
+
         with tapped(keep):
             readout_logits(model.hf, batch)
-        sums.index_add_(0, gold[batch.index], torch.stack(layers, 1).double().cpu())      # [batch, layer, head, d_head]
+        # [batch, layer, head, d_head]
+        sums.index_add_(0, gold[batch.index], torch.stack(layers, 1).double().cpu())
         done += len(batch.index)
         if progress:
             progress(done, len(pool))
-    by_label = {label: (sums[i] / counts[label]) for i, label in enumerate(task.labels)}
+    by_label = {label: sums[i] / counts[label] for i, label in enumerate(task.labels)}
     balanced = torch.stack(list(by_label.values())).mean(0)
-    means = Means(balanced.float(), {label: value.float() for label, value in by_label.items()}, counts, positions)
+    means = Means(
+        balanced.float(),
+        {label: value.float() for label, value in by_label.items()},
+        counts,
+        positions,
+    )
     if entry:
-        entry.write({"balanced": means.values, "by_label": torch.stack(list(means.by_label.values()))})
+        entry.write(
+            {"balanced": means.values, "by_label": torch.stack(list(means.by_label.values()))}
+        )
     return means

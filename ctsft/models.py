@@ -1,9 +1,11 @@
-"""Models as the method sees them: per block, which module is which. The only file that names architectures.
+"""Models as the method sees them: per block, which module is which. The only file that names
+architectures.
 
-A family is one short function that lists the modules of a Hugging Face model. Everything else (tracing, decomposition,
-masked tuning) works on what it returns, so a family is written once, and `loading.load_model` replays every model it
-loads against the original to prove the list right.
+A family is one short function that lists the modules of a Hugging Face model. Everything else
+(tracing, decomposition, masked tuning) works on what it returns, so a family is written once, and
+`loading.load_model` replays every model it loads against the original to prove the list right.
 """
+
 import hashlib
 
 import torch
@@ -37,20 +39,53 @@ def gpt2(hf) -> Architecture:
     def block(layer):
         d = layer.attn.embed_dim
         q, k, v = (Linear(layer.attn.c_attn, slice(i * d, (i + 1) * d)) for i in range(3))
-        return Block(layer, layer.attn, q, k, v, Linear(layer.attn.c_proj), Linear(layer.mlp.c_fc), Linear(layer.mlp.c_proj),
-                     fast(hf.config.activation_function, layer.mlp.act), attn_norm=layer_norm(layer.ln_1), mlp_norm=layer_norm(layer.ln_2))
-    return Architecture([block(layer) for layer in hf.transformer.h], decoder_head(hf), layer_norm(hf.transformer.ln_f))
+        return Block(
+            layer,
+            layer.attn,
+            q,
+            k,
+            v,
+            Linear(layer.attn.c_proj),
+            Linear(layer.mlp.c_fc),
+            Linear(layer.mlp.c_proj),
+            fast(hf.config.activation_function, layer.mlp.act),
+            attn_norm=layer_norm(layer.ln_1),
+            mlp_norm=layer_norm(layer.ln_2),
+        )
+
+    return Architecture(
+        [block(layer) for layer in hf.transformer.h],
+        decoder_head(hf),
+        layer_norm(hf.transformer.ln_f),
+    )
 
 
 def gpt_neox(hf) -> Architecture:
     def block(layer):
         a, m, d = layer.attention, layer.mlp, layer.attention.head_size
-        rows = torch.arange(a.query_key_value.out_features).view(-1, 3, d)           # head by head: its queries, keys and values
+        # head by head: its queries, keys and values
+        rows = torch.arange(a.query_key_value.out_features).view(-1, 3, d)
         q, k, v = (Linear(a.query_key_value, rows[:, i].flatten()) for i in range(3))
-        return Block(layer, a, q, k, v, Linear(a.dense), Linear(m.dense_h_to_4h), Linear(m.dense_4h_to_h), fast(hf.config.hidden_act, m.act),
-                     attn_norm=layer_norm(layer.input_layernorm), mlp_norm=layer_norm(layer.post_attention_layernorm),
-                     parallel=hf.config.use_parallel_residual)
-    return Architecture([block(layer) for layer in hf.base_model.layers], decoder_head(hf), layer_norm(hf.base_model.final_layer_norm))
+        return Block(
+            layer,
+            a,
+            q,
+            k,
+            v,
+            Linear(a.dense),
+            Linear(m.dense_h_to_4h),
+            Linear(m.dense_4h_to_h),
+            fast(hf.config.hidden_act, m.act),
+            attn_norm=layer_norm(layer.input_layernorm),
+            mlp_norm=layer_norm(layer.post_attention_layernorm),
+            parallel=hf.config.use_parallel_residual,
+        )
+
+    return Architecture(
+        [block(layer) for layer in hf.base_model.layers],
+        decoder_head(hf),
+        layer_norm(hf.base_model.final_layer_norm),
+    )
 
 
 def gated(hf, layer, offset: float = 0.0, **norms) -> Block:
@@ -58,12 +93,28 @@ def gated(hf, layer, offset: float = 0.0, **norms) -> Block:
     a, m = layer.self_attn, layer.mlp
     found = {place: rms(getattr(layer, name), offset) for place, name in norms.items()}
     act = fast(getattr(hf.config, "hidden_activation", None) or hf.config.hidden_act, m.act_fn)
-    return Block(layer, a, Linear(a.q_proj), Linear(a.k_proj), Linear(a.v_proj), Linear(a.o_proj), Linear(m.up_proj), Linear(m.down_proj), act,
-                 Linear(m.gate_proj), q_norm=rms(getattr(a, "q_norm", None), offset), k_norm=rms(getattr(a, "k_norm", None), offset), **found)
+    return Block(
+        layer,
+        a,
+        Linear(a.q_proj),
+        Linear(a.k_proj),
+        Linear(a.v_proj),
+        Linear(a.o_proj),
+        Linear(m.up_proj),
+        Linear(m.down_proj),
+        act,
+        Linear(m.gate_proj),
+        q_norm=rms(getattr(a, "q_norm", None), offset),
+        k_norm=rms(getattr(a, "k_norm", None), offset),
+        **found,
+    )
 
 
 def llama(hf, offset: float = 0.0) -> Architecture:
-    blocks = [gated(hf, layer, offset, attn_norm="input_layernorm", mlp_norm="post_attention_layernorm") for layer in hf.model.layers]
+    blocks = [
+        gated(hf, layer, offset, attn_norm="input_layernorm", mlp_norm="post_attention_layernorm")
+        for layer in hf.model.layers
+    ]
     return Architecture(blocks, decoder_head(hf), rms(hf.model.norm, offset))
 
 
@@ -72,26 +123,64 @@ def gemma(hf) -> Architecture:
 
 
 def gemma2(hf) -> Architecture:
-    places = {"attn_norm": "input_layernorm", "attn_post": "post_attention_layernorm",
-              "mlp_norm": "pre_feedforward_layernorm", "mlp_post": "post_feedforward_layernorm"}
-    return Architecture([gated(hf, layer, 1.0, **places) for layer in hf.model.layers], decoder_head(hf), rms(hf.model.norm, 1.0))
+    places = {
+        "attn_norm": "input_layernorm",
+        "attn_post": "post_attention_layernorm",
+        "mlp_norm": "pre_feedforward_layernorm",
+        "mlp_post": "post_feedforward_layernorm",
+    }
+    return Architecture(
+        [gated(hf, layer, 1.0, **places) for layer in hf.model.layers],
+        decoder_head(hf),
+        rms(hf.model.norm, 1.0),
+    )
 
 
 def olmo2(hf) -> Architecture:
-    blocks = [gated(hf, layer, attn_post="post_attention_layernorm", mlp_post="post_feedforward_layernorm") for layer in hf.model.layers]
+    blocks = [
+        gated(
+            hf, layer, attn_post="post_attention_layernorm", mlp_post="post_feedforward_layernorm"
+        )
+        for layer in hf.model.layers
+    ]
     return Architecture(blocks, decoder_head(hf), rms(hf.model.norm))
 
 
 def phi3(hf) -> Architecture:
     def block(layer):
-        a, m, d, inner = layer.self_attn, layer.mlp, layer.self_attn.head_dim, hf.config.intermediate_size
+        a, m, d, inner = (
+            layer.self_attn,
+            layer.mlp,
+            layer.self_attn.head_dim,
+            hf.config.intermediate_size,
+        )
         queries, keys = hf.config.num_attention_heads * d, hf.config.num_key_value_heads * d
-        q, k, v = (Linear(a.qkv_proj, slice(start, stop)) for start, stop in
-                   ((0, queries), (queries, queries + keys), (queries + keys, queries + 2 * keys)))
-        return Block(layer, a, q, k, v, Linear(a.o_proj), Linear(m.gate_up_proj, slice(inner, 2 * inner)), Linear(m.down_proj),
-                     fast(hf.config.hidden_act, m.activation_fn), Linear(m.gate_up_proj, slice(0, inner)),
-                     attn_norm=rms(layer.input_layernorm), mlp_norm=rms(layer.post_attention_layernorm))
-    return Architecture([block(layer) for layer in hf.model.layers], decoder_head(hf), rms(hf.model.norm))
+        q, k, v = (
+            Linear(a.qkv_proj, slice(start, stop))
+            for start, stop in (
+                (0, queries),
+                (queries, queries + keys),
+                (queries + keys, queries + 2 * keys),
+            )
+        )
+        return Block(
+            layer,
+            a,
+            q,
+            k,
+            v,
+            Linear(a.o_proj),
+            Linear(m.gate_up_proj, slice(inner, 2 * inner)),
+            Linear(m.down_proj),
+            fast(hf.config.hidden_act, m.activation_fn),
+            Linear(m.gate_up_proj, slice(0, inner)),
+            attn_norm=rms(layer.input_layernorm),
+            mlp_norm=rms(layer.post_attention_layernorm),
+        )
+
+    return Architecture(
+        [block(layer) for layer in hf.model.layers], decoder_head(hf), rms(hf.model.norm)
+    )
 
 
 def bert(hf) -> Architecture:
@@ -100,31 +189,73 @@ def bert(hf) -> Architecture:
 
     def block(layer):
         a, m = layer.attention, layer.output
-        return Block(layer, a.self, Linear(a.self.query), Linear(a.self.key), Linear(a.self.value), Linear(a.output.dense),
-                     Linear(layer.intermediate.dense), Linear(m.dense), fast(hf.config.hidden_act, layer.intermediate.intermediate_act_fn),
-                     attn_after=layer_norm(a.output.LayerNorm), mlp_after=layer_norm(m.LayerNorm))
+        return Block(
+            layer,
+            a.self,
+            Linear(a.self.query),
+            Linear(a.self.key),
+            Linear(a.self.value),
+            Linear(a.output.dense),
+            Linear(layer.intermediate.dense),
+            Linear(m.dense),
+            fast(hf.config.hidden_act, layer.intermediate.intermediate_act_fn),
+            attn_after=layer_norm(a.output.LayerNorm),
+            mlp_after=layer_norm(m.LayerNorm),
+        )
+
     if hf.config.model_type == "bert":
         head = Linear(body.pooler.dense), torch.tanh, Linear(hf.classifier)
     else:
         head = Linear(hf.classifier.dense), torch.tanh, Linear(hf.classifier.out_proj)
-    return Architecture([block(layer) for layer in body.encoder.layer], head, embed_norm=layer_norm(body.embeddings.LayerNorm), reads_first=True)
+    return Architecture(
+        [block(layer) for layer in body.encoder.layer],
+        head,
+        embed_norm=layer_norm(body.embeddings.LayerNorm),
+        reads_first=True,
+    )
 
 
 def distilbert(hf) -> Architecture:
     def block(layer):
         a, m = layer.attention, layer.ffn
-        return Block(layer, a, Linear(a.q_lin), Linear(a.k_lin), Linear(a.v_lin), Linear(a.out_lin), Linear(m.lin1), Linear(m.lin2),
-                     fast(hf.config.activation, m.activation), attn_after=layer_norm(layer.sa_layer_norm),
-                     mlp_after=layer_norm(layer.output_layer_norm))
+        return Block(
+            layer,
+            a,
+            Linear(a.q_lin),
+            Linear(a.k_lin),
+            Linear(a.v_lin),
+            Linear(a.out_lin),
+            Linear(m.lin1),
+            Linear(m.lin2),
+            fast(hf.config.activation, m.activation),
+            attn_after=layer_norm(layer.sa_layer_norm),
+            mlp_after=layer_norm(layer.output_layer_norm),
+        )
+
     body = hf.distilbert
-    return Architecture([block(layer) for layer in body.transformer.layer], (Linear(hf.pre_classifier), F.relu, Linear(hf.classifier)),
-                        embed_norm=layer_norm(body.embeddings.LayerNorm), reads_first=True)
+    return Architecture(
+        [block(layer) for layer in body.transformer.layer],
+        (Linear(hf.pre_classifier), F.relu, Linear(hf.classifier)),
+        embed_norm=layer_norm(body.embeddings.LayerNorm),
+        reads_first=True,
+    )
 
 
-DECODERS = {"gpt2": gpt2, "gpt_neox": gpt_neox, "llama": llama, "mistral": llama, "qwen2": llama, "qwen3": llama, "gemma": gemma,
-            "gemma2": gemma2, "gemma3_text": gemma2, "phi3": phi3, "olmo2": olmo2}
+DECODERS = {
+    "gpt2": gpt2,
+    "gpt_neox": gpt_neox,
+    "llama": llama,
+    "mistral": llama,
+    "qwen2": llama,
+    "qwen3": llama,
+    "gemma": gemma,
+    "gemma2": gemma2,
+    "gemma3_text": gemma2,
+    "phi3": phi3,
+    "olmo2": olmo2,
+}
 ENCODERS = {"bert": bert, "roberta": bert, "xlm-roberta": bert, "distilbert": distilbert}
-FAMILIES = DECODERS | ENCODERS                       # by config.model_type
+FAMILIES = DECODERS | ENCODERS  # by config.model_type
 
 
 class Model:
@@ -133,15 +264,19 @@ class Model:
     def __init__(self, hf, tokenizer, name: str = ""):
         kind = check_family(hf.config.model_type, type(hf).__name__, name or "This model")
         self.hf, self.tokenizer, self.name = hf, tokenizer, name
-        self.origin: tuple[tuple, list] | None = None      # set by `load_model`: `stamp` as it was read, and `files`
-        self._hashed: tuple[tuple, str] | None = None      # `stamp` as it was hashed, and the fingerprint
+        # set by `load_model`: `stamp` as it was read, and `files`
+        self.origin: tuple[tuple, list] | None = None
+        # `stamp` as it was hashed, and the fingerprint
+        self._hashed: tuple[tuple, str] | None = None
         self.architecture = FAMILIES[kind](hf)
         config = hf.config
         self.n_layers = len(self.architecture.blocks)
         self.n_heads = config.num_attention_heads
         self.n_kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         self.d_model = config.hidden_size
-        self.d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.d_head = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
 
     @property
     def blocks(self) -> list[Block]:
@@ -153,9 +288,15 @@ class Model:
 
     @property
     def classes(self) -> list[str] | None:
-        """Names of the classes of a sequence-classification head, in order; None for a model that answers with tokens."""
+        """Names of the classes of a sequence-classification head, in order; None for a model that
+        answers with tokens.
+        """
         config = self.hf.config
-        return [config.id2label[i] for i in range(config.num_labels)] if type(self.hf).__name__.endswith(CLASSES) else None
+        return (
+            [config.id2label[i] for i in range(config.num_labels)]
+            if type(self.hf).__name__.endswith(CLASSES)
+            else None
+        )
 
     @property
     def device(self) -> torch.device:
@@ -181,13 +322,19 @@ class Model:
 
     @property
     def stamp(self) -> tuple:
-        """Another one once a weight was replaced or written in place (what goes through `.data`, torch does not tell)."""
+        """Another one once a weight was replaced or written in place (what goes through `.data`,
+        torch does not tell).
+        """
         values = self.hf.state_dict().values()
-        return tuple((value.data_ptr(), 0 if value.is_inference() else value._version) for value in values)
+        return tuple(
+            (value.data_ptr(), 0 if value.is_inference() else value._version) for value in values
+        )
 
     @property
     def files(self) -> list | None:
-        """What tells the files apart that the weights were read from; None for a model made in memory, or written to since."""
+        """What tells the files apart that the weights were read from; None for a model made in
+        memory, or written to since.
+        """
         return self.origin[1] if self.origin and self.origin[0] == self.stamp else None
 
     @property
@@ -214,10 +361,16 @@ class Model:
 def check_family(model_type: str, class_name: str, name: str) -> str:
     """The family's name, or a UserError that says which families and which heads are supported."""
     if model_type not in FAMILIES:
-        raise UserError(f"{name} is a model of type {model_type!r}, which is not supported; choose one of type {', '.join(sorted(FAMILIES))}.")
+        raise UserError(
+            f"{name} is a model of type {model_type!r}, which is not supported; choose one of type"
+            f" {', '.join(sorted(FAMILIES))}."
+        )
     if model_type in ENCODERS and not class_name.endswith(CLASSES):
-        raise UserError(f"{name} is an encoder ({model_type}) without a sequence-classification head ({class_name}); give one that was fine-tuned "
-                        f"as {CLASSES.removeprefix('For')} on your labels, or a decoder such as Qwen/Qwen2.5-0.5B.")
+        raise UserError(
+            f"{name} is an encoder ({model_type}) without a sequence-classification head"
+            f" ({class_name}); give one that was fine-tuned as {CLASSES.removeprefix('For')} on"
+            " your labels, or a decoder such as Qwen/Qwen2.5-0.5B."
+        )
     return model_type
 
 

@@ -1,14 +1,18 @@
-"""Which numbers move in circuit-targeted tuning, and how they are kept apart from all that must not.
+"""Which numbers move in circuit-targeted tuning, and how they are kept apart from all that must
+not.
 
-For each head of the circuit: its rows of Q, K and V (weights and biases) and its columns of the output projection; and
-the gain and bias of every norm (CT-SFT, arXiv 2601.08146). Key/value rows are shared by a group of query heads:
-`kv="group"` moves them if any head of the group is in the circuit; `kv="expand"` moves the circuit's only, in an equal
-model in which each query head owns its rows (`expansion.expand`; the paper's counting).
+For each head of the circuit: its rows of Q, K and V (weights and biases) and its columns of the
+output projection; and the gain and bias of every norm (CT-SFT, arXiv 2601.08146). Key/value rows
+are shared by a group of query heads: `kv="group"` moves them if any head of the group is in the
+circuit; `kv="expand"` moves the circuit's only, in an equal model in which each query head owns its
+rows (`expansion.expand`; the paper's counting).
 
-While `moving_parts` is open the model's matrices are frozen and the moving slices stand beside them as small
-parameters, which forward hooks put in place. So the optimiser never sees a protected number: weight decay, momentum
-and clipping cannot reach it, and gradients and optimiser state are as small as the circuit.
+While `moving_parts` is open the model's matrices are frozen and the moving slices stand beside them
+as small parameters, which forward hooks put in place. So the optimiser never sees a protected
+number: weight decay, momentum and clipping cannot reach it, and gradients and optimiser state are
+as small as the circuit.
 """
+
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,25 +31,32 @@ KV = ("group", "expand")
 
 @dataclass(frozen=True)
 class Moves:
-    """What is to move: heads' slices, `norms` (gain and bias of each), parameters whose names match a pattern of `extra` (fnmatch),
-    or `everything`. `adapted` layers get LoRA adapters instead (`lora.adapters`)."""
+    """What is to move: heads' slices, `norms` (gain and bias of each), parameters whose names match
+    a pattern of `extra` (fnmatch), or `everything`. `adapted` layers get LoRA adapters instead
+    (`lora.adapters`).
+    """
+
     heads: frozenset[Head] = frozenset()
     norms: bool = True
     everything: bool = False
     extra: tuple[str, ...] = ()
     adapted: tuple[int, ...] = ()
-    name: str = "circuit"                # of the recipe, for the record
+    name: str = "circuit"  # of the recipe, for the record
 
 
 @dataclass(frozen=True)
 class Part:
-    """Slices of one linear module: some output features (`rows`, with their biases), or some input features (`columns`)."""
-    linear: Linear                       # the whole module
-    index: torch.Tensor                  # int64
+    """Slices of one linear module: some output features (`rows`, with their biases), or some input
+    features (`columns`).
+    """
+
+    linear: Linear  # the whole module
+    index: torch.Tensor  # int64
     columns: bool
 
     @property
-    def values(self) -> torch.Tensor:    # [len(index), in], or [out, len(index)] for columns; a copy
+    def values(self) -> torch.Tensor:
+        # [len(index), in], or [out, len(index)] for columns; a copy
         return self.linear.weight[:, self.index] if self.columns else self.linear.weight[self.index]
 
     @property
@@ -67,7 +78,11 @@ class Part:
         """Put values (None: leave them) into the module; every other number keeps its bits."""
         weight = self.linear.module.weight
         if values is not None:
-            weight.index_copy_(self.dim, self.index.to(weight.device), values.T if self.linear.transposed else values)
+            weight.index_copy_(
+                self.dim,
+                self.index.to(weight.device),
+                values.T if self.linear.transposed else values,
+            )
         if bias is not None:
             self.linear.module.bias.index_copy_(0, self.index.to(weight.device), bias)
 
@@ -80,10 +95,15 @@ def parts(model: Model, heads: Iterable[Head]) -> list[Part]:
     for layer, head in sorted(heads):
         block, group = model.blocks[layer], head // (model.n_heads // model.n_kv_heads)
         for linear, number in ((block.q, head), (block.k, group), (block.v, group)):
-            rows.setdefault(linear.module, set()).update(linear.features(number * d, (number + 1) * d))
+            rows.setdefault(linear.module, set()).update(
+                linear.features(number * d, (number + 1) * d)
+            )
         columns.setdefault(block.o.module, set()).update(range(head * d, (head + 1) * d))
-    return [Part(Linear(module), torch.tensor(sorted(index)), is_columns)
-            for table, is_columns in ((rows, False), (columns, True)) for module, index in table.items()]
+    return [
+        Part(Linear(module), torch.tensor(sorted(index)), is_columns)
+        for table, is_columns in ((rows, False), (columns, True))
+        for module, index in table.items()
+    ]
 
 
 def norm_parameters(model: Model) -> list[nn.Parameter]:
@@ -99,8 +119,10 @@ def matched(model: Model, patterns: Iterable[str]) -> list[nn.Parameter]:
         names = [name for name in named if fnmatchcase(name, pattern)]
         if not names:
             example = max(named, key=lambda name: name.count("."))
-            raise UserError(f"No parameter's name matches {pattern!r}; this model has names such as {example!r}: write a pattern such as "
-                            f"'*.{example.split('.', 3)[-1]}'.")
+            raise UserError(
+                f"No parameter's name matches {pattern!r}; this model has names such as"
+                f" {example!r}: write a pattern such as '*.{example.split('.', 3)[-1]}'."
+            )
         found |= {id(named[name]): named[name] for name in names}
     return list(found.values())
 
@@ -114,7 +136,9 @@ def whole_parameters(model: Model, moves: Moves) -> list[nn.Parameter]:
 
 
 def touched(model: Model, heads: Iterable[Head]) -> set[Head]:
-    """Heads outside the circuit whose key/value rows move because a head of their group is inside (kv="group")."""
+    """Heads outside the circuit whose key/value rows move because a head of their group is inside
+    (kv="group").
+    """
     heads = set(heads)
     return {(layer, other) for layer, head in heads for other in model.kv_group(head)} - heads
 
@@ -122,30 +146,48 @@ def touched(model: Model, heads: Iterable[Head]) -> set[Head]:
 def trainable(model: Model, heads: Iterable[Head], kv: str = "group", norms: bool = True) -> int:
     """How many numbers move: heads' slices and norms."""
     if kv not in KV:
-        raise UserError(f"{kv!r} is not a way to treat key/value rows; choose from {', '.join(KV)}.")
+        raise UserError(
+            f"{kv!r} is not a way to treat key/value rows; choose from {', '.join(KV)}."
+        )
     if kv == "group":
-        return norms * sum(parameter.numel() for parameter in norm_parameters(model)) + sum(part.size for part in parts(model, heads))
-    return norms * expanded_norms(model) + sum(part.size for head in set(heads) for part in parts(model, [head]))
+        return norms * sum(parameter.numel() for parameter in norm_parameters(model)) + sum(
+            part.size for part in parts(model, heads)
+        )
+    return norms * expanded_norms(model) + sum(
+        part.size for head in set(heads) for part in parts(model, [head])
+    )
 
 
 def expanded_norms(model: Model) -> int:
-    """Numbers of all norms once each query head has keys of its own: one norm over all keys together (OLMo 2) widens with them."""
-    widths = [(norm, norm is block.k_norm and len(norm.gain) != model.d_head) for block in model.blocks for norm in block.norms]
-    more = sum(norm.gain.numel() for norm, over_all in widths if over_all) * (model.n_heads // model.n_kv_heads - 1)
+    """Numbers of all norms once each query head has keys of its own: one norm over all keys
+    together (OLMo 2) widens with them.
+    """
+    widths = [
+        (norm, norm is block.k_norm and len(norm.gain) != model.d_head)
+        for block in model.blocks
+        for norm in block.norms
+    ]
+    more = sum(norm.gain.numel() for norm, over_all in widths if over_all) * (
+        model.n_heads // model.n_kv_heads - 1
+    )
     return sum(parameter.numel() for parameter in norm_parameters(model)) + more
 
 
 def trainable_share(hf_model, heads: Iterable[Head], kv: str = "group") -> float:
-    """Share of a Hugging Face model's numbers that a circuit would move, 0 to 1; works on a meta-device model too.
+    """Share of a Hugging Face model's numbers that a circuit would move, 0 to 1; works on a
+    meta-device model too.
 
-    kv="expand" is the paper's counting: every head with key/value rows of its own, over the original model's size.
+    kv="expand" is the paper's counting: every head with key/value rows of its own, over the
+    original model's size.
     """
     model = Model(hf_model, None)
     return trainable(model, map(tuple, heads), kv) / model.n_params
 
 
 class Moving(nn.Module):
-    """The moving slices as parameters, `weights` and `biases` by the number of the part in `found`. What moves whole is left out."""
+    """The moving slices as parameters, `weights` and `biases` by the number of the part in `found`.
+    What moves whole is left out.
+    """
 
     def __init__(self, found: list[Part], whole: set[int]):
         super().__init__()
@@ -168,11 +210,16 @@ class Moving(nn.Module):
         start = None if weight is None else weight.detach().clone()
 
         def rows(module, args, output):
-            new = F.linear(args[0], part.values if weight is None else weight, part.bias if bias is None else bias)
+            new = F.linear(
+                args[0],
+                part.values if weight is None else weight,
+                part.bias if bias is None else bias,
+            )
             return output.index_copy(-1, index, new.to(output.dtype))
 
         def columns(module, args, output):
             return output + F.linear(args[0][..., index], weight - start)
+
         return columns if part.columns else rows
 
     def write(self):
@@ -182,22 +229,38 @@ class Moving(nn.Module):
 
 @contextmanager
 def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[nn.Module]:
-    """Within, exactly the numbers of `what` (`Moves`, heads, "norms" or "full") have gradients; after it they stand in the model.
+    """Within, exactly the numbers of `what` (`Moves`, heads, "norms" or "full") have gradients;
+    after it they stand in the model.
 
-    Yields the Hugging Face model, whose `parameters()` that require gradients are what moves. UserError when nothing would.
+    Yields the Hugging Face model, whose `parameters()` that require gradients are what moves.
+    UserError when nothing would.
     """
     if isinstance(what, str) and what not in ("norms", "full"):
-        raise UserError(f"{what!r} is not something that can move; give a circuit, 'norms' or 'full'.")
-    moves = what if isinstance(what, Moves) else Moves(everything=what == "full") if isinstance(what, str) else Moves(frozenset(what))
+        raise UserError(
+            f"{what!r} is not something that can move; give a circuit, 'norms' or 'full'."
+        )
+    moves = (
+        what
+        if isinstance(what, Moves)
+        else Moves(everything=what == "full")
+        if isinstance(what, str)
+        else Moves(frozenset(what))
+    )
     hf, whole = model.hf, whole_parameters(model, moves)
     if not whole and not moves.heads:
-        raise UserError("Nothing would move: no head, no norm and no extra parameter; name at least one.")
+        raise UserError(
+            "Nothing would move: no head, no norm and no extra parameter; name at least one."
+        )
     hf.requires_grad_(False)
     for parameter in whole:
         parameter.requires_grad_(True)
     moving = Moving([] if moves.everything else parts(model, moves.heads), set(map(id, whole)))
     hf.add_module("moving", moving)
-    hooks = [part.linear.module.register_forward_hook(moving.hook(i)) for i, part in enumerate(moving.found) if moving.of(i) != (None, None)]
+    hooks = [
+        part.linear.module.register_forward_hook(moving.hook(i))
+        for i, part in enumerate(moving.found)
+        if moving.of(i) != (None, None)
+    ]
     try:
         yield hf
     finally:

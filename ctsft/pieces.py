@@ -1,24 +1,33 @@
-"""Tokens as text that people can read: never a tokenizer's own spelling of bytes ("Ġ", "å¥"), whatever the script."""
+"""Tokens as text that people can read: never a tokenizer's own spelling of bytes ("Ġ", "å¥"),
+whatever the script.
+"""
 
-BROKEN = "\ufffd"                # what a decoder gives for a part of a character
+BROKEN = "\ufffd"  # what a decoder gives for a part of a character
 
 
 def readable(tokenizer, ids: list[int]) -> list[str]:
-    """Each token as the text it adds. A token that only begins a character gives "…", the one that completes it the whole character."""
+    """Each token as the text it adds. A token that only begins a character gives "…", the one that
+    completes it the whole character.
+    """
+
     def text(part):
         return tokenizer.decode(part, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    pieces, done, start = [], "", 0                  # `start`: the first token of an unfinished character
+
+    # `start`: the first token of an unfinished character
+    pieces, done, start = [], "", 0
     for end in range(1, len(ids) + 1):
         now = text(ids[:end])
         if now.endswith(BROKEN) and end < len(ids) and end - start < 5:
             pieces.append("…")
             continue
-        pieces.append(now[len(done):] if now.startswith(done) else text(ids[start:end]))
+        pieces.append(now[len(done) :] if now.startswith(done) else text(ids[start:end]))
         done, start = now, end
     return pieces
 
 
 def token_text(tokenizer, token: int) -> str:
-    """One token of the vocabulary by itself; one that is no whole character is named by its number."""
+    """One token of the vocabulary by itself; one that is no whole character is named by its
+    number.
+    """
     text = tokenizer.decode([token], skip_special_tokens=False)
     return f"byte token {token}" if BROKEN in text or not text else text

@@ -1,11 +1,15 @@
-"""Where the program keeps things: the user's folder, and in it a cache of answers that may be deleted at any time.
+"""Where the program keeps things: the user's folder, and in it a cache of answers that may be
+deleted at any time.
 
     <home>/cache/<kind>/<hash>.safetensors     one answer; its metadata say what it is of
-    <home>/cache/fingerprints.json             hashes of model folders whose files have not changed since
+    <home>/cache/fingerprints.json             hashes of model folders whose files have not changed
+                                               since
 
-Files appear whole or not at all and are found by their content's hash, so any number of processes may read and write at once.
-The least recently used answers go when all together exceed `CTSFT_CACHE_BYTES` (2 GB; 0 keeps and finds nothing).
+Files appear whole or not at all and are found by their content's hash, so any number of processes
+may read and write at once. The least recently used answers go when all together exceed
+`CTSFT_CACHE_BYTES` (2 GB; 0 keeps and finds nothing).
 """
+
 import json
 import os
 import threading
@@ -24,12 +28,17 @@ from ctsft.errors import UserError
 
 KINDS = ("pools", "means", "scores", "traces")
 LIMIT = 2 * 10**9
-LEFT_BEHIND = 3600.0           # seconds after which another process's unfinished file is nobody's
+# seconds after which another process's unfinished file is nobody's
+LEFT_BEHIND = 3600.0
 
 
 def home() -> Path:
     """Where runs, circuits and the cache are kept."""
-    return Path(os.environ.get("CTSFT_HOME") or platformdirs.user_data_dir("ctsft", appauthor=False)).expanduser().absolute()
+    return (
+        Path(os.environ.get("CTSFT_HOME") or platformdirs.user_data_dir("ctsft", appauthor=False))
+        .expanduser()
+        .absolute()
+    )
 
 
 def cache_folder() -> Path:
@@ -37,22 +46,28 @@ def cache_folder() -> Path:
 
 
 def limit() -> int:
-    """Bytes that all answers together may take. UserError for an environment variable that is no number."""
+    """Bytes that all answers together may take. UserError for an environment variable that is no
+    number.
+    """
     words = os.environ.get("CTSFT_CACHE_BYTES", "").strip() or str(LIMIT)
     if not words.isdecimal():
-        raise UserError(f"CTSFT_CACHE_BYTES is {words!r}; write a number of bytes, such as {LIMIT}, or 0 for no cache.")
+        raise UserError(
+            f"CTSFT_CACHE_BYTES is {words!r}; write a number of bytes, such as {LIMIT}, or 0 for no"
+            " cache."
+        )
     return int(words)
 
 
 @dataclass(frozen=True)
 class Kept:
     """One answer on disk; times are seconds since 1970."""
+
     kind: str
     path: Path
     bytes: int
     used: float
     made: float
-    about: dict                # model, task, what
+    about: dict  # model, task, what
 
 
 def entries() -> list[Kept]:
@@ -67,7 +82,9 @@ def entries() -> list[Kept]:
 
 
 def answers() -> Iterator[tuple[str, Path]]:
-    return ((kind, path) for kind in KINDS for path in (cache_folder() / kind).glob("*.safetensors"))
+    return (
+        (kind, path) for kind in KINDS for path in (cache_folder() / kind).glob("*.safetensors")
+    )
 
 
 def metadata(path: Path) -> dict:
@@ -76,12 +93,14 @@ def metadata(path: Path) -> dict:
         with safe_open(path, "np") as file:
             words = json.loads((file.metadata() or {})["ctsft"])
         return words if words["key"] == path.stem else {}
-    except Exception:          # whatever a file that is not ours makes its readers raise
+    except Exception:  # whatever a file that is not ours makes its readers raise
         return {}
 
 
 def put(path: Path, data: bytes) -> bool:
-    """Keep a file below `cache_folder()`, whole or not at all. What cannot be written is not kept, and costs one warning."""
+    """Keep a file below `cache_folder()`, whole or not at all. What cannot be written is not kept,
+    and costs one warning.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,11 +127,17 @@ def touch(path: Path):
 
 @lru_cache
 def complain(folder: Path, reason: str):
-    warnings.warn(f"Nothing can be kept in the cache {folder} ({reason}); results are the same, only not remembered.", stacklevel=2)
+    warnings.warn(
+        f"Nothing can be kept in the cache {folder} ({reason}); results are the same, only not"
+        " remembered.",
+        stacklevel=2,
+    )
 
 
 def prune():
-    """Delete what was used least recently until the rest is within `limit()`, and what killed writers left behind."""
+    """Delete what was used least recently until the rest is within `limit()`, and what killed
+    writers left behind.
+    """
     sizes, now = {}, time.time()
     for _, path in answers():
         with suppress(OSError):
@@ -122,7 +147,7 @@ def prune():
     for path in sorted(sizes, key=sizes.get):
         if over <= 0:
             break
-        with suppress(OSError):            # another process was here before
+        with suppress(OSError):  # another process was here before
             path.unlink()
         over -= sizes[path][1]
     for part in cache_folder().glob("*/.*.part"):
@@ -132,9 +157,14 @@ def prune():
 
 
 def clear(kind: str = "") -> tuple[int, int]:
-    """Delete the answers of one kind, or everything; how many, and their bytes. UserError when some could not be deleted."""
+    """Delete the answers of one kind, or everything; how many, and their bytes. UserError when some
+    could not be deleted.
+    """
     if kind and kind not in KINDS:
-        raise UserError(f"{kind!r} is not a kind of answer; choose from {', '.join(KINDS)}, or none to clear all.")
+        raise UserError(
+            f"{kind!r} is not a kind of answer; choose from {', '.join(KINDS)}, or none to clear"
+            " all."
+        )
     count, freed, refused = 0, 0, None
     doomed = [path for own, path in answers() if kind in ("", own)]
     for path in doomed if kind else [*doomed, cache_folder() / "fingerprints.json"]:
@@ -147,6 +177,8 @@ def clear(kind: str = "") -> tuple[int, int]:
         except OSError as error:
             refused = error
     if refused:
-        raise UserError(f"Some answers in {cache_folder()} could not be deleted ({refused.strerror}); check who may write there. "
-                        f"{count} were, {freed} bytes.")
+        raise UserError(
+            f"Some answers in {cache_folder()} could not be deleted ({refused.strerror}); check who"
+            f" may write there. {count} were, {freed} bytes."
+        )
     return count, freed

@@ -1,8 +1,11 @@
-"""How much a scoring pass keeps in flight: token streams by what is fast, bounded by what fits in memory.
+"""How much a scoring pass keeps in flight: token streams by what is fast, bounded by what fits in
+memory.
 
-Bytes are counted from the model's shapes (`shapes`), so the same numbers bound a pass and estimate it beforehand. The bound is on
-what the process holds at its peak: resident memory on a CPU, allocated memory on CUDA.
+Bytes are counted from the model's shapes (`shapes`), so the same numbers bound a pass and estimate
+it beforehand. The bound is on what the process holds at its peak: resident memory on a CPU,
+allocated memory on CUDA.
 """
+
 import ctypes
 import re
 import sys
@@ -17,13 +20,27 @@ from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.shapes import Shape
 
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-IN_CACHE = 8 * 2**20                       # bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
-ON_DEVICE = 512 * 2**20                    # the same on an accelerator
-FORWARD_TOKENS = 4096                      # of a plain forward pass
-MARGIN = 64 * 10**6                        # bytes: threads' buffers, the allocator's leftovers
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20       # glibc's malloc.h, and the largest block it keeps
-KEPT = 256 * 2**20                         # bytes of freed memory that a pass without a bound keeps for its next steps
+UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+# bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
+IN_CACHE = 8 * 2**20
+ON_DEVICE = 512 * 2**20  # the same on an accelerator
+FORWARD_TOKENS = 4096  # of a plain forward pass
+MARGIN = 64 * 10**6  # bytes: threads' buffers, the allocator's leftovers
+# glibc's malloc.h, and the largest block it keeps
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20
+# bytes of freed memory that a pass without a bound keeps for its next steps
+KEPT = 256 * 2**20
 
 
 def as_bytes(size: int | str | None) -> int | None:
@@ -32,7 +49,10 @@ def as_bytes(size: int | str | None) -> int | None:
         return size
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)?\s*", str(size), re.IGNORECASE)
     if not found or float(found[1]) <= 0:
-        raise UserError(f"{size!r} is not a size of memory; write bytes, or a number and a unit such as 4GB or 512MiB.")
+        raise UserError(
+            f"{size!r} is not a size of memory; write bytes, or a number and a unit such as 4GB or"
+            " 512MiB."
+        )
     return int(float(found[1]) * UNITS[(found[2] or "").upper()])
 
 
@@ -47,70 +67,109 @@ def words(size: float) -> str:
 @dataclass(frozen=True)
 class Work:
     """What a pass is asked: `texts` of at most `pos` tokens by a method of `methods.METHODS`."""
+
     method: str
     pos: int
     texts: int = 10**9
-    symmetric: bool = False                # cdt by the symmetric rules
+    symmetric: bool = False  # cdt by the symmetric rules
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`streams`: tokens of rel in flight; `tokens`: of the texts of one batch; `keep`: whether every block's totals are kept."""
+    """`streams`: tokens of rel in flight; `tokens`: of the texts of one batch; `keep`: whether
+    every block's totals are kept.
+    """
+
     streams: int
     tokens: int
     keep: bool
-    memory: int                            # bytes at the peak, beside what the process held before
-    pos: int                               # tokens of the longest text: no less can be in flight
+    # bytes at the peak, beside what the process held before
+    memory: int
+    # tokens of the longest text: no less can be in flight
+    pos: int
 
     def halved(self) -> "Plan | None":
         """With half as much in flight; None when there is no less."""
         if max(self.streams, self.tokens) <= self.pos and not self.keep:
             return None
         streams = max(self.pos, self.streams // 2)
-        return replace(self, streams=streams, tokens=max(self.pos, min(self.tokens // 2, streams)), keep=False, memory=self.memory // 2)
+        return replace(
+            self,
+            streams=streams,
+            tokens=max(self.pos, min(self.tokens // 2, streams)),
+            keep=False,
+            memory=self.memory // 2,
+        )
 
 
 def held(device: torch.device) -> int:
     """Bytes the process holds now: resident memory, or what is allocated on the accelerator."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+    return (
+        torch.cuda.memory_allocated(device)
+        if device.type == "cuda"
+        else psutil.Process().memory_info().rss
+    )
 
 
 def free(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return (
+        torch.cuda.mem_get_info(device)[0]
+        if device.type == "cuda"
+        else psutil.virtual_memory().available
+    )
 
 
 def in_flight(shape: Shape, device: str) -> int:
     """Token streams at a time that are fast on a kind of device."""
-    return max(256, (ON_DEVICE if device == "cuda" else IN_CACHE) // (shape.widest * shape.itemsize))
+    return max(
+        256, (ON_DEVICE if device == "cuda" else IN_CACHE) // (shape.widest * shape.itemsize)
+    )
 
 
-def make(model: Model, work: Work, batch_tokens: int | None = None, max_memory: int | None = None) -> Plan:
+def make(
+    model: Model, work: Work, batch_tokens: int | None = None, max_memory: int | None = None
+) -> Plan:
     """What a pass keeps in flight.
 
     Raises UserError when `max_memory` cannot hold one head of one text, and says how much would.
     """
     shape, before = Shape.of(model), held(model.device)
     room = (max_memory - before if max_memory else int(0.8 * free(model.device))) - MARGIN
-    for plan in candidates(shape, work, batch_tokens or in_flight(shape, model.device.type), batch_tokens is not None):
+    for plan in candidates(
+        shape, work, batch_tokens or in_flight(shape, model.device.type), batch_tokens is not None
+    ):
         if plan.memory <= room:
             return plan
     raise too_little(max_memory, before + MARGIN + plan.memory, work.pos)
 
 
 def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
-    return UserError(f"{words(max_memory) if max_memory else 'The free memory'} is not enough: the model and one text of {pos} tokens need "
-                     f"{words(1.02 * need)}; allow more, shorten the texts, or take a smaller model.")
+    return UserError(
+        f"{words(max_memory) if max_memory else 'The free memory'} is not enough: the model and one"
+        f" text of {pos} tokens need {words(1.02 * need)}; allow more, shorten the texts, or take a"
+        " smaller model."
+    )
 
 
 def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
-    """Plans from the fastest to the smallest, the last of one head and one text. `exact`: `streams` is what was asked for."""
+    """Plans from the fastest to the smallest, the last of one head and one text. `exact`: `streams`
+    is what was asked for.
+    """
     pos = work.pos
     while True:
         streams = max(streams, pos)
-        share = {"cdt": shape.n_heads if exact else 4, "ablation": shape.n_heads}.get(work.method, 1)
-        most = streams if work.method in ("cdt", "ablation") or exact else min(streams, FORWARD_TOKENS)
-        tokens = min(max(1, most // share // pos), work.texts) * pos              # of whole texts
-        yield from (Plan(streams, tokens, keep, memory(shape, work, streams, tokens, keep), pos) for keep in (True, False)[work.method != "cdt":])
+        share = {"cdt": shape.n_heads if exact else 4, "ablation": shape.n_heads}.get(
+            work.method, 1
+        )
+        most = (
+            streams if work.method in ("cdt", "ablation") or exact else min(streams, FORWARD_TOKENS)
+        )
+        # of whole texts
+        tokens = min(max(1, most // share // pos), work.texts) * pos
+        yield from (
+            Plan(streams, tokens, keep, memory(shape, work, streams, tokens, keep), pos)
+            for keep in (True, False)[work.method != "cdt" :]
+        )
         if streams <= pos:
             return
         streams //= 2
@@ -124,7 +183,9 @@ def memory(shape: Shape, work: Work, streams: int, tokens: int, keep: bool) -> i
     if work.method != "cdt":
         return tokens * shape.backward(pos, work.method == "ig")
     kept = shape.totals() * (max(1, shape.n_layers - 1) if keep else 1)
-    return tokens * shape.traced(pos) + max(tokens * shape.forward(pos), used * shape.stream(pos, work.symmetric) + tokens * kept)
+    return tokens * shape.traced(pos) + max(
+        tokens * shape.forward(pos), used * shape.stream(pos, work.symmetric) + tokens * kept
+    )
 
 
 def chunk(n_heads: int, streams: int, tokens: int) -> int:
@@ -134,7 +195,9 @@ def chunk(n_heads: int, streams: int, tokens: int) -> int:
 
 
 def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) -> int:
-    """Tokens of a plain forward pass over texts of at most `pos` tokens. Raises UserError when `max_memory` cannot hold one text."""
+    """Tokens of a plain forward pass over texts of at most `pos` tokens. Raises UserError when
+    `max_memory` cannot hold one text.
+    """
     shape, max_memory = Shape.of(model), as_bytes(max_memory)
     fast = max(pos, min(FORWARD_TOKENS, 2 * in_flight(shape, model.device.type)))
     if max_memory is None:
@@ -148,11 +211,12 @@ def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) 
 
 @contextmanager
 def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
-    """Within, large blocks of memory go back to the system when they are freed, so that what a CPU's process holds is what it uses.
-    Without a bound they stay with the process: to get them anew at each step costs a pass time.
+    """Within, large blocks of memory go back to the system when they are freed, so that what a
+    CPU's process holds is what it uses. Without a bound they stay with the process: to get them
+    anew at each step costs a pass time.
 
-    glibc keeps freed blocks of up to 32 MB for later ones, which is faster, and can double the resident memory. Elsewhere than on Linux
-    with glibc nothing changes.
+    glibc keeps freed blocks of up to 32 MB for later ones, which is faster, and can double the
+    resident memory. Elsewhere than on Linux with glibc nothing changes.
     """
     libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if not hasattr(libc, "malloc_trim"):

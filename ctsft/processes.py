@@ -1,8 +1,11 @@
-"""Several processes on one scoring pass: `torchrun --nproc-per-node N -m ctsft score ...`, accelerate underneath.
+"""Several processes on one scoring pass: `torchrun --nproc-per-node N -m ctsft score ...`,
+accelerate underneath.
 
-Every process loads the model and takes its share of the work; sums are exchanged at the end, so each of them returns the same
-scores. Alone, every function here is free. On CPUs the processes talk over gloo, on GPUs over NCCL.
+Every process loads the model and takes its share of the work; sums are exchanged at the end, so
+each of them returns the same scores. Alone, every function here is free. On CPUs the processes talk
+over gloo, on GPUs over NCCL.
 """
+
 from __future__ import annotations
 
 import os
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-COUNT, RANK = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))     # set by torchrun and `accelerate launch`
+# set by torchrun and `accelerate launch`
+COUNT, RANK = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
 
 
 def alone() -> bool:
@@ -21,6 +25,7 @@ def alone() -> bool:
 
 def state(device: torch.device):
     from accelerate import PartialState
+
     return PartialState(cpu=device.type == "cpu")
 
 
@@ -34,6 +39,7 @@ def summed(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     if alone():
         return values
     import torch
+
     state(device)
     values = values.to(device)
     torch.distributed.all_reduce(values)
@@ -45,8 +51,11 @@ def merged(out: torch.Tensor, device: torch.device) -> torch.Tensor:
     if alone():
         return out
     import torch
+
     found = summed((~out.isnan()).to(out.dtype), device)
-    return torch.where(found > 0, summed(out.nan_to_num(0.0), device) / found.clamp(min=1), torch.nan)
+    return torch.where(
+        found > 0, summed(out.nan_to_num(0.0), device) / found.clamp(min=1), torch.nan
+    )
 
 
 def agreed(yes: bool, device: torch.device) -> bool:
@@ -54,6 +63,7 @@ def agreed(yes: bool, device: torch.device) -> bool:
     if alone():
         return yes
     import torch
+
     return summed(torch.tensor([float(not yes)]), device).item() == 0
 
 
@@ -62,5 +72,6 @@ def told(value, device: torch.device):
     if alone():
         return value
     from accelerate.utils import broadcast_object_list
+
     state(device)
     return broadcast_object_list([value])[0]

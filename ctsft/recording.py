@@ -1,12 +1,14 @@
-"""The job's own hand on its run: it says how it goes, appends what it finds, and hears a wish to stop.
+"""The job's own hand on its run: it says how it goes, appends what it finds, and hears a wish to
+stop.
 
-    with record("score", sys.argv[1:], {"seed": 0}, run_id) as run:
-        for done, row in enumerate(work):
-            run.event(**row)
-            run.progress(done, total, "scoring")
-            if run.stop_requested():
-                break                                                        # what is worth keeping goes to run.file("...")
+with record("score", sys.argv[1:], {"seed": 0}, run_id) as run:
+    for done, row in enumerate(work):
+        run.event(**row)
+        run.progress(done, total, "scoring")
+        if run.stop_requested():
+            break                                                        # what is worth keeping goes to run.file("...")
 """
+
 import json
 import os
 import re
@@ -27,21 +29,28 @@ from ctsft.errors import UserError
 from ctsft.places import home
 from ctsft.run_folder import Request, Run, RunError, State, Status, birth, plain, read, write
 
-TICK, BEAT = 0.5, 5.0                             # seconds between looks for progress to write; between heartbeats without any
+# seconds between looks for progress to write; between heartbeats without any
+TICK, BEAT = 0.5, 5.0
 ID = re.compile(r"[a-z0-9][a-z0-9-]*")
-SPARE, ROOM = ".spare", 65536                     # a file that keeps these bytes free for the run's last status
+# a file that keeps these bytes free for the run's last status
+SPARE, ROOM = ".spare", 65536
 
 
 class Writer(Run):
-    """The job's own hand on its run; made by `record`. A thread does the writing, so `progress` costs a training step nothing."""
+    """The job's own hand on its run; made by `record`. A thread does the writing, so `progress`
+    costs a training step nothing.
+    """
 
     def _begin(self) -> None:
         with open(self.file("events.jsonl"), "a+b") as events:
             events.seek(max(0, events.seek(0, os.SEEK_END) - 1))
             if events.read() not in (b"", b"\n"):
-                events.write(b"\n")     # a killed writer's torn line must not swallow the next one
+                # a killed writer's torn line must not swallow the next one
+                events.write(b"\n")
         now = time.time()
-        self._now = Status(pid=os.getpid(), pid_started=birth(os.getpid()), started=now, advanced=now)
+        self._now = Status(
+            pid=os.getpid(), pid_started=birth(os.getpid()), started=now, advanced=now
+        )
         self._stage, self._gained, self._total = None, 0, None
         self._moved, self._seen_stop, self._over = False, False, threading.Event()
         self._total = None
@@ -57,7 +66,7 @@ class Writer(Run):
                 return
             if self._moved or tick % round(BEAT / TICK) == 0:
                 self._moved = False
-                with suppress(OSError):    # a full disk now may not be full at the next tick
+                with suppress(OSError):  # a full disk now may not be full at the next tick
                     self._save()
 
     def _save(self) -> None:
@@ -67,25 +76,43 @@ class Writer(Run):
         self._over.set()
         self._thread.join()
         done = {"progress": 1.0} if state == "done" else {}
-        self._now = self._now.model_copy(update={"state": state, "message": message, "eta": None, "finished": time.time(), **done})
-        disk.remove(self.file(SPARE))        # on a full disk there is now room for the last word
+        self._now = self._now.model_copy(
+            update={
+                "state": state,
+                "message": message,
+                "eta": None,
+                "finished": time.time(),
+                **done,
+            }
+        )
+        # on a full disk there is now room for the last word
+        disk.remove(self.file(SPARE))
         self._save()
 
     def waits(self, words: str) -> None:
         """Queued, and `words` say for what; "" when the wait is over."""
         if self._now.message != words:
-            self._now = self._now.model_copy(update={"state": "queued" if words else "running", "message": words, "advanced": time.time()})
+            self._now = self._now.model_copy(
+                update={
+                    "state": "queued" if words else "running",
+                    "message": words,
+                    "advanced": time.time(),
+                }
+            )
             self._save()
 
     def progress(self, done: float, total: float, stage: str = "") -> None:
         now = time.monotonic()
-        announced = self._gained == 0 and total != self._total                 # the stage's name came first, then what there is to do
+        # the stage's name came first, then what there is to do
+        announced = self._gained == 0 and total != self._total
         if self._stage is None or stage != self._stage or done < self._first or announced:
             self._stage, self._first, self._since, self._total = stage, done, now, total
         self._gained = gained = done - self._first
         eta = (total - done) * (now - self._since) / gained if gained > 0 else None
         share = min(max(float(done / total), 0.0), 1.0) if total else 0.0
-        self._now = self._now.model_copy(update={"stage": stage, "progress": share, "eta": eta, "advanced": time.time()})
+        self._now = self._now.model_copy(
+            update={"stage": stage, "progress": share, "eta": eta, "advanced": time.time()}
+        )
         self._moved = True
 
     def time_left(self, seconds: float | None) -> None:
@@ -93,14 +120,22 @@ class Writer(Run):
         self._now = self._now.model_copy(update={"eta": seconds})
 
     def event(self, **row: Any) -> None:
-        """A line of events.jsonl, on the disk when this returns; raises DiskFull, and leaves no half line, where there is no room."""
-        disk.append(self.file("events.jsonl"), (json.dumps({"time": round(time.time(), 3), **row}, default=plain) + "\n").encode())
+        """A line of events.jsonl, on the disk when this returns; raises DiskFull, and leaves no
+        half line, where there is no room.
+        """
+        disk.append(
+            self.file("events.jsonl"),
+            (json.dumps({"time": round(time.time(), 3), **row}, default=plain) + "\n").encode(),
+        )
         self._now = self._now.model_copy(update={"advanced": time.time()})
 
     def add_params(self, **params: Any) -> None:
         """What only the job could find out: fingerprints of what it loaded, for instance."""
         request = self.request
-        write(self.file("request.json"), request.model_copy(update={"params": {**request.params, **params}}))
+        write(
+            self.file("request.json"),
+            request.model_copy(update={"params": {**request.params, **params}}),
+        )
 
     def stop_requested(self) -> Literal["keep", "discard"] | None:
         try:
@@ -114,15 +149,26 @@ class Writer(Run):
 
 
 @contextmanager
-def record(kind: str, argv: Sequence[str] = (), params: dict | None = None, run_id: str | None = None, name: str = "") -> Iterator[Writer]:
-    """The body is the job. A folder `run_id` that exists is adopted: a queued one is begun, an ended one resumed."""
+def record(
+    kind: str,
+    argv: Sequence[str] = (),
+    params: dict | None = None,
+    run_id: str | None = None,
+    name: str = "",
+) -> Iterator[Writer]:
+    """The body is the job. A folder `run_id` that exists is adopted: a queued one is begun, an
+    ended one resumed.
+    """
     path = folder_of(run_id) if run_id else home() / "runs" / new_id(kind)
     path.mkdir(parents=True, exist_ok=bool(run_id))
     run = Writer(path)
     found = read(run.file("status.json"), Status)
-    if found.state != "queued" or found.pid:               # one that the launcher queued has no process yet
+    if found.state != "queued" or found.pid:
+        # one that the launcher queued has no process yet
         if run.status().active:
-            raise RunError(f"Run {run.id!r} is running already; stop it first, or choose another id for --run")
+            raise RunError(
+                f"Run {run.id!r} is running already; stop it first, or choose another id for --run"
+            )
         run.file("stop").unlink(missing_ok=True)
     old = read(run.file("request.json"), Request)
     main = threading.current_thread() is threading.main_thread()
@@ -132,26 +178,44 @@ def record(kind: str, argv: Sequence[str] = (), params: dict | None = None, run_
     try:
         if main:
             signal.signal(signal.SIGTERM, _interrupt(os.getpid()))
-        write(run.file("request.json"), Request(
-            kind=kind, argv=without_run(argv), params={**old.params, **(params or {})}, name=name or old.name,
-            created=old.created or time.time(), cwd=os.getcwd()))
+        write(
+            run.file("request.json"),
+            Request(
+                kind=kind,
+                argv=without_run(argv),
+                params={**old.params, **(params or {})},
+                name=name or old.name,
+                created=old.created or time.time(),
+                cwd=os.getcwd(),
+            ),
+        )
         yield run
-        state, message = ("stopped", "It stopped when asked to, and kept what it had.") if run._seen_stop else ("done", "")
+        state, message = (
+            ("stopped", "It stopped when asked to, and kept what it had.")
+            if run._seen_stop
+            else ("done", "")
+        )
     except KeyboardInterrupt:
         state, message = "stopped", "It was interrupted; what it had saved by then is kept."
         raise
     except SystemExit as end:
-        state, message = ("failed", f"It left with exit code {end.code}") if end.code else ("done", "")
+        state, message = (
+            ("failed", f"It left with exit code {end.code}") if end.code else ("done", "")
+        )
         raise
     except BaseException as error:
-        told = disk.no_room("the run's files", 0, run.path) if disk.is_full(error) and not isinstance(error, UserError) else error
+        told = (
+            disk.no_room("the run's files", 0, run.path)
+            if disk.is_full(error) and not isinstance(error, UserError)
+            else error
+        )
         message = _sentence(told)
         with suppress(OSError), open(run.file("log.txt"), "a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
         raise told from (None if told is error else error)
     finally:
         if main:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)     # the last word is written whole
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the last word is written whole
         run._finish(state, message)
         if main:
             signal.signal(signal.SIGTERM, before)
@@ -171,7 +235,10 @@ def shadow() -> Iterator[Writer]:
 
 def folder_of(run_id: str) -> Path:
     if not ID.fullmatch(run_id):
-        raise RunError(f"{run_id!r} is no id of a run: expected only a-z, 0-9 and '-', as `python -m ctsft runs` lists them")
+        raise RunError(
+            f"{run_id!r} is no id of a run: expected only a-z, 0-9 and '-', as `python -m ctsft"
+            " runs` lists them"
+        )
     return home() / "runs" / run_id
 
 
@@ -195,10 +262,16 @@ def _interrupt(owner: int):
     def handler(number, frame):
         if os.getpid() == owner:
             raise KeyboardInterrupt
-        os._exit(128 + number)     # a forked worker that inherited this handler has nothing to record
+        # a forked worker that inherited this handler has nothing to record
+        os._exit(128 + number)
+
     return handler
 
 
 def _sentence(error: BaseException) -> str:
     text = next(iter(str(error).strip().splitlines()), "")[:300]
-    return text if text and isinstance(error, ValueError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return (
+        text
+        if text and isinstance(error, ValueError)
+        else f"{type(error).__name__}: {text}".removesuffix(": ")
+    )

@@ -1,4 +1,5 @@
 """Finished and running fine-tuning runs as rows of one table, read from their folders."""
+
 import csv
 import io
 import json
@@ -9,13 +10,50 @@ from ctsft.notes import FILE, note_of
 from ctsft.run_folder import settled, stamp
 from ctsft.runs import Run, list_runs
 
-COLUMNS = ("run", "name", "state", "what", "heads", "target", "n", "learning_rate", "epochs", "seed", "trainable", "share", "source",
-           "source_before", "source_after", "target_before", "target_after", "forgetting", "gain", "seconds", "experiment", "note")
-READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)         # what a row is made of
+COLUMNS = (
+    "run",
+    "name",
+    "state",
+    "what",
+    "heads",
+    "target",
+    "n",
+    "learning_rate",
+    "epochs",
+    "seed",
+    "trainable",
+    "share",
+    "source",
+    "source_before",
+    "source_after",
+    "target_before",
+    "target_after",
+    "forgetting",
+    "gain",
+    "seconds",
+    "experiment",
+    "note",
+)
+# what a row is made of
+READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)
 ACTIVE = ("queued", "running", "stopping")
-MAIN = ("model", "task", "source", "target", "n", "setting", "epochs", "learning_rate", "batch_size", "seed", "eval_split")    # told where all agree
+# told where all agree
+MAIN = (
+    "model",
+    "task",
+    "source",
+    "target",
+    "n",
+    "setting",
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "seed",
+    "eval_split",
+)
 SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
-TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")                     # settings that change no number of the result
+# settings that change no number of the result
+TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")
 
 
 def result(run: Run) -> dict:
@@ -27,7 +65,9 @@ def result(run: Run) -> dict:
 
 
 def evaluations(run: Run) -> list[dict]:
-    """One row an evaluation, by step; a resumed run goes on from the rows that its checkpoint held."""
+    """One row an evaluation, by step; a resumed run goes on from the rows that its checkpoint
+    held.
+    """
     rows = {}
     for row in run.events():
         if row.get("kind") == "resumed":
@@ -38,11 +78,18 @@ def evaluations(run: Run) -> list[dict]:
 
 
 def compare_row(run: Run) -> dict | None:
-    """The row of one tuning run; None before its first evaluation, and for competence tuning (source and target the same).
+    """The row of one tuning run; None before its first evaluation, and for competence tuning
+    (source and target the same).
 
-    Made once for as long as the run's files stay the same; only the state of a run that is going on is looked at anew."""
+    Made once for as long as the run's files stay the same; only the state of a run that is going on
+    is looked at anew.
+    """
     stamps = tuple(stamp(run.file(name)) for name in READ)
-    found = _row(run.path, stamps) if all(one is None or settled(one) for one in stamps) else _row.__wrapped__(run.path, stamps)
+    found = (
+        _row(run.path, stamps)
+        if all(one is None or settled(one) for one in stamps)
+        else _row.__wrapped__(run.path, stamps)
+    )
     if found and found["state"] in ACTIVE:
         return found | {"state": run.status().state}
     return found and dict(found)
@@ -58,39 +105,81 @@ def _row(path: Path, stamped: tuple) -> dict | None:
     if len(names) < 2 or tuning.get("target") not in names:
         return None
     source, target = names[0], tuning["target"]
-    ends = [done["final"][when] for when in ("before", "after")] if done.get("final") else []       # where curves are of another split
-    before, after = ({name: of["accuracy"] for name, of in end.items()} for end in ends) if ends else (rows[0]["accuracy"], rows[-1]["accuracy"])
+    # where curves are of another split
+    ends = [done["final"][when] for when in ("before", "after")] if done.get("final") else []
+    before, after = (
+        ({name: of["accuracy"] for name, of in end.items()} for end in ends)
+        if ends
+        else (rows[0]["accuracy"], rows[-1]["accuracy"])
+    )
     part = params.get("experiment") or {}
     settings = settings_of(subject | {"language": source}, tuning, config, part.get("cell") or {})
     return {
-        "run": run.id, "name": said.name or request.name, "given": request.name, "state": run.status().state, "what": tuning.get("what"),
-        "heads": done.get("heads"), **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")},
-        "trainable": done.get("trainable"), "share": done["trainable"] / done["total"] if done.get("total") else None, "source": source,
-        "source_before": before[source], "source_after": after[source], "target_before": before[target], "target_after": after[target],
-        "forgetting": before[source] - after[source], "gain": after[target] - before[target], "seconds": rows[-1].get("seconds"),
-        "note": said.note, "experiment": part.get("run") or "", "created": request.created, "measured": done.get("rows") or {},
-        "task": subject.get("task"), "model": subject.get("model"), "settings": settings, "setting": setting(subject, tuning, config)}
+        "run": run.id,
+        "name": said.name or request.name,
+        "given": request.name,
+        "state": run.status().state,
+        "what": tuning.get("what"),
+        "heads": done.get("heads"),
+        **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")},
+        "trainable": done.get("trainable"),
+        "share": done["trainable"] / done["total"] if done.get("total") else None,
+        "source": source,
+        "source_before": before[source],
+        "source_after": after[source],
+        "target_before": before[target],
+        "target_after": after[target],
+        "forgetting": before[source] - after[source],
+        "gain": after[target] - before[target],
+        "seconds": rows[-1].get("seconds"),
+        "note": said.note,
+        "experiment": part.get("run") or "",
+        "created": request.created,
+        "measured": done.get("rows") or {},
+        "task": subject.get("task"),
+        "model": subject.get("model"),
+        "settings": settings,
+        "setting": setting(subject, tuning, config),
+    }
 
 
 def settings_of(subject: dict, tuning: dict, config: dict, cell: dict) -> dict:
-    """Everything that was chosen for a run but what moves, under one name each; paths and what changes no number are left out."""
-    words = {"model": subject.get("model"), "task": subject.get("task"), "data_dir": subject.get("data_dir"), "source": subject.get("language")}
-    words |= {name: tuning.get(name) for name in ("target", "n", "pool", "eval_split", "final_split", "related")} | {"setting": cell.get("setting")}
+    """Everything that was chosen for a run but what moves, under one name each; paths and what
+    changes no number are left out.
+    """
+    words = {
+        "model": subject.get("model"),
+        "task": subject.get("task"),
+        "data_dir": subject.get("data_dir"),
+        "source": subject.get("language"),
+    }
+    words |= {
+        name: tuning.get(name)
+        for name in ("target", "n", "pool", "eval_split", "final_split", "related")
+    } | {"setting": cell.get("setting")}
     return words | {name: value for name, value in config.items() if name not in TELLS_NOTHING}
 
 
 def parted(rows: list[dict]) -> tuple[dict, list[str]]:
-    """Settings in which all rows agree, with their value, and the names of those in which they differ."""
+    """Settings in which all rows agree, with their value, and the names of those in which they
+    differ.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
     values = {name: [row["settings"].get(name) for row in rows] for name in names}
-    same = {name: found[0] for name, found in values.items() if all(value == found[0] for value in found)}
+    same = {
+        name: found[0]
+        for name, found in values.items()
+        if all(value == found[0] for value in found)
+    }
     return same, [name for name in names if name not in same]
 
 
 def setting(subject: dict, tuning: dict, config: dict) -> str:
     """What has to be equal for two runs to be compared fairly, in a few words."""
-    return (f"{subject.get('model')} on {subject.get('task')}, {tuning.get('target')}, n={tuning.get('n')}, {config.get('epochs'):g} epochs, "
-            f"lr {config.get('learning_rate'):g}")
+    return (
+        f"{subject.get('model')} on {subject.get('task')}, {tuning.get('target')},"
+        f" n={tuning.get('n')}, {config.get('epochs'):g} epochs, lr {config.get('learning_rate'):g}"
+    )
 
 
 def compare(kind: str = "finetune") -> list[dict]:
@@ -107,19 +196,48 @@ def table_csv(rows: list[dict]) -> str:
 
 
 def table_text(rows: list[dict]) -> str:
-    """For the shell: what moves, how much, the settings in which the runs differ, and both accuracies before and after; then what they share."""
+    """For the shell: what moves, how much, the settings in which the runs differ, and both
+    accuracies before and after; then what they share.
+    """
     if not rows:
-        return "No fine-tuning run has been evaluated yet; start one with `python -m ctsft finetune --target javanese`."
+        return (
+            "No fine-tuning run has been evaluated yet; start one with `python -m ctsft finetune"
+            " --target javanese`."
+        )
     same, differing = parted(rows)
-    head = ("run", "what", "heads", "moves", *(SHORT.get(name, name) for name in differing), "source", "target acc.", *(["note"] if any(
-        row["note"] for row in rows) else []))
-    lines = [head] + [(row["run"], str(row["what"]), "" if row["heads"] is None else str(row["heads"]),
-                       "" if row["share"] is None else f"{row['share']:.2%}", *(value_text(row["settings"].get(name)) for name in differing),
-                       f"{row['source_before']:.3f} -> {row['source_after']:.3f}", f"{row['target_before']:.3f} -> {row['target_after']:.3f}",
-                       " ".join(row["note"].split())[:60])[:len(head)] for row in rows]
+    head = (
+        "run",
+        "what",
+        "heads",
+        "moves",
+        *(SHORT.get(name, name) for name in differing),
+        "source",
+        "target acc.",
+        *(["note"] if any(row["note"] for row in rows) else []),
+    )
+    lines = [head] + [
+        (
+            row["run"],
+            str(row["what"]),
+            "" if row["heads"] is None else str(row["heads"]),
+            "" if row["share"] is None else f"{row['share']:.2%}",
+            *(value_text(row["settings"].get(name)) for name in differing),
+            f"{row['source_before']:.3f} -> {row['source_after']:.3f}",
+            f"{row['target_before']:.3f} -> {row['target_after']:.3f}",
+            " ".join(row["note"].split())[:60],
+        )[: len(head)]
+        for row in rows
+    ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    shared = ", ".join(f"{SHORT.get(name, name)} {value_text(same[name])}" for name in MAIN if same.get(name) not in (None, ""))
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    shared = ", ".join(
+        f"{SHORT.get(name, name)} {value_text(same[name])}"
+        for name in MAIN
+        if same.get(name) not in (None, "")
+    )
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     return "\n".join([*table, f"{'All' if len(rows) > 1 else 'It'}: {shared}."])
 
 

@@ -1,36 +1,46 @@
-"""The rules of contextual decomposition, one small function an operation (CD-T, arXiv 2407.00886, section 3).
+"""The rules of contextual decomposition, one small function an operation (CD-T, arXiv 2407.00886,
+section 3).
 
-Every activation is split into a relevant and an irrelevant part with `rel + irrel = total`. The totals do not depend on
-which head is the source, so only `rel` is propagated, and the rules are written in terms of `rel` and `total`:
+Every activation is split into a relevant and an irrelevant part with `rel + irrel = total`. The
+totals do not depend on which head is the source, so only `rel` is propagated, and the rules are
+written in terms of `rel` and `total`:
 
     linear      rel W, and of the bias the share |rel W| : |irrel W|
     residual    the parts add
-    LayerNorm   each part centred by its own mean, divided by the total's deviation; bias shared |rel| : |irrel|
+    LayerNorm   each part centred by its own mean, divided by the total's deviation; bias shared
+                |rel| : |irrel|
     RMSNorm     rel * gain / rms(total)
     attention   softmax(q_rel k_rel) v_rel, or with the pattern frozen P v_rel
-    sign clash  where the parts differ in sign the larger takes the sum, the smaller becomes 0: that is `clamp(rel, 0, total)`
+    sign clash  where the parts differ in sign the larger takes the sum, the smaller becomes 0: that
+                is `clamp(rel, 0, total)`
     activation  f(total) - f(irrel);  gated MLP  f(gate) up - f(gate_irrel) up_irrel
 
-Those are `RULES["paper"]`. What a nonlinear step does jointly (its cross terms) they give to `rel` wherever `irrel` alone
-would not do it: `f(total) - f(irrel)` is the drop that ablating `rel` causes at that step. If every operation used it, the
-end would be mean ablation itself, at CD-T's price.
+Those are `RULES["paper"]`. What a nonlinear step does jointly (its cross terms) they give to `rel`
+wherever `irrel` alone would not do it: `f(total) - f(irrel)` is the drop that ablating `rel` causes
+at that step. If every operation used it, the end would be mean ablation itself, at CD-T's price.
 
-`RULES["symmetric"]` shares cross terms evenly: each step pays its two parts their Shapley value (Shapley 1953; Murdoch et al.
-2018 linearise activations so in the first contextual decomposition), with v(S) the step's output when only the parts in S are present:
+`RULES["symmetric"]` shares cross terms evenly: each step pays its two parts their Shapley value
+(Shapley 1953; Murdoch et al. 2018 linearise activations so in the first contextual decomposition),
+with v(S) the step's output when only the parts in S are present:
 
     activation  (f(total) - f(irrel) + f(rel) - f(0)) / 2
-    gated MLP   (h(total) - h(irrel) + h(rel)) / 2, with h = f(gate) up and both inputs' parts as one player
-    norms       v(rel) = rel s(total), v(irrel) = irrel s(irrel), v(both) = total s(total), where s is gain over deviation or rms: so
+    gated MLP   (h(total) - h(irrel) + h(rel)) / 2, with h = f(gate) up and both inputs' parts as
+                one player
+    norms       v(rel) = rel s(total), v(irrel) = irrel s(irrel), v(both) = total s(total), where s
+                is gain over deviation or rms: so
                 rel s(total) + irrel (s(total) - s(irrel)) / 2, half of what the relevant part does to the scale of the rest.
                 (rel alone is judged at the total's scale: s(rel) would blow a small part up to unit size.)
 
-and has no sign clash. Linear maps, biases and attention are as in the paper's rules. Both keep `rel + irrel = total`.
-Nothing then keeps two parts from cancelling: a product of parts that have outgrown their total grows with their square, block after
-block, until it is no number any more (seen on SmolLM2-135M). So behind each block a part that is more than twice as long as the total,
+and has no sign clash. Linear maps, biases and attention are as in the paper's rules. Both keep `rel
++ irrel = total`. Nothing then keeps two parts from cancelling: a product of parts that have
+outgrown their total grows with their square, block after block, until it is no number any more
+(seen on SmolLM2-135M). So behind each block a part that is more than twice as long as the total,
 which only cancellation brings about, is shortened to twice its length; otherwise this does nothing.
 
-Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. A function may overwrite `rel` where it says so.
+Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. A function may overwrite
+`rel` where it says so.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,18 +49,22 @@ from torch.nn import functional as F
 
 from ctsft.layers import Linear, Norm, scratch
 
-TOLERANCE = 1e-8                                    # of the bias shares, as in the paper's code
+TOLERANCE = 1e-8  # of the bias shares, as in the paper's code
 
 
 def add_share(out, rel, total, bias):
-    """out += bias * |rel| / (|rel| + |irrel| + 1e-8), elementwise; |rel| + |total - rel| is the larger of |total| and |total - 2 rel|."""
+    """out += bias * |rel| / (|rel| + |irrel| + 1e-8), elementwise; |rel| + |total - rel| is the
+    larger of |total| and |total - 2 rel|.
+    """
     whole = torch.sub(total, rel, alpha=2, out=scratch.take("irrel", rel)).abs_()
     torch.maximum(whole, total.abs().add_(TOLERANCE), out=whole)
     return out.addcdiv_(torch.abs(rel, out=scratch.take("size", rel)).mul_(bias), whole)
 
 
 def linear(rel, total, layer: Linear, into: str | None = None):
-    """`total` is the layer's own output, bias included. `into` names a scratch buffer for what comes out."""
+    """`total` is the layer's own output, bias included. `into` names a scratch buffer for what
+    comes out.
+    """
     weight, bias = layer.weight, layer.bias
     if into is None:
         out = F.linear(rel, weight)
@@ -73,12 +87,15 @@ def symmetric_norm(rel, total, layer: Norm, scale=None):
     scale = layer.scale(total) if scale is None else scale
     irrel = total - rel
     centred = irrel - irrel.mean(-1, keepdim=True) if layer.centred else irrel
-    change = (scale - layer.scale(irrel)).mul_(0.5)                          # [source, batch, pos, 1]
+    # [source, batch, pos, 1]
+    change = (scale - layer.scale(irrel)).mul_(0.5)
     return paper_norm(rel, total, layer, scale).addcmul_(centred * layer.gain, change)
 
 
 def clash(rel, total):
-    """In place. Between 0 and the total both parts have its sign; outside, the larger part takes everything."""
+    """In place. Between 0 and the total both parts have its sign; outside, the larger part takes
+    everything.
+    """
     return torch.clamp(rel, total.clamp(max=0), total.clamp(min=0), out=rel)
 
 
@@ -87,8 +104,13 @@ def no_clash(rel, total):
 
 
 def held(rel, total):
-    """In place. A token's part that is more than twice as long as its total is shortened to that."""
-    length, most = torch.linalg.vector_norm(rel, dim=-1, keepdim=True), 2 * torch.linalg.vector_norm(total, dim=-1, keepdim=True)
+    """In place. A token's part that is more than twice as long as its total is shortened to
+    that.
+    """
+    length, most = (
+        torch.linalg.vector_norm(rel, dim=-1, keepdim=True),
+        2 * torch.linalg.vector_norm(total, dim=-1, keepdim=True),
+    )
     return rel.mul_(torch.where(length > most, most / length, 1.0))
 
 
@@ -104,7 +126,8 @@ def symmetric_activation(rel, total, hidden, f: Callable):
 def paper_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
     """In place. `hidden` is f(gate) * up."""
     irrel = f(torch.sub(gate, gate_rel, out=gate_rel)).mul_(torch.sub(up, up_rel, out=up_rel))
-    return torch.sub(hidden, irrel, out=gate_rel)             # exactly 0 where nothing is relevant, as a fused form would not be
+    # exactly 0 where nothing is relevant, as a fused form would not be
+    return torch.sub(hidden, irrel, out=gate_rel)
 
 
 def symmetric_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
@@ -118,8 +141,11 @@ class Rules:
     clash: Callable
     activation: Callable
     gated: Callable
-    end: Callable                                    # behind a block, once both its halves are added
+    # behind a block, once both its halves are added
+    end: Callable
 
 
-RULES = {"paper": Rules(paper_norm, clash, paper_activation, paper_gated, clash),
-         "symmetric": Rules(symmetric_norm, no_clash, symmetric_activation, symmetric_gated, held)}
+RULES = {
+    "paper": Rules(paper_norm, clash, paper_activation, paper_gated, clash),
+    "symmetric": Rules(symmetric_norm, no_clash, symmetric_activation, symmetric_gated, held),
+}

@@ -1,16 +1,20 @@
-"""A run folder and how it is read: one job, one folder, and everything a page shows can be rebuilt from it.
+"""A run folder and how it is read: one job, one folder, and everything a page shows can be rebuilt
+from it.
 
     request.json   what was asked and everything that determines the result     status.json    how it goes, replaced whole
     events.jsonl   a row per evaluation or step, only ever appended              log.txt        what a detached job prints
     process.json   whom the launcher started, until the job says so itself      stop           a request to stop, by anyone
     note.json      the name and the note that its user gave it (`notes`)
 
-Every file has one writer at a time: the launcher writes the first status and then only `process.json`; from `runs.record` on
-the job owns the rest. Readers trust nothing they find half-written, and write nothing. The state they give is computed: a job
-that says "running" is alive if a process with its pid and its start time exists (a recycled pid has another start time, a
-zombie is dead), else it is "lost"; alive with a `stop` file, it is "stopping". Runs of another machine, seen through a shared
-folder, are judged by their heartbeat, which a thread keeps up; `advanced` is when the work itself last moved.
+Every file has one writer at a time: the launcher writes the first status and then only
+`process.json`; from `runs.record` on the job owns the rest. Readers trust nothing they find
+half-written, and write nothing. The state they give is computed: a job that says "running" is alive
+if a process with its pid and its start time exists (a recycled pid has another start time, a zombie
+is dead), else it is "lost"; alive with a `stop` file, it is "stopping". Runs of another machine,
+seen through a shared folder, are judged by their heartbeat, which a thread keeps up; `advanced` is
+when the work itself last moved.
 """
+
 import json
 import os
 import re
@@ -29,40 +33,44 @@ from ctsft import disk
 from ctsft.errors import UserError
 
 HOST = socket.gethostname()
-STALE = 120.0    # seconds without a heartbeat after which a run on another machine reads as lost
-SETTLED = 2.0    # seconds after a change until a file's stamp tells the next one
-GRACE = 60.0     # seconds a queued run may be without a known process
+# seconds without a heartbeat after which a run on another machine reads as lost
+STALE = 120.0
+SETTLED = 2.0  # seconds after a change until a file's stamp tells the next one
+GRACE = 60.0  # seconds a queued run may be without a known process
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunError(UserError):
-    """A request about runs that cannot be met; its text says what came, what was expected and what to do."""
+    """A request about runs that cannot be met; its text says what came, what was expected and what
+    to do.
+    """
 
 
 class Request(BaseModel):
     kind: str = ""
-    argv: list[str] = []             # the words after `python -m ctsft`, relative to `cwd`
-    params: dict[str, Any] = {}      # everything that determines the result: code version, fingerprints, seeds
+    argv: list[str] = []  # the words after `python -m ctsft`, relative to `cwd`
+    # everything that determines the result: code version, fingerprints, seeds
+    params: dict[str, Any] = {}
     name: str = ""
-    created: float = 0.0             # seconds since 1970, like every time here
+    created: float = 0.0  # seconds since 1970, like every time here
     cwd: str = ""
 
 
 class Process(BaseModel):
     pid: PositiveInt | None = None
-    pid_started: float | None = None    # as `birth` tells it: only good for comparing
+    pid_started: float | None = None  # as `birth` tells it: only good for comparing
     host: str = HOST
 
 
 class Status(Process):
     state: State = "running"
     stage: str = ""
-    progress: float = 0.0            # 0..1 within the stage
-    eta: float | None = None         # seconds left in the stage, at the rate since it began
-    message: str = ""                # one sentence: why it failed, stopped or was lost
-    heartbeat: float = 0.0           # when the process last showed life
-    advanced: float | None = None    # when the work last moved
+    progress: float = 0.0  # 0..1 within the stage
+    eta: float | None = None  # seconds left in the stage, at the rate since it began
+    message: str = ""  # one sentence: why it failed, stopped or was lost
+    heartbeat: float = 0.0  # when the process last showed life
+    advanced: float | None = None  # when the work last moved
     started: float | None = None
     finished: float | None = None
 
@@ -72,7 +80,9 @@ class Status(Process):
 
 
 class Run:
-    """A run folder, read only. Nothing here fails on files that are missing, torn or half-written."""
+    """A run folder, read only. Nothing here fails on files that are missing, torn or
+    half-written.
+    """
 
     def __init__(self, path: Path):
         self.path = Path(path)
@@ -86,27 +96,44 @@ class Run:
 
     @property
     def request(self) -> Request:
-        """Read once for as long as the file stays the same; its `params` are everybody's, and nobody changes them."""
+        """Read once for as long as the file stays the same; its `params` are everybody's, and
+        nobody changes them.
+        """
         request = remembered(self.file("request.json"), Request)
         kind = request.kind or re.sub(r"^\d{8}-\d{6}-|-[a-z0-9]{4}$", "", self.id)
-        return request.model_copy(update={"kind": kind, "created": request.created or _modified(self.path)})
+        return request.model_copy(
+            update={"kind": kind, "created": request.created or _modified(self.path)}
+        )
 
     def status(self) -> Status:
         status = remembered(self.file("status.json"), Status)
         if not status.active:
             return status
         if self._alive(status):
-            return status.model_copy(update={"state": "stopping"}) if self.file("stop").exists() else status
+            return (
+                status.model_copy(update={"state": "stopping"})
+                if self.file("stop").exists()
+                else status
+            )
         again = read(self.file("status.json"), Status)
-        if (again.state, again.pid) != (status.state, status.pid):    # it moved on between the two looks
+        if (again.state, again.pid) != (status.state, status.pid):
+            # it moved on between the two looks
             return self.status()
         where = f"in stage {status.stage!r}" if status.stage else f"while {status.state}"
         log = self.log_tail(1)[:200]
         why = f"its log ends with: {log}" if log else "its log is empty"
-        return status.model_copy(update={"state": "lost", "eta": None, "message": f"The process ended {where} without saying why; {why}"})
+        return status.model_copy(
+            update={
+                "state": "lost",
+                "eta": None,
+                "message": f"The process ended {where} without saying why; {why}",
+            }
+        )
 
     def events(self, since: int = 0) -> list[dict]:
-        """Rows from number `since` on. A line a killed writer left torn is skipped, an unfinished last line is not there yet."""
+        """Rows from number `since` on. A line a killed writer left torn is skipped, an unfinished
+        last line is not there yet.
+        """
         try:
             lines = self.file("events.jsonl").read_bytes().split(b"\n")[:-1]
         except OSError:
@@ -144,13 +171,21 @@ class Run:
 
 
 def birth(pid: int) -> float | None:
-    """When a process began; None if there is none or it is a zombie. On Linux counted from boot, which no clock change moves."""
+    """When a process began; None if there is none or it is a zombie. On Linux counted from boot,
+    which no clock change moves.
+    """
     try:
         if psutil.LINUX:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            state, *fields = (
+                Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            )
             return None if state in "ZX" else float(fields[18])
         process = psutil.Process(pid)
-        return None if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) else process.create_time()
+        return (
+            None
+            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            else process.create_time()
+        )
     except (OSError, psutil.Error):
         return None
 
@@ -170,7 +205,10 @@ def plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, PurePath):
         return str(value)
-    raise TypeError(f"{type(value).__name__} cannot stand in a run's files; expected numbers, text, lists, dictionaries or arrays")
+    raise TypeError(
+        f"{type(value).__name__} cannot stand in a run's files; expected numbers, text, lists,"
+        " dictionaries or arrays"
+    )
 
 
 def write(path: Path, value: Any) -> None:
@@ -205,7 +243,9 @@ def read(path: Path, kind: type[Model]) -> Model:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever a file is replaced or grows, once it is `settled`; None while it is not there."""
+    """What changes whenever a file is replaced or grows, once it is `settled`; None while it is not
+    there.
+    """
     with suppress(OSError):
         found = path.stat()
         return found.st_mtime_ns, found.st_size, found.st_ino
@@ -213,12 +253,16 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def settled(stamped: tuple[int, int, int] | None) -> bool:
-    """Whether a next change would give another stamp: clocks of file systems are coarse, so a file just written may change unseen."""
+    """Whether a next change would give another stamp: clocks of file systems are coarse, so a file
+    just written may change unseen.
+    """
     return stamped is not None and time.time() - stamped[0] / 1e9 > SETTLED
 
 
 def remembered(path: Path, kind: type[Model]) -> Model:
-    """`read`, once for as long as the file stays the same. What it gives is everybody's: copy it, never change it."""
+    """`read`, once for as long as the file stays the same. What it gives is everybody's: copy it,
+    never change it.
+    """
     now = stamp(path)
     return _known(path, kind, now) if settled(now) else read(path, kind)
 

@@ -1,13 +1,16 @@
-"""Jobs as runs: start one detached, watch, stop, resume. What a run folder holds stands in `run_folder`, what a job does there in `recording`.
+"""Jobs as runs: start one detached, watch, stop, resume. What a run folder holds stands in
+`run_folder`, what a job does there in `recording`.
 
     run = runs.start(["score", "--task", "demo"])                            # from a screen: the same job, detached
     run.status().progress, run.events(since=10)
     runs.stop(run)
     runs.resume(run)
 
-A started job is a process of its own session with its output in a file, so it outlives the browser and the server. "keep" is a
-wish the job grants at its next step; SIGTERM ends it at once but lets it say so; what ends without a word reads as lost.
+A started job is a process of its own session with its output in a file, so it outlives the browser
+and the server. "keep" is a wish the job grants at its next step; SIGTERM ends it at once but lets
+it say so; what ends without a word reads as lost.
 """
+
 import os
 import shlex
 import shutil
@@ -24,11 +27,40 @@ import psutil
 
 from ctsft.places import home
 from ctsft.recording import ID, Writer, folder_of, new_id, record, shadow, without_run
-from ctsft.run_folder import HOST, Process, Request, Run, RunError, Status, birth, lives, read, write
+from ctsft.run_folder import (
+    HOST,
+    Process,
+    Request,
+    Run,
+    RunError,
+    Status,
+    birth,
+    lives,
+    read,
+    write,
+)
 
-__all__ = ["Process", "Request", "Run", "RunError", "Status", "Writer", "birth", "delete", "get", "home", "kill", "list_runs", "record", "resume",
-           "shadow", "shell_command", "start", "stop"]
-ROOT = Path(__file__).resolve().parent.parent     # what a started job must be able to import
+__all__ = [
+    "Process",
+    "Request",
+    "Run",
+    "RunError",
+    "Status",
+    "Writer",
+    "birth",
+    "delete",
+    "get",
+    "home",
+    "kill",
+    "list_runs",
+    "record",
+    "resume",
+    "shadow",
+    "shell_command",
+    "start",
+    "stop",
+]
+ROOT = Path(__file__).resolve().parent.parent  # what a started job must be able to import
 
 
 def start(kind_words: Sequence[str], params: dict | None = None, name: str = "") -> Run:
@@ -37,13 +69,24 @@ def start(kind_words: Sequence[str], params: dict | None = None, name: str = "")
     run = Run(home() / "runs" / new_id(words[0]))
     run.path.mkdir(parents=True)
     write(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
-    write(run.file("request.json"), Request(
-        kind=words[0], argv=words, params=params or {}, name=name, created=time.time(), cwd=os.getcwd()))
+    write(
+        run.file("request.json"),
+        Request(
+            kind=words[0],
+            argv=words,
+            params=params or {},
+            name=name,
+            created=time.time(),
+            cwd=os.getcwd(),
+        ),
+    )
     return _launch(run)
 
 
 def resume(run: Run) -> Run:
-    """Starts the command of a run again in the same folder; the job goes on from the checkpoints it finds there."""
+    """Starts the command of a run again in the same folder; the job goes on from the checkpoints it
+    finds there.
+    """
     if run.status().active:
         raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
     return _launch(run)
@@ -58,21 +101,38 @@ def _spawn(run: Run, command: list[str]) -> Run:
         run.file(name).unlink(missing_ok=True)
     write(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**os.environ, "CTSFT_HOME": str(home()), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    env = {
+        **os.environ,
+        "CTSFT_HOME": str(home()),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+    }
     detached = {"start_new_session": True}
     if os.name == "nt":
-        detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        detached = {
+            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        }
     cwd = run.request.cwd
     with open(run.file("log.txt"), "ab") as log:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env,
-                                 cwd=cwd if os.path.isdir(cwd) else None, **detached)
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd if os.path.isdir(cwd) else None,
+            **detached,
+        )
     write(run.file("process.json"), Process(pid=child.pid, pid_started=birth(child.pid)))
-    threading.Thread(target=child.wait, daemon=True).start()    # reaps it: no zombie is left in a server that lives for weeks
+    # reaps it: no zombie is left in a server that lives for weeks
+    threading.Thread(target=child.wait, daemon=True).start()
     return run
 
 
 def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0) -> None:
-    """"keep" asks the job to finish its step and save, and returns at once; "discard" ends it and removes the folder."""
+    """ "keep" asks the job to finish its step and save, and returns at once; "discard" ends it and
+    removes the folder.
+    """
     if mode not in ("keep", "discard"):
         raise RunError(f"{mode!r} is no way to stop a run; choose from 'keep', 'discard'")
     if run.status().active:
@@ -83,7 +143,9 @@ def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0)
 
 
 def kill(run: Run, wait: float = 5.0) -> None:
-    """Ends the process and its children: asked to (SIGTERM), and after `wait` seconds made to. The folder stays."""
+    """Ends the process and its children: asked to (SIGTERM), and after `wait` seconds made to. The
+    folder stays.
+    """
     status = run.status()
     if not status.active:
         return
@@ -94,7 +156,8 @@ def kill(run: Run, wait: float = 5.0) -> None:
         raise RunError(f"Run {run.id!r} has no process yet; try again in a moment")
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(recursive=True)] if lives(process) else []     # never a stranger's
+        # never a stranger's
+        family = [parent, *parent.children(recursive=True)] if lives(process) else []
         if family:
             parent.terminate()
             _await_end(process, wait)
@@ -102,18 +165,32 @@ def kill(run: Run, wait: float = 5.0) -> None:
             with suppress(psutil.NoSuchProcess):
                 member.kill()
     if not _await_end(process, 10.0):
-        raise RunError(f"Run {run.id!r} (pid {process.pid}) did not end within {wait + 10:.0f} s; end that process by hand")
+        raise RunError(
+            f"Run {run.id!r} (pid {process.pid}) did not end within {wait + 10:.0f} s; end that"
+            " process by hand"
+        )
     last = read(run.file("status.json"), Status)
     if last.active:
-        write(run.file("status.json"), last.model_copy(update={
-            "state": "stopped", "eta": None, "finished": time.time(),
-            "message": "The process was ended before it finished its step; what it had saved by then is kept."}))
+        write(
+            run.file("status.json"),
+            last.model_copy(
+                update={
+                    "state": "stopped",
+                    "eta": None,
+                    "finished": time.time(),
+                    "message": (
+                        "The process was ended before it finished its step; what it had saved by"
+                        " then is kept."
+                    ),
+                }
+            ),
+        )
 
 
 def delete(run: Run) -> None:
     if run.status().active:
         raise RunError(f"Run {run.id!r} is still running; stop it before deleting it")
-    grave = run.path.with_name(f".{run.id}")     # out of every list at once, then file by file
+    grave = run.path.with_name(f".{run.id}")  # out of every list at once, then file by file
     with suppress(FileNotFoundError):
         run.path.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
@@ -122,7 +199,10 @@ def delete(run: Run) -> None:
 def get(run_id: str) -> Run:
     path = folder_of(run_id)
     if not path.is_dir():
-        raise RunError(f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m ctsft runs` lists")
+        raise RunError(
+            f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m"
+            " ctsft runs` lists"
+        )
     return Run(path)
 
 
@@ -142,7 +222,8 @@ def list_runs(kind: str | None = None) -> list[Run]:
     return [Run(folder / name) for _, own, name in found if kind in (None, own)]
 
 
-_begun: dict[tuple[str, str, int, int], tuple[float, str]] = {}     # when a run was asked for, and of which kind: that never changes
+# when a run was asked for, and of which kind: that never changes
+_begun: dict[tuple[str, str, int, int], tuple[float, str]] = {}
 
 
 def shell_command(request: Request) -> str:

@@ -1,4 +1,7 @@
-"""The shell's commands that look at a model: accuracy, estimate, score, discover, faithfulness, validate."""
+"""The shell's commands that look at a model: accuracy, estimate, score, discover, faithfulness,
+validate.
+"""
+
 import json
 from typing import Annotated, Optional
 
@@ -31,107 +34,279 @@ from ctsft.errors import UserError
 
 
 @app.command()
-def accuracy(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "test", data_dir: DataDir = None,
-             device: Device = "auto", dtype: Dtype = "auto", as_json: AsJson = False):
+def accuracy(
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Split = "test",
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+):
     """Accuracy of a model on one language's rows.
 
     Example: python -m ctsft accuracy --model demo --task demo --language javanese
     """
     import ctsft
     from ctsft.jobs import Subject
+
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
     rows = opened.load(language, split)
     share = ctsft.accuracy(loaded, opened, rows)
-    words = {"model": model, "task": task, "language": language, "split": split, "rows": len(rows), "accuracy": share,
-             "chance": 1 / len(opened.labels)}
-    print(json.dumps(words, indent=1) if as_json else f"{share:.3f} of {len(rows)} {language} {split} rows (chance {words['chance']:.3f})")
+    words = {
+        "model": model,
+        "task": task,
+        "language": language,
+        "split": split,
+        "rows": len(rows),
+        "accuracy": share,
+        "chance": 1 / len(opened.labels),
+    }
+    print(
+        json.dumps(words, indent=1)
+        if as_json
+        else f"{share:.3f} of {len(rows)} {language} {split} rows (chance {words['chance']:.3f})"
+    )
 
 
 @app.command()
-def score(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train", data_dir: DataDir = None,
-          method: Method = "cdt", attention: Attention = "softmax", magnitude: Annotated[bool, typer.Option(help="Unsigned score.")] = False,
-          positions: Annotated[str, typer.Option(help="all or readout.")] = "all", rules: Rules = "paper",
-          normalise: Annotated[str, typer.Option(help="none, or layer: in units of the layer's mean size.")] = "none",
-          steps: Annotated[int, typer.Option(help="Gradients of ig.")] = 5, adaptive: Adaptive = False,
-          k: Annotated[Optional[int], typer.Option(help="Heads an adaptive pass is to find; default: 2 %.")] = None,
-          size: Size = 50, pool_seed: Seed = 0, max_memory: MaxMemory = None, batch_tokens: BatchTokens = None,
-          preview: Annotated[bool, typer.Option(help="Attribution patching first.")] = False, no_cache: NoCache = False,
-          device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
+def score(
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Split = "train",
+    data_dir: DataDir = None,
+    method: Method = "cdt",
+    attention: Attention = "softmax",
+    magnitude: Annotated[bool, typer.Option(help="Unsigned score.")] = False,
+    positions: Annotated[str, typer.Option(help="all or readout.")] = "all",
+    rules: Rules = "paper",
+    normalise: Annotated[
+        str, typer.Option(help="none, or layer: in units of the layer's mean size.")
+    ] = "none",
+    steps: Annotated[int, typer.Option(help="Gradients of ig.")] = 5,
+    adaptive: Adaptive = False,
+    k: Annotated[
+        Optional[int], typer.Option(help="Heads an adaptive pass is to find; default: 2 %.")
+    ] = None,
+    size: Size = 50,
+    pool_seed: Seed = 0,
+    max_memory: MaxMemory = None,
+    batch_tokens: BatchTokens = None,
+    preview: Annotated[bool, typer.Option(help="Attribution patching first.")] = False,
+    no_cache: NoCache = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
     """Score every head on a discovery set of correctly predicted examples.
 
-    Example: python -m ctsft score --model demo --task demo --language indonesian --method cdt --json
+    Example: python -m ctsft score --model demo --task demo --language indonesian --method cdt
+    --json
     """
+
     def say(summary):
-        rows = [f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f} ± {row['stderr']:.4f}" for row in summary["heads"][:10]]
-        return f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:\n" + "\n".join([*rows, *summary["notes"]])
-    job("score", run, as_json, lambda jobs, folder: jobs.score(
-        folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-        jobs.Scoring(size, pool_seed, method, attention, "magnitude" if magnitude else "signed", positions, batch_tokens, max_memory, rules,
-                     normalise, adaptive, k, steps), preview, not no_cache),
-        say, name, device)
+        rows = [
+            f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f} ± {row['stderr']:.4f}"
+            for row in summary["heads"][:10]
+        ]
+        return (
+            f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:\n"
+            + "\n".join([*rows, *summary["notes"]])
+        )
+
+    job(
+        "score",
+        run,
+        as_json,
+        lambda jobs, folder: jobs.score(
+            folder,
+            jobs.Subject(model, task, data_dir, language, split, device, dtype),
+            jobs.Scoring(
+                size,
+                pool_seed,
+                method,
+                attention,
+                "magnitude" if magnitude else "signed",
+                positions,
+                batch_tokens,
+                max_memory,
+                rules,
+                normalise,
+                adaptive,
+                k,
+                steps,
+            ),
+            preview,
+            not no_cache,
+        ),
+        say,
+        name,
+        device,
+    )
 
 
 @app.command()
-def estimate(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train", data_dir: DataDir = None,
-             method: Method = "cdt", attention: Attention = "softmax", rules: Rules = "paper", size: Size = 50, max_memory: MaxMemory = None,
-             device: Device = "auto", dtype: Dtype = "auto", as_json: AsJson = False):
-    """What a scoring pass would cost: operations, time and peak memory, from the model's shape and a second of calibration.
+def estimate(
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Split = "train",
+    data_dir: DataDir = None,
+    method: Method = "cdt",
+    attention: Attention = "softmax",
+    rules: Rules = "paper",
+    size: Size = 50,
+    max_memory: MaxMemory = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+):
+    """What a scoring pass would cost: operations, time and peak memory, from the model's shape and
+    a second of calibration.
 
     Example: python -m ctsft estimate --model demo --task demo --method cdt
     """
     from ctsft.estimate import estimate_cost
     from ctsft.jobs import Scoring, Subject
+
     scoring = Scoring(size, method=method, attention=attention, rules=rules, max_memory=max_memory)
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
     rows = opened.pools(opened.load(language, split))[0][:size]
-    found = estimate_cost(loaded, [opened.encode(loaded, row) for row in rows], method, **scoring.config)
+    found = estimate_cost(
+        loaded, [opened.encode(loaded, row) for row in rows], method, **scoring.config
+    )
     print(json.dumps(found.row(), indent=1) if as_json else found.text())
 
 
 @app.command()
-def discover(model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train", data_dir: DataDir = None,
-             depth: Annotated[int, typer.Option(help="Iterations behind the first: 0, 1, 2 ...")] = 1,
-             fraction: Annotated[float, typer.Option(help="Share of all heads kept by each iteration.")] = 0.02,
-             attention: Attention = "softmax", rules: Rules = "paper", adaptive: Adaptive = False, size: Size = 50, pool_seed: Seed = 0,
-             max_memory: MaxMemory = None, batch_tokens: BatchTokens = None, no_cache: NoCache = False, device: Device = "auto",
-             dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
-             run: RunId = None):
+def discover(
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Split = "train",
+    data_dir: DataDir = None,
+    depth: Annotated[int, typer.Option(help="Iterations behind the first: 0, 1, 2 ...")] = 1,
+    fraction: Annotated[
+        float, typer.Option(help="Share of all heads kept by each iteration.")
+    ] = 0.02,
+    attention: Attention = "softmax",
+    rules: Rules = "paper",
+    adaptive: Adaptive = False,
+    size: Size = 50,
+    pool_seed: Seed = 0,
+    max_memory: MaxMemory = None,
+    batch_tokens: BatchTokens = None,
+    no_cache: NoCache = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
     """Find a circuit: heads that act on the logits, then heads that act on those.
 
     Example: python -m ctsft discover --model demo --task demo --depth 1 --fraction 0.06
     """
+
     def say(summary):
         rows = [f"L{row['layer']}.H{row['head']:<3} {row['why']}" for row in summary["heads"]]
         return f"{len(rows)} heads:\n" + "\n".join([*rows, *summary["notes"]])
-    job("discover", run, as_json, lambda jobs, folder: jobs.discover(
-        folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-        jobs.Scoring(size, pool_seed, attention=attention, batch_tokens=batch_tokens, max_memory=max_memory, rules=rules, adaptive=adaptive),
-        depth, fraction, not no_cache), say, name, device)
+
+    job(
+        "discover",
+        run,
+        as_json,
+        lambda jobs, folder: jobs.discover(
+            folder,
+            jobs.Subject(model, task, data_dir, language, split, device, dtype),
+            jobs.Scoring(
+                size,
+                pool_seed,
+                attention=attention,
+                batch_tokens=batch_tokens,
+                max_memory=max_memory,
+                rules=rules,
+                adaptive=adaptive,
+            ),
+            depth,
+            fraction,
+            not no_cache,
+        ),
+        say,
+        name,
+        device,
+    )
 
 
 @app.command()
-def faithfulness(scores: Annotated[str, typer.Option(help="Id of a scoring run, or a scores.safetensors beside its means.safetensors.")],
-                 circuit: Annotated[Optional[str], typer.Option(help="A circuit file; without one: the curve over sizes.")] = None,
-                 sizes: Annotated[str, typer.Option(help="Sizes of the curve, such as 1,2,4,8.")] = "",
-                 n_random: Annotated[int, typer.Option("--random", help="Random circuits of each size.")] = 10,
-                 model: ModelName = "demo", task: TaskName = "demo", language: Language = None,
-                 split: Annotated[str, typer.Option("--split", help="Rows it is measured on.")] = "valid", data_dir: DataDir = None,
-                 device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False, run: RunId = None):
+def faithfulness(
+    scores: Annotated[
+        str,
+        typer.Option(
+            help="Id of a scoring run, or a scores.safetensors beside its means.safetensors."
+        ),
+    ],
+    circuit: Annotated[
+        Optional[str], typer.Option(help="A circuit file; without one: the curve over sizes.")
+    ] = None,
+    sizes: Annotated[str, typer.Option(help="Sizes of the curve, such as 1,2,4,8.")] = "",
+    n_random: Annotated[int, typer.Option("--random", help="Random circuits of each size.")] = 10,
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Annotated[str, typer.Option("--split", help="Rows it is measured on.")] = "valid",
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
     """How much of the task a circuit keeps when every other head gives its mean.
 
     Example: python -m ctsft faithfulness --scores RUN --sizes 1,2,4,8 --random 20
     """
+
     def say(summary):
         if "points" not in summary:
-            return f"faithfulness {ratio(summary['accuracy'])} by accuracy, {ratio(summary['margin'])} by margin ({summary['rows']} rows)"
-        return "\n".join(f"{row['size']:4d} heads  {ratio(row['accuracy'])} by accuracy  {ratio(row['margin'])} by margin"
-                         for row in summary["points"] if row["kind"] == "ranked")
+            return (
+                f"faithfulness {ratio(summary['accuracy'])} by accuracy, {ratio(summary['margin'])}"
+                f" by margin ({summary['rows']} rows)"
+            )
+        return "\n".join(
+            f"{row['size']:4d} heads  {ratio(row['accuracy'])} by accuracy  {ratio(row['margin'])}"
+            " by margin"
+            for row in summary["points"]
+            if row["kind"] == "ranked"
+        )
+
     try:
         wanted = [int(size) for size in sizes.split(",") if size.strip()]
     except ValueError:
-        raise UserError(f"--sizes {sizes!r} is not a list of numbers; write it like 1,2,4,8.") from None
-    job("faithfulness", run, as_json, lambda jobs, folder: jobs.measure_faithfulness(
-        folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), scores, circuit, split, wanted, n_random), say, name, device)
+        raise UserError(
+            f"--sizes {sizes!r} is not a list of numbers; write it like 1,2,4,8."
+        ) from None
+    job(
+        "faithfulness",
+        run,
+        as_json,
+        lambda jobs, folder: jobs.measure_faithfulness(
+            folder,
+            jobs.Subject(model, task, data_dir, language, split, device, dtype),
+            scores,
+            circuit,
+            split,
+            wanted,
+            n_random,
+        ),
+        say,
+        name,
+        device,
+    )
 
 
 def ratio(value: float | None) -> str:
@@ -139,24 +314,59 @@ def ratio(value: float | None) -> str:
 
 
 @app.command()
-def validate(methods: Annotated[str, typer.Option(help="Rankings to check, such as 'cdt,cdt frozen,ig'; default: all.")] = "",
-             rows: Annotated[int, typer.Option(help="Unseen rows that faithfulness is measured on, at most; 0: all.")] = 100,
-             n_random: Annotated[int, typer.Option("--random", help="Random circuits of each size; 0: none.")] = 50,
-             pools: Annotated[int, typer.Option(help="Discovery sets whose top heads are compared; 0: none.")] = 10,
-             model: ModelName = "demo", task: TaskName = "demo", language: Language = None, split: Split = "train",
-             rows_split: Annotated[str, typer.Option(help="Split of the unseen rows.")] = "valid", data_dir: DataDir = None,
-             size: Size = 50, pool_seed: Seed = 0, device: Device = "auto", dtype: Dtype = "auto", name: RunName = "", as_json: AsJson = False,
-             run: RunId = None):
-    """Check how true the scores are: against mean ablation, against random circuits, and from pool to pool.
+def validate(
+    methods: Annotated[
+        str, typer.Option(help="Rankings to check, such as 'cdt,cdt frozen,ig'; default: all.")
+    ] = "",
+    rows: Annotated[
+        int, typer.Option(help="Unseen rows that faithfulness is measured on, at most; 0: all.")
+    ] = 100,
+    n_random: Annotated[
+        int, typer.Option("--random", help="Random circuits of each size; 0: none.")
+    ] = 50,
+    pools: Annotated[
+        int, typer.Option(help="Discovery sets whose top heads are compared; 0: none.")
+    ] = 10,
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Split = "train",
+    rows_split: Annotated[str, typer.Option(help="Split of the unseen rows.")] = "valid",
+    data_dir: DataDir = None,
+    size: Size = 50,
+    pool_seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
+    """Check how true the scores are: against mean ablation, against random circuits, and from pool
+    to pool.
 
     Example: python -m ctsft validate --model demo --task demo --random 20 --pools 4
     """
+
     def say(summary):
         from ctsft.validation import table
+
         return table(summary) + ("\nstopped early" if summary["stopped"] else "")
 
     def work(jobs, folder):
         wanted = tuple(word.strip() for word in methods.split(",") if word.strip())
-        checks = jobs.Checks(**({"methods": wanted} if wanted else {}), size=size, seed=pool_seed, rows=rows, n_random=n_random, pools=pools)
-        return jobs.validate(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype), checks, rows_split)
+        checks = jobs.Checks(
+            **({"methods": wanted} if wanted else {}),
+            size=size,
+            seed=pool_seed,
+            rows=rows,
+            n_random=n_random,
+            pools=pools,
+        )
+        return jobs.validate(
+            folder,
+            jobs.Subject(model, task, data_dir, language, split, device, dtype),
+            checks,
+            rows_split,
+        )
+
     job("validate", run, as_json, work, say, name, device)

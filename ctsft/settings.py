@@ -1,4 +1,5 @@
 """Settings of a tuning run, and what they mean to transformers' Trainer."""
+
 import os
 import tempfile
 from importlib.util import find_spec
@@ -18,24 +19,43 @@ REPORTERS = ("none", "trackio", "wandb", "tensorboard")
 
 class TuneConfig(BaseModel):
     """Settings of a tuning run; the defaults are the paper's."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
     epochs: float = Field(5, gt=0, description="passes over the training rows")
-    learning_rate: float = Field(5e-5, gt=0, description="peak learning rate, falling linearly to 0")
+    learning_rate: float = Field(
+        5e-5, gt=0, description="peak learning rate, falling linearly to 0"
+    )
     batch_size: int = Field(16, gt=0, description="rows a process takes at once")
     accumulate: int = Field(1, gt=0, description="batches whose gradients make one step")
     seed: int = Field(31, ge=0, description="order of the rows, dropout, first values of adapters")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, on what moves only")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients of what moves are clipped to this norm")
-    precision: Literal["full", "bf16"] = Field("full", description="bf16: bfloat16 autocast in training; weights and evaluations stay as they are")
-    kv: Literal["group", "expand"] = Field("group", description="key/value rows move by group, or each head owns its own in an equal model")
+    max_grad_norm: float = Field(
+        1.0, gt=0, description="gradients of what moves are clipped to this norm"
+    )
+    precision: Literal["full", "bf16"] = Field(
+        "full",
+        description="bf16: bfloat16 autocast in training; weights and evaluations stay as they are",
+    )
+    kv: Literal["group", "expand"] = Field(
+        "group",
+        description="key/value rows move by group, or each head owns its own in an equal model",
+    )
     norms: bool = Field(True, description="norms move beside the heads")
-    extra: tuple[str, ...] = Field((), description="patterns of parameter names that move too, as in *.mlp.down_proj.*")
+    extra: tuple[str, ...] = Field(
+        (), description="patterns of parameter names that move too, as in *.mlp.down_proj.*"
+    )
     lora_rank: int = Field(8, gt=0, description="rank of LoRA adapters")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA's scale times its rank")
-    lora_targets: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = Field(("q", "v"), min_length=1, description="maps LoRA adapts")
+    lora_targets: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = Field(
+        ("q", "v"), min_length=1, description="maps LoRA adapts"
+    )
     eval_every: int = Field(0, ge=0, description="steps between evaluations; 0: ten times in a run")
-    checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints to resume from; 0: at each evaluation")
-    report_to: Literal["none", "trackio", "wandb", "tensorboard"] = Field("none", description="where curves are sent beside the run folder")
+    checkpoint_every: int = Field(
+        0, ge=0, description="steps between checkpoints to resume from; 0: at each evaluation"
+    )
+    report_to: Literal["none", "trackio", "wandb", "tensorboard"] = Field(
+        "none", description="where curves are sent beside the run folder"
+    )
 
     @property
     def lora(self) -> Lora:
@@ -43,16 +63,33 @@ class TuneConfig(BaseModel):
 
 
 def arguments(config: TuneConfig, model: Model, folder: Path | None) -> TrainingArguments:
-    """folder: of checkpoints. UserError when the package that curves are to be sent to is not installed."""
+    """folder: of checkpoints. UserError when the package that curves are to be sent to is not
+    installed.
+    """
     reports = config.report_to != "none"
     if reports and find_spec(config.report_to) is None:
-        raise UserError(f"report_to is {config.report_to!r}, and the package {config.report_to} is not installed; "
-                        f"run `pip install {config.report_to}`, or choose 'none'.")
-    if folder and config.report_to == "tensorboard":              # checkpoints go when a run is done, curves stay
+        raise UserError(
+            f"report_to is {config.report_to!r}, and the package {config.report_to} is not"
+            f" installed; run `pip install {config.report_to}`, or choose 'none'."
+        )
+    if folder and config.report_to == "tensorboard":
+        # checkpoints go when a run is done, curves stay
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).parent / "tensorboard")
     return TrainingArguments(
-        output_dir=str(folder or tempfile.gettempdir()), num_train_epochs=config.epochs, learning_rate=config.learning_rate,
-        per_device_train_batch_size=config.batch_size * processes.COUNT, gradient_accumulation_steps=config.accumulate, seed=config.seed,
-        weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm, use_cpu=model.device.type == "cpu",
-        report_to=[config.report_to] if reports else "none", logging_strategy="steps" if reports else "no", logging_steps=1,
-        disable_tqdm=True, save_strategy="no", remove_unused_columns=False, dataloader_pin_memory=False)
+        output_dir=str(folder or tempfile.gettempdir()),
+        num_train_epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        per_device_train_batch_size=config.batch_size * processes.COUNT,
+        gradient_accumulation_steps=config.accumulate,
+        seed=config.seed,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        use_cpu=model.device.type == "cpu",
+        report_to=[config.report_to] if reports else "none",
+        logging_strategy="steps" if reports else "no",
+        logging_steps=1,
+        disable_tqdm=True,
+        save_strategy="no",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )

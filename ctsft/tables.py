@@ -1,8 +1,11 @@
-"""What an experiment came to, as tables: the layout of the paper's Table 4 (rows targets, columns methods by n; target and source), and pairs.
+"""What an experiment came to, as tables: the layout of the paper's Table 4 (rows targets, columns
+methods by n; target and source), and pairs.
 
-Rows are flat: setting, method, target, n, seed, learning_rate, {source,target}_{before,after}, forgetting, plasticity, and the same with
-`_f1` behind for macro-F1. Figures are means over seeds and standard deviations; intervals are those of `intervals`.
+Rows are flat: setting, method, target, n, seed, learning_rate, {source,target}_{before,after},
+forgetting, plasticity, and the same with `_f1` behind for macro-F1. Figures are means over seeds
+and standard deviations; intervals are those of `intervals`.
 """
+
 import csv
 import io
 from collections.abc import Iterable, Mapping
@@ -13,7 +16,7 @@ from ctsft.intervals import Spread, grouped, paired, spread
 SIDES = ("target", "source")
 GROUP = ("setting", "method", "target", "n")
 ALL = "all targets"
-FEW = 6                          # pairs below which an interval says little
+FEW = 6  # pairs below which an interval says little
 
 
 def flat(cell: Cell, row: Mapping, source: str) -> dict:
@@ -26,51 +29,112 @@ def flat(cell: Cell, row: Mapping, source: str) -> dict:
         words |= {f"{name}{ending}": row[name][measure] for name in ("forgetting", "plasticity")}
     for language in row["after"]:
         if language not in (source, cell.target):
-            words |= {f"{language}_before": row["before"][language]["accuracy"], f"{language}_after": row["after"][language]["accuracy"]}
+            words |= {
+                f"{language}_before": row["before"][language]["accuracy"],
+                f"{language}_after": row["after"][language]["accuracy"],
+            }
     return words
 
 
 def averaged(rows: list[Mapping], value: str) -> list[dict]:
-    """One row a setting, method, n and seed: the mean over targets, of the seeds in which no target is missing."""
+    """One row a setting, method, n and seed: the mean over targets, of the seeds in which no target
+    is missing.
+    """
     targets = len({row["target"] for row in rows})
     found: dict[tuple, list[float]] = {}
     for row in rows:
-        found.setdefault((row["setting"], row["method"], row["n"], row["seed"]), []).append(row[value])
-    return [{"setting": setting, "method": method, "target": ALL, "n": n, "seed": seed, value: spread(values).mean}
-            for (setting, method, n, seed), values in found.items() if len(values) == targets]
+        found.setdefault((row["setting"], row["method"], row["n"], row["seed"]), []).append(
+            row[value]
+        )
+    return [
+        {
+            "setting": setting,
+            "method": method,
+            "target": ALL,
+            "n": n,
+            "seed": seed,
+            value: spread(values).mean,
+        }
+        for (setting, method, n, seed), values in found.items()
+        if len(values) == targets
+    ]
 
 
-def long(rows: list[Mapping], values: Iterable[str] = ("target_after", "source_after", "plasticity", "forgetting",
-                                                       "target_after_f1", "source_after_f1", "plasticity_f1", "forgetting_f1")) -> list[dict]:
-    """One row a setting, method, target, n and value: mean, sd, low, high, count. The mean over targets stands last."""
+def long(
+    rows: list[Mapping],
+    values: Iterable[str] = (
+        "target_after",
+        "source_after",
+        "plasticity",
+        "forgetting",
+        "target_after_f1",
+        "source_after_f1",
+        "plasticity_f1",
+        "forgetting_f1",
+    ),
+) -> list[dict]:
+    """One row a setting, method, target, n and value: mean, sd, low, high, count. The mean over
+    targets stands last.
+    """
     found = []
     for value in values:
-        groups = grouped([*rows, *averaged(rows, value)], GROUP, lambda row, value=value: row[value])
-        found += [dict(zip(GROUP, key, strict=True)) | {"value": value} | one.words() for key, one in groups.items()]
+        groups = grouped(
+            [*rows, *averaged(rows, value)], GROUP, lambda row, value=value: row[value]
+        )
+        found += [
+            dict(zip(GROUP, key, strict=True)) | {"value": value} | one.words()
+            for key, one in groups.items()
+        ]
     return found
 
 
 def pairs(rows: list[Mapping]) -> list[dict]:
-    """One row a setting and ordered pair of methods: the paired differences of target and source accuracy after tuning."""
+    """One row a setting and ordered pair of methods: the paired differences of target and source
+    accuracy after tuning.
+    """
     found = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
         some = [row for row in rows if row["setting"] == setting]
         methods = list(dict.fromkeys(row["method"] for row in some))
         for one in methods:
             for other in methods:
-                sides = {side: paired(some, one, other, lambda row, side=side: row[f"{side}_after"]) for side in SIDES} if one != other else {}
+                sides = (
+                    {
+                        side: paired(some, one, other, lambda row, side=side: row[f"{side}_after"])
+                        for side in SIDES
+                    }
+                    if one != other
+                    else {}
+                )
                 if sides and all(sides.values()):
-                    found.append({"setting": setting, "one": one, "other": other, "pairs": sides["target"].count, "verdict": verdict(**sides)}
-                                 | {f"{side}_{name}": getattr(sides[side], name) for side in SIDES for name in ("mean", "low", "high")})
+                    found.append(
+                        {
+                            "setting": setting,
+                            "one": one,
+                            "other": other,
+                            "pairs": sides["target"].count,
+                            "verdict": verdict(**sides),
+                        }
+                        | {
+                            f"{side}_{name}": getattr(sides[side], name)
+                            for side in SIDES
+                            for name in ("mean", "low", "high")
+                        }
+                    )
     return found
 
 
 def verdict(target: Spread, source: Spread) -> str:
-    """Whether one method beats another on the frontier: an interval above 0 on one side, and none below 0. Not said of few pairs."""
+    """Whether one method beats another on the frontier: an interval above 0 on one side, and none
+    below 0. Not said of few pairs.
+    """
     if target.count < FEW:
         return f"fewer than {FEW} pairs"
     signs = {"target": target, "source": source}
-    better, worse = ([name for name, one in signs.items() if test(one)] for test in (lambda one: one.low > 0, lambda one: one.high < 0))
+    better, worse = (
+        [name for name, one in signs.items() if test(one)]
+        for test in (lambda one: one.low > 0, lambda one: one.high < 0)
+    )
     if better and worse:
         return f"trades: {better[0]} better, {worse[0]} worse"
     if better or worse:
@@ -90,7 +154,9 @@ def three(value: float, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.3f}".replace("0.", ".", 1)
 
 
-def layout(rows: list[Mapping], setting: str) -> tuple[list[tuple[str, int]], list[tuple[str, str, Spread, dict]]]:
+def layout(
+    rows: list[Mapping], setting: str
+) -> tuple[list[tuple[str, int]], list[tuple[str, str, Spread, dict]]]:
     """Columns (method, n), by n; and rows (target, side, before, {column: spread over seeds})."""
     some = [row for row in rows if row["setting"] == setting]
     methods, sizes = (list(dict.fromkeys(row[key] for row in some)) for key in ("method", "n"))
@@ -98,11 +164,14 @@ def layout(rows: list[Mapping], setting: str) -> tuple[list[tuple[str, int]], li
     names = [*dict.fromkeys(row["target"] for row in some)]
     for side in SIDES:
         means = averaged(some, f"{side}_after")
-        starts = [row for row in some if row["method"] != "direct"] or some      # direct begins elsewhere
+        # direct begins elsewhere
+        starts = [row for row in some if row["method"] != "direct"] or some
         for target in [*names, *([ALL] if len(names) > 1 and means else [])]:
             own = [row for row in (means if target == ALL else some) if row["target"] == target]
             found = grouped(own, ("method", "n"), lambda row, side=side: row[f"{side}_after"])
-            before = spread(row[f"{side}_before"] for row in starts if target in (ALL, row["target"]))
+            before = spread(
+                row[f"{side}_before"] for row in starts if target in (ALL, row["target"])
+            )
             lines.append((target, side, before, found))
     return columns, lines
 
@@ -114,17 +183,49 @@ def markdown(rows: list[Mapping], source: str) -> str:
         columns, lines = layout(rows, setting)
         for n in dict.fromkeys(n for _, n in columns):
             methods = [method for method, size in columns if size == n]
-            counts = sorted({one.count for _, _, _, found in lines for key, one in found.items() if key[1] == n})
-            parts += [f"**{setting}, n = {n}** (mean ± standard deviation over {' or '.join(map(str, counts))} seeds; source: {source})", "",
-                      table(["target", "accuracy on", "before", *methods],
-                            [[target, side, three(before.mean), *(cell_text(found.get((method, n))) for method in methods)]
-                             for target, side, before, found in lines]), ""]
+            counts = sorted(
+                {one.count for _, _, _, found in lines for key, one in found.items() if key[1] == n}
+            )
+            parts += [
+                (
+                    f"**{setting}, n = {n}** (mean ± standard deviation over"
+                    f" {' or '.join(map(str, counts))} seeds; source: {source})"
+                ),
+                "",
+                table(
+                    ["target", "accuracy on", "before", *methods],
+                    [
+                        [
+                            target,
+                            side,
+                            three(before.mean),
+                            *(cell_text(found.get((method, n))) for method in methods),
+                        ]
+                        for target, side, before, found in lines
+                    ],
+                ),
+                "",
+            ]
     compared = interesting(pairs(rows))
     if compared:
-        parts += ["Paired differences after tuning, over targets, n and seeds [95 % bootstrap interval]:", "", table(
-            ["setting", "methods", "pairs", "target", "source", "verdict"],
-            [[one["setting"], f"{one['one']} − {one['other']}", str(one["pairs"]), *(difference(one, side) for side in SIDES), one["verdict"]]
-             for one in compared]), ""]
+        parts += [
+            "Paired differences after tuning, over targets, n and seeds [95 % bootstrap interval]:",
+            "",
+            table(
+                ["setting", "methods", "pairs", "target", "source", "verdict"],
+                [
+                    [
+                        one["setting"],
+                        f"{one['one']} − {one['other']}",
+                        str(one["pairs"]),
+                        *(difference(one, side) for side in SIDES),
+                        one["verdict"],
+                    ]
+                    for one in compared
+                ],
+            ),
+            "",
+        ]
     return "\n".join(parts)
 
 
@@ -134,14 +235,24 @@ def difference(pair: Mapping, side: str) -> str:
 
 
 def interesting(compared: list[dict]) -> list[dict]:
-    """Each method against full tuning, and advised and near-zero heads against the other choices of heads."""
+    """Each method against full tuning, and advised and near-zero heads against the other choices of
+    heads.
+    """
     heads = ("circuit", "near_zero", "least", "random", "norms")
-    return [one for one in compared if one["other"] == "full" or (one["one"] == "advised" and one["other"] in heads)
-            or (one["one"] == "near_zero" and one["other"] in ("circuit", "random")) or (one["one"], one["other"]) == ("circuit", "random")]
+    return [
+        one
+        for one in compared
+        if one["other"] == "full"
+        or (one["one"] == "advised" and one["other"] in heads)
+        or (one["one"] == "near_zero" and one["other"] in ("circuit", "random"))
+        or (one["one"], one["other"]) == ("circuit", "random")
+    ]
 
 
 def table(header: list[str], lines: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *lines])
+    return "\n".join(
+        "| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *lines]
+    )
 
 
 def latex(rows: list[Mapping]) -> str:
@@ -153,12 +264,32 @@ def latex(rows: list[Mapping]) -> str:
         methods = [method for method, n in columns if n == sizes[0]]
         heads = " & ".join(rf"\multicolumn{{{len(methods)}}}{{c}}{{$n={n}$}}" for n in sizes)
         names = " & ".join(escaped(method) for method, _ in columns)
-        body = "\n".join(f"{escaped(target)} & {side} & {three(before.mean)} & "
-                         + " & ".join(cell_text(found.get(column), r"$\pm$") for column in columns) + r" \\" for target, side, before, found in lines)
-        parts.append("\n".join([r"\begin{table*}\centering\small", rf"\begin{{tabular}}{{ll{'r' * (1 + len(columns))}}}", r"\toprule",
-                                rf" & & & {heads} \\", rf"target & accuracy & before & {names} \\", r"\midrule", body, r"\bottomrule",
-                                r"\end{tabular}", rf"\caption{{{escaped(setting)}: accuracy, mean $\pm$ standard deviation over seeds.}}",
-                                r"\end{table*}"]))
+        body = "\n".join(
+            f"{escaped(target)} & {side} & {three(before.mean)} & "
+            + " & ".join(cell_text(found.get(column), r"$\pm$") for column in columns)
+            + r" \\"
+            for target, side, before, found in lines
+        )
+        parts.append(
+            "\n".join(
+                [
+                    r"\begin{table*}\centering\small",
+                    rf"\begin{{tabular}}{{ll{'r' * (1 + len(columns))}}}",
+                    r"\toprule",
+                    rf" & & & {heads} \\",
+                    rf"target & accuracy & before & {names} \\",
+                    r"\midrule",
+                    body,
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    (
+                        rf"\caption{{{escaped(setting)}: accuracy, mean $\pm$ standard deviation"
+                        r" over seeds.}"
+                    ),
+                    r"\end{table*}",
+                ]
+            )
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -169,7 +300,9 @@ def escaped(words: str) -> str:
 def as_csv(rows: list[Mapping]) -> str:
     """CSV with the columns of all rows, in the order they first stand in; "" for no rows."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer = csv.DictWriter(
+        out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
     if rows:
         writer.writeheader()
     writer.writerows(rows)

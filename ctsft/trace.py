@@ -1,9 +1,11 @@
 """One forward pass of the untouched Hugging Face model, recorded, and edited where asked.
 
-Every model runs with an attention function of ours, registered with transformers: it computes what `sdpa` computes and
-lets a *tap* see, and replace, the heads' outputs z before the output projection. Texts are padded on the right, so
-under a causal mask no real position ever sees padding.
+Every model runs with an attention function of ours, registered with transformers: it computes what
+`sdpa` computes and lets a *tap* see, and replace, the heads' outputs z before the output
+projection. Texts are padded on the right, so under a causal mask no real position ever sees
+padding.
 """
+
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,24 +21,41 @@ from ctsft import planning
 
 ATTENTION = "ctsft"
 BATCH_TOKENS = 4096
-_tap: ContextVar[Callable | None] = ContextVar("tap", default=None)   # of this thread's forward pass only
+# of this thread's forward pass only
+_tap: ContextVar[Callable | None] = ContextVar("tap", default=None)
 
 
 @dataclass(frozen=True)
 class AttentionCall:
     """What one attention module handed over: queries and keys after RoPE."""
+
     module: torch.nn.Module
-    query: torch.Tensor            # [batch, head, pos, d_head]
-    key: torch.Tensor              # [batch, kv_head, pos, d_head]
-    mask: torch.Tensor | None      # [batch, 1, pos, pos], added to the logits; None: every position sees every other
+    query: torch.Tensor  # [batch, head, pos, d_head]
+    key: torch.Tensor  # [batch, kv_head, pos, d_head]
+    # [batch, 1, pos, pos], added to the logits; None: every position sees every other
+    mask: torch.Tensor | None
     scale: float
-    softcap: float | None = None   # logits are cap * tanh(logits / cap) before the mask (Gemma 2)
+    # logits are cap * tanh(logits / cap) before the mask (Gemma 2)
+    softcap: float | None = None
 
 
-def attend(query, key, value, mask, scale: float, softcap: float | None = None, dropout: float = 0.0, causal: bool = False):
-    """softmax(scale q k^T + mask) v, [batch, head, pos, d_head]; key/value heads serve their whole group."""
+def attend(
+    query,
+    key,
+    value,
+    mask,
+    scale: float,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+):
+    """softmax(scale q k^T + mask) v, [batch, head, pos, d_head]; key/value heads serve their whole
+    group.
+    """
     if softcap is None:
-        return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal, scale=scale, enable_gqa=True)
+        return F.scaled_dot_product_attention(
+            query, key, value, mask, dropout, is_causal=causal, scale=scale, enable_gqa=True
+        )
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     logits = torch.tanh(query @ key.transpose(-1, -2) * (scale / softcap)) * softcap
@@ -44,9 +63,12 @@ def attend(query, key, value, mask, scale: float, softcap: float | None = None, 
     return F.dropout(weights, dropout, training=dropout > 0) @ value
 
 
-def _attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, softcap=None, **_):
+def _attention(
+    module, query, key, value, attention_mask, scaling=None, dropout=0.0, softcap=None, **_
+):
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    z = attend(query, key, value, attention_mask, scale, softcap, dropout).transpose(1, 2)   # [batch, pos, head, d_head]
+    # [batch, pos, head, d_head]
+    z = attend(query, key, value, attention_mask, scale, softcap, dropout).transpose(1, 2)
     tap = _tap.get()
     if tap is not None:
         z = tap(AttentionCall(module, query, key, attention_mask, scale, softcap), z)
@@ -59,7 +81,9 @@ AttentionMaskInterface.register(ATTENTION, eager_mask)
 
 @contextmanager
 def tapped(tap: Callable[[AttentionCall, torch.Tensor], torch.Tensor]):
-    """Within, `tap(call, z)` sees every attention module's z and returns what the model goes on with."""
+    """Within, `tap(call, z)` sees every attention module's z and returns what the model goes on
+    with.
+    """
     token = _tap.set(tap)
     try:
         yield
@@ -70,23 +94,32 @@ def tapped(tap: Callable[[AttentionCall, torch.Tensor], torch.Tensor]):
 @dataclass(frozen=True)
 class Batch:
     """Texts of nearly equal length, padded on the right."""
-    index: list[int]               # which rows of the list that was packed
-    ids: torch.Tensor              # [batch, pos]
-    lengths: torch.Tensor          # [batch]
-    reads_first: bool = False      # the readout is the first position (encoders)
+
+    index: list[int]  # which rows of the list that was packed
+    ids: torch.Tensor  # [batch, pos]
+    lengths: torch.Tensor  # [batch]
+    reads_first: bool = False  # the readout is the first position (encoders)
 
     @property
-    def real(self) -> torch.Tensor:                                    # [batch, pos] bool
+    def real(self) -> torch.Tensor:  # [batch, pos] bool
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
     @property
-    def readout(self) -> torch.Tensor:                                 # [batch]: the last real position, or the first
+    def readout(self) -> torch.Tensor:
+        # [batch]: the last real position, or the first
         return torch.zeros_like(self.lengths) if self.reads_first else self.lengths - 1
 
 
-def pack(encoded: list[list[int]], device, batch_tokens: int = BATCH_TOKENS, padding: float = 0.05,
-         reads_first: bool = False) -> Iterator[Batch]:
-    """Batches of at most `batch_tokens` tokens (one text at least) and at most that share of padding, shortest texts first."""
+def pack(
+    encoded: list[list[int]],
+    device,
+    batch_tokens: int = BATCH_TOKENS,
+    padding: float = 0.05,
+    reads_first: bool = False,
+) -> Iterator[Batch]:
+    """Batches of at most `batch_tokens` tokens (one text at least) and at most that share of
+    padding, shortest texts first.
+    """
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     group: list[int] = []
     for i in order:
@@ -100,24 +133,42 @@ def pack(encoded: list[list[int]], device, batch_tokens: int = BATCH_TOKENS, pad
         yield pad([encoded[j] for j in group], device, group, reads_first)
 
 
-def batches(model, encoded: list[list[int]], batch_tokens: int = BATCH_TOKENS, padding: float = 0.05) -> Iterator[Batch]:
+def batches(
+    model, encoded: list[list[int]], batch_tokens: int = BATCH_TOKENS, padding: float = 0.05
+) -> Iterator[Batch]:
     """`pack` for a model: on its device, with its readout."""
     return pack(encoded, model.device, batch_tokens, padding, model.architecture.reads_first)
 
 
-def plain_batches(model, encoded: list[list[int]], padding: float = 0.05, max_memory: int | str | None = None) -> Iterator[Batch]:
-    """Batches for plain forward passes, as large as is fast, and as a bound on the process's memory allows (see `planning`)."""
+def plain_batches(
+    model, encoded: list[list[int]], padding: float = 0.05, max_memory: int | str | None = None
+) -> Iterator[Batch]:
+    """Batches for plain forward passes, as large as is fast, and as a bound on the process's memory
+    allows (see `planning`).
+    """
     if encoded:
         max_memory = planning.as_bytes(max_memory)
         with planning.bounded(max_memory, model.device):
-            yield from batches(model, encoded, planning.forward_tokens(model, max(map(len, encoded)), max_memory), padding)
+            yield from batches(
+                model,
+                encoded,
+                planning.forward_tokens(model, max(map(len, encoded)), max_memory),
+                padding,
+            )
 
 
-def pad(encoded: list[list[int]], device, index: list[int] | None = None, reads_first: bool = False) -> Batch:
+def pad(
+    encoded: list[list[int]], device, index: list[int] | None = None, reads_first: bool = False
+) -> Batch:
     """One batch; the padding's token id is 0, which nothing reads."""
     width = max(map(len, encoded))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in encoded], device=device)
-    return Batch(index or list(range(len(encoded))), ids, torch.tensor([len(row) for row in encoded], device=device), reads_first)
+    return Batch(
+        index or list(range(len(encoded))),
+        ids,
+        torch.tensor([len(row) for row in encoded], device=device),
+        reads_first,
+    )
 
 
 def readout_logits(hf, batch: Batch) -> torch.Tensor:
@@ -125,21 +176,32 @@ def readout_logits(hf, batch: Batch) -> torch.Tensor:
     inputs = {"input_ids": batch.ids, "attention_mask": batch.real.long()}
     if batch.reads_first:
         return hf(**inputs).logits
-    if hasattr(hf, "score"):               # a decoder's classes: read at the last real position, whatever the padding's token is
+    if hasattr(hf, "score"):
+        # a decoder's classes: read at the last real position, whatever the padding's token is
         hidden = hf.base_model(**inputs, use_cache=False).last_hidden_state
-        return hf.score(hidden[torch.arange(len(hidden), device=hidden.device), batch.readout.to(hidden.device)])
+        return hf.score(
+            hidden[torch.arange(len(hidden), device=hidden.device), batch.readout.to(hidden.device)]
+        )
     with narrowed(hf.get_output_embeddings(), batch.readout):
-        return hf(**inputs, use_cache=False).logits[:, 0]                                    # [batch, vocab]
+        # [batch, vocab]
+        return hf(**inputs, use_cache=False).logits[:, 0]
 
 
 @contextmanager
 def narrowed(module, at):
-    """Within, `module` gets one position of each text only, [batch, 1, d], in this thread's passes."""
+    """Within, `module` gets one position of each text only, [batch, 1, d], in this thread's
+    passes.
+    """
     thread = threading.get_ident()
 
     def only(_, args):
         x = args[0]
-        return (x[torch.arange(len(x), device=x.device), at.to(x.device)][:, None],) if threading.get_ident() == thread else None
+        return (
+            (x[torch.arange(len(x), device=x.device), at.to(x.device)][:, None],)
+            if threading.get_ident() == thread
+            else None
+        )
+
     hook = module.register_forward_pre_hook(only)
     try:
         yield
@@ -150,13 +212,19 @@ def narrowed(module, at):
 @dataclass
 class Trace:
     """The recorded pass of one batch. Lists run over layers."""
+
     batch: Batch
-    x: list[torch.Tensor] = field(default_factory=list)               # [batch, pos, d_model], into each block, and out of the last
-    z: list[torch.Tensor] = field(default_factory=list)               # [batch, pos, head, d_head]
+    # [batch, pos, d_model], into each block, and out of the last
+    x: list[torch.Tensor] = field(default_factory=list)
+    # [batch, pos, head, d_head]
+    z: list[torch.Tensor] = field(default_factory=list)
     calls: list[AttentionCall] = field(default_factory=list)
-    rotary: list[tuple | None] = field(default_factory=list)          # (cos, sin), [batch, pos, d_rotary]
-    logits: torch.Tensor | None = None                                 # [batch, vocab], at the readout
-    notes: list[str] = field(default_factory=list)                     # what a reader should know of how it came about
+    # (cos, sin), [batch, pos, d_rotary]
+    rotary: list[tuple | None] = field(default_factory=list)
+    # [batch, vocab], at the readout
+    logits: torch.Tensor | None = None
+    # what a reader should know of how it came about
+    notes: list[str] = field(default_factory=list)
 
 
 class Enough(Exception):
@@ -165,13 +233,16 @@ class Enough(Exception):
 
 @contextmanager
 def ended(module: torch.nn.Module | None):
-    """Within, this thread's pass ends in front of that block; yields a list that gets what it would have read. None: no end."""
+    """Within, this thread's pass ends in front of that block; yields a list that gets what it would
+    have read. None: no end.
+    """
     thread, found = threading.get_ident(), []
 
     def end(_, args, kwargs):
         if threading.get_ident() == thread:
             found.append(args[0] if args else kwargs["hidden_states"])
             raise Enough
+
     hook = module.register_forward_pre_hook(end, with_kwargs=True) if module is not None else None
     try:
         with suppress(Enough):
@@ -182,8 +253,10 @@ def ended(module: torch.nn.Module | None):
 
 
 def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -> Trace:
-    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions; `lean`: no z, queries and keys.
-    `blocks`: of the first ones only."""
+    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions;
+    `lean`: no z, queries and keys.
+    `blocks`: of the first ones only.
+    """
     trace = Trace(batch)
 
     def keep_z(call, z):
@@ -201,8 +274,13 @@ def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -
     def keep_rotary(module, args, kwargs):
         trace.rotary.append(kwargs.get("position_embeddings"))
 
-    hooks = [block.module.register_forward_pre_hook(keep_x, with_kwargs=True) for block in model.blocks]
-    hooks += [block.attention.register_forward_pre_hook(keep_rotary, with_kwargs=True) for block in model.blocks]
+    hooks = [
+        block.module.register_forward_pre_hook(keep_x, with_kwargs=True) for block in model.blocks
+    ]
+    hooks += [
+        block.attention.register_forward_pre_hook(keep_rotary, with_kwargs=True)
+        for block in model.blocks
+    ]
     hooks.append(model.blocks[-1].module.register_forward_hook(keep_end))
     try:
         with tapped(keep_z), ended(model.blocks[blocks].module if blocks else None):
@@ -216,5 +294,7 @@ def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -
 def pattern(trace: Trace, layer: int) -> torch.Tensor:
     """Attention pattern of every head, [batch, head, query pos, key pos]."""
     call = trace.calls[layer]
-    whole = torch.eye(call.key.shape[2], dtype=call.query.dtype, device=call.query.device).expand(*call.key.shape[:2], -1, -1)
+    whole = torch.eye(call.key.shape[2], dtype=call.query.dtype, device=call.query.device).expand(
+        *call.key.shape[:2], -1, -1
+    )
     return attend(call.query, call.key, whole, call.mask, call.scale, call.softcap)

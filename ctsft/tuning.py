@@ -1,9 +1,12 @@
-"""Circuit-targeted supervised fine-tuning (CT-SFT, arXiv 2601.08146): tune on the target language, watch the source.
+"""Circuit-targeted supervised fine-tuning (CT-SFT, arXiv 2601.08146): tune on the target language,
+watch the source.
 
-transformers' Trainer does the training; what may move is set up by `moving.moving_parts`. The loss is the cross-entropy
-of the label token at the readout. Accuracy on every evaluation set is measured before the first step, at an interval
-and at the end; each evaluation is one row, yielded to the caller as it happens.
+transformers' Trainer does the training; what may move is set up by `moving.moving_parts`. The loss
+is the cross-entropy of the label token at the readout. Accuracy on every evaluation set is measured
+before the first step, at an interval and at the end; each evaluation is one row, yielded to the
+caller as it happens.
 """
+
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +18,15 @@ from torch.nn import functional as F
 from transformers import PrinterCallback, TrainerCallback
 
 from ctsft import processes
-from ctsft.checkpoints import Checkpointing, checkpoints, forget_after, moving_parameters, newest_checkpoint, step_of, watched_of
+from ctsft.checkpoints import (
+    Checkpointing,
+    checkpoints,
+    forget_after,
+    moving_parameters,
+    newest_checkpoint,
+    step_of,
+    watched_of,
+)
 from ctsft.circuit import Circuit
 from ctsft.delta import Delta, taken
 from ctsft.errors import UserError
@@ -33,8 +44,11 @@ from ctsft.trace import pad, readout_logits
 
 @dataclass(frozen=True)
 class Watch:
-    """How a caller follows a run: `event(row)` for each evaluation, `progress(step, steps)`, `stop()` true to end after this step,
-    `folder` for checkpoints; a run resumes from the newest one there when `resume`, and says where by `resumed(step, history)`."""
+    """How a caller follows a run: `event(row)` for each evaluation, `progress(step, steps)`,
+    `stop()` true to end after this step, `folder` for checkpoints; a run resumes from the newest
+    one there when `resume`, and says where by `resumed(step, history)`.
+    """
+
     event: Callable[[dict], None] = lambda row: None
     progress: Callable[[int, int], None] = lambda step, steps: None
     stop: Callable[[], bool] = lambda: False
@@ -45,8 +59,11 @@ class Watch:
 
 @dataclass
 class TuneResult:
-    """`history`: a row for each evaluation: {"step", "steps", "epoch", "loss", "accuracy": {set: share}, "metrics": {set: `measures`}, "seconds"};
-    loss is the mean since the row before, None at step 0. `trainable` of `total` numbers moved (of the model given); `delta` holds them."""
+    """`history`: a row for each evaluation: {"step", "steps", "epoch", "loss", "accuracy": {set:
+    share}, "metrics": {set: `measures`}, "seconds"}; loss is the mean since the row before, None
+    at step 0. `trainable` of `total` numbers moved (of the model given); `delta` holds them.
+    """
+
     history: list[dict] = field(default_factory=list)
     trainable: int = 0
     total: int = 0
@@ -57,15 +74,20 @@ class TuneResult:
 
 class NotFinite(UserError):
     """Tuning came to a loss or a gradient that is no number; `result` is what there was before."""
+
     result: TuneResult
 
 
-IGNORED = -100                                     # the label of a row that counts for nothing
+IGNORED = -100  # the label of a row that counts for nothing
 
 
 class Readout(torch.nn.Module):
-    """A model as one call, batch -> logits at the readout: what the gradients of several processes are averaged around."""
-    accepts_loss_kwargs = True                     # the loss below is that of a whole step already
+    """A model as one call, batch -> logits at the readout: what the gradients of several processes
+    are averaged around.
+    """
+
+    # the loss below is that of a whole step already
+    accepts_loss_kwargs = True
 
     def __init__(self, hf):
         super().__init__()
@@ -74,21 +96,31 @@ class Readout(torch.nn.Module):
             self.hf_device_map = hf.hf_device_map
 
     def forward(self, batch):
-        return readout_logits(self.hf, batch)      # [batch, vocab]
+        return readout_logits(self.hf, batch)  # [batch, vocab]
 
 
 class CircuitTrainer(Checkpointing):
     """The Trainer with the readout's loss; its checkpoints hold what the observer has seen.
 
-    The loss of a step is the mean over its rows, however they are split into batches and over processes. Every process
-    reads the whole batch and keeps its share (`collate`), so that a last, smaller batch is shared like the others.
+    The loss of a step is the mean over its rows, however they are split into batches and over
+    processes. Every process reads the whole batch and keeps its share (`collate`), so that a last,
+    smaller batch is shared like the others.
     """
+
     observer: "Observer"
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        with torch.autocast(self.observer.model.device.type, torch.bfloat16, enabled=self.observer.config.precision == "bf16"):
+        with torch.autocast(
+            self.observer.model.device.type,
+            torch.bfloat16,
+            enabled=self.observer.config.precision == "bf16",
+        ):
             logits = model(inputs["batch"])
-        total = F.cross_entropy(logits.float(), inputs["labels"], ignore_index=IGNORED, reduction="sum") * processes.COUNT    # DDP averages
+        # DDP averages
+        total = (
+            F.cross_entropy(logits.float(), inputs["labels"], ignore_index=IGNORED, reduction="sum")
+            * processes.COUNT
+        )
         self.observer.losses.append(total.detach() / inputs["rows"])
         loss = total / (num_items_in_batch or inputs["rows"])
         return (loss, logits) if return_outputs else loss
@@ -98,8 +130,13 @@ class CircuitTrainer(Checkpointing):
 
     def get_train_dataloader(self):
         loader = super().get_train_dataloader()
-        if not processes.alone():                  # accelerate would deal whole batches out, and fill up the last ones
-            loader.batch_sampler.num_processes, loader.batch_sampler.process_index, loader.batch_sampler.even_batches = 1, 0, False
+        if not processes.alone():
+            # accelerate would deal whole batches out, and fill up the last ones
+            (
+                loader.batch_sampler.num_processes,
+                loader.batch_sampler.process_index,
+                loader.batch_sampler.even_batches,
+            ) = (1, 0, False)
         return loader
 
     def watched(self):
@@ -107,23 +144,45 @@ class CircuitTrainer(Checkpointing):
 
 
 class Observer(TrainerCallback):
-    """Evaluates, reports and stops; `history` grows by one row an evaluation. Holds the last good state: what moves, as it was when
-    a loss was last a number (a second copy of what moves, while the run goes on)."""
+    """Evaluates, reports and stops; `history` grows by one row an evaluation. Holds the last good
+    state: what moves, as it was when a loss was last a number (a second copy of what moves,
+    while the run goes on).
+    """
 
-    def __init__(self, model: Model, task: Task, evaluate: dict[str, list[Example]], config: TuneConfig, watch: Watch):
-        self.model, self.task, self.sets, self.config, self.watch = model, task, evaluate, config, watch
+    def __init__(
+        self,
+        model: Model,
+        task: Task,
+        evaluate: dict[str, list[Example]],
+        config: TuneConfig,
+        watch: Watch,
+    ):
+        self.model, self.task, self.sets, self.config, self.watch = (
+            model,
+            task,
+            evaluate,
+            config,
+            watch,
+        )
         self.history: list[dict] = []
-        self.losses: list[torch.Tensor] = []                                # since the last evaluation
+        # since the last evaluation
+        self.losses: list[torch.Tensor] = []
         self.stopped, self.began = False, time.monotonic()
         self.good_step, self.good = 0, {}
 
     def watched(self) -> dict:
-        return {"history": self.history, "losses": [loss.item() for loss in self.losses], "seconds": time.monotonic() - self.began}
+        return {
+            "history": self.history,
+            "losses": [loss.item() for loss in self.losses],
+            "seconds": time.monotonic() - self.began,
+        }
 
     def restore(self, watched: dict):
         """Go on from what `watched` told: a float32 loss survives JSON to the bit."""
         self.history = list(watched.get("history", []))
-        self.losses[:] = [torch.tensor(loss, device=self.model.device) for loss in watched.get("losses", [])]
+        self.losses[:] = [
+            torch.tensor(loss, device=self.model.device) for loss in watched.get("losses", [])
+        ]
         self.began -= watched.get("seconds", 0)
 
     def good_now(self, step: int):
@@ -134,18 +193,35 @@ class Observer(TrainerCallback):
     def evaluate(self, state):
         if self.history and self.history[-1]["step"] == state.global_step:
             return
-        loss = (processes.summed(torch.stack(self.losses), self.model.device) / processes.COUNT).mean().item() if self.losses else None
+        loss = (
+            (processes.summed(torch.stack(self.losses), self.model.device) / processes.COUNT)
+            .mean()
+            .item()
+            if self.losses
+            else None
+        )
         self.losses.clear()
         self.model.hf.eval()
-        measured = {name: measure(self.model, self.task, rows) for name, rows in self.sets.items()} if processes.RANK == 0 else {}
-        row = {"step": state.global_step, "steps": state.max_steps, "epoch": round(state.epoch or 0.0, 4), "loss": loss,
-               "accuracy": {name: found["accuracy"] for name, found in measured.items()}, "metrics": measured,
-               "seconds": round(time.monotonic() - self.began, 3)}
+        measured = (
+            {name: measure(self.model, self.task, rows) for name, rows in self.sets.items()}
+            if processes.RANK == 0
+            else {}
+        )
+        row = {
+            "step": state.global_step,
+            "steps": state.max_steps,
+            "epoch": round(state.epoch or 0.0, 4),
+            "loss": loss,
+            "accuracy": {name: found["accuracy"] for name, found in measured.items()},
+            "metrics": measured,
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
         self.model.hf.train()
         self.history.append(row)
         self.watch.event(row)
         if self.config.report_to != "none":
-            due = self.trainer.control.should_log            # of this step's loss; any logging resets it
+            # of this step's loss; any logging resets it
+            due = self.trainer.control.should_log
             self.trainer.log({f"accuracy/{name}": share for name, share in row["accuracy"].items()})
             self.trainer.control.should_log = due
 
@@ -155,7 +231,9 @@ class Observer(TrainerCallback):
         self.watch.progress(state.global_step, state.max_steps)
 
     def on_pre_optimizer_step(self, args, state, control, **_):
-        """Before a step is taken: its loss and gradient are numbers, or the run goes back to where they were, and ends."""
+        """Before a step is taken: its loss and gradient are numbers, or the run goes back to where
+        they were, and ends.
+        """
         finite = processes.agreed(math.isfinite(self.losses[-1].item()), self.model.device)
         if finite and (self.scaled or finite_gradients(self.model.hf)):
             self.good_now(state.global_step)
@@ -165,13 +243,20 @@ class Observer(TrainerCallback):
             self.good_now(state.global_step)
         else:
             self.go_back(state.global_step)
-        raise NotFinite(f"The {what} is not finite at step {state.global_step + 1} of {state.max_steps}, and the state after step {self.good_step} "
-                        f"is kept; lower the learning rate (it is {self.config.learning_rate:g}) and start again.")
+        raise NotFinite(
+            f"The {what} is not finite at step {state.global_step + 1} of {state.max_steps}, and"
+            f" the state after step {self.good_step} is kept; lower the learning rate (it is"
+            f" {self.config.learning_rate:g}) and start again."
+        )
 
     @torch.no_grad()
     def go_back(self, step: int):
-        """To the last good state; right after a resume, which knows of none, to the checkpoint before."""
-        earlier = [path for path in checkpoints(self.watch.folder) if self.good_step < step_of(path) < step]
+        """To the last good state; right after a resume, which knows of none, to the checkpoint
+        before.
+        """
+        earlier = [
+            path for path in checkpoints(self.watch.folder) if self.good_step < step_of(path) < step
+        ]
         if earlier:
             self.good_step = step_of(earlier[-1])
             self.trainer._load_from_checkpoint(earlier[-1])
@@ -185,41 +270,66 @@ class Observer(TrainerCallback):
         due = state.global_step % every == 0 or state.global_step == state.max_steps
         if due:
             self.evaluate(state)
-        saves = state.global_step % self.config.checkpoint_every == 0 if self.config.checkpoint_every else due
+        saves = (
+            state.global_step % self.config.checkpoint_every == 0
+            if self.config.checkpoint_every
+            else due
+        )
         self.watch.progress(state.global_step, state.max_steps)
-        stop = not processes.agreed(not self.watch.stop(), self.model.device)          # asked for in one process
+        # asked for in one process
+        stop = not processes.agreed(not self.watch.stop(), self.model.device)
         if state.global_step < state.max_steps and stop:
             self.stopped = control.should_training_stop = True
         control.should_save = self.watch.folder is not None and (saves or self.stopped)
         return control
 
     def on_train_end(self, args, state, control, **_):
-        self.evaluate(state)                             # where it was stopped; no part of the checkpoint, since the run may go on
+        # where it was stopped; no part of the checkpoint, since the run may go on
+        self.evaluate(state)
 
 
 def finite_gradients(hf) -> bool:
-    norms = torch._foreach_norm([value.grad for _, value in moving_parameters(hf) if value.grad is not None])
+    norms = torch._foreach_norm(
+        [value.grad for _, value in moving_parameters(hf) if value.grad is not None]
+    )
     return bool(torch.stack([norm.float() for norm in norms]).isfinite().all())
 
 
 def collate(model: Model) -> Callable:
-    """Token ids and labels to a batch: this process's share of the rows, or one that counts for nothing where it has none."""
+    """Token ids and labels to a batch: this process's share of the rows, or one that counts for
+    nothing where it has none.
+    """
+
     def rows(items: list[tuple[list[int], int]]) -> dict:
         mine = processes.mine(items) or [(items[0][0], IGNORED)]
         ids, tokens = zip(*mine, strict=True)
         batch = pad(list(ids), model.device, reads_first=model.architecture.reads_first)
-        return {"batch": batch, "labels": torch.tensor(tokens, device=model.device), "rows": len(items)}
+        return {
+            "batch": batch,
+            "labels": torch.tensor(tokens, device=model.device),
+            "rows": len(items),
+        }
+
     return rows
 
 
-def finetune(model, task: Task, circuit: Circuit | Moves | str, train: list[Example], evaluate: dict[str, list[Example]],
-             config: TuneConfig | None = None, watch: Watch | None = None) -> TuneResult:
+def finetune(
+    model,
+    task: Task,
+    circuit: Circuit | Moves | str,
+    train: list[Example],
+    evaluate: dict[str, list[Example]],
+    config: TuneConfig | None = None,
+    watch: Watch | None = None,
+) -> TuneResult:
     """Tune what `circuit` names on `train`, and measure accuracy on the sets of `evaluate`.
 
-    circuit: a Circuit, a recipe that needs no heads ("norms", "full", "direct", "lora"), or what `moves_of` gives for the others.
-    The model is changed in place: afterwards `model.hf` is the tuned one (`result.model` when a path was given). With kv="expand"
-    `result.model` is another, equal one in which each head owns its key/value rows, and the one given stays as it was.
-    Raises UserError without training rows, for a circuit of another model, or when the loss stops being finite.
+    circuit: a Circuit, a recipe that needs no heads ("norms", "full", "direct", "lora"), or what
+    `moves_of` gives for the others. The model is changed in place: afterwards `model.hf` is the
+    tuned one (`result.model` when a path was given). With kv="expand" `result.model` is another,
+    equal one in which each head owns its key/value rows, and the one given stays as it was. Raises
+    UserError without training rows, for a circuit of another model, or when the loss stops being
+    finite.
     """
     given, config, watch = as_model(model), config or TuneConfig(), watch or Watch()
     moves = circuit
@@ -228,15 +338,41 @@ def finetune(model, task: Task, circuit: Circuit | Moves | str, train: list[Exam
         moves = moves_of(given, recipe, found, config.norms, config.extra)
     if not train:
         raise UserError("There are no rows to train on; give at least one labelled example.")
-    tokens, about = task.label_ids(given), {"base": given.fingerprint, "what": moves.name, "kv": config.kv}
+    tokens, about = (
+        task.label_ids(given),
+        {
+            "base": given.fingerprint,
+            "what": moves.name,
+            "kv": config.kv,
+        },
+    )
     rows = [(task.encode(given, row), tokens[row.label]) for row in train]
     model = expand(given) if config.kv == "expand" else given
-    observer, result, failure, adapted = Observer(model, task, evaluate, config, watch), TuneResult(total=given.n_params, model=model), None, {}
-    with adapters(model, moves, config.lora, adapted) if moves.adapted else moving_parts(model, moves) as hf:
-        trainer = CircuitTrainer(model=Readout(hf), args=arguments(config, model, watch.folder), train_dataset=rows, data_collator=collate(model),
-                                 callbacks=[observer])
-        trainer.remove_callback(PrinterCallback)         # it writes to stdout, where a command's result goes
-        trainer.observer, observer.trainer, observer.scaled = observer, trainer, trainer.accelerator.scaler is not None
+    observer, result, failure, adapted = (
+        Observer(model, task, evaluate, config, watch),
+        TuneResult(total=given.n_params, model=model),
+        None,
+        {},
+    )
+    with (
+        adapters(model, moves, config.lora, adapted)
+        if moves.adapted
+        else moving_parts(model, moves)
+    ) as hf:
+        trainer = CircuitTrainer(
+            model=Readout(hf),
+            args=arguments(config, model, watch.folder),
+            train_dataset=rows,
+            data_collator=collate(model),
+            callbacks=[observer],
+        )
+        # it writes to stdout, where a command's result goes
+        trainer.remove_callback(PrinterCallback)
+        trainer.observer, observer.trainer, observer.scaled = (
+            observer,
+            trainer,
+            trainer.accelerator.scaler is not None,
+        )
         result.trainable = sum(value.numel() for _, value in moving_parameters(hf))
         observer.good_now(0)
         checkpoint = newest_checkpoint(watch.folder) if watch.resume else None
@@ -250,7 +386,11 @@ def finetune(model, task: Task, circuit: Circuit | Moves | str, train: list[Exam
         finally:
             hf.eval()
     Delta(about, adapted).write(model)
-    result.history, result.stopped, result.delta = observer.history, observer.stopped or failure is not None, taken(model, moves, adapted, about)
+    result.history, result.stopped, result.delta = (
+        observer.history,
+        observer.stopped or failure is not None,
+        taken(model, moves, adapted, about),
+    )
     if failure:
         failure.result = result
         raise failure

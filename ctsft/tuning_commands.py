@@ -1,4 +1,5 @@
 """The shell's commands that change a model: finetune, and compare for what came of it."""
+
 import json
 from typing import Annotated, Optional
 
@@ -26,64 +27,184 @@ from ctsft.recipes import RECIPES
 
 
 @app.command()
-def finetune(target: Annotated[str, typer.Option(help="Language to tune on; the source itself for competence tuning.")],
-             what: Annotated[str, typer.Option(help="; ".join(f"{name}: {one.says}" for name, one in RECIPES.items()) + ".")] = "circuit",
-             circuit: Annotated[Optional[str], typer.Option(help="A circuit file for --what circuit, edited or lora_circuit.")] = None,
-             scores: Annotated[Optional[str], typer.Option(help="Scoring run or file that --k heads are chosen from; default: score first.")] = None,
-             advice: Annotated[Optional[str], typer.Option(help="Advice run or advice.csv that --what advised picks its --k heads by; default: "
-                                                           "advice on the run's own rows.")] = None,
-             k: Annotated[int, typer.Option(help="Heads chosen from scores or advice.")] = 6,
-             n: Annotated[int, typer.Option("--n", "--rows", help="Labelled target rows; 0: all. (torchrun takes --n for its own.)")] = 50,
-             epochs: float = 5, lr: float = 5e-5, batch: int = 16, seed: int = 31, weight_decay: float = 0.0, max_grad_norm: float = 1.0,
-             base: Annotated[Optional[str], typer.Option(help="The model before its competence stage, for --what direct.")] = None,
-             kv: Annotated[str, typer.Option(help="Key/value rows: group (shared ones move), or expand (each head owns its own).")] = "group",
-             norms: Annotated[bool, typer.Option(help="Norms move beside the heads.")] = True,
-             extra: Annotated[Optional[list[str]], typer.Option(help="Parameters that move too, by a pattern such as '*.mlp.down_proj.*'.")] = None,
-             accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
-             precision: Annotated[str, typer.Option(help="full, or bf16 (bfloat16 autocast in training).")] = "full",
-             lora_rank: int = 8, lora_alpha: float = 16.0,
-             lora_targets: Annotated[str, typer.Option(help="Maps that adapters go to: q, k, v, o, gate, up, down, with commas.")] = "q,v",
-             report_to: Annotated[str, typer.Option(help="none, trackio, wandb or tensorboard: where curves are sent too.")] = "none",
-             eval_every: Annotated[int, typer.Option(help="Steps between evaluations; 0: ten in a run.")] = 0,
-             checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints; 0: at each evaluation.")] = 0,
-             eval_split: Annotated[str, typer.Option(help="Rows that accuracy is measured on.")] = "test",
-             final_split: Annotated[Optional[str], typer.Option(help="Measured before and after only, where curves are of another split.")] = None,
-             related: Annotated[str, typer.Option(help="Further languages to measure, with commas.")] = "",
-             pool: Annotated[str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")] = "all",
-             save_model: Annotated[bool, typer.Option(help="Keep the tuned model as a Hugging Face folder in the run.")] = False,
-             model: ModelName = "demo", task: TaskName = "demo",
-             language: Annotated[Optional[str], typer.Option("--language", help="The source language, which should stay.")] = None,
-             split: Split = "train", data_dir: DataDir = None, size: Size = 50, pool_seed: Seed = 0, method: Method = "cdt",
-             attention: Attention = "softmax", device: Device = "auto", dtype: Dtype = "auto", name: RunName = "",
-             as_json: AsJson = False, run: RunId = None):
+def finetune(
+    target: Annotated[
+        str, typer.Option(help="Language to tune on; the source itself for competence tuning.")
+    ],
+    what: Annotated[
+        str,
+        typer.Option(help="; ".join(f"{name}: {one.says}" for name, one in RECIPES.items()) + "."),
+    ] = "circuit",
+    circuit: Annotated[
+        Optional[str],
+        typer.Option(help="A circuit file for --what circuit, edited or lora_circuit."),
+    ] = None,
+    scores: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Scoring run or file that --k heads are chosen from; default: score first."
+        ),
+    ] = None,
+    advice: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Advice run or advice.csv that --what advised picks its --k heads by; default: "
+            "advice on the run's own rows."
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option(help="Heads chosen from scores or advice.")] = 6,
+    n: Annotated[
+        int,
+        typer.Option(
+            "--n", "--rows", help="Labelled target rows; 0: all. (torchrun takes --n for its own.)"
+        ),
+    ] = 50,
+    epochs: float = 5,
+    lr: float = 5e-5,
+    batch: int = 16,
+    seed: int = 31,
+    weight_decay: float = 0.0,
+    max_grad_norm: float = 1.0,
+    base: Annotated[
+        Optional[str],
+        typer.Option(help="The model before its competence stage, for --what direct."),
+    ] = None,
+    kv: Annotated[
+        str,
+        typer.Option(
+            help="Key/value rows: group (shared ones move), or expand (each head owns its own)."
+        ),
+    ] = "group",
+    norms: Annotated[bool, typer.Option(help="Norms move beside the heads.")] = True,
+    extra: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Parameters that move too, by a pattern such as '*.mlp.down_proj.*'."),
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="full, or bf16 (bfloat16 autocast in training).")
+    ] = "full",
+    lora_rank: int = 8,
+    lora_alpha: float = 16.0,
+    lora_targets: Annotated[
+        str, typer.Option(help="Maps that adapters go to: q, k, v, o, gate, up, down, with commas.")
+    ] = "q,v",
+    report_to: Annotated[
+        str, typer.Option(help="none, trackio, wandb or tensorboard: where curves are sent too.")
+    ] = "none",
+    eval_every: Annotated[
+        int, typer.Option(help="Steps between evaluations; 0: ten in a run.")
+    ] = 0,
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Steps between checkpoints; 0: at each evaluation.")
+    ] = 0,
+    eval_split: Annotated[str, typer.Option(help="Rows that accuracy is measured on.")] = "test",
+    final_split: Annotated[
+        Optional[str],
+        typer.Option(help="Measured before and after only, where curves are of another split."),
+    ] = None,
+    related: Annotated[str, typer.Option(help="Further languages to measure, with commas.")] = "",
+    pool: Annotated[
+        str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")
+    ] = "all",
+    save_model: Annotated[
+        bool, typer.Option(help="Keep the tuned model as a Hugging Face folder in the run.")
+    ] = False,
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Annotated[
+        Optional[str], typer.Option("--language", help="The source language, which should stay.")
+    ] = None,
+    split: Split = "train",
+    data_dir: DataDir = None,
+    size: Size = 50,
+    pool_seed: Seed = 0,
+    method: Method = "cdt",
+    attention: Attention = "softmax",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+    run: RunId = None,
+):
     """Tune a circuit (or a control) on a target language and watch source and target accuracy.
 
-    Example: python -m ctsft finetune --target javanese --what circuit --k 6 --n 50 --epochs 10 --lr 3e-3
+    Example: python -m ctsft finetune --target javanese --what circuit --k 6 --n 50 --epochs 10 --lr
+    3e-3
     """
+
     def say(summary):
         first, last = summary["history"][0]["accuracy"], summary["history"][-1]["accuracy"]
         rows = [f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first]
-        share = f"{summary['trainable']:,} of {summary['total']:,} numbers moved ({summary['trainable'] / summary['total']:.2%})"
-        return "\n".join([f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}", *rows])
+        share = (
+            f"{summary['trainable']:,} of {summary['total']:,} numbers moved"
+            f" ({summary['trainable'] / summary['total']:.2%})"
+        )
+        return "\n".join(
+            [f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}", *rows]
+        )
 
     def work(jobs, folder):
         from ctsft.tuning_jobs import TuneConfig, Tuning, tune
-        config = TuneConfig(epochs=epochs, learning_rate=lr, batch_size=batch, accumulate=accumulate, seed=seed, weight_decay=weight_decay,
-                            max_grad_norm=max_grad_norm, precision=precision, kv=kv, norms=norms, extra=tuple(extra or ()),
-                            lora_rank=lora_rank, lora_alpha=lora_alpha, lora_targets=tuple(lora_targets.split(",")), eval_every=eval_every,
-                            checkpoint_every=checkpoint_every, report_to=report_to)
-        return tune(folder, jobs.Subject(model, task, data_dir, language, split, device, dtype),
-                         jobs.Scoring(size, pool_seed, method, attention),
-                         Tuning(target, what, circuit, scores, k, n, eval_split, save_model, tuple(filter(None, related.split(","))), final_split,
-                                pool, base, advice), config)
+
+        config = TuneConfig(
+            epochs=epochs,
+            learning_rate=lr,
+            batch_size=batch,
+            accumulate=accumulate,
+            seed=seed,
+            weight_decay=weight_decay,
+            max_grad_norm=max_grad_norm,
+            precision=precision,
+            kv=kv,
+            norms=norms,
+            extra=tuple(extra or ()),
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
+            lora_targets=tuple(lora_targets.split(",")),
+            eval_every=eval_every,
+            checkpoint_every=checkpoint_every,
+            report_to=report_to,
+        )
+        return tune(
+            folder,
+            jobs.Subject(model, task, data_dir, language, split, device, dtype),
+            jobs.Scoring(size, pool_seed, method, attention),
+            Tuning(
+                target,
+                what,
+                circuit,
+                scores,
+                k,
+                n,
+                eval_split,
+                save_model,
+                tuple(filter(None, related.split(","))),
+                final_split,
+                pool,
+                base,
+                advice,
+            ),
+            config,
+        )
+
     job("finetune", run, as_json, work, say, name, device)
 
 
 @app.command()
-def compare(as_json: AsJson = False, as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False):
+def compare(
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+):
     """All fine-tuning runs: what moved, and both accuracies before and after.
 
     Example: python -m ctsft compare --csv > runs.csv
     """
     rows = results.compare()
-    print(json.dumps(rows, indent=1) if as_json else results.table_csv(rows).rstrip() if as_csv else results.table_text(rows))
+    print(
+        json.dumps(rows, indent=1)
+        if as_json
+        else results.table_csv(rows).rstrip()
+        if as_csv
+        else results.table_text(rows)
+    )

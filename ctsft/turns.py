@@ -1,9 +1,12 @@
-"""Whose turn it is on a device: a run that would not fit beside the ones at work waits, and runs take their turns in order.
+"""Whose turn it is on a device: a run that would not fit beside the ones at work waits, and runs
+take their turns in order.
 
-A device has slots (one; the CPU as many as CTSFT_SLOTS says). A slot is a lock of the operating system, which frees it when its
-holder ends, however it ends. Those who wait leave a ticket with the time and their process; the eldest living ticket is served
-first. A run inside another one, or started by it, shares its turn.
+A device has slots (one; the CPU as many as CTSFT_SLOTS says). A slot is a lock of the operating
+system, which frees it when its holder ends, however it ends. Those who wait leave a ticket with the
+time and their process; the eldest living ticket is served first. A run inside another one, or
+started by it, shares its turn.
 """
+
 import os
 import re
 import time
@@ -17,13 +20,21 @@ from ctsft.errors import UserError
 from ctsft.places import home
 from ctsft.run_folder import HOST, Process, birth, lives, read, write
 
-POLL = 0.3                       # seconds between tries
-HOLDS = "CTSFT_HOLDS"            # the devices this process, or the one that started it, has a turn on
+POLL = 0.3  # seconds between tries
+# the devices this process, or the one that started it, has a turn on
+HOLDS = "CTSFT_HOLDS"
 
 
 @contextmanager
-def turn(device: str, run: str, waits: Callable[[str], None] = lambda words: None, stop: Callable[[], object] = lambda: None) -> Iterator[bool]:
-    """True within once it is the turn of `run` on a device; False if `stop` came first. `waits` hears for whom it waits, "" at the end."""
+def turn(
+    device: str,
+    run: str,
+    waits: Callable[[str], None] = lambda words: None,
+    stop: Callable[[], object] = lambda: None,
+) -> Iterator[bool]:
+    """True within once it is the turn of `run` on a device; False if `stop` came first. `waits`
+    hears for whom it waits, "" at the end.
+    """
     held = os.environ.get(HOLDS, "")
     if device in held.split(","):
         yield True
@@ -37,7 +48,7 @@ def turn(device: str, run: str, waits: Callable[[str], None] = lambda words: Non
     lock, named = slot
     os.environ[HOLDS] = ",".join(filter(None, [held, device]))
     try:
-        with suppress(OSError):              # the name is only for those who wait
+        with suppress(OSError):  # the name is only for those who wait
             named.write_text(run, encoding="utf-8")
         yield True
     finally:
@@ -47,8 +58,12 @@ def turn(device: str, run: str, waits: Callable[[str], None] = lambda words: Non
         lock.release()
 
 
-def queued(folder: Path, device: str, run: str, waits: Callable[[str], None], stop: Callable[[], object]) -> tuple[FileLock, Path] | None:
-    """The slot that came free for this run, and where its holder's name goes; None when it was asked to stop."""
+def queued(
+    folder: Path, device: str, run: str, waits: Callable[[str], None], stop: Callable[[], object]
+) -> tuple[FileLock, Path] | None:
+    """The slot that came free for this run, and where its holder's name goes; None when it was
+    asked to stop.
+    """
     ticket = folder / f"{device}.{time.time_ns():020d}.{run}.ticket"
     write(ticket, Process(pid=os.getpid(), pid_started=birth(os.getpid())))
     waited = False
@@ -95,13 +110,24 @@ def slots(device: str) -> int:
     """Runs that may work on a device at once. UserError for a CTSFT_SLOTS that is no number."""
     words = os.environ.get("CTSFT_SLOTS", "").strip() or "1"
     if not words.isdecimal() or not int(words):
-        raise UserError(f"CTSFT_SLOTS is {words!r}; write how many runs may work on the CPU at once, such as 1.")
+        raise UserError(
+            f"CTSFT_SLOTS is {words!r}; write how many runs may work on the CPU at once, such as 1."
+        )
     return int(words) if device == "cpu" else 1
 
 
 def device_key(device: str) -> str:
-    """ "cpu", "mps" or "cuda-0" for what a command calls its device; one spread over all ("map") counts as the first."""
+    """ "cpu", "mps" or "cuda-0" for what a command calls its device; one spread over all ("map")
+    counts as the first.
+    """
     import torch
+
     if device in ("auto", "map"):
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     return "cuda-0" if device == "cuda" else re.sub(r"\W", "-", device)

@@ -1,12 +1,16 @@
 """Are the scores true? Every way of ranking heads, held against what ablating heads does.
 
-    agreement     rank correlation and top heads in common with mean ablation of single heads (METHOD "two companions"), and the price
-    faithfulness  what a ranking's first heads keep of the task on unseen rows, beside a band of random circuits of the same size
+    agreement     rank correlation and top heads in common with mean ablation of single heads
+                  (METHOD "two companions"), and the price
+    faithfulness  what a ranking's first heads keep of the task on unseen rows, beside a band of
+                  random circuits of the same size
                   (the check of CD-T, arXiv 2407.00886, which counts the random circuits that are beaten)
-    stability     how far the top heads agree between discovery pools (CT-SFT, arXiv 2601.08146, reports the top head alone)
+    stability     how far the top heads agree between discovery pools (CT-SFT, arXiv 2601.08146,
+                  reports the top head alone)
 
 `m(empty)`, `m(full)`, the band and every set of heads are measured once, whichever ranking asks.
 """
+
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -28,48 +32,72 @@ from ctsft.tasks import Example, Task, sample
 
 TRUTH = "ablation"
 RANKINGS = {
-    TRUTH: ("ablation", {}), "cdt": ("cdt", {}), "cdt frozen": ("cdt", {"attention": "frozen"}), "cdt symmetric": ("cdt", {"rules": "symmetric"}),
-    "cdt magnitude": ("cdt", {"score": "magnitude"}), "atp": ("atp", {}), "ig": ("ig", {}), "ig 9 steps": ("ig", {"steps": 9})}
-TOPS = (0.02, 0.1)                                           # shares of the heads whose overlap is counted
-SIZES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)         # shares of the heads whose faithfulness is measured
+    TRUTH: ("ablation", {}),
+    "cdt": ("cdt", {}),
+    "cdt frozen": ("cdt", {"attention": "frozen"}),
+    "cdt symmetric": ("cdt", {"rules": "symmetric"}),
+    "cdt magnitude": ("cdt", {"score": "magnitude"}),
+    "atp": ("atp", {}),
+    "ig": ("ig", {}),
+    "ig 9 steps": ("ig", {"steps": 9}),
+}
+# shares of the heads whose overlap is counted
+TOPS = (0.02, 0.1)
+# shares of the heads whose faithfulness is measured
+SIZES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 MEASURES = ("accuracy", "margin")
-Stage = Callable[[str], Progress]                            # stage(name) -> progress(done, total)
+# stage(name) -> progress(done, total)
+Stage = Callable[[str], Progress]
 
 
 @dataclass(frozen=True)
 class Checks:
     """How much is checked."""
-    methods: tuple[str, ...] = tuple(RANKINGS)               # mean ablation is always among them
-    size: int = 50                                           # texts of a discovery set
-    seed: int = 0                                            # draws the first discovery set and the rows
-    rows: int = 100                                          # unseen rows at most; 0: all
-    n_random: int = 50                                       # random circuits of each size; 0: none
-    pools: int = 10                                          # discovery sets, seeds 0, 1, 2 ...; 0: no look at stability
-    stable: tuple[str, ...] = ("cdt", "atp")                 # rankings whose stability is looked at
+
+    # mean ablation is always among them
+    methods: tuple[str, ...] = tuple(RANKINGS)
+    size: int = 50  # texts of a discovery set
+    # draws the first discovery set and the rows
+    seed: int = 0
+    rows: int = 100  # unseen rows at most; 0: all
+    # random circuits of each size; 0: none
+    n_random: int = 50
+    # discovery sets, seeds 0, 1, 2 ...; 0: no look at stability
+    pools: int = 10
+    # rankings whose stability is looked at
+    stable: tuple[str, ...] = ("cdt", "atp")
 
     def __post_init__(self):
         for name in (*self.methods, *self.stable):
             if name not in RANKINGS:
-                raise UserError(f"{name!r} is not a way to rank heads; choose from {', '.join(RANKINGS)}.")
+                raise UserError(
+                    f"{name!r} is not a way to rank heads; choose from {', '.join(RANKINGS)}."
+                )
         for name in ("rows", "n_random", "pools"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} is {getattr(self, name)}; give 0 or more.")
         if self.pools == 1:
-            raise UserError("One pool has nothing to be compared with; give pools=0 (none) or at least 2.")
+            raise UserError(
+                "One pool has nothing to be compared with; give pools=0 (none) or at least 2."
+            )
         object.__setattr__(self, "methods", tuple(dict.fromkeys((TRUTH, *self.methods))))
 
 
 @dataclass(frozen=True)
 class Validation:
     """What was found so far. Undefined numbers are NaN, and null in JSON."""
+
     n_layers: int
     n_heads: int
-    examples: int                                            # of the discovery set
-    rows: int                                                # faithfulness is measured on
-    agreement: dict[str, dict] = field(default_factory=dict)     # method: spearman, overlap, layers, and what it cost
-    random: list[dict] = field(default_factory=list)         # a size's band: {measure: {mean, low, high}}, 5th and 95th percentile
-    curves: list[dict] = field(default_factory=list)         # method, size, accuracy, margin, beats (share of random margins below)
-    stability: dict[str, dict] = field(default_factory=dict)     # method: jaccard, top1, tops
+    examples: int  # of the discovery set
+    rows: int  # faithfulness is measured on
+    # method: spearman, overlap, layers, and what it cost
+    agreement: dict[str, dict] = field(default_factory=dict)
+    # a size's band: {measure: {mean, low, high}}, 5th and 95th percentile
+    random: list[dict] = field(default_factory=list)
+    # method, size, accuracy, margin, beats (share of random margins below)
+    curves: list[dict] = field(default_factory=list)
+    stability: dict[str, dict] = field(default_factory=dict)  # method: jaccard, top1, tops
 
     def words(self) -> dict:
         """Ready for JSON."""
@@ -81,28 +109,51 @@ def plain(words: dict) -> dict:
     return json.loads(json.dumps(words), parse_constant=lambda word: None)
 
 
-def validate(model, task: Task, source: list[Example], rows: list[Example], checks: Checks | None = None,
-             stage: Stage | None = None) -> Iterator[tuple[dict, Validation]]:
-    """What was found last, and the report with it; the last is whole. Discovery sets come from `source`, faithfulness is measured on `rows`.
+def validate(
+    model,
+    task: Task,
+    source: list[Example],
+    rows: list[Example],
+    checks: Checks | None = None,
+    stage: Stage | None = None,
+) -> Iterator[tuple[dict, Validation]]:
+    """What was found last, and the report with it; the last is whole. Discovery sets come from
+    `source`, faithfulness is measured on `rows`.
 
     Raises UserError as `discovery_set` and `score_heads` do, or without rows.
     """
-    model, checks, stage = as_model(model), checks or Checks(), stage or (lambda name: lambda done, total: None)
+    model, checks, stage = (
+        as_model(model),
+        checks or Checks(),
+        stage or (lambda name: lambda done, total: None),
+    )
     if not rows:
         raise UserError("There are no rows to measure faithfulness on; give at least one.")
     rows = sample(rows, min(checks.rows or len(rows), len(rows)), task.labels, checks.seed)
     pool, means = drawn(model, task, source, checks, checks.seed)
-    report, before = Validation(model.n_layers, model.n_heads, len(pool), len(rows)), forward_seconds(model, task, pool)
+    report, before = (
+        Validation(model.n_layers, model.n_heads, len(pool), len(rows)),
+        forward_seconds(model, task, pool),
+    )
     found: dict[str, Scores] = {}
     for name in checks.methods:
         method, config = RANKINGS[name]
-        found[name], seconds = timed(score_heads, model, task, pool, means, method, stage(f"scoring: {name}"), **config)
+        found[name], seconds = timed(
+            score_heads, model, task, pool, means, method, stage(f"scoring: {name}"), **config
+        )
         after = forward_seconds(model, task, pool)
-        one, before = (before + after) / 2, after                       # what else the machine does comes and goes
-        row = agreement(found[name], found[TRUTH]) | {"seconds": seconds, "forward_seconds": one, "passes": seconds / one}
+        # what else the machine does comes and goes
+        one, before = (before + after) / 2, after
+        row = agreement(found[name], found[TRUTH]) | {
+            "seconds": seconds,
+            "forward_seconds": one,
+            "passes": seconds / one,
+        }
         report = replace(report, agreement=report.agreement | {name: row})
         yield {"part": "agreement", "method": name, **row}, report
-    for part, row in curves(Meter(model, task, rows, means), found, checks.n_random, stage("faithfulness")):
+    for part, row in curves(
+        Meter(model, task, rows, means), found, checks.n_random, stage("faithfulness")
+    ):
         report = replace(report, **{part: [*getattr(report, part), row]})
         yield {"part": part, **row}, report
     for name in checks.stable if checks.pools else ():
@@ -111,13 +162,15 @@ def validate(model, task: Task, source: list[Example], rows: list[Example], chec
         yield {"part": "stability", "method": name, **row}, report
 
 
-def drawn(model: Model, task: Task, source: list[Example], checks: Checks, seed: int) -> tuple[list[Example], Means]:
+def drawn(
+    model: Model, task: Task, source: list[Example], checks: Checks, seed: int
+) -> tuple[list[Example], Means]:
     """A discovery set and its means."""
     pool = discovery_set(model, task, source, checks.size, seed)
     return pool, label_balanced_means(model, task, pool)
 
 
-def timed(work: Callable, *args, **config):                  # -> what it returns, seconds
+def timed(work: Callable, *args, **config):  # -> what it returns, seconds
     began = time.perf_counter()
     return work(*args, **config), time.perf_counter() - began
 
@@ -131,14 +184,20 @@ def agreement(scores: Scores, truth: Scores) -> dict:
     """Spearman over all heads, top heads in common by share of the heads, mean score by layer."""
     n, mine, theirs = scores.values.numel(), scores.ranking(), truth.ranking()
     tops = {share: share_of(share, n) for share in TOPS}
-    return {"spearman": float(spearmanr(scores.values.flatten(), truth.values.flatten()).statistic),
-            "overlap": [{"share": share, "k": k, "common": len(set(mine[:k]) & set(theirs[:k]))} for share, k in tops.items()],
-            "layers": scores.values.mean(1).tolist()}
+    return {
+        "spearman": float(spearmanr(scores.values.flatten(), truth.values.flatten()).statistic),
+        "overlap": [
+            {"share": share, "k": k, "common": len(set(mine[:k]) & set(theirs[:k]))}
+            for share, k in tops.items()
+        ],
+        "layers": scores.values.mean(1).tolist(),
+    }
 
 
 @dataclass(frozen=True)
 class Meter:
     """Faithfulness of sets of heads, each set measured once."""
+
     model: Model
     task: Task
     rows: list[Example]
@@ -153,10 +212,14 @@ class Meter:
 
     def ratio(self, heads) -> Faithfulness:
         sets = {"circuit": heads, "empty": (), "full": self.model.heads}
-        return Faithfulness({name: self.measured(these) for name, these in sets.items()}, len(self.rows))
+        return Faithfulness(
+            {name: self.measured(these) for name, these in sets.items()}, len(self.rows)
+        )
 
 
-def curves(meter: Meter, found: dict[str, Scores], n_random: int, progress: Progress) -> Iterator[tuple[str, dict]]:
+def curves(
+    meter: Meter, found: dict[str, Scores], n_random: int, progress: Progress
+) -> Iterator[tuple[str, dict]]:
     """("random", a size's band) and ("curves", a ranking's point), one size after another."""
     n, some = len(meter.model.heads), next(iter(found.values()))
     sizes = sorted({share_of(share, n) for share in SIZES})
@@ -168,13 +231,33 @@ def curves(meter: Meter, found: dict[str, Scores], n_random: int, progress: Prog
             progress(done + len(random), total)
         done += n_random
         if random:
-            yield "random", {"size": size, "n": n_random, **{name: band([one.ratio(name) for one in random]) for name in MEASURES}}
+            yield (
+                "random",
+                {
+                    "size": size,
+                    "n": n_random,
+                    **{name: band([one.ratio(name) for one in random]) for name in MEASURES},
+                },
+            )
         for name, scores in found.items():
             own = meter.ratio(scores.ranking()[:size])
-            beats = float(np.mean([own.margin > one.margin for one in random])) if random else float("nan")
+            beats = (
+                float(np.mean([own.margin > one.margin for one in random]))
+                if random
+                else float("nan")
+            )
             done += 1
             progress(done, total)
-            yield "curves", {"method": name, "size": size, "accuracy": own.accuracy, "margin": own.margin, "beats": beats}
+            yield (
+                "curves",
+                {
+                    "method": name,
+                    "size": size,
+                    "accuracy": own.accuracy,
+                    "margin": own.margin,
+                    "beats": beats,
+                },
+            )
 
 
 def band(values: list[float]) -> dict[str, float]:
@@ -182,24 +265,36 @@ def band(values: list[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "low": float(low), "high": float(high)}
 
 
-def stability(model: Model, task: Task, source: list[Example], name: str, checks: Checks, progress: Progress) -> dict:
-    """Top heads of several discovery sets: mean Jaccard over pairs of sets, and the share of pairs with the same first head."""
+def stability(
+    model: Model, task: Task, source: list[Example], name: str, checks: Checks, progress: Progress
+) -> dict:
+    """Top heads of several discovery sets: mean Jaccard over pairs of sets, and the share of pairs
+    with the same first head.
+    """
     method, config = RANKINGS[name]
     tops: list[list[Head]] = []
     texts: list[set[str]] = []
     for seed in range(checks.pools):
         pool, means = drawn(model, task, source, checks, seed)
         scores = score_heads(model, task, pool, means, method, **config)
-        tops.append(scores.ranking()[:share_of(TOPS[0], scores.values.numel())])
+        tops.append(scores.ranking()[: share_of(TOPS[0], scores.values.numel())])
         texts.append({row.id for row in pool})
         progress(seed + 1, checks.pools)
-    return {"pools": len(tops), "k": len(tops[0]), "jaccard": jaccard(tops), "top1": top_agreement(tops), "texts_jaccard": jaccard(texts),
-            "tops": [[list(head) for head in top] for top in tops]}
+    return {
+        "pools": len(tops),
+        "k": len(tops[0]),
+        "jaccard": jaccard(tops),
+        "top1": top_agreement(tops),
+        "texts_jaccard": jaccard(texts),
+        "tops": [[list(head) for head in top] for top in tops],
+    }
 
 
 def jaccard(sets) -> float:
     """Mean over pairs of sets: shared members by members of either."""
-    return float(np.mean([len(set(a) & set(b)) / len(set(a) | set(b)) for a, b in combinations(sets, 2)]))
+    return float(
+        np.mean([len(set(a) & set(b)) / len(set(a) | set(b)) for a, b in combinations(sets, 2)])
+    )
 
 
 def top_agreement(tops: list[list[Head]]) -> float:
@@ -211,27 +306,84 @@ def table(words: dict) -> str:
     """A report (its `words`) for the shell."""
     names = list(words["agreement"])
     tops = [row["k"] for row in words["agreement"][TRUTH]["overlap"]]
-    lines = [f"Agreement with mean ablation: {words['examples']} texts, {words['n_layers'] * words['n_heads']} heads; cost in plain forward passes "
-             "over these texts"]
-    lines += grid([["method", "Spearman", *(f"top {k}" for k in tops), "cost", "seconds"]] + [
-        [name, number(row["spearman"]), *(f"{top['common']} of {top['k']}" for top in row["overlap"]),
-         f"{row['passes']:.1f}", f"{row['seconds']:.2f}"] for name, row in words["agreement"].items()])
-    lines += ["", "Mean score by layer"] + grid([["layer", *names]] + [
-        [str(i), *(number(words["agreement"][name]["layers"][i]) for name in names)] for i in range(words["n_layers"])])
-    bands, points = {row["size"]: row for row in words["random"]}, {(row["size"], row["method"]): row for row in words["curves"]}
-    sizes = [size for size in dict.fromkeys(size for size, _ in points) if all((size, name) in points for name in names)]
+    lines = [
+        f"Agreement with mean ablation: {words['examples']} texts,"
+        f" {words['n_layers'] * words['n_heads']} heads; cost in plain forward passes over these"
+        " texts"
+    ]
+    lines += grid(
+        [["method", "Spearman", *(f"top {k}" for k in tops), "cost", "seconds"]]
+        + [
+            [
+                name,
+                number(row["spearman"]),
+                *(f"{top['common']} of {top['k']}" for top in row["overlap"]),
+                f"{row['passes']:.1f}",
+                f"{row['seconds']:.2f}",
+            ]
+            for name, row in words["agreement"].items()
+        ]
+    )
+    lines += ["", "Mean score by layer"] + grid(
+        [["layer", *names]]
+        + [
+            [str(i), *(number(words["agreement"][name]["layers"][i]) for name in names)]
+            for i in range(words["n_layers"])
+        ]
+    )
+    bands, points = (
+        {row["size"]: row for row in words["random"]},
+        {(row["size"], row["method"]): row for row in words["curves"]},
+    )
+    sizes = [
+        size
+        for size in dict.fromkeys(size for size, _ in points)
+        if all((size, name) in points for name in names)
+    ]
     for measure in MEASURES if sizes else ():
-        lines += ["", f"Faithfulness by {measure} on {words['rows']} unseen rows: random circuits (5th to 95th percentile), each ranking's first"]
-        lines += grid([["heads", "random", *names]] + [
-            [str(size), spoken(bands.get(size, {}).get(measure)), *(number(points[size, name][measure]) for name in names)] for size in sizes])
+        lines += [
+            "",
+            (
+                f"Faithfulness by {measure} on {words['rows']} unseen rows: random circuits (5th to"
+                " 95th percentile), each ranking's first"
+            ),
+        ]
+        lines += grid(
+            [["heads", "random", *names]]
+            + [
+                [
+                    str(size),
+                    spoken(bands.get(size, {}).get(measure)),
+                    *(number(points[size, name][measure]) for name in names),
+                ]
+                for size in sizes
+            ]
+        )
     if bands and sizes:
-        lines += ["", "Share of the random circuits that are less faithful by margin"] + grid([["heads", *names]] + [
-            [str(size), *(number(points[size, name]["beats"]) for name in names)] for size in sizes if size in bands])
+        lines += ["", "Share of the random circuits that are less faithful by margin"] + grid(
+            [["heads", *names]]
+            + [
+                [str(size), *(number(points[size, name]["beats"]) for name in names)]
+                for size in sizes
+                if size in bands
+            ]
+        )
     if words["stability"]:
         some = next(iter(words["stability"].values()))
-        lines += ["", f"Stability over {some['pools']} discovery sets, which share {number(some['texts_jaccard'])} of their texts (Jaccard)"]
-        lines += grid([["method", f"top {some['k']} Jaccard", "pairs with the same first head"]] + [
-            [name, number(row["jaccard"]), number(row["top1"])] for name, row in words["stability"].items()])
+        lines += [
+            "",
+            (
+                f"Stability over {some['pools']} discovery sets, which share"
+                f" {number(some['texts_jaccard'])} of their texts (Jaccard)"
+            ),
+        ]
+        lines += grid(
+            [["method", f"top {some['k']} Jaccard", "pairs with the same first head"]]
+            + [
+                [name, number(row["jaccard"]), number(row["top1"])]
+                for name, row in words["stability"].items()
+            ]
+        )
     return "\n".join(lines)
 
 
@@ -240,10 +392,17 @@ def number(value: float | None) -> str:
 
 
 def spoken(band: dict | None) -> str:
-    return f"{number(band['mean'])} ({number(band['low'])} to {number(band['high'])})" if band else ""
+    return (
+        f"{number(band['mean'])} ({number(band['low'])} to {number(band['high'])})" if band else ""
+    )
 
 
 def grid(lines: list[list[str]]) -> list[str]:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-            for line in lines]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,4 +1,5 @@
 """Advice on which heads should move, as its runs keep it: found for a session's choices, and read."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ from ctsft.advised import Ranking
 from ctsft.errors import UserError
 from ctsft.tuning_jobs import read_advice
 
-if TYPE_CHECKING:                      # state.py reads advice for the rule "advised"
+if TYPE_CHECKING:  # state.py reads advice for the rule "advised"
     from explorer.state import View
 
 
 def asked_by(view: View) -> tuple[int, int]:
-    """The target rows in question are those that Fine-tune would draw: how many, and with which seed."""
+    """The target rows in question are those that Fine-tune would draw: how many, and with which
+    seed.
+    """
     return view.n, view.tune_seed
 
 
@@ -26,18 +29,29 @@ def rows_of(run: runs.Run) -> tuple[int | None, int | None]:
 
 
 def found(view: View, weights: str, states: tuple[str, ...] = ()) -> Iterator[runs.Run]:
-    """Runs on the view's model (its weights, once a run has seen them), task, source and target, newest first."""
+    """Runs on the view's model (its weights, once a run has seen them), task, source and target,
+    newest first.
+    """
     for run in runs.list_runs("advise"):
         own = run.request.params
-        same = own.get("subject") == asdict(view.subject) and own.get("tuning", {}).get("target") == view.target
-        if same and own.get("model_fingerprint") in (None, weights) and (not states or run.status().state in states):
+        same = (
+            own.get("subject") == asdict(view.subject)
+            and own.get("tuning", {}).get("target") == view.target
+        )
+        if (
+            same
+            and own.get("model_fingerprint") in (None, weights)
+            and (not states or run.status().state in states)
+        ):
             yield run
 
 
 def run_of(view: View, weights: str, states: tuple[str, ...] = ("done",)) -> runs.Run | None:
     """The newest one on the very rows in question, else the newest on other rows of the target."""
     every = list(found(view, weights, states))
-    return next((run for run in every if rows_of(run) == asked_by(view)), every[0] if every else None)
+    return next(
+        (run for run in every if rows_of(run) == asked_by(view)), every[0] if every else None
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

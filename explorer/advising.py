@@ -1,4 +1,7 @@
-"""Which heads should move: the advice run of the view's model and target, started, watched and shown on Relevance."""
+"""Which heads should move: the advice run of the view's model and target, started, watched and
+shown on Relevance.
+"""
+
 import pandas as pd
 import streamlit as st
 
@@ -15,7 +18,9 @@ from explorer.terms import TERMS
 MAP, SCATTER = "advice_map", "advice_scatter"
 HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
 COLUMNS = {
-    "worth": st.column_config.NumberColumn("worth moving", format="%.2f", help=TERMS["advice"] + " The best head's is 1."),
+    "worth": st.column_config.NumberColumn(
+        "worth moving", format="%.2f", help=TERMS["advice"] + " The best head's is 1."
+    ),
     "asks": st.column_config.NumberColumn("target asks", format="%.3g", help=TERMS["asks"]),
     "costs": st.column_config.NumberColumn("source would lose", format="%.3g", help=TERMS["costs"]),
     "relevance": st.column_config.NumberColumn(format="%.3g", help=TERMS["relevance"]),
@@ -25,15 +30,25 @@ COLUMNS = {
 def draw(scores: Scores, circuit: Circuit, task: Task):
     now = state.view()
     st.subheader("Which heads should move?", help=TERMS["advice"])
-    st.write("A head that carries the task is not always the head to tune. This asks of every head what the target language wants of it, and what "
-             "the source language would lose if it moved; the heads that win most for what they cost are advised.")
+    st.write(
+        "A head that carries the task is not always the head to tune. This asks of every head what"
+        " the target language wants of it, and what the source language would lose if it moved; the"
+        " heads that win most for what they cost are advised."
+    )
     targets = [language for language in task.languages if language != now.source]
     if not targets:
-        st.info("This task has one language only, and advice weighs two; choose a task with a target language on Setup.", icon=":material/info:")
+        st.info(
+            "This task has one language only, and advice weighs two; choose a task with a target"
+            " language on Setup.",
+            icon=":material/info:",
+        )
         return
     if now.split == "test":
-        st.info("Advice is never taken on test rows, and Setup draws from them now; choose the train or the validation rows there.",
-                icon=":material/info:")
+        st.info(
+            "Advice is never taken on test rows, and Setup draws from them now; choose the train or"
+            " the validation rows there.",
+            icon=":material/info:",
+        )
         return
     choose(targets)
     with state.sentences(stop=False):
@@ -49,16 +64,25 @@ def told():
     now = state.view()
     run = advice.run_of(now, weights())
     if advice.read(run) is None:
-        st.info(f"Nobody asked yet which heads should move for {said(now.target)}, so this rule picks none.", icon=":material/balance:")
-        st.page_link("screens/relevance.py", label="Ask on the Relevance page", icon=":material/arrow_back:")
+        st.info(
+            f"Nobody asked yet which heads should move for {said(now.target)}, so this rule picks"
+            " none.",
+            icon=":material/balance:",
+        )
+        st.page_link(
+            "screens/relevance.py", label="Ask on the Relevance page", icon=":material/arrow_back:"
+        )
         return
     n, seed = advice.rows_of(run)
     words = f"Advice from {n} {said(now.target)} rows, seed {seed}"
     if (n, seed) == advice.asked_by(now):
         st.caption(f"{words}: those that Fine-tune draws.")
     else:
-        st.warning(f"{words}; Fine-tune would now draw {now.n} with seed {now.tune_seed}. Ask again on Relevance, or mind that these rows count as "
-                   "seen too.", icon=":material/update:")
+        st.warning(
+            f"{words}; Fine-tune would now draw {now.n} with seed {now.tune_seed}. Ask again on"
+            " Relevance, or mind that these rows count as seen too.",
+            icon=":material/update:",
+        )
 
 
 def weights() -> str:
@@ -71,14 +95,24 @@ def choose(targets: list[str]):
     if now.target not in targets:
         state.put(target=targets[0])
     left, right = st.columns(2)
-    left.selectbox(":orange[●] Target language", targets, **state.bind("target"), help=TERMS["target"])
+    left.selectbox(
+        ":orange[●] Target language", targets, **state.bind("target"), help=TERMS["target"]
+    )
     with state.sentences(stop=False):
         most = len(state.load_rows(now.task, now.data_dir, state.view().target, now.split))
         if not 1 <= now.n <= most:
             state.put(n=most)
-        right.number_input(f"Labelled {now.split} rows", 1, most, step=5, **state.bind("n"),
-                           help=f"Of {most}. The rows that Fine-tune draws with the same number and its seed, {now.tune_seed}: advice sees no others "
-                                "of the target, and never test rows.")
+        right.number_input(
+            f"Labelled {now.split} rows",
+            1,
+            most,
+            step=5,
+            **state.bind("n"),
+            help=(
+                f"Of {most}. The rows that Fine-tune draws with the same number and its seed,"
+                f" {now.tune_seed}: advice sees no others of the target, and never test rows."
+            ),
+        )
 
 
 def ask(k: int):
@@ -95,12 +129,26 @@ def ask(k: int):
         jobs.ended(last)
     if done:
         n, seed = advice.rows_of(done)
-        st.warning(f"This advice is from {n} rows drawn with seed {seed}; Fine-tune would now draw {now.n} with seed {now.tune_seed}.",
-                   icon=":material/update:")
+        st.warning(
+            f"This advice is from {n} rows drawn with seed {seed}; Fine-tune would now draw {now.n}"
+            f" with seed {now.tune_seed}.",
+            icon=":material/update:",
+        )
     rows = now.n + ADVICE_ROWS
-    costs.of_rows(rows, "Advice", costs.BY_TEXT, f"a forward and a backward pass of {rows} texts, most of them one at a time")
-    if st.button("Ask again" if done else "Ask which heads should move", icon=":material/balance:",
-                 help=f"Gradients of the loss on the target rows and on {ADVICE_ROWS} source rows that competence and discovery know already."):
+    costs.of_rows(
+        rows,
+        "Advice",
+        costs.BY_TEXT,
+        f"a forward and a backward pass of {rows} texts, most of them one at a time",
+    )
+    if st.button(
+        "Ask again" if done else "Ask which heads should move",
+        icon=":material/balance:",
+        help=(
+            f"Gradients of the loss on the target rows and on {ADVICE_ROWS} source rows that"
+            " competence and discovery know already."
+        ),
+    ):
         jobs.start_advice(now, k)
         st.rerun()
 
@@ -108,32 +156,69 @@ def ask(k: int):
 def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
     now = state.view()
     k, roles = len(circuit) or now.k, (now.source, now.target)
-    shows, do = advice_plots.sentences(kept, scores.values.numpy(), circuit, k, tuple(map(said, roles)))
+    shows, do = advice_plots.sentences(
+        kept, scores.values.numpy(), circuit, k, tuple(map(said, roles))
+    )
     st.write(f"{shows} {do}")
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.segmented_control("Show", list(advice_plots.MAPS), format_func=advice_plots.MAPS.get, required=True, label_visibility="collapsed",
-                             **state.bind("advice_map"), help=HELP[now.advice_map])
+        st.segmented_control(
+            "Show",
+            list(advice_plots.MAPS),
+            format_func=advice_plots.MAPS.get,
+            required=True,
+            label_visibility="collapsed",
+            **state.bind("advice_map"),
+            help=HELP[now.advice_map],
+        )
         fig = advice_plots.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
         export.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
     with right:
-        fig = advice_plots.advice_scatter(kept, circuit, k, now.head, tuple(name.replace("_", " ").capitalize() for name in roles))
+        fig = advice_plots.advice_scatter(
+            kept, circuit, k, now.head, tuple(name.replace("_", " ").capitalize() for name in roles)
+        )
         export.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
-        st.caption("A point is a head: the higher, the more is asked of it; the further left, the less would be lost. The ring is the selected "
-                   "one; click another to select it.", help=HELP["costs"])
+        st.caption(
+            "A point is a head: the higher, the more is asked of it; the further left, the less"
+            " would be lost. The ring is the selected one; click another to select it.",
+            help=HELP["costs"],
+        )
     take(kept, run, circuit, k)
     with st.expander("Every head, and the same from the shell"):
-        st.dataframe(pd.DataFrame(advice_plots.table(kept, scores.values.numpy(), circuit)), hide_index=True, column_config=COLUMNS,
-                     alt="Every head by its place in the advice: worth, what the target asks, what the source would lose, relevance, in the circuit.")
+        st.dataframe(
+            pd.DataFrame(advice_plots.table(kept, scores.values.numpy(), circuit)),
+            hide_index=True,
+            column_config=COLUMNS,
+            alt=(
+                "Every head by its place in the advice: worth, what the target asks, what the"
+                " source would lose, relevance, in the circuit."
+            ),
+        )
         st.code(runs.shell_command(run.request), language="shell", wrap_lines=True)
 
 
 def take(kept: Ranking, run: runs.Run, circuit: Circuit, k: int):
     with st.container(horizontal=True):
-        st.button(f"Take the {k} advised heads as the circuit", on_click=adopt, args=(k,), icon=":material/hub:",
-                  disabled=circuit.heads == set(kept.order[:k]), help="Sets the Circuit page's rule to Advised; undo there brings the old one back.")
-        st.download_button("Advice (CSV)", kept.csv, f"advice-{run.id}.csv", "text/csv", on_click="ignore", icon=":material/download:",
-                           help="value: Σ g² / (F + damping); gradient: what the target asks; fisher: Fisher information, not its root.")
+        st.button(
+            f"Take the {k} advised heads as the circuit",
+            on_click=adopt,
+            args=(k,),
+            icon=":material/hub:",
+            disabled=circuit.heads == set(kept.order[:k]),
+            help="Sets the Circuit page's rule to Advised; undo there brings the old one back.",
+        )
+        st.download_button(
+            "Advice (CSV)",
+            kept.csv,
+            f"advice-{run.id}.csv",
+            "text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            help=(
+                "value: Σ g² / (F + damping); gradient: what the target asks; fisher: Fisher"
+                " information, not its root."
+            ),
+        )
 
 
 def adopt(k: int):

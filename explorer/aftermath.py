@@ -1,4 +1,7 @@
-"""After a tuning run: what came of it in a sentence, how much each head changed, whether the circuit moved, and the files to take away."""
+"""After a tuning run: what came of it in a sentence, how much each head changed, whether the
+circuit moved, and the files to take away.
+"""
+
 from dataclasses import asdict
 
 import streamlit as st
@@ -18,14 +21,24 @@ def draw(run: runs.Run):
     """Of a run that is over; nothing of it while there is no result."""
     row = results.compare_row(run)
     if row and row["state"] in outcomes.ENDED:
-        st.markdown(outcomes.outcome(row, outcomes.measured_on(run), split_of(run)), help=TERMS["noise"])
-        if row["what"] != "full" and st.button("Run the same with everything moving", icon=":material/compare_arrows:", help=(
-                "Ordinary fine-tuning with the same rows and settings: only beside it does one see what moving little saves and costs.")):
+        st.markdown(
+            outcomes.outcome(row, outcomes.measured_on(run), split_of(run)), help=TERMS["noise"]
+        )
+        if row["what"] != "full" and st.button(
+            "Run the same with everything moving",
+            icon=":material/compare_arrows:",
+            help=(
+                "Ordinary fine-tuning with the same rows and settings: only beside it does one see"
+                " what moving little saves and costs."
+            ),
+        ):
             st.session_state.tune_next = tuning.start_everything(run).id
             st.rerun()
     if not run.file("delta.safetensors").is_file() or not results.result(run):
         return
-    panel = st.segmented_control("Afterwards", PANELS, required=True, **state.bind("after_panel"), help=TERMS["moved"])
+    panel = st.segmented_control(
+        "Afterwards", PANELS, required=True, **state.bind("after_panel"), help=TERMS["moved"]
+    )
     with state.sentences(stop=False):
         {PANELS[0]: changed, PANELS[1]: moved, PANELS[2]: files}[panel](run)
 
@@ -47,20 +60,37 @@ def measured(model: str, weights: str, path: str, changed_at: float) -> list[dic
 
 
 def changed(run: runs.Run):
-    st.write("How far each head's numbers moved: query, key and value rows and output columns together. Look whether the change sits where the "
-             "relevance does.")
+    st.write(
+        "How far each head's numbers moved: query, key and value rows and output columns together."
+        " Look whether the change sits where the relevance does."
+    )
     model = state.load_model(base_path(run))
     path, again = run.file("delta.safetensors"), rescored(run)
     kept = results.result(again).get("changes") if again else None
     if kept is None and model.n_params > state.SMALL:
-        st.info("For a model of this size the change is measured by a run of its own, together with the scores after tuning: start it under *Did the "
-                "circuit move?*", icon=":material/grid_on:")
+        st.info(
+            "For a model of this size the change is measured by a run of its own, together with the"
+            " scores after tuning: start it under *Did the circuit move?*",
+            icon=":material/grid_on:",
+        )
         return
     rows = kept or measured(base_path(run), model.fingerprint, str(path), path.stat().st_mtime)
     heads = chosen(run)
-    export.show(changes.change_map(rows, heads, state.view().flip), "change_map", width="content", name=f"change-{run.id}")
-    st.caption(changes.said(rows, heads) + (" Adapters change whole matrices, so every head of an adapted layer." if lora(run) else ""),
-               help=TERMS["change"])
+    export.show(
+        changes.change_map(rows, heads, state.view().flip),
+        "change_map",
+        width="content",
+        name=f"change-{run.id}",
+    )
+    st.caption(
+        changes.said(rows, heads)
+        + (
+            " Adapters change whole matrices, so every head of an adapted layer."
+            if lora(run)
+            else ""
+        ),
+        help=TERMS["change"],
+    )
 
 
 def lora(run: runs.Run) -> bool:
@@ -74,8 +104,11 @@ def rescored(run: runs.Run) -> runs.Run | None:
 
 
 def moved(run: runs.Run):
-    st.write("The heads scored again on the tuned model, on the same examples of the source language. Where the order stays, the same heads carry "
-             "the task as before; where it does not, others do now.")
+    st.write(
+        "The heads scored again on the tuned model, on the same examples of the source language."
+        " Where the order stays, the same heads carry the task as before; where it does not, others"
+        " do now."
+    )
     again = rescored(run)
     if again and again.status().active:
         jobs.watch(again, keepable=False)
@@ -84,19 +117,28 @@ def moved(run: runs.Run):
         jobs.ended(again)
     pair = read_pair(again.id, again.status().finished) if again else None
     if pair is None:
-        if st.button("Score the tuned model", icon=":material/grid_on:", help="A run of its own; it takes about twice as long as scoring did."):
+        if st.button(
+            "Score the tuned model",
+            icon=":material/grid_on:",
+            help="A run of its own; it takes about twice as long as scoring did.",
+        ):
             start(run)
             st.rerun()
         return
     words = results.result(again)
     st.markdown(changes.stayed(words), help=TERMS["spearman"])
-    figures = agreement.side_by_side(*pair, ("before tuning", "after tuning"), Marks(chosen(run)), state.view().flip)
+    figures = agreement.side_by_side(
+        *pair, ("before tuning", "after tuning"), Marks(chosen(run)), state.view().flip
+    )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
             export.show(fig, f"moved-{i}", width="content", name=f"moved-{i}-{run.id}")
-    st.caption(f"{panels.NAMES[words['method']]}, {words['examples']} examples; the tuned model still answers {words['right']:.0%} of them "
-               "rightly. The first two maps share one scale; in the third, purple heads count more after tuning, green ones less. Outlined: heads "
-               "that were chosen to move.")
+    st.caption(
+        f"{panels.NAMES[words['method']]}, {words['examples']} examples; the tuned model still"
+        f" answers {words['right']:.0%} of them rightly. The first two maps share one scale; in the"
+        " third, purple heads count more after tuning, green ones less. Outlined: heads that were"
+        " chosen to move."
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
@@ -105,41 +147,86 @@ def read_pair(run_id: str, finished: float | None):
 
 
 def start(run: runs.Run) -> runs.Run:
-    """Score the tuned model as the Relevance page scores heads now; as many top heads are followed as moved."""
+    """Score the tuned model as the Relevance page scores heads now; as many top heads are followed
+    as moved.
+    """
     now = state.view()
     k = len(chosen(run)) or now.k or 1
-    words = ["rescore", run.id, "--k", str(k), *jobs.scoring_words(now.scoring), "--positions", now.positions, "--rules", now.rules]
+    words = [
+        "rescore",
+        run.id,
+        "--k",
+        str(k),
+        *jobs.scoring_words(now.scoring),
+        "--positions",
+        now.positions,
+        "--rules",
+        now.rules,
+    ]
     return runs.start(words, {"tuned": run.id, "scoring": asdict(now.scoring)})
 
 
 def files(run: runs.Run):
-    st.write("The delta holds only the numbers that moved. An exported folder is an ordinary Hugging Face model with the change merged in and a "
-             "model card; plain transformers loads it.")
+    st.write(
+        "The delta holds only the numbers that moved. An exported folder is an ordinary Hugging"
+        " Face model with the change merged in and a model card; plain transformers loads it."
+    )
     delta, circuit = run.file("delta.safetensors"), run.file("circuit.json")
     with st.container(horizontal=True):
-        st.download_button(f"Delta ({delta.stat().st_size / 1e6:.2g} MB)", delta.read_bytes, f"{run.id}.safetensors", icon=":material/download:",
-                           on_click="ignore", help="ctsft.apply_delta(model, path) puts it into the model it was tuned from, and refuses another.")
+        st.download_button(
+            f"Delta ({delta.stat().st_size / 1e6:.2g} MB)",
+            delta.read_bytes,
+            f"{run.id}.safetensors",
+            icon=":material/download:",
+            on_click="ignore",
+            help=(
+                "ctsft.apply_delta(model, path) puts it into the model it was tuned from, and"
+                " refuses another."
+            ),
+        )
         if circuit.is_file():
-            st.download_button("Circuit (JSON)", circuit.read_bytes, f"{run.id}-circuit.json", "application/json", icon=":material/download:",
-                               on_click="ignore")
+            st.download_button(
+                "Circuit (JSON)",
+                circuit.read_bytes,
+                f"{run.id}-circuit.json",
+                "application/json",
+                icon=":material/download:",
+                on_click="ignore",
+            )
     st.code(str(delta), language=None)
     exported(run)
 
 
 def exported(run: runs.Run):
     step = results.result(run)["history"][-1]["step"]
-    folder = runs.home() / "exports" / (run.id if run.status().state == "done" else f"{run.id}-step-{step}")      # it may be resumed later
-    job = next((one for one in runs.list_runs("export") if one.request.params.get("to") == str(folder)), None)
+    # it may be resumed later
+    folder = (
+        runs.home()
+        / "exports"
+        / (run.id if run.status().state == "done" else f"{run.id}-step-{step}")
+    )
+    job = next(
+        (one for one in runs.list_runs("export") if one.request.params.get("to") == str(folder)),
+        None,
+    )
     if job and job.status().active:
         jobs.watch(job, keepable=False)
     elif folder.is_dir():
-        st.success("The exported model is in this folder; give its path to from_pretrained, or to Setup as a local folder.", icon=":material/folder:")
+        st.success(
+            "The exported model is in this folder; give its path to from_pretrained, or to Setup as"
+            " a local folder.",
+            icon=":material/folder:",
+        )
         st.code(str(folder), language=None)
     else:
         if job:
             jobs.ended(job)
         words = ["export", run.id, "--to", str(folder)]
-        if st.button("Export the tuned model", icon=":material/folder_zip:", help=plots.safe(f"Writes {folder}.", 200)):
+        if st.button(
+            "Export the tuned model",
+            icon=":material/folder_zip:",
+            help=plots.safe(f"Writes {folder}.", 200),
+        ):
             runs.start(words, {"exported": run.id, "to": str(folder)})
             st.rerun()
         with st.expander("The same from the shell"):

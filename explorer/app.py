@@ -1,11 +1,15 @@
 """The circuit explorer: the list of pages, and the sidebar that is the path through them."""
+
 from pathlib import Path
 
 import streamlit as st
 
 from explorer import guard, links, sidebar, zoom
 
-st.set_page_config(page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244)     # its width in pixels
+# its width in pixels
+st.set_page_config(
+    page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244
+)
 st.html(Path(__file__).with_name("style.css"))
 
 PAGES = {

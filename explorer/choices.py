@@ -1,41 +1,52 @@
-"""What one session has chosen on the Fine-tune and Compare pages: parts of `state.View`, in a file of their own."""
+"""What one session has chosen on the Fine-tune and Compare pages: parts of `state.View`, in a file
+of their own.
+"""
+
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Tune:
-    """One run. Defaults show the bundled model forgetting; those of the advanced settings are the paper's."""
-    tune_tab: str = "One run"                     # or "Experiment"
+    """One run. Defaults show the bundled model forgetting; those of the advanced settings are the
+    paper's.
+    """
+
+    tune_tab: str = "One run"  # or "Experiment"
     what: str = "circuit"
-    every_way: bool = False                       # all recipes are offered, not only the first four
+    # all recipes are offered, not only the first four
+    every_way: bool = False
     n: int = 50
     epochs: int = 10
     lr: float = 3e-3
     batch: int = 16
     tune_seed: int = 31
-    related: list[str] = field(default_factory=list)   # further languages that are measured
+    related: list[str] = field(default_factory=list)  # further languages that are measured
     kv: str = "group"
     norms: bool = True
     lora_rank: int = 8
     lora_targets: list[str] = field(default_factory=lambda: ["q", "v"])
-    base: str = ""                                # the model before its competence stage, for "direct"
+    # the model before its competence stage, for "direct"
+    base: str = ""
     weight_decay: float = 0.0
     accumulate: int = 1
     precision: str = "full"
-    pool: str = "all"                             # of the target's rows: "all" or "B"
+    pool: str = "all"  # of the target's rows: "all" or "B"
     eval_split: str = "test"
-    final_split: str = ""                         # "": no other split than the curves'
-    eval_every: int = 0                           # steps; 0: ten times in a run
+    final_split: str = ""  # "": no other split than the curves'
+    eval_every: int = 0  # steps; 0: ten times in a run
     overlaid: list[str] = field(default_factory=list)  # runs drawn beside the one that is shown
     log: bool = False
-    after_panel: str = "What changed"             # of a run that is over
+    after_panel: str = "What changed"  # of a run that is over
 
 
 @dataclass
 class Experiment:
     """The form of an experiment; lists of numbers are text with commas, as they were typed."""
+
     design_name: str = "experiment"
-    design_methods: list[str] = field(default_factory=lambda: ["circuit", "near_zero", "random", "full"])
+    design_methods: list[str] = field(
+        default_factory=lambda: ["circuit", "near_zero", "random", "full"]
+    )
     design_targets: list[str] = field(default_factory=list)
     design_related: list[str] = field(default_factory=list)
     design_n: str = "25"
@@ -46,7 +57,7 @@ class Experiment:
     design_batch: int = 16
     design_decay: float = 0.0
     design_pool: str = "B"
-    design_rows: int = 0                          # of an evaluation set, at most; 0: all
+    design_rows: int = 0  # of an evaluation set, at most; 0: all
     design_jobs: int = 1
     design_deltas: bool = False
 
@@ -54,8 +65,10 @@ class Experiment:
 @dataclass
 class Compare:
     """Which runs Compare shows; an empty list or text asks for all."""
-    compare_scope: str = "single"                 # runs of no experiment, or an experiment's run; "": everything
-    compare_model: str = "newest"                 # of the newest run; "": every one
+
+    # runs of no experiment, or an experiment's run; "": everything
+    compare_scope: str = "single"
+    compare_model: str = "newest"  # of the newest run; "": every one
     compare_task: str = "newest"
     compare_target: str = "newest"
     compare_what: list[str] = field(default_factory=list)
@@ -63,5 +76,5 @@ class Compare:
     compare_state: list[str] = field(default_factory=list)
     compare_text: str = ""
     compare_order: str = "newest"
-    compare_seeds: bool = False                   # the seeds of one setting on one line
-    compare_chosen: list[str] = field(default_factory=list)    # runs selected in the table
+    compare_seeds: bool = False  # the seeds of one setting on one line
+    compare_chosen: list[str] = field(default_factory=list)  # runs selected in the table

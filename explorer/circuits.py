@@ -1,4 +1,7 @@
-"""What the Circuit page shows and keeps: a circuit as rows, as counts, as a file, and a faithfulness run as a chart."""
+"""What the Circuit page shows and keeps: a circuit as rows, as counts, as a file, and a
+faithfulness run as a chart.
+"""
+
 import re
 import statistics
 import tempfile
@@ -18,29 +21,60 @@ from explorer import curves, plots, state
 
 RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes
     "top": ("Top k", "The k heads with the highest scores."),
-    "threshold": ("Threshold", "Every head that scores at least this much; the slider runs from the lowest score (0) to the highest (1)."),
-    "advised": ("Advised", "The k heads from which the target wins most for what the source would lose (elastic weight consolidation, arXiv "
-                           "1612.00796): see Which heads should move? on Relevance."),
-    "fraction": ("Share", "The highest-scoring share of all heads; the paper takes 2 % in each iteration."),
+    "threshold": (
+        "Threshold",
+        (
+            "Every head that scores at least this much; the slider runs from the lowest score (0)"
+            " to the highest (1)."
+        ),
+    ),
+    "advised": (
+        "Advised",
+        (
+            "The k heads from which the target wins most for what the source would lose (elastic"
+            " weight consolidation, arXiv 1612.00796): see Which heads should move? on Relevance."
+        ),
+    ),
+    "fraction": (
+        "Share",
+        "The highest-scoring share of all heads; the paper takes 2 % in each iteration.",
+    ),
     "all": ("All", "Every head."),
     "none": ("None", "No head: start here to build a circuit by hand."),
-    "near_zero": ("Near zero", "A control: the k heads whose scores are closest to zero, whatever their sign."),
+    "near_zero": (
+        "Near zero",
+        "A control: the k heads whose scores are closest to zero, whatever their sign.",
+    ),
     "least": ("Least relevant", "A control: the k heads with the lowest scores."),
     "random": ("Random", "A control: k heads drawn by chance. Another seed draws others."),
 }
-DISCOVERED = {"discover": ("Discovered", "The heads that the paper's iterations found: see Discovery below the map.")}
+DISCOVERED = {
+    "discover": (
+        "Discovered",
+        "The heads that the paper's iterations found: see Discovery below the map.",
+    )
+}
 MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
-UNDEFINED = ("There is nothing to show by this measure: on these rows the full model does exactly as well as with every head replaced by its mean; "
-             "a circuit cannot keep a share of no difference. Look at the other measure, or choose a model that can do the task.")
+UNDEFINED = (
+    "There is nothing to show by this measure: on these rows the full model does exactly as well as"
+    " with every head replaced by its mean; a circuit cannot keep a share of no difference. Look at"
+    " the other measure, or choose a model that can do the task."
+)
 MOST_SEEDS = 10**6
 COLUMNS = ("in circuit", "layer", "head", "score", "s.e.", "rank", "why")
 
 
 def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
-    """Heads outside the circuit whose key/value rows move with it, and the heads inside that they share them with."""
+    """Heads outside the circuit whose key/value rows move with it, and the heads inside that they
+    share them with.
+    """
     found = {}
     for layer, head in sorted(moving.touched(model, circuit.heads)):
-        sharing = [plots.name((layer, other)) for other in model.kv_group(head) if (layer, other) in circuit]
+        sharing = [
+            plots.name((layer, other))
+            for other in model.kv_group(head)
+            if (layer, other) in circuit
+        ]
         found[layer, head] = f"K/V shared with {', '.join(sharing)}"
     return found
 
@@ -52,14 +86,22 @@ def reasons(circuit: Circuit, outside: Mapping[Head, str]) -> dict[Head, str]:
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def would_move(model: str, heads: tuple[Head, ...]) -> dict[str, int]:
-    """Numbers of the model that a circuit would move, its norms included: by both ways of counting, and of how many."""
+    """Numbers of the model that a circuit would move, its norms included: by both ways of counting,
+    and of how many.
+    """
     loaded = state.load_model(model)
-    return {kv: moving.trainable(loaded, heads, kv) for kv in moving.KV} | {"total": loaded.n_params}
+    return {kv: moving.trainable(loaded, heads, kv) for kv in moving.KV} | {
+        "total": loaded.n_params
+    }
 
 
 def by_hand(circuit: Circuit) -> str:
     """The hand edits in force, in a sentence."""
-    counts = [f"{len(heads)} {word}" for heads, word in ((circuit.added, "added"), (circuit.removed, "removed")) if heads]
+    counts = [
+        f"{len(heads)} {word}"
+        for heads, word in ((circuit.added, "added"), (circuit.removed, "removed"))
+        if heads
+    ]
     return f"By hand: {' and '.join(counts)}." if counts else ""
 
 
@@ -72,26 +114,48 @@ def order(scores: Scores) -> list[Head]:
     """Every head, by falling score; those without a score last."""
     ranked, (layers, heads) = scores.ranking(), scores.values.shape
     scored = set(ranked)
-    return ranked + [at for at in ((layer, head) for layer in range(layers) for head in range(heads)) if at not in scored]
+    return ranked + [
+        at
+        for at in ((layer, head) for layer in range(layers) for head in range(heads))
+        if at not in scored
+    ]
 
 
 def table(scores: Scores, circuit: Circuit, why: Mapping[Head, str]) -> pd.DataFrame:
     """A row a head, in `order`."""
     rank = {head: i + 1 for i, head in enumerate(scores.ranking())}
     values, errors = scores.values.tolist(), scores.stderr.tolist()
-    rows = [(at in circuit, *at, values[at[0]][at[1]], errors[at[0]][at[1]], rank.get(at), why.get(at, "")) for at in order(scores)]
+    rows = [
+        (
+            at in circuit,
+            *at,
+            values[at[0]][at[1]],
+            errors[at[0]][at[1]],
+            rank.get(at),
+            why.get(at, ""),
+        )
+        for at in order(scores)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def described(circuit: Circuit) -> str:
     """A circuit's size and rule, and what was done by hand."""
     rule = (RULES | DISCOVERED).get(circuit.rule.get("name"), ("of its own",))[0].lower()
-    return f"{len(circuit)} {'head' if len(circuit) == 1 else 'heads'} · {rule}" + (f" · {by_hand(circuit)[:-1].lower()}" if by_hand(circuit) else "")
+    return f"{len(circuit)} {'head' if len(circuit) == 1 else 'heads'} · {rule}" + (
+        f" · {by_hand(circuit)[:-1].lower()}" if by_hand(circuit) else ""
+    )
 
 
 def edited(edits: Mapping[int, Mapping], heads: list[Head], circuit: Circuit) -> list[Head]:
-    """The heads whose checkbox, as it was left in the table, says something else than the circuit does."""
-    return [heads[row] for row, cells in edits.items() if cells.get("in circuit", heads[row] in circuit) != (heads[row] in circuit)]
+    """The heads whose checkbox, as it was left in the table, says something else than the circuit
+    does.
+    """
+    return [
+        heads[row]
+        for row, cells in edits.items()
+        if cells.get("in circuit", heads[row] in circuit) != (heads[row] in circuit)
+    ]
 
 
 def file_text(circuit: Circuit) -> str:
@@ -107,26 +171,41 @@ def file_name(words: str) -> str:
 
 
 def adopt(loaded: Circuit, scores: Scores) -> str:
-    """Make a circuit from a file the one in force, and say how: by its own rule where that gives the same heads on these
-    scores, otherwise head by head. Undo brings the earlier one back."""
+    """Make a circuit from a file the one in force, and say how: by its own rule where that gives
+    the same heads on these scores, otherwise head by head. Undo brings the earlier one back.
+    """
     state.remember()
     try:
         if loaded.rule.get("name") == "discover" and loaded.edges:
-            by_rule = replace(loaded, heads=(loaded.heads | loaded.removed) - loaded.added, added=frozenset(), removed=frozenset())
+            by_rule = replace(
+                loaded,
+                heads=(loaded.heads | loaded.removed) - loaded.added,
+                added=frozenset(),
+                removed=frozenset(),
+            )
             state.put(rule="discover", found=by_rule, added=loaded.added, removed=loaded.removed)
             return f"Loaded {len(loaded)} heads, as they were discovered."
         settings = rule_fields(loaded.rule, scores)
         state.put(**settings, added=loaded.added, removed=loaded.removed)
         if state.circuit(scores).heads == loaded.heads:
-            return f"Loaded {len(loaded)} heads, with their rule: {RULES[settings['rule']][0].lower()}."
+            return (
+                f"Loaded {len(loaded)} heads, with their rule:"
+                f" {RULES[settings['rule']][0].lower()}."
+            )
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        pass                                           # the rule is not one of this page, or lacks a setting
+        # the rule is not one of this page, or lacks a setting
+        pass
     state.put(rule="none", added=loaded.heads, removed=frozenset())
-    return f"Loaded {len(loaded)} heads, as heads added by hand: the rule in the file does not give the same heads on these scores."
+    return (
+        f"Loaded {len(loaded)} heads, as heads added by hand: the rule in the file does not give"
+        " the same heads on these scores."
+    )
 
 
 def rule_fields(rule: Mapping, scores: Scores) -> dict:
-    """The view's fields that say the same as a circuit file's rule. KeyError, TypeError or ValueError when none do."""
+    """The view's fields that say the same as a circuit file's rule. KeyError, TypeError or
+    ValueError when none do.
+    """
     name, heads = rule["name"], scores.values.numel()
     if name == "threshold":
         low, high = state.threshold(scores, 0.0), state.threshold(scores, 1.0)
@@ -149,27 +228,53 @@ def points(events: list[dict]) -> list[dict]:
     return [row for row in events if row.get("kind") in ("ranked", "random") and "size" in row]
 
 
-def series(rows: list[dict], measure: str, n_heads: int) -> tuple[list[int], list[float], tuple[list[float], list[float], list[float]]]:
-    """Sizes, the ranking's faithfulness, and low, median and high of the random circuits. A size appears with its first random
-    circuit; no head and every head have none and need none."""
+def series(
+    rows: list[dict], measure: str, n_heads: int
+) -> tuple[list[int], list[float], tuple[list[float], list[float], list[float]]]:
+    """Sizes, the ranking's faithfulness, and low, median and high of the random circuits. A size
+    appears with its first random circuit; no head and every head have none and need none.
+    """
     ranked = {row["size"]: row[measure] for row in rows if row["kind"] == "ranked"}
-    drawn = {size: [row[measure] for row in rows if row["kind"] == "random" and row["size"] == size] for size in ranked}
+    drawn = {
+        size: [row[measure] for row in rows if row["kind"] == "random" and row["size"] == size]
+        for size in ranked
+    }
     sizes = sorted(size for size in ranked if drawn[size] or size in (0, n_heads))
     band = [drawn[size] or [ranked[size]] for size in sizes]
-    return sizes, [ranked[size] for size in sizes], tuple([pick(values) for values in band] for pick in (min, statistics.median, max))
+    return (
+        sizes,
+        [ranked[size] for size in sizes],
+        tuple([pick(values) for values in band] for pick in (min, statistics.median, max)),
+    )
 
 
 def defined(rows: list[dict], measure: str) -> bool:
-    """False where the full model is no better than the one without heads: there is nothing then that a circuit could keep a share of."""
+    """False where the full model is no better than the one without heads: there is nothing then
+    that a circuit could keep a share of.
+    """
     return all(row[measure] == row[measure] for row in rows)
 
 
 def curve(rows: list[dict], measure: str, now: int, n_heads: int) -> go.Figure:
-    """Faithfulness against size, the circuit in force marked at its size; the x axis stays as it is while sizes arrive."""
+    """Faithfulness against size, the circuit in force marked at its size; the x axis stays as it is
+    while sizes arrive.
+    """
     sizes, ranked, band = series(rows, measure, n_heads)
     fig = curves.faithfulness_curve(sizes, ranked, band, metric=MEASURES[measure])
-    fig.add_vline(now, line={"color": plots.COLOURS["circuit"], "width": 1.5, "dash": "dot"}, layer="below")
-    fig.add_annotation(x=now, y=1, yref="paper", text=f"now: {now}", showarrow=False, xanchor="left", yanchor="top", xshift=4, opacity=0.8)
+    fig.add_vline(
+        now, line={"color": plots.COLOURS["circuit"], "width": 1.5, "dash": "dot"}, layer="below"
+    )
+    fig.add_annotation(
+        x=now,
+        y=1,
+        yref="paper",
+        text=f"now: {now}",
+        showarrow=False,
+        xanchor="left",
+        yanchor="top",
+        xshift=4,
+        opacity=0.8,
+    )
     return fig.update_xaxes(range=[-0.02 * n_heads, 1.02 * n_heads])
 
 
@@ -181,8 +286,11 @@ def reading(rows: list[dict], measure: str, now: int, n_heads: int) -> str:
     i = min(range(len(sizes)), key=lambda i: abs(sizes[i] - now))
     low, median, high = (share(values[i]) for values in band)
     near = "" if sizes[i] == now else f" (the measured size nearest to {now})"
-    return (f"By {MEASURES[measure]}, the {sizes[i]} highest-scoring heads{near} keep {share(ranked[i])}; random circuits of that size keep {median} "
-            f"(lowest {low}, highest {high}).")
+    return (
+        f"By {MEASURES[measure]}, the {sizes[i]} highest-scoring heads{near} keep"
+        f" {share(ranked[i])}; random circuits of that size keep {median} (lowest {low}, highest"
+        f" {high})."
+    )
 
 
 def share(value: float) -> str:

@@ -1,4 +1,7 @@
-"""Competence tuning on Setup: a model that guesses has no circuit to find, so it is tuned on the source language first."""
+"""Competence tuning on Setup: a model that guesses has no circuit to find, so it is tuned on the
+source language first.
+"""
+
 from dataclasses import asdict
 
 import streamlit as st
@@ -16,27 +19,61 @@ def draw(source: Measured):
     if not source.near_chance and not (run and run.status().active):
         return
     if source.near_chance:
-        st.warning(f"In {literal(now.source)} this model hardly does better than guessing ({source.accuracy:.2f} against {source.chance:.2f}): heads "
-                   "found here would mean little. Tune the whole model on the source language first (competence tuning), or choose another model.",
-                   icon=":material/school:")
+        st.warning(
+            f"In {literal(now.source)} this model hardly does better than guessing"
+            f" ({source.accuracy:.2f} against {source.chance:.2f}): heads found here would mean"
+            " little. Tune the whole model on the source language first (competence tuning), or"
+            " choose another model.",
+            icon=":material/school:",
+        )
     if run:
         jobs.watch(run)
         if run.status().active:
             return
         if run.file("model/config.json").is_file():
             after = results.evaluations(run)
-            reached = f" It reached {after[-1]['accuracy'][now.source]:.2f} on the validation rows." if after else ""
+            reached = (
+                f" It reached {after[-1]['accuracy'][now.source]:.2f} on the validation rows."
+                if after
+                else ""
+            )
             st.success(f"A tuned model is there.{reached}", icon=":material/check:")
             st.button("Load the tuned model", on_click=load_tuned, args=(str(run.file("model")),))
     with st.expander("Competence tuning", expanded=not run):
         left, right = st.columns(2)
-        epochs = left.number_input("Epochs", 1, 50, 3, key="competence_epochs", help="Passes over the source language's rows.")
-        rate = right.number_input("Learning rate", 1e-6, 1e-2, 5e-5, format="%.1e", key="competence_rate",
-                                  help="5e-5 in the paper (CT-SFT, arXiv 2601.08146); a small model needs a larger one.")
-        rows = len(state.load_task(now.task, now.data_dir).pools(state.load_rows(now.task, now.data_dir, now.source, now.split))[0])
-        costs.of_rows(rows * epochs, "Tuning", costs.TUNED, f"{epochs} passes over {rows} rows, and its evaluations")
-        if st.button(f"Tune on {literal(now.source)}", help=TERMS["competence"] + " Every parameter moves. The "
-                     "result is a model of its own; this one stays as it is."):
+        epochs = left.number_input(
+            "Epochs",
+            1,
+            50,
+            3,
+            key="competence_epochs",
+            help="Passes over the source language's rows.",
+        )
+        rate = right.number_input(
+            "Learning rate",
+            1e-6,
+            1e-2,
+            5e-5,
+            format="%.1e",
+            key="competence_rate",
+            help="5e-5 in the paper (CT-SFT, arXiv 2601.08146); a small model needs a larger one.",
+        )
+        rows = len(
+            state.load_task(now.task, now.data_dir).pools(
+                state.load_rows(now.task, now.data_dir, now.source, now.split)
+            )[0]
+        )
+        costs.of_rows(
+            rows * epochs,
+            "Tuning",
+            costs.TUNED,
+            f"{epochs} passes over {rows} rows, and its evaluations",
+        )
+        if st.button(
+            f"Tune on {literal(now.source)}",
+            help=TERMS["competence"]
+            + " Every parameter moves. The result is a model of its own; this one stays as it is.",
+        ):
             jobs.start_competence(now, epochs, rate)
             st.rerun()
 

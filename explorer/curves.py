@@ -1,8 +1,9 @@
 """Charts of runs: accuracy while tuning, several runs compared, faithfulness.
 
-Same contract as `plots.py`: plain values in, one figure out, described by `alt(fig)`. Colour says whose accuracy it is (source, target,
-related), symbol and line style say which run; a dashed line is always the level before tuning. Direct labels at a curve's end replace a
-legend where they fit; `_spread` keeps them apart.
+Same contract as `plots.py`: plain values in, one figure out, described by `alt(fig)`. Colour says
+whose accuracy it is (source, target, related), symbol and line style say which run; a dashed line
+is always the level before tuning. Direct labels at a curve's end replace a legend where they fit;
+`_spread` keeps them apart.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,21 @@ import plotly.graph_objects as go
 
 from explorer.plots import COLOURS, LEGEND, figure, number, safe
 
-SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down"]
+SYMBOLS = [
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "cross",
+    "star",
+    "hexagon",
+    "triangle-down",
+]
 STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
 ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
 
-History = list[Mapping[str, float]]  # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
+# one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
+History = list[Mapping[str, float]]
 
 
 def accuracy_curves(
@@ -27,7 +38,9 @@ def accuracy_curves(
     chance: float | None = None,
     title: str = "",
 ) -> go.Figure:
-    """One run, live: accuracy 0..1 of every evaluation set against optimiser steps; axes fixed to the whole run from the start."""
+    """One run, live: accuracy 0..1 of every evaluation set against optimiser steps; axes fixed to
+    the whole run from the start.
+    """
     spoken, ends = [], []
     fig = figure(title, "", 380)
     for set_name, role in roles.items():
@@ -36,16 +49,37 @@ def accuracy_curves(
             continue
         colour = COLOURS[role]
         if set_name in start:
-            fig.add_shape(type="line", x0=0, x1=total_steps, y0=start[set_name], y1=start[set_name], name=f"before {set_name}",
-                          line={"color": colour, "width": 1.5, "dash": "dash"}, opacity=0.75, layer="below")  # fmt: skip
+            fig.add_shape(
+                type="line",
+                x0=0,
+                x1=total_steps,
+                y0=start[set_name],
+                y1=start[set_name],
+                name=f"before {set_name}",
+                line={"color": colour, "width": 1.5, "dash": "dash"},
+                opacity=0.75,
+                layer="below",
+            )
         fig.add_trace(_curve(steps, values, safe(set_name), colour, (ROLE_SYMBOLS[role], "solid")))
-        ends.append((values[-1], f'<span style="color:{colour}">●</span> {safe(set_name)} {values[-1]:.2f}'))
+        ends.append(
+            (values[-1], f'<span style="color:{colour}">●</span> {safe(set_name)} {values[-1]:.2f}')
+        )
         spoken.append(f"{set_name} ({role}) {values[0]:.2f} to {values[-1]:.2f}")
     for (_, text), y in zip(ends, _spread([value for value, _ in ends]), strict=True):
-        fig.add_annotation(x=1, xref="paper", y=y, text=text, showarrow=False, xanchor="left", xshift=10, align="left")
+        fig.add_annotation(
+            x=1,
+            xref="paper",
+            y=y,
+            text=text,
+            showarrow=False,
+            xanchor="left",
+            xshift=10,
+            align="left",
+        )
     _accuracy_axes(fig, total_steps, chance)
     fig.update_layout(
-        margin_r=30 + 7.5 * max([8, *(len(n) + 7 for n in roles)]), meta={"alt": _curves_alt(title, history, spoken, total_steps)}
+        margin_r=30 + 7.5 * max([8, *(len(n) + 7 for n in roles)]),
+        meta={"alt": _curves_alt(title, history, spoken, total_steps)},
     )
     return fig
 
@@ -59,14 +93,33 @@ def overlay_curves(
     chance: float | None = None,
     title: str = "",
 ) -> go.Figure:
-    """Several runs in one chart: colour = whose accuracy, symbol and line style = which run (click its name to hide it)."""
+    """Several runs in one chart: colour = whose accuracy, symbol and line style = which run (click
+    its name to hide it).
+    """
     spoken = []
     fig = figure(title, "", 420 + 10 * len(runs))
     for set_name, role in roles.items():
         if set_name in start:
-            fig.add_shape(type="line", x0=0, x1=total_steps, y0=start[set_name], y1=start[set_name], name=f"before {set_name}",
-                          line={"color": COLOURS[role], "width": 1.5, "dash": "dash"}, opacity=0.75, layer="below")  # fmt: skip
-        fig.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line={"color": COLOURS[role], "width": 5}, name=safe(set_name)))
+            fig.add_shape(
+                type="line",
+                x0=0,
+                x1=total_steps,
+                y0=start[set_name],
+                y1=start[set_name],
+                name=f"before {set_name}",
+                line={"color": COLOURS[role], "width": 1.5, "dash": "dash"},
+                opacity=0.75,
+                layer="below",
+            )
+        fig.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="lines",
+                line={"color": COLOURS[role], "width": 5},
+                name=safe(set_name),
+            )
+        )
     for i, (run, history) in enumerate(runs.items()):
         look = SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]
         key = _curve([None], [None], safe(run), COLOURS["control"], look)
@@ -75,56 +128,108 @@ def overlay_curves(
             steps, values = _series(history, set_name, start)
             if steps:
                 label = f"{safe(set_name)}, {safe(run)}"
-                fig.add_trace(_curve(steps, values, label, COLOURS[role], look).update(legendgroup=safe(run), showlegend=False))
+                fig.add_trace(
+                    _curve(steps, values, label, COLOURS[role], look).update(
+                        legendgroup=safe(run), showlegend=False
+                    )
+                )
                 spoken.append(f"{run} on {set_name} {values[0]:.2f} to {values[-1]:.2f}")
     _accuracy_axes(fig, total_steps, chance)
-    beside = {"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top", "bgcolor": "rgba(0,0,0,0)", "itemwidth": 45}
-    fig.update_layout(showlegend=True, legend=beside, meta={"alt": _curves_alt(title, runs, spoken, total_steps)})
+    beside = {
+        "orientation": "v",
+        "x": 1.02,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "top",
+        "bgcolor": "rgba(0,0,0,0)",
+        "itemwidth": 45,
+    }
+    fig.update_layout(
+        showlegend=True, legend=beside, meta={"alt": _curves_alt(title, runs, spoken, total_steps)}
+    )
     return fig
 
 
 def faithfulness_curve(
     sizes: list[int],
     circuit: list[float],
-    random_band: tuple[list[float], list[float], list[float]],  # low, median, high over random circuits, each [size]
+    # low, median, high over random circuits, each [size]
+    random_band: tuple[list[float], list[float], list[float]],
     *,
     metric: str = "accuracy",
     title: str = "",
 ) -> go.Figure:
-    """Share of the full model's behaviour that circuits of each size keep: 0 = no head kept, 1 = the full model."""
+    """Share of the full model's behaviour that circuits of each size keep: 0 = no head kept, 1 =
+    the full model.
+    """
     low, median, high = ([float(v) for v in part] for part in random_band)
     last = (
         f"{sizes[-1]} heads keep {number(circuit[-1])} against {number(median[-1])} for random ones"
         if len(sizes)
         else "nothing measured yet"
     )
-    fig = figure(title, f"{title or 'Faithfulness'} ({metric}; 0 = no head kept, 1 = full model): {last}.", 380)
+    fig = figure(
+        title,
+        f"{title or 'Faithfulness'} ({metric}; 0 = no head kept, 1 = full model): {last}.",
+        380,
+    )
     grey, purple = COLOURS["control"], COLOURS["circuit"]
     sizes = [int(s) for s in sizes]
-    fig.add_trace(go.Scatter(x=sizes + sizes[::-1], y=high + low[::-1], fill="toself", fillcolor="rgba(139,145,156,0.25)", mode="lines",
-                             line={"width": 0}, hoverinfo="skip", name="random, low to high"))  # fmt: skip
+    fig.add_trace(
+        go.Scatter(
+            x=sizes + sizes[::-1],
+            y=high + low[::-1],
+            fill="toself",
+            fillcolor="rgba(139,145,156,0.25)",
+            mode="lines",
+            line={"width": 0},
+            hoverinfo="skip",
+            name="random, low to high",
+        )
+    )
     tip = "%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>"
     for values, label, colour, look in (
         (median, "random, median", grey, ("diamond", "dot")),
         (circuit, "circuit", purple, ("circle", "solid")),
     ):
-        fig.add_trace(_curve(sizes, [float(v) for v in values], label, colour, look).update(showlegend=True, hovertemplate=tip))
-    for level, text, side in ((0, "no head kept", "right"), (1, "full model", "left")):  # where the curves are not
+        fig.add_trace(
+            _curve(sizes, [float(v) for v in values], label, colour, look).update(
+                showlegend=True, hovertemplate=tip
+            )
+        )
+    for level, text, side in ((0, "no head kept", "right"), (1, "full model", "left")):
+        # where the curves are not
         fig.add_hline(level, line={"color": COLOURS["reference"], "width": 1}, layer="below")
         fig.add_annotation(
-            x=int(side == "right"), xref="paper", y=level, text=text, showarrow=False, xanchor=side, yanchor="bottom", opacity=0.7
+            x=int(side == "right"),
+            xref="paper",
+            y=level,
+            text=text,
+            showarrow=False,
+            xanchor=side,
+            yanchor="bottom",
+            opacity=0.7,
         )
     everything = [*low, *high, *circuit, 0, 1]
-    fig.update_yaxes(range=[min(everything) - 0.08, max(everything) + 0.12], title_text=f"faithfulness ({safe(metric)})")
+    fig.update_yaxes(
+        range=[min(everything) - 0.08, max(everything) + 0.12],
+        title_text=f"faithfulness ({safe(metric)})",
+    )
     fig.update_xaxes(title_text="heads in the circuit")
     fig.update_layout(showlegend=True, legend=LEGEND, margin_t=76)
     return fig
 
 
-def _series(history: History, set_name: str, start: Mapping[str, float]) -> tuple[list[int], list[float]]:
-    """Steps and accuracies of one set; the level before tuning is step 0 where the run did not evaluate there itself."""
+def _series(
+    history: History, set_name: str, start: Mapping[str, float]
+) -> tuple[list[int], list[float]]:
+    """Steps and accuracies of one set; the level before tuning is step 0 where the run did not
+    evaluate there itself.
+    """
     points = {0: float(start[set_name])} if set_name in start else {}
-    points |= {int(row["step"]): float(row[set_name]) for row in history if row.get(set_name) is not None}
+    points |= {
+        int(row["step"]): float(row[set_name]) for row in history if row.get(set_name) is not None
+    }
     return sorted(points), [points[step] for step in sorted(points)]
 
 
@@ -132,9 +237,15 @@ def _curve(x: list, y: list, label: str, colour: str, look: tuple[str, str]) -> 
     symbol, dash = look
     tip = "step %{x}: %{y:.3f}<extra>%{fullData.name}</extra>"
     return go.Scatter(
-        x=x, y=y, name=label, mode="lines+markers", line={"color": colour, "width": 2.5, "dash": dash}, cliponaxis=False,
-        marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 0}}, hovertemplate=tip,
-    )  # fmt: skip
+        x=x,
+        y=y,
+        name=label,
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5, "dash": dash},
+        cliponaxis=False,
+        marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 0}},
+        hovertemplate=tip,
+    )
 
 
 def _spread(values: list[float], gap: float = 0.06) -> list[float]:
@@ -154,9 +265,18 @@ def _spread(values: list[float], gap: float = 0.06) -> list[float]:
 
 def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> None:
     if chance is not None:
-        fig.add_hline(chance, line={"color": COLOURS["reference"], "width": 1, "dash": "dot"}, layer="below")
+        fig.add_hline(
+            chance, line={"color": COLOURS["reference"], "width": 1, "dash": "dot"}, layer="below"
+        )
         fig.add_annotation(
-            x=0, xref="paper", y=chance, text=f"chance {chance:.2f}", showarrow=False, xanchor="left", yanchor="top", opacity=0.7
+            x=0,
+            xref="paper",
+            y=chance,
+            text=f"chance {chance:.2f}",
+            showarrow=False,
+            xanchor="left",
+            yanchor="top",
+            opacity=0.7,
         )
     fig.update_xaxes(range=[0, total_steps], title_text="optimiser steps (dashed: before tuning)")
     fig.update_yaxes(range=[0, 1], title_text="accuracy", tickformat=".1f")

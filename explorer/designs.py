@@ -1,4 +1,7 @@
-"""An experiment from a session's choices: its design, what it would take, and what it has come to so far. No streamlit."""
+"""An experiment from a session's choices: its design, what it would take, and what it has come to
+so far. No streamlit.
+"""
+
 import hashlib
 import json
 import re
@@ -29,8 +32,13 @@ def numbers(text: str, what: str, kind: type = int) -> list:
         try:
             found.append(kind(word))
         except ValueError:
-            sort, example = ("a whole number", "25, 100") if kind is int else ("a number", "3e-4, 1e-3")
-            raise UserError(f"{word!r} under {what} is not {sort}; write numbers with commas between them, such as {example}.") from None
+            sort, example = (
+                ("a whole number", "25, 100") if kind is int else ("a number", "3e-4, 1e-3")
+            )
+            raise UserError(
+                f"{word!r} under {what} is not {sort}; write numbers with commas between them, such"
+                f" as {example}."
+            ) from None
     if not found:
         raise UserError(f"{what} is empty; write at least one number.")
     return found
@@ -42,16 +50,42 @@ def design(view: View) -> Design:
         if not chosen:
             raise UserError(f"No {what} is chosen; choose at least one.")
     rates = numbers(view.design_rates, "Learning rates", float)
-    setting = {"name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}", "epochs": view.design_epochs,
-               "batch_size": view.design_batch, "weight_decay": view.design_decay}
-    setting |= {"learning_rate": rates[0]} if len(rates) == 1 else {"learning_rates": rates, "choose": "valid"}
-    base = base_model(view.subject, Tuning(view.source, "direct", base=view.base.strip() or None)) if "direct" in view.design_methods else None
-    found = checked({
-        "name": view.design_name.strip() or "experiment", "model": view.model, "base": base, "task": view.task, "source": view.source,
-        "targets": view.design_targets, "related": view.design_related, "methods": view.design_methods,
-        "n": numbers(view.design_n, "Labelled examples"), "seeds": numbers(view.design_seeds, "Seeds"), "k": view.design_k,
-        "settings": [setting], "pool": view.design_pool, "rows": view.design_rows or None, "keep_deltas": view.design_deltas,
-        "discovery": {name: getattr(view.scoring, name) for name in DISCOVERY}})
+    setting = {
+        "name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}",
+        "epochs": view.design_epochs,
+        "batch_size": view.design_batch,
+        "weight_decay": view.design_decay,
+    }
+    setting |= (
+        {"learning_rate": rates[0]}
+        if len(rates) == 1
+        else {"learning_rates": rates, "choose": "valid"}
+    )
+    base = (
+        base_model(view.subject, Tuning(view.source, "direct", base=view.base.strip() or None))
+        if "direct" in view.design_methods
+        else None
+    )
+    found = checked(
+        {
+            "name": view.design_name.strip() or "experiment",
+            "model": view.model,
+            "base": base,
+            "task": view.task,
+            "source": view.source,
+            "targets": view.design_targets,
+            "related": view.design_related,
+            "methods": view.design_methods,
+            "n": numbers(view.design_n, "Labelled examples"),
+            "seeds": numbers(view.design_seeds, "Seeds"),
+            "k": view.design_k,
+            "settings": [setting],
+            "pool": view.design_pool,
+            "rows": view.design_rows or None,
+            "keep_deltas": view.design_deltas,
+            "discovery": {name: getattr(view.scoring, name) for name in DISCOVERY},
+        }
+    )
     repeated = [rate for rate in rates if rates.count(rate) > 1]
     if repeated:
         raise UserError(f"The learning rate {repeated[0]:g} stands twice; each may stand once.")
@@ -59,22 +93,43 @@ def design(view: View) -> Design:
 
 
 def fields(found: Design, view: View) -> dict:
-    """The form's fields that say the same as a design. UserError for one that says more than the form can, or is of another model or task."""
+    """The form's fields that say the same as a design. UserError for one that says more than the
+    form can, or is of another model or task.
+    """
     setting = found.settings[0]
     said = {
-        "design_name": found.name, "design_methods": found.methods, "design_targets": found.targets, "design_related": found.related,
-        "design_n": ", ".join(map(str, found.n)), "design_seeds": ", ".join(map(str, found.seeds)), "design_k": found.k,
-        "design_epochs": int(setting.epochs), "design_rates": ", ".join(f"{rate:g}" for rate in setting.learning_rates or [setting.learning_rate]),
-        "design_batch": setting.batch_size, "design_decay": setting.weight_decay, "design_pool": found.pool, "design_rows": found.rows or 0,
-        "design_deltas": found.keep_deltas}
+        "design_name": found.name,
+        "design_methods": found.methods,
+        "design_targets": found.targets,
+        "design_related": found.related,
+        "design_n": ", ".join(map(str, found.n)),
+        "design_seeds": ", ".join(map(str, found.seeds)),
+        "design_k": found.k,
+        "design_epochs": int(setting.epochs),
+        "design_rates": ", ".join(
+            f"{rate:g}" for rate in setting.learning_rates or [setting.learning_rate]
+        ),
+        "design_batch": setting.batch_size,
+        "design_decay": setting.weight_decay,
+        "design_pool": found.pool,
+        "design_rows": found.rows or 0,
+        "design_deltas": found.keep_deltas,
+    }
     again = design(replace(view, **said)).model_dump()
     for name, value in found.model_dump().items():
         if name != "settings" and again[name] != value:
-            raise UserError(f"This design has {name} = {value!r}, and the form {again[name]!r}: choose that on Setup or Relevance first, or start "
-                            f"the file with `python -m ctsft experiment FILE`.")
-    if [one | {"name": ""} for one in again["settings"]] != [one.model_dump() | {"name": ""} for one in found.settings]:
-        raise UserError("This design has settings that the form cannot show (several, or a learning rate for each method); start the file with "
-                        "`python -m ctsft experiment FILE`.")
+            raise UserError(
+                f"This design has {name} = {value!r}, and the form {again[name]!r}: choose that on"
+                " Setup or Relevance first, or start the file with `python -m ctsft experiment"
+                " FILE`."
+            )
+    if [one | {"name": ""} for one in again["settings"]] != [
+        one.model_dump() | {"name": ""} for one in found.settings
+    ]:
+        raise UserError(
+            "This design has settings that the form cannot show (several, or a learning rate for"
+            " each method); start the file with `python -m ctsft experiment FILE`."
+        )
     return said
 
 
@@ -83,17 +138,24 @@ def parse(text: str, name: str) -> Design:
     try:
         words = json.loads(text)
     except ValueError as error:
-        raise UserError(f"The file {name!r} is not valid JSON ({error}); give one that Save design wrote.") from None
+        raise UserError(
+            f"The file {name!r} is not valid JSON ({error}); give one that Save design wrote."
+        ) from None
     return checked(words, f"The file {name!r}")
 
 
 def room(found: Design, pool: Callable[[str], int]) -> Design:
-    """Itself; UserError when a target has too few rows. `pool(target)`: how many can be drawn from."""
+    """Itself; UserError when a target has too few rows. `pool(target)`: how many can be drawn
+    from.
+    """
     for target in found.targets:
         if max(found.n) > pool(target):
-            raise UserError(f"{max(found.n)} labelled examples were asked for, and {'pool B of ' if found.pool == 'B' else ''}the train rows of "
-                            f"{target} {'holds' if found.pool == 'B' else 'are'} {pool(target)}; ask for fewer"
-                            f"{', or draw from all rows' if found.pool == 'B' else ''}.")
+            raise UserError(
+                f"{max(found.n)} labelled examples were asked for, and"
+                f" {'pool B of ' if found.pool == 'B' else ''}the train rows of {target}"
+                f" {'holds' if found.pool == 'B' else 'are'} {pool(target)}; ask for"
+                f" fewer{', or draw from all rows' if found.pool == 'B' else ''}."
+            )
     return found
 
 
@@ -102,7 +164,10 @@ def save(found: Design) -> str:
     text = found.model_dump_json(indent=1) + "\n"
     folder = runs.home() / "designs"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{file_name(found)}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.json"
+    path = (
+        folder
+        / f"{file_name(found)}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.json"
+    )
     with whole(path, "the design") as part:
         part.write_text(text, encoding="utf-8")
     return str(path)
@@ -114,20 +179,34 @@ def file_name(found: Design) -> str:
 
 def words(found: Design, path: str, data_dir: str, at_once: int) -> list[str]:
     """The command of an experiment, without `python -m ctsft`."""
-    return ["experiment", path, *(["--data-dir", data_dir] if data_dir else []), "--jobs", str(at_once), "--name", found.name]
+    return [
+        "experiment",
+        path,
+        *(["--data-dir", data_dir] if data_dir else []),
+        "--jobs",
+        str(at_once),
+        "--name",
+        found.name,
+    ]
 
 
 def start(view: View, found: Design) -> runs.Run:
     params = {"design": found.model_dump(), "source": found.source}
-    return runs.start(words(found, save(found), view.data_dir, view.design_jobs), params, found.name)
+    return runs.start(
+        words(found, save(found), view.data_dir, view.design_jobs), params, found.name
+    )
 
 
 def measured(view: View) -> list[tuple[float, float]]:
-    """(seconds, steps of tuning) of every finished tuning run of this model and task; measuring counts in steps too (`Design.cost`)."""
+    """(seconds, steps of tuning) of every finished tuning run of this model and task; measuring
+    counts in steps too (`Design.cost`).
+    """
     found = []
     for run in runs.list_runs("finetune"):
         subject, done = run.request.params.get("subject", {}), results.result(run)
-        if (subject.get("model"), subject.get("task")) == (view.model, view.task) and done.get("history"):
+        if (subject.get("model"), subject.get("task")) == (view.model, view.task) and done.get(
+            "history"
+        ):
             last = done["history"][-1]
             times = 1 if "cell" in done else len(done["history"])
             found.append((last["seconds"], MEASURING * times + last["step"]))
@@ -135,7 +214,9 @@ def measured(view: View) -> list[tuple[float, float]]:
 
 
 def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1) -> float | None:
-    """How long all cells would take, at the middle pace of measured runs; None where there is none."""
+    """How long all cells would take, at the middle pace of measured runs; None where there is
+    none.
+    """
     each = [took / steps for took, steps in pace if steps]
     total = sum(map(found.cost, [*found.grid(), *found.cells({})]))
     return statistics.median(each) * total / at_once if each else None
@@ -143,9 +224,11 @@ def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1
 
 def listed(view: View) -> list[runs.Run]:
     """Experiments on the view's model and task, newest first."""
+
     def own(run: runs.Run) -> bool:
         words = run.request.params.get("design", {})
         return (words.get("model"), words.get("task")) == (view.model, view.task)
+
     return [run for run in runs.list_runs("experiment") if own(run)]
 
 
@@ -159,7 +242,9 @@ def of(run: runs.Run) -> Design:
 
 
 def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
-    """Rows of the finished cells (`ctsft.tables`), the source language, and the learning rates that validation rows chose."""
+    """Rows of the finished cells (`ctsft.tables`), the source language, and the learning rates that
+    validation rows chose.
+    """
     found = of(run)
     rows, chosen = rows_of(run, found)
     return rows, found.source or source_of(run), chosen
@@ -169,8 +254,11 @@ def failures(run: runs.Run) -> list[str]:
     """The cells whose last try failed, and why, a sentence each."""
     found = {row["key"]: row for row in run.events() if row.get("kind") == "failed"}
     again = {row["key"] for row in run.events() if row.get("kind") == "grid"}
-    return [f"{cell.says}: {row['error']}" for key, row in found.items() if key not in again
-            and not finished(run.id, cell := Cell.model_validate(row["cell"]))]
+    return [
+        f"{cell.says}: {row['error']}"
+        for key, row in found.items()
+        if key not in again and not finished(run.id, cell := Cell.model_validate(row["cell"]))
+    ]
 
 
 def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
@@ -180,10 +268,30 @@ def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
         columns, lines = tables.layout(rows, setting)
         for n in dict.fromkeys(n for _, n in columns):
             methods = [method for method, size in columns if size == n]
-            table = pd.DataFrame([[target, side, tables.three(before.mean), *(tables.cell_text(cells.get((method, n))) for method in methods)]
-                                  for target, side, before, cells in lines], columns=["target", "accuracy on", "before", *methods])
-            seeds = sorted({one.count for _, _, _, cells in lines for key, one in cells.items() if key[1] == n})
-            found.append((f"{setting}, n = {n}, {' or '.join(map(str, seeds))} seed{'' if seeds == [1] else 's'}", table))
+            table = pd.DataFrame(
+                [
+                    [
+                        target,
+                        side,
+                        tables.three(before.mean),
+                        *(tables.cell_text(cells.get((method, n))) for method in methods),
+                    ]
+                    for target, side, before, cells in lines
+                ],
+                columns=["target", "accuracy on", "before", *methods],
+            )
+            seeds = sorted(
+                {one.count for _, _, _, cells in lines for key, one in cells.items() if key[1] == n}
+            )
+            found.append(
+                (
+                    (
+                        f"{setting}, n = {n}, {' or '.join(map(str, seeds))}"
+                        f" seed{'' if seeds == [1] else 's'}"
+                    ),
+                    table,
+                )
+            )
     return found
 
 
@@ -191,11 +299,24 @@ def rates(chosen: Mapping[tuple[str, str], float]) -> str:
     """The choice of learning rates in a sentence; "" where there was none."""
     if not chosen:
         return ""
-    return f"Learning rates chosen on validation rows: {', '.join(f'{method} {rate:g}' for (_, method), rate in chosen.items())}."
+    return (
+        "Learning rates chosen on validation rows:"
+        f" {', '.join(f'{method} {rate:g}' for (_, method), rate in chosen.items())}."
+    )
 
 
 def differences(rows: list[Mapping]) -> pd.DataFrame:
     """Paired differences between methods, with 95 % bootstrap intervals."""
-    return pd.DataFrame([[one["setting"], f"{one['one']} − {one['other']}", one["pairs"], *(tables.difference(one, side) for side in tables.SIDES),
-                          one["verdict"]] for one in tables.interesting(tables.pairs(rows))],
-                        columns=["setting", "methods", "pairs", "target", "source", "verdict"])
+    return pd.DataFrame(
+        [
+            [
+                one["setting"],
+                f"{one['one']} − {one['other']}",
+                one["pairs"],
+                *(tables.difference(one, side) for side in tables.SIDES),
+                one["verdict"],
+            ]
+            for one in tables.interesting(tables.pairs(rows))
+        ],
+        columns=["setting", "methods", "pairs", "target", "source", "verdict"],
+    )

@@ -1,4 +1,7 @@
-"""The paper's discovery: run its iterations, look at what they found as a layered graph, and put that circuit in force."""
+"""The paper's discovery: run its iterations, look at what they found as a layered graph, and put
+that circuit in force.
+"""
+
 from dataclasses import asdict, replace
 
 import streamlit as st
@@ -13,8 +16,12 @@ GRAPH = "layered_graph"
 
 
 def draw(model: Model, circuit: Circuit):
-    st.markdown("The paper finds a circuit in steps: first the heads that act on the logits, then the heads that act on those, and so on. Each "
-                "step keeps the best share of all heads. Run it, look at who acts on whom, and put what it found in force.", help=TERMS["discover"])
+    st.markdown(
+        "The paper finds a circuit in steps: first the heads that act on the logits, then the heads"
+        " that act on those, and so on. Each step keeps the best share of all heads. Run it, look"
+        " at who acts on whom, and put what it found in force.",
+        help=TERMS["discover"],
+    )
     settings(model)
     now = state.view()
     run = asked(now, model) or newest(now, model)
@@ -25,7 +32,10 @@ def draw(model: Model, circuit: Circuit):
         jobs.start_discovery(now)
         st.rerun()
     if run is None:
-        st.info("No discovery has run yet with this model, task and source language.", icon=":material/account_tree:")
+        st.info(
+            "No discovery has run yet with this model, task and source language.",
+            icon=":material/account_tree:",
+        )
         return
     jobs.watch(run, keepable=False)
     found = state.circuit_of(run)
@@ -36,63 +46,129 @@ def draw(model: Model, circuit: Circuit):
 def settings(model: Model):
     depth, share = st.columns(2)
     depth.number_input("Depth", 0, 10, **state.bind("depth"), help=TERMS["depth"])
-    share.slider("Share of all heads that an iteration keeps", 0.01, 0.5, step=0.01, format="percent", **state.bind("each"),
-                 help=TERMS["fraction"])
+    share.slider(
+        "Share of all heads that an iteration keeps",
+        0.01,
+        0.5,
+        step=0.01,
+        format="percent",
+        **state.bind("each"),
+        help=TERMS["fraction"],
+    )
     size = share_of(state.view().each, len(model.heads))
-    st.caption(f"Each iteration keeps {size} {'head' if size == 1 else 'heads'} of {len(model.heads)}; examples, seed and rules are those of the "
-               "scores (Relevance, Settings).")
+    st.caption(
+        f"Each iteration keeps {size} {'head' if size == 1 else 'heads'} of {len(model.heads)};"
+        " examples, seed and rules are those of the scores (Relevance, Settings)."
+    )
 
 
 def asked(now, model: Model) -> runs.Run | None:
     """The newest discovery with these very settings."""
-    return state.find_run("discover", (), (None, model.fingerprint), subject=asdict(now.subject), discovery=jobs.discovery(now))
+    return state.find_run(
+        "discover",
+        (),
+        (None, model.fingerprint),
+        subject=asdict(now.subject),
+        discovery=jobs.discovery(now),
+    )
 
 
 def newest(now, model: Model) -> runs.Run | None:
     """The newest finished one of the same rows, whatever its settings."""
-    return state.find_run("discover", ("done",), (None, model.fingerprint), subject=asdict(now.subject))
+    return state.find_run(
+        "discover", ("done",), (None, model.fingerprint), subject=asdict(now.subject)
+    )
 
 
 def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
     st.markdown(f"**{result(run, found)}**")
-    st.slider("Smallest edge, as a share of the strongest", 0.0, 1.0, step=0.01, format="percent", **state.bind("edge"),
-              help="Edges to the logits and edges to heads are measured in two units, so each kind goes by its own strongest edge.")
+    st.slider(
+        "Smallest edge, as a share of the strongest",
+        0.0,
+        1.0,
+        step=0.01,
+        format="percent",
+        **state.bind("edge"),
+        help=(
+            "Edges to the logits and edges to heads are measured in two units, so each kind goes by"
+            " its own strongest edge."
+        ),
+    )
     now = state.view()
     top = layered.strongest(found.edges)
-    kinds = [f"{plots.number(now.edge * top[True])} for the logits"] + [f"{plots.number(now.edge * top[False])} for heads"] * bool(top[False])
-    st.caption(f"{len(layered.above(found.edges, now.edge))} of {len(found.edges)} edges have at least this relevance: {' and '.join(kinds)}. "
-               "Width is relevance; purple speaks for the right label, green against it.", help=TERMS["edge"])
+    kinds = [f"{plots.number(now.edge * top[True])} for the logits"] + [
+        f"{plots.number(now.edge * top[False])} for heads"
+    ] * bool(top[False])
+    st.caption(
+        f"{len(layered.above(found.edges, now.edge))} of {len(found.edges)} edges have at least"
+        f" this relevance: {' and '.join(kinds)}. Width is relevance; purple speaks for the right"
+        " label, green against it.",
+        help=TERMS["edge"],
+    )
     fig = layered.graph(found.edges, model.n_layers, now.edge, now.head)
     export.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
-        st.dataframe(layered.table(found.edges, now.edge), hide_index=True, column_config={
-            "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
-            "iteration": st.column_config.NumberColumn(help=TERMS["depth"])},
-                     alt="Every edge that is drawn: the iteration, the head, its target and the relevance.")
+        st.dataframe(
+            layered.table(found.edges, now.edge),
+            hide_index=True,
+            column_config={
+                "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
+                "iteration": st.column_config.NumberColumn(help=TERMS["depth"]),
+            },
+            alt="Every edge that is drawn: the iteration, the head, its target and the relevance.",
+        )
     same = now.rule == "discover" and circuit.heads == found.heads
-    st.button("Put this circuit in force", icon=":material/check:", disabled=same, on_click=take, args=(run.id, found),
-              help="It is in force already." if same else "The rule becomes Discovered; Undo brings the earlier circuit back.")
+    st.button(
+        "Put this circuit in force",
+        icon=":material/check:",
+        disabled=same,
+        on_click=take,
+        args=(run.id, found),
+        help=(
+            "It is in force already."
+            if same
+            else "The rule becomes Discovered; Undo brings the earlier circuit back."
+        ),
+    )
 
 
 def result(run: runs.Run, found: Circuit) -> str:
     """What was found, and plainly why a discovery ended before its depth."""
-    depth, wanted = found.rule.get("depth", 0), run.request.params.get("discovery", {}).get("depth", found.rule.get("depth", 0))
-    words = f"{len(found)} {'head' if len(found) == 1 else 'heads'} after {depth + 1} {'iteration' if depth == 0 else 'iterations'}"
+    depth, wanted = (
+        found.rule.get("depth", 0),
+        run.request.params.get("discovery", {}).get("depth", found.rule.get("depth", 0)),
+    )
+    words = (
+        f"{len(found)} {'head' if len(found) == 1 else 'heads'} after {depth + 1}"
+        f" {'iteration' if depth == 0 else 'iterations'}"
+    )
     if depth >= wanted:
         return f"{words}."
     last = "the logits" if depth == 0 else f"the heads of iteration {depth - 1}"
-    return (f"{words}, although depth {wanted} was asked for. What iteration {depth} kept for {last} lies wholly in layer 0, and no layer comes "
-            "before that one, so there is nothing left to look in: more depth cannot change this circuit.")
+    return (
+        f"{words}, although depth {wanted} was asked for. What iteration {depth} kept for {last}"
+        " lies wholly in layer 0, and no layer comes before that one, so there is nothing left to"
+        " look in: more depth cannot change this circuit."
+    )
 
 
 def take(run_id: str, found: Circuit):
     """The run's name goes along, so that a link can say which discovery it was."""
     state.remember()
-    state.put(rule="discover", found=replace(found, rule=found.rule | {"run": run_id}), added=frozenset(), removed=frozenset())
+    state.put(
+        rule="discover",
+        found=replace(found, rule=found.rule | {"run": run_id}),
+        added=frozenset(),
+        removed=frozenset(),
+    )
 
 
 def pick():
     """A click on a node selects its head."""
-    points = [point for point in st.session_state[GRAPH]["selection"]["points"] if point.get("customdata") is not None]
+    points = [
+        point
+        for point in st.session_state[GRAPH]["selection"]["points"]
+        if point.get("customdata") is not None
+    ]
     for head in plots.toggle(points[-1:], ()):
         state.put(head=head)

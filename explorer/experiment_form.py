@@ -1,4 +1,7 @@
-"""The form of an experiment: ways of tuning x labelled examples x seeds x targets, and what that would take before it starts."""
+"""The form of an experiment: ways of tuning x labelled examples x seeds x targets, and what that
+would take before it starts.
+"""
+
 import streamlit as st
 
 from ctsft import runs
@@ -11,14 +14,26 @@ from explorer.tune_form import POOLS, spoken
 
 
 def draw():
-    st.write("One run with one seed proves little. An experiment tunes in every chosen way, with several seeds, on several languages, and tells a "
-             "difference from chance. It runs by itself; finished cells are kept whatever happens.")
+    st.write(
+        "One run with one seed proves little. An experiment tunes in every chosen way, with several"
+        " seeds, on several languages, and tells a difference from chance. It runs by itself;"
+        " finished cells are kept whatever happens."
+    )
     task, model = state.task(), state.model()
     now = state.view()
     others = [language for language in task.languages if language != now.source]
-    targets = [language for language in now.design_targets if language in others] or [now.target if now.target in others else others[0]]
-    state.put(design_targets=targets, design_k=min(now.design_k, len(model.heads)),
-              design_related=[language for language in now.design_related if language in others and language not in targets])
+    targets = [language for language in now.design_targets if language in others] or [
+        now.target if now.target in others else others[0]
+    ]
+    state.put(
+        design_targets=targets,
+        design_k=min(now.design_k, len(model.heads)),
+        design_related=[
+            language
+            for language in now.design_related
+            if language in others and language not in targets
+        ],
+    )
     left, right = st.columns(2, gap="medium")
     with left:
         compared(others)
@@ -30,40 +45,130 @@ def draw():
 
 def compared(others: list[str]):
     now = state.view()
-    st.text_input("Name of the experiment", **state.bind("design_name"), help="Of the experiment in lists, and of its design file.")
-    st.multiselect("Ways of tuning", designs.METHODS, format_func=lambda one: outcomes.WHAT[one][0], **state.bind("design_methods"),
-                   help="What moves in each: those of the One run tab. Controls and everything belong beside a circuit.")
-    st.multiselect("Target languages", others, format_func=spoken, **state.bind("design_targets"), help="Each is tuned on by itself.")
+    st.text_input(
+        "Name of the experiment",
+        **state.bind("design_name"),
+        help="Of the experiment in lists, and of its design file.",
+    )
+    st.multiselect(
+        "Ways of tuning",
+        designs.METHODS,
+        format_func=lambda one: outcomes.WHAT[one][0],
+        **state.bind("design_methods"),
+        help=(
+            "What moves in each: those of the One run tab. Controls and everything belong beside a"
+            " circuit."
+        ),
+    )
+    st.multiselect(
+        "Target languages",
+        others,
+        format_func=spoken,
+        **state.bind("design_targets"),
+        help="Each is tuned on by itself.",
+    )
     one, two = st.columns(2)
-    one.text_input("Labelled examples", **state.bind("design_n"), help="One number or several with commas. The paper: 25, 50, 75, 100.")
-    two.text_input("Seeds", **state.bind("design_seeds"), help="With commas. Each draws other examples and another order. The paper: 31, 777, 2025, "
-                   "12345; paired differences want 6 pairs or more.")
-    st.multiselect("Related languages", [name for name in others if name not in now.design_targets], format_func=spoken,
-                   **state.bind("design_related"), help="Measured before and after each cell, not tuned on.")
+    one.text_input(
+        "Labelled examples",
+        **state.bind("design_n"),
+        help="One number or several with commas. The paper: 25, 50, 75, 100.",
+    )
+    two.text_input(
+        "Seeds",
+        **state.bind("design_seeds"),
+        help=(
+            "With commas. Each draws other examples and another order. The paper: 31, 777, 2025, "
+            "12345; paired differences want 6 pairs or more."
+        ),
+    )
+    st.multiselect(
+        "Related languages",
+        [name for name in others if name not in now.design_targets],
+        format_func=spoken,
+        **state.bind("design_related"),
+        help="Measured before and after each cell, not tuned on.",
+    )
 
 
 def setting(n_heads: int):
     one, two = st.columns(2)
-    one.number_input("Heads (k)", 0, n_heads, **state.bind("design_k"),
-                     help="Of every way that picks heads; they are scored with the settings of the Relevance page.")
-    two.number_input("Epochs", 1, 200, **state.bind("design_epochs"), help="Passes over the examples. The paper: 5.")
-    st.text_input("Learning rates", **state.bind("design_rates"),
-                  help="One for all ways; or several with commas: each way then gets the one that does best on validation rows of the targets, tried "
-                       "with the first seed and the most examples. Test rows are for the result only.")
-    one.number_input("Batch (rows a step)", 1, 512, **state.bind("design_batch"), help="The paper: 16.")
-    two.number_input("Weight decay", 0.0, 10.0, step=0.01, **state.bind("design_decay"), help="AdamW's, on what moves only. The paper: 0.")
+    one.number_input(
+        "Heads (k)",
+        0,
+        n_heads,
+        **state.bind("design_k"),
+        help=(
+            "Of every way that picks heads; they are scored with the settings of the Relevance"
+            " page."
+        ),
+    )
+    two.number_input(
+        "Epochs",
+        1,
+        200,
+        **state.bind("design_epochs"),
+        help="Passes over the examples. The paper: 5.",
+    )
+    st.text_input(
+        "Learning rates",
+        **state.bind("design_rates"),
+        help=(
+            "One for all ways; or several with commas: each way then gets the one that does best on"
+            " validation rows of the targets, tried with the first seed and the most examples. Test"
+            " rows are for the result only."
+        ),
+    )
+    one.number_input(
+        "Batch (rows a step)", 1, 512, **state.bind("design_batch"), help="The paper: 16."
+    )
+    two.number_input(
+        "Weight decay",
+        0.0,
+        10.0,
+        step=0.01,
+        **state.bind("design_decay"),
+        help="AdamW's, on what moves only. The paper: 0.",
+    )
     with st.expander("More settings"):
         a, b = st.columns(2)
-        a.selectbox("Target rows", list(POOLS), format_func=POOLS.get, **state.bind("design_pool"),
-                    help="Heads are found on pool A of the source's rows. Pool B: only target rows whose ids are not among those.")
-        b.number_input("Evaluation rows, at most", 0, 10**6, **state.bind("design_rows"),
-                       help="Of each language; 0: all. Fewer are faster and noisier.")
-        a.number_input("Cells at a time", 1, 64, **state.bind("design_jobs"), help="Each in a process of its own, with its own copy of the model.")
-        b.selectbox("Keep what moved", [False, True], **state.bind("design_deltas"),
-                    format_func=lambda on: "A delta a cell" if on else "Figures only",
-                    help="A delta is as large as what moved: the whole model, for everything.")
-        st.file_uploader("Open a saved design (JSON)", type="json", key="design_file", on_change=opened,
-                         help="Fills the form with what the file says; it has to be of this model and task.")
+        a.selectbox(
+            "Target rows",
+            list(POOLS),
+            format_func=POOLS.get,
+            **state.bind("design_pool"),
+            help=(
+                "Heads are found on pool A of the source's rows. Pool B: only target rows whose ids"
+                " are not among those."
+            ),
+        )
+        b.number_input(
+            "Evaluation rows, at most",
+            0,
+            10**6,
+            **state.bind("design_rows"),
+            help="Of each language; 0: all. Fewer are faster and noisier.",
+        )
+        a.number_input(
+            "Cells at a time",
+            1,
+            64,
+            **state.bind("design_jobs"),
+            help="Each in a process of its own, with its own copy of the model.",
+        )
+        b.selectbox(
+            "Keep what moved",
+            [False, True],
+            **state.bind("design_deltas"),
+            format_func=lambda on: "A delta a cell" if on else "Figures only",
+            help="A delta is as large as what moved: the whole model, for everything.",
+        )
+        st.file_uploader(
+            "Open a saved design (JSON)",
+            type="json",
+            key="design_file",
+            on_change=opened,
+            help="Fills the form with what the file says; it has to be of this model and task.",
+        )
         if "design_told" in st.session_state:
             text, good = st.session_state.design_told
             (st.success if good else st.error)(literal(text))
@@ -94,16 +199,32 @@ def begin(task):
     st.markdown(size(found))
     pace = designs.measured(now)
     expected = designs.seconds(found, pace, now.design_jobs)
-    st.caption("How long it will take is not known: no run of this model and task was measured here yet. Tune once under One run to know."
-               if expected is None else f"**About {time_words(expected)}** at the pace of {len(pace)} finished "
-               f"{'run' if len(pace) == 1 else 'runs'} of this model and task on this machine; scoring the heads comes on top.")
-    command = designs.words(found, f"{designs.file_name(found)}.json", now.data_dir, now.design_jobs)
+    st.caption(
+        "How long it will take is not known: no run of this model and task was measured here yet."
+        " Tune once under One run to know."
+        if expected is None
+        else (
+            f"**About {time_words(expected)}** at the pace of {len(pace)} finished"
+            f" {'run' if len(pace) == 1 else 'runs'} of this model and task on this machine;"
+            " scoring the heads comes on top."
+        )
+    )
+    command = designs.words(
+        found, f"{designs.file_name(found)}.json", now.data_dir, now.design_jobs
+    )
     with st.container(horizontal=True):
         if st.button("Start experiment", type="primary", icon=":material/play_arrow:"):
             st.session_state.experiment_next = designs.start(now, found).id
             st.rerun()
-        st.download_button("Save design", lambda: found.model_dump_json(indent=1), f"{designs.file_name(found)}.json", "application/json",
-                           icon=":material/download:", on_click="ignore", help="The file that `python -m ctsft experiment` takes.")
+        st.download_button(
+            "Save design",
+            lambda: found.model_dump_json(indent=1),
+            f"{designs.file_name(found)}.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            help="The file that `python -m ctsft experiment` takes.",
+        )
     with st.expander("The same from the shell, with the saved design"):
         st.code(runs.shell_command(runs.Request(argv=command)), language="shell", wrap_lines=True)
 
@@ -115,7 +236,18 @@ def rows(task, target: str) -> int:
 
 def size(found: Design) -> str:
     grid = len(found.grid())
-    parts = [f"{len(values)} {word}{'' if len(values) == 1 else 's'}" for values, word in (
-        (found.methods, "way"), (found.targets, "target"), (found.n, "size"), (found.seeds, "seed"))]
+    parts = [
+        f"{len(values)} {word}{'' if len(values) == 1 else 's'}"
+        for values, word in (
+            (found.methods, "way"),
+            (found.targets, "target"),
+            (found.n, "size"),
+            (found.seeds, "seed"),
+        )
+    ]
     text = f"**{found.size - grid} cells**: {' × '.join(parts)}"
-    return f"{text}. **{grid} more** choose the learning rates on validation rows first." if grid else f"{text}."
+    return (
+        f"{text}. **{grid} more** choose the learning rates on validation rows first."
+        if grid
+        else f"{text}."
+    )

@@ -1,4 +1,7 @@
-"""Experiments under way or over: progress, stop and resume of the whole, and the tables of the cells that are finished so far."""
+"""Experiments under way or over: progress, stop and resume of the whole, and the tables of the
+cells that are finished so far.
+"""
+
 import time
 
 import streamlit as st
@@ -10,24 +13,41 @@ from explorer.terms import TERMS
 
 RUN = "experiment_run"
 STOP = "Stop and keep"
-TABLE_HELP = {"before": st.column_config.TextColumn(help="Accuracy before tuning, mean over seeds."),
-              "accuracy on": st.column_config.TextColumn(help="Test rows of the target or of the source language.")}
+TABLE_HELP = {
+    "before": st.column_config.TextColumn(help="Accuracy before tuning, mean over seeds."),
+    "accuracy on": st.column_config.TextColumn(
+        help="Test rows of the target or of the source language."
+    ),
+}
 
 
 def draw():
     mine = {run.id: run for run in designs.listed(state.view())}
     if not mine:
-        st.caption("No experiment with this model and task yet: press *Start experiment*, and its tables appear here.")
+        st.caption(
+            "No experiment with this model and task yet: press *Start experiment*, and its tables"
+            " appear here."
+        )
         return
     st.divider()
     chosen = st.session_state.pop("experiment_next", st.session_state.get(RUN))
     st.session_state[RUN] = chosen if chosen in mine else next(iter(mine))
-    run = mine[st.selectbox("Experiment", list(mine), format_func=lambda one: label(mine[one]), key=RUN,
-                            help="Experiments with this model and task, newest first.")]
+    run = mine[
+        st.selectbox(
+            "Experiment",
+            list(mine),
+            format_func=lambda one: label(mine[one]),
+            key=RUN,
+            help="Experiments with this model and task, newest first.",
+        )
+    ]
     active = run.status().active
     if active:
         jobs.watch(run, keep=STOP)
-        st.caption("The experiment goes on when this tab or the server is closed. Stopped, it keeps its finished cells; *Resume* runs the others.")
+        st.caption(
+            "The experiment goes on when this tab or the server is closed. Stopped, it keeps its"
+            " finished cells; *Resume* runs the others."
+        )
     else:
         jobs.ended(run)
         again(run)
@@ -42,8 +62,11 @@ def label(run: runs.Run) -> str:
 
 def again(run: runs.Run):
     failed = designs.failures(run)
-    if (run.status().state != "done" or failed) and st.button("Resume", icon=":material/resume:",
-                                                              help="Runs the cells that are not finished; finished ones are kept."):
+    if (run.status().state != "done" or failed) and st.button(
+        "Resume",
+        icon=":material/resume:",
+        help="Runs the cells that are not finished; finished ones are kept.",
+    ):
         runs.resume(run)
         st.rerun()
 
@@ -53,7 +76,7 @@ def results(run_id: str):
     try:
         run = runs.get(run_id)
         rows, source, chosen = designs.so_far(run)
-    except UserError:                                  # discarded, here or elsewhere
+    except UserError:  # discarded, here or elsewhere
         return
     failed = designs.failures(run)
     if failed:
@@ -64,31 +87,74 @@ def results(run_id: str):
         return
     key = (run_id, len(rows))
     if st.session_state.get("experiment_table", ((),))[0] != key:
-        st.session_state.experiment_table = (key, designs.frames(rows), designs.differences(rows), frontier.frontier(rows))
+        st.session_state.experiment_table = (
+            key,
+            designs.frames(rows),
+            designs.differences(rows),
+            frontier.frontier(rows),
+        )
     _, frames, pairs, fig = st.session_state.experiment_table
-    st.subheader("The table so far" if run.status().active else "The table", help=TERMS["experiment"])
-    st.caption(f"Accuracy after tuning, mean ± standard deviation over seeds; the source language is {outcomes.said(source)}. {len(rows)} cells. "
-               + outcomes.said(designs.rates(chosen)))
+    st.subheader(
+        "The table so far" if run.status().active else "The table", help=TERMS["experiment"]
+    )
+    st.caption(
+        "Accuracy after tuning, mean ± standard deviation over seeds; the source language is"
+        f" {outcomes.said(source)}. {len(rows)} cells. " + outcomes.said(designs.rates(chosen))
+    )
     for title, frame in frames:
         st.markdown(f"**{outcomes.said(title)}**")
-        st.dataframe(frame, hide_index=True, column_config=TABLE_HELP, alt=f"Accuracy by target and way of tuning: {title}.")
+        st.dataframe(
+            frame,
+            hide_index=True,
+            column_config=TABLE_HELP,
+            alt=f"Accuracy by target and way of tuning: {title}.",
+        )
     if len(pairs):
-        st.markdown("**Paired differences** of accuracy after tuning, over targets, n and seeds, with 95 % bootstrap intervals",
-                    help=TERMS["interval"])
-        st.dataframe(pairs, hide_index=True,
-                     alt="Each pair of ways of tuning: how far they lie apart on target and source, and whether beyond chance.")
+        st.markdown(
+            "**Paired differences** of accuracy after tuning, over targets, n and seeds, with 95 %"
+            " bootstrap intervals",
+            help=TERMS["interval"],
+        )
+        st.dataframe(
+            pairs,
+            hide_index=True,
+            alt=(
+                "Each pair of ways of tuning: how far they lie apart on target and source, and"
+                " whether beyond chance."
+            ),
+        )
     downloads(run, rows, source)
-    st.caption("What the target gained against what the source kept: up and right is better. Small marks are seeds, large ones their mean.",
-               help=TERMS["frontier"])
+    st.caption(
+        "What the target gained against what the source kept: up and right is better. Small marks"
+        " are seeds, large ones their mean.",
+        help=TERMS["frontier"],
+    )
     export.show(fig, f"frontier-{run_id}", name="frontier")
 
 
 def downloads(run: runs.Run, rows: list[dict], source: str):
     name = designs.file_name(designs.of(run))
     with st.container(horizontal=True):
-        for title, ending, kind, text in (("Markdown", "md", "text/markdown", lambda: tables.markdown(rows, source)),
-                                          ("LaTeX", "tex", "text/x-tex", lambda: tables.latex(rows)),
-                                          ("CSV", "csv", "text/csv", lambda: tables.as_csv(rows))):
-            st.download_button(title, text, f"{name}.{ending}", kind, key=f"table-{ending}", icon=":material/download:", on_click="ignore",
-                               help="One row a cell." if ending == "csv" else "The tables and paired differences." if ending == "md" else
-                               "One table a setting, for a paper that loads booktabs.")
+        for title, ending, kind, text in (
+            ("Markdown", "md", "text/markdown", lambda: tables.markdown(rows, source)),
+            ("LaTeX", "tex", "text/x-tex", lambda: tables.latex(rows)),
+            ("CSV", "csv", "text/csv", lambda: tables.as_csv(rows)),
+        ):
+            st.download_button(
+                title,
+                text,
+                f"{name}.{ending}",
+                kind,
+                key=f"table-{ending}",
+                icon=":material/download:",
+                on_click="ignore",
+                help=(
+                    "One row a cell."
+                    if ending == "csv"
+                    else (
+                        "The tables and paired differences."
+                        if ending == "md"
+                        else "One table a setting, for a paper that loads booktabs."
+                    )
+                ),
+            )

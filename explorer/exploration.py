@@ -1,4 +1,7 @@
-"""What one session has explored around some tuning runs: the model, its scores, the circuit, how much that keeps. `narrative` tells it."""
+"""What one session has explored around some tuning runs: the model, its scores, the circuit, how
+much that keeps. `narrative` tells it.
+"""
+
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,28 +17,48 @@ from explorer import state
 
 @dataclass(frozen=True)
 class Exploration:
-    rows: list[Mapping]                                # of `ctsft.results.compare`, all of one model and task
-    called: Mapping[str, str]                          # run -> its name
-    model: Model | None = None                         # None where it cannot be loaded any more
+    # of `ctsft.results.compare`, all of one model and task
+    rows: list[Mapping]
+    called: Mapping[str, str]  # run -> its name
+    model: Model | None = None  # None where it cannot be loaded any more
     task: Task | None = None
     scored: runs.Run | None = None
     scores: Scores | None = None
     circuit: Circuit | None = None
-    measured: runs.Run | None = None                   # faithfulness of these scores' ranking
-    left_out: int = 0                                  # rows of another model or task
+    measured: runs.Run | None = None  # faithfulness of these scores' ranking
+    left_out: int = 0  # rows of another model or task
 
 
 def gather(rows: list[Mapping], called: Mapping[str, str]) -> Exploration:
-    """Around the first row's model and task: the session's scores and circuit if they are of these, else the newest ones. Loads no other model."""
+    """Around the first row's model and task: the session's scores and circuit if they are of these,
+    else the newest ones. Loads no other model.
+    """
     now, of = state.view(), subject_of(rows[0])
-    same = [row for row in rows if (row["model"], row["task"]) == (rows[0]["model"], rows[0]["task"])]
-    mine = (now.model, now.task, now.data_dir, now.source) == (of["model"], of["task"], of.get("data_dir") or "", rows[0]["source"])
+    same = [
+        row for row in rows if (row["model"], row["task"]) == (rows[0]["model"], rows[0]["task"])
+    ]
+    mine = (now.model, now.task, now.data_dir, now.source) == (
+        of["model"],
+        of["task"],
+        of.get("data_dir") or "",
+        rows[0]["source"],
+    )
     own = state.score_run(("done",)) if mine else None
     scored = own or newest_scores(of, rows[0]["source"])
     scores = state.scores_of(scored)
     circuit = state.circuit(scores) if own and scores is not None else circuit_moved(same)
     measured = state.find_run("faithfulness", ("done",), scores=scored.id) if scored else None
-    return Exploration(same, called, state.load_model(now.model) if mine else None, None, scored, scores, circuit, measured, len(rows) - len(same))
+    return Exploration(
+        same,
+        called,
+        state.load_model(now.model) if mine else None,
+        None,
+        scored,
+        scores,
+        circuit,
+        measured,
+        len(rows) - len(same),
+    )
 
 
 def opened(of: Exploration) -> Exploration:
@@ -55,7 +78,9 @@ def subject_of(row: Mapping) -> Mapping:
 def newest_scores(of: Mapping, source: str) -> runs.Run | None:
     for run in runs.list_runs("score"):
         own = run.request.params.get("subject", {})
-        same = all((own.get(key) or None) == (of.get(key) or None) for key in ("model", "task", "data_dir"))
+        same = all(
+            (own.get(key) or None) == (of.get(key) or None) for key in ("model", "task", "data_dir")
+        )
         if same and own.get("language") in (source, None) and run.status().state == "done":
             return run
     return None

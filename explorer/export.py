@@ -1,8 +1,10 @@
-"""Every chart of the app is drawn here: with what it shows in words for screen readers, and with a small menu that gives it as a file.
+"""Every chart of the app is drawn here: with what it shows in words for screen readers, and with a
+small menu that gives it as a file.
 
-PNG and SVG are made in the browser from what it shows, zoom included, dark on white whatever the theme; HTML and CSV on the server when they are
-asked for, so that a rerun pays for none of them.
+PNG and SVG are made in the browser from what it shows, zoom included, dark on white whatever the
+theme; HTML and CSV on the server when they are asked for, so that a rerun pays for none of them.
 """
+
 import re
 
 import plotly.graph_objects as go
@@ -11,7 +13,10 @@ import streamlit as st
 from explorer import figure_files, plots
 
 PLAIN = {"displayModeBar": False}
-HTML = '<div><button data-kind="png">PNG</button><button data-kind="svg">SVG</button><span role="status"></span></div>'
+HTML = (
+    '<div><button data-kind="png">PNG</button><button data-kind="svg">SVG</button><span'
+    ' role="status"></span></div>'
+)
 CSS = """
 div { display: grid; grid-template-columns: 1fr 1fr; gap: 0.5rem; font-family: var(--st-font); font-size: 0.875rem; }
 button { min-height: 2.5rem; padding: 0.25rem 0.75rem; font: inherit; cursor: pointer;
@@ -45,19 +50,57 @@ export default function ({ data, parentElement }) {
 """
 
 
-def show(fig: go.Figure, key: str, *, alt: str = "", name: str = "", width: str = "stretch", config: dict | None = None, **more):
-    """`st.plotly_chart` with its description and its menu; what that returns. `name`: of the files (default: the key)."""
+def show(
+    fig: go.Figure,
+    key: str,
+    *,
+    alt: str = "",
+    name: str = "",
+    width: str = "stretch",
+    config: dict | None = None,
+    **more,
+):
+    """`st.plotly_chart` with its description and its menu; what that returns. `name`: of the files
+    (default: the key).
+    """
     safe = re.sub(r"[^\w.-]+", "-", name or key).strip("-.").lower() or "chart"
     with st.container(key=f"chart-{key}", gap=None, width=width):
-        event = st.plotly_chart(fig, key=key, width=width, alt=alt or plots.alt(fig), config=PLAIN if config is None else config, **more)
+        event = st.plotly_chart(
+            fig,
+            key=key,
+            width=width,
+            alt=alt or plots.alt(fig),
+            config=PLAIN if config is None else config,
+            **more,
+        )
         with st.popover("Export", type="tertiary", icon=":material/download:", key=f"export-{key}"):
-            place = re.sub(r"[^a-zA-Z0-9_-]", "-", f"chart-{key}")           # the class that Streamlit makes of the container's key
-            pictures()(data={"key": place, "name": safe, "fixed": fig.layout.width is not None}, key=f"pictures-{key}")
+            # the class that Streamlit makes of the container's key
+            place = re.sub(r"[^a-zA-Z0-9_-]", "-", f"chart-{key}")
+            pictures()(
+                data={"key": place, "name": safe, "fixed": fig.layout.width is not None},
+                key=f"pictures-{key}",
+            )
             with st.container(horizontal=True, gap="xsmall"):
-                st.download_button("HTML", lambda: figure_files.page_of({"": fig}, title_of(fig, safe)), f"{safe}.html", "text/html",
-                                   key=f"html-{key}", on_click="ignore", width="stretch", help="A page that opens without a network.")
-                st.download_button("CSV", lambda: figure_files.csv_of(fig), f"{safe}.csv", "text/csv", key=f"csv-{key}", on_click="ignore",
-                                   width="stretch", help="What the chart draws, as numbers.")
+                st.download_button(
+                    "HTML",
+                    lambda: figure_files.page_of({"": fig}, title_of(fig, safe)),
+                    f"{safe}.html",
+                    "text/html",
+                    key=f"html-{key}",
+                    on_click="ignore",
+                    width="stretch",
+                    help="A page that opens without a network.",
+                )
+                st.download_button(
+                    "CSV",
+                    lambda: figure_files.csv_of(fig),
+                    f"{safe}.csv",
+                    "text/csv",
+                    key=f"csv-{key}",
+                    on_click="ignore",
+                    width="stretch",
+                    help="What the chart draws, as numbers.",
+                )
     return event
 
 

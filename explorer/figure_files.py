@@ -1,4 +1,7 @@
-"""A figure as a file: its data as CSV, itself as one HTML page that needs no network. No streamlit; the browser makes PNG and SVG (`export`)."""
+"""A figure as a file: its data as CSV, itself as one HTML page that needs no network. No streamlit;
+the browser makes PNG and SVG (`export`).
+"""
+
 import csv
 import html
 import io
@@ -24,36 +27,69 @@ figcaption {{ color: var(--soft); font-size: 0.9rem; }}
 
 
 def csv_of(fig: go.Figure) -> str:
-    """A row a point: the series it belongs to, where it lies, its value (maps), the ends of its interval and what its hover says."""
+    """A row a point: the series it belongs to, where it lies, its value (maps), the ends of its
+    interval and what its hover says.
+    """
     names = dict.fromkeys(("x", "y"))
     for axis in names:
-        title = plain((fig.layout[f"{axis}axis"].title.text or "") if f"{axis}axis" in fig.layout else "")
+        title = plain(
+            (fig.layout[f"{axis}axis"].title.text or "") if f"{axis}axis" in fig.layout else ""
+        )
         names[axis] = title or axis
     across, down = names["x"], names["y"] if names["y"] != names["x"] else "y"
     rows = [one for trace in fig.data if drawn(trace) for one in points(trace, fig)]
-    columns = ["series", across, down, *(name for name in ("value", *ENDS, "note") if any(name in row for row in rows))]
+    columns = [
+        "series",
+        across,
+        down,
+        *(name for name in ("value", *ENDS, "note") if any(name in row for row in rows)),
+    ]
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({{"x": across, "y": down}.get(name, name): harmless(value) for name, value in row.items()} for row in rows)
+    writer.writerows(
+        {{"x": across, "y": down}.get(name, name): harmless(value) for name, value in row.items()}
+        for row in rows
+    )
     return out.getvalue()
 
 
 def drawn(trace) -> bool:
-    """Not the strokes on a map, the transparent squares that take its clicks, or a legend's empty key."""
-    strokes, unseen = trace.meta in ("halo", "ink"), trace.type == "scatter" and trace.marker.opacity == 0
-    return not strokes and not unseen and (trace.type == "heatmap" or any(x is not None for x in listed(trace.x)))
+    """Not the strokes on a map, the transparent squares that take its clicks, or a legend's empty
+    key.
+    """
+    strokes, unseen = (
+        trace.meta in ("halo", "ink"),
+        trace.type == "scatter" and trace.marker.opacity == 0,
+    )
+    return (
+        not strokes
+        and not unseen
+        and (trace.type == "heatmap" or any(x is not None for x in listed(trace.x)))
+    )
 
 
 def points(trace, fig: go.Figure) -> list[dict]:
     series = plain(trace.name or trace.legendgroup or "")
     if trace.type == "heatmap":
-        notes = {(x, y): text for other in fig.data if other.type == "scatter" and other.marker.opacity == 0
-                 for x, y, text in zip(listed(other.x), listed(other.y), listed(other.text), strict=False)}
+        notes = {
+            (x, y): text
+            for other in fig.data
+            if other.type == "scatter" and other.marker.opacity == 0
+            for x, y, text in zip(
+                listed(other.x), listed(other.y), listed(other.text), strict=False
+            )
+        }
         table = [listed(row) for row in listed(trace.z)]
-        xs, ys = listed(trace.x) or range(len(table[0]) if table else 0), listed(trace.y) or range(len(table))
-        return [{"series": series, "x": x, "y": y, "value": value, **said(notes.get((x, y)))}
-                for y, row in zip(ys, table, strict=True) for x, value in zip(xs, row, strict=True)]
+        xs, ys = (
+            listed(trace.x) or range(len(table[0]) if table else 0),
+            listed(trace.y) or range(len(table)),
+        )
+        return [
+            {"series": series, "x": x, "y": y, "value": value, **said(notes.get((x, y)))}
+            for y, row in zip(ys, table, strict=True)
+            for x, value in zip(xs, row, strict=True)
+        ]
     xs, ys, texts = listed(trace.x), listed(trace.y), listed(trace.text)
     rows = []
     for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
@@ -75,7 +111,13 @@ def said(text) -> dict:
 
 def listed(values) -> list:
     """What Plotly keeps as tuple, array or nothing; one text for all points is no list of texts."""
-    return [] if values is None or isinstance(values, str) else values.tolist() if hasattr(values, "tolist") else list(values)
+    return (
+        []
+        if values is None or isinstance(values, str)
+        else values.tolist()
+        if hasattr(values, "tolist")
+        else list(values)
+    )
 
 
 def plain(words) -> str:
@@ -90,7 +132,9 @@ def harmless(value):
 
 
 def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
-    """The figures on one HTML page, each under its name (which may be empty), with what it shows in words."""
+    """The figures on one HTML page, each under its name (which may be empty), with what it shows in
+    words.
+    """
     parts = []
     for i, (name, fig) in enumerate(figures.items()):
         heading = f"<h2>{html.escape(name)}</h2>" if name else ""
@@ -99,12 +143,27 @@ def page_of(figures: Mapping[str, go.Figure], title: str) -> str:
 
 
 def figure_html(fig: go.Figure, first: bool) -> str:
-    """The figure as HTML with its description; the first one of a page brings the program that draws them all."""
-    drawing = fig.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False, "responsive": fig.layout.width is None})
+    """The figure as HTML with its description; the first one of a page brings the program that
+    draws them all.
+    """
+    drawing = fig.to_html(
+        full_html=False,
+        include_plotlyjs=first,
+        config={"displaylogo": False, "responsive": fig.layout.width is None},
+    )
     words = html.escape(alt(fig), quote=True)
-    return f'<figure><div role="img" aria-label="{words}">{drawing}</div><figcaption>{words}</figcaption></figure>'
+    return (
+        '<figure><div role="img"'
+        f' aria-label="{words}">{drawing}</div><figcaption>{words}</figcaption></figure>'
+    )
 
 
 def document(title: str, body: str, style: str = "") -> str:
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}{style}</style></head><body>{body}</body></html>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport"'
+        f' content="width=device-width"><title>{html.escape(title)}</title>'
+    )
+    return (
+        "<!doctype html><html"
+        f' lang="en"><head>{head}<style>{STYLE}{style}</style></head><body>{body}</body></html>'
+    )

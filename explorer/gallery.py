@@ -1,4 +1,7 @@
-"""What the data look like: rows of every label in each language, how the labels are shared out, how long the prompts are."""
+"""What the data look like: rows of every label in each language, how the labels are shared out, how
+long the prompts are.
+"""
+
 import streamlit as st
 
 from ctsft.models import Model
@@ -7,7 +10,7 @@ from explorer import data_plots, export, known, state
 from explorer.subject import aligned, balance, literal, spread, tally
 from explorer.terms import TERMS
 
-EACH = 2                                     # rows of a label in each language
+EACH = 2  # rows of a label in each language
 
 
 def draw(task: Task, model: Model | None):
@@ -17,8 +20,15 @@ def draw(task: Task, model: Model | None):
     if here != now.gallery:
         state.put(gallery=here)
     if len(task.languages) > 2:
-        st.pills("Languages shown", task.languages, selection_mode="multi", format_func=literal, wrap=True, **state.bind("gallery"),
-                 help="None chosen: the source and the target language.")
+        st.pills(
+            "Languages shown",
+            task.languages,
+            selection_mode="multi",
+            format_func=literal,
+            wrap=True,
+            **state.bind("gallery"),
+            help="None chosen: the source and the target language.",
+        )
     languages = list(state.view().gallery or dict.fromkeys((now.source, now.target)))
     tables = {}
     for language in languages:
@@ -27,7 +37,10 @@ def draw(task: Task, model: Model | None):
     if not tables:
         return
     for language, of in tables.items():
-        st.caption(f"**{literal(language)}**, {len(of)} {now.split} rows: {literal(', '.join(balance(of, task.labels)))}")
+        st.caption(
+            f"**{literal(language)}**, {len(of)} {now.split} rows:"
+            f" {literal(', '.join(balance(of, task.labels)))}"
+        )
     charts(task, model, tables)
     st.markdown(f"**{EACH} {literal(now.split)} rows of each label**")
     rows(task, tables)
@@ -37,11 +50,16 @@ def charts(task: Task, model: Model | None, tables: dict):
     now = state.view()
     left, right = st.columns(2, gap="medium")
     with left:
-        fig = data_plots.balance_bars({language: tally(of, task.labels) for language, of in tables.items()})
+        fig = data_plots.balance_bars(
+            {language: tally(of, task.labels) for language, of in tables.items()}
+        )
         export.show(fig, "balance")
     with right, state.sentences(stop=False):
         if model:
-            lengths = {language: known.lengths(now.model, (now.task, now.data_dir, language, now.split)) for language in tables}
+            lengths = {
+                language: known.lengths(now.model, (now.task, now.data_dir, language, now.split))
+                for language in tables
+            }
             roles = {now.target: "target", now.source: "source"}
             fig = data_plots.length_lines(lengths, roles, task.max_length)
             export.show(fig, "lengths")
@@ -50,18 +68,42 @@ def charts(task: Task, model: Model | None, tables: dict):
 def rows(task: Task, tables: dict):
     """One table when the languages are translations of each other, otherwise one for each."""
     first, *others = tables
-    pairs = {other: {id(a): b for a, b in aligned(tables[first], tables[other])} for other in others}
+    pairs = {
+        other: {id(a): b for a, b in aligned(tables[first], tables[other])} for other in others
+    }
     n = EACH * len(task.labels)
     if others and all(pairs.values()):
-        few = spread([row for row in tables[first] if all(id(row) in of for of in pairs.values())], task.labels, n)
-        table([{"id": row.id, "label": row.label, first: row.text, **{other: of[id(row)].text for other, of in pairs.items()}} for row in few])
+        few = spread(
+            [row for row in tables[first] if all(id(row) in of for of in pairs.values())],
+            task.labels,
+            n,
+        )
+        table(
+            [
+                {
+                    "id": row.id,
+                    "label": row.label,
+                    first: row.text,
+                    **{other: of[id(row)].text for other, of in pairs.items()},
+                }
+                for row in few
+            ]
+        )
         return
     for start in range(0, len(tables), 2):
-        for column, language in zip(st.columns(2), list(tables)[start:start + 2], strict=False):
+        for column, language in zip(st.columns(2), list(tables)[start : start + 2], strict=False):
             with column:
-                table([{"id": row.id, "label": row.label, language: row.text} for row in spread(tables[language], task.labels, n)])
+                table(
+                    [
+                        {"id": row.id, "label": row.label, language: row.text}
+                        for row in spread(tables[language], task.labels, n)
+                    ]
+                )
 
 
 def table(of: list[dict]):
     """Whole texts: cells of a table wrap, and what they hold is Markdown."""
-    st.table([{literal(name): literal(value) for name, value in row.items()} for row in of], hide_index=True)
+    st.table(
+        [{literal(name): literal(value) for name, value in row.items()} for row in of],
+        hide_index=True,
+    )

@@ -1,4 +1,7 @@
-"""The selected head on one example of the discovery set: attention pattern, relevance by token, direct logit effect."""
+"""The selected head on one example of the discovery set: attention pattern, relevance by token,
+direct logit effect.
+"""
+
 import streamlit as st
 
 from ctsft import runs
@@ -19,14 +22,25 @@ def draw(scores: Scores, run: runs.Run, model: Model):
     now, pool = state.view(), state.pool_of(run)
     st.subheader(f"{plots.name(now.head)} on one example", help=TERMS["one head"])
     if not pool or state.means_of(run) is None:
-        st.info("The discovery set of these scores is gone from their run folder; score the heads again to look into one.", icon=":material/info:")
+        st.info(
+            "The discovery set of these scores is gone from their run folder; score the heads again"
+            " to look into one.",
+            icon=":material/info:",
+        )
         return
     if now.example >= len(pool):
         state.put(example=0)
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
-    left.selectbox("Example of the discovery set", range(len(pool)), **state.bind("example"), help=TERMS["discovery set"],
-                   format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}")
-    right.segmented_control("Show", VIEWS, required=True, **state.bind("head_view"), help=TERMS["readout"])
+    left.selectbox(
+        "Example of the discovery set",
+        range(len(pool)),
+        **state.bind("example"),
+        help=TERMS["discovery set"],
+        format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}",
+    )
+    right.segmented_control(
+        "Show", VIEWS, required=True, **state.bind("head_view"), help=TERMS["readout"]
+    )
     with state.sentences(stop=False):
         view = look(scores, run, model)
         if view:
@@ -34,30 +48,69 @@ def draw(scores: Scores, run: runs.Run, model: Model):
 
 
 def look(scores: Scores, run: runs.Run, model: Model) -> HeadView | None:
-    """The view in question; a large model is run only when asked, once for all heads and examples."""
+    """The view in question; a large model is run only when asked, once for all heads and
+    examples.
+    """
     now = state.view()
-    if model.n_params > state.SMALL and now.model not in st.session_state.setdefault("looked", set()):
-        if not st.button("Look into heads", help=f"Runs the model on single examples, on {model.device}, whenever a head or an example is chosen."):
+    if model.n_params > state.SMALL and now.model not in st.session_state.setdefault(
+        "looked", set()
+    ):
+        if not st.button(
+            "Look into heads",
+            help=(
+                f"Runs the model on single examples, on {model.device}, whenever a head or an"
+                " example is chosen."
+            ),
+        ):
             return None
         st.session_state.looked.add(now.model)
     kept = run.request.params["scoring"]
-    scoring = Scoring(**kept | {"method": scores.method, "attention": scores.config.attention, "rules": scores.config.rules})
+    scoring = Scoring(
+        **kept
+        | {
+            "method": scores.method,
+            "attention": scores.config.attention,
+            "rules": scores.config.rules,
+        }
+    )
     rows = (now.task, now.data_dir, now.source, now.split)
-    return known.head_view(now.model, model.fingerprint, rows, run.id, now.example, now.head, scoring)
+    return known.head_view(
+        now.model, model.fingerprint, rows, run.id, now.example, now.head, scoring
+    )
 
 
 def by_token(view: HeadView, scores: Scores, gold: str):
     now, unit = state.view(), panels.UNITS[scores.method]
     whole = scores.per_example[now.example, *view.head].item()
-    chart(head_plots.token_bars(view.pieces, view.relevance.numpy(), view.attention[view.readout].numpy(), unit, title=""), "tokens")
-    st.caption(f"The parts add up to {plots.number(view.relevance.sum().item())} logits; the head's score on this example, split everywhere at "
-               f"once, is {plots.number(whole)}. {POSITIONS[view.method]}", help=TERMS["relevance"])
+    chart(
+        head_plots.token_bars(
+            view.pieces,
+            view.relevance.numpy(),
+            view.attention[view.readout].numpy(),
+            unit,
+            title="",
+        ),
+        "tokens",
+    )
+    st.caption(
+        f"The parts add up to {plots.number(view.relevance.sum().item())} logits; the head's score"
+        f" on this example, split everywhere at once, is {plots.number(whole)}."
+        f" {POSITIONS[view.method]}",
+        help=TERMS["relevance"],
+    )
 
 
 def attention(view: HeadView, scores: Scores, gold: str):
-    chart(head_plots.attention_map(view.attention.numpy(), view.pieces, view.readout, title=""), "attention")
-    st.caption("Each row is a token, and its colours say at which tokens it looks. The frame is the readout, where the answer is read. "
-               "Tokens stand in the order in which the model reads them.", help=TERMS["pattern"])
+    chart(
+        head_plots.attention_map(view.attention.numpy(), view.pieces, view.readout, title=""),
+        "attention",
+    )
+    st.caption(
+        "Each row is a token, and its colours say at which tokens it looks. The frame is the"
+        " readout, where the answer is read. Tokens stand in the order in which the model reads"
+        " them.",
+        help=TERMS["pattern"],
+    )
 
 
 def effect(view: HeadView, scores: Scores, gold: str):
@@ -67,15 +120,21 @@ def effect(view: HeadView, scores: Scores, gold: str):
         chart(head_plots.label_effects(view.labels, gold), "labels")
         others = [value for name, value in view.labels.items() if name != gold]
         lead = view.labels[gold] - sum(others) / len(others)
-        st.caption(f"By itself the head gives the right label, **{literal(gold)}**, a lead of {plots.number(lead)} logits over the mean of the "
-                   "others. Its score counts what later layers make of it too, and leaves out what it writes on every text.")
+        st.caption(
+            f"By itself the head gives the right label, **{literal(gold)}**, a lead of"
+            f" {plots.number(lead)} logits over the mean of the others. Its score counts what later"
+            " layers make of it too, and leaves out what it writes on every text."
+        )
     with right:
         st.markdown("**On the vocabulary**", help=TERMS["direct effect"])
         if view.promoted is None:
             st.caption("This model answers with classes, so it has no vocabulary to look at.")
             return
         chart(head_plots.word_effects(view.promoted, view.suppressed), "vocabulary")
-        st.caption("Above the line the tokens that the head raises most at the readout, below it those it lowers most.")
+        st.caption(
+            "Above the line the tokens that the head raises most at the readout, below it those it"
+            " lowers most."
+        )
 
 
 def chart(fig, key: str):

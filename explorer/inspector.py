@@ -1,4 +1,7 @@
-"""The inspector: everything that is known of the selected head, at the right of the head map on every page that has one."""
+"""The inspector: everything that is known of the selected head, at the right of the head map on
+every page that has one.
+"""
+
 import numpy as np
 import streamlit as st
 
@@ -11,9 +14,17 @@ from explorer.subject import literal
 from explorer.terms import TERMS
 
 
-def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | None = None, choosing: bool = False):
-    """The head `state.view().head`; the highest-scoring one until another is chosen. `circuit`: the one in force, if it is known already;
-    `choosing`: a click on an example chooses it."""
+def draw(
+    scores: Scores,
+    means: Means | None,
+    model: Model,
+    circuit: Circuit | None = None,
+    choosing: bool = False,
+):
+    """The head `state.view().head`; the highest-scoring one until another is chosen. `circuit`: the
+    one in force, if it is known already;
+    `choosing`: a click on an example chooses it.
+    """
     ranking = scores.ranking()
     if not ranking:
         st.caption("No head has a score.")
@@ -22,45 +33,94 @@ def draw(scores: Scores, means: Means | None, model: Model, circuit: Circuit | N
         state.put(head=ranking[0])
     circuit = state.circuit(scores) if circuit is None else circuit
     rank = {head: i + 1 for i, head in enumerate(ranking)}
-    st.selectbox("Head", ranking, format_func=lambda head: f"{plots.name(head)} · rank {rank[head]} of {len(ranking)}", **state.bind("head"),
-                 help="Click a head on the map, or choose it here (type L1.H4 to search).")
+    st.selectbox(
+        "Head",
+        ranking,
+        format_func=lambda head: f"{plots.name(head)} · rank {rank[head]} of {len(ranking)}",
+        **state.bind("head"),
+        help="Click a head on the map, or choose it here (type L1.H4 to search).",
+    )
     show(scores, means, model, circuit, state.view().head, choosing)
 
 
-def show(scores: Scores, means: Means | None, model: Model, circuit: Circuit, head: Head, choosing: bool = False):
-    unit, value, error = panels.UNITS[scores.method], scores.values[head].item(), scores.stderr[head].item()
-    st.markdown(f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over {len(scores.examples)} examples "
-                "± standard error.", help=TERMS["relevance"])
+def show(
+    scores: Scores,
+    means: Means | None,
+    model: Model,
+    circuit: Circuit,
+    head: Head,
+    choosing: bool = False,
+):
+    unit, value, error = (
+        panels.UNITS[scores.method],
+        scores.values[head].item(),
+        scores.stderr[head].item(),
+    )
+    st.markdown(
+        f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over"
+        f" {len(scores.examples)} examples ± standard error.",
+        help=TERMS["relevance"],
+    )
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
     st.markdown(f":material/{icon}: {literal(why.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head), help=TERMS["kv"])
     averages, errors = by_label(scores, head)
     facts = drawn.mark(scores), head
-    chart(drawn.once("by-label", facts, lambda: bars.label_bars(averages, errors, title="Score by label", unit=unit)), f"by-label-{head}")
+    chart(
+        drawn.once(
+            "by-label",
+            facts,
+            lambda: bars.label_bars(averages, errors, title="Score by label", unit=unit),
+        ),
+        f"by-label-{head}",
+    )
     if means is not None:
-        chart(drawn.once("means", (facts, means.values[head].sum().item()), lambda: sizes(means, averages, head)), f"means-{head}")
-    known = {row["id"]: row["text"] for row in state.pool_of(state.score_run(("done",)) or state.score_run(("running", "stopping")))}
+        chart(
+            drawn.once(
+                "means",
+                (facts, means.values[head].sum().item()),
+                lambda: sizes(means, averages, head),
+            ),
+            f"means-{head}",
+        )
+    known = {
+        row["id"]: row["text"]
+        for row in state.pool_of(
+            state.score_run(("done",)) or state.score_run(("running", "stopping"))
+        )
+    }
     texts = [known.get(one, f"example {one}") for one in scores.examples]
     own = scores.per_example[:, head[0], head[1]].numpy()
-    fig = drawn.once("strip", (facts, tuple(texts)), lambda: bars.example_strip(
-        own, scores.labels, texts, title="Score on each example", unit=unit).update_xaxes(title_text=unit))
+    fig = drawn.once(
+        "strip",
+        (facts, tuple(texts)),
+        lambda: bars.example_strip(
+            own, scores.labels, texts, title="Score on each example", unit=unit
+        ).update_xaxes(title_text=unit),
+    )
     (strip if choosing else chart)(fig, f"strip-{head}")
 
 
 def sizes(means: Means, labels: dict, head: Head):
     """How large the head's mean is, and how far each label's own lies from it."""
-    away = {label: float(values[head]) for label, values in panels.departures(means, labels).items()}
-    fig = bars.head_means_bar(float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures")
+    away = {
+        label: float(values[head]) for label, values in panels.departures(means, labels).items()
+    }
+    fig = bars.head_means_bar(
+        float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures"
+    )
     return fig.update_xaxes(title_text="norm of z")
 
 
 def strip(fig, key: str):
     """The examples' scores; a click on one chooses it, for whatever shows a single example."""
+
     def chosen():
         points = st.session_state[f"inspector-{key}"]["selection"]["points"]
         if points:
             at = points[-1]["customdata"]
             state.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
+
     export.show(fig, f"inspector-{key}", on_select=chosen, selection_mode="points")
 
 
@@ -79,5 +139,10 @@ def sharing(model: Model, head: Head) -> str:
 def by_label(scores: Scores, head: Head) -> tuple[dict[str, float], dict[str, float]]:
     """Mean score on each label's examples, and its standard error."""
     averages = {label: values[head].item() for label, values in scores.by_label.items()}
-    own = {label: scores.per_example[np.array(scores.labels) == label, head[0], head[1]].numpy() for label in averages}
-    return averages, {label: float(np.std(values) / len(values) ** 0.5) for label, values in own.items()}
+    own = {
+        label: scores.per_example[np.array(scores.labels) == label, head[0], head[1]].numpy()
+        for label in averages
+    }
+    return averages, {
+        label: float(np.std(values) / len(values) ** 0.5) for label, values in own.items()
+    }

@@ -1,4 +1,7 @@
-"""Circuits kept by name: a list with restore, rename and remove, the ones of earlier sessions, and small maps side by side."""
+"""Circuits kept by name: a list with restore, rename and remove, the ones of earlier sessions, and
+small maps side by side.
+"""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,7 +37,13 @@ def keep(circuit: Circuit):
         name = shelf.keep(now.file_name, circuit, now.kept)
         take_in(name, circuit)
         other = "" if name == shelf.proper(now.file_name) else " (the name was taken)"
-        st.session_state.loaded = f"Kept {len(circuit)} heads as “{literal(name)}”{other}; see Kept circuits below the map.", True
+        st.session_state.loaded = (
+            (
+                f"Kept {len(circuit)} heads as “{literal(name)}”{other}; see Kept circuits below"
+                " the map."
+            ),
+            True,
+        )
     except UserError as error:
         st.session_state.loaded = str(error), False
 
@@ -46,16 +55,21 @@ def take_in(name: str, circuit: Circuit):
 
 
 def draw(model: Model, scores: Scores):
-    st.write("Circuits you kept by name, to come back to or to compare. *Keep* stands above the map; each is also a JSON file in your folder, which "
-             "the next session can open again.")
+    st.write(
+        "Circuits you kept by name, to come back to or to compare. *Keep* stands above the map;"
+        " each is also a JSON file in your folder, which the next session can open again."
+    )
     if "kept_told" in st.session_state:
         words, good = st.session_state.pop("kept_told")
         (st.success if good else st.error)(words)
     earlier(model)
     kept = own(model)
     if not kept:
-        st.info("No circuit is kept yet. Open *Keep, save or load* above the map, give a name and press *Keep this circuit*.",
-                icon=":material/bookmark_add:")
+        st.info(
+            "No circuit is kept yet. Open *Keep, save or load* above the map, give a name and press"
+            " *Keep this circuit*.",
+            icon=":material/bookmark_add:",
+        )
         return
     for name, circuit in kept.items():
         row(name, circuit, scores)
@@ -65,10 +79,23 @@ def draw(model: Model, scores: Scores):
 def row(name: str, circuit: Circuit, scores: Scores):
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{literal(name)}** · {circuits.described(circuit)}", width=420)
-        st.button("Restore", key=f"restore-{name}", icon=":material/restore_page:", on_click=restore, args=(circuit, scores),
-                  help="Put this circuit in force. Undo brings the earlier one back.")
+        st.button(
+            "Restore",
+            key=f"restore-{name}",
+            icon=":material/restore_page:",
+            on_click=restore,
+            args=(circuit, scores),
+            help="Put this circuit in force. Undo brings the earlier one back.",
+        )
         with st.popover("Rename", icon=":material/edit:", key=f"rename-{name}"):
-            st.text_input("New name", name, key=f"name-{name}", max_chars=shelf.LONGEST, on_change=rename, args=(name,))
+            st.text_input(
+                "New name",
+                name,
+                key=f"name-{name}",
+                max_chars=shelf.LONGEST,
+                on_change=rename,
+                args=(name,),
+            )
         if st.button("Remove", key=f"remove-{name}", icon=":material/delete:"):
             confirm(name)
 
@@ -81,13 +108,18 @@ def rename(name: str):
     now = state.view()
     with told():
         new = shelf.rename(name, st.session_state[f"name-{name}"], now.kept[name], now.kept)
-        state.put(kept={new if one == name else one: circuit for one, circuit in now.kept.items()},
-                  side=[new if one == name else one for one in now.side])
+        state.put(
+            kept={new if one == name else one: circuit for one, circuit in now.kept.items()},
+            side=[new if one == name else one for one in now.side],
+        )
 
 
 @st.dialog("Remove this circuit?")
 def confirm(name: str):
-    st.write(f"“{literal(name)}” is taken off this list, and its file is deleted. The circuit in force stays as it is.")
+    st.write(
+        f"“{literal(name)}” is taken off this list, and its file is deleted. The circuit in force"
+        " stays as it is."
+    )
     if st.button("Remove it", type="primary", on_click=remove, args=(name,)):
         st.rerun()
 
@@ -116,25 +148,48 @@ def earlier(model: Model):
         if name:
             with told():
                 take_in(name, shelf.read(name).check(model))
+
     if names:
-        st.selectbox("Kept in another session", names, index=None, placeholder="open one again", key="kept_earlier", on_change=chosen)
+        st.selectbox(
+            "Kept in another session",
+            names,
+            index=None,
+            placeholder="open one again",
+            key="kept_earlier",
+            on_change=chosen,
+        )
 
 
 def beside(kept: dict[str, Circuit], scores: Scores):
-    """Up to four small maps: the colours are the scores in force, on one scale, the outlines each circuit."""
+    """Up to four small maps: the colours are the scores in force, on one scale, the outlines each
+    circuit.
+    """
     now = state.view()
     if [name for name in now.side if name not in kept] or not now.side:
         state.put(side=[name for name in now.side if name in kept] or list(kept)[-SIDE_BY_SIDE:])
     if len(kept) > 1:
-        st.multiselect("Side by side", list(kept), max_selections=SIDE_BY_SIDE, **state.bind("side"))
+        st.multiselect(
+            "Side by side", list(kept), max_selections=SIDE_BY_SIDE, **state.bind("side")
+        )
     with st.container(horizontal=True):
-        for i, (name, fig) in enumerate(maps({name: kept[name] for name in state.view().side}, scores, now.flip).items()):
+        for i, (name, fig) in enumerate(
+            maps({name: kept[name] for name in state.view().side}, scores, now.flip).items()
+        ):
             export.show(fig, f"kept-{i}", width="content", name=name)
-    st.caption("The colours are the scores on this page, on one scale; the outlines are each circuit's heads, crosses those removed by hand.")
+    st.caption(
+        "The colours are the scores on this page, on one scale; the outlines are each circuit's"
+        " heads, crosses those removed by hand."
+    )
 
 
 def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
     values = scores.values.numpy()
     scale = Scale(panels.UNITS[scores.method], symmetric_limit(values))
-    return {name: panels.shrink(head_map(values, panels.marks(circuit), title=name, scale=scale, flip=flip), values.shape, bar=i == len(kept) - 1)
-            for i, (name, circuit) in enumerate(kept.items())}
+    return {
+        name: panels.shrink(
+            head_map(values, panels.marks(circuit), title=name, scale=scale, flip=flip),
+            values.shape,
+            bar=i == len(kept) - 1,
+        )
+        for i, (name, circuit) in enumerate(kept.items())
+    }

@@ -1,4 +1,7 @@
-"""Answers that all sessions share and that take a moment: predictions, lengths, costs, one head looked into. Keyed by what they depend on."""
+"""Answers that all sessions share and that take a moment: predictions, lengths, costs, one head
+looked into. Keyed by what they depend on.
+"""
+
 from dataclasses import replace
 
 import streamlit as st
@@ -13,7 +16,7 @@ from ctsft.runs import get
 from ctsft.tasks import Example
 from explorer import state
 
-Rows = tuple[str, str, str, str]                  # task, data folder, language, split
+Rows = tuple[str, str, str, str]  # task, data folder, language, split
 
 
 def answers(model: str, weights: str, rows: Rows) -> list[str]:
@@ -40,25 +43,41 @@ def _lengths(model: str, rows: Rows, files: tuple) -> list[int]:
 
 @st.cache_data(show_spinner="Estimating what it will cost ...", max_entries=256)
 def cost(model: str, weights: str, rows: Rows, scoring: Scoring) -> Estimate:
-    """Of scoring every head on as many of these rows as `scoring` asks for; takes about a second."""
+    """Of scoring every head on as many of these rows as `scoring` asks for; takes about a
+    second.
+    """
     own, task = state.load_model(model), state.load_task(*rows[:2])
-    some = state.load_rows(*rows)[:scoring.size]
+    some = state.load_rows(*rows)[: scoring.size]
     config = scoring.config | {"score": "signed", "positions": scoring.positions}
     return estimate_cost(own, [task.encode(own, row) for row in some], scoring.method, **config)
 
 
 @st.cache_data(show_spinner="Looking into the head ...", max_entries=512)
-def head_view(model: str, weights: str, rows: Rows, run_id: str, index: int, head: Head, scoring: Scoring) -> HeadView:
+def head_view(
+    model: str, weights: str, rows: Rows, run_id: str, index: int, head: Head, scoring: Scoring
+) -> HeadView:
     """A head on one example of a run's discovery set."""
     run, task = get(run_id), state.load_task(*rows[:2])
     config = scoring.config | {"adaptive": False, "normalise": "none"}
-    return view_head(state.load_model(model), task, example(run_id, index, rows), state.means_of(run), head, scoring.method, **config)
+    return view_head(
+        state.load_model(model),
+        task,
+        example(run_id, index, rows),
+        state.means_of(run),
+        head,
+        scoring.method,
+        **config,
+    )
 
 
 def example(run_id: str, index: int, rows: Rows) -> Example:
-    """The row that example `index` of a run's pool was; UserError when the data no longer holds it."""
+    """The row that example `index` of a run's pool was; UserError when the data no longer holds
+    it.
+    """
     kept = state.pool_of(get(run_id))[index]
-    found = [row for row in state.load_rows(*rows) if row.id == kept["id"] and row.text == kept["text"]]
+    found = [
+        row for row in state.load_rows(*rows) if row.id == kept["id"] and row.text == kept["text"]
+    ]
     if not found:
         raise UserError(f"Example {kept['id']!r} is no longer in the data; score the heads again.")
     return replace(found[0], label=kept["label"])

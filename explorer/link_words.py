@@ -1,8 +1,10 @@
-"""A view as the words of a link, and back: which fields a link carries, and what each may say; no streamlit.
+"""A view as the words of a link, and back: which fields a link carries, and what each may say; no
+streamlit.
 
-Only fields that differ from their defaults are written, so that a link is short. Reading never raises: what a field may not say is
-told in a few words, and the other fields count.
+Only fields that differ from their defaults are written, so that a link is short. Reading never
+raises: what a field may not say is told in a few words, and the other fields count.
 """
+
 from collections.abc import Callable, Mapping
 
 from ctsft.methods import METHODS
@@ -12,7 +14,8 @@ from ctsft.sources import SPLITS
 from explorer.plots import name
 from explorer.view import View
 
-LONGEST = 20_000                                # letters of one word: every head of a large model
+# letters of one word: every head of a large model
+LONGEST = 20_000
 Reader = Callable[[str], object]
 
 
@@ -35,6 +38,7 @@ def one_of(*choices: str) -> Reader:
         if text not in choices:
             raise ValueError(", ".join(choices))
         return text
+
     return read
 
 
@@ -55,34 +59,66 @@ def heads(text: str) -> frozenset[Head]:
     return frozenset(map(head, text.split("_")))
 
 
-FIELDS: dict[str, tuple[str, Reader, str]] = {  # the word in the link -> the view's field, how it is read, what was expected
-    "source": ("source", words, ""), "target": ("target", words, ""),
+# the word in the link -> the view's field, how it is read, what was expected
+FIELDS: dict[str, tuple[str, Reader, str]] = {
+    "source": ("source", words, ""),
+    "target": ("target", words, ""),
     "rows": ("split", one_of(*SPLITS), "a split"),
-    "n": ("size", whole(1, 2000), "a whole number from 1 to 2000"), "seed": ("pool_seed", whole(0, 10**6), "a whole number"),
-    "method": ("method", one_of(*METHODS), "a scoring method"), "attention": ("attention", one_of(*CHOICES["attention"]), "softmax or frozen"),
-    "rules": ("rules", one_of(*CHOICES["rules"]), "paper or symmetric"), "positions": ("positions", one_of("all", "readout"), "all or readout"),
-    "head": ("head", head, "layer.head"), "flip": ("flip", flag, "0 or 1"), "panel": ("panel", words, ""),
+    "n": ("size", whole(1, 2000), "a whole number from 1 to 2000"),
+    "seed": ("pool_seed", whole(0, 10**6), "a whole number"),
+    "method": ("method", one_of(*METHODS), "a scoring method"),
+    "attention": ("attention", one_of(*CHOICES["attention"]), "softmax or frozen"),
+    "rules": ("rules", one_of(*CHOICES["rules"]), "paper or symmetric"),
+    "positions": ("positions", one_of("all", "readout"), "all or readout"),
+    "head": ("head", head, "layer.head"),
+    "flip": ("flip", flag, "0 or 1"),
+    "panel": ("panel", words, ""),
     "example": ("example", whole(0, 2000), "a whole number"),
-    "rule": ("rule", words, "a rule"), "k": ("k", whole(0, 10**6), "a whole number"), "share": ("fraction", real(0.01, 1), "a number from 0.01 to 1"),
-    "labelled": ("n", whole(1, 10**6), "a whole number"), "order": ("tune_seed", whole(0, 2**31 - 1), "a whole number"),      # which rows advice saw
-    "level": ("level", real(0, 1), "a number from 0 to 1"), "draw": ("seed", whole(0, 10**6), "a whole number"),
-    "add": ("added", heads, "heads, such as 0.1_2.3"), "out": ("removed", heads, "heads, such as 0.1_2.3"),
-    "show": ("circuit_panel", words, ""), "depth": ("depth", whole(0, 10), "0 to 10"), "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
-    "edge": ("edge", real(0, 1), "a number from 0 to 1")}
-NAMES = ("model", "task", "data")               # checked against what was opened here before
+    "rule": ("rule", words, "a rule"),
+    "k": ("k", whole(0, 10**6), "a whole number"),
+    "share": ("fraction", real(0.01, 1), "a number from 0.01 to 1"),
+    # which rows advice saw
+    "labelled": ("n", whole(1, 10**6), "a whole number"),
+    "order": ("tune_seed", whole(0, 2**31 - 1), "a whole number"),
+    "level": ("level", real(0, 1), "a number from 0 to 1"),
+    "draw": ("seed", whole(0, 10**6), "a whole number"),
+    "add": ("added", heads, "heads, such as 0.1_2.3"),
+    "out": ("removed", heads, "heads, such as 0.1_2.3"),
+    "show": ("circuit_panel", words, ""),
+    "depth": ("depth", whole(0, 10), "0 to 10"),
+    "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
+    "edge": ("edge", real(0, 1), "a number from 0 to 1"),
+}
+NAMES = ("model", "task", "data")  # checked against what was opened here before
 
 
 def written(view: View) -> dict[str, str]:
-    """The words of a link to a view. A discovered circuit is named by its run, or where it came from a file by its heads."""
+    """The words of a link to a view. A discovered circuit is named by its run, or where it came
+    from a file by its heads.
+    """
     fresh, found = View(), {}
-    for word, field in (("model", "model"), ("task", "task"), ("data", "data_dir"), *((word, field) for word, (field, *_) in FIELDS.items())):
+    for word, field in (
+        ("model", "model"),
+        ("task", "task"),
+        ("data", "data_dir"),
+        *((word, field) for word, (field, *_) in FIELDS.items()),
+    ):
         value = getattr(view, field)
-        if value != getattr(fresh, field) or (field in ("source", "target") and view.task != fresh.task):      # another task has its own
+        if value != getattr(fresh, field) or (
+            field in ("source", "target") and view.task != fresh.task
+        ):
+            # another task has its own
             found[word] = text_of(value)
     if view.rule == "discover" and view.found is not None:
         run = view.found.rule.get("run")
         by_hand = (view.found.heads | view.added) - view.removed
-        found |= {"found": run} if run else {"rule": "none", "add": text_of(by_hand)} if by_hand else {"rule": "none"}
+        found |= (
+            {"found": run}
+            if run
+            else {"rule": "none", "add": text_of(by_hand)}
+            if by_hand
+            else {"rule": "none"}
+        )
         if not run:
             found.pop("out", None)
     return found
@@ -96,8 +132,12 @@ def text_of(value) -> str:
     return f"{value[0]}.{value[1]}" if isinstance(value, tuple) else str(value)
 
 
-def read(given: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> tuple[dict, list[str]]:
-    """The view's fields that a link sets, and what is wrong with the others. `choices`: what fields of free words may say."""
+def read(
+    given: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]
+) -> tuple[dict, list[str]]:
+    """The view's fields that a link sets, and what is wrong with the others. `choices`: what fields
+    of free words may say.
+    """
     found, wrong = {}, []
     for word, text in given.items():
         if word in (*NAMES, "found"):
@@ -132,4 +172,8 @@ def beyond(found: dict, layers: int, n_heads: int) -> list[str]:
         lacking.add(found.pop("head"))
     names = [name(at) for at in sorted(lacking)]
     more = " and more" if len(names) > 6 else ""
-    return [f"{', '.join(names[:6])}{more} (the model has {layers} layers of {n_heads} heads)"] if names else []
+    return (
+        [f"{', '.join(names[:6])}{more} (the model has {layers} layers of {n_heads} heads)"]
+        if names
+        else []
+    )

@@ -1,7 +1,10 @@
-"""Tuning runs while they go on: accuracies above, the training loss below, one step axis. Same contract as `plots.py`; no streamlit.
+"""Tuning runs while they go on: accuracies above, the training loss below, one step axis. Same
+contract as `plots.py`; no streamlit.
 
-Colour says whose accuracy it is, marker and line style which run; each marker is an evaluation, and a dashed line the level before tuning.
+Colour says whose accuracy it is, marker and line style which run; each marker is an evaluation, and
+a dashed line the level before tuning.
 """
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,13 +13,17 @@ import plotly.graph_objects as go
 from explorer.curves import STYLES, SYMBOLS, accuracy_curves, overlay_curves
 from explorer.plots import COLOURS, alt, safe
 
-LOSS = 150                                       # pixels of the loss panel
-ACCURACY, GAP = 0.36, 0.26                       # where the upper panel begins and the lower one ends, in shares of the height
+LOSS = 150  # pixels of the loss panel
+# where the upper panel begins and the lower one ends, in shares of the height
+ACCURACY, GAP = 0.36, 0.26
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A run: its name in the chart, its evaluations (`results.evaluations`, the source stands first in "accuracy"), its target language."""
+    """A run: its name in the chart, its evaluations (`results.evaluations`, the source stands first
+    in "accuracy"), its target language.
+    """
+
     name: str
     rows: list[Mapping]
     target: str
@@ -24,7 +31,10 @@ class Shown:
     @property
     def roles(self) -> dict[str, str]:
         names = list(self.rows[0]["accuracy"]) if self.rows else []
-        return {name: "target" if name == self.target else "source" if name == names[0] else "related" for name in names}
+        return {
+            name: "target" if name == self.target else "source" if name == names[0] else "related"
+            for name in names
+        }
 
 
 def flat(rows: list[Mapping]) -> list[dict]:
@@ -37,21 +47,47 @@ def steps_of(row: Mapping) -> int:
 
 
 def live(runs: list[Shown], *, chance: float | None = None) -> go.Figure:
-    """One run with its names at the curves' ends, or several with a legend. A language has the colour of its role in the first run that
-    names it; runs without an evaluation are left out. At least one run has one."""
+    """One run with its names at the curves' ends, or several with a legend. A language has the
+    colour of its role in the first run that names it; runs without an evaluation are left out.
+    At least one run has one.
+    """
     begun = [run for run in runs if run.rows]
     steps = max(steps_of(run.rows[-1]) for run in begun)
     roles: dict[str, str] = {}
     for run in begun:
         roles = run.roles | roles
     if len(begun) == 1:
-        fig = accuracy_curves(flat(begun[0].rows), roles, begun[0].rows[0]["accuracy"], total_steps=steps, chance=chance)
+        fig = accuracy_curves(
+            flat(begun[0].rows),
+            roles,
+            begun[0].rows[0]["accuracy"],
+            total_steps=steps,
+            chance=chance,
+        )
         return with_loss(fig, begun, [("circle", "solid")])
-    fig = overlay_curves({run.name: flat(run.rows) for run in begun}, roles, {}, total_steps=steps, chance=chance)
-    for name, level in dict.fromkeys(pair for run in begun for pair in run.rows[0]["accuracy"].items()):     # runs of one model share them
-        fig.add_shape(type="line", x0=0, x1=steps, y0=level, y1=level, name=f"before {name}", opacity=0.75, layer="below",
-                      line={"color": COLOURS[roles[name]], "width": 1.5, "dash": "dash"})
-    return with_loss(fig, begun, [(SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]) for i in range(len(begun))])
+    fig = overlay_curves(
+        {run.name: flat(run.rows) for run in begun}, roles, {}, total_steps=steps, chance=chance
+    )
+    for name, level in dict.fromkeys(
+        pair for run in begun for pair in run.rows[0]["accuracy"].items()
+    ):
+        # runs of one model share them
+        fig.add_shape(
+            type="line",
+            x0=0,
+            x1=steps,
+            y0=level,
+            y1=level,
+            name=f"before {name}",
+            opacity=0.75,
+            layer="below",
+            line={"color": COLOURS[roles[name]], "width": 1.5, "dash": "dash"},
+        )
+    return with_loss(
+        fig,
+        begun,
+        [(SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]) for i in range(len(begun))],
+    )
 
 
 def losses(rows: list[Mapping]) -> tuple[list[int], list[float]]:
@@ -65,18 +101,46 @@ def with_loss(fig: go.Figure, runs: list[Shown], looks: list[tuple[str, str]]) -
     spoken = []
     for run, (symbol, dash) in zip(runs, looks, strict=True):
         steps, values = losses(run.rows)
-        fig.add_trace(go.Scatter(
-            x=steps, y=values, yaxis="y2", mode="lines+markers", name="training loss" if len(runs) == 1 else f"training loss, {safe(run.name)}",
-            legendgroup=safe(run.name), showlegend=False, line={"color": COLOURS["reference"], "width": 2, "dash": dash},
-            marker={"symbol": symbol, "size": 7, "color": COLOURS["reference"]}, cliponaxis=False,
-            hovertemplate="step %{x}: loss %{y:.3f}, mean since the point before<extra>%{fullData.name}</extra>",
-        ))  # fmt: skip
+        fig.add_trace(
+            go.Scatter(
+                x=steps,
+                y=values,
+                yaxis="y2",
+                mode="lines+markers",
+                name="training loss" if len(runs) == 1 else f"training loss, {safe(run.name)}",
+                legendgroup=safe(run.name),
+                showlegend=False,
+                line={"color": COLOURS["reference"], "width": 2, "dash": dash},
+                marker={"symbol": symbol, "size": 7, "color": COLOURS["reference"]},
+                cliponaxis=False,
+                hovertemplate=(
+                    "step %{x}: loss %{y:.3f}, mean since the point"
+                    " before<extra>%{fullData.name}</extra>"
+                ),
+            )
+        )
         if values:
-            spoken.append(f"{run.name} {values[0]:.2f} to {values[-1]:.2f}" if len(runs) > 1 else f"{values[0]:.2f} to {values[-1]:.2f}")
+            spoken.append(
+                f"{run.name} {values[0]:.2f} to {values[-1]:.2f}"
+                if len(runs) > 1
+                else f"{values[0]:.2f} to {values[-1]:.2f}"
+            )
     fig.update_layout(
-        height=fig.layout.height + LOSS, yaxis={"domain": [ACCURACY, 1]}, xaxis={"anchor": "y2"},
-        yaxis2={"domain": [0, GAP], "anchor": "x", "title": {"text": "training loss"}, "rangemode": "tozero", "gridcolor": COLOURS["grid"],
-                "zeroline": False, "showline": False, "nticks": 4},
-        meta={"alt": f"{alt(fig)[:-1]}; training loss {'; '.join(spoken)}." if spoken else alt(fig)},
-    )  # fmt: skip
+        height=fig.layout.height + LOSS,
+        yaxis={"domain": [ACCURACY, 1]},
+        xaxis={"anchor": "y2"},
+        yaxis2={
+            "domain": [0, GAP],
+            "anchor": "x",
+            "title": {"text": "training loss"},
+            "rangemode": "tozero",
+            "gridcolor": COLOURS["grid"],
+            "zeroline": False,
+            "showline": False,
+            "nticks": 4,
+        },
+        meta={
+            "alt": f"{alt(fig)[:-1]}; training loss {'; '.join(spoken)}." if spoken else alt(fig)
+        },
+    )
     return fig

@@ -1,4 +1,7 @@
-"""How well the model does the task before any tuning, on Setup: accuracy of source and target, and the labels it confuses in any language."""
+"""How well the model does the task before any tuning, on Setup: accuracy of source and target, and
+the labels it confuses in any language.
+"""
+
 import streamlit as st
 
 from ctsft.models import Model
@@ -7,7 +10,7 @@ from explorer import competence, data_plots, export, known, state
 from explorer.subject import Measured, confusion, literal, short, split_of
 from explorer.terms import TERMS
 
-BESIDE = 2                                # confusion maps in a row
+BESIDE = 2  # confusion maps in a row
 
 
 def draw(model: Model, task: Task):
@@ -15,7 +18,10 @@ def draw(model: Model, task: Task):
     asked = (now.model, now.task, now.data_dir)
     measured = st.session_state.setdefault("measured", set())
     if model.n_params > state.SMALL and asked not in measured:
-        if not st.button("Measure accuracy", help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}."):
+        if not st.button(
+            "Measure accuracy",
+            help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}.",
+        ):
             st.caption("Accuracy is not measured by itself for a model of this size.")
             return
         measured.add(asked)
@@ -26,12 +32,20 @@ def draw(model: Model, task: Task):
             one, split, fig = measure(model, task, language)
             found[role] = one
             figures.append(fig)
-            st.metric(f"{dot} Accuracy in {literal(language)} ({role})", f"{one.accuracy:.2f} ± {one.error:.2f}",
-                      help="Before any tuning. " + TERMS["accuracy"])
+            st.metric(
+                f"{dot} Accuracy in {literal(language)} ({role})",
+                f"{one.accuracy:.2f} ± {one.error:.2f}",
+                help="Before any tuning. " + TERMS["accuracy"],
+            )
             st.caption(f"{one.rows} {split} rows; guessing reaches {one.chance:.2f}")
     if figures:
         with st.expander("Which labels it confuses"):
-            confused(model, task, figures, [language for language in task.languages if language not in roles])
+            confused(
+                model,
+                task,
+                figures,
+                [language for language in task.languages if language not in roles],
+            )
     if "source" in found:
         competence.draw(found["source"])
 
@@ -44,22 +58,39 @@ def measure(model: Model, task: Task, language: str):
     answers = known.answers(now.model, model.fingerprint, (now.task, now.data_dir, language, split))
     one = Measured.of(rows, answers, len(task.labels))
     title = f"{language}: {one.accuracy:.2f} ± {one.error:.2f}, {one.rows} {split} rows"
-    return one, split, data_plots.confusion_map(confusion(rows, answers, task.labels), task.labels, title=title)
+    return (
+        one,
+        split,
+        data_plots.confusion_map(confusion(rows, answers, task.labels), task.labels, title=title),
+    )
 
 
 def confused(model: Model, task: Task, figures: list, others: list[str]):
     """Maps of source and target, and of further languages that are chosen here."""
-    st.caption("Numbers are rows; a darker cell is a larger share of its row. The diagonal is right.", help=TERMS["confusion"])
+    st.caption(
+        "Numbers are rows; a darker cell is a larger share of its row. The diagonal is right.",
+        help=TERMS["confusion"],
+    )
     if others:
         here = [language for language in state.view().confused if language in others]
         if here != state.view().confused:
             state.put(confused=here)
-        st.pills("Other languages too", others, selection_mode="multi", format_func=literal, wrap=True, **state.bind("confused"),
-                 help="Each is measured when it is chosen, on its test rows, or on validation rows where it has none.")
+        st.pills(
+            "Other languages too",
+            others,
+            selection_mode="multi",
+            format_func=literal,
+            wrap=True,
+            **state.bind("confused"),
+            help=(
+                "Each is measured when it is chosen, on its test rows, or on validation rows where"
+                " it has none."
+            ),
+        )
         for language in state.view().confused:
             with state.sentences(stop=False):
                 figures.append(measure(model, task, language)[2])
     for start in range(0, len(figures), BESIDE):
-        for i, column in enumerate(st.columns(BESIDE)[:len(figures) - start]):
+        for i, column in enumerate(st.columns(BESIDE)[: len(figures) - start]):
             with column:
                 export.show(figures[start + i], f"confusion-{start + i}")

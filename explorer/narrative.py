@@ -1,4 +1,7 @@
-"""An exploration told section by section: what was explored, what was found, how far to trust it, how to repeat it. One page, made when asked for."""
+"""An exploration told section by section: what was explored, what was found, how far to trust it,
+how to repeat it. One page, made when asked for.
+"""
+
 import re
 import time
 from collections.abc import Mapping
@@ -12,51 +15,114 @@ from explorer import circuits, comparing, outcomes, panels, picking, plots, repo
 from explorer.exploration import Exploration, opened
 from explorer.report import Code, Items, Section, Table
 
-TOP, LINES, COMMANDS = 12, 60, 40                      # heads, runs and commands that are listed
+# heads, runs and commands that are listed
+TOP, LINES, COMMANDS = 12, 60, 40
 
 
 def write(of: Exploration) -> str:
     """The report as one HTML page."""
     of, first = opened(of), of.rows[0]
     title = f"Circuit exploration: {last(first['model'])}, {last(first['task'])}"
-    lead = (f"Which attention heads carry the task in {said(first['source'])}, and what tuning some of them on {targets(of.rows)} did to both "
-            f"languages. Written {time.strftime('%Y-%m-%d %H:%M')} from {len(of.rows)} tuning runs by the circuit explorer.")
-    parts = [subject(of), heads(of), circuit(of), enough(of), tuning(of), trust(of), repeat(of), noted(of)]
+    lead = (
+        f"Which attention heads carry the task in {said(first['source'])}, and what tuning some of"
+        f" them on {targets(of.rows)} did to both languages. Written"
+        f" {time.strftime('%Y-%m-%d %H:%M')} from {len(of.rows)} tuning runs by the circuit"
+        " explorer."
+    )
+    parts = [
+        subject(of),
+        heads(of),
+        circuit(of),
+        enough(of),
+        tuning(of),
+        trust(of),
+        repeat(of),
+        noted(of),
+    ]
     return report.report(title, lead, [part for part in parts if part.blocks])
 
 
 def subject(of: Exploration) -> Section:
     first = of.rows[0]
     params = runs.get(first["run"]).request.params
-    rows = [["model", str(first["model"])], ["fingerprint of its weights", str(params.get("model_fingerprint") or "not recorded")]]
+    rows = [
+        ["model", str(first["model"])],
+        ["fingerprint of its weights", str(params.get("model_fingerprint") or "not recorded")],
+    ]
     if of.model:
-        rows += [["shape", f"{of.model.model_type}, {of.model.n_layers} layers of {of.model.n_heads} heads ({of.model.n_kv_heads} key/value heads), "
-                           f"{of.model.n_params:,} numbers"]]
+        rows += [
+            [
+                "shape",
+                (
+                    f"{of.model.model_type}, {of.model.n_layers} layers of {of.model.n_heads} heads"
+                    f" ({of.model.n_kv_heads} key/value heads), {of.model.n_params:,} numbers"
+                ),
+            ]
+        ]
     rows += [["task", str(first["task"])]]
     if of.task:
         rows += [["prompt", of.task.prompt], ["labels", ", ".join(of.task.labels)]]
-    rows += [["source language", first["source"]], ["target languages", ", ".join(picking.values(of.rows, "target"))]]
-    rows += [[f"fingerprint of rows: {name}", str(value)] for name, value in params.get("data_fingerprints", {}).items()]
-    rows += [["code", f"ctsft {params.get('code') or ctsft.__version__}, torch {params.get('torch') or 'not recorded'}"]]
+    rows += [
+        ["source language", first["source"]],
+        ["target languages", ", ".join(picking.values(of.rows, "target"))],
+    ]
+    rows += [
+        [f"fingerprint of rows: {name}", str(value)]
+        for name, value in params.get("data_fingerprints", {}).items()
+    ]
+    rows += [
+        [
+            "code",
+            (
+                f"ctsft {params.get('code') or ctsft.__version__}, torch"
+                f" {params.get('torch') or 'not recorded'}"
+            ),
+        ]
+    ]
     left = [f"{of.left_out} runs of another model or task are left out."] if of.left_out else []
-    table = Table("Model, task and code; fingerprints tell whether yours are the same.", ["what", "value"], rows)
+    table = Table(
+        "Model, task and code; fingerprints tell whether yours are the same.",
+        ["what", "value"],
+        rows,
+    )
     return Section("What was explored", [table, *left])
 
 
 def heads(of: Exploration) -> Section:
     if of.scores is None:
-        return Section("Which heads carry the task", ["The heads of this model are not scored with this task yet."])
+        return Section(
+            "Which heads carry the task",
+            ["The heads of this model are not scored with this task yet."],
+        )
     scores, own = of.scores, of.scored.request.params["scoring"]
-    how = (f"{panels.NAMES[scores.method]} on {len(scores.examples)} {said(of.rows[0]['source'])} texts that the model answers rightly, as many of "
-           f"each label as possible (seed {own.get('seed')}; attention {own.get('attention')}, {own.get('rules')} rules, positions: "
-           f"{own.get('positions')}). A positive score speaks for the right label, a negative one against it; the unit is logits.")
+    how = (
+        f"{panels.NAMES[scores.method]} on {len(scores.examples)} {said(of.rows[0]['source'])}"
+        " texts that the model answers rightly, as many of each label as possible (seed"
+        f" {own.get('seed')}; attention {own.get('attention')}, {own.get('rules')} rules,"
+        f" positions: {own.get('positions')}). A positive score speaks for the right label, a"
+        " negative one against it; the unit is logits."
+    )
     ranked = scores.ranking()[:TOP]
-    rows = [[str(i), plots.name(at), f"{plots.number(scores.values[at].item())} ± {plots.number(scores.stderr[at].item())}",
-             *(plots.number(values[at].item()) for values in scores.by_label.values()), "yes" if of.circuit and at in of.circuit else ""]
-            for i, at in enumerate(ranked, 1)]
+    rows = [
+        [
+            str(i),
+            plots.name(at),
+            f"{plots.number(scores.values[at].item())} ± {plots.number(scores.stderr[at].item())}",
+            *(plots.number(values[at].item()) for values in scores.by_label.values()),
+            "yes" if of.circuit and at in of.circuit else "",
+        ]
+        for i, at in enumerate(ranked, 1)
+    ]
     header = ["rank", "head", "score ± standard error", *scores.by_label, "in the circuit"]
-    table = Table(f"The {len(rows)} highest-scoring of {scores.values.numel()} heads; then their mean on each label's examples.", header, rows)
-    drawn = [panels.score_map(scores, of.circuit or Circuit(frozenset()), of.model)] if of.model else []
+    table = Table(
+        f"The {len(rows)} highest-scoring of {scores.values.numel()} heads; then their mean on each"
+        " label's examples.",
+        header,
+        rows,
+    )
+    drawn = (
+        [panels.score_map(scores, of.circuit or Circuit(frozenset()), of.model)] if of.model else []
+    )
     return Section("Which heads carry the task", [how, *drawn, table, *scores.notes])
 
 
@@ -67,20 +133,31 @@ def circuit(of: Exploration) -> Section:
     if of.model:
         try:
             count = moving.trainable(of.model, found.heads, "group")
-            blocks.append(f"{circuits.described(found)}. Tuning it moves {count:,} of {of.model.n_params:,} numbers "
-                          f"({count / of.model.n_params:.2%}), every norm included; all others keep their bits.")
+            blocks.append(
+                f"{circuits.described(found)}. Tuning it moves {count:,} of {of.model.n_params:,}"
+                f" numbers ({count / of.model.n_params:.2%}), every norm included; all others keep"
+                " their bits."
+            )
             outside = circuits.touched(of.model, found)
-        except UserError:                              # of another shape
+        except UserError:  # of another shape
             outside = {}
     else:
         outside = {}
     ranked = {at: i for i, at in enumerate(of.scores.ranking(), 1)} if of.scores is not None else {}
-    rows = [[plots.name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
-            for at in sorted(found.heads, key=lambda at: (ranked.get(at, 10**9), at))]
-    blocks.append(Table("Each head of the circuit, by rank, and how it came in.", ["head", "rank", "why"], rows))
+    rows = [
+        [plots.name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
+        for at in sorted(found.heads, key=lambda at: (ranked.get(at, 10**9), at))
+    ]
+    blocks.append(
+        Table(
+            "Each head of the circuit, by rank, and how it came in.", ["head", "rank", "why"], rows
+        )
+    )
     if outside:
-        blocks.append("Key/value rows are shared by groups of heads, so these move in part too: "
-                      f"{', '.join(f'{plots.name(at)} ({why})' for at, why in outside.items())}.")
+        blocks.append(
+            "Key/value rows are shared by groups of heads, so these move in part too: "
+            f"{', '.join(f'{plots.name(at)} ({why})' for at, why in outside.items())}."
+        )
     return Section("The circuit", blocks)
 
 
@@ -88,44 +165,85 @@ def enough(of: Exploration) -> Section:
     title = "Is the circuit enough?"
     rows = circuits.points(of.measured.events()) if of.measured else []
     if not rows or of.scores is None:
-        return Section(title, ["Faithfulness against size was not measured with these scores (Circuit page)."])
+        return Section(
+            title, ["Faithfulness against size was not measured with these scores (Circuit page)."]
+        )
     n_heads, size = of.scores.values.numel(), len(of.circuit or ())
-    how = ("Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1 keeps all that the full model can do, 0 no "
-           f"more than a model without any of its heads. Random circuits of each size: {of.measured.request.params.get('n_random', 'some')}.")
+    how = (
+        "Every head outside a circuit gives its mean instead of its own output. A faithfulness of"
+        " 1 keeps all that the full model can do, 0 no more than a model without any of its heads."
+        f" Random circuits of each size: {of.measured.request.params.get('n_random', 'some')}."
+    )
     blocks = [how]
     for measure in circuits.MEASURES:
         if circuits.defined(rows, measure):
-            blocks += [circuits.curve(rows, measure, size, n_heads), circuits.reading(rows, measure, size, n_heads)]
-    return Section(title, [block for block in blocks if block] if len(blocks) > 1 else [circuits.UNDEFINED])
+            blocks += [
+                circuits.curve(rows, measure, size, n_heads),
+                circuits.reading(rows, measure, size, n_heads),
+            ]
+    return Section(
+        title, [block for block in blocks if block] if len(blocks) > 1 else [circuits.UNDEFINED]
+    )
 
 
 def tuning(of: Exploration) -> Section:
     ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
     found = comparing.points(ended, [of.called[row["run"]] for row in ended])
     groups = tradeoff.grouped(found.points)
-    sentences = [text] if (text := comparing.reading(groups)) else outcomes.summary(of.rows, comparing.measured(ended))
+    sentences = (
+        [text]
+        if (text := comparing.reading(groups))
+        else outcomes.summary(of.rows, comparing.measured(ended))
+    )
     same, rest = comparing.shared(of.rows)
-    shared = [f"All runs: {same}." if len(of.rows) > 1 else f"The run: {same}.", *([f"Further settings, the same in all: {rest}."] if rest else [])]
+    shared = [
+        f"All runs: {same}." if len(of.rows) > 1 else f"The run: {same}.",
+        *([f"Further settings, the same in all: {rest}."] if rest else []),
+    ]
     entries = picking.entries(of.rows, "newest", len(of.rows) > TOP)
     frame = comparing.frame(entries[:LINES])
     words = {name: column.get("label") or name for name, column in comparing.columns(frame).items()}
-    table = Table(f"{len(of.rows)} runs; forgetting is source accuracy before minus after, gain target accuracy after minus before."
-                  + (" Means over seeds ± standard deviation." if len(entries) < len(of.rows) else "")
-                  + (f" The first {LINES} of {len(entries)} lines." if len(entries) > LINES else ""),
-                  [words[name] for name in frame], [[shown(name, value) for name, value in row.items()] for row in frame.to_dict("records")])
-    drawn = ended[:comparing.DRAWN] or of.rows[:1]
+    table = Table(
+        f"{len(of.rows)} runs; forgetting is source accuracy before minus after, gain target"
+        " accuracy after minus before."
+        + (" Means over seeds ± standard deviation." if len(entries) < len(of.rows) else "")
+        + (f" The first {LINES} of {len(entries)} lines." if len(entries) > LINES else ""),
+        [words[name] for name in frame],
+        [[shown(name, value) for name, value in row.items()] for row in frame.to_dict("records")],
+    )
+    drawn = ended[: comparing.DRAWN] or of.rows[:1]
     with_curves = comparing.overlay(drawn, [of.called[row["run"]] for row in drawn])[0]
-    how = ("The frontier: what was gained on the target (up) against what was kept of the source (right); large marks are means over seeds with 95 % "
-           "bootstrap intervals, or single runs, and the line joins what no other one beats at both.")
+    how = (
+        "The frontier: what was gained on the target (up) against what was kept of the source"
+        " (right); large marks are means over seeds with 95 % bootstrap intervals, or single runs,"
+        " and the line joins what no other one beats at both."
+    )
     curves = f"Accuracy while tuning, of {len(drawn)} runs; dashed: before tuning."
-    return Section("What tuning did", [*map(plain, sentences), *shared, table, how, tradeoff.tradeoff(found.points), curves, with_curves])
+    return Section(
+        "What tuning did",
+        [
+            *map(plain, sentences),
+            *shared,
+            table,
+            how,
+            tradeoff.tradeoff(found.points),
+            curves,
+            with_curves,
+        ],
+    )
 
 
 def shown(name: str, value) -> str:
     """A cell of the frame as text."""
     if value is None or value != value:
         return "–"
-    forms = {"share": "{:.2%}", "forgetting": "{:+.3f}", "gain": "{:+.3f}", "seconds": "{:.0f} s", "heads": "{:.0f}"}
+    forms = {
+        "share": "{:.2%}",
+        "forgetting": "{:+.3f}",
+        "gain": "{:+.3f}",
+        "seconds": "{:.0f} s",
+        "heads": "{:.0f}",
+    }
     return forms.get(name, "{}").format(value).replace("-", "−") if name in forms else str(value)
 
 
@@ -136,49 +254,90 @@ def trust(of: Exploration) -> Section:
         size = min(counts.values())
         middle = fmean(row["source_after"] for row in rows)
         sizes = " and ".join(f"{count} {said(name)}" for name, count in counts.items())
-        items.append(f"Accuracies were measured on {sizes} rows. Two accuracies near {middle:.2f}, measured on {size} rows each, differ by up to "
-                     f"about {outcomes.noise(middle, middle, size):.2f} (two standard errors) by chance alone.")
+        items.append(
+            f"Accuracies were measured on {sizes} rows. Two accuracies near {middle:.2f}, measured"
+            f" on {size} rows each, differ by up to about"
+            f" {outcomes.noise(middle, middle, size):.2f} (two standard errors) by chance alone."
+        )
     else:
-        items.append("How many rows the accuracies were measured on is not recorded alike in all runs, so small differences may be noise.")
+        items.append(
+            "How many rows the accuracies were measured on is not recorded alike in all runs, so"
+            " small differences may be noise."
+        )
     seeds = picking.values(rows, "seed")
-    items.append("Every run has the same seed, so another draw of the examples may turn the order." if len(seeds) == 1 else
-                 f"{len(seeds)} seeds: intervals over so few are rough, and speak for these test rows only.")
+    items.append(
+        "Every run has the same seed, so another draw of the examples may turn the order."
+        if len(seeds) == 1
+        else (
+            f"{len(seeds)} seeds: intervals over so few are rough, and speak for these test rows"
+            " only."
+        )
+    )
     if of.scores is not None:
-        items.append(f"The scores are means over {len(of.scores.examples)} examples; ± is their standard error. Another discovery set can rank heads "
-                     "that lie close together in another order.")
+        items.append(
+            f"The scores are means over {len(of.scores.examples)} examples; ± is their standard"
+            " error. Another discovery set can rank heads that lie close together in another"
+            " order."
+        )
     kinds = picking.values(rows, "what")
-    missing = [outcomes.moved({"what": what}) for what in ("near_zero", "random", "full") if what not in kinds]
+    missing = [
+        outcomes.moved({"what": what})
+        for what in ("near_zero", "random", "full")
+        if what not in kinds
+    ]
     if "circuit" in kinds and missing:
-        items.append(f"There is no run here of: {', '.join(missing)}. A circuit has shown something only beside such controls of the same size.")
-    items.append("A score says how a head acts on these texts, by this method; whether removing it hurts is another question (mean ablation), and "
-                 "whether tuning it helps a third.")
+        items.append(
+            f"There is no run here of: {', '.join(missing)}. A circuit has shown something only"
+            " beside such controls of the same size."
+        )
+    items.append(
+        "A score says how a head acts on these texts, by this method; whether removing it hurts is"
+        " another question (mean ablation), and whether tuning it helps a third."
+    )
     return Section("How far to trust it", [Items(items)])
 
 
 def repeat(of: Exploration) -> Section:
     """The commands; cells of an experiment by the experiment's own."""
     wanted = [of.scored, of.measured, *(experiment_or_run(row) for row in reversed(of.rows))]
-    commands = list(dict.fromkeys(runs.shell_command(run.request) for run in wanted if run and run.request.argv))
-    how = ("Run these in a checkout of the program, in this order; the same code, model, rows and seeds give the same numbers on the same kind of "
-           "processor. Where a command names a run or a file of the machine it was written on, put your own.")
-    more = [f"{len(commands) - COMMANDS} more commands stand in the run folders."] if len(commands) > COMMANDS else []
+    commands = list(
+        dict.fromkeys(runs.shell_command(run.request) for run in wanted if run and run.request.argv)
+    )
+    how = (
+        "Run these in a checkout of the program, in this order; the same code, model, rows and"
+        " seeds give the same numbers on the same kind of processor. Where a command names a run or"
+        " a file of the machine it was written on, put your own."
+    )
+    more = (
+        [f"{len(commands) - COMMANDS} more commands stand in the run folders."]
+        if len(commands) > COMMANDS
+        else []
+    )
     if of.circuit and any(" --circuit " in command for command in commands):
-        more += ["The circuit of this report as a file, for --circuit:", Code(circuits.file_text(of.circuit))]
-    return Section("Run it again", [how, Code("\n".join(commands[:COMMANDS])), *more] if commands else [])
+        more += [
+            "The circuit of this report as a file, for --circuit:",
+            Code(circuits.file_text(of.circuit)),
+        ]
+    return Section(
+        "Run it again", [how, Code("\n".join(commands[:COMMANDS])), *more] if commands else []
+    )
 
 
 def experiment_or_run(row: Mapping) -> runs.Run | None:
     for run_id in filter(None, (row["experiment"], row["run"])):
         try:
             return runs.get(run_id)
-        except UserError:                              # deleted
+        except UserError:  # deleted
             continue
     return None
 
 
 def noted(of: Exploration) -> Section:
     rows = [[of.called[row["run"]], row["note"], row["run"]] for row in of.rows if row["note"]]
-    return Section("Notes", [Table("What was noted of the runs.", ["run", "note", "folder"], rows)] if rows else [])
+    return Section(
+        "Notes",
+        [Table("What was noted of the runs.", ["run", "note", "folder"], rows)] if rows else [],
+    )
 
 
 def plain(sentence: str) -> str:

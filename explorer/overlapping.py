@@ -1,4 +1,7 @@
-"""The overlap of circuits: chosen one by one or at one click, as a sentence, a matrix, a map and a table."""
+"""The overlap of circuits: chosen one by one or at one click, as a sentence, a matrix, a map and a
+table.
+"""
+
 import streamlit as st
 
 from ctsft import runs
@@ -12,34 +15,69 @@ from explorer.terms import TERMS
 
 
 def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
-    st.write("Do the same heads come up for another language, another way of scoring, another label or another depth? Each is the circuit that the "
-             "same rule picks there, at the same size. Take a group at one click, or choose up to six.")
+    st.write(
+        "Do the same heads come up for another language, another way of scoring, another label or"
+        " another depth? Each is the circuit that the same rule picks there, at the same size. Take"
+        " a group at one click, or choose up to six."
+    )
     offered = rivals.offers(model, scores, run, circuit, keeping.own(model))
-    heads = {rivals.NOW: circuit.heads} | {name: own for group in offered.values() for name, own in group.items()}
+    heads = {rivals.NOW: circuit.heads} | {
+        name: own for group in offered.values() for name, own in group.items()
+    }
 
     def take(group: str):
         state.put(overlap=[rivals.NOW, *offered[group]][:MOST])
+
     with st.container(horizontal=True):
         for group, (title, remedy) in rivals.GROUPS.items():
-            st.button(title, key=f"overlap-{group}", on_click=take, args=(group,), disabled=not offered[group],
-                      help=None if offered[group] else remedy)
+            st.button(
+                title,
+                key=f"overlap-{group}",
+                on_click=take,
+                args=(group,),
+                disabled=not offered[group],
+                help=None if offered[group] else remedy,
+            )
     if [name for name in state.view().overlap if name not in heads]:
         state.put(overlap=[name for name in state.view().overlap if name in heads])
-    st.multiselect("Circuits", list(heads), max_selections=MOST, placeholder="choose at least two", **state.bind("overlap"))
+    st.multiselect(
+        "Circuits",
+        list(heads),
+        max_selections=MOST,
+        placeholder="choose at least two",
+        **state.bind("overlap"),
+    )
     chosen = {name: heads[name] for name in state.view().overlap}
     if len(chosen) < 2:
-        st.info("Choose at least two circuits, or press one of the buttons above.", icon=":material/join_inner:")
+        st.info(
+            "Choose at least two circuits, or press one of the buttons above.",
+            icon=":material/join_inner:",
+        )
         return
     st.markdown(f"**{overlap.sentence(chosen, len(model.heads))}**", help=TERMS["jaccard"])
-    st.caption(" · ".join(f"**{letter}** {literal(name)}, {len(own)} heads" for letter, (name, own) in zip(LETTERS, chosen.items(), strict=False)))
+    st.caption(
+        " · ".join(
+            f"**{letter}** {literal(name)}, {len(own)} heads"
+            for letter, (name, own) in zip(LETTERS, chosen.items(), strict=False)
+        )
+    )
     with st.container(horizontal=True):
-        fig = overlap.membership_map(chosen, tuple(scores.values.shape), state.view().head, state.view().flip)
+        fig = overlap.membership_map(
+            chosen, tuple(scores.values.shape), state.view().head, state.view().flip
+        )
         export.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
         export.show(overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
     with st.expander("As a table"):
-        st.dataframe(overlap.table(chosen), hide_index=True,
-                     column_config={"in how many": st.column_config.NumberColumn(help="How many of the circuits hold the head.")},
-                     alt="Every head that one of the circuits holds, and which of them hold it.")
+        st.dataframe(
+            overlap.table(chosen),
+            hide_index=True,
+            column_config={
+                "in how many": st.column_config.NumberColumn(
+                    help="How many of the circuits hold the head."
+                )
+            },
+            alt="Every head that one of the circuits holds, and which of them hold it.",
+        )
 
 
 OVERLAP = "overlap_map"

@@ -1,4 +1,5 @@
 """Models and tasks that were opened before, in `recent.json` of the user's folder; no streamlit."""
+
 import json
 import os
 from contextlib import suppress
@@ -13,11 +14,17 @@ BUILT_IN = ("demo", "nusax", "xnli")
 
 def listed(kind: str) -> list[str]:
     """The last one first; folders and files that are gone are left out."""
-    return [name for name in read()[kind] if not name.startswith(("/", "~")) or Path(name).expanduser().exists()]
+    return [
+        name
+        for name in read()[kind]
+        if not name.startswith(("/", "~")) or Path(name).expanduser().exists()
+    ]
 
 
 def remember(kind: str, name: str):
-    """Put a name in front; nothing is written when it stands there already, or where nothing can be."""
+    """Put a name in front; nothing is written when it stands there already, or where nothing can
+    be.
+    """
     words = read()
     if words[kind][:1] == [name]:
         return
@@ -49,6 +56,9 @@ def read() -> dict[str, list[str]]:
     """Both lists; empty for a file that is not there, torn or foreign."""
     try:
         words = json.loads(file().read_text(encoding="utf-8"))
-        return {kind: [name for name in words.get(kind, []) if isinstance(name, str)][:MOST] for kind in KINDS}
+        return {
+            kind: [name for name in words.get(kind, []) if isinstance(name, str)][:MOST]
+            for kind in KINDS
+        }
     except (OSError, ValueError, AttributeError, TypeError):
         return {kind: [] for kind in KINDS}

@@ -1,8 +1,11 @@
-"""One HTML page that needs nothing beside itself: sections of text, tables, figures and commands, typeset. What stands in them: `exploration`.
+"""One HTML page that needs nothing beside itself: sections of text, tables, figures and commands,
+typeset. What stands in them: `exploration`.
 
-Plotly's program is embedded once, every text is escaped, headings come in order, figures carry their description; light or dark as the reader's
-browser is set, dark on white on paper. No streamlit.
+Plotly's program is embedded once, every text is escaped, headings come in order, figures carry
+their description; light or dark as the reader's browser is set, dark on white on paper. No
+streamlit.
 """
+
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ from explorer.figure_files import document, figure_html
 @dataclass(frozen=True)
 class Table:
     """Cells are text; numbers stand at the right. `caption` says what it is a table of."""
+
     caption: str
     header: list[str]
     rows: list[list[str]]
@@ -28,6 +32,7 @@ class Code:
 @dataclass(frozen=True)
 class Items:
     """A list of sentences."""
+
     items: list[str]
 
 
@@ -56,18 +61,28 @@ pre { background: var(--shade); padding: 0.75rem 1rem; font-size: 0.85rem; white
 def report(title: str, lead: str, sections: Iterable[Section]) -> str:
     """The page. Texts may hold anything; they are shown as they are."""
     sections, drawn = list(sections), 0
-    body = [f'<header><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p></header>', contents(sections)]
+    body = [
+        f'<header><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p></header>',
+        contents(sections),
+    ]
     for number, section in enumerate(sections, 1):
         body.append(f'<section id="part-{number}"><h2>{html.escape(section.title)}</h2>')
         for block in section.blocks:
-            body.append(figure_html(block, first=drawn == 0) if isinstance(block, go.Figure) else typeset(block))
+            body.append(
+                figure_html(block, first=drawn == 0)
+                if isinstance(block, go.Figure)
+                else typeset(block)
+            )
             drawn += isinstance(block, go.Figure)
         body.append("</section>")
     return document(title, f"<main>{''.join(body)}</main>", STYLE)
 
 
 def contents(sections: list[Section]) -> str:
-    links = "".join(f'<li><a href="#part-{number}">{html.escape(section.title)}</a></li>' for number, section in enumerate(sections, 1))
+    links = "".join(
+        f'<li><a href="#part-{number}">{html.escape(section.title)}</a></li>'
+        for number, section in enumerate(sections, 1)
+    )
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
@@ -75,8 +90,11 @@ def typeset(block: str | Table | Code | Items) -> str:
     if isinstance(block, Table):
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in block.header)
         rows = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in block.rows)
-        return (f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(block.caption, quote=True)}"><table>'
-                f"<caption>{html.escape(block.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
+        return (
+            '<div class="wide" tabindex="0" role="region"'
+            f' aria-label="{html.escape(block.caption, quote=True)}"><table>'
+            f"<caption>{html.escape(block.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        )
     if isinstance(block, Code):
         return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
     if isinstance(block, Items):
@@ -85,5 +103,9 @@ def typeset(block: str | Table | Code | Items) -> str:
 
 
 def cell(text: str) -> str:
-    kind = ' class="number"' if text and text[0] in "+-−.0123456789" and not any(sign.isalpha() for sign in text) else ""
+    kind = (
+        ' class="number"'
+        if text and text[0] in "+-−.0123456789" and not any(sign.isalpha() for sign in text)
+        else ""
+    )
     return f"<td{kind}>{html.escape(text)}</td>"

@@ -1,7 +1,10 @@
-"""Circuits kept by name: one JSON file each under `circuits/kept` of the user's folder, written by `Circuit.save`; no streamlit.
+"""Circuits kept by name: one JSON file each under `circuits/kept` of the user's folder, written by
+`Circuit.save`; no streamlit.
 
-A file is never overwritten: a name that is taken gets a number, whichever session or program took it.
+A file is never overwritten: a name that is taken gets a number, whichever session or program took
+it.
 """
+
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +13,8 @@ from ctsft import places
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
 
-LONGEST = 50                                    # letters of a name: as a file's name it fits every disk
+# letters of a name: as a file's name it fits every disk
+LONGEST = 50
 
 
 def folder() -> Path:
@@ -19,7 +23,12 @@ def folder() -> Path:
 
 def proper(words: str) -> str:
     """A name that is a file's name too: letters, digits, spaces and . , ( ) + - only."""
-    return re.sub(r"\s+", " ", re.sub(r"[^\w .,()+-]+", "-", words)).strip(" .-")[:LONGEST].strip(" .-") or "circuit"
+    return (
+        re.sub(r"\s+", " ", re.sub(r"[^\w .,()+-]+", "-", words))
+        .strip(" .-")[:LONGEST]
+        .strip(" .-")
+        or "circuit"
+    )
 
 
 def file_of(name: str) -> Path:
@@ -30,7 +39,8 @@ def names() -> list[str]:
     """Of every circuit on disk, the last kept first."""
     times = {}
     for path in folder().glob("*.json"):
-        with suppress(OSError):                              # removed by another session just now
+        with suppress(OSError):
+            # removed by another session just now
             times[path.stem] = path.stat().st_mtime
     return sorted(times, key=lambda name: (-times[name], name))
 
@@ -41,20 +51,25 @@ def read(name: str) -> Circuit:
 
 
 def keep(words: str, circuit: Circuit, taken=()) -> str:
-    """Write a circuit; its name, with a number where `words` is taken on disk or among `taken`. UserError when nothing can be written."""
+    """Write a circuit; its name, with a number where `words` is taken on disk or among `taken`.
+    UserError when nothing can be written.
+    """
     base = proper(words)
     try:
         folder().mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
-            name = base if number == 1 else f"{base[:LONGEST - 5].rstrip()} {number}"
+            name = base if number == 1 else f"{base[: LONGEST - 5].rstrip()} {number}"
             with suppress(FileExistsError):
                 if name not in taken:
-                    file_of(name).open("x").close()          # fails where the name is taken: nothing is ever overwritten
+                    # fails where the name is taken: nothing is ever overwritten
+                    file_of(name).open("x").close()
                     circuit.save(file_of(name))
                     return name
     except OSError as error:
-        raise UserError(f"The circuit cannot be kept in {folder()} ({error.strerror or type(error).__name__}); check who may write there and "
-                        "whether the disk is full.") from None
+        raise UserError(
+            f"The circuit cannot be kept in {folder()} ({error.strerror or type(error).__name__});"
+            " check who may write there and whether the disk is full."
+        ) from None
     raise UserError(f"There are too many circuits named {base!r} already; choose another name.")
 
 
@@ -71,4 +86,6 @@ def remove(name: str):
     try:
         file_of(name).unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"{file_of(name)} cannot be removed ({error.strerror}); remove that file by hand.") from None
+        raise UserError(
+            f"{file_of(name)} cannot be removed ({error.strerror}); remove that file by hand."
+        ) from None

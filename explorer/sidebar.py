@@ -1,4 +1,7 @@
-"""The sidebar: the five steps, each with its state in three or four words, so that a glance tells where one is."""
+"""The sidebar: the five steps, each with its state in three or four words, so that a glance tells
+where one is.
+"""
+
 import streamlit as st
 
 from ctsft import results, runs
@@ -10,7 +13,8 @@ def draw(pages: dict):
     with st.sidebar:
         st.title("Circuit explorer", anchor=False)
         for number, (name, page) in enumerate(pages.items(), 1):
-            with st.container(gap=None):                       # the state stands right under its step
+            with st.container(gap=None):
+                # the state stands right under its step
                 st.page_link(page, label=f"{number} · {page.title}")
                 st.caption(words(name))
 
@@ -35,10 +39,16 @@ def relevance() -> str:
     if active and waits(active):
         return "queued"
     if active:
-        return f"scoring, {active.status().progress:.0%}" + (" (preview shown)" if kind == "preview" else "")
+        return f"scoring, {active.status().progress:.0%}" + (
+            " (preview shown)" if kind == "preview" else ""
+        )
     if scores is not None:
         return f"scored, {len(scores.examples)} examples"
-    other = any(run.request.params.get("subject", {}).get("model") == now.model for run in runs.list_runs("score") if run.status().state == "done")
+    other = any(
+        run.request.params.get("subject", {}).get("model") == now.model
+        for run in runs.list_runs("score")
+        if run.status().state == "done"
+    )
     return "out of date: score again" if other else "not scored yet"
 
 
@@ -70,4 +80,10 @@ def compare() -> str:
     return "no runs yet" if not count else "1 run" if count == 1 else f"{count} runs"
 
 
-STEPS = {"setup": setup, "relevance": relevance, "circuit": circuit, "finetune": finetune, "compare": compare}
+STEPS = {
+    "setup": setup,
+    "relevance": relevance,
+    "circuit": circuit,
+    "finetune": finetune,
+    "compare": compare,
+}

@@ -1,8 +1,11 @@
-"""What one browser session has chosen (`View`), and what all sessions share (models, rows, scores), in one typed place.
+"""What one browser session has chosen (`View`), and what all sessions share (models, rows, scores),
+in one typed place.
 
-Settings live in the `View`, not in widgets: Streamlit forgets a widget when its page is left. `bind` ties a widget to a
-field, `put` sets a field from code. Loaded models are shared between sessions and never changed by a page.
+Settings live in the `View`, not in widgets: Streamlit forgets a widget when its page is left.
+`bind` ties a widget to a field, `put` sets a field from code. Loaded models are shared between
+sessions and never changed by a page.
 """
+
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +26,8 @@ from ctsft.tasks import Example, Task
 from explorer import advice
 from explorer.view import CIRCUIT_FIELDS, View
 
-SMALL = 50_000_000           # parameters up to which a page may run the model without being asked
+# parameters up to which a page may run the model without being asked
+SMALL = 50_000_000
 
 
 def view() -> View:
@@ -33,12 +37,14 @@ def view() -> View:
 
 
 def bind(name: str, then: Callable | None = None) -> dict:
-    """Keyword arguments that tie a widget to a field of the view: `st.slider("Heads", 1, 48, **bind("k"))`.
+    """Keyword arguments that tie a widget to a field of the view: `st.slider("Heads", 1, 48,
+    **bind("k"))`.
 
     Circuit fields remember the value before for undo. `then()` runs after a change.
     """
     key = f"w_{name}"
-    st.session_state[key] = getattr(view(), name)      # always: another page's widget of this field is another widget to Streamlit
+    # always: another page's widget of this field is another widget to Streamlit
+    st.session_state[key] = getattr(view(), name)
 
     def changed():
         if name in CIRCUIT_FIELDS:
@@ -46,6 +52,7 @@ def bind(name: str, then: Callable | None = None) -> dict:
         setattr(view(), name, st.session_state[key])
         if then:
             then()
+
     return {"key": key, "on_change": changed}
 
 
@@ -57,7 +64,9 @@ def put(**fields):
 
 
 def look_at_first(of: Scores, heads):
-    """Look at the head that ranks first, unless one of `heads` was chosen; a head that nobody chose gives way when other scores come."""
+    """Look at the head that ranks first, unless one of `heads` was chosen; a head that nobody chose
+    gives way when other scores come.
+    """
     first, own = of.ranking()[0], st.session_state.get("own_head")
     if view().head not in heads or (view().head == own and own != first):
         put(head=first)
@@ -65,7 +74,9 @@ def look_at_first(of: Scores, heads):
 
 
 def remember():
-    """Keep the circuit's settings as they are now, to come back to; what was undone before is gone."""
+    """Keep the circuit's settings as they are now, to come back to; what was undone before is
+    gone.
+    """
     now = view()
     now.past, now.future = [*now.past[-99:], chosen()], []
 
@@ -88,15 +99,24 @@ def redo():
 
 def forget_circuit():
     """Hand edits belong to one model and task: drop them when either changes."""
-    put(added=frozenset(), removed=frozenset(), head=None, past=[], future=[], found=None, overlap=[])
+    put(
+        added=frozenset(),
+        removed=frozenset(),
+        head=None,
+        past=[],
+        future=[],
+        found=None,
+        overlap=[],
+    )
     if view().rule == "discover":
         put(rule=View.rule)
 
 
 @contextmanager
 def sentences(stop: bool = True, setup: bool = False) -> Iterator[None]:
-    """A UserError inside becomes one sentence on the page, and the page ends there (`stop=False`: only the block does). `setup`: with the way
-    to the page where it can be mended."""
+    """A UserError inside becomes one sentence on the page, and the page ends there (`stop=False`:
+    only the block does). `setup`: with the way to the page where it can be mended.
+    """
     try:
         yield
     except UserError as error:
@@ -122,9 +142,14 @@ def _read_rows(task: str, data_dir: str, language: str, split: str, files: tuple
 
 
 def changed(task: str, data_dir: str, language: str, split: str) -> tuple[tuple[int, int], ...]:
-    """When the files behind some rows were written last, and their sizes: another answer means other rows. Nothing for remote ones."""
+    """When the files behind some rows were written last, and their sizes: another answer means
+    other rows. Nothing for remote ones.
+    """
     rows = load_task(task, data_dir).rows
-    paths = [Path(task).expanduser(), *([rows.path(language, split)] if isinstance(rows, Files) else [])]
+    paths = [
+        Path(task).expanduser(),
+        *([rows.path(language, split)] if isinstance(rows, Files) else []),
+    ]
     return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths if path.is_file())
 
 
@@ -148,20 +173,34 @@ def rows(language: str, split: str) -> list[Example]:
         return load_rows(view().task, view().data_dir, language, split)
 
 
-def find_run(kind: str, states: tuple[str, ...] = (), weights: tuple = (), **params) -> runs.Run | None:
-    """The newest run of a kind whose request says `params`, in one of `states` and of one of the models with `weights` (any, if none are named)."""
+def find_run(
+    kind: str, states: tuple[str, ...] = (), weights: tuple = (), **params
+) -> runs.Run | None:
+    """The newest run of a kind whose request says `params`, in one of `states` and of one of the
+    models with `weights` (any, if none are named).
+    """
     for run in runs.list_runs(kind):
         own = run.request.params
-        same = all(own.get(key) == value for key, value in params.items()) and (not weights or own.get("model_fingerprint") in weights)
+        same = all(own.get(key) == value for key, value in params.items()) and (
+            not weights or own.get("model_fingerprint") in weights
+        )
         if same and (not states or run.status().state in states):
             return run
     return None
 
 
 def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:
-    """The newest scoring run with the view's model (its very weights, once the run has seen them), task, language and settings."""
+    """The newest scoring run with the view's model (its very weights, once the run has seen them),
+    task, language and settings.
+    """
     weights = load_model(view().model).fingerprint
-    return find_run("score", states, (None, weights), subject=asdict(view().subject), scoring=asdict(view().scoring))
+    return find_run(
+        "score",
+        states,
+        (None, weights),
+        subject=asdict(view().subject),
+        scoring=asdict(view().scoring),
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -186,7 +225,9 @@ def means_of(run: runs.Run | None) -> Means | None:
 
 
 def pool_of(run: runs.Run | None) -> list[dict]:
-    """The discovery set of a run, {"id", "text", "label"} in the order of its scores; [] while it is not there."""
+    """The discovery set of a run, {"id", "text", "label"} in the order of its scores; [] while it
+    is not there.
+    """
     try:
         return json.loads(run.file("pool.json").read_text(encoding="utf-8")) if run else []
     except (OSError, ValueError):
@@ -205,7 +246,9 @@ def circuit_of(run: runs.Run | None) -> Circuit | None:
 
 
 def scores() -> tuple[Scores | None, str]:
-    """The best scores there are for the view, and what they are: "scores", "preview" (attribution patching) or ""."""
+    """The best scores there are for the view, and what they are: "scores", "preview" (attribution
+    patching) or "".
+    """
     done = score_run(("done",))
     if done:
         return scores_of(done), "scores"
@@ -227,10 +270,21 @@ def rule_circuit(of: Scores) -> Circuit:
         return now.found or ctsft.select(of, "none")
     if now.rule == "advised":
         given = advice.read(advice.run_of(now, load_model(now.model).fingerprint))
-        return ctsft.select(of, "advised", k=min(now.k, of.values.numel()), advice=given) if given else ctsft.select(of, "none")
-    settings = {"threshold": {"threshold": threshold(of)}, "fraction": {"fraction": now.fraction}, "random": {"k": now.k, "seed": now.seed},
-                "all": {}, "none": {}}
-    return ctsft.select(of, now.rule, **settings.get(now.rule, {"k": min(now.k, of.values.numel())}))
+        return (
+            ctsft.select(of, "advised", k=min(now.k, of.values.numel()), advice=given)
+            if given
+            else ctsft.select(of, "none")
+        )
+    settings = {
+        "threshold": {"threshold": threshold(of)},
+        "fraction": {"fraction": now.fraction},
+        "random": {"k": now.k, "seed": now.seed},
+        "all": {},
+        "none": {},
+    }
+    return ctsft.select(
+        of, now.rule, **settings.get(now.rule, {"k": min(now.k, of.values.numel())})
+    )
 
 
 def circuit(of: Scores) -> Circuit:
@@ -239,13 +293,23 @@ def circuit(of: Scores) -> Circuit:
 
 
 def click(head: Head, of: Scores):
-    """Toggle one head by hand: out if it is in, in if it is out; the last click on a head counts, wherever the rule's slider goes."""
+    """Toggle one head by hand: out if it is in, in if it is out; the last click on a head counts,
+    wherever the rule's slider goes.
+    """
     remember()
     now, by_rule = view(), head in rule_circuit(of)
     if head in circuit(of):
-        put(added=now.added - {head}, removed=now.removed | ({head} if by_rule else set()), head=head)
+        put(
+            added=now.added - {head},
+            removed=now.removed | ({head} if by_rule else set()),
+            head=head,
+        )
     else:
-        put(removed=now.removed - {head}, added=now.added | (set() if by_rule else {head}), head=head)
+        put(
+            removed=now.removed - {head},
+            added=now.added | (set() if by_rule else {head}),
+            head=head,
+        )
 
 
 def data_home() -> Path:

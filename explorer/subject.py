@@ -1,4 +1,5 @@
 """Facts about a model's answers and a task's rows that Setup shows; no streamlit."""
+
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from explorer.bidi import isolate
 @dataclass(frozen=True)
 class Measured:
     """An accuracy, the rows it was measured on, and what guessing would reach."""
+
     accuracy: float
     rows: int
     chance: float
@@ -27,7 +29,9 @@ class Measured:
     @property
     def error(self) -> float:
         """Standard error of a share: sqrt(p (1 - p) / n)."""
-        return (self.accuracy * (1 - self.accuracy) / self.rows) ** 0.5 if self.rows else float("nan")
+        return (
+            (self.accuracy * (1 - self.accuracy) / self.rows) ** 0.5 if self.rows else float("nan")
+        )
 
     @property
     def near_chance(self) -> bool:
@@ -42,17 +46,28 @@ def split_of(task: Task, language: str, otherwise: str) -> str:
 
 
 def aligned(first: list[Example], second: list[Example]) -> list[tuple[Example, Example]]:
-    """Rows with the same id, if the two lists are translations of each other: most ids in common, and equal labels there."""
+    """Rows with the same id, if the two lists are translations of each other: most ids in common,
+    and equal labels there.
+    """
     other = {row.id: row for row in second}
     pairs = [(row, other[row.id]) for row in first if row.id in other]
-    parallel = pairs and 2 * len(pairs) >= min(len(first), len(second)) and all(a.label == b.label for a, b in pairs)
+    parallel = (
+        pairs
+        and 2 * len(pairs) >= min(len(first), len(second))
+        and all(a.label == b.label for a, b in pairs)
+    )
     return pairs if parallel else []
 
 
 def spread(rows: list[Example], labels: tuple[str, ...], n: int) -> list[Example]:
     """The first `n` rows, labels taking turns."""
-    turns = sorted((turn, order, row) for label in labels for turn, (order, row) in
-                   enumerate((order, row) for order, row in enumerate(rows) if row.label == label))
+    turns = sorted(
+        (turn, order, row)
+        for label in labels
+        for turn, (order, row) in enumerate(
+            (order, row) for order, row in enumerate(rows) if row.label == label
+        )
+    )
     return [row for _, _, row in turns[:n]]
 
 
@@ -64,7 +79,9 @@ def tally(rows: list[Example], labels: tuple[str, ...]) -> dict[str, int]:
 
 def balance(rows: list[Example], labels: tuple[str, ...]) -> list[str]:
     """ "negative 50 (33%)" for each label."""
-    return [f"{label} {count} ({count / len(rows):.0%})" for label, count in tally(rows, labels).items()]
+    return [
+        f"{label} {count} ({count / len(rows):.0%})" for label, count in tally(rows, labels).items()
+    ]
 
 
 def confusion(rows: list[Example], answers: list[str], labels: tuple[str, ...]) -> np.ndarray:
@@ -78,7 +95,9 @@ def pieces(model: Model, task: Task, row: Example) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """Foreign text inside Markdown, shown as it is: escaped, and addresses parted by a sign without width, since Streamlit makes links of them."""
+    """Foreign text inside Markdown, shown as it is: escaped, and addresses parted by a sign without
+    width, since Streamlit makes links of them.
+    """
     parted = re.sub(r"(?i)(https?:(?=//)|www(?=\.)|@)", "\\1\u2060", " ".join(str(text).split()))
     return isolate(re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", parted))
 

@@ -1,4 +1,7 @@
-"""The settings of one tuning run, on the Fine-tune page: the few that matter first, all others folded."""
+"""The settings of one tuning run, on the Fine-tune page: the few that matter first, all others
+folded.
+"""
+
 import streamlit as st
 
 from ctsft.lora import TARGETS
@@ -31,11 +34,22 @@ def draw(task: Task, k: int) -> str:
 def what(k: int):
     now = state.view()
     offered = tuning.OFFERED if now.every_way else tuple(dict.fromkeys((*tuning.FIRST, now.what)))
-    st.radio("What moves", offered, format_func=lambda one: outcomes.WHAT[one][0], captions=[outcomes.WHAT[one][1].format(k=k) for one in offered],
-             **state.bind("what"),
-             help=TERMS["recipes"])
-    st.toggle(f"Show all {len(tuning.OFFERED)} ways", **state.bind("every_way"),
-              help="Further controls (least relevant, random), heads by advice, adapters (LoRA), and tuning from the base model.")
+    st.radio(
+        "What moves",
+        offered,
+        format_func=lambda one: outcomes.WHAT[one][0],
+        captions=[outcomes.WHAT[one][1].format(k=k) for one in offered],
+        **state.bind("what"),
+        help=TERMS["recipes"],
+    )
+    st.toggle(
+        f"Show all {len(tuning.OFFERED)} ways",
+        **state.bind("every_way"),
+        help=(
+            "Further controls (least relevant, random), heads by advice, adapters (LoRA), and"
+            " tuning from the base model."
+        ),
+    )
 
 
 def rows(task: Task, targets: list[str]):
@@ -45,70 +59,185 @@ def rows(task: Task, targets: list[str]):
     if not 1 <= now.n <= most:
         state.put(n=most)
     left, right = st.columns(2)
-    left.selectbox("Target language", targets, format_func=spoken, **state.bind("target"), help=TERMS["target"])
-    right.number_input("Labelled examples", 1, most, step=5, **state.bind("n"),
-                       help=f"Of {most}. " + TERMS["n"])
+    left.selectbox(
+        "Target language", targets, format_func=spoken, **state.bind("target"), help=TERMS["target"]
+    )
+    right.number_input(
+        "Labelled examples", 1, most, step=5, **state.bind("n"), help=f"Of {most}. " + TERMS["n"]
+    )
 
 
 def training() -> str:
     one, two = st.columns(2)
-    one.number_input("Epochs", 1, 200, **state.bind("epochs"), help="Passes over the examples. The paper: 5.")
-    two.number_input("Learning rate", 1e-7, 1.0, step=1e-4, format="%.1e", **state.bind("lr"),
-                     help="Falls linearly to 0. The paper: 5e-5 for a model of 0.5 B parameters; the small bundled one needs more.")
+    one.number_input(
+        "Epochs", 1, 200, **state.bind("epochs"), help="Passes over the examples. The paper: 5."
+    )
+    two.number_input(
+        "Learning rate",
+        1e-7,
+        1.0,
+        step=1e-4,
+        format="%.1e",
+        **state.bind("lr"),
+        help=(
+            "Falls linearly to 0. The paper: 5e-5 for a model of 0.5 B parameters; the small"
+            " bundled one needs more."
+        ),
+    )
     one.number_input("Batch (rows a step)", 1, 512, **state.bind("batch"), help="The paper: 16.")
-    two.number_input("Seed", 0, 2**31 - 1, **state.bind("tune_seed"),
-                     help="Draws the examples, their order, and the random heads. The paper: 31, 777, 2025, 12345.")
-    return st.text_input("Name of the run (optional)", key="tune_name", help="Shown in the lists and charts instead of its settings.")
+    two.number_input(
+        "Seed",
+        0,
+        2**31 - 1,
+        **state.bind("tune_seed"),
+        help=(
+            "Draws the examples, their order, and the random heads. The paper: 31, 777, 2025,"
+            " 12345."
+        ),
+    )
+    return st.text_input(
+        "Name of the run (optional)",
+        key="tune_name",
+        help="Shown in the lists and charts instead of its settings.",
+    )
 
 
 def moves():
-    """What else decides which numbers move; settings that the chosen way does not read are greyed out or not there."""
+    """What else decides which numbers move; settings that the chosen way does not read are greyed
+    out or not there.
+    """
     now = state.view()
     slices, (one, two) = now.what in tuning.SLICES, st.columns(2)
-    one.selectbox("Keys and values", list(KV), format_func=KV.get, **state.bind("kv"), disabled=not slices,
-                  help=TERMS["kv choice"])
-    two.selectbox("Norms", [True, False], format_func=lambda on: "Move too" if on else "Stay", **state.bind("norms"), disabled=not slices,
-                  help="Whether the gain and bias of every norm move beside the heads, as in the paper.")
+    one.selectbox(
+        "Keys and values",
+        list(KV),
+        format_func=KV.get,
+        **state.bind("kv"),
+        disabled=not slices,
+        help=TERMS["kv choice"],
+    )
+    two.selectbox(
+        "Norms",
+        [True, False],
+        format_func=lambda on: "Move too" if on else "Stay",
+        **state.bind("norms"),
+        disabled=not slices,
+        help="Whether the gain and bias of every norm move beside the heads, as in the paper.",
+    )
     if now.what in tuning.ADAPTERS:
-        one.number_input("LoRA rank", 1, 256, **state.bind("lora_rank"), help="Columns of an adapter: more can change more.")
-        two.multiselect("LoRA maps", TARGETS, **state.bind("lora_targets"), help="The maps of a layer that get adapters: query, key, value, output, "
-                        "and the MLP's gate, up and down.")
+        one.number_input(
+            "LoRA rank",
+            1,
+            256,
+            **state.bind("lora_rank"),
+            help="Columns of an adapter: more can change more.",
+        )
+        two.multiselect(
+            "LoRA maps",
+            TARGETS,
+            **state.bind("lora_targets"),
+            help=(
+                "The maps of a layer that get adapters: query, key, value, output, "
+                "and the MLP's gate, up and down."
+            ),
+        )
     if RECIPES[now.what].base:
-        st.text_input("Base model", placeholder="known for the bundled model", **state.bind("base"),
-                      help="Hub name or folder of the model as it was before its competence stage.")
+        st.text_input(
+            "Base model",
+            placeholder="known for the bundled model",
+            **state.bind("base"),
+            help="Hub name or folder of the model as it was before its competence stage.",
+        )
 
 
 def measured(task: Task):
     now = state.view()
     others = [language for language in task.languages if language not in (now.source, now.target)]
     state.put(related=[language for language in now.related if language in others])
-    splits = [split for split in ("test", "valid") if all(split in task.splits(name) for name in (now.source, now.target, *state.view().related))]
+    splits = [
+        split
+        for split in ("test", "valid")
+        if all(
+            split in task.splits(name) for name in (now.source, now.target, *state.view().related)
+        )
+    ]
     splits = splits or ["test"]
     if now.eval_split not in splits:
         state.put(eval_split=splits[0])
     finals = ["", *(split for split in splits if split != state.view().eval_split)]
     if now.final_split not in finals:
         state.put(final_split="")
-    st.multiselect("Related languages", others, format_func=spoken, **state.bind("related"),
-                   help=TERMS["related"])
+    st.multiselect(
+        "Related languages",
+        others,
+        format_func=spoken,
+        **state.bind("related"),
+        help=TERMS["related"],
+    )
     one, two = st.columns(2)
-    one.selectbox("Curves measured on", splits, format_func="{} rows".format, **state.bind("eval_split"),
-                  help="Choose settings by validation rows, and keep the test rows for the final figure.")
-    two.selectbox("Final figure on", finals, format_func=lambda split: f"{split} rows" if split else "the same rows", **state.bind("final_split"),
-                  help="Rows that are measured only before the first and after the last step; Compare shows that figure.")
-    one.number_input("Evaluate every", 0, 10**6, **state.bind("eval_every"), help="Steps between evaluations; 0: ten evaluations in a run.")
-    two.selectbox("Target rows", list(POOLS), format_func=POOLS.get, **state.bind("pool"),
-                  help="Heads are found on pool A of the source's rows. Pool B: only target rows whose ids are not among those; in a parallel corpus "
-                       "that keeps translations of them out.")
+    one.selectbox(
+        "Curves measured on",
+        splits,
+        format_func="{} rows".format,
+        **state.bind("eval_split"),
+        help="Choose settings by validation rows, and keep the test rows for the final figure.",
+    )
+    two.selectbox(
+        "Final figure on",
+        finals,
+        format_func=lambda split: f"{split} rows" if split else "the same rows",
+        **state.bind("final_split"),
+        help=(
+            "Rows that are measured only before the first and after the last step; Compare shows"
+            " that figure."
+        ),
+    )
+    one.number_input(
+        "Evaluate every",
+        0,
+        10**6,
+        **state.bind("eval_every"),
+        help="Steps between evaluations; 0: ten evaluations in a run.",
+    )
+    two.selectbox(
+        "Target rows",
+        list(POOLS),
+        format_func=POOLS.get,
+        **state.bind("pool"),
+        help=(
+            "Heads are found on pool A of the source's rows. Pool B: only target rows whose ids are"
+            " not among those; in a parallel corpus that keeps translations of them out."
+        ),
+    )
 
 
 def optimiser():
     one, two, three = st.columns(3)
-    one.number_input("Weight decay", 0.0, 10.0, step=0.01, **state.bind("weight_decay"), help="AdamW's, on what moves only. The paper: 0.")
-    two.number_input("Batches a step", 1, 1024, **state.bind("accumulate"),
-                     help="Gradients of that many batches make one step: large steps where memory is small.")
-    three.selectbox("Precision", list(PRECISION), format_func=PRECISION.get, **state.bind("precision"),
-                    help="Of training only. bfloat16 saves time and memory on hardware that has it, and is far slower on a CPU that has not.")
+    one.number_input(
+        "Weight decay",
+        0.0,
+        10.0,
+        step=0.01,
+        **state.bind("weight_decay"),
+        help="AdamW's, on what moves only. The paper: 0.",
+    )
+    two.number_input(
+        "Batches a step",
+        1,
+        1024,
+        **state.bind("accumulate"),
+        help="Gradients of that many batches make one step: large steps where memory is small.",
+    )
+    three.selectbox(
+        "Precision",
+        list(PRECISION),
+        format_func=PRECISION.get,
+        **state.bind("precision"),
+        help=(
+            "Of training only. bfloat16 saves time and memory on hardware that has it, and is far"
+            " slower on a CPU that has not."
+        ),
+    )
 
 
 def spoken(language: str) -> str:

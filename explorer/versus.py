@@ -1,4 +1,7 @@
-"""Relevance's two comparisons: one way of scoring against another, and one language or checkpoint beside another."""
+"""Relevance's two comparisons: one way of scoring against another, and one language or checkpoint
+beside another.
+"""
+
 from dataclasses import asdict, replace
 
 import streamlit as st
@@ -25,8 +28,13 @@ def methods(scores: Scores, run: runs.Run):
     if now.against not in ways:
         state.put(against="ablation" if "ablation" in ways else ways[0])
     done = {way: found(way) for way in ways}
-    st.selectbox("Against", ways, **state.bind("against"), help="Another way of scoring the same heads on the same examples.",
-                 format_func=lambda way: WAYS[way][0] + ("" if done[way] else " · not scored yet"))
+    st.selectbox(
+        "Against",
+        ways,
+        **state.bind("against"),
+        help="Another way of scoring the same heads on the same examples.",
+        format_func=lambda way: WAYS[way][0] + ("" if done[way] else " · not scored yet"),
+    )
     way = state.view().against
     other = done[way]
     if other is None:
@@ -34,7 +42,9 @@ def methods(scores: Scores, run: runs.Run):
         if active:
             jobs.watch(active, keepable=False)
             return
-        st.info(f"{WAYS[way][0]} has not scored these examples yet.", icon=":material/scatter_plot:")
+        st.info(
+            f"{WAYS[way][0]} has not scored these examples yet.", icon=":material/scatter_plot:"
+        )
         costs.draw(agreement.other_way(now.scoring, way), WAYS[way][0])
         if st.button(f"Score with {WAYS[way][0]}"):
             jobs.start_score(replace(now, **WAYS[way][1]))
@@ -42,18 +52,29 @@ def methods(scores: Scores, run: runs.Run):
         return
     fig = agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
     export.show(fig, SCATTER, on_select=pick, selection_mode="points")
-    st.caption("A point is a head; the ring is the selected one. Click a point to select its head.", help=TERMS["spearman"])
+    st.caption(
+        "A point is a head; the ring is the selected one. Click a point to select its head.",
+        help=TERMS["spearman"],
+    )
 
 
 def scored(way: str, states: tuple[str, ...]) -> runs.Run | None:
     """The newest scoring of the view's examples in another way."""
     now = state.view()
     weights = state.load_model(now.model).fingerprint
-    return state.find_run("score", states, (None, weights), subject=asdict(now.subject), scoring=asdict(agreement.other_way(now.scoring, way)))
+    return state.find_run(
+        "score",
+        states,
+        (None, weights),
+        subject=asdict(now.subject),
+        scoring=asdict(agreement.other_way(now.scoring, way)),
+    )
 
 
 def found(way: str) -> Scores | None:
-    """Its scores; of attribution patching also the preview that another scoring of the same examples made."""
+    """Its scores; of attribution patching also the preview that another scoring of the same
+    examples made.
+    """
     done = state.scores_of(scored(way, ("done",)))
     own = state.score_run(("done",)) if done is None and way == "atp" else None
     return state.scores_of(own, "preview") if own else done
@@ -71,39 +92,81 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     others = {one.id: one for one in agreement.comparable(run, scores)}
     start_other(task)
     if not others:
-        st.info("Nothing else is scored in the same way yet. Score another language above, or choose another checkpoint of this model on "
-                "Setup and score it.", icon=":material/compare:")
+        st.info(
+            "Nothing else is scored in the same way yet. Score another language above, or choose"
+            " another checkpoint of this model on Setup and score it.",
+            icon=":material/compare:",
+        )
         return
     if now.beside not in others:
         state.put(beside=next(iter(others)))
-    st.selectbox("Beside", list(others), format_func=lambda one: agreement.named(others[one]), **state.bind("beside"),
-                 help="Finished scorings with the same settings, of a model of the same shape: another language, or another checkpoint.")
+    st.selectbox(
+        "Beside",
+        list(others),
+        format_func=lambda one: agreement.named(others[one]),
+        **state.bind("beside"),
+        help=(
+            "Finished scorings with the same settings, of a model of the same shape: another"
+            " language, or another checkpoint."
+        ),
+    )
     other = state.scores_of(others[state.view().beside])
     names = (agreement.named(run), agreement.named(others[state.view().beside]))
     rho = agreement.spearman(scores.values.numpy(), other.values.numpy())
-    figures = agreement.side_by_side(scores, other, agreement.titles(run, others[state.view().beside]), panels.marks(circuit, now.head), now.flip)
-    st.markdown(f"**{literal(names[0])}** beside **{literal(names[1])}**: Spearman ρ = {plots.number(rho)}.", help=TERMS["spearman"])
+    figures = agreement.side_by_side(
+        scores,
+        other,
+        agreement.titles(run, others[state.view().beside]),
+        panels.marks(circuit, now.head),
+        now.flip,
+    )
+    st.markdown(
+        f"**{literal(names[0])}** beside **{literal(names[1])}**: Spearman ρ ="
+        f" {plots.number(rho)}.",
+        help=TERMS["spearman"],
+    )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
             export.show(fig, f"beside-{i}", width="content")
-    st.caption("The first two maps share one scale. In the third, purple heads count more in the second, green ones more in the first; the outline "
-               "is the circuit of the first.")
+    st.caption(
+        "The first two maps share one scale. In the third, purple heads count more in the second,"
+        " green ones more in the first; the outline is the circuit of the first."
+    )
 
 
 def start_other(task: Task):
-    """Offers to score another language with the same settings, unless that is done or under way; tells why it could not be done."""
+    """Offers to score another language with the same settings, unless that is done or under way;
+    tells why it could not be done.
+    """
     now = state.view()
-    languages = [language for language in dict.fromkeys((now.target, *task.languages)) if language != now.source]
+    languages = [
+        language
+        for language in dict.fromkeys((now.target, *task.languages))
+        if language != now.source
+    ]
     if not languages:
         return
     if now.other not in languages:
         state.put(other=languages[0], other_size=now.size)
     left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")
-    left.selectbox("Another language", languages, **state.bind("other"), help="Scored with the same settings, on rows the model gets right.")
-    middle.number_input("Its examples", len(task.labels), 2000, **state.bind("other_size"), help="Fewer, where the model gets few rows right.")
+    left.selectbox(
+        "Another language",
+        languages,
+        **state.bind("other"),
+        help="Scored with the same settings, on rows the model gets right.",
+    )
+    middle.number_input(
+        "Its examples",
+        len(task.labels),
+        2000,
+        **state.bind("other_size"),
+        help="Fewer, where the model gets few rows right.",
+    )
     now = state.view()
     wanted = replace(now, source=now.other, size=now.other_size)
-    last = state.find_run("score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring))
+    last = state.find_run(
+        "score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring)
+    )
     if last and last.status().active:
         jobs.watch(last, keepable=False)
     elif last is None or last.status().state != "done":

@@ -1,4 +1,7 @@
-"""What one browser session has chosen, page by page: plain fields, no streamlit. `state.py` ties widgets to them."""
+"""What one browser session has chosen, page by page: plain fields, no streamlit. `state.py` ties
+widgets to them.
+"""
+
 from dataclasses import dataclass, field
 
 from ctsft.circuit import Circuit
@@ -9,23 +12,30 @@ from explorer.choices import Compare, Experiment, Tune
 
 @dataclass
 class View(Tune, Experiment, Compare):
-    """One session's choices, page by page; those of Fine-tune and Compare stand in `choices`. Defaults show the bundled model."""
+    """One session's choices, page by page; those of Fine-tune and Compare stand in `choices`.
+    Defaults show the bundled model.
+    """
+
     # Setup: `model` and `task` are in force; the others are what stands in the input fields
     model: str = "demo"
-    model_kind: str = "bundled"                   # "bundled", "hub", "folder"
+    model_kind: str = "bundled"  # "bundled", "hub", "folder"
     hub: str = ""
     folder: str = ""
     task: str = "demo"
-    task_kind: str = "demo"                       # "demo", "nusax", "xnli", "file"
+    task_kind: str = "demo"  # "demo", "nusax", "xnli", "file"
     task_file: str = ""
     data_dir: str = ""
-    own_name: str = "my task"                     # a task from the user's own files, as it is being mapped
+    # a task from the user's own files, as it is being mapped
+    own_name: str = "my task"
     own_prompt: str = ""
     own_label: str = ""
     own_source: str = ""
-    own_column: str = ""                          # that names the language of each row; "": one language a file
-    gallery: list[str] = field(default_factory=list)   # languages whose rows are shown; none: source and target
-    confused: list[str] = field(default_factory=list)  # languages measured beside source and target
+    # that names the language of each row; "": one language a file
+    own_column: str = ""
+    # languages whose rows are shown; none: source and target
+    gallery: list[str] = field(default_factory=list)
+    # languages measured beside source and target
+    confused: list[str] = field(default_factory=list)
     source: str = "indonesian"
     target: str = "english"
     split: str = "train"
@@ -34,40 +44,45 @@ class View(Tune, Experiment, Compare):
     pool_seed: int = 0
     method: str = "cdt"
     attention: str = "softmax"
-    rules: str = "paper"                          # of CD-T: "paper" or "symmetric"
+    rules: str = "paper"  # of CD-T: "paper" or "symmetric"
     positions: str = "all"
-    head: Head | None = None                      # shown in the inspector
-    flip: bool = False                            # layer 0 at the bottom
-    panel: str = "By label"                       # what stands below the map
-    comparison: str = "Two methods"               # what the scores are held against
-    example: int = 0                              # of the discovery set, looked at alone
-    head_view: str = "By token"                   # what is shown of the head on that example
-    against: str = "ablation"                     # the other way of scoring in the scatter
-    other: str = ""                               # the language that may be scored for that
+    head: Head | None = None  # shown in the inspector
+    flip: bool = False  # layer 0 at the bottom
+    panel: str = "By label"  # what stands below the map
+    comparison: str = "Two methods"  # what the scores are held against
+    example: int = 0  # of the discovery set, looked at alone
+    head_view: str = "By token"  # what is shown of the head on that example
+    against: str = "ablation"  # the other way of scoring in the scatter
+    other: str = ""  # the language that may be scored for that
     other_size: int = 50
-    beside: str = ""                              # the run whose map stands beside
-    advice_map: str = "worth"                     # of the advice: "worth", "asks" or "costs"
+    beside: str = ""  # the run whose map stands beside
+    advice_map: str = "worth"  # of the advice: "worth", "asks" or "costs"
     # Circuit: the rule's circuit, and what was clicked, kept apart
     rule: str = "top"
     k: int = 6
     fraction: float = 0.1
-    level: float = 0.5                            # threshold on a fixed 0..1 range between the lowest and the highest score
-    seed: int = 0                                 # of the rule "random"
+    # threshold on a fixed 0..1 range between the lowest and the highest score
+    level: float = 0.5
+    seed: int = 0  # of the rule "random"
     added: frozenset[Head] = frozenset()
     removed: frozenset[Head] = frozenset()
-    found: Circuit | None = None                  # by discovery: what the rule "discover" gives
-    past: list[dict] = field(default_factory=list)     # for undo: earlier values of CIRCUIT_FIELDS
-    future: list[dict] = field(default_factory=list)   # for redo: what was undone
-    kept: dict[str, Circuit] = field(default_factory=dict)     # by name
-    circuit_panel: str = "Is it enough?"          # what stands below the map
-    side: list[str] = field(default_factory=list)      # names of the kept circuits that stand side by side
-    overlap: list[str] = field(default_factory=list)   # names of the circuits whose overlap is shown
-    depth: int = 1                                # of discovery: iterations behind the first
-    each: float = 0.02                            # share of all heads that an iteration keeps
-    edge: float = 0.0                             # smallest edge drawn, as a share of the strongest one of its kind
-    file_name: str = "circuit"                    # of the saved circuit
-    measure: str = "accuracy"                     # faithfulness by "accuracy" or "margin"
-    n_random: int = 10                            # random circuits of each size
+    found: Circuit | None = None  # by discovery: what the rule "discover" gives
+    # for undo: earlier values of CIRCUIT_FIELDS
+    past: list[dict] = field(default_factory=list)
+    future: list[dict] = field(default_factory=list)  # for redo: what was undone
+    kept: dict[str, Circuit] = field(default_factory=dict)  # by name
+    circuit_panel: str = "Is it enough?"  # what stands below the map
+    # names of the kept circuits that stand side by side
+    side: list[str] = field(default_factory=list)
+    # names of the circuits whose overlap is shown
+    overlap: list[str] = field(default_factory=list)
+    depth: int = 1  # of discovery: iterations behind the first
+    each: float = 0.02  # share of all heads that an iteration keeps
+    # smallest edge drawn, as a share of the strongest one of its kind
+    edge: float = 0.0
+    file_name: str = "circuit"  # of the saved circuit
+    measure: str = "accuracy"  # faithfulness by "accuracy" or "margin"
+    n_random: int = 10  # random circuits of each size
 
     @property
     def subject(self) -> Subject:
@@ -75,7 +90,14 @@ class View(Tune, Experiment, Compare):
 
     @property
     def scoring(self) -> Scoring:
-        return Scoring(self.size, self.pool_seed, self.method, self.attention, positions=self.positions, rules=self.rules)
+        return Scoring(
+            self.size,
+            self.pool_seed,
+            self.method,
+            self.attention,
+            positions=self.positions,
+            rules=self.rules,
+        )
 
 
 CIRCUIT_FIELDS = ("rule", "k", "fraction", "level", "seed", "added", "removed", "found")

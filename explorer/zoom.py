@@ -1,8 +1,10 @@
-"""A chart that is drawn again keeps the part that was zoomed into: Streamlit puts a new chart in the place of one whose figure changed.
+"""A chart that is drawn again keeps the part that was zoomed into: Streamlit puts a new chart in
+the place of one whose figure changed.
 
-What the user looks at stays in the browser: for every chart, by its key, the ranges of its axes, until a double click shows all again or another
-model makes it another chart.
+What the user looks at stays in the browser: for every chart, by its key, the ranges of its axes,
+until a double click shows all again or another model makes it another chart.
 """
+
 import streamlit as st
 
 JS = """

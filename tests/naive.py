@@ -1,10 +1,13 @@
-"""CD-T and its companions, slow and literal: the oracle of the fast implementation (METHOD.md sections 3, 4, 5, 9).
+"""CD-T and its companions, slow and literal: the oracle of the fast implementation (METHOD.md
+sections 3, 4, 5, 9).
 
-One text, one head, one query position at a time, float64, no batch and no padding. Two explicit streams, `rel` and
-`irrel`, each with its own rule; `total` inside a rule is always `rel + irrel` of the streams, never the clean forward,
-so the clean forward (`totals` in naive_forward.py) is an independent check of every step. The readout is the last token
-of `ids`, in encoders the first. `gold` and `label_ids` are token ids, or class numbers where the head is a classifier.
+One text, one head, one query position at a time, float64, no batch and no padding. Two explicit
+streams, `rel` and `irrel`, each with its own rule; `total` inside a rule is always `rel + irrel` of
+the streams, never the clean forward, so the clean forward (`totals` in naive_forward.py) is an
+independent check of every step. The readout is the last token of `ids`, in encoders the first.
+`gold` and `label_ids` are token ids, or class numbers where the head is a classifier.
 """
+
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +18,8 @@ from naive_readers import read
 TOL = 1e-8  # in the two shared-bias rules (section 4)
 
 
-# ---- the rules of section 4, each on a pair of parts ---------------------------------------------------------------
+# ---- the rules of section 4, each on a pair of parts -----------------------
+
 
 def linear_rule(rel, irrel, lin: Linear):
     rel, irrel = rel @ lin.weight, irrel @ lin.weight
@@ -31,12 +35,16 @@ def norm_rule(rel, irrel, norm: Norm):
         return rel * norm.gain / scale, irrel * norm.gain / scale
     whole = rel.abs() + irrel.abs() + TOL  # of the inputs, before centring
     new_rel = (rel - rel.mean(-1, keepdim=True)) / scale * norm.gain + norm.bias * rel.abs() / whole
-    new_irrel = (irrel - irrel.mean(-1, keepdim=True)) / scale * norm.gain + norm.bias * irrel.abs() / whole
+    new_irrel = (
+        irrel - irrel.mean(-1, keepdim=True)
+    ) / scale * norm.gain + norm.bias * irrel.abs() / whole
     return new_rel, new_irrel
 
 
 def sign_clash(rel, irrel):
-    """Where the signs differ, the part of larger size takes the sum and the other becomes 0 (a tie: both are 0)."""
+    """Where the signs differ, the part of larger size takes the sum and the other becomes 0 (a tie:
+    both are 0).
+    """
     clash = torch.sign(rel) * torch.sign(irrel) < 0
     rel_wins, zero = rel.abs() >= irrel.abs(), torch.zeros_like(rel)
     new_rel = torch.where(clash, torch.where(rel_wins, rel + irrel, zero), rel)
@@ -58,7 +66,9 @@ def gated_rule(gate_rel, gate_irrel, up_rel, up_irrel, act):
 
 
 def attention_rule(q, k, v, net: Net, layer: Layer, attention: str):
-    """q, k, v: pairs of parts after RoPE, [pos, (kv_)head, d_head]. Returns the parts of z, [pos, head, d_head]."""
+    """q, k, v: pairs of parts after RoPE, [pos, (kv_)head, d_head]. Returns the parts of z, [pos,
+    head, d_head].
+    """
     (q_rel, q_irrel), (k_rel, k_irrel), (v_rel, v_irrel) = q, k, v
     q_all, k_all, v_all = q_rel + q_irrel, k_rel + k_irrel, v_rel + v_irrel
     z_rel, z_irrel, n = torch.zeros_like(q_rel), torch.zeros_like(q_rel), q_rel.shape[0]
@@ -72,24 +82,34 @@ def attention_rule(q, k, v, net: Net, layer: Layer, attention: str):
             elif attention == "frozen":
                 p_rel = p
             else:
-                raise ValueError(f"attention={attention!r} is not known; choose from ('softmax', 'frozen')")
+                raise ValueError(
+                    f"attention={attention!r} is not known; choose from ('softmax', 'frozen')"
+                )
             z_rel[pos, head] = p_rel @ v_rel[seen, kv]
             z_irrel[pos, head] = p @ v_all[seen, kv] - z_rel[pos, head]
     return z_rel, z_irrel
 
 
-# ---- section 4 end to end ------------------------------------------------------------------------------------------
+# ---- section 4 end to end --------------------------------------------------
+
 
 @dataclass
 class Decomposition:
     rel_logits: torch.Tensor  # [vocab or class] at the readout
     irrel_logits: torch.Tensor  # [vocab or class]
-    steps: list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]] = field(repr=False)  # name, rel, irrel, total
-    rel_z: dict[tuple[int, int], torch.Tensor] = field(repr=False)  # later (layer, head) -> [d_head] at the readout
+    # name, rel, irrel, total
+    steps: list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]] = field(repr=False)
+    # later (layer, head) -> [d_head] at the readout
+    rel_z: dict[tuple[int, int], torch.Tensor] = field(repr=False)
 
     def gap(self) -> float:
-        """Completeness: the largest |rel + irrel - total| of any step, in units of that step's largest |total|."""
-        return max(((r + i - t).abs().max() / t.abs().max().clamp(min=1)).item() for _, r, i, t in self.steps)
+        """Completeness: the largest |rel + irrel - total| of any step, in units of that step's
+        largest |total|.
+        """
+        return max(
+            ((r + i - t).abs().max() / t.abs().max().clamp(min=1)).item()
+            for _, r, i, t in self.steps
+        )
 
 
 def chosen(positions: str, n: int, net: Net):
@@ -100,8 +120,12 @@ def chosen(positions: str, n: int, net: Net):
     return choices[positions]
 
 
-def decompose(hf, ids, layer, head, mu_head, attention="softmax", positions="all", targets=()) -> Decomposition:
-    """Section 4 for the source (layer, head) with mean `mu_head` [d_head]. `targets`: keep `rel_z` of these only."""
+def decompose(
+    hf, ids, layer, head, mu_head, attention="softmax", positions="all", targets=()
+) -> Decomposition:
+    """Section 4 for the source (layer, head) with mean `mu_head` [d_head]. `targets`: keep `rel_z`
+    of these only.
+    """
     net, clean, n = read(hf), totals(hf, ids), len(ids)
     steps, rel_z = [], {}
 
@@ -121,7 +145,8 @@ def decompose(hf, ids, layer, head, mu_head, attention="softmax", positions="all
     def spans(parts, norm):
         return norm_rule(*(by_span(part, norm) for part in parts), norm)
 
-    x_irrel = clean.steps[f"L{layer}.in"]  # [pos, d_model]; below the source everything is irrel
+    # [pos, d_model]; below the source everything is irrel
+    x_irrel = clean.steps[f"L{layer}.in"]
     x = torch.zeros_like(x_irrel), x_irrel
     for index in range(layer, len(net.layers)):
         block, at = net.layers[index], f"L{index}."
@@ -166,7 +191,8 @@ def decompose(hf, ids, layer, head, mu_head, attention="softmax", positions="all
     return Decomposition(*x, steps, {t: z for t, z in rel_z.items() if not targets or t in targets})
 
 
-# ---- sections 5, 3 and 9 -------------------------------------------------------------------------------------------
+# ---- sections 5, 3 and 9 ---------------------------------------------------
+
 
 def others(gold, label_ids) -> list[int]:
     if gold not in label_ids:
@@ -182,7 +208,9 @@ def direction(logits, gold, label_ids):
 
 def relevance(hf, ids, gold, label_ids, layer, head, mu_head, **how) -> float:
     """R of section 5, target = logits. `how`: attention, positions."""
-    return direction(decompose(hf, ids, layer, head, mu_head, **how).rel_logits, gold, label_ids).item()
+    return direction(
+        decompose(hf, ids, layer, head, mu_head, **how).rel_logits, gold, label_ids
+    ).item()
 
 
 def magnitude(hf, ids, label_ids, layer, head, mu_head, **how) -> float:
@@ -192,10 +220,11 @@ def magnitude(hf, ids, label_ids, layer, head, mu_head, **how) -> float:
 
 
 def head_target_relevance(hf, ids, gold, label_ids, source, targets, mu_head, **how) -> float:
-    """R of section 5, target = heads; the mean over ALL targets, 0 for one that is not in a later layer.
+    """R of section 5, target = heads; the mean over ALL targets, 0 for one that is not in a later
+    layer.
 
-    A classifier of several layers (encoders; METHOD.md is silent) counts as the product of its weights, without biases
-    and activations.
+    A classifier of several layers (encoders; METHOD.md is silent) counts as the product of its
+    weights, without biases and activations.
     """
     net = read(hf)
     rel_z = decompose(hf, ids, *source, mu_head, **how).rel_z
@@ -208,7 +237,8 @@ def head_target_relevance(hf, ids, gold, label_ids, source, targets, mu_head, **
         if layer <= source[0]:
             scores.append(0.0)
             continue
-        columns = net.layers[layer].o.weight[head * net.d_head : (head + 1) * net.d_head]  # [d_head, d_model]
+        # [d_head, d_model]
+        columns = net.layers[layer].o.weight[head * net.d_head : (head + 1) * net.d_head]
         scores.append((rel_z[layer, head] @ columns @ v / v.norm()).item())
     return sum(scores) / len(scores)
 
@@ -224,7 +254,9 @@ def label_balanced_means(hf, list_of_ids, labels, positions="all"):
 
 
 def margin(hf, ids, gold, label_ids, ablate=None, positions="all"):
-    """The direction (a 0-dim tensor) with the heads of `ablate`, {(layer, head): mu_head}, replaced by their means."""
+    """The direction (a 0-dim tensor) with the heads of `ablate`, {(layer, head): mu_head}, replaced
+    by their means.
+    """
     net = read(hf)
 
     def edit(layer, z):
@@ -245,7 +277,9 @@ def mean_ablation(hf, ids, gold, label_ids, layer, head, mu_head, positions="all
 
 
 def attribution_patching(hf, ids, gold, label_ids, mu, positions="all"):
-    """Sum over positions of (z - mu) . d(direction)/dz. mu: [layer, head, d_head]; returns [layer, head]."""
+    """Sum over positions of (z - mu) . d(direction)/dz. mu: [layer, head, d_head]; returns [layer,
+    head].
+    """
     net, kept = read(hf), []
 
     def edit(layer, z):

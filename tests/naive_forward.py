@@ -1,7 +1,9 @@
-"""The plain forward of a `Net`, literal and in float64: one text, one head, one query position at a time, no padding.
+"""The plain forward of a `Net`, literal and in float64: one text, one head, one query position at a
+time, no padding.
 
 It knows nothing of parts, so what naive.py's two streams sum to at any step is checked against it.
 """
+
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +15,8 @@ from naive_readers import read
 class Totals:
     z: list[torch.Tensor]  # per layer [pos, head, d_head]
     logits: torch.Tensor  # [vocab or class] at the readout
-    steps: dict[str, torch.Tensor] = field(repr=False)  # every step by name, [pos, ...]; from the head on at the readout only
+    # every step by name, [pos, ...]; from the head on at the readout only
+    steps: dict[str, torch.Tensor] = field(repr=False)
 
 
 def apply_linear(x, lin: Linear):
@@ -22,7 +25,9 @@ def apply_linear(x, lin: Linear):
 
 
 def spread(total, norm: Norm):
-    """The standard deviation (LayerNorm) or root mean square (RMSNorm) that the parts are divided by, [..., 1]."""
+    """The standard deviation (LayerNorm) or root mean square (RMSNorm) that the parts are divided
+    by, [..., 1].
+    """
     if norm.centred:
         total = total - total.mean(-1, keepdim=True)
     return ((total**2).mean(-1, keepdim=True) + norm.eps).sqrt()
@@ -35,14 +40,23 @@ def apply_norm(x, norm: Norm):
 
 
 def rotate(x, rope: Rope | None):
-    """RoPE, rotate_half convention: coordinate i turns with coordinate i + dims / 2. x: [pos, head, d_head]."""
+    """RoPE, rotate_half convention: coordinate i turns with coordinate i + dims / 2. x: [pos, head,
+    d_head].
+    """
     if rope is None:
         return x
     half = rope.dims // 2
     angles = [[pos * rope.theta ** (-i / half) for i in range(half)] for pos in range(x.shape[0])]
     angle = torch.tensor(angles, dtype=x.dtype)[:, None]  # [pos, 1, dims / 2]
     first, second, rest = x[..., :half], x[..., half : rope.dims], x[..., rope.dims :]
-    return torch.cat((first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin(), rest), dim=-1)
+    return torch.cat(
+        (
+            first * angle.cos() - second * angle.sin(),
+            second * angle.cos() + first * angle.sin(),
+            rest,
+        ),
+        dim=-1,
+    )
 
 
 def visible(pos: int, n: int, net: Net, layer: Layer) -> slice:
@@ -52,7 +66,9 @@ def visible(pos: int, n: int, net: Net, layer: Layer) -> slice:
 
 
 def pattern(query, keys, layer: Layer):
-    """One row of attention. query: [d_head], keys: the visible ones, [seen, d_head]. Returns [seen]."""
+    """One row of attention. query: [d_head], keys: the visible ones, [seen, d_head]. Returns
+    [seen].
+    """
     scores = layer.scale * (keys @ query)
     if layer.cap is not None:
         scores = layer.cap * torch.tanh(scores / layer.cap)
@@ -64,7 +80,8 @@ def by_head(x, net: Net):
 
 
 def by_span(x, norm: Norm):
-    return x.reshape(x.shape[0], -1, norm.gain.numel())  # [pos, span, width]: what one query or key norm sees at once
+    # [pos, span, width]: what one query or key norm sees at once
+    return x.reshape(x.shape[0], -1, norm.gain.numel())
 
 
 def embed(ids, net: Net):
@@ -99,12 +116,18 @@ def totals(hf, ids, edit=lambda layer, z: z) -> Totals:
         at = f"L{index}."
         keep(at + "in", x)
         read_by_attn = normed(at + "attn_norm", x, layer.attn.pre)
-        q = keep(at + "q", by_head(apply_linear(read_by_attn, layer.q), net))  # [pos, head, d_head]
-        k = keep(at + "k", by_head(apply_linear(read_by_attn, layer.k), net))  # [pos, kv_head, d_head]
+        # [pos, head, d_head]
+        q = keep(at + "q", by_head(apply_linear(read_by_attn, layer.q), net))
+        # [pos, kv_head, d_head]
+        k = keep(at + "k", by_head(apply_linear(read_by_attn, layer.k), net))
         v = keep(at + "v", by_head(apply_linear(read_by_attn, layer.v), net))
         if layer.q_norm is not None:
-            q = keep(at + "q_norm", by_head(apply_norm(by_span(q, layer.q_norm), layer.q_norm), net))
-            k = keep(at + "k_norm", by_head(apply_norm(by_span(k, layer.k_norm), layer.k_norm), net))
+            q = keep(
+                at + "q_norm", by_head(apply_norm(by_span(q, layer.q_norm), layer.q_norm), net)
+            )
+            k = keep(
+                at + "k_norm", by_head(apply_norm(by_span(k, layer.k_norm), layer.k_norm), net)
+            )
         q = keep(at + "q_rope", rotate(q, layer.rope))
         k = keep(at + "k_rope", rotate(k, layer.rope))
         heads = []
@@ -124,7 +147,9 @@ def totals(hf, ids, edit=lambda layer, z: z) -> Totals:
         if layer.gate is None:
             hidden = keep(at + "act", net.act(up))
         else:
-            hidden = keep(at + "act", net.act(keep(at + "gate", apply_linear(read_by_mlp, layer.gate))) * up)
+            hidden = keep(
+                at + "act", net.act(keep(at + "gate", apply_linear(read_by_mlp, layer.gate))) * up
+            )
         out = keep(at + "mlp_out", apply_linear(hidden, layer.down))
         out = normed(at + "mlp_post", out, layer.mlp.post)
         x = normed(at + "mlp_after", keep(at + "block", middle + out), layer.mlp.after)

@@ -1,7 +1,9 @@
-"""What a transformer is to naive.py: plain float64 tensors and a few facts, without its family's name.
+"""What a transformer is to naive.py: plain float64 tensors and a few facts, without its family's
+name.
 
 Half a block is x -> after(x + post(core(pre(x)))).
 """
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +68,8 @@ class Layer:
     q_norm: Norm | None = None
     k_norm: Norm | None = None
     rope: Rope | None = None
-    window: int | None = None  # a position sees itself and window - 1 before it; None: all before it
+    # a position sees itself and window - 1 before it; None: all before it
+    window: int | None = None
     cap: float | None = None  # scores become cap * tanh(scores / cap)
 
 
@@ -74,15 +77,19 @@ class Layer:
 class Net:
     embed: torch.Tensor  # [vocab, d_model], scaled
     layers: list[Layer]
-    head: list[Linear | Callable]  # from the readout's state to the logits: linear layers and elementwise functions
+    # from the readout's state to the logits: linear layers and elementwise functions
+    head: list[Linear | Callable]
     n_heads: int
     act: Callable
     pos_embed: torch.Tensor | None = None  # [pos, d_model], token type 0 added
-    pad: int | None = None  # RoBERTa: a token's position is pad + its count among tokens other than pad; pad itself stays at pad
+    # RoBERTa: a token's position is pad + its count among tokens other than pad; pad itself stays
+    # at pad
+    pad: int | None = None
     embed_norm: Norm | None = None
     final_norm: Norm | None = None
     parallel: bool = False  # the MLP reads the block's input, not the attention half's output
-    causal: bool = True  # False: every position sees every other, and the readout is the first position
+    # False: every position sees every other, and the readout is the first position
+    causal: bool = True
 
     @property
     def d_head(self) -> int:

@@ -1,4 +1,7 @@
-"""Two sets of scores against each other: which runs may be compared, the rank correlation, shared scales, and what was opened before."""
+"""Two sets of scores against each other: which runs may be compared, the rank correlation, shared
+scales, and what was opened before.
+"""
+
 from dataclasses import asdict
 
 import numpy as np
@@ -16,11 +19,17 @@ def scores(values, method="cdt") -> Scores:
     return Scores(torch.tensor(values)[None], ["a"], ["x"], method, ScoreConfig(), {})
 
 
-FIRST, SECOND = scores([[1.0, 2.0, -1.0], [0.0, 0.5, 9.0]]), scores([[2.0, 1.0, -3.0], [0.0, 0.5, float("nan")]])
+FIRST, SECOND = (
+    scores([[1.0, 2.0, -1.0], [0.0, 0.5, 9.0]]),
+    scores([[2.0, 1.0, -3.0], [0.0, 0.5, float("nan")]]),
+)
 
 
 def run(language: str, shape=(2, 3), state: str = "done", model: str = "m", **scoring) -> runs.Run:
-    params = {"subject": asdict(Subject(model, "t", language=language)), "scoring": asdict(Scoring(**scoring))}
+    params = {
+        "subject": asdict(Subject(model, "t", language=language)),
+        "scoring": asdict(Scoring(**scoring)),
+    }
     try:
         with runs.record("score", params=params) as writer:
             FIRST.save(writer.file("scores.safetensors"))
@@ -35,24 +44,41 @@ def run(language: str, shape=(2, 3), state: str = "done", model: str = "m", **sc
 def test_only_scorings_in_the_same_way_of_the_same_shape_stand_beside():
     own = run("a")
     good, other_model = run("b", size=30), run("a", model="folder/m2")
-    run("c", method="atp"), run("d", attention="frozen"), run("e", rules="symmetric"), run("f", shape=(4, 3)), run("g", state="failed")
+    (
+        run("c", method="atp"),
+        run("d", attention="frozen"),
+        run("e", rules="symmetric"),
+        run("f", shape=(4, 3)),
+        run("g", state="failed"),
+    )
     assert {one.id for one in agreement.comparable(own, FIRST)} == {good.id, other_model.id}
     newer = run("b", size=30)
-    assert {one.id for one in agreement.comparable(own, FIRST)} == {newer.id, other_model.id}          # one a subject, the newest
-    assert agreement.titles(own, good) == ("a", "b") and agreement.titles(own, other_model) == ("m", "m2")
+    # one a subject, the newest
+    assert {one.id for one in agreement.comparable(own, FIRST)} == {newer.id, other_model.id}
+    assert agreement.titles(own, good) == ("a", "b") and agreement.titles(own, other_model) == (
+        "m",
+        "m2",
+    )
     assert agreement.named(good) == "b (train), m, 30 examples, seed 0"
 
 
 def test_rank_correlation():
     a = np.array([1.0, 2, 3, 4, np.nan])
-    assert agreement.spearman(a, a**3) == pytest.approx(1) and agreement.spearman(a, -a) == pytest.approx(-1)
-    assert np.isnan(agreement.spearman(a, np.zeros(5))) and np.isnan(agreement.spearman(a[:2], a[:2]))
+    assert agreement.spearman(a, a**3) == pytest.approx(1) and agreement.spearman(
+        a, -a
+    ) == pytest.approx(-1)
+    assert np.isnan(agreement.spearman(a, np.zeros(5))) and np.isnan(
+        agreement.spearman(a[:2], a[:2])
+    )
 
 
 def test_the_scatter_leaves_out_heads_one_lacks_and_rings_the_selected_one():
     fig = agreement.scatter(FIRST, SECOND, ("CD-T", "Mean ablation"), (0, 1))
     points, ring = fig.data
-    assert [tuple(at) for at in points.customdata] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] and (ring.x[0], ring.y[0]) == (2.0, 1.0)
+    assert [tuple(at) for at in points.customdata] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] and (
+        ring.x[0],
+        ring.y[0],
+    ) == (2.0, 1.0)
     assert f"{agreement.spearman(FIRST.values.numpy(), SECOND.values.numpy()):.2f}" in alt(fig)
     assert len(agreement.scatter(FIRST, SECOND, ("a", "b"), (1, 2)).data) == 1
 
@@ -60,12 +86,21 @@ def test_the_scatter_leaves_out_heads_one_lacks_and_rings_the_selected_one():
 def test_maps_share_a_scale_and_the_difference_is_second_minus_first():
     first, second, gap = agreement.side_by_side(FIRST, SECOND, ("a", "b"), Marks(), False)
     limit = symmetric_limit(FIRST.values.numpy(), SECOND.values.numpy())
-    assert first.data[0].zmax == second.data[0].zmax == pytest.approx(limit) and first.data[0].zmin == -first.data[0].zmax
-    assert np.allclose(gap.data[0].z, SECOND.values - FIRST.values, equal_nan=True) and gap.layout.title.text == "b − a"
+    assert (
+        first.data[0].zmax == second.data[0].zmax == pytest.approx(limit)
+        and first.data[0].zmin == -first.data[0].zmax
+    )
+    assert (
+        np.allclose(gap.data[0].z, SECOND.values - FIRST.values, equal_nan=True)
+        and gap.layout.title.text == "b − a"
+    )
 
 
 def test_ways_are_told_apart():
-    assert [agreement.way_of(agreement.other_way(Scoring(size=7, seed=3), way)) for way in agreement.WAYS] == list(agreement.WAYS)
+    assert [
+        agreement.way_of(agreement.other_way(Scoring(size=7, seed=3), way))
+        for way in agreement.WAYS
+    ] == list(agreement.WAYS)
     assert agreement.other_way(Scoring(size=7, seed=3), "atp").size == 7
 
 
@@ -73,10 +108,16 @@ def test_recent_names_come_back_newest_first_without_what_is_gone(tmp_path):
     (tmp_path / "model").mkdir()
     for name in ("demo", str(tmp_path / "model"), "Qwen/Qwen2.5-0.5B", "demo", "/nowhere/x"):
         recent.remember("models", name)
-    assert recent.listed("models") == ["demo", "Qwen/Qwen2.5-0.5B", str(tmp_path / "model")] and recent.listed("tasks") == []
+    assert (
+        recent.listed("models") == ["demo", "Qwen/Qwen2.5-0.5B", str(tmp_path / "model")]
+        and recent.listed("tasks") == []
+    )
     for i in range(20):
         recent.remember("tasks", f"t{i}")
-    assert recent.listed("tasks") == [f"t{i}" for i in range(19, 11, -1)] and recent.listed("models")[0] == "demo"
+    assert (
+        recent.listed("tasks") == [f"t{i}" for i in range(19, 11, -1)]
+        and recent.listed("models")[0] == "demo"
+    )
     for torn in (b"{", b"[1]", b'{"models": 3}', b'{"models": [1, "a"]}'):
         (places.home() / "recent.json").write_bytes(torn)
         assert set(recent.listed("models")) <= {"a"}

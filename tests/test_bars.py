@@ -12,8 +12,13 @@ def test_histogram_counts_every_head_once_and_colours_the_circuit():
     fig = score_histogram(values, 0.7, chosen)
     kept, others, ticks = fig.data
     assert sum(kept.y) == 2 and sum(others.y) == 45 and kept.marker.color == COLOURS["circuit"]
-    assert list(map(tuple, ticks.customdata)) == sorted(chosen) and list(ticks.x) == [values[1, 1], values[2, 5]]
-    assert fig.layout.shapes[0].x0 == 0.7 and "47 heads, 2 in the circuit, threshold 0.7" in alt(fig)
+    assert list(map(tuple, ticks.customdata)) == sorted(chosen) and list(ticks.x) == [
+        values[1, 1],
+        values[2, 5],
+    ]
+    assert fig.layout.shapes[0].x0 == 0.7 and "47 heads, 2 in the circuit, threshold 0.7" in alt(
+        fig
+    )
     assert not score_histogram(values, None, chosen).layout.shapes
 
 
@@ -24,7 +29,9 @@ def test_histogram_of_nothing_still_draws(values):
 
 def test_head_means_put_the_balanced_mean_first():
     fig = head_means_bar(2.1, {"negative": 0.4, "positive": 0.6})
-    assert list(fig.data[0].y) == ["balanced mean", "negative", "positive"] and list(fig.data[0].x) == [2.1, 0.4, 0.6]
+    assert list(fig.data[0].y) == ["balanced mean", "negative", "positive"] and list(
+        fig.data[0].x
+    ) == [2.1, 0.4, 0.6]
     assert "positive departs most" in alt(fig)
 
 
@@ -33,7 +40,11 @@ def test_a_label_keeps_its_colour_across_charts():
     strip = example_strip(np.array([1.0, 0.0]), ["negative", "positive"], ["a", "b"])
     means = head_means_bar(1.0, {"negative": 0.1, "positive": 0.1})
     for i in (0, 1):
-        assert bars.data[i].marker.color[0] == strip.data[i].marker.color == means.data[0].marker.color[i + 1]
+        assert (
+            bars.data[i].marker.color[0]
+            == strip.data[i].marker.color
+            == means.data[0].marker.color[i + 1]
+        )
     assert list(bars.data[1].error_x.array) == [0.05] and "positive −0.2 ± 0.05" in alt(bars)
 
 

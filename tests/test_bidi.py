@@ -1,4 +1,5 @@
 """Right-to-left text keeps to itself wherever it is shown; left-to-right text is not touched."""
+
 import pytest
 
 from explorer import head_plots
@@ -16,8 +17,14 @@ def test_what_runs_from_left_to_right_stays_as_it_is(text):
 
 @pytest.mark.parametrize("text", [ARABIC, HEBREW, f"good {ARABIC}"])
 def test_what_does_not_is_fenced_once_and_whole(text):
-    assert isolate(text) == f"{ISOLATE}{text}{END}" == isolate(isolate(text)) == fence(isolate(text))
-    assert literal(text)[0] == ISOLATE and literal(text)[-1] == END and literal(text).count(ISOLATE) == 1
+    assert (
+        isolate(text) == f"{ISOLATE}{text}{END}" == isolate(isolate(text)) == fence(isolate(text))
+    )
+    assert (
+        literal(text)[0] == ISOLATE
+        and literal(text)[-1] == END
+        and literal(text).count(ISOLATE) == 1
+    )
     label = head_plots.label(text)
     assert label[0] == ISOLATE and label.count(ISOLATE) == label.count(END) == 1
 

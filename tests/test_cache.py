@@ -1,4 +1,7 @@
-"""Answers kept on disk: the same bits as computed ones, asked anew whenever anything that matters changed, and never in the way."""
+"""Answers kept on disk: the same bits as computed ones, asked anew whenever anything that matters
+changed, and never in the way.
+"""
+
 import dataclasses
 import json
 import multiprocessing
@@ -28,7 +31,9 @@ from ctsft.tasks import load_task
 from ctsft.trace import pattern, record
 
 ROOT = Path(__file__).resolve().parents[1]
-POOL = [Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))]
+POOL = [
+    Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))
+]
 
 
 def bits(tensor: torch.Tensor) -> tuple:
@@ -51,40 +56,77 @@ def means(loaded, task) -> Means:
 @pytest.fixture
 def ask(loaded, task, means):
     """Scores of the tiny Qwen2 through the cache; arguments may be changed by name."""
+
     def call(method="atp", **changes):
-        given = {"model": loaded["qwen2"], "task": task, "pool": POOL, "means": means, "cache": True} | changes
+        given = {
+            "model": loaded["qwen2"],
+            "task": task,
+            "pool": POOL,
+            "means": means,
+            "cache": True,
+        } | changes
         return score_heads(method=method, **given)
+
     return call
 
 
-# ---- the same answer -----------------------------------------------------------------------------------------------
+# ---- the same answer -------------------------------------------------------
 
-@pytest.mark.parametrize(("method", "config"), [
-    ("cdt", {}), ("cdt", {"targets": [(2, 1), (1, 0)]}), ("cdt", {"score": "magnitude", "normalise": "layer"}), ("atp", {}), ("ablation", {})])
+
+@pytest.mark.parametrize(
+    ("method", "config"),
+    [
+        ("cdt", {}),
+        ("cdt", {"targets": [(2, 1), (1, 0)]}),
+        ("cdt", {"score": "magnitude", "normalise": "layer"}),
+        ("atp", {}),
+        ("ablation", {}),
+    ],
+)
 def test_a_hit_has_the_bits_of_the_miss_and_says_so(ask, method, config, monkeypatch):
     plain, first, seen = ask(method, cache=False, **config), ask(method, **config), []
-    monkeypatch.setattr(relevance, "sweep", None)                    # nothing is computed from here on
+    # nothing is computed from here on
+    monkeypatch.setattr(relevance, "sweep", None)
     again = ask(method, progress=lambda done, total: seen.append(done / total), **config)
-    assert bits(again.per_example) == bits(first.per_example) == bits(plain.per_example) and again.config == first.config
-    assert (again.examples, again.labels, again.method, again.about) == (first.examples, first.labels, method, first.about)
+    assert (
+        bits(again.per_example) == bits(first.per_example) == bits(plain.per_example)
+        and again.config == first.config
+    )
+    assert (again.examples, again.labels, again.method, again.about) == (
+        first.examples,
+        first.labels,
+        method,
+        first.about,
+    )
     assert first.notes == plain.notes == [] and seen == [1]
-    assert len(again.notes) == 1 and again.notes[0].startswith("answered from the cache (scored on 20")
+    assert len(again.notes) == 1 and again.notes[0].startswith(
+        "answered from the cache (scored on 20"
+    )
     assert torch.isnan(again.per_example).any() == ("targets" in config)
 
 
 def test_nothing_is_written_unless_asked_for(loaded, task, means, home):
     discovery_set(loaded["qwen2"], task, agreed(loaded["qwen2"], task, 2), 6)
-    score_heads(loaded["qwen2"], task, POOL, label_balanced_means(loaded["qwen2"], task, POOL), "atp")
+    score_heads(
+        loaded["qwen2"], task, POOL, label_balanced_means(loaded["qwen2"], task, POOL), "atp"
+    )
     assert not home.exists()
 
 
 @pytest.mark.parametrize("positions", ["all", "readout"])
 def test_means_come_back_as_they_were_and_can_be_saved(loaded, task, positions, tmp_path):
-    first, again = (label_balanced_means(loaded["gpt2"], task, POOL, positions, cache=True) for _ in range(2))
-    assert bits(again.values) == bits(first.values) and {name: bits(value) for name, value in again.by_label.items()} == {
-        name: bits(value) for name, value in first.by_label.items()}
-    assert (again.counts, again.positions) == (first.counts, positions) and list(again.by_label) == list(LABELS)
-    assert not from_cache(first.notes) and again.notes[0].startswith("answered from the cache (taken on ")
+    first, again = (
+        label_balanced_means(loaded["gpt2"], task, POOL, positions, cache=True) for _ in range(2)
+    )
+    assert bits(again.values) == bits(first.values) and {
+        name: bits(value) for name, value in again.by_label.items()
+    } == {name: bits(value) for name, value in first.by_label.items()}
+    assert (again.counts, again.positions) == (first.counts, positions) and list(
+        again.by_label
+    ) == list(LABELS)
+    assert not from_cache(first.notes) and again.notes[0].startswith(
+        "answered from the cache (taken on "
+    )
     again.save(tmp_path / "means.safetensors")
     assert bits(Means.load(tmp_path / "means.safetensors").values) == bits(first.values)
     other = "readout" if positions == "all" else "all"
@@ -116,15 +158,27 @@ def test_a_trace_comes_back_whole(loaded, task, family, monkeypatch):
     with torch.no_grad():
         plain = record(model, first.batch)
     for name in ("x", "z"):
-        assert [bits(value) for value in getattr(again, name)] == [bits(value) for value in getattr(plain, name)]
+        assert [bits(value) for value in getattr(again, name)] == [
+            bits(value) for value in getattr(plain, name)
+        ]
     for mine, theirs in zip(again.calls, plain.calls, strict=True):
-        assert (bits(mine.query), bits(mine.key), mine.scale, mine.softcap) == (bits(theirs.query), bits(theirs.key), theirs.scale, theirs.softcap)
+        assert (bits(mine.query), bits(mine.key), mine.scale, mine.softcap) == (
+            bits(theirs.query),
+            bits(theirs.key),
+            theirs.scale,
+            theirs.softcap,
+        )
         assert mine.module is theirs.module and (mine.mask is None) == (theirs.mask is None)
         assert theirs.mask is None or bits(mine.mask) == bits(theirs.mask)
-    assert [pair and [bits(value) for value in pair] for pair in again.rotary] == [pair and [bits(value) for value in pair] for pair in plain.rotary]
-    assert bits(again.logits) == bits(plain.logits) and torch.equal(pattern(again, 1), pattern(plain, 1))
+    assert [pair and [bits(value) for value in pair] for pair in again.rotary] == [
+        pair and [bits(value) for value in pair] for pair in plain.rotary
+    ]
+    assert bits(again.logits) == bits(plain.logits) and torch.equal(
+        pattern(again, 1), pattern(plain, 1)
+    )
     assert first.notes == [] and again.notes[0].startswith("answered from the cache (recorded on ")
-    assert len(load_file(files("traces")[0])) <= 4 + 3 * 3 + 1 + 4             # x, z, q, k, logits; masks and rotations once, not a layer
+    # x, z, q, k, logits; masks and rotations once, not a layer
+    assert len(load_file(files("traces")[0])) <= 4 + 3 * 3 + 1 + 4
 
 
 def test_a_trace_above_the_limit_is_not_kept(loaded, task, monkeypatch):
@@ -134,7 +188,8 @@ def test_a_trace_above_the_limit_is_not_kept(loaded, task, monkeypatch):
     assert files("traces") == []
 
 
-# ---- what asks anew ------------------------------------------------------------------------------------------------
+# ---- what asks anew --------------------------------------------------------
+
 
 def changed_row(**fields) -> list[Example]:
     return [dataclasses.replace(POOL[0], **fields), *POOL[1:]]
@@ -143,7 +198,9 @@ def changed_row(**fields) -> list[Example]:
 def other_weight(build, part: str) -> Model:
     model = build("qwen2")
     with torch.no_grad():
-        next(value for name, value in model.hf.named_parameters() if part in name).view(-1)[3] += 1e-3
+        next(value for name, value in model.hf.named_parameters() if part in name).view(-1)[3] += (
+            1e-3
+        )
     return model
 
 
@@ -152,13 +209,19 @@ MISSES = {
     "bias": lambda build, task, means: {"model": other_weight(build, "q_proj.bias")},
     "number format": lambda build, task, means: {"model": cast(build("qwen2"))},
     "configuration": lambda build, task, means: {"model": build("qwen2", rms_norm_eps=1e-5)},
-    "text": lambda build, task, means: {"pool": changed_row(text="good tea", fields={"text": "good tea"})},
+    "text": lambda build, task, means: {
+        "pool": changed_row(text="good tea", fields={"text": "good tea"})
+    },
     "label": lambda build, task, means: {"pool": changed_row(label=LABELS[2])},
     "order": lambda build, task, means: {"pool": POOL[::-1]},
     "fewer": lambda build, task, means: {"pool": POOL[:4]},
     "prompt": lambda build, task, means: {"task": dataclasses.replace(task, prompt="{text} is")},
-    "label word": lambda build, task, means: {"task": dataclasses.replace(task, labels=("negative", "neutral", "positive", "good"))},
-    "means": lambda build, task, means: {"means": dataclasses.replace(means, values=means.values + 1e-6)},
+    "label word": lambda build, task, means: {
+        "task": dataclasses.replace(task, labels=("negative", "neutral", "positive", "good"))
+    },
+    "means": lambda build, task, means: {
+        "means": dataclasses.replace(means, values=means.values + 1e-6)
+    },
     "method": lambda build, task, means: {"method": "cdt"},
     "positions": lambda build, task, means: {"positions": "readout"},
     "matmul": lambda build, task, means: {},
@@ -184,7 +247,15 @@ def test_what_changes_a_number_asks_anew(ask, build, task, means, monkeypatch, w
     assert from_cache(ask(**changes).notes) and len(files("scores")) == 2
 
 
-@pytest.mark.parametrize("config", [{"attention": "frozen"}, {"rules": "symmetric"}, {"score": "magnitude"}, {"targets": [(2, 0)]}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"attention": "frozen"},
+        {"rules": "symmetric"},
+        {"score": "magnitude"},
+        {"targets": [(2, 0)]},
+    ],
+)
 def test_every_setting_of_cdt_asks_anew(ask, config):
     ask("cdt")
     assert not from_cache(ask("cdt", **config).notes) and from_cache(ask("cdt", **config).notes)
@@ -192,13 +263,24 @@ def test_every_setting_of_cdt_asks_anew(ask, config):
 
 def test_what_changes_no_number_is_answered(ask, build, task):
     first = ask()
-    own = build("qwen2")                                              # in memory, under another name, with the same weights
+    # in memory, under another name, with the same weights
+    own = build("qwen2")
     renamed = [dataclasses.replace(row, id=f"other-{row.id}") for row in POOL]
-    for changes in ({"batch_tokens": 30}, {"max_memory": "8GB"}, {"model": own}, {"pool": renamed},
-                    {"task": dataclasses.replace(task, name="another", targets=())}):
+    for changes in (
+        {"batch_tokens": 30},
+        {"max_memory": "8GB"},
+        {"model": own},
+        {"pool": renamed},
+        {"task": dataclasses.replace(task, name="another", targets=())},
+    ):
         again = ask(**changes)
-        assert from_cache(again.notes) and bits(again.per_example) == bits(first.per_example), changes
-    assert ask(batch_tokens=30).config.batch_tokens == 30 and ask(pool=renamed).examples[0] == "other-0"
+        assert from_cache(again.notes) and bits(again.per_example) == bits(first.per_example), (
+            changes
+        )
+    assert (
+        ask(batch_tokens=30).config.batch_tokens == 30
+        and ask(pool=renamed).examples[0] == "other-0"
+    )
     assert ask(model=own).about["model"] == "tiny-qwen2" and len(files("scores")) == 1
 
 
@@ -239,12 +321,21 @@ def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
     needed, new = set(), {"relevance"}
     while new:
         needed |= new
-        found = {dotted.split(".")[1] for name in new for dotted in imported(LIBRARY[name], "ctsft") if dotted.startswith("ctsft.")}
+        found = {
+            dotted.split(".")[1]
+            for name in new
+            for dotted in imported(LIBRARY[name], "ctsft")
+            if dotted.startswith("ctsft.")
+        }
         new = (found & set(LIBRARY)) - needed
-    assert needed & cache.OUTSIDE == {"errors", "places", "sources"} and {"rules", "methods", "cache", "loading"} <= needed - cache.OUTSIDE
+    assert (
+        needed & cache.OUTSIDE == {"errors", "places", "sources"}
+        and {"rules", "methods", "cache", "loading"} <= needed - cache.OUTSIDE
+    )
 
 
-# ---- the disk ------------------------------------------------------------------------------------------------------
+# ---- the disk --------------------------------------------------------------
+
 
 def spoil(path: Path, how: str):
     data = path.read_bytes()
@@ -252,31 +343,58 @@ def spoil(path: Path, how: str):
     if how == "folder":
         path.mkdir()
     elif how == "another answer":
-        save_file({"per_example": torch.zeros(5, 3, 4)}, path, {"ctsft": json.dumps({"key": "0" * 32, "words": {"notes": []}})})
+        save_file(
+            {"per_example": torch.zeros(5, 3, 4)},
+            path,
+            {"ctsft": json.dumps({"key": "0" * 32, "words": {"notes": []}})},
+        )
     elif how == "no metadata":
         save_file({"per_example": torch.zeros(5, 3, 4)}, path)
     else:
-        path.write_bytes({"empty": b"", "half": data[:len(data) // 2], "a byte short": data[:-1], "garbage": os.urandom(300),
-                          "zeros at the end": data[:-20] + bytes(20), "a bit": data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
-                          "huge header": b"\xff" * 7 + b"\x7f" + data}[how])
+        path.write_bytes(
+            {
+                "empty": b"",
+                "half": data[: len(data) // 2],
+                "a byte short": data[:-1],
+                "garbage": os.urandom(300),
+                "zeros at the end": data[:-20] + bytes(20),
+                "a bit": data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
+                "huge header": b"\xff" * 7 + b"\x7f" + data,
+            }[how]
+        )
 
 
-@pytest.mark.parametrize("how", ["empty", "half", "a byte short", "garbage", "zeros at the end", "a bit", "huge header", "another answer",
-                                 "no metadata", "folder"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "empty",
+        "half",
+        "a byte short",
+        "garbage",
+        "zeros at the end",
+        "a bit",
+        "huge header",
+        "another answer",
+        "no metadata",
+        "folder",
+    ],
+)
 def test_a_torn_or_foreign_file_counts_as_absent(ask, how, recwarn):
     first = ask()
     path = files("scores")[0]
     spoil(path, how)
     again = ask()
     assert not from_cache(again.notes) and bits(again.per_example) == bits(first.per_example)
-    assert len(places.entries()) == (how != "folder")                   # written anew
+    assert len(places.entries()) == (how != "folder")  # written anew
     assert from_cache(ask().notes) == (how != "folder") and len(recwarn) == (how == "folder")
 
 
 def locked(monkeypatch):
     """No file can be written or touched; a mode would not stop the superuser."""
+
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
+
     for module, name in ((places, "open"), (os, "utime"), (os, "replace"), (Path, "unlink")):
         monkeypatch.setattr(module, name, refuse, raising=False)
 
@@ -285,19 +403,27 @@ def test_a_folder_that_can_only_be_read_still_answers(ask, monkeypatch, recwarn)
     first = ask()
     locked(monkeypatch)
     again = ask()
-    assert from_cache(again.notes) and bits(again.per_example) == bits(first.per_example) and len(recwarn) == 0
+    assert (
+        from_cache(again.notes)
+        and bits(again.per_example) == bits(first.per_example)
+        and len(recwarn) == 0
+    )
 
 
 @pytest.mark.parametrize("what", ["a file in the way", "a full disk", "read-only"])
-def test_what_cannot_be_kept_is_computed_all_the_same_with_one_warning(ask, what, home, monkeypatch, recwarn):
+def test_what_cannot_be_kept_is_computed_all_the_same_with_one_warning(
+    ask, what, home, monkeypatch, recwarn
+):
     home.mkdir()
     if what == "a file in the way":
         (home / "cache").write_text("")
     if what == "read-only":
         locked(monkeypatch)
     if what == "a full disk":
+
         def full(_):
             raise OSError(28, "No space left on device")
+
         monkeypatch.setattr(os, "fsync", full)
     plain = ask(cache=False)
     for _ in range(3):
@@ -317,23 +443,35 @@ def test_the_least_recently_used_go_first(ask, monkeypatch):
         os.utime(path, (i, i))
     for pool in pools[1:3]:
         ask(pool=pool)
-    assert from_cache(ask(pool=pools[0]).notes)                         # used again: no longer the oldest
+    # used again: no longer the oldest
+    assert from_cache(ask(pool=pools[0]).notes)
     ask(pool=pools[3])
-    assert len(files("scores")) == 3 and sum(path.stat().st_size for path in files("scores")) <= places.limit()
-    assert [from_cache(ask(pool=pool).notes) for pool in (pools[0], pools[2], pools[3], pools[1])] == [True, True, True, False]
+    assert (
+        len(files("scores")) == 3
+        and sum(path.stat().st_size for path in files("scores")) <= places.limit()
+    )
+    assert [
+        from_cache(ask(pool=pool).notes) for pool in (pools[0], pools[2], pools[3], pools[1])
+    ] == [True, True, True, False]
 
 
 def test_the_bound_may_be_nothing_or_too_little_but_has_to_be_a_number(ask, monkeypatch, home):
     for words in ("0", "100"):
         monkeypatch.setenv("CTSFT_CACHE_BYTES", words)
-        assert not from_cache(ask().notes) and not from_cache(ask().notes) and list(home.glob("cache/scores/*")) == []
+        assert (
+            not from_cache(ask().notes)
+            and not from_cache(ask().notes)
+            and list(home.glob("cache/scores/*")) == []
+        )
     monkeypatch.setenv("CTSFT_CACHE_BYTES", "2GB")
     said(ask, "'2GB'", "number of bytes")
 
 
 def test_what_a_killed_writer_left_is_removed_in_time(ask, home):
     ask()
-    old, new = (home / "cache" / "scores" / f".{name}.safetensors.1.1.part" for name in ("old", "new"))
+    old, new = (
+        home / "cache" / "scores" / f".{name}.safetensors.1.1.part" for name in ("old", "new")
+    )
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
@@ -342,7 +480,9 @@ def test_what_a_killed_writer_left_is_removed_in_time(ask, home):
 
 
 def hammer(ask, plain, seed: int, out: Path):
-    """What one of several processes does: ask for the same answers in its own order, and count those that were there."""
+    """What one of several processes does: ask for the same answers in its own order, and count
+    those that were there.
+    """
     draw, hits = random.Random(seed), 0
     for _ in range(40):
         i = draw.randrange(5)
@@ -354,22 +494,29 @@ def hammer(ask, plain, seed: int, out: Path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, monkeypatch):
-    """They write, read and delete the same five answers while only three fit; each always gets its own bits."""
+    """They write, read and delete the same five answers while only three fit; each always gets its
+    own bits.
+    """
     plain = [ask("ablation", cache=False, pool=POOL[i:] + POOL[:i]).per_example for i in range(5)]
     ask("ablation")
     monkeypatch.setenv("CTSFT_CACHE_BYTES", str(7 * files("scores")[0].stat().st_size // 2))
     monkeypatch.setattr(places, "complain", lambda folder, reason: pytest.fail(reason))
     outs, fork = [tmp_path / str(seed) for seed in range(3)], multiprocessing.get_context("fork")
-    those = [fork.Process(target=hammer, args=(ask, plain, seed, out)) for seed, out in enumerate(outs)]
+    those = [
+        fork.Process(target=hammer, args=(ask, plain, seed, out)) for seed, out in enumerate(outs)
+    ]
     for process in those:
         process.start()
     for process in those:
         process.join(200)
-    assert [process.exitcode for process in those] == [0, 0, 0] and all(0 < int(out.read_text()) < 40 for out in outs)
+    assert [process.exitcode for process in those] == [0, 0, 0] and all(
+        0 < int(out.read_text()) < 40 for out in outs
+    )
     assert 0 < len(places.entries()) <= 3 and not list(home.rglob("*.part"))
 
 
-# ---- fingerprints that need no hashing -----------------------------------------------------------------------------
+# ---- fingerprints that need no hashing -------------------------------------
+
 
 @pytest.fixture
 def folder(folders, tmp_path, monkeypatch) -> Path:
@@ -382,7 +529,10 @@ def test_a_second_process_does_not_hash_a_folder_again(folder, loaded, monkeypat
     first = cache.fingerprint_of(load_model(folder, device="cpu"))
     assert first == loaded["qwen2"].fingerprint
     monkeypatch.setattr(models, "fingerprint", None)
-    assert cache.fingerprint_of(load_model(folder, device="cpu")) == first and load_model(folder, device="cpu").origin
+    assert (
+        cache.fingerprint_of(load_model(folder, device="cpu")) == first
+        and load_model(folder, device="cpu").origin
+    )
 
 
 def test_a_changed_file_changes_the_fingerprint(folder, build):
@@ -390,15 +540,20 @@ def test_a_changed_file_changes_the_fingerprint(folder, build):
     stat = (folder / "model.safetensors").stat()
     other_weight(build, "layers.0").hf.save_pretrained(folder)
     assert (folder / "model.safetensors").stat().st_size == stat.st_size
-    os.utime(folder / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))          # size and time as before
+    # size and time as before
+    os.utime(folder / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     model = load_model(folder, device="cpu")
     assert cache.fingerprint_of(model) == models.fingerprint(model.hf) != first
-    assert cache.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (first, model.fingerprint)
+    assert cache.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (
+        first,
+        model.fingerprint,
+    )
 
 
 def test_a_hub_model_is_known_by_its_commit(hub, folders, monkeypatch):
     publish(hub, folders["qwen2"], "some/cached-qwen")
-    assert load_model("some/cached-qwen", device="cpu").files             # its configuration came first, and named the commit
+    # its configuration came first, and named the commit
+    assert load_model("some/cached-qwen", device="cpu").files
     first = load_model("some/cached-qwen", device="cpu")
     assert first.files[:2] == ["hub", "some/cached-qwen"] and len(first.files[2]) == 40
     known = cache.fingerprint_of(first)
@@ -415,22 +570,26 @@ def test_a_model_tuned_in_place_is_hashed_again(folder):
     model = load_model(folder, device="cpu")
     first = cache.fingerprint_of(model)
     again = load_model(folder, device="cpu")
-    with moving_parts(again, [(1, 1)]), torch.no_grad():              # before its fingerprint was ever asked for
+    with moving_parts(again, [(1, 1)]), torch.no_grad():
+        # before its fingerprint was ever asked for
         again.hf.moving.weights["0"].mul_(2)
-    assert again.files is None and cache.fingerprint_of(again) == models.fingerprint(again.hf) != first
+    assert (
+        again.files is None and cache.fingerprint_of(again) == models.fingerprint(again.hf) != first
+    )
     with torch.no_grad():
         model.hf.model.norm.weight.mul_(2)
     assert cache.fingerprint_of(model) == models.fingerprint(model.hf) != first
 
 
-@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"{\"a\": 3}", b"\xff\xfe", b"{\"half"])
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b'{"a": 3}', b"\xff\xfe", b'{"half'])
 def test_a_spoilt_file_of_fingerprints_counts_as_empty(folder, loaded, content):
     places.put(places.cache_folder() / "fingerprints.json", content)
     assert cache.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
     assert len(cache.remembered(places.cache_folder() / "fingerprints.json")) == 1
 
 
-# ---- the shell -----------------------------------------------------------------------------------------------------
+# ---- the shell -------------------------------------------------------------
+
 
 @pytest.fixture
 def words(tiny_words):  # noqa: F811
@@ -441,22 +600,34 @@ def test_a_second_run_answers_from_the_cache_and_says_so(shell, words):  # noqa:
     code, out, err = shell("score", *words)
     assert (code, err) == (0, []) and "cache" not in out
     code, again, err = shell("score", *words)
-    assert code == 0 and again.splitlines()[:-2] == out.splitlines()[:-1] and again.splitlines()[-2].startswith("answered from the cache (scored on ")
+    assert (
+        code == 0
+        and again.splitlines()[:-2] == out.splitlines()[:-1]
+        and again.splitlines()[-2].startswith("answered from the cache (scored on ")
+    )
     assert [line.split(" (")[0] for line in err] == [
-        "label-balanced means: answered from the cache", "attribution patching: answered from the cache"]
+        "label-balanced means: answered from the cache",
+        "attribution patching: answered from the cache",
+    ]
     code, out, _ = shell("score", *words, "--json")
     assert code == 0 and from_cache(json.loads(out)["notes"])
     before = [(path, path.stat().st_mtime_ns) for path in sorted(places.cache_folder().rglob("*"))]
     code, out, err = shell("score", *words, "--no-cache", "--json")
     assert (code, err) == (0, []) and json.loads(out)["notes"] == []
-    assert [(path, path.stat().st_mtime_ns) for path in sorted(places.cache_folder().rglob("*"))] == before
+    assert [
+        (path, path.stat().st_mtime_ns) for path in sorted(places.cache_folder().rglob("*"))
+    ] == before
 
 
 def test_discovery_says_it_too(shell, tiny_words):  # noqa: F811
     given = ["discover", *tiny_words, "--size", 6, "--depth", 1, "--fraction", 0.2]
     assert "cache" not in shell(*given)[1]
     code, out, err = shell(*given)
-    assert code == 0 and "iteration 0: answered from the cache (scored on " in out and any(line.startswith("iteration 0: answered") for line in err)
+    assert (
+        code == 0
+        and "iteration 0: answered from the cache (scored on " in out
+        and any(line.startswith("iteration 0: answered") for line in err)
+    )
     assert "cache" not in shell(*given, "--no-cache")[1]
 
 
@@ -465,22 +636,44 @@ def test_the_shell_lists_and_clears(shell, words, home):  # noqa: F811
     shell("score", *words)
     code, out, _ = shell("cache")
     lines = out.splitlines()
-    assert code == 0 and len(lines) == 4 and lines[0].startswith("scores ") and "reviews" in lines[0] and "atp, 6 texts" in lines[0]
+    assert (
+        code == 0
+        and len(lines) == 4
+        and lines[0].startswith("scores ")
+        and "reviews" in lines[0]
+        and "atp, 6 texts" in lines[0]
+    )
     rows = json.loads(shell("cache", "list", "--json")[1])
     assert sorted(row["kind"] for row in rows) == ["means", "pools", "scores"]
-    assert all(row["bytes"] == Path(row["path"]).stat().st_size and 0 <= row["age"] < 60 and row["model"] == words[1] for row in rows)
-    assert [row["kind"] for row in json.loads(shell("cache", "list", "means", "--json")[1])] == ["means"]
+    assert all(
+        row["bytes"] == Path(row["path"]).stat().st_size
+        and 0 <= row["age"] < 60
+        and row["model"] == words[1]
+        for row in rows
+    )
+    assert [row["kind"] for row in json.loads(shell("cache", "list", "means", "--json")[1])] == [
+        "means"
+    ]
     size = next(row["bytes"] for row in rows if row["kind"] == "means")
-    assert json.loads(shell("cache", "clear", "means", "--json")[1]) == {"answers": 1, "bytes": size}
+    assert json.loads(shell("cache", "clear", "means", "--json")[1]) == {
+        "answers": 1,
+        "bytes": size,
+    }
     code, out, _ = shell("cache", "clear")
     assert code == 0 and out.startswith("2 answers deleted, ") and out.endswith("B freed.\n")
     assert [path for path in (home / "cache").rglob("*") if path.is_file()] == []
     assert shell("cache", "clear")[1] == "0 answers deleted, 0.00B freed.\n"
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    (["cache", "paint"], ["'paint'", "list, clear"]), (["cache", "clear", "pictures"], ["'pictures'", "scores"]),
-    (["cache", "list", "pictures"], ["'pictures'", "traces"]), (["cache", "clear", "means", "more"], ["more"])])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["cache", "paint"], ["'paint'", "list, clear"]),
+        (["cache", "clear", "pictures"], ["'pictures'", "scores"]),
+        (["cache", "list", "pictures"], ["'pictures'", "traces"]),
+        (["cache", "clear", "means", "more"], ["more"]),
+    ],
+)
 def test_bad_words_for_the_cache_are_one_line(shell, given, expected):  # noqa: F811
     bad(shell(*given), *expected)
 
@@ -490,6 +683,7 @@ def test_answers_that_cannot_be_deleted_are_one_line(shell, words, monkeypatch):
 
     def refuse(path, missing_ok=False):
         raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr(Path, "unlink", refuse)
     bad(shell("cache", "clear"), "could not be deleted", "Permission denied")
     assert len(places.entries()) == 3
@@ -497,6 +691,15 @@ def test_answers_that_cannot_be_deleted_are_one_line(shell, words, monkeypatch):
 
 def test_a_task_of_files_hits_after_it_is_opened_again(subject, loaded, means):  # noqa: F811
     """The key holds what the model sees, not which objects carried it."""
-    notes = [score_heads(loaded["qwen2"], opened, opened.load("indonesian", "train")[:5], means, "atp", cache=True).notes
-             for opened in (load_task(subject.task), load_task(subject.task))]
+    notes = [
+        score_heads(
+            loaded["qwen2"],
+            opened,
+            opened.load("indonesian", "train")[:5],
+            means,
+            "atp",
+            cache=True,
+        ).notes
+        for opened in (load_task(subject.task), load_task(subject.task))
+    ]
     assert not from_cache(notes[0]) and from_cache(notes[1])

@@ -5,18 +5,28 @@ from explorer.plots import COLOURS, alt
 
 ROLES = {"indonesian": "source", "javanese": "target", "buginese": "related"}
 START = {"indonesian": 0.85, "javanese": 0.54, "buginese": 0.24}
-HISTORY = [{"step": 7, "indonesian": 0.84, "javanese": 0.6}, {"step": 14, "indonesian": 0.82, "javanese": 0.7, "buginese": 0.3}]
+HISTORY = [
+    {"step": 7, "indonesian": 0.84, "javanese": 0.6},
+    {"step": 14, "indonesian": 0.82, "javanese": 0.7, "buginese": 0.3},
+]
 
 
 def before(fig):
-    return {s.name.removeprefix("before "): s for s in fig.layout.shapes if (s.name or "").startswith("before ")}
+    return {
+        s.name.removeprefix("before "): s
+        for s in fig.layout.shapes
+        if (s.name or "").startswith("before ")
+    }
 
 
 def test_live_curves_start_at_the_level_before_tuning():
     fig = accuracy_curves(HISTORY, ROLES, START, total_steps=35, chance=1 / 3)
     lines = {trace.name: trace for trace in fig.data}
     assert list(lines["javanese"].x) == [0, 7, 14] and list(lines["javanese"].y) == [0.54, 0.6, 0.7]
-    assert list(lines["buginese"].x) == [0, 14], "a set that was not evaluated at a step has no point there"
+    assert list(lines["buginese"].x) == [
+        0,
+        14,
+    ], "a set that was not evaluated at a step has no point there"
     for name, role in ROLES.items():
         level = before(fig)[name]
         assert level.line.dash == "dash" and level.y0 == level.y1 == START[name]
@@ -25,7 +35,9 @@ def test_live_curves_start_at_the_level_before_tuning():
 
 
 def test_the_axes_do_not_move_while_rows_arrive():
-    empty, later = (accuracy_curves(rows, ROLES, START, total_steps=35, title="a") for rows in ([], HISTORY))
+    empty, later = (
+        accuracy_curves(rows, ROLES, START, total_steps=35, title="a") for rows in ([], HISTORY)
+    )
     for fig in (empty, later):
         assert list(fig.layout.xaxis.range) == [0, 35] and list(fig.layout.yaxis.range) == [0, 1]
     assert empty.layout.uirevision == later.layout.uirevision is not None
@@ -34,16 +46,25 @@ def test_the_axes_do_not_move_while_rows_arrive():
 
 
 def test_a_run_that_evaluated_at_step_0_keeps_its_own_value():
-    fig = accuracy_curves([{"step": 0, "javanese": 0.5}], {"javanese": "target"}, START, total_steps=5)
+    fig = accuracy_curves(
+        [{"step": 0, "javanese": 0.5}], {"javanese": "target"}, START, total_steps=5
+    )
     assert list(fig.data[0].y) == [0.5]
 
 
 def test_direct_labels_keep_their_distance_and_order():
     spread = _spread([0.99, 0.985, 0.2, 0.98])
     assert max(spread) <= 1 and spread[2] == 0.2
-    assert spread[0] > spread[1] > spread[3] and min(spread[0] - spread[1], spread[1] - spread[3]) > 0.059
+    assert (
+        spread[0] > spread[1] > spread[3]
+        and min(spread[0] - spread[1], spread[1] - spread[3]) > 0.059
+    )
     labels = accuracy_curves(HISTORY, ROLES, START, total_steps=35).layout.annotations
-    assert [a.text.split("</span> ")[1] for a in labels] == ["indonesian 0.82", "javanese 0.70", "buginese 0.30"]
+    assert [a.text.split("</span> ")[1] for a in labels] == [
+        "indonesian 0.82",
+        "javanese 0.70",
+        "buginese 0.30",
+    ]
 
 
 def test_overlaid_runs_share_colours_and_differ_in_symbol_and_line():
@@ -51,21 +72,30 @@ def test_overlaid_runs_share_colours_and_differ_in_symbol_and_line():
     drawn = {trace.name: trace for trace in fig.data if trace.x[0] is not None}
     a, b = drawn["javanese, a"], drawn["javanese, b"]
     assert a.line.color == b.line.color == COLOURS["target"]
-    assert a.marker.symbol != b.marker.symbol and a.line.dash != b.line.dash and "dash" not in STYLES
+    assert (
+        a.marker.symbol != b.marker.symbol and a.line.dash != b.line.dash and "dash" not in STYLES
+    )
     assert drawn["indonesian, a"].marker.symbol == a.marker.symbol and a.legendgroup == "a"
     assert set(before(fig)) == set(ROLES) and "b on javanese 0.54 to 0.70" in alt(fig)
 
 
 def test_faithfulness_shows_the_band_and_both_ends():
-    fig = faithfulness_curve([1, 4], [0.5, 1.1], ([-0.3, 0.2], [0.0, 0.3], [0.2, 0.6]), metric="margin")
+    fig = faithfulness_curve(
+        [1, 4], [0.5, 1.1], ([-0.3, 0.2], [0.0, 0.3], [0.2, 0.6]), metric="margin"
+    )
     band, median, circuit = fig.data
     assert list(band.x) == [1, 4, 4, 1] and list(band.y) == [0.2, 0.6, 0.2, -0.3]
-    assert list(circuit.y) == [0.5, 1.1] and circuit.line.color == COLOURS["circuit"] != median.line.color
+    assert (
+        list(circuit.y) == [0.5, 1.1]
+        and circuit.line.color == COLOURS["circuit"] != median.line.color
+    )
     assert {shape.y0 for shape in fig.layout.shapes} == {0, 1}
     low, high = fig.layout.yaxis.range
     assert low < -0.3 and high > 1.1 and "4 heads keep 1.1 against 0.3" in alt(fig)
 
 
-@pytest.mark.parametrize("fig", [faithfulness_curve([], [], ([], [], [])), accuracy_curves([], {}, {}, total_steps=1)])
+@pytest.mark.parametrize(
+    "fig", [faithfulness_curve([], [], ([], [], [])), accuracy_curves([], {}, {}, total_steps=1)]
+)
 def test_nothing_measured_is_said(fig):
     assert "nothing measured yet" in alt(fig) or "no evaluation yet" in alt(fig)

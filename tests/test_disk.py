@@ -1,4 +1,7 @@
-"""Whole or not at all, and a disk that is really full: a small file system of its own where one may be mounted."""
+"""Whole or not at all, and a disk that is really full: a small file system of its own where one may
+be mounted.
+"""
+
 import subprocess
 import sys
 
@@ -8,7 +11,7 @@ from safetensors.torch import save_file
 
 from ctsft import disk, runs
 
-BIG = torch.zeros(500_000)                                       # 2 MB
+BIG = torch.zeros(500_000)  # 2 MB
 
 
 @pytest.fixture
@@ -17,7 +20,10 @@ def small(tmp_path):
     path = tmp_path / "small"
     path.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
-    if not sys.platform.startswith("linux") or subprocess.run(words, capture_output=True).returncode:
+    if (
+        not sys.platform.startswith("linux")
+        or subprocess.run(words, capture_output=True).returncode
+    ):
         pytest.skip("no file system can be mounted here")
     yield path
     subprocess.run(["umount", "-l", str(path)], check=True)
@@ -31,7 +37,7 @@ def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path):
         assert path.read_text() == "old"
         raise ZeroDivisionError
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "old"
-    (tmp_path / ".thing.part").mkdir()                           # a killed writer's leftover
+    (tmp_path / ".thing.part").mkdir()  # a killed writer's leftover
     with disk.whole(path, "it") as part:
         part.write_text("new")
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "new"
@@ -42,31 +48,61 @@ def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "folder" / "a").read_text() == "two" and len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("write", [lambda path: path.write_bytes(bytes(2_000_000)), lambda path: save_file({"x": BIG}, path),
-                                   lambda path: torch.save(BIG, path)], ids=["python", "safetensors", "torch"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(2_000_000)),
+        lambda path: save_file({"x": BIG}, path),
+        lambda path: torch.save(BIG, path),
+    ],
+    ids=["python", "safetensors", "torch"],
+)
 @pytest.mark.parametrize("need", [0, 2_000_000])
 def test_a_full_disk_is_one_sentence_whoever_writes(small, write, need):
     (small / "kept").write_text("kept")
-    with pytest.raises(disk.DiskFull) as error, disk.whole(small / "kept", "the checkpoint of step 7", need) as part:
+    with (
+        pytest.raises(disk.DiskFull) as error,
+        disk.whole(small / "kept", "the checkpoint of step 7", need) as part,
+    ):
         write(part)
     text = str(error.value)
-    assert "the checkpoint of step 7" in text and str(small) in text and "free" in text and "\n" not in text and "it needs 0.0" not in text
-    assert [one.name for one in small.iterdir()] == ["kept"] and (small / "kept").read_text() == "kept"
+    assert (
+        "the checkpoint of step 7" in text
+        and str(small) in text
+        and "free" in text
+        and "\n" not in text
+        and "it needs 0.0" not in text
+    )
+    assert [one.name for one in small.iterdir()] == ["kept"] and (
+        small / "kept"
+    ).read_text() == "kept"
     with pytest.raises(OSError), disk.whole(small / "kept", "it"):
         raise OSError("something else")
 
 
-def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed(small, monkeypatch):
+def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed(
+    small, monkeypatch
+):
     monkeypatch.setenv("CTSFT_HOME", str(small))
     with pytest.raises(disk.DiskFull), runs.record("score") as run:
         run.event(step=1)
         run.file("filler").write_bytes(bytes(disk.free(small) // 4096 * 4096))
-        for step in range(2, 100):                               # the last block still has room for some
+        for step in range(2, 100):
+            # the last block still has room for some
             last = step
             run.event(step=step, words="x" * 200)
     lines = run.file("events.jsonl").read_bytes()
-    assert lines.endswith(b"\n") and [row["step"] for row in run.events()] == list(range(1, last)) and last < 99
+    assert (
+        lines.endswith(b"\n")
+        and [row["step"] for row in run.events()] == list(range(1, last))
+        and last < 99
+    )
     status = run.status()
-    assert status.state == "failed" and status.message.startswith("There is no room for a line") and str(run.path) in status.message
-    with pytest.raises(disk.DiskFull), runs.record("score", run_id=run.id):     # whatever it is that finds no room
+    assert (
+        status.state == "failed"
+        and status.message.startswith("There is no room for a line")
+        and str(run.path) in status.message
+    )
+    with pytest.raises(disk.DiskFull), runs.record("score", run_id=run.id):
+        # whatever it is that finds no room
         run.file("more").write_bytes(bytes(100_000))

@@ -1,4 +1,5 @@
 """Costs before they are paid: operations by hand, bounds that are kept, and the command."""
+
 import json
 
 import pytest
@@ -21,7 +22,8 @@ def test_operations_of_a_forward_pass_are_torchs_count(loaded, family):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         readout_logits(model.hf, pad([list(range(9))], "cpu"))
     counted = counter.get_total_flops()
-    assert forward_operations(Shape.of(model), 9) == pytest.approx(counted, rel=0.15)         # torch counts no fused attention on a CPU
+    # torch counts no fused attention on a CPU
+    assert forward_operations(Shape.of(model), 9) == pytest.approx(counted, rel=0.15)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])
@@ -37,8 +39,12 @@ def test_operations_of_a_pass_are_torchs_count(loaded, task, family):
 
 def test_more_texts_and_longer_ones_cost_more(loaded):
     shape = Shape.of(loaded["llama"])
-    assert operations(shape, [10] * 4) == 2 * operations(shape, [10] * 2) < operations(shape, [20] * 2)
-    atp, ig, cdt, ablation = (operations(shape, [10], method) for method in ("atp", "ig", "cdt", "ablation"))
+    assert (
+        operations(shape, [10] * 4) == 2 * operations(shape, [10] * 2) < operations(shape, [20] * 2)
+    )
+    atp, ig, cdt, ablation = (
+        operations(shape, [10], method) for method in ("atp", "ig", "cdt", "ablation")
+    )
     assert atp < ig and cdt < ablation * 1.5
 
 
@@ -54,16 +60,55 @@ def test_a_model_without_weights_can_be_estimated():
     with torch.device("meta"):
         model = Model(tiny.__globals__["HEADS"]["causal"].from_config(tiny("llama").config), None)
     found = estimate_shape(Shape.of(model, "cuda"), model.n_params, [45] * 50, gflops=1000)
-    assert found.seconds == pytest.approx(found.operations / 1e12) and found.memory > model.n_params * 4
+    assert (
+        found.seconds == pytest.approx(found.operations / 1e12)
+        and found.memory > model.n_params * 4
+    )
 
 
 def test_the_command(folders, tmp_path, capsys):
     path = write_task(tmp_path / "data")
-    assert main(["estimate", "--model", str(folders["qwen2"]), "--task", str(path), "--size", "6", "--device", "cpu", "--json"]) == 0
+    assert (
+        main(
+            [
+                "estimate",
+                "--model",
+                str(folders["qwen2"]),
+                "--task",
+                str(path),
+                "--size",
+                "6",
+                "--device",
+                "cpu",
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["examples"] == 6
-    assert main(["estimate", "--model", str(folders["qwen2"]), "--task", str(path), "--max-memory", "1MB", "--device", "cpu"]) == 2
+    assert (
+        main(
+            [
+                "estimate",
+                "--model",
+                str(folders["qwen2"]),
+                "--task",
+                str(path),
+                "--max-memory",
+                "1MB",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 2
+    )
     assert "1 MB is not enough" in capsys.readouterr().err
 
 
 def test_times_in_words():
-    assert [time_words(value) for value in (0.4, 42, 190, 9000)] == ["0.4 s", "42 s", "3.2 min", "2.5 h"]
+    assert [time_words(value) for value in (0.4, 42, 190, 9000)] == [
+        "0.4 s",
+        "42 s",
+        "3.2 min",
+        "2.5 h",
+    ]

@@ -1,4 +1,5 @@
 """The equal model with key/value rows of its own for each query head."""
+
 import pytest
 import torch
 from conftest import cued
@@ -23,7 +24,8 @@ def test_every_family_gives_the_same_logits(family, kv_heads):
         before, after = readout_logits(model.hf, BATCH), readout_logits(new.hf, BATCH)
     assert (before - after).abs().max() <= 1e-5 * before.abs().max().clamp(min=1)
     assert (new.n_kv_heads, new.n_heads, model.n_kv_heads) == (4, 4, kv_heads)
-    with torch.no_grad():                                                    # the control: two heads' keys exchanged are seen
+    with torch.no_grad():
+        # the control: two heads' keys exchanged are seen
         key = new.blocks[0].k
         swapped = key.weight[torch.arange(32).roll(8)].clone()
         key.module.weight[key.rows] = swapped
@@ -36,14 +38,18 @@ def test_tied_embeddings_stay_tied(family):
     new = expand(model)
     assert new.hf.get_input_embeddings().weight is new.hf.get_output_embeddings().weight
     with torch.no_grad():
-        assert torch.allclose(readout_logits(model.hf, BATCH), readout_logits(new.hf, BATCH), atol=1e-5)
+        assert torch.allclose(
+            readout_logits(model.hf, BATCH), readout_logits(new.hf, BATCH), atol=1e-5
+        )
 
 
 def test_the_bundled_model_answers_the_same():
     model = load_model("demo", device="cpu")
     with torch.no_grad():
         before = readout_logits(model.hf, BATCH)
-        assert (readout_logits(expand(model).hf, BATCH) - before).abs().max() < 1e-5 * before.abs().max()
+        assert (
+            readout_logits(expand(model).hf, BATCH) - before
+        ).abs().max() < 1e-5 * before.abs().max()
 
 
 def test_a_model_without_groups_is_itself():
@@ -65,7 +71,9 @@ def test_it_is_an_ordinary_folder(build, tmp_path):
 
 @pytest.mark.parametrize("family", ["qwen2", "llama", "mistral"])
 def test_what_moves_is_what_was_counted_and_no_neighbour_moves(build, task, family):
-    """One head of a group: its own key/value rows move and its neighbour's do not; counted on the model that was given."""
+    """One head of a group: its own key/value rows move and its neighbour's do not; counted on the
+    model that was given.
+    """
     model, untouched = build(family), bits(build(family).hf)
     twin = expand(build(family))
     before, masks = bits(twin.hf), may_move(twin.hf, ())
@@ -80,11 +88,22 @@ def test_what_moves_is_what_was_counted_and_no_neighbour_moves(build, task, fami
     result = finetune(model, task, Circuit(HEADS), cued(12), {}, config)
     after = bits(result.model.hf)
     assert result.model.n_kv_heads == 4 and trespassers(before, after, masks) == []
-    assert result.trainable == trainable(model, HEADS, "expand") == sum(mask.sum().item() for mask in masks.values())
-    assert result.total == model.n_params and trespassers(untouched, bits(model.hf), may_move(model.hf, ())) == []     # the model given stays
+    assert (
+        result.trainable
+        == trainable(model, HEADS, "expand")
+        == sum(mask.sum().item() for mask in masks.values())
+    )
+    # the model given stays
+    assert (
+        result.total == model.n_params
+        and trespassers(untouched, bits(model.hf), may_move(model.hf, ())) == []
+    )
     key = "model.layers.0.self_attn.k_proj.weight"
     assert (before[key] != after[key])[8:16].any() and not (before[key] != after[key])[:8].any()
-    group = finetune(model, task, Circuit(HEADS), cued(12), {}, config.model_copy(update={"kv": "group"}))             # the control
+    # the control
+    group = finetune(
+        model, task, Circuit(HEADS), cued(12), {}, config.model_copy(update={"kv": "group"})
+    )
     assert group.model is model and (untouched[key] != bits(model.hf)[key])[:8].any()
 
 
@@ -92,4 +111,8 @@ def test_what_moves_is_what_was_counted_and_no_neighbour_moves(build, task, fami
 def test_the_count_is_that_of_the_expanded_model(family):
     model = wrap(tiny(family), None)
     heads = {(0, 0), (0, 1), (2, 3)}
-    assert trainable(model, heads, "expand") == trainable(expand(model), heads) > trainable(model, heads)
+    assert (
+        trainable(model, heads, "expand")
+        == trainable(expand(model), heads)
+        > trainable(model, heads)
+    )

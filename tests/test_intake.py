@@ -1,11 +1,25 @@
-"""Tables become a task: columns, labels, languages and splits as they were mapped, the same on disk as in the preview."""
+"""Tables become a task: columns, labels, languages and splits as they were mapped, the same on disk
+as in the preview.
+"""
+
 import json
 
 import pandas as pd
 import pytest
 
 from ctsft.errors import UserError
-from ctsft.intake import DRAW, Part, columns, divide, draft, guess, keep, label_tokens, label_values, slug
+from ctsft.intake import (
+    DRAW,
+    Part,
+    columns,
+    divide,
+    draft,
+    guess,
+    keep,
+    label_tokens,
+    label_values,
+    slug,
+)
 from ctsft.sources import read_table
 from ctsft.tasks import load_task
 
@@ -13,12 +27,24 @@ WORDS = {"0": "negative", "1": "positive"}
 
 
 def frame(n=20, **more) -> pd.DataFrame:
-    return pd.DataFrame({"review text": [f"tea {i}" for i in range(n)], "stars": [str(i % 2) for i in range(n)], **more})
+    return pd.DataFrame(
+        {
+            "review text": [f"tea {i}" for i in range(n)],
+            "stars": [str(i % 2) for i in range(n)],
+            **more,
+        }
+    )
 
 
 def made(**changes):
-    settings = {"name": "my reviews", "prompt": "{review_text} | sentiment:", "parts": [Part(frame(), "javanese", "train")],
-                "label_column": "stars", "words": WORDS, "source": "javanese"}
+    settings = {
+        "name": "my reviews",
+        "prompt": "{review_text} | sentiment:",
+        "parts": [Part(frame(), "javanese", "train")],
+        "label_column": "stars",
+        "words": WORDS,
+        "source": "javanese",
+    }
     return draft(**settings | changes)
 
 
@@ -26,7 +52,11 @@ def test_a_draft_is_a_task():
     task = made(parts=[Part(frame(), "javanese", "train"), Part(frame(6), "English (UK)")])
     assert task.languages == ("javanese", "English-UK") and task.labels == ("negative", "positive")
     rows = task.load("javanese", "train")
-    assert len(rows) == 20 and task.text(rows[3]) == "tea 3 | sentiment:" and rows[3].label == "positive"
+    assert (
+        len(rows) == 20
+        and task.text(rows[3]) == "tea 3 | sentiment:"
+        and rows[3].label == "positive"
+    )
     assert task.splits("javanese") == ["train"] and "test" in task.splits("English-UK")
 
 
@@ -38,11 +68,19 @@ def test_what_is_kept_is_what_was_previewed(tmp_path):
     for split in ("train", "valid", "test"):
         assert again.load("javanese", split) == task.load("javanese", split)
     assert again.prompt == task.prompt and again.labels == task.labels
-    assert keep(task, tmp_path / "tasks").parent.name == "my-reviews-2"            # nothing is written over
+    # nothing is written over
+    assert keep(task, tmp_path / "tasks").parent.name == "my-reviews-2"
 
 
 def test_foreign_text_comes_back_as_it_was(tmp_path):
-    texts = ['say "hi",\nthen go', "<script>alert(1)</script>", "قهوة, ممتازة", "NA", "=1+1", "a\tb"]
+    texts = [
+        'say "hi",\nthen go',
+        "<script>alert(1)</script>",
+        "قهوة, ممتازة",
+        "NA",
+        "=1+1",
+        "a\tb",
+    ]
     table = frame(6).assign(**{"review text": texts})
     path = keep(made(parts=[Part(table, "javanese", "train")]), tmp_path)
     assert [row.text for row in load_task(str(path)).load("javanese", "train")] == texts
@@ -51,10 +89,16 @@ def test_foreign_text_comes_back_as_it_was(tmp_path):
 def test_rows_are_dealt_by_label_without_loss_and_the_same_every_time():
     table = frame(100)
     dealt = divide(table, "stars")
-    assert {split: len(rows) for split, rows in dealt.items()} == {"train": 70, "valid": 16, "test": 14}
+    assert {split: len(rows) for split, rows in dealt.items()} == {
+        "train": 70,
+        "valid": 16,
+        "test": 14,
+    }
     assert sorted(i for rows in dealt.values() for i in rows.index) == list(range(100))
     assert all((rows["stars"] == "1").mean() == 0.5 for rows in dealt.values())
-    assert all(a.equals(b) for a, b in zip(dealt.values(), divide(table, "stars").values(), strict=True))
+    assert all(
+        a.equals(b) for a, b in zip(dealt.values(), divide(table, "stars").values(), strict=True)
+    )
 
 
 def test_a_column_may_name_the_language_of_each_row():
@@ -68,19 +112,36 @@ def test_ids_that_repeat_are_numbered_anew():
     assert [row.id for row in task.load("javanese", "train")] == ["0", "1", "2", "3"]
 
 
-@pytest.mark.parametrize("name, found", [
-    ("javanese-train.csv", ("javanese", "train")), ("XNLI.dev.tsv", ("xnli", "valid")), ("validation_english.jsonl", ("english", "valid")),
-    ("reviews.csv", ("reviews", DRAW)), ("train.csv", ("texts", "train")), ("../../etc/passwd.csv", ("passwd", DRAW))])
+@pytest.mark.parametrize(
+    "name, found",
+    [
+        ("javanese-train.csv", ("javanese", "train")),
+        ("XNLI.dev.tsv", ("xnli", "valid")),
+        ("validation_english.jsonl", ("english", "valid")),
+        ("reviews.csv", ("reviews", DRAW)),
+        ("train.csv", ("texts", "train")),
+        ("../../etc/passwd.csv", ("passwd", DRAW)),
+    ],
+)
 def test_names_of_files_are_guessed_from(name, found):
     assert guess(name) == found
 
 
 def test_columns_get_names_a_prompt_can_use():
     table = pd.DataFrame([["a"] * 5], columns=["review text", "review-text", "2nd", "", "ok"])
-    assert columns(table) == {"review text": "review_text", "review-text": "review_text_", "2nd": "c_2nd", "": "column", "ok": "ok"}
+    assert columns(table) == {
+        "review text": "review_text",
+        "review-text": "review_text_",
+        "2nd": "c_2nd",
+        "": "column",
+        "ok": "ok",
+    }
 
 
-@pytest.mark.parametrize("words, safe", [("a/../b", "a-b"), ("..", "task"), ("日本 語", "日本-語"), ("x" * 99, "x" * 60), ("", "task")])
+@pytest.mark.parametrize(
+    "words, safe",
+    [("a/../b", "a-b"), ("..", "task"), ("日本 語", "日本-語"), ("x" * 99, "x" * 60), ("", "task")],
+)
 def test_names_are_safe_for_a_folder(words, safe):
     assert slug(words) == safe
 
@@ -91,10 +152,18 @@ def test_labels_are_shown_with_their_tokens(tokenizer):
     assert not two.one and len(two.pieces) > 1 and "".join(two.pieces) == " unlikely"
 
 
-@pytest.mark.parametrize("change, says", [
-    ({"prompt": "{stars}:"}, "the label itself"), ({"prompt": "no column"}, "names no column"), ({"words": {"0": "a", "1": " a "}}, "at least two"),
-    ({"words": {"0": "a", "1": ""}}, "none of them empty"), ({"source": "english"}, "no rows of the source"),
-    ({"label_column": "mood"}, "no column 'mood'"), ({"parts": [Part(frame(), "", DRAW, "lang")]}, "no column 'lang'")])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"prompt": "{stars}:"}, "the label itself"),
+        ({"prompt": "no column"}, "names no column"),
+        ({"words": {"0": "a", "1": " a "}}, "at least two"),
+        ({"words": {"0": "a", "1": ""}}, "none of them empty"),
+        ({"source": "english"}, "no rows of the source"),
+        ({"label_column": "mood"}, "no column 'mood'"),
+        ({"parts": [Part(frame(), "", DRAW, "lang")]}, "no column 'lang'"),
+    ],
+)
 def test_a_wrong_mapping_is_one_sentence(change, says):
     with pytest.raises(UserError, match=says):
         made(**change)

@@ -1,4 +1,7 @@
-"""Jobs as runs, in this process: what each leaves in its folder, and stopping and resuming a tuning run through the folder alone."""
+"""Jobs as runs, in this process: what each leaves in its folder, and stopping and resuming a tuning
+run through the folder alone.
+"""
+
 import csv
 import json
 
@@ -20,12 +23,19 @@ SMALL = jobs.Scoring(size=6)
 
 @pytest.fixture(scope="session")
 def subject(folders, loaded, task, tmp_path_factory) -> jobs.Subject:
-    """A tiny Qwen2 and a task whose source rows it predicts correctly; its target rows can be learnt."""
+    """A tiny Qwen2 and a task whose source rows it predicts correctly; its target rows can be
+    learnt.
+    """
     rows = agreed(loaded["qwen2"], task, each=18)
     splits = {"train": rows[:36], "valid": rows[36:45], "test": rows[45:]}
     found = {("indonesian", split): these for split, these in splits.items()}
-    found |= {("javanese", split): cued(n, i) for i, (split, n) in enumerate({"train": 24, "valid": 9, "test": 9}.items())}
-    return jobs.Subject(str(folders["qwen2"]), str(write_task(tmp_path_factory.mktemp("task"), found)), device="cpu")
+    found |= {
+        ("javanese", split): cued(n, i)
+        for i, (split, n) in enumerate({"train": 24, "valid": 9, "test": 9}.items())
+    }
+    return jobs.Subject(
+        str(folders["qwen2"]), str(write_task(tmp_path_factory.mktemp("task"), found)), device="cpu"
+    )
 
 
 def done(kind, work, run_id=None):
@@ -41,17 +51,29 @@ def scored(subject, home):
 
 
 def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, task):
-    scores, preview = (Scores.load(scored.file(f"{name}.safetensors")) for name in ("scores", "preview"))
-    means, pool = Means.load(scored.file("means.safetensors")), json.loads(scored.file("pool.json").read_text())
+    scores, preview = (
+        Scores.load(scored.file(f"{name}.safetensors")) for name in ("scores", "preview")
+    )
+    means, pool = (
+        Means.load(scored.file("means.safetensors")),
+        json.loads(scored.file("pool.json").read_text()),
+    )
     rows = {row.id: row for row in load_task(subject.task).load("indonesian", "train")}
     chosen = [rows[row["id"]] for row in pool]
-    assert (scores.method, preview.method, len(pool)) == ("cdt", "atp", 6) and scores.examples == [row.id for row in chosen]
+    assert (scores.method, preview.method, len(pool)) == ("cdt", "atp", 6) and scores.examples == [
+        row.id for row in chosen
+    ]
     again = ctsft.score_heads(loaded["qwen2"], task, chosen, means)
-    assert torch.allclose(scores.values, again.values, atol=1e-6) and scores.ranking() == again.ranking()
+    assert (
+        torch.allclose(scores.values, again.values, atol=1e-6)
+        and scores.ranking() == again.ranking()
+    )
     found = list(csv.DictReader(scored.file("scores.csv").open()))
     assert [(int(row["layer"]), int(row["head"])) for row in found] == scores.ranking()
     heads = results.result(scored)["heads"]
-    assert [(row["layer"], row["head"]) for row in heads] == scores.ranking() and heads[0]["score"] == scores.values.max().item()
+    assert [(row["layer"], row["head"]) for row in heads] == scores.ranking() and heads[0][
+        "score"
+    ] == scores.values.max().item()
     assert [row["kind"] for row in scored.events()] == ["preview", "scores"]
 
 
@@ -59,62 +81,119 @@ def test_the_request_holds_all_that_determines_the_result(subject, scored, loade
     params = scored.request.params
     chosen = {row["id"] for row in json.loads(scored.file("pool.json").read_text())}
     pool = [row for row in load_task(subject.task).load("indonesian", "train") if row.id in chosen]
-    assert params["model_fingerprint"] == loaded["qwen2"].fingerprint and params["code"] == ctsft.__version__ and params["torch"] == torch.__version__
-    assert params["subject"]["task"] == subject.task and params["scoring"]["size"] == 6 and params["scoring"]["attention"] == "softmax"
+    assert (
+        params["model_fingerprint"] == loaded["qwen2"].fingerprint
+        and params["code"] == ctsft.__version__
+        and params["torch"] == torch.__version__
+    )
+    assert (
+        params["subject"]["task"] == subject.task
+        and params["scoring"]["size"] == 6
+        and params["scoring"]["attention"] == "softmax"
+    )
     assert len(params["data_fingerprints"]["pool"]) == len(fingerprint(pool)) == 16
 
 
 def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):
     run, summary = done("discover", lambda run: jobs.discover(run, subject, SMALL, 1, 0.17))
     circuit = Circuit.load(run.file("circuit.json"))
-    assert {(row["layer"], row["head"]): row["why"] for row in summary["heads"]} == circuit.why and len(circuit) >= 2
+    assert {
+        (row["layer"], row["head"]): row["why"] for row in summary["heads"]
+    } == circuit.why and len(circuit) >= 2
     assert Scores.load(run.file("scores.safetensors")).config.targets == ()
     if circuit.rule["depth"]:
         assert Scores.load(run.file("scores-1.safetensors")).config.targets
 
 
 def test_a_curve_is_an_event_a_point(subject, scored):
-    run, summary = done("faithfulness", lambda run: jobs.measure_faithfulness(run, subject, scored.id, None, "valid", [0, 2, 99], 2))
+    run, summary = done(
+        "faithfulness",
+        lambda run: jobs.measure_faithfulness(
+            run, subject, scored.id, None, "valid", [0, 2, 99], 2
+        ),
+    )
     assert [(row["size"], row["kind"]) for row in summary["points"]] == [
-        (0, "ranked"), (2, "ranked"), (2, "random"), (2, "random"), (12, "ranked")]
+        (0, "ranked"),
+        (2, "ranked"),
+        (2, "random"),
+        (2, "random"),
+        (12, "ranked"),
+    ]
     assert (summary["points"][0]["margin"], summary["points"][-1]["margin"]) == (0, 1)
-    assert [{key: value for key, value in row.items() if key != "time"} for row in run.events()] == summary["points"]
+    assert [
+        {key: value for key, value in row.items() if key != "time"} for row in run.events()
+    ] == summary["points"]
 
 
 CONFIG = tuning_jobs.TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4, eval_every=2)
 
 
 def tuned(subject, scored, run_id=None, **changes):
-    tuning = tuning_jobs.Tuning(**{"target": "javanese", "scores": scored.id, "k": 3, "n": 12} | changes)
-    return done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG), run_id)
+    tuning = tuning_jobs.Tuning(
+        **{"target": "javanese", "scores": scored.id, "k": 3, "n": 12} | changes
+    )
+    return done(
+        "finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG), run_id
+    )
 
 
-@pytest.mark.parametrize("what", [what for what, recipe in RECIPES.items() if not (recipe.file or recipe.base)])        # these: test_recipes
+# these: test_recipes
+@pytest.mark.parametrize(
+    "what", [what for what, recipe in RECIPES.items() if not (recipe.file or recipe.base)]
+)
 def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, loaded):
     run, summary = tuned(subject, scored, what=what)
-    assert [row["step"] for row in summary["history"]] == [0, 2, 4, 6, 8, 9] and summary["source"] == "indonesian"
+    assert [row["step"] for row in summary["history"]] == [0, 2, 4, 6, 8, 9] and summary[
+        "source"
+    ] == "indonesian"
     assert summary["history"][0]["accuracy"]["indonesian"] == 1
     assert summary["heads"] == (3 if RECIPES[what].heads else None) and summary["n"] == 12
     moved = load_file(run.file("delta.safetensors"))
-    assert sum(value.numel() for name, value in moved.items() if not name.endswith((":rows", ":columns"))) == summary["trainable"]
+    assert (
+        sum(
+            value.numel()
+            for name, value in moved.items()
+            if not name.endswith((":rows", ":columns"))
+        )
+        == summary["trainable"]
+    )
     assert not run.file("checkpoints").exists()
     row = results.compare()[0]
-    assert (row["run"], row["what"], row["target"], row["seed"], row["source_before"]) == (run.id, what, "javanese", 31, 1)
-    assert row["share"] == summary["trainable"] / loaded["qwen2"].n_params and row["gain"] == row["target_after"] - row["target_before"]
+    assert (row["run"], row["what"], row["target"], row["seed"], row["source_before"]) == (
+        run.id,
+        what,
+        "javanese",
+        31,
+        1,
+    )
+    assert (
+        row["share"] == summary["trainable"] / loaded["qwen2"].n_params
+        and row["gain"] == row["target_after"] - row["target_before"]
+    )
     if what in ("circuit", *tuning_jobs.CONTROLS):
-        scores, rule = Scores.load(scored.file("scores.safetensors")), {"circuit": "top"}.get(what, what)
+        scores, rule = (
+            Scores.load(scored.file("scores.safetensors")),
+            {"circuit": "top"}.get(what, what),
+        )
         assert Circuit.load(run.file("circuit.json")) == ctsft.select(scores, rule, k=3)
 
 
 def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):
     tuning = tuning_jobs.Tuning("javanese", k=2, n=6, save_model=True)
-    run, summary = done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG))
+    run, summary = done(
+        "finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG)
+    )
     assert len(Scores.load(run.file("scores.safetensors")).examples) == 6 and summary["heads"] == 2
     rows = load_task(subject.task).load("javanese", "test")
-    assert ctsft.accuracy(str(run.file("model")), load_task(subject.task), rows) == summary["history"][-1]["accuracy"]["javanese"]
+    assert (
+        ctsft.accuracy(str(run.file("model")), load_task(subject.task), rows)
+        == summary["history"][-1]["accuracy"]["javanese"]
+    )
 
 
-def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(subject, scored, monkeypatch):
+def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
+    subject, scored, monkeypatch
+):
     whole, uninterrupted = tuned(subject, scored)
     asked, real = [], runs.Writer.stop_requested
 
@@ -123,15 +202,24 @@ def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(subject,
         if len(asked) == 4:
             run.file("stop").write_text("keep")
         return real(run)
+
     monkeypatch.setattr(runs.Writer, "stop_requested", keep)
     run, first = tuned(subject, scored)
-    assert first["stopped"] and first["history"][-1]["step"] == 4 and run.status().state == "stopped"
+    assert (
+        first["stopped"] and first["history"][-1]["step"] == 4 and run.status().state == "stopped"
+    )
     assert run.file("delta.safetensors").is_file() and run.file("checkpoints").is_dir()
     monkeypatch.setattr(runs.Writer, "stop_requested", real)
     again, second = tuned(subject, scored, run_id=run.id)
-    assert again.status().state == "done" and not second["stopped"] and not run.file("checkpoints").exists()
+    assert (
+        again.status().state == "done"
+        and not second["stopped"]
+        and not run.file("checkpoints").exists()
+    )
     mine, theirs = (load_file(of.file("delta.safetensors")) for of in (run, whole))
-    assert set(mine) == set(theirs) and all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert set(mine) == set(theirs) and all(
+        torch.equal(mine[name], theirs[name]) for name in theirs
+    )
     for one, other in zip(second["history"], uninterrupted["history"], strict=True):
         assert (one["step"], one["accuracy"]) == (other["step"], other["accuracy"])
     assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6, 8, 9]
@@ -148,7 +236,11 @@ def test_a_scoring_run_stops_where_it_is(subject, home):
 def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, home):
     tuning = tuning_jobs.Tuning("indonesian", what="full", n=0)
     _, summary = done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG))
-    assert summary["n"] == 29 and list(summary["history"][0]["accuracy"]) == ["indonesian"] and results.compare() == []
+    assert (
+        summary["n"] == 29
+        and list(summary["history"][0]["accuracy"]) == ["indonesian"]
+        and results.compare() == []
+    )
 
 
 def test_default_sizes_span_none_to_all():

@@ -1,4 +1,7 @@
-"""Which numbers move: named here by hand for every family, and checked to be the only ones, bit by bit."""
+"""Which numbers move: named here by hand for every family, and checked to be the only ones, bit by
+bit.
+"""
+
 import fnmatch
 
 import pytest
@@ -8,29 +11,48 @@ from conftest import FAMILIES, cued
 from test_sources import said
 
 from ctsft.circuit import Circuit
-from ctsft.moving import Moves, moving_parts, norm_parameters, parts, touched, trainable, trainable_share
+from ctsft.moving import (
+    Moves,
+    moving_parts,
+    norm_parameters,
+    parts,
+    touched,
+    trainable,
+    trainable_share,
+)
 from ctsft.recipes import moves_of
 from ctsft.trace import pad, readout_logits
 from ctsft.tuning import TuneConfig, finetune
 
 HEADS = frozenset({(0, 1), (2, 0), (2, 3)})
-ROUGH = TuneConfig(epochs=2, learning_rate=1e-2, batch_size=4, weight_decay=0.1, max_grad_norm=0.1)     # all that could reach a protected number
-CASES = {**{family: (family, {}) for family in FAMILIES}, "llama-biased": ("llama", {"attention_bias": True, "mlp_bias": True})}
+# all that could reach a protected number
+ROUGH = TuneConfig(epochs=2, learning_rate=1e-2, batch_size=4, weight_decay=0.1, max_grad_norm=0.1)
+CASES = {
+    **{family: (family, {}) for family in FAMILIES},
+    "llama-biased": ("llama", {"attention_bias": True, "mlp_bias": True}),
+}
 each_case = pytest.mark.parametrize("case", CASES)
 
 
 def may_move(hf, heads) -> dict[str, torch.Tensor]:
-    """{parameter: bool mask of its numbers that may move}, written from the method's text, not from the code under test."""
-    masks = {name: torch.zeros_like(value, dtype=torch.bool) for name, value in hf.named_parameters()}
+    """{parameter: bool mask of its numbers that may move}, written from the method's text, not from
+    the code under test.
+    """
+    masks = {
+        name: torch.zeros_like(value, dtype=torch.bool) for name, value in hf.named_parameters()
+    }
     for name, mask in masks.items():
         mask |= "norm" in name or ".ln_" in name
     for layer, head in heads:
         own, group = slice(head * 8, head * 8 + 8), slice(head // 2 * 8, head // 2 * 8 + 8)
-        if hf.config.model_type == "gpt2":                                       # [in, out]: q, k and v side by side
+        if hf.config.model_type == "gpt2":
+            # [in, out]: q, k and v side by side
             at = f"transformer.h.{layer}.attn."
             for third in range(3):
-                masks[at + "c_attn.weight"][:, 32 * third + head * 8:32 * third + head * 8 + 8] = True
-                masks[at + "c_attn.bias"][32 * third + head * 8:32 * third + head * 8 + 8] = True
+                masks[at + "c_attn.weight"][
+                    :, 32 * third + head * 8 : 32 * third + head * 8 + 8
+                ] = True
+                masks[at + "c_attn.bias"][32 * third + head * 8 : 32 * third + head * 8 + 8] = True
             masks[at + "c_proj.weight"][own] = True
         else:
             at = f"model.layers.{layer}.self_attn."
@@ -61,8 +83,13 @@ def test_exactly_the_circuit_and_the_norms_move(build, task, case):
     assert set(after) == set(before) and trespassers(before, after, masks) == []
     for name, mask in masks.items():
         changed = (before[name] != after[name])[mask].float()
-        assert not mask.any() or changed.mean() > (0.2 if name.endswith("bias") else 0.95), name     # a key bias has no gradient to speak of
-    assert result.trainable == sum(mask.sum().item() for mask in masks.values()) == trainable(model, HEADS)
+        # a key bias has no gradient to speak of
+        assert not mask.any() or changed.mean() > (0.2 if name.endswith("bias") else 0.95), name
+    assert (
+        result.trainable
+        == sum(mask.sum().item() for mask in masks.values())
+        == trainable(model, HEADS)
+    )
     assert result.total == model.n_params == sum(mask.numel() for mask in masks.values())
 
 
@@ -72,13 +99,17 @@ def test_norms_alone_move_and_full_tuning_moves_everything_else_too(build, task)
         model = build("qwen2")
         masks, before = may_move(model.hf, ()), bits(model.hf)
         result = finetune(model, task, what, cued(12), {}, ROUGH)
-        assert len(trespassers(before, bits(model.hf), masks)) >= expected and (what == "full") == bool(trespassers(before, bits(model.hf), masks))
+        assert len(trespassers(before, bits(model.hf), masks)) >= expected and (
+            what == "full"
+        ) == bool(trespassers(before, bits(model.hf), masks))
         assert result.trainable == (model.n_params if what == "full" else 7 * 32)
 
 
 @each_case
 def test_moving_slices_compute_what_the_model_computes(build, case):
-    """Before anything moved, with moved values inside, and after they were written back; gradients are the full model's own."""
+    """Before anything moved, with moved values inside, and after they were written back; gradients
+    are the full model's own.
+    """
     family, overrides = CASES[case]
     model, batch = build(family, **overrides), pad([[5, 9, 31, 60, 2], [3, 7, 1]], "cpu")
     hf = model.hf.requires_grad_(True)
@@ -94,11 +125,15 @@ def test_moving_slices_compute_what_the_model_computes(build, case):
         for part, weight in zip(hf.moving.found, hf.moving.weights.values(), strict=True):
             whole = full[names[id(part.linear.module.weight)]]
             whole = whole.T if family == "gpt2" else whole
-            assert torch.allclose(weight.grad, whole[:, part.index] if part.columns else whole[part.index], atol=1e-4)
+            assert torch.allclose(
+                weight.grad, whole[:, part.index] if part.columns else whole[part.index], atol=1e-4
+            )
             assert weight.grad.abs().max() > 1e-4
         for norm in norm_parameters(model):
             assert torch.allclose(norm.grad, full[names[id(norm)]], atol=1e-4)
-        assert sum(value.numel() for value in hf.parameters() if value.requires_grad) == trainable(model, HEADS)
+        assert sum(value.numel() for value in hf.parameters() if value.requires_grad) == trainable(
+            model, HEADS
+        )
         with torch.no_grad():
             for weight in hf.moving.parameters():
                 weight += 0.3 * torch.randn_like(weight)
@@ -114,7 +149,9 @@ def test_the_model_is_whole_again_after_an_error(build):
     model, before = build("llama"), bits(build("llama").hf)
     with pytest.raises(RuntimeError, match="in the middle"), moving_parts(model, HEADS):
         raise RuntimeError("in the middle")
-    assert trespassers(before, bits(model.hf), may_move(model.hf, ())) == [] and not any(module._forward_hooks for module in model.hf.modules())
+    assert trespassers(before, bits(model.hf), may_move(model.hf, ())) == [] and not any(
+        module._forward_hooks for module in model.hf.modules()
+    )
 
 
 def test_the_fingerprint_follows_the_tuning(build):
@@ -123,46 +160,85 @@ def test_the_fingerprint_follows_the_tuning(build):
     with moving_parts(model, HEADS), torch.no_grad():
         model.hf.moving.weights["0"].mul_(2)
     assert model.fingerprint != old
-    for what in ("norms", "full"):                          # where the optimiser writes into the model itself
+    for what in ("norms", "full"):
+        # where the optimiser writes into the model itself
         old = model.fingerprint
         with moving_parts(model, what) as hf:
             readout_logits(hf, pad([[5, 9]], "cpu")).sum().backward()
-            torch.optim.AdamW([value for value in hf.parameters() if value.grad is not None], fused=True).step()
+            torch.optim.AdamW(
+                [value for value in hf.parameters() if value.grad is not None], fused=True
+            ).step()
         assert model.fingerprint != old
 
 
 def test_touched_heads_share_key_value_rows_and_stand_outside(loaded):
-    assert touched(loaded["qwen2"], {(0, 1), (2, 2), (2, 3)}) == {(0, 0)} and touched(loaded["gpt2"], HEADS) == set()
-    assert touched(loaded["llama"], HEADS) == {(0, 0), (2, 1), (2, 2)} and touched(loaded["llama"], ()) == set()
+    assert (
+        touched(loaded["qwen2"], {(0, 1), (2, 2), (2, 3)}) == {(0, 0)}
+        and touched(loaded["gpt2"], HEADS) == set()
+    )
+    assert (
+        touched(loaded["llama"], HEADS) == {(0, 0), (2, 1), (2, 2)}
+        and touched(loaded["llama"], ()) == set()
+    )
 
 
 def test_shared_rows_count_once_by_group_and_for_each_head_when_expanded(loaded):
     """Qwen2: 8 rows of 32 and a bias for q, k and v, 8 columns of 32 for o; seven norms."""
     model, norms, rows, columns = loaded["qwen2"], 7 * 32, 8 * 33, 8 * 32
-    for heads, group, expand in (({(0, 0)}, 3, 3), ({(0, 0), (0, 1)}, 4, 6), ({(0, 0), (0, 2)}, 6, 6), ({(0, 0), (1, 1)}, 6, 6)):
+    for heads, group, expand in (
+        ({(0, 0)}, 3, 3),
+        ({(0, 0), (0, 1)}, 4, 6),
+        ({(0, 0), (0, 2)}, 6, 6),
+        ({(0, 0), (1, 1)}, 6, 6),
+    ):
         assert trainable(model, heads) == norms + group * rows + len(heads) * columns
         assert trainable(model, heads, "expand") == norms + expand * rows + len(heads) * columns
-    assert trainable(loaded["gpt2"], {(0, 0), (0, 1)}) == 7 * 64 + 2 * (3 * rows + columns) == trainable(loaded["gpt2"], {(0, 0), (0, 1)}, "expand")
+    assert (
+        trainable(loaded["gpt2"], {(0, 0), (0, 1)})
+        == 7 * 64 + 2 * (3 * rows + columns)
+        == trainable(loaded["gpt2"], {(0, 0), (0, 1)}, "expand")
+    )
     said(lambda: trainable(model, {(0, 0)}, "both"), "'both'", "group, expand")
     assert len({part.linear.module for part in parts(model, HEADS)}) == len(parts(model, HEADS))
 
 
 def test_the_share_is_the_papers_on_qwen_without_any_weights():
-    """6, 12 and 18 heads with all norms are 0.23, 0.44 and 0.66 %. The paper counts 630.5 M numbers and Hugging Face's model, untied, has
-    630.17 M; with biases of 0 where the model has none (output projection, MLP, unembedding: TransformerLens) it is 630.48 M."""
-    config = tf.Qwen2Config(vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
-                            num_key_value_heads=2, tie_word_embeddings=False)
+    """6, 12 and 18 heads with all norms are 0.23, 0.44 and 0.66 %. The paper counts 630.5 M numbers
+    and Hugging Face's model, untied, has 630.17 M; with biases of 0 where the model has none
+    (output projection, MLP, unembedding: TransformerLens) it is 630.48 M.
+    """
+    config = tf.Qwen2Config(
+        vocab_size=151936,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        tie_word_embeddings=False,
+    )
     with torch.device("meta"):
         hf = tf.Qwen2ForCausalLM(config)
-    assert sum(value.numel() for value in hf.parameters()) == 630_167_424 and 630_167_424 + 24 * (896 + 4864 + 896) + 151936 == 630_479_104
+    assert (
+        sum(value.numel() for value in hf.parameters()) == 630_167_424
+        and 630_167_424 + 24 * (896 + 4864 + 896) + 151936 == 630_479_104
+    )
     heads = [(layer, head) for layer in (20, 21, 22) for head in range(6)]
-    assert [f"{trainable_share(hf, heads[:n], kv='expand'):.2%}" for n in (6, 12, 18)] == ["0.23%", "0.44%", "0.66%"]
-    assert trainable_share(hf, heads[:6]) < trainable_share(hf, heads[:6], "expand")       # six of a group of seven share their rows
+    assert [f"{trainable_share(hf, heads[:n], kv='expand'):.2%}" for n in (6, 12, 18)] == [
+        "0.23%",
+        "0.44%",
+        "0.66%",
+    ]
+    # six of a group of seven share their rows
+    assert trainable_share(hf, heads[:6]) < trainable_share(hf, heads[:6], "expand")
     assert trainable_share(hf, [[20, 0]]) == trainable_share(hf, [(20, 0)], "expand")
 
 
 def test_an_unknown_word_is_refused(build, task):
-    said(lambda: finetune(build("gpt2"), task, "everything", cued(3), {}), "'everything'", "circuit, near_zero")
+    said(
+        lambda: finetune(build("gpt2"), task, "everything", cued(3), {}),
+        "'everything'",
+        "circuit, near_zero",
+    )
 
 
 def test_norms_may_stay(build, task):
@@ -170,28 +246,56 @@ def test_norms_may_stay(build, task):
     masks, before = may_move(model.hf, HEADS), bits(model.hf)
     for name, mask in masks.items():
         mask &= ".ln_" not in name
-    result = finetune(model, task, Circuit(HEADS), cued(12), {}, ROUGH.model_copy(update={"norms": False}))
+    result = finetune(
+        model, task, Circuit(HEADS), cued(12), {}, ROUGH.model_copy(update={"norms": False})
+    )
     assert trespassers(before, bits(model.hf), masks) == []
-    assert result.trainable == trainable(model, HEADS, norms=False) == sum(mask.sum().item() for mask in masks.values())
-    finetune(model, task, Circuit(HEADS), cued(12), {}, ROUGH)                            # the control
+    assert (
+        result.trainable
+        == trainable(model, HEADS, norms=False)
+        == sum(mask.sum().item() for mask in masks.values())
+    )
+    # the control
+    finetune(model, task, Circuit(HEADS), cued(12), {}, ROUGH)
     assert trespassers(before, bits(model.hf), masks) != []
 
 
-@pytest.mark.parametrize(("family", "pattern"), [
-    ("qwen2", "*.mlp.down_proj.weight"), ("qwen2", "*.q_proj.weight"), ("qwen2", "*.bias"), ("gpt2", "transformer.h.[02].attn.c_attn.*"),
-    ("gpt2", "lm_head*"), ("llama", "*.o_proj.weight"), ("llama", "*layernorm*")])
+@pytest.mark.parametrize(
+    ("family", "pattern"),
+    [
+        ("qwen2", "*.mlp.down_proj.weight"),
+        ("qwen2", "*.q_proj.weight"),
+        ("qwen2", "*.bias"),
+        ("gpt2", "transformer.h.[02].attn.c_attn.*"),
+        ("gpt2", "lm_head*"),
+        ("llama", "*.o_proj.weight"),
+        ("llama", "*layernorm*"),
+    ],
+)
 def test_extra_parameters_move_whole_beside_the_circuit(build, task, family, pattern):
-    """Also where a slice of the same module moves, with its weight or its bias alone in the pattern."""
+    """Also where a slice of the same module moves, with its weight or its bias alone in the
+    pattern.
+    """
     model = build(family)
     found = [name for name, _ in model.hf.named_parameters() if fnmatch.fnmatch(name, pattern)]
-    names = {"lm_head*": ["transformer.wte.weight"]}.get(pattern, found)                 # tied: the one matrix has two names
+    # tied: the one matrix has two names
+    names = {"lm_head*": ["transformer.wte.weight"]}.get(pattern, found)
     masks, before = may_move(model.hf, HEADS), bits(model.hf)
     inside = {name: mask.clone() for name, mask in masks.items()}
     for name in names:
         masks[name][:] = True
-    result = finetune(model, task, Circuit(HEADS), cued(24), {}, ROUGH.model_copy(update={"extra": (pattern,), "learning_rate": 3e-2}))
+    result = finetune(
+        model,
+        task,
+        Circuit(HEADS),
+        cued(24),
+        {},
+        ROUGH.model_copy(update={"extra": (pattern,), "learning_rate": 3e-2}),
+    )
     after = bits(model.hf)
-    assert trespassers(before, after, masks) == [] and (pattern == "*layernorm*") == (trespassers(before, after, inside) == [])
+    assert trespassers(before, after, masks) == [] and (pattern == "*layernorm*") == (
+        trespassers(before, after, inside) == []
+    )
     assert result.trainable == sum(mask.sum().item() for mask in masks.values())
 
 
@@ -206,15 +310,28 @@ def test_moving_slices_beside_whole_parameters_compute_what_the_model_computes(b
         hf.zero_grad(set_to_none=True)
         with moving_parts(model, Moves(HEADS, extra=(pattern,))):
             readout_logits(hf, batch).log_softmax(-1)[:, 7].sum().backward()
-            grads = {name: value.grad for name, value in hf.named_parameters() if value.grad is not None}
+            grads = {
+                name: value.grad for name, value in hf.named_parameters() if value.grad is not None
+            }
         whole = {name: grad for name, grad in grads.items() if fnmatch.fnmatch(name, pattern)}
-        assert len(whole) == 3 and all(torch.allclose(grad, full[name], atol=1e-4) for name, grad in whole.items())
+        assert len(whole) == 3 and all(
+            torch.allclose(grad, full[name], atol=1e-4) for name, grad in whole.items()
+        )
         sliced = {name: grad for name, grad in grads.items() if name.startswith("moving.")}
         assert len(sliced) == (14 - 2) if "weight" in pattern else 12
 
 
 def test_what_cannot_be_named_is_refused(build, task):
     model = build("qwen2")
-    said(lambda: finetune(model, task, Circuit(HEADS), cued(3), {}, TuneConfig(extra=("*.c_attn.*",))), "'*.c_attn.*'", "self_attn")
-    said(lambda: finetune(model, task, Circuit(frozenset()), cued(3), {}, TuneConfig(norms=False)), "Nothing would move")
+    said(
+        lambda: finetune(
+            model, task, Circuit(HEADS), cued(3), {}, TuneConfig(extra=("*.c_attn.*",))
+        ),
+        "'*.c_attn.*'",
+        "self_attn",
+    )
+    said(
+        lambda: finetune(model, task, Circuit(frozenset()), cued(3), {}, TuneConfig(norms=False)),
+        "Nothing would move",
+    )
     said(lambda: moves_of(model, "near_zero"), "'near_zero'", "needs heads")

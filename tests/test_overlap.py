@@ -1,4 +1,7 @@
-"""Overlap of circuits on sets that one can count by hand; chance against drawing every pair of circuits."""
+"""Overlap of circuits on sets that one can count by hand; chance against drawing every pair of
+circuits.
+"""
+
 from itertools import combinations
 
 import numpy as np
@@ -6,16 +9,24 @@ import pytest
 
 from explorer import overlap, plots
 
-A, B, C = (frozenset(heads) for heads in ([(0, 0), (0, 1), (1, 2)], [(0, 0), (1, 2), (1, 1)], [(1, 0), (1, 1), (0, 2)]))
+A, B, C = (
+    frozenset(heads)
+    for heads in ([(0, 0), (0, 1), (1, 2)], [(0, 0), (1, 2), (1, 1)], [(1, 0), (1, 1), (0, 2)])
+)
 THREE = {"one": A, "two": B, "<b>three</b>": C}
 
 
-@pytest.mark.parametrize(("a", "b", "value"), [(A, B, 0.5), (A, A, 1.0), (A, C, 0.0), (frozenset(), A, 0.0), (frozenset(), frozenset(), 1.0)])
+@pytest.mark.parametrize(
+    ("a", "b", "value"),
+    [(A, B, 0.5), (A, A, 1.0), (A, C, 0.0), (frozenset(), A, 0.0), (frozenset(), frozenset(), 1.0)],
+)
 def test_jaccard(a, b, value):
     assert overlap.jaccard(a, b) == value == overlap.jaccard(b, a)
 
 
-@pytest.mark.parametrize(("n", "a", "b"), [(6, 2, 2), (6, 3, 2), (5, 4, 4), (4, 4, 4), (5, 0, 2), (5, 0, 0), (7, 1, 5)])
+@pytest.mark.parametrize(
+    ("n", "a", "b"), [(6, 2, 2), (6, 3, 2), (5, 4, 4), (4, 4, 4), (5, 0, 2), (5, 0, 0), (7, 1, 5)]
+)
 def test_chance_is_the_mean_over_every_pair_of_circuits(n, a, b):
     first = frozenset(range(a))
     every = [overlap.jaccard(first, frozenset(other)) for other in combinations(range(n), b)]
@@ -23,32 +34,70 @@ def test_chance_is_the_mean_over_every_pair_of_circuits(n, a, b):
 
 
 def test_sentences_count_what_is_shared():
-    assert overlap.sentence({"one": A, "two": B}, 48) == (
-        "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 48 heads reach 0.04 on average.")
+    assert (
+        overlap.sentence({"one": A, "two": B}, 48)
+        == "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 48 heads"
+        " reach 0.04 on average."
+    )
     assert overlap.sentence({"one": A, "two": A | B}, 48).startswith(
-        "3 heads are shared by circuits of 3 and 4, Jaccard 0.75; two random circuits of 3 and 4")
+        "3 heads are shared by circuits of 3 and 4, Jaccard 0.75; two random circuits of 3 and 4"
+    )
     three = overlap.sentence(THREE, 6)
-    assert "Of the 6 heads that any of them holds, 0 are in all 3. Closest are A and B (Jaccard 0.50), farthest A and C (Jaccard 0.00)" in three
+    assert (
+        "Of the 6 heads that any of them holds, 0 are in all 3. Closest are A and B (Jaccard 0.50),"
+        " farthest A and C (Jaccard 0.00)" in three
+    )
     assert overlap.sentence({"one": A}, 6) == ""
 
 
 def test_the_matrix_carries_numbers_and_what_chance_gives():
     fig = overlap.heatmap(THREE, 6)
     assert np.allclose(fig.data[0].z, [[1, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 1]])
-    assert [note.text for note in fig.layout.annotations] == ["1.00", "0.50", "0.00", "0.50", "1.00", "0.20", "0.00", "0.20", "1.00"]
-    assert "2 of 4 heads shared" in fig.data[0].text[0][1] and f"by chance {overlap.chance(6, 3, 3):.2f}" in fig.data[0].text[0][1]
+    assert [note.text for note in fig.layout.annotations] == [
+        "1.00",
+        "0.50",
+        "0.00",
+        "0.50",
+        "1.00",
+        "0.20",
+        "0.00",
+        "0.20",
+        "1.00",
+    ]
+    assert (
+        "2 of 4 heads shared" in fig.data[0].text[0][1]
+        and f"by chance {overlap.chance(6, 3, 3):.2f}" in fig.data[0].text[0][1]
+    )
     assert "A and B 0.50" in plots.alt(fig)
 
 
 def test_the_map_counts_holders_and_names_them_by_letter():
     fig = overlap.membership_map(THREE, (2, 3), selected=(1, 1))
-    assert [list(row) for row in fig.data[0].z] == [[2, 1, 1], [1, 2, 2]] and (fig.data[0].zmin, fig.data[0].zmax) == (0, 3)
-    letters = {(note.y, note.x): note.text for note in fig.layout.annotations if note.name == "holders"}
-    assert letters == {(0, 0): "AB", (0, 1): "A", (0, 2): "C", (1, 0): "C", (1, 1): "BC", (1, 2): "AB"}
+    assert [list(row) for row in fig.data[0].z] == [[2, 1, 1], [1, 2, 2]] and (
+        fig.data[0].zmin,
+        fig.data[0].zmax,
+    ) == (0, 3)
+    letters = {
+        (note.y, note.x): note.text for note in fig.layout.annotations if note.name == "holders"
+    }
+    assert letters == {
+        (0, 0): "AB",
+        (0, 1): "A",
+        (0, 2): "C",
+        (1, 0): "C",
+        (1, 1): "BC",
+        (1, 2): "AB",
+    }
     texts = next(trace for trace in fig.data if trace.name == "heads").text
-    assert "in 2 of 3: A, B" in texts[0] and "L0.H0 (AB)" in plots.alt(fig) and not any(trace.name == "outline" for trace in fig.data)
+    assert (
+        "in 2 of 3: A, B" in texts[0]
+        and "L0.H0 (AB)" in plots.alt(fig)
+        and not any(trace.name == "outline" for trace in fig.data)
+    )
     shared = overlap.membership_map({"one": A, "two": A}, (2, 3))
-    assert any(trace.name == "outline" for trace in shared.data) and "in all of them" in str([note.text for note in shared.layout.annotations])
+    assert any(trace.name == "outline" for trace in shared.data) and "in all of them" in str(
+        [note.text for note in shared.layout.annotations]
+    )
 
 
 def test_small_cells_leave_the_letters_to_the_hover():
@@ -59,5 +108,9 @@ def test_small_cells_leave_the_letters_to_the_hover():
 
 def test_the_table_says_the_same_and_the_most_shared_come_first():
     table = overlap.table(THREE)
-    assert list(table["head"][:3]) == ["L0.H0", "L1.H1", "L1.H2"] and list(table["in how many"]) == [2, 2, 2, 1, 1, 1]
-    assert list(table.columns) == ["head", "in how many", "A", "B", "C"] and table.iloc[0][["A", "B", "C"]].tolist() == [True, True, False]
+    assert list(table["head"][:3]) == ["L0.H0", "L1.H1", "L1.H2"] and list(
+        table["in how many"]
+    ) == [2, 2, 2, 1, 1, 1]
+    assert list(table.columns) == ["head", "in how many", "A", "B", "C"] and table.iloc[0][
+        ["A", "B", "C"]
+    ].tolist() == [True, True, False]

@@ -1,4 +1,5 @@
 """The Fine-tune page, on run folders made here and a tiny model; nothing is trained."""
+
 import json
 import os
 from contextlib import suppress
@@ -31,7 +32,9 @@ def spec(at: AppTest, n: int = -1) -> dict:
 
 def hovers(at: AppTest) -> dict:
     (cells,) = [trace for trace in spec(at)["data"] if trace.get("name") == "heads"]
-    return {tuple(cell): text for cell, text in zip(cells["customdata"], cells["text"], strict=True)}
+    return {
+        tuple(cell): text for cell, text in zip(cells["customdata"], cells["text"], strict=True)
+    }
 
 
 def texts(at: AppTest) -> str:
@@ -46,46 +49,111 @@ def button(at: AppTest, label: str):
 @pytest.fixture
 def view(folders, tmp_path) -> state.View:
     """A tiny model (3 x 4 heads, 2 key/value heads) and a task of 60 test rows."""
-    rows = {(language, split): cued(n, i) for i, language in enumerate(("indonesian", "javanese"))
-            for split, n in {"train": 30, "valid": 6, "test": 60}.items()}
-    return state.View(model=str(folders["qwen2"]), task=str(write_task(tmp_path / "task", rows)), target="javanese", n=24, k=2)
+    rows = {
+        (language, split): cued(n, i)
+        for i, language in enumerate(("indonesian", "javanese"))
+        for split, n in {"train": 30, "valid": 6, "test": 60}.items()
+    }
+    return state.View(
+        model=str(folders["qwen2"]),
+        task=str(write_task(tmp_path / "task", rows)),
+        target="javanese",
+        n=24,
+        k=2,
+    )
 
 
 def two_targets(folder) -> str:
     languages, splits = ("indonesian", "javanese", "english"), ("train", "valid", "test")
-    rows = {(language, split): cued(12, i) for i, language in enumerate(languages) for split in splits}
+    rows = {
+        (language, split): cued(12, i) for i, language in enumerate(languages) for split in splits
+    }
     return str(write_task(folder / "both", rows, targets=["javanese", "english"]))
 
 
 def score(view: state.View) -> runs.Run:
-    """A finished scoring run: L2.H3 and L0.H1 lead, L1.H0 is least, the others lie apart near zero."""
+    """A finished scoring run: L2.H3 and L0.H1 lead, L1.H0 is least, the others lie apart near
+    zero.
+    """
     values = torch.linspace(0.01, 0.12, 12).reshape(3, 4)
     values[2, 3], values[0, 1], values[1, 0] = 2.0, 1.0, -1.0
     about = {"model_type": "qwen2", "n_layers": 3, "n_heads": 4}
-    scores = Scores(values.expand(6, 3, 4).clone(), list("abcdef"), ["negative", "neutral", "positive"] * 2, "cdt", ScoreConfig(), about)
-    with runs.record("score", ["score"], {"subject": asdict(view.subject), "scoring": asdict(view.scoring)}) as run:
+    scores = Scores(
+        values.expand(6, 3, 4).clone(),
+        list("abcdef"),
+        ["negative", "neutral", "positive"] * 2,
+        "cdt",
+        ScoreConfig(),
+        about,
+    )
+    with runs.record(
+        "score", ["score"], {"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
+    ) as run:
         scores.save(run.file("scores.safetensors"))
     return run
 
 
-def tuned(view: state.View, what="circuit", after=(0.8, 0.7), steps=20, raising: Exception | None = None, result=True, **changes) -> runs.Run:
+def tuned(
+    view: state.View,
+    what="circuit",
+    after=(0.8, 0.7),
+    steps=20,
+    raising: Exception | None = None,
+    result=True,
+    **changes,
+) -> runs.Run:
     """A tuning run's folder as the job leaves it: indonesian from .85, javanese from .50."""
     subject, tuning = asdict(view.subject), asdict(Tuning(view.target, what, k=2, n=view.n))
-    config = TuneConfig(epochs=view.epochs, learning_rate=view.lr, batch_size=view.batch, seed=changes.pop("seed", view.tune_seed)).model_dump()
-    prints = {name: fingerprint(ctsft.load_task(view.task).load(name, "test")) for name in ("indonesian", view.target)}
-    params = {"subject": subject, "tuning": tuning, "config": config, "data_fingerprints": {"train": "x", **prints}}
-    words = ["finetune", *jobs.subject_words(view.subject), "--target", view.target, f"--what={what}", "--circuit", "c.json", "--n", "24",
-             "--lr", "0.003"]
+    config = TuneConfig(
+        epochs=view.epochs,
+        learning_rate=view.lr,
+        batch_size=view.batch,
+        seed=changes.pop("seed", view.tune_seed),
+    ).model_dump()
+    prints = {
+        name: fingerprint(ctsft.load_task(view.task).load(name, "test"))
+        for name in ("indonesian", view.target)
+    }
+    params = {
+        "subject": subject,
+        "tuning": tuning,
+        "config": config,
+        "data_fingerprints": {"train": "x", **prints},
+    }
+    words = [
+        "finetune",
+        *jobs.subject_words(view.subject),
+        "--target",
+        view.target,
+        f"--what={what}",
+        "--circuit",
+        "c.json",
+        "--n",
+        "24",
+        "--lr",
+        "0.003",
+    ]
     with suppress(ValueError), runs.record("finetune", words, params, **changes) as run:
         for step in range(0, steps + 1, 5):
             part = step / 20
-            run.event(kind="evaluation", step=step, steps=20, epoch=part, loss=1.0,
-                      accuracy={"indonesian": 0.85 + part * (after[0] - 0.85), view.target: 0.5 + part * (after[1] - 0.5)})
+            run.event(
+                kind="evaluation",
+                step=step,
+                steps=20,
+                epoch=part,
+                loss=1.0,
+                accuracy={
+                    "indonesian": 0.85 + part * (after[0] - 0.85),
+                    view.target: 0.5 + part * (after[1] - 0.5),
+                },
+            )
         if raising:
             raise raising
         if result:
             heads = 2 if what not in ("norms", "full") else None
-            run.file("result.json").write_text(json.dumps({"heads": heads, "trainable": 100, "total": 1000}))
+            run.file("result.json").write_text(
+                json.dumps({"heads": heads, "trainable": 100, "total": 1000})
+            )
     return run
 
 
@@ -116,6 +184,7 @@ def started(monkeypatch) -> list:
         with runs.record("finetune", words, params, name=name) as run:
             pass
         return run
+
     monkeypatch.setattr(runs, "start", start)
     return calls
 
@@ -126,7 +195,9 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
     assert button(at, "Start tuning").disabled and not at.get("plotly_chart")
     at.radio(key="w_what").set_value("full").run()
     total = state.load_model(view.model).n_params
-    assert not button(at, "Start tuning").disabled and f"{total:,} of {total:,} numbers would move (100.00%)" in texts(at)
+    assert not button(
+        at, "Start tuning"
+    ).disabled and f"{total:,} of {total:,} numbers would move (100.00%)" in texts(at)
 
 
 def test_the_map_and_the_numbers_are_of_what_would_move(view):
@@ -158,13 +229,43 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
-    (words, params, _), = started
-    assert words == ["finetune", "--model", view.model, "--task", view.task, "--split", "train", "--language", "indonesian", "--target", "javanese",
-                     "--what", "circuit", "--n", "12", "--epochs", "10", "--lr", "0.001", "--batch", "16", "--seed", "31",
-                     "--checkpoint-every", "5", "--circuit", file]
+    ((words, params, _),) = started
+    assert words == [
+        "finetune",
+        "--model",
+        view.model,
+        "--task",
+        view.task,
+        "--split",
+        "train",
+        "--language",
+        "indonesian",
+        "--target",
+        "javanese",
+        "--what",
+        "circuit",
+        "--n",
+        "12",
+        "--epochs",
+        "10",
+        "--lr",
+        "0.001",
+        "--batch",
+        "16",
+        "--seed",
+        "31",
+        "--checkpoint-every",
+        "5",
+        "--circuit",
+        file,
+    ]
     assert command == runs.shell_command(runs.Request(argv=words))
     assert ctsft.Circuit.load(file).heads == {(2, 3), (0, 1)}
-    assert set(params["subject"]) == set(SUBJECT) and params["tuning"]["circuit"] == file and params["config"]["learning_rate"] == 1e-3
+    assert (
+        set(params["subject"]) == set(SUBJECT)
+        and params["tuning"]["circuit"] == file
+        and params["config"]["learning_rate"] == 1e-3
+    )
     at.switch_page("screens/circuit.py").run()
     at.switch_page("screens/finetune.py").run()
     assert at.number_input(key="w_n").value == 12
@@ -176,10 +277,16 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
     scored = score(view)
     at = visit(view)
     button(at, "Start tuning").click().run()
-    (words, params, _), = started
-    rest = words[words.index("--checkpoint-every") + 2:]
-    assert rest == {"near_zero": ["--scores", scored.id, "--k", "2"], "full": [],
-                    "random": ["--scores", scored.id, "--k", "2", "--pool-seed", "777"]}[what]
+    ((words, params, _),) = started
+    rest = words[words.index("--checkpoint-every") + 2 :]
+    assert (
+        rest
+        == {
+            "near_zero": ["--scores", scored.id, "--k", "2"],
+            "full": [],
+            "random": ["--scores", scored.id, "--k", "2", "--pool-seed", "777"],
+        }[what]
+    )
     scores = state.scores_of(scored)
     moving = tuning.heads(view, tuning.Given(scored, scores, ctsft.select(scores, "top", k=2)))
     assert len(moving) == {"full": 12}.get(what, 2)
@@ -189,21 +296,43 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
     run = tuned(view)
     at = visit(view)
     said = texts(at)
-    assert "Javanese (target) 0.50 → 0.70, a gain beyond noise" in said and "Indonesian (source) 0.85 → 0.80, a loss within noise" in said
+    assert (
+        "Javanese (target) 0.50 → 0.70, a gain beyond noise" in said
+        and "Indonesian (source) 0.85 → 0.80, a loss within noise" in said
+    )
     assert "60 test rows" in said and "two standard errors" in said and "another seed" in said
     lines = {trace["name"]: trace["y"] for trace in spec(at)["data"]}
-    assert lines["javanese"] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7]) and spec(at)["layout"]["shapes"][0]["line"]["dash"] == "dash"
+    assert (
+        lines["javanese"] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
+        and spec(at)["layout"]["shapes"][0]["line"]["dash"] == "dash"
+    )
     button(at, "Run the same with everything moving").click().run()
-    (words, params, _), = started
-    assert words == [*run.request.argv[:run.request.argv.index("--what=circuit")], "--n", "24", "--lr", "0.003", "--what", "full"]
-    assert params["tuning"]["what"] == "full" and params["tuning"]["circuit"] is None and params["config"] == run.request.params["config"]
+    ((words, params, _),) = started
+    assert words == [
+        *run.request.argv[: run.request.argv.index("--what=circuit")],
+        "--n",
+        "24",
+        "--lr",
+        "0.003",
+        "--what",
+        "full",
+    ]
+    assert (
+        params["tuning"]["what"] == "full"
+        and params["tuning"]["circuit"] is None
+        and params["config"] == run.request.params["config"]
+    )
     assert at.selectbox(key="tune_run").value != run.id, "the new run is the one that is shown"
 
 
 def test_runs_of_other_tasks_and_competence_runs_are_not_shown(view, tmp_path):
     other = state.View(**{**view.__dict__, "task": str(write_task(tmp_path / "other"))})
     tuned(other)
-    with runs.record("finetune", ["finetune"], {"competence": view.model, "subject": {"model": view.model, "task": view.task}}):
+    with runs.record(
+        "finetune",
+        ["finetune"],
+        {"competence": view.model, "subject": {"model": view.model, "task": view.task}},
+    ):
         pass
     at = visit(view)
     assert not at.exception and not [box for box in at.selectbox if box.label == "Run"]
@@ -230,11 +359,32 @@ def test_a_failed_run_shows_its_log_and_one_with_a_checkpoint_resumes(view, monk
 def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
     run = tuned(view, steps=10, result=False)
     status = json.loads(run.file("status.json").read_text())
-    run.file("status.json").write_text(json.dumps(status | {"state": "running", "pid": 1, "pid_started": -1.0, "stage": "tuning", "progress": 0.5}))
+    run.file("status.json").write_text(
+        json.dumps(
+            status
+            | {
+                "state": "running",
+                "pid": 1,
+                "pid_started": -1.0,
+                "stage": "tuning",
+                "progress": 0.5,
+            }
+        )
+    )
     at = visit(view)
     assert "was lost" in texts(at) and not button(at, following.PAUSE)
-    run.file("status.json").write_text(json.dumps(status | {"state": "running", "stage": "tuning", "progress": 0.5, "eta": 30.0,
-                                                            **dict(zip(("pid", "pid_started"), alive(), strict=True))}))
+    run.file("status.json").write_text(
+        json.dumps(
+            status
+            | {
+                "state": "running",
+                "stage": "tuning",
+                "progress": 0.5,
+                "eta": 30.0,
+                **dict(zip(("pid", "pid_started"), alive(), strict=True)),
+            }
+        )
+    )
     at.run()
     assert button(at, following.PAUSE) and "1 run is going on" in texts(at)
     assert len(spec(at)["data"][0]["x"]) == 3
@@ -242,7 +392,17 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
     at.run()
     assert at.session_state["tune_curves"][2] is before, "no new rows, no new figure"
     with open(run.file("events.jsonl"), "a") as events:
-        events.write(json.dumps({"kind": "evaluation", "step": 15, "steps": 20, "accuracy": {"indonesian": 0.8, "javanese": 0.6}}) + "\n")
+        events.write(
+            json.dumps(
+                {
+                    "kind": "evaluation",
+                    "step": 15,
+                    "steps": 20,
+                    "accuracy": {"indonesian": 0.8, "javanese": 0.6},
+                }
+            )
+            + "\n"
+        )
     at.run()
     assert spec(at)["data"][0]["x"][-1] == 15
     button(at, following.PAUSE).click().run()
@@ -256,10 +416,21 @@ def alive() -> tuple[int, float]:
 def test_small_differences_are_noise_and_large_ones_are_not():
     assert outcomes.noise(0.5, 0.5, 120) == pytest.approx(2 * (2 * 0.25 / 120) ** 0.5)
     assert outcomes.noise(1.0, 1.0, 10) > 0.2, "all right on ten rows is not certainty"
-    row = {"what": "full", "heads": None, "source": "indonesian", "target": "toba_batak", "source_before": 0.85, "source_after": 0.73,
-           "target_before": 0.36, "target_after": 0.36}
+    row = {
+        "what": "full",
+        "heads": None,
+        "source": "indonesian",
+        "target": "toba_batak",
+        "source_before": 0.85,
+        "source_after": 0.73,
+        "target_before": 0.36,
+        "target_after": 0.36,
+    }
     said = outcomes.outcome(row, {"indonesian": 1000, "toba_batak": 1000})
-    assert "Toba batak (target) 0.36 → 0.36, unchanged" in said.replace("\\", "") and "a loss beyond noise" in said
+    assert (
+        "Toba batak (target) 0.36 → 0.36, unchanged" in said.replace("\\", "")
+        and "a loss beyond noise" in said
+    )
     assert "a loss within noise" in outcomes.outcome(row, {"indonesian": 20, "toba_batak": 20})
     assert "not known" in outcomes.outcome(row, {}) and "beyond" not in outcomes.outcome(row, {})
 
@@ -279,6 +450,9 @@ def test_a_run_that_waits_for_its_turn_says_for_which(view):
         run.progress(1, 4, "tuning")
         assert jobs.sentence(run).startswith("starting") or "tuning" in jobs.sentence(run)
         run.waits("waiting for run other")
-        assert jobs.sentence(run) == "queued · waiting for run other" and sidebar.finetune() == "queued"
+        assert (
+            jobs.sentence(run) == "queued · waiting for run other"
+            and sidebar.finetune() == "queued"
+        )
         run.waits("")
         assert run.status().state == "running" and sidebar.finetune().startswith("running")

@@ -1,4 +1,7 @@
-"""Relevance's linked views: the selected head on the chosen example, one way of scoring against another, one language beside another."""
+"""Relevance's linked views: the selected head on the chosen example, one way of scoring against
+another, one language beside another.
+"""
+
 import json
 from dataclasses import asdict, replace
 
@@ -21,7 +24,11 @@ def fresh():
 
 
 def named(app, *names) -> dict:
-    return next(chart for chart in charts(app) if [trace.get("name") for trace in chart["data"]][:len(names)] == list(names))
+    return next(
+        chart
+        for chart in charts(app)
+        if [trace.get("name") for trace in chart["data"]][: len(names)] == list(names)
+    )
 
 
 def asked(view, run, model, index, head):  # noqa: F811
@@ -39,24 +46,47 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):  # noqa: F811
     shown(app.selectbox(key="w_example").set_value(3).run())
     found = asked(view, run, loaded["qwen2"], 3, (1, 2))
     bars = named(app, "relevance", "attention")
-    assert np.allclose(bars["data"][0]["x"], found.relevance, atol=1e-5) and np.allclose(bars["data"][1]["x"], found.attention[-1], atol=1e-5)
+    assert np.allclose(bars["data"][0]["x"], found.relevance, atol=1e-5) and np.allclose(
+        bars["data"][1]["x"], found.attention[-1], atol=1e-5
+    )
     whole = Scores.load(run.file("scores.safetensors")).per_example[3, 1, 2].item()
-    assert any(f"split everywhere at once, is {whole:.3g}".replace("-", "−") in caption.value for caption in app.caption)
+    assert any(
+        f"split everywhere at once, is {whole:.3g}".replace("-", "−") in caption.value
+        for caption in app.caption
+    )
     shown(app.segmented_control(key="w_head_view").set_value("Attention pattern").run())
     n = len(found.pieces)
-    heat = next(trace for chart in charts(app) for trace in chart["data"] if trace["type"] == "heatmap" and len(trace["z"]) == n)
+    heat = next(
+        trace
+        for chart in charts(app)
+        for trace in chart["data"]
+        if trace["type"] == "heatmap" and len(trace["z"]) == n
+    )
     assert np.allclose(heat["z"], found.attention, atol=1e-5)
     shown(app.segmented_control(key="w_head_view").set_value("Direct effect").run())
-    drawn = [trace["x"] for chart in charts(app) for trace in chart["data"] if trace["type"] == "bar" and not trace.get("name")]
-    assert any(len(x) == 3 and np.allclose(x, list(found.labels.values()), atol=1e-5) for x in drawn)
-    assert any(len(x) == 20 and np.allclose(x[:10], [value for _, value in found.promoted], atol=1e-5) for x in drawn)
+    drawn = [
+        trace["x"]
+        for chart in charts(app)
+        for trace in chart["data"]
+        if trace["type"] == "bar" and not trace.get("name")
+    ]
+    assert any(
+        len(x) == 3 and np.allclose(x, list(found.labels.values()), atol=1e-5) for x in drawn
+    )
+    assert any(
+        len(x) == 20 and np.allclose(x[:10], [value for _, value in found.promoted], atol=1e-5)
+        for x in drawn
+    )
 
 
 def test_a_large_model_is_run_only_when_asked(view, monkeypatch):  # noqa: F811
     scored(view)
     monkeypatch.setattr(state, "SMALL", 10)
     app = opened(view)
-    assert not any([trace.get("name") for trace in chart["data"]][:2] == ["relevance", "attention"] for chart in charts(app))
+    assert not any(
+        [trace.get("name") for trace in chart["data"]][:2] == ["relevance", "attention"]
+        for chart in charts(app)
+    )
     press(app, "Look into heads")
     assert named(app, "relevance", "attention")
 
@@ -70,18 +100,44 @@ def test_data_that_changed_since_is_told(view, tmp_path):  # noqa: F811
 
 def test_one_way_of_scoring_against_another(view, monkeypatch):  # noqa: F811
     run, started = scored(view), []
-    monkeypatch.setattr(jobs, "start_score", lambda view: started.append(view.method) or scored(view))
+    monkeypatch.setattr(
+        jobs, "start_score", lambda view: started.append(view.method) or scored(view)
+    )
     app = opened(view)
-    assert app.selectbox(key="w_against").value == "ablation" and any("has not scored these examples yet" in info.value for info in app.info)
-    assert any("Mean ablation would take" in caption.value and "memory" in caption.value for caption in app.caption)
+    assert app.selectbox(key="w_against").value == "ablation" and any(
+        "has not scored these examples yet" in info.value for info in app.info
+    )
+    assert any(
+        "Mean ablation would take" in caption.value and "memory" in caption.value
+        for caption in app.caption
+    )
     press(app, "Score with Mean ablation")
     assert started == ["ablation"]
-    points = next(chart for chart in charts(app) if any("Spearman" in note.get("text", "") for note in chart["layout"].get("annotations", [])))
-    cells = {tuple(at): (x, y) for at, x, y in zip(*(points["data"][0][name] for name in ("customdata", "x", "y")), strict=True)}
-    other = Scores.load(state.find_run("score", subject=asdict(view.subject), scoring=asdict(replace(view, method="ablation").scoring))
-                        .file("scores.safetensors"))
+    points = next(
+        chart
+        for chart in charts(app)
+        if any(
+            "Spearman" in note.get("text", "") for note in chart["layout"].get("annotations", [])
+        )
+    )
+    cells = {
+        tuple(at): (x, y)
+        for at, x, y in zip(
+            *(points["data"][0][name] for name in ("customdata", "x", "y")), strict=True
+        )
+    }
+    other = Scores.load(
+        state.find_run(
+            "score",
+            subject=asdict(view.subject),
+            scoring=asdict(replace(view, method="ablation").scoring),
+        ).file("scores.safetensors")
+    )
     mine = Scores.load(run.file("scores.safetensors"))
-    assert len(cells) == 12 and all(cells[at] == pytest.approx((mine.values[at].item(), other.values[at].item())) for at in cells)
+    assert len(cells) == 12 and all(
+        cells[at] == pytest.approx((mine.values[at].item(), other.values[at].item()))
+        for at in cells
+    )
 
 
 def test_another_language_beside(view, monkeypatch):  # noqa: F811
@@ -95,11 +151,24 @@ def test_another_language_beside(view, monkeypatch):  # noqa: F811
     other = state.find_run("score", subject=asdict(replace(view, source="javanese").subject))
     assert other.request.params["scoring"]["size"] == 6
     first, second = (Scores.load(one.file("scores.safetensors")).values for one in (run, other))
-    maps = {chart["layout"]["title"]["text"]: chart["data"][0] for chart in charts(app) if chart["data"][0]["type"] == "heatmap"}
-    assert np.allclose(maps["javanese"]["z"], second) and np.allclose(maps["javanese − indonesian"]["z"], second - first)
-    assert maps["indonesian"]["zmax"] == maps["javanese"]["zmax"] != maps["javanese − indonesian"]["zmax"]
+    maps = {
+        chart["layout"]["title"]["text"]: chart["data"][0]
+        for chart in charts(app)
+        if chart["data"][0]["type"] == "heatmap"
+    }
+    assert np.allclose(maps["javanese"]["z"], second) and np.allclose(
+        maps["javanese − indonesian"]["z"], second - first
+    )
+    assert (
+        maps["indonesian"]["zmax"]
+        == maps["javanese"]["zmax"]
+        != maps["javanese − indonesian"]["zmax"]
+    )
 
 
 def test_the_cost_stands_before_the_button(view):  # noqa: F811
     app = opened(view)
-    assert any("Scoring would take" in caption.value and "12 texts" in caption.value for caption in app.caption)
+    assert any(
+        "Scoring would take" in caption.value and "12 texts" in caption.value
+        for caption in app.caption
+    )

@@ -1,11 +1,27 @@
-"""The Circuit page's sections: circuits kept by name, overlap at one click, discovery as a graph; on a tiny model with scores made by hand."""
+"""The Circuit page's sections: circuits kept by name, overlap at one click, discovery as a graph;
+on a tiny model with scores made by hand.
+"""
+
 import json
 from dataclasses import asdict, replace
 
 import torch
 from conftest import agreed, write_task
 from streamlit.testing.v1 import AppTest
-from test_page_circuit import APP, button, chart, keep, made, metric, opened, outlined, shown, task_file, view, widget  # noqa: F401  (fixtures)
+from test_page_circuit import (
+    APP,  # noqa: F401
+    button,
+    chart,
+    keep,
+    made,
+    metric,
+    opened,
+    outlined,
+    shown,
+    task_file,  # noqa: F401
+    view,  # noqa: F401
+    widget,
+)  # noqa: F401  (fixtures)
 
 from ctsft import runs
 from ctsft.circuit import LOGITS, Circuit
@@ -13,8 +29,11 @@ from ctsft.jobs import Scoring, discover
 from explorer import jobs, rivals, shelf, state
 
 EDGES = (((1, 2), LOGITS, 2.0), ((2, 1), LOGITS, 1.5), ((0, 3), (1, 2), 0.5), ((0, 3), (2, 1), 0.1))
-WHY = {(1, 2): "iteration 0: rank 1 for the logits, score 2", (2, 1): "iteration 0: rank 2 for the logits, score 1.5",
-       (0, 3): "iteration 1: rank 1 for the heads of iteration 0, score 0.3"}
+WHY = {
+    (1, 2): "iteration 0: rank 1 for the logits, score 2",
+    (2, 1): "iteration 0: rank 2 for the logits, score 1.5",
+    (0, 3): "iteration 1: rank 1 for the heads of iteration 0, score 0.3",
+}
 
 
 def on(view, section: str) -> AppTest:  # noqa: F811
@@ -33,10 +52,20 @@ def keep_as(app: AppTest, name: str) -> AppTest:
 def discovered(view, wanted: int = 1, edges=EDGES, **rule) -> runs.Run:  # noqa: F811
     model = state.load_model(view.model)
     asked = replace(view, depth=wanted)
-    params = {"subject": asdict(view.subject), "discovery": jobs.discovery(asked), "model_fingerprint": model.fingerprint}
+    params = {
+        "subject": asdict(view.subject),
+        "discovery": jobs.discovery(asked),
+        "model_fingerprint": model.fingerprint,
+    }
     with runs.record("discover", params=params) as run:
         heads = {source: WHY[source] for source, _, _ in edges}
-        Circuit(frozenset(heads), heads, made().about, {"name": "discover", "depth": 1} | rule, edges=edges).save(run.file("circuit.json"))
+        Circuit(
+            frozenset(heads),
+            heads,
+            made().about,
+            {"name": "discover", "depth": 1} | rule,
+            edges=edges,
+        ).save(run.file("circuit.json"))
     return run
 
 
@@ -44,7 +73,11 @@ def other_scores(view, **changes) -> runs.Run:  # noqa: F811
     """A finished scoring of the same weights: `best` heads first, of another language or method."""
     best, method = changes.pop("best"), changes.get("method", "cdt")
     asked = replace(view, **changes)
-    params = {"subject": asdict(asked.subject), "scoring": asdict(asked.scoring), "model_fingerprint": state.load_model(view.model).fingerprint}
+    params = {
+        "subject": asdict(asked.subject),
+        "scoring": asdict(asked.scoring),
+        "model_fingerprint": state.load_model(view.model).fingerprint,
+    }
     with runs.record("score", params=params) as run:
         made(best, method).save(run.file("scores.safetensors"))
     return run
@@ -55,7 +88,10 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):  # noqa: F
     app = on(view, "Kept circuits")
     assert any("No circuit is kept yet" in info.value for info in app.info)
     keep_as(app, "mine")
-    assert shelf.read("mine").heads == {(1, 2), (0, 0), (2, 3)} and "Kept 3 heads" in app.success[0].value
+    assert (
+        shelf.read("mine").heads == {(1, 2), (0, 0), (2, 3)}
+        and "Kept 3 heads" in app.success[0].value
+    )
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     keep_as(app, "mine")
     assert shelf.names().count("mine 2") == 1 and "the name was taken" in app.success[0].value
@@ -65,7 +101,10 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):  # noqa: F
     shown(button(app, "Undo").click().run())
     assert metric(app, "Heads") == "1 of 12"
     shown(next(one for one in app.text_input if one.key == "name-mine").set_value("../best").run())
-    assert set(app.session_state["view"].kept) == {"best", "mine 2"} and set(shelf.names()) == {"best", "mine 2"}
+    assert set(app.session_state["view"].kept) == {"best", "mine 2"} and set(shelf.names()) == {
+        "best",
+        "mine 2",
+    }
     shown(keyed(app, "remove-best").click().run())
     assert set(shelf.names()) == {"best", "mine 2"}, "removing asks first"
     shown(button(app, "Remove it").click().run())
@@ -79,17 +118,28 @@ def test_kept_maps_stand_side_by_side_on_one_scale(view):  # noqa: F811
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     keep_as(app, "one")
     maps = [json.loads(one.proto.spec) for one in app.get("plotly_chart")][-2:]
-    outlines = [next(trace["x"] for trace in fig["data"] if trace.get("name") == "outline") for fig in maps]
-    assert [fig["layout"]["title"]["text"] for fig in maps] == ["three", "one"] and len(outlines[0]) > len(outlines[1])
+    outlines = [
+        next(trace["x"] for trace in fig["data"] if trace.get("name") == "outline") for fig in maps
+    ]
+    assert [fig["layout"]["title"]["text"] for fig in maps] == ["three", "one"] and len(
+        outlines[0]
+    ) > len(outlines[1])
     assert maps[0]["data"][0]["zmax"] == maps[1]["data"][0]["zmax"]
 
 
 def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view):  # noqa: F811
     keep(view)
-    first, second = keep_as(on(view, "Kept circuits"), "mine"), on(replace(view, k=1), "Kept circuits")
-    assert not second.session_state["view"].kept and any("No circuit is kept yet" in info.value for info in second.info)
+    first, second = (
+        keep_as(on(view, "Kept circuits"), "mine"),
+        on(replace(view, k=1), "Kept circuits"),
+    )
+    assert not second.session_state["view"].kept and any(
+        "No circuit is kept yet" in info.value for info in second.info
+    )
     keep_as(second, "mine")
-    assert set(second.session_state["view"].kept) == {"mine 2"} and set(first.session_state["view"].kept) == {"mine"}
+    assert set(second.session_state["view"].kept) == {"mine 2"} and set(
+        first.session_state["view"].kept
+    ) == {"mine"}
     assert len(shelf.read("mine")) == 3 and len(shelf.read("mine 2")) == 1
     shown(widget(second.selectbox, "Kept in another session").set_value("mine").run())
     assert set(second.session_state["view"].kept) == {"mine 2", "mine"}
@@ -102,17 +152,36 @@ def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view)
 def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
     keep(view)
     app = on(view, "Overlap")
-    assert [keyed(app, f"overlap-{group}").disabled for group in rivals.GROUPS] == [True, True, True, False, True]
+    assert [keyed(app, f"overlap-{group}").disabled for group in rivals.GROUPS] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
     other_scores(view, source="javanese", best=[(1, 2), (0, 0), (0, 3)])
     other_scores(view, method="atp", best=[(1, 2), (2, 0), (2, 1)])
-    with runs.record("score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring), "model_fingerprint": "another"}) as run:
+    with runs.record(
+        "score",
+        params={
+            "subject": asdict(view.subject),
+            "scoring": asdict(view.scoring),
+            "model_fingerprint": "another",
+        },
+    ) as run:
         made([(2, 2)]).save(run.file("scores.safetensors"))
     shown(app.run())
     shown(keyed(app, "overlap-languages").click().run())
     assert app.session_state["view"].overlap == [rivals.NOW, "javanese (train)"]
-    assert any("2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 12 heads reach 0.16" in one.value
-               for one in app.markdown)
-    assert chart(app, -2)["data"][0]["z"][1][2] == 2 and chart(app, -1)["data"][0]["z"] == [[1.0, 0.5], [0.5, 1.0]]
+    assert any(
+        "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 12 heads"
+        " reach 0.16" in one.value
+        for one in app.markdown
+    )
+    assert chart(app, -2)["data"][0]["z"][1][2] == 2 and chart(app, -1)["data"][0]["z"] == [
+        [1.0, 0.5],
+        [0.5, 1.0],
+    ]
     shown(keyed(app, "overlap-methods").click().run())
     assert app.session_state["view"].overlap == [rivals.NOW, "Attribution patching"]
     shown(keyed(app, "overlap-labels").click().run())
@@ -124,11 +193,14 @@ def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
 def test_a_labels_circuit_is_chosen_by_its_own_means():
     scores = made()
     per_example = scores.per_example.clone()
-    per_example[0, 2, 0] = 99                             # counts for the positive example alone
+    # counts for the positive example alone
+    per_example[0, 2, 0] = 99
     scores = replace(scores, per_example=per_example)
     positive, negative = (rivals.of_label(scores, label) for label in ("positive", "negative"))
     assert positive.ranking()[0] == (2, 0) and negative.ranking()[0] == (1, 2)
-    assert torch.equal(positive.values, scores.by_label["positive"]) and torch.equal(negative.values, scores.by_label["negative"])
+    assert torch.equal(positive.values, scores.by_label["positive"]) and torch.equal(
+        negative.values, scores.by_label["negative"]
+    )
 
 
 def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):  # noqa: F811
@@ -138,17 +210,32 @@ def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):  # noqa: F811
     run = discovered(view)
     shown(app.run())
     assert any("3 heads after 2 iterations." in one.value for one in app.markdown)
-    points = lambda: next(trace for trace in chart(app, -1)["data"] if trace.get("name") == "relevance")["text"]  # noqa: E731
-    assert points() == ["L1.H2 → logits: 2", "L2.H1 → logits: 1.5", "L0.H3 → L1.H2: 0.5", "L0.H3 → L2.H1: 0.1"]
+    points = lambda: next(  # noqa: E731
+        trace for trace in chart(app, -1)["data"] if trace.get("name") == "relevance"
+    )["text"]  # noqa: E731
+    assert points() == [
+        "L1.H2 → logits: 2",
+        "L2.H1 → logits: 1.5",
+        "L0.H3 → L1.H2: 0.5",
+        "L0.H3 → L2.H1: 0.1",
+    ]
     shown(widget(app.slider, "Smallest edge").set_value(0.5).run())
     assert len(points()) == 3 and any("3 of 4 edges" in one.value for one in app.caption)
     shown(button(app, "Put this circuit in force").click().run())
     assert outlined(app) == set(WHY) and widget(app.button_group, "Rule").value == "discover"
-    assert button(app, "Put this circuit in force").disabled and app.session_state["view"].found.rule["run"] == run.id
+    assert (
+        button(app, "Put this circuit in force").disabled
+        and app.session_state["view"].found.rule["run"] == run.id
+    )
     shown(widget(app.selectbox, "Head").set_value((0, 3)).run())
-    assert any("discovery iteration 1" in one.value and "L1\\.H2" in one.value for one in app.markdown)
+    assert any(
+        "discovery iteration 1" in one.value and "L1\\.H2" in one.value for one in app.markdown
+    )
     shown(button(app, "Undo").click().run())
-    assert outlined(app) == {(1, 2), (0, 0), (2, 3)} and widget(app.button_group, "Rule").value == "top"
+    assert (
+        outlined(app) == {(1, 2), (0, 0), (2, 3)}
+        and widget(app.button_group, "Rule").value == "top"
+    )
     shown(button(app, "Redo").click().run())
     assert outlined(app) == set(WHY) and button(app, "Redo").disabled
     shown(widget(app.button_group, "Section").set_value("Overlap").run())
@@ -161,32 +248,57 @@ def test_a_discovery_that_ended_in_layer_0_says_so_plainly(view):  # noqa: F811
     discovered(view, wanted=2, edges=(((0, 3), LOGITS, 0.5),), depth=0)
     app = on(replace(view, depth=2), "Discovery")
     told = " ".join(one.value for one in app.markdown)
-    assert "1 head after 1 iteration, although depth 2 was asked for" in told and "lies wholly in layer 0" in told
+    assert (
+        "1 head after 1 iteration, although depth 2 was asked for" in told
+        and "lies wholly in layer 0" in told
+    )
 
 
 def test_the_button_starts_the_discovery_that_the_settings_say(view, monkeypatch):  # noqa: F811
     keep(view)
     started = []
-    monkeypatch.setattr(runs, "start", lambda words, params: started.append((words, params)) or discovered(view, 2))
+    monkeypatch.setattr(
+        runs, "start", lambda words, params: started.append((words, params)) or discovered(view, 2)
+    )
     app = on(view, "Discovery")
     shown(widget(app.number_input, "Depth").set_value(2).run())
     shown(button(app, "Run discovery").click().run())
-    (words, params), = started
-    assert words[0] == "discover" and words[words.index("--depth") + 1] == "2" and words[words.index("--fraction") + 1] == "0.02"
+    ((words, params),) = started
+    assert (
+        words[0] == "discover"
+        and words[words.index("--depth") + 1] == "2"
+        and words[words.index("--fraction") + 1] == "0.02"
+    )
     assert params["discovery"]["depth"] == 2 and params["subject"]["model"] == view.model
 
 
 def test_the_jobs_own_result_is_what_the_graph_reads(loaded, task, view, tmp_path):  # noqa: F811
     """A tiny model in which depth 2 does find heads."""
     rows = agreed(loaded["qwen2"], task, each=4)
-    own = replace(view, size=3, depth=2, each=0.17,
-                  task=str(write_task(tmp_path / "task", {(language, "train"): rows for language in ("indonesian", "javanese")})))
-    with runs.record("discover", params={"subject": asdict(own.subject), "discovery": jobs.discovery(own)}) as run:
+    own = replace(
+        view,
+        size=3,
+        depth=2,
+        each=0.17,
+        task=str(
+            write_task(
+                tmp_path / "task",
+                {(language, "train"): rows for language in ("indonesian", "javanese")},
+            )
+        ),
+    )
+    with runs.record(
+        "discover", params={"subject": asdict(own.subject), "discovery": jobs.discovery(own)}
+    ) as run:
         discover(run, own.subject, Scoring(3), 2, 0.17)
     circuit = state.circuit_of(run)
     assert circuit.rule["depth"] == 2 and len(circuit.edges) >= len(circuit.heads) == 6
-    with runs.record("score", params={"subject": asdict(own.subject), "scoring": asdict(own.scoring)}) as scored:
+    with runs.record(
+        "score", params={"subject": asdict(own.subject), "scoring": asdict(own.scoring)}
+    ) as scored:
         made().save(scored.file("scores.safetensors"))
     app = on(own, "Discovery")
     nodes = {tuple(at) for trace in chart(app, -1)["data"] for at in trace.get("customdata", [])}
-    assert nodes == circuit.heads and any("heads after 3 iterations." in one.value for one in app.markdown)
+    assert nodes == circuit.heads and any(
+        "heads after 3 iterations." in one.value for one in app.markdown
+    )

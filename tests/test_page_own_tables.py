@@ -1,4 +1,7 @@
-"""Own tables on Setup: mapped by the widgets, refused while a label is two tokens, kept and taken as the session's task."""
+"""Own tables on Setup: mapped by the widgets, refused while a label is two tokens, kept and taken
+as the session's task.
+"""
+
 import csv
 import io
 import json
@@ -19,7 +22,9 @@ def table(n: int, seed: int, **more) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["review text", "stars", *more])
-    writer.writerows([f"<b>{row.text}</b>", LABELS[row.label], *more.values()] for row in cued(n, seed))
+    writer.writerows(
+        [f"<b>{row.text}</b>", LABELS[row.label], *more.values()] for row in cued(n, seed)
+    )
     return out.getvalue().encode()
 
 
@@ -54,32 +59,59 @@ def answer(app: AppTest, **words):
 
 
 def test_an_empty_page_says_what_to_do(app):
-    assert any("Drop one file or several" in caption.value for caption in app.caption) and not any(one.label == "Use this task" for one in app.button)
+    assert any("Drop one file or several" in caption.value for caption in app.caption) and not any(
+        one.label == "Use this task" for one in app.button
+    )
     assert any("stays in force until you use them" in info.value for info in app.info)
 
 
 def test_from_files_to_a_task(app, home):
-    dropped(app, ("javanese-train.csv", table(30, 0), "text/csv"), ("indonesian-dev.csv", table(12, 1), "text/csv"))
+    dropped(
+        app,
+        ("javanese-train.csv", table(30, 0), "text/csv"),
+        ("indonesian-dev.csv", table(12, 1), "text/csv"),
+    )
     assert app.text_input(key="w_own_prompt").value == "{review_text} | stars:"
     ran(app.text_input(key="w_own_prompt").set_value("{review_text} | sentiment:").run())
     answer(app, _0="negative", _1="unlikely", _2="positive")
-    assert button(app).disabled and any("unlikely" in error.value and "one known token" in error.value for error in app.error)
+    assert button(app).disabled and any(
+        "unlikely" in error.value and "one known token" in error.value for error in app.error
+    )
     assert any(":red-badge[" in text.value and "│" in text.value for text in app.markdown)
     answer(app, _1="neutral")
     assert not button(app).disabled and not any("known token" in error.value for error in app.error)
     ran(app.selectbox(key="w_own_source").set_value("indonesian").run())
-    assert sum(f"<b>{row.text}</b> | sentiment:" in [code.value for code in app.code] for row in cued(12, 1)) == 3
+    assert (
+        sum(
+            f"<b>{row.text}</b> | sentiment:" in [code.value for code in app.code]
+            for row in cued(12, 1)
+        )
+        == 3
+    )
     ran(app.text_input(key="w_own_name").set_value("../my task").run())
     ran(button(app).click().run())
     view = app.session_state["view"]
-    kept, = (home / "tasks").glob("*/task.json")
-    assert Path(view.task) == kept and view.task_kind == "file" and (view.source, view.target) == ("indonesian", "javanese")
-    assert kept.parent.name == "my-task" and json.loads(kept.read_text())["labels"] == ["negative", "neutral", "positive"]
-    assert len(load_task(kept).load("javanese", "train")) == 30 and load_task(kept).splits("indonesian") == ["valid"]
+    (kept,) = (home / "tasks").glob("*/task.json")
+    assert (
+        Path(view.task) == kept
+        and view.task_kind == "file"
+        and (view.source, view.target) == ("indonesian", "javanese")
+    )
+    assert kept.parent.name == "my-task" and json.loads(kept.read_text())["labels"] == [
+        "negative",
+        "neutral",
+        "positive",
+    ]
+    assert len(load_task(kept).load("javanese", "train")) == 30 and load_task(kept).splits(
+        "indonesian"
+    ) == ["valid"]
 
 
 def test_one_file_with_a_column_of_languages(app):
-    dropped(app, ("all.csv", table(9, 0, lang="jv") + table(9, 1, lang="en").split(b"\n", 1)[1], "text/csv"))
+    dropped(
+        app,
+        ("all.csv", table(9, 0, lang="jv") + table(9, 1, lang="en").split(b"\n", 1)[1], "text/csv"),
+    )
     ran(app.selectbox(key="w_own_column").set_value("lang").run())
     answer(app, _0="negative", _1="neutral", _2="positive")
     assert app.selectbox(key="w_own_source").options == ["en", "jv"] and not button(app).disabled
@@ -94,7 +126,11 @@ def test_a_file_that_cannot_be_read_leaves_the_others(app):
 def test_a_wrong_prompt_is_one_sentence(app):
     dropped(app, ("a.csv", table(12, 0), "text/csv"))
     answer(app, _0="negative", _1="neutral", _2="positive")
-    for prompt, says in (("{stars}", "the label itself"), ("plain", "names no column"), ("{title}:", "no column")):
+    for prompt, says in (
+        ("{stars}", "the label itself"),
+        ("plain", "names no column"),
+        ("{title}:", "no column"),
+    ):
         ran(app.text_input(key="w_own_prompt").set_value(prompt).run())
         assert any(says in error.value for error in app.error), prompt
         assert not any(one.label == "Use this task" for one in app.button)

@@ -1,4 +1,7 @@
-"""Setup: what it says of a model and a task, and that one can correct every wrong input on the page itself."""
+"""Setup: what it says of a model and a task, and that one can correct every wrong input on the page
+itself.
+"""
+
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,10 +28,18 @@ def known(loaded, task):
 
 @pytest.fixture
 def files(tmp_path, known):
-    """A task file: the source's rows are all answered correctly, the target's carry the labels of their neighbours."""
+    """A task file: the source's rows are all answered correctly, the target's carry the labels of
+    their neighbours.
+    """
     wrong = [replace(row, label=LABELS[(LABELS.index(row.label) + 1) % 3]) for row in known]
-    return write_task(tmp_path / "task", {(language, split): rows for language, rows in (("indonesian", known), ("javanese", wrong))
-                                          for split in ("train", "test")})
+    return write_task(
+        tmp_path / "task",
+        {
+            (language, split): rows
+            for language, rows in (("indonesian", known), ("javanese", wrong))
+            for split in ("train", "test")
+        },
+    )
 
 
 def opened(**fields) -> AppTest:
@@ -39,8 +50,15 @@ def opened(**fields) -> AppTest:
 
 @pytest.fixture
 def shown(folders, files):
-    return opened(model_kind="folder", folder=str(folders["qwen2"]), model=str(folders["qwen2"]), task_kind="file", task_file=str(files),
-                  task=str(files), target="javanese")
+    return opened(
+        model_kind="folder",
+        folder=str(folders["qwen2"]),
+        model=str(folders["qwen2"]),
+        task_kind="file",
+        task_file=str(files),
+        task=str(files),
+        target="javanese",
+    )
 
 
 def errors(app: AppTest) -> list[str]:
@@ -66,44 +84,80 @@ def charts(app: AppTest) -> list[dict]:
 def test_confusion_balance_lengths_and_cost(shown, known):
     maps = [chart["data"][0] for chart in charts(shown) if chart["data"][0]["type"] == "heatmap"]
     right = 8 * np.eye(3, dtype=int)
-    assert np.array_equal(maps[0]["customdata"], right) and np.array_equal(maps[1]["customdata"], right[[2, 0, 1]])
-    bars = next(chart["data"] for chart in charts(shown) if chart["data"][0].get("orientation") == "h")
+    assert np.array_equal(maps[0]["customdata"], right) and np.array_equal(
+        maps[1]["customdata"], right[[2, 0, 1]]
+    )
+    bars = next(
+        chart["data"] for chart in charts(shown) if chart["data"][0].get("orientation") == "h"
+    )
     assert [bar["x"] for bar in bars] == [[8, 8]] * 3 and bars[0]["y"] == ["indonesian", "javanese"]
-    lines = next(chart["data"] for chart in charts(shown) if chart["data"][0].get("line", {}).get("shape") == "hvh")
+    lines = next(
+        chart["data"]
+        for chart in charts(shown)
+        if chart["data"][0].get("line", {}).get("shape") == "hvh"
+    )
     assert len(lines) == 2 and sum(lines[0]["y"]) == pytest.approx(1)
-    assert any("Scoring would take" in caption.value and "memory" in caption.value for caption in shown.caption)
+    assert any(
+        "Scoring would take" in caption.value and "memory" in caption.value
+        for caption in shown.caption
+    )
 
 
 def test_what_was_opened_is_offered_again(shown, folders, files):
-    assert recent.listed("models") == [str(folders["qwen2"])] and recent.listed("tasks") == [str(files)]
+    assert recent.listed("models") == [str(folders["qwen2"])] and recent.listed("tasks") == [
+        str(files)
+    ]
     recent.remember("models", "demo")
-    shown.run()                                               # it is in front again now, demo second
+    # it is in front again now, demo second
+    shown.run()
     shown.selectbox(key="recent_models").set_value("demo").run()
-    assert errors(shown) == [] and (shown.session_state["view"].model, shown.radio(key="w_model_kind").value) == ("demo", "bundled")
+    assert errors(shown) == [] and (
+        shown.session_state["view"].model,
+        shown.radio(key="w_model_kind").value,
+    ) == ("demo", "bundled")
     shown.selectbox(key="recent_models").set_value(str(folders["qwen2"])).run()
-    assert shown.session_state["view"].model == str(folders["qwen2"]) == shown.text_input(key="w_folder").value
+    assert (
+        shown.session_state["view"].model
+        == str(folders["qwen2"])
+        == shown.text_input(key="w_folder").value
+    )
 
 
 def test_prompt_and_its_label_tokens(shown, known):
     pieces = shown.code[0].value.split("│")
     assert "".join(pieces) == f"{known[0].text} | sentiment:"
-    assert any("negative" in caption.value and f"{len(pieces)} tokens" in caption.value for caption in shown.caption)
+    assert any(
+        "negative" in caption.value and f"{len(pieces)} tokens" in caption.value
+        for caption in shown.caption
+    )
 
 
-def test_rows_of_both_languages_stand_side_by_side_only_when_they_are_translations(shown, files, known):
-    assert len(shown.table) == 2                              # their labels differ: not the same rows
-    write_csv(files.parent / "javanese" / "train.csv", [replace(row, text=row.text.upper()) for row in known])
+def test_rows_of_both_languages_stand_side_by_side_only_when_they_are_translations(
+    shown, files, known
+):
+    # their labels differ: not the same rows
+    assert len(shown.table) == 2
+    write_csv(
+        files.parent / "javanese" / "train.csv",
+        [replace(row, text=row.text.upper()) for row in known],
+    )
     shown.run()
-    assert list(shown.table[0].value.columns) == ["id", "label", "indonesian", "javanese"] and len(shown.table) == 1
+    assert (
+        list(shown.table[0].value.columns) == ["id", "label", "indonesian", "javanese"]
+        and len(shown.table) == 1
+    )
 
 
-@pytest.mark.parametrize("wrong, says", [
-    ({"model": "/nowhere/at/all"}, "There is no model folder"),
-    ({"task": "/nowhere/task.json"}, "does not exist"),
-    ({"data_dir": "/nowhere"}, "The data folder '/nowhere' does not exist"),
-])
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ({"model": "/nowhere/at/all"}, "There is no model folder"),
+        ({"task": "/nowhere/task.json"}, "does not exist"),
+        ({"data_dir": "/nowhere"}, "The data folder '/nowhere' does not exist"),
+    ],
+)
 def test_a_wrong_input_is_one_sentence_and_can_be_corrected(shown, wrong, says):
-    field, = wrong
+    (field,) = wrong
     key = {"model": "w_folder", "task": "w_task_file"}.get(field, f"w_{field}")
     right = shown.text_input(key=key).value
     shown.text_input(key=key).input(wrong[field]).run()
@@ -151,25 +205,50 @@ def test_a_model_is_in_force_until_another_is_named(shown, folders):
 
 
 def test_a_guessing_model_is_told_and_tuned_first(folders, tmp_path, monkeypatch):
-    path = write_task(tmp_path / "task", {(language, split): cued(30, 1) for language in ("indonesian", "javanese") for split in ("train", "test")})
-    view = {"model_kind": "folder", "folder": str(folders["llama"]), "model": str(folders["llama"]), "task_kind": "file", "task_file": str(path),
-            "task": str(path), "target": "javanese"}
+    path = write_task(
+        tmp_path / "task",
+        {
+            (language, split): cued(30, 1)
+            for language in ("indonesian", "javanese")
+            for split in ("train", "test")
+        },
+    )
+    view = {
+        "model_kind": "folder",
+        "folder": str(folders["llama"]),
+        "model": str(folders["llama"]),
+        "task_kind": "file",
+        "task_file": str(path),
+        "task": str(path),
+        "target": "javanese",
+    }
     started = []
-    monkeypatch.setattr(jobs, "start_competence", lambda view, epochs, lr: started.append((view.source, epochs, lr)))
+    monkeypatch.setattr(
+        jobs, "start_competence", lambda view, epochs, lr: started.append((view.source, epochs, lr))
+    )
     app = opened(**view)
     assert errors(app) == [] and "hardly does better than guessing" in app.warning[0].value
     app.number_input(key="competence_epochs").set_value(4).run()
-    assert any("Tuning would take" in caption.value and "4 passes over 24 rows" in caption.value for caption in app.caption)
+    assert any(
+        "Tuning would take" in caption.value and "4 passes over 24 rows" in caption.value
+        for caption in app.caption
+    )
     next(button for button in app.button if button.label == "Tune on indonesian").click().run()
     assert started == [("indonesian", 4, 5e-5)]
-    with runs.record("finetune", params={"competence": view["model"], "subject": asdict(View(**view).subject)}) as run:
+    with runs.record(
+        "finetune", params={"competence": view["model"], "subject": asdict(View(**view).subject)}
+    ) as run:
         run.event(kind="evaluation", step=3, accuracy={"indonesian": 0.75})
         run.file("model").mkdir()
         run.file("model/config.json").write_text(json.dumps({"model_type": "qwen2"}))
     app.run()
     assert "0.75" in app.success[0].value
     next(button for button in app.button if button.label == "Load the tuned model").click().run()
-    assert app.session_state["view"].model == str(run.file("model")) == app.text_input(key="w_folder").value
+    assert (
+        app.session_state["view"].model
+        == str(run.file("model"))
+        == app.text_input(key="w_folder").value
+    )
 
 
 def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
@@ -180,17 +259,18 @@ def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
         with runs.record("score", params=params) as run:
             started.append(run.id)
         return run
+
     monkeypatch.setattr(jobs, "start_score", start)
     next(button for button in shown.button if button.label == "Score heads").click().run()
     assert errors(shown) == [] and len(started) == 1 and shown.header[0].value == "Relevance"
     shown.switch_page("screens/setup.py").run()
     next(button for button in shown.button if button.label == "Score heads").click().run()
-    assert errors(shown) == [] and len(started) == 1          # what is done is not done again
+    assert errors(shown) == [] and len(started) == 1  # what is done is not done again
 
 
 def test_near_chance_needs_two_errors_or_a_tenth():
-    assert Measured(0.42, 10000, 1 / 3).near_chance           # certain, but less than .1 above
-    assert Measured(0.60, 10, 1 / 3).near_chance              # .27 above, but the error is .15
+    assert Measured(0.42, 10000, 1 / 3).near_chance  # certain, but less than .1 above
+    assert Measured(0.60, 10, 1 / 3).near_chance  # .27 above, but the error is .15
     assert not Measured(0.60, 120, 1 / 3).near_chance
     assert Measured(0.5, 100, 1 / 3).error == pytest.approx(0.05)
 
@@ -200,7 +280,9 @@ def test_small_facts():
     assert [y.id for _, y in aligned(a, a[::-1])] == [row.id for row in a]
     assert aligned(a, [replace(row, id=f"x{row.id}") for row in a]) == []
     assert [row.id for row in spread([*a, *a[:3]], LABELS, 4)] == ["0", "1", "2", "3"]
-    assert [row.label for row in spread(sorted(a, key=lambda row: row.label), LABELS, 3)] == [*LABELS]
+    assert [row.label for row in spread(sorted(a, key=lambda row: row.label), LABELS, 3)] == [
+        *LABELS
+    ]
     assert balance(a[:4], LABELS) == ["negative 2 (50%)", "neutral 1 (25%)", "positive 1 (25%)"]
     assert literal("a *b*\n<c>") == r"a \*b\* \<c\>"
     assert short(2_310_144) == "2.31 M"
@@ -208,32 +290,60 @@ def test_small_facts():
 
 def test_a_large_model_is_measured_only_when_asked(shown, monkeypatch):
     from explorer import state
+
     monkeypatch.setattr(state, "SMALL", 10)
     assert not [metric for metric in shown.run().metric if "Accuracy" in metric.label]
     next(button for button in shown.button if button.label == "Measure accuracy").click().run()
-    assert errors(shown) == [] and len([metric for metric in shown.metric if "Accuracy" in metric.label]) == 2
-    assert len([metric for metric in shown.run().metric if "Accuracy" in metric.label]) == 2          # and it is remembered
+    assert (
+        errors(shown) == []
+        and len([metric for metric in shown.metric if "Accuracy" in metric.label]) == 2
+    )
+    # and it is remembered
+    assert len([metric for metric in shown.run().metric if "Accuracy" in metric.label]) == 2
 
 
 def test_a_name_the_hub_does_not_know(shown, folders):
     shown.radio(key="w_model_kind").set_value("hub").run()
     shown.text_input(key="w_hub").input("nobody/nothing").run()
     assert len(errors(shown)) == 1 and "nobody/nothing" in errors(shown)[0]
-    assert any("indonesian" in caption.value for caption in shown.caption)                             # the data is still there
+    # the data is still there
+    assert any("indonesian" in caption.value for caption in shown.caption)
     shown.radio(key="w_model_kind").set_value("folder").run()
     assert errors(shown) == [] and shown.session_state["view"].model == str(folders["qwen2"])
 
 
 def test_further_languages_are_measured_when_they_are_chosen(folders, tmp_path, known):
-    rows = {("indonesian", "train"): known, ("indonesian", "test"): known, ("javanese", "train"): known, ("javanese", "test"): known}
-    path = write_task(tmp_path / "task", rows | {("acehnese", split): known[:6] for split in ("train", "test")})
+    rows = {
+        ("indonesian", "train"): known,
+        ("indonesian", "test"): known,
+        ("javanese", "train"): known,
+        ("javanese", "test"): known,
+    }
+    path = write_task(
+        tmp_path / "task", rows | {("acehnese", split): known[:6] for split in ("train", "test")}
+    )
     words = json.loads(path.read_text()) | {"targets": ["javanese", "acehnese"]}
     path.write_text(json.dumps(words))
-    app = opened(model_kind="folder", folder=str(folders["qwen2"]), model=str(folders["qwen2"]), task_kind="file", task_file=str(path),
-                 task=str(path), target="javanese")
+    app = opened(
+        model_kind="folder",
+        folder=str(folders["qwen2"]),
+        model=str(folders["qwen2"]),
+        task_kind="file",
+        task_file=str(path),
+        task=str(path),
+        target="javanese",
+    )
 
     def maps() -> list[str]:
-        return [chart["layout"]["title"]["text"] for chart in charts(app) if chart["data"][0]["type"] == "heatmap"]
-    assert maps() == ["indonesian: 1.00 ± 0.00, 24 test rows", "javanese: 1.00 ± 0.00, 24 test rows"]
+        return [
+            chart["layout"]["title"]["text"]
+            for chart in charts(app)
+            if chart["data"][0]["type"] == "heatmap"
+        ]
+
+    assert maps() == [
+        "indonesian: 1.00 ± 0.00, 24 test rows",
+        "javanese: 1.00 ± 0.00, 24 test rows",
+    ]
     app.button_group(key="w_confused").set_value(["acehnese"]).run()
     assert errors(app) == [] and maps()[2:] == ["acehnese: 1.00 ± 0.00, 6 test rows"]

@@ -1,4 +1,7 @@
-"""What Circuit and Fine-tune say where something is missing or belongs to other settings: one sentence, and where to go."""
+"""What Circuit and Fine-tune say where something is missing or belongs to other settings: one
+sentence, and where to go.
+"""
+
 import shutil
 from dataclasses import replace
 
@@ -19,25 +22,43 @@ def links(at) -> list[str]:
 @pytest.mark.parametrize("page", NEEDS)
 def test_without_scores_of_these_settings_it_says_which_and_where(view, page):  # noqa: F811
     at = visit(view, page)
-    assert not at.exception and "There are no scores for these settings yet" in texts(at) and "Score the heads" in links(at)
+    assert (
+        not at.exception
+        and "There are no scores for these settings yet" in texts(at)
+        and "Score the heads" in links(at)
+    )
     run = score(view)
     at = visit(replace(view, pool_seed=5), page)
     assert not at.exception and "Out of date" in texts(at) and "Score the heads" in links(at)
     run.file("scores.safetensors").unlink()
     at = visit(view, page)
-    assert not at.exception and any("were removed from their run folder" in one.value for one in at.warning)
+    assert not at.exception and any(
+        "were removed from their run folder" in one.value for one in at.warning
+    )
 
 
 @pytest.mark.parametrize("page", NEEDS)
 def test_a_scoring_that_failed_is_told(view, page):  # noqa: F811
     from dataclasses import asdict
-    with pytest.raises(ValueError), runs.record("score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}):
+
+    with (
+        pytest.raises(ValueError),
+        runs.record(
+            "score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
+        ),
+    ):
         raise ValueError("only 3 examples are right")
     at = visit(view, page)
-    assert not at.exception and "only 3 examples are right" in texts(at) and "Score the heads" in links(at)
+    assert (
+        not at.exception
+        and "only 3 examples are right" in texts(at)
+        and "Score the heads" in links(at)
+    )
 
 
-@pytest.mark.parametrize("page", ["screens/setup.py", "screens/relevance.py", *NEEDS, "screens/compare.py"])
+@pytest.mark.parametrize(
+    "page", ["screens/setup.py", "screens/relevance.py", *NEEDS, "screens/compare.py"]
+)
 def test_run_folders_deleted_by_hand_leave_the_page_whole(view, page):  # noqa: F811
     one, other = score(view), tuned(view)
     at = visit(view, page)
@@ -62,7 +83,9 @@ def test_a_run_of_another_circuit_says_so(view):  # noqa: F811
     at = visit(view)
     assert "Out of date" not in texts(at)
     at = visit(replace(view, k=3))
-    assert "moved a circuit of 2 heads that is not the one in force now (3 heads)" in texts(at) and "Go to the circuit" in links(at)
+    assert "moved a circuit of 2 heads that is not the one in force now (3 heads)" in texts(
+        at
+    ) and "Go to the circuit" in links(at)
 
 
 def test_without_runs_it_says_how_to_get_one(view):  # noqa: F811

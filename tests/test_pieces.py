@@ -1,4 +1,5 @@
 """Tokens as text: any script, characters of several tokens, and no tokenizer's spelling of bytes."""
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -9,7 +10,9 @@ def test_tokens_are_text_whatever_script(tokenizer):
     for text in ("teh panas · 好吃", "قهوة ممتازة جدا", "दाल 👍🏽 ok", "plain tea"):
         ids = tokenizer(text)["input_ids"]
         pieces = readable(tokenizer, ids)
-        assert len(pieces) == len(ids) and "".join(piece for piece in pieces if piece != "…") == text
+        assert (
+            len(pieces) == len(ids) and "".join(piece for piece in pieces if piece != "…") == text
+        )
         assert not any(glyph in "".join(pieces) for glyph in "\ufffdĠÃ")
     assert readable(tokenizer, []) == []
 
@@ -20,7 +23,9 @@ def test_a_text_cut_inside_a_character_is_still_shown(tokenizer):
 
 
 def test_wordpiece_without_its_hashes():
-    core = Tokenizer(models.WordPiece({"[UNK]": 0, "tea": 1, "##pot": 2, "hot": 3}, unk_token="[UNK]"))
+    core = Tokenizer(
+        models.WordPiece({"[UNK]": 0, "tea": 1, "##pot": 2, "hot": 3}, unk_token="[UNK]")
+    )
     core.pre_tokenizer, core.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()
     own = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
     assert readable(own, own("hot teapot")["input_ids"]) == ["hot", " tea", "pot"]

@@ -1,4 +1,7 @@
-"""Bounds on memory: sizes in words, plans that fit, halving when memory runs out, and the peak of a real process."""
+"""Bounds on memory: sizes in words, plans that fit, halving when memory runs out, and the peak of a
+real process.
+"""
+
 import json
 import os
 import subprocess
@@ -19,13 +22,26 @@ from ctsft.relevance import score_heads
 from ctsft.shapes import Shape
 
 ROOT = Path(__file__).resolve().parents[1]
-POOL = [Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(6, seed=9))]
+POOL = [
+    Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(6, seed=9))
+]
 GPT2 = Shape(12, 12, 12, 64, 768, 3072, 50257, biased=3072)
 EACH = ("cdt", "atp", "ig", "ablation")
 
 
-@pytest.mark.parametrize(("said", "size"), [
-    (None, None), (4096, 4096), ("4096", 4096), ("4GB", 4 * 10**9), ("4 gb", 4 * 10**9), ("1.5MiB", 3 * 2**19), ("512 kB", 512_000), ("2TiB", 2**41)])
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        (None, None),
+        (4096, 4096),
+        ("4096", 4096),
+        ("4GB", 4 * 10**9),
+        ("4 gb", 4 * 10**9),
+        ("1.5MiB", 3 * 2**19),
+        ("512 kB", 512_000),
+        ("2TiB", 2**41),
+    ],
+)
 def test_sizes_are_read(said, size):
     assert as_bytes(said) == size
 
@@ -36,16 +52,24 @@ def test_what_is_no_size_is_refused(wrong):
 
 
 def test_sizes_are_said():
-    assert [planning.words(size) for size in (1_234_567_890, 45_600_000, 1000, 12)] == ["1.23 GB", "45.6 MB", "1 kB", "12 bytes"]
+    assert [planning.words(size) for size in (1_234_567_890, 45_600_000, 1000, 12)] == [
+        "1.23 GB",
+        "45.6 MB",
+        "1 kB",
+        "12 bytes",
+    ]
 
 
-# ---- plans ---------------------------------------------------------------------------------------------------------
+# ---- plans -----------------------------------------------------------------
+
 
 @pytest.mark.parametrize("method", EACH)
 @pytest.mark.parametrize("pos", [11, 40, 2048])
 def test_plans_shrink_to_one_head_of_one_text(method, pos):
     plans = list(candidates(GPT2, Work(method, pos), 50_000))
-    assert all(plan.tokens % pos == 0 and plan.tokens >= pos and plan.streams >= pos for plan in plans)
+    assert all(
+        plan.tokens % pos == 0 and plan.tokens >= pos and plan.streams >= pos for plan in plans
+    )
     assert (plans[-1].streams, plans[-1].tokens, plans[-1].keep) == (pos, pos, False)
     assert plans[-1].memory == min(plan.memory for plan in plans) < plans[0].memory
 
@@ -59,7 +83,10 @@ def test_a_small_pool_needs_less_than_a_large_one():
 def test_memory_does_not_grow_with_heads_and_examples(method):
     """Twice the heads of the same width in all, and a pool a hundred times as large."""
     more = Shape(12, 24, 24, 32, 768, 3072, 50257, biased=3072)
-    one, other = (next(candidates(shape, Work(method, 40, n), 682)).memory for shape, n in ((GPT2, 100), (more, 10_000)))
+    one, other = (
+        next(candidates(shape, Work(method, 40, n), 682)).memory
+        for shape, n in ((GPT2, 100), (more, 10_000))
+    )
     assert abs(one - other) < 0.05 * one
 
 
@@ -71,8 +98,10 @@ def test_a_plan_halves_to_what_cannot_be_less():
     assert seen == [(64, 32, True), (32, 16, False), (16, 10, False), (10, 10, False)]
 
 
-@pytest.mark.parametrize(("n_heads", "streams", "tokens", "size"), [
-    (12, 682, 160, 4), (14, 3 * 40, 40, 3), (9, 5 * 40, 40, 5), (12, 40, 80, 1), (0, 9, 9, 1)])
+@pytest.mark.parametrize(
+    ("n_heads", "streams", "tokens", "size"),
+    [(12, 682, 160, 4), (14, 3 * 40, 40, 3), (9, 5 * 40, 40, 5), (12, 40, 80, 1), (0, 9, 9, 1)],
+)
 def test_heads_are_cut_into_chunks_of_nearly_one_size(n_heads, streams, tokens, size):
     assert planning.chunk(n_heads, streams, tokens) == size
 
@@ -81,10 +110,16 @@ def test_heads_are_cut_into_chunks_of_nearly_one_size(n_heads, streams, tokens, 
 def test_a_bound_that_is_too_small_is_refused_with_one_that_does(loaded, task, method):
     model, pool = loaded["gpt2"], POOL[:2]
     means = label_balanced_means(model, task, POOL)
-    with pytest.raises(UserError, match="1 MB is not enough: the model and one text of [0-9]+ tokens need ") as error:
+    with pytest.raises(
+        UserError, match="1 MB is not enough: the model and one text of [0-9]+ tokens need "
+    ) as error:
         score_heads(model, task, pool, means, method, max_memory="1MB")
     enough = str(error.value).split(" need ")[1].split(";")[0]
-    assert not score_heads(model, task, pool, means, method, max_memory=enough).per_example.isnan().any()
+    assert (
+        not score_heads(model, task, pool, means, method, max_memory=enough)
+        .per_example.isnan()
+        .any()
+    )
 
 
 def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
@@ -94,16 +129,30 @@ def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
     pos = max(len(task.encode(model, row)) for row in POOL)
     monkeypatch.setattr(planning, "held", lambda device: 10**6)
     bound = 10**6 + planning.MARGIN + 3 * pos * Shape.of(model).forward(pos)
-    assert planning.forward_tokens(model, pos, bound) == 3 * pos < planning.forward_tokens(model, pos)
+    assert (
+        planning.forward_tokens(model, pos, bound) == 3 * pos < planning.forward_tokens(model, pos)
+    )
     assert predict(model, task, POOL, max_memory=bound) == predict(model, task, POOL)
-    free, tight = (label_balanced_means(model, task, POOL, max_memory=size).values for size in (None, bound))
+    free, tight = (
+        label_balanced_means(model, task, POOL, max_memory=size).values for size in (None, bound)
+    )
     assert torch.allclose(free, tight, atol=1e-6)
 
 
-# ---- out of memory -------------------------------------------------------------------------------------------------
+# ---- out of memory ---------------------------------------------------------
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
-                                   RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to get 9 bytes")])
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to"
+            " get 9 bytes"
+        ),
+    ],
+)
 @pytest.mark.parametrize("method", EACH)
 def test_out_of_memory_halves_and_goes_on(loaded, task, monkeypatch, method, error):
     model, streams, run = loaded["llama"], [], methods.METHODS[method]
@@ -117,19 +166,23 @@ def test_out_of_memory_halves_and_goes_on(loaded, task, monkeypatch, method, err
         if len(streams) < 3:
             raise error
         yield from parts
+
     monkeypatch.setitem(methods.METHODS, method, failing)
     progress = []
     with pytest.warns(UserWarning, match="Out of memory with"):
         scores = score_heads(model, task, POOL, means, method, lambda *step: progress.append(step))
     assert streams[:3] == [streams[0], streams[0] // 2, streams[0] // 4] or len(streams) > 3
     assert len(scores.notes) == 2 and "went on with" in scores.notes[0] and calm.notes == []
-    assert torch.allclose(scores.per_example, calm.per_example, atol=1e-5) and progress[-1][0] == pytest.approx(progress[-1][1])
+    assert torch.allclose(scores.per_example, calm.per_example, atol=1e-5) and progress[-1][
+        0
+    ] == pytest.approx(progress[-1][1])
 
 
 def test_out_of_memory_with_one_text_ends_in_a_sentence(loaded, task, monkeypatch):
     def failing(job):
         raise torch.OutOfMemoryError("never enough")
         yield
+
     model = loaded["llama"]
     means = label_balanced_means(model, task, POOL)
     monkeypatch.setitem(methods.METHODS, "cdt", failing)
@@ -141,6 +194,7 @@ def test_other_errors_go_on_unchanged(loaded, task, monkeypatch):
     def failing(job):
         raise RuntimeError("a fault of the method")
         yield
+
     means = label_balanced_means(loaded["llama"], task, POOL)
     monkeypatch.setitem(methods.METHODS, "cdt", failing)
     with pytest.raises(RuntimeError, match="a fault of the method"):
@@ -148,7 +202,7 @@ def test_other_errors_go_on_unchanged(loaded, task, monkeypatch):
     assert relevance.scratch.buffers == {}
 
 
-# ---- a real process ------------------------------------------------------------------------------------------------
+# ---- a real process --------------------------------------------------------
 
 CHILD = """
 import json, sys
@@ -186,11 +240,22 @@ print(json.dumps([bound, *found]))
 """
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak of a process is read from Linux's /proc")
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK),
+    reason="the peak of a process is read from Linux's /proc",
+)
 def test_a_process_stays_within_its_bound_and_flat_in_examples(tmp_path):
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", CHILD], cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     bound, few, many, unbounded = json.loads(done.stdout.splitlines()[-1])
     assert few <= bound and many <= bound and many <= 1.05 * few
-    assert unbounded > bound                               # the control: with 20,000 token streams in flight the bound does not hold
+    # the control: with 20,000 token streams in flight the bound does not hold
+    assert unbounded > bound

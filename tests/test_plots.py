@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from explorer import plots
-from explorer.plots import COLOURS, Marks, Scale, alt, cell_size, head_map, hover_texts, means_map, safe, symmetric_limit, toggle
+from explorer.plots import (
+    COLOURS,
+    Marks,
+    Scale,
+    alt,
+    cell_size,
+    head_map,
+    hover_texts,
+    means_map,
+    safe,
+    symmetric_limit,
+    toggle,
+)
 
 
 def values(layers=4, heads=8):
@@ -22,7 +34,9 @@ def corners(trace):
     xs, ys, found, path = list(trace.x), list(trace.y), set(), []
     for x, y in zip(xs, ys, strict=True):
         if x is None:
-            found.add((round(np.mean([p[1] for p in path[:4]])), round(np.mean([p[0] for p in path[:4]]))))
+            found.add(
+                (round(np.mean([p[1] for p in path[:4]])), round(np.mean([p[0] for p in path[:4]])))
+            )
             path = []
         else:
             path.append((x, y))
@@ -34,19 +48,29 @@ def test_clicks_carry_the_head_they_lie_on(flip):
     shown = values()
     fig = head_map(shown, flip=flip)
     clicks = named(fig, "heads")[0]
-    assert [[y, x] for x, y in zip(clicks.x, clicks.y, strict=True)] == [list(at) for at in clicks.customdata]
+    assert [[y, x] for x, y in zip(clicks.x, clicks.y, strict=True)] == [
+        list(at) for at in clicks.customdata
+    ]
     at = [list(c) for c in clicks.customdata].index([2, 3])
     assert "L2.H3" in clicks.text[at] and "1.93" in clicks.text[at] and fig.data[0].z[2][3] == 1.93
-    assert len(clicks.x) == shown.size and fig.data[-1] is clicks, "the click layer is complete and on top"
+    assert len(clicks.x) == shown.size and fig.data[-1] is clicks, (
+        "the click layer is complete and on top"
+    )
     sent = json.loads(fig.to_json())["data"][-1]["customdata"]
-    assert sent[at] == [2, 3], "sent as plain lists: a packed array comes back from a click as an object"
+    assert sent[at] == [
+        2,
+        3,
+    ], "sent as plain lists: a packed array comes back from a click as an object"
 
 
 def test_axes_are_fixed_with_layer_0_on_top_unless_flipped():
     assert list(head_map(values()).layout.xaxis.range) == [-0.5, 7.5]
     assert list(head_map(values()).layout.yaxis.range) == [3.5, -0.5]
     assert list(head_map(values(), flip=True).layout.yaxis.range) == [-0.5, 3.5]
-    assert head_map(values()).data[0].hoverinfo == "skip" and head_map(values()).layout.dragmode == "pan"
+    assert (
+        head_map(values()).data[0].hoverinfo == "skip"
+        and head_map(values()).layout.dragmode == "pan"
+    )
 
 
 def test_scale_is_symmetric_and_clipped_at_the_99th_percentile():
@@ -78,23 +102,43 @@ def test_percentile_ignores_nan_and_falls_back_to_the_maximum():
 
 
 def test_outlines_are_the_circuit_and_hand_marks_are_told_apart():
-    marks = Marks(frozenset({(0, 1), (3, 7), (2, 2)}), added=frozenset({(2, 2)}), removed=frozenset({(1, 1)}), selected=(3, 0))
+    marks = Marks(
+        frozenset({(0, 1), (3, 7), (2, 2)}),
+        added=frozenset({(2, 2)}),
+        removed=frozenset({(1, 1)}),
+        selected=(3, 0),
+    )
     fig = head_map(values(), marks)
     halo, ink = named(fig, "outline")
     assert corners(ink) == corners(halo) == {(0, 1), (3, 7), (2, 2)}
-    assert halo.line.width > ink.line.width and (halo.line.color, ink.line.color) == (COLOURS["halo"], COLOURS["ink"])
-    middles = {kind: {(y, x) for x, y in _middles(named(fig, kind)[1])} for kind in ("added", "removed")}
+    assert halo.line.width > ink.line.width and (halo.line.color, ink.line.color) == (
+        COLOURS["halo"],
+        COLOURS["ink"],
+    )
+    middles = {
+        kind: {(y, x) for x, y in _middles(named(fig, kind)[1])} for kind in ("added", "removed")
+    }
     assert middles == {"added": {(2, 2)}, "removed": {(1, 1)}}
     ring = named(fig, "selected")[1]
-    assert np.mean(list(ring.x[:-2])) == pytest.approx(0, abs=1e-9) and np.mean(ring.y[:-2]) == pytest.approx(3)
-    assert not named(head_map(values()), "outline") and not fig.layout.shapes, "one stroke a kind, no shape per head"
-    assert all(word in fig.layout.annotations[0].text for word in ("circuit", "added", "removed", "selected"))
+    assert np.mean(list(ring.x[:-2])) == pytest.approx(0, abs=1e-9) and np.mean(
+        ring.y[:-2]
+    ) == pytest.approx(3)
+    assert not named(head_map(values()), "outline") and not fig.layout.shapes, (
+        "one stroke a kind, no shape per head"
+    )
+    assert all(
+        word in fig.layout.annotations[0].text
+        for word in ("circuit", "added", "removed", "selected")
+    )
     assert not head_map(values()).layout.annotations[0].text
 
 
 def _middles(trace):
     parts = [(x, y) for x, y in zip(trace.x, trace.y, strict=True) if x is not None]
-    return [(round((a[0] + b[0]) / 2, 6), round((a[1] + b[1]) / 2, 6)) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return [
+        (round((a[0] + b[0]) / 2, 6), round((a[1] + b[1]) / 2, 6))
+        for a, b in zip(parts[::2], parts[1::2], strict=True)
+    ]
 
 
 def test_a_removed_head_loses_its_outline():
@@ -109,24 +153,38 @@ def test_a_circuit_of_another_model_is_refused():
 
 @pytest.mark.parametrize(("layers", "heads"), [(4, 8), (12, 12), (24, 14), (32, 32), (48, 32)])
 def test_cells_are_square_and_the_same_size_whatever_is_marked(layers, heads):
-    bare, marked = head_map(values(layers, heads)), head_map(values(layers, heads), Marks(frozenset({(0, 0)})), title="T")
+    bare, marked = (
+        head_map(values(layers, heads)),
+        head_map(values(layers, heads), Marks(frozenset({(0, 0)})), title="T"),
+    )
     margin, size = bare.layout.margin, cell_size(layers, heads)
     assert bare.layout.width - margin.l - margin.r == pytest.approx(size * heads)
     assert bare.layout.height - margin.t - margin.b == pytest.approx(size * layers)
-    assert (bare.layout.width, bare.layout.height, margin) == (marked.layout.width, marked.layout.height, marked.layout.margin)
+    assert (bare.layout.width, bare.layout.height, margin) == (
+        marked.layout.width,
+        marked.layout.height,
+        marked.layout.margin,
+    )
     assert bare.layout.height < 800 and len(bare.layout.xaxis.tickvals) <= 16
 
 
 def test_toggle_is_pure_and_undoes_itself():
     heads = {(0, 1), (2, 3)}
-    points = [{"customdata": [2, 3]}, {"customdata": {"0": 1, "1": 1}}, {"x": 4}, {"customdata": [2, 3]}]
+    points = [
+        {"customdata": [2, 3]},
+        {"customdata": {"0": 1, "1": 1}},
+        {"x": 4},
+        {"customdata": [2, 3]},
+    ]
     once = toggle(points, heads)
     assert once == {(0, 1), (1, 1)} and heads == {(0, 1), (2, 3)}
     assert toggle(points, once) == heads and toggle([], heads) == heads
 
 
 def test_alt_names_the_extremes_and_the_circuit():
-    text = alt(head_map(values(), Marks(frozenset({(2, 3)}), added=frozenset({(0, 0)})), title="Relevance"))
+    text = alt(
+        head_map(values(), Marks(frozenset({(2, 3)}), added=frozenset({(0, 0)})), title="Relevance")
+    )
     assert text.startswith("Relevance") and "32 heads" in text and "highest L2.H3 1.93" in text
     assert "2 in the circuit: L0.H0, L2.H3" in text and "1 added by hand" in text
     assert "highest L0.H0 5" in alt(head_map(np.array([[5.0, 1.0]])))
@@ -135,7 +193,14 @@ def test_alt_names_the_extremes_and_the_circuit():
 def test_hover_says_score_rank_labels_reason_and_kv_group():
     shown = values()
     texts = hover_texts(shown, {"<neg>": shown / 2}, {(2, 3): "top 6 by score"}, kv_group=4)
-    for part in ("L2.H3", "1.93", "rank 1 of 32", "&lt;neg&gt;: 0.965", "top 6 by score", "H0 to H3"):
+    for part in (
+        "L2.H3",
+        "1.93",
+        "rank 1 of 32",
+        "&lt;neg&gt;: 0.965",
+        "top 6 by score",
+        "H0 to H3",
+    ):
         assert part in texts[2][3]
     assert "not in the circuit" in texts[0][0] and "H4 to H7" in texts[0][5]
     assert head_map(shown, hover=texts).data[-1].text[2 * 8 + 3] == texts[2][3]
@@ -148,7 +213,9 @@ def test_means_map_starts_at_zero():
 
 def test_the_figure_leaves_background_and_font_to_the_theme():
     layout = head_map(values()).layout
-    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)" and layout.font.color is None
+    assert (
+        layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)" and layout.font.color is None
+    )
 
 
 def test_foreign_text_is_escaped_and_cut():
@@ -177,11 +244,17 @@ def lightness(colour):
 def test_scales_are_read_by_lightness_with_any_colour_vision(scale):
     steps = [lightness(colour) for _, colour in scale]
     centre = len(steps) // 2 if scale is plots.DIVERGING else 0
-    assert min(abs(steps[end] - steps[centre]) for end in ({0, len(steps) - 1} - {centre})) > 50, "the poles are much darker than the centre"
+    assert min(abs(steps[end] - steps[centre]) for end in {0, len(steps) - 1} - {centre}) > 50, (
+        "the poles are much darker than the centre"
+    )
     for side in (steps[centre::-1], steps[centre:]):
         assert side == sorted(side, reverse=True), "and get darker all the way"
 
 
 def test_the_diverging_poles_differ_by_blue_and_red_too():
-    low, high = (tuple(int(plots.DIVERGING[end][1][i:i + 2], 16) for i in (1, 3, 5)) for end in (1, -2))
-    assert high[2] - low[2] > 40 and high[0] - low[0] > 80 and low[1] - high[1] > 25, "purple against green: not told apart by green and red alone"
+    low, high = (
+        tuple(int(plots.DIVERGING[end][1][i : i + 2], 16) for i in (1, 3, 5)) for end in (1, -2)
+    )
+    assert high[2] - low[2] > 40 and high[0] - low[0] > 80 and low[1] - high[1] > 25, (
+        "purple against green: not told apart by green and red alone"
+    )

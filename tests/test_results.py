@@ -1,4 +1,7 @@
-"""Runs as rows: read once while their files stay the same, settings parted into shared and differing ones, names and notes beside the request."""
+"""Runs as rows: read once while their files stay the same, settings parted into shared and
+differing ones, names and notes beside the request.
+"""
+
 import json
 import os
 import time
@@ -15,12 +18,33 @@ from ctsft.tuning_jobs import Tuning
 
 
 def tuned(what="circuit", after=0.7, steps=(0, 4), **config) -> runs.Run:
-    params = {"subject": asdict(Subject()), "tuning": asdict(Tuning("english", what)), "config": TuneConfig(**config).model_dump()}
+    params = {
+        "subject": asdict(Subject()),
+        "tuning": asdict(Tuning("english", what)),
+        "config": TuneConfig(**config).model_dump(),
+    }
     with runs.record("finetune", ["finetune"], params) as run:
         for step in steps:
             accuracy = {"indonesian": 0.75, "english": 0.25 if step == 0 else after}
-            run.event(kind="evaluation", step=step, steps=8, epoch=step / 4, loss=None, accuracy=accuracy, seconds=float(step))
-        run.file("result.json").write_text(json.dumps({"heads": 6, "trainable": 10, "total": 1000, "rows": {"indonesian": 60, "english": 30}}))
+            run.event(
+                kind="evaluation",
+                step=step,
+                steps=8,
+                epoch=step / 4,
+                loss=None,
+                accuracy=accuracy,
+                seconds=float(step),
+            )
+        run.file("result.json").write_text(
+            json.dumps(
+                {
+                    "heads": 6,
+                    "trainable": 10,
+                    "total": 1000,
+                    "rows": {"indonesian": 60, "english": 30},
+                }
+            )
+        )
     return run
 
 
@@ -35,16 +59,33 @@ def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
     plain = results.evaluations
     monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain(run))
     results.compare()
-    assert len(read) == 1 and results.compare() and len(read) == 2, "a file just written may change within one tick of the clock"
+    assert len(read) == 1 and results.compare() and len(read) == 2, (
+        "a file just written may change within one tick of the clock"
+    )
     settle(run)
     read.clear()
     first = results.compare()[0]
-    assert first["target_after"] == 0.7 and first["seconds"] == 4 and first["measured"] == {"indonesian": 60, "english": 30}
+    assert (
+        first["target_after"] == 0.7
+        and first["seconds"] == 4
+        and first["measured"] == {"indonesian": 60, "english": 30}
+    )
     first["target_after"] = "changed by its reader"
-    assert results.compare()[0]["target_after"] == 0.7 and read == [run.id], "rows are the reader's own, and read once"
+    assert results.compare()[0]["target_after"] == 0.7 and read == [run.id], (
+        "rows are the reader's own, and read once"
+    )
     with open(run.file("events.jsonl"), "a") as events:
-        events.write(json.dumps({"kind": "evaluation", "step": 8, "accuracy": {"indonesian": 0.5, "english": 0.9}}) + "\n")
-    assert (results.compare()[0]["target_after"], results.compare()[0]["seconds"], len(read)) == (0.9, None, 3)
+        events.write(
+            json.dumps(
+                {"kind": "evaluation", "step": 8, "accuracy": {"indonesian": 0.5, "english": 0.9}}
+            )
+            + "\n"
+        )
+    assert (results.compare()[0]["target_after"], results.compare()[0]["seconds"], len(read)) == (
+        0.9,
+        None,
+        3,
+    )
     runs.delete(run)
     assert results.compare() == []
 
@@ -52,7 +93,8 @@ def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
 def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
     run = tuned()
     status = json.loads(run.file("status.json").read_text())
-    run.file("status.json").write_text(json.dumps(status | {"state": "running"}))        # of this very process, which lives
+    # of this very process, which lives
+    run.file("status.json").write_text(json.dumps(status | {"state": "running"}))
     settle(run)
     assert results.compare()[0]["state"] == "running"
     run.file("stop").write_text("keep")
@@ -66,13 +108,38 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
     tuned("full", seed=777, learning_rate=1e-3, kv="expand")
     rows = results.compare()
     same, differing = results.parted(rows)
-    assert differing == ["seed", "kv"] and same["learning_rate"] == 1e-3 and same["target"] == "english" and "eval_every" not in same
+    assert (
+        differing == ["seed", "kv"]
+        and same["learning_rate"] == 1e-3
+        and same["target"] == "english"
+        and "eval_every" not in same
+    )
     assert results.parted(rows[:1])[1] == [] and results.parted([]) == ({}, [])
     table, shared = results.table_text(rows).rsplit("\n", 1)
-    assert table.splitlines()[0].split() == ["run", "what", "heads", "moves", "seed", "kv", "source", "target", "acc."]
+    assert table.splitlines()[0].split() == [
+        "run",
+        "what",
+        "heads",
+        "moves",
+        "seed",
+        "kv",
+        "source",
+        "target",
+        "acc.",
+    ]
     assert "expand" in table.splitlines()[1] and "777" in table.splitlines()[1]
-    assert shared == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr 0.001, batch 16, split test."
-    assert [results.value_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == ["yes", "", "1e-05", "q and v", "3"]
+    assert (
+        shared
+        == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr"
+        " 0.001, batch 16, split test."
+    )
+    assert [results.value_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
+        "yes",
+        "",
+        "1e-05",
+        "q and v",
+        "3",
+    ]
 
 
 def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them():
@@ -80,8 +147,12 @@ def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them(
     before = stamp(run.file("request.json"))
     notes.keep_note(run, "  <b>best\x00\nso far</b> ", "a\r\nb  ")
     row = results.compare()[0]
-    assert (row["name"], row["note"]) == ("<b>best so far</b>", "a\nb") and stamp(run.file("request.json")) == before
-    assert results.table_text([row]).splitlines()[1].endswith("a b") and "a\nb" in results.table_csv([row])
+    assert (row["name"], row["note"]) == ("<b>best so far</b>", "a\nb") and stamp(
+        run.file("request.json")
+    ) == before
+    assert results.table_text([row]).splitlines()[1].endswith(
+        "a b"
+    ) and "a\nb" in results.table_csv([row])
     notes.keep_note(run, "", "")
     assert not run.file("note.json").exists() and results.compare()[0]["note"] == ""
     run.file("note.json").write_text('{"name": 3, "note": "kept"')
@@ -102,10 +173,14 @@ def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
     runs.delete(run)
     assert runs.list_runs() == []
     with runs.record("score", ["score"], run_id=run.id):
-        assert [one.id for one in runs.list_runs("score")] == [run.id] and runs.list_runs("finetune") == []
+        assert [one.id for one in runs.list_runs("score")] == [run.id] and runs.list_runs(
+            "finetune"
+        ) == []
         assert run.status().state == "running" and run.request.kind == "score"
     read, whole = [], run_folder.read
-    monkeypatch.setattr(run_folder, "read", lambda path, kind: read.append(path.name) or whole(path, kind))
+    monkeypatch.setattr(
+        run_folder, "read", lambda path, kind: read.append(path.name) or whole(path, kind)
+    )
     settle(run)
     for _ in range(3):
         assert len(runs.list_runs()) == 1

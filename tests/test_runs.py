@@ -1,4 +1,5 @@
 """Runs with real processes: what a reader sees while jobs write, finish, stop, break and die."""
+
 import json
 import os
 import subprocess
@@ -55,7 +56,10 @@ def said(run, words, seconds=8.0):
 
 
 def waiting(code):
-    run = child(f"with runs.record('finetune', [], None, RUN) as run:\n    run.event(step=1)\n    print('begun')\n{code}")
+    run = child(
+        "with runs.record('finetune', [], None, RUN) as run:\n    run.event(step=1)\n   "
+        f" print('begun')\n{code}"
+    )
     until(run, "running")
     said(run, "begun")
     return run
@@ -70,7 +74,10 @@ DEAF = "    import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(
 
 
 def test_importing_runs_is_quick():
-    code = f"{JOB}assert not {{'torch', 'transformers', 'numpy', 'streamlit'}} & set(sys.modules), sorted(sys.modules)"
+    code = (
+        f"{JOB}assert not {{'torch', 'transformers', 'numpy', 'streamlit'}} & set(sys.modules),"
+        " sorted(sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, timeout=20).returncode == 0
 
 
@@ -85,13 +92,27 @@ def test_a_recorded_run_can_be_read_back(folder):
         run.file("scores.txt").write_text("1")
     seen = runs.get(run.id)
     status = seen.status()
-    assert (status.state, status.progress, status.stage, status.eta, status.message) == ("done", 1.0, "means", None, "")
+    assert (status.state, status.progress, status.stage, status.eta, status.message) == (
+        "done",
+        1.0,
+        "means",
+        None,
+        "",
+    )
     assert status.started <= status.heartbeat and status.finished
     assert [{k: v for k, v in row.items() if k != "time"} for row in seen.events()] == [
-        {"step": 1, "loss": 0.5}, {"step": 2, "heads": [[0, 3], [1, 2]]}]
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "heads": [[0, 3], [1, 2]]},
+    ]
     assert [row["step"] for row in seen.events(since=1)] == [2]
-    assert (seen.request.kind, seen.request.name, seen.request.params) == ("score", "first", {"seed": 3, "file": "a", "model": "abc"})
-    assert runs.shell_command(seen.request) == "python -m ctsft score --task 'my task.json' --seed=3"
+    assert (seen.request.kind, seen.request.name, seen.request.params) == (
+        "score",
+        "first",
+        {"seed": 3, "file": "a", "model": "abc"},
+    )
+    assert (
+        runs.shell_command(seen.request) == "python -m ctsft score --task 'my task.json' --seed=3"
+    )
     assert seen.path.parent == folder and seen.file("scores.txt").read_text() == "1"
 
 
@@ -99,14 +120,14 @@ def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
     monkeypatch.setattr(recording, "TICK", 0.02)
     with runs.record("score") as run:
         run.progress(0, 10, "means")
-        run.progress(50, 100, "scoring")      # resumed half way: these 50 took no time
+        run.progress(50, 100, "scoring")  # resumed half way: these 50 took no time
         time.sleep(0.2)
         run.progress(60, 100, "scoring")
         before = time.time()
         time.sleep(0.2)
         status = run.status()
         assert (status.stage, status.progress) == ("scoring", 0.6)
-        assert 0.8 <= status.eta < 4       # 10 of them took 0.2 s, 40 are left
+        assert 0.8 <= status.eta < 4  # 10 of them took 0.2 s, 40 are left
         assert status.advanced <= before
 
 
@@ -123,7 +144,10 @@ def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
 def test_an_exception_is_told_in_one_sentence_and_passed_on():
     with pytest.raises(ValueError), runs.record("score") as run:
         raise ValueError("'x' is no task; choose from demo\nand a second line")
-    assert (run.status().state, run.status().message) == ("failed", "'x' is no task; choose from demo")
+    assert (run.status().state, run.status().message) == (
+        "failed",
+        "'x' is no task; choose from demo",
+    )
     assert "Traceback" in run.log_tail() and run.status().progress == 0
     with pytest.raises(KeyError), runs.record("score") as run:
         {}["head"]
@@ -152,12 +176,15 @@ def test_torn_lines_are_skipped_and_the_next_writer_starts_a_new_one():
     assert [row["step"] for row in run.events()] == [1, 3, 4]
 
 
-@pytest.mark.parametrize("text", ["", '{"state": "run', "[]", '{"state": "dancing", "progress": "much", "stage": "scoring"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"state": "run', "[]", '{"state": "dancing", "progress": "much", "stage": "scoring"}'],
+)
 def test_half_written_files_do_not_break_reading(text):
     run = queued("score")
     run.file("status.json").write_text(text)
     run.file("request.json").write_text(text)
-    assert run.status().state == "lost"       # no word of an end, no known process
+    assert run.status().state == "lost"  # no word of an end, no known process
     assert "scoring" in run.status().message or "scoring" not in text
     assert run.request.kind == "score" and run.request.created > 0
     assert [found.id for found in runs.list_runs("score")] == [run.id]
@@ -170,7 +197,9 @@ def test_an_unreadable_status_of_a_live_process_reads_as_running():
 
 
 def test_a_killed_process_reads_as_lost_with_the_end_of_its_log():
-    run = waiting("    run.progress(1, 2, 'means'); time.sleep(.7); print('10%\\r20%\\rlast words')\n" + IDLE)
+    run = waiting(
+        "    run.progress(1, 2, 'means'); time.sleep(.7); print('10%\\r20%\\rlast words')\n" + IDLE
+    )
     said(run, "last words")
     os.kill(run.status().pid, 9)
     status = until(run, "lost")
@@ -196,7 +225,9 @@ def test_a_recycled_pid_is_not_mistaken_for_the_job():
     with runs.record("score") as run:
         row = json.loads(run.file("status.json").read_text())
         assert run.status().state == "running"
-        run.file("status.json").write_text(json.dumps({**row, "pid_started": row["pid_started"] - 1}))
+        run.file("status.json").write_text(
+            json.dumps({**row, "pid_started": row["pid_started"] - 1})
+        )
         assert run.status().state == "lost"
 
 
@@ -206,7 +237,8 @@ def test_a_job_that_ends_between_two_looks_is_not_lost(monkeypatch):
     done = run.file("status.json").read_text()
     run.file("status.json").write_text(running)
 
-    def gone(process):       # its last act falls between reading the file and looking for the process
+    def gone(process):
+        # its last act falls between reading the file and looking for the process
         run.file("status.json").write_text(done)
         return False
 
@@ -215,7 +247,10 @@ def test_a_job_that_ends_between_two_looks_is_not_lost(monkeypatch):
 
 
 def test_a_zombie_is_dead():
-    code = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', '']); print(p.pid, flush=True); time.sleep(60)"
+    code = (
+        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', '']);"
+        " print(p.pid, flush=True); time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         pid = int(parent.stdout.readline())
@@ -246,7 +281,9 @@ def test_a_run_on_another_machine_is_judged_by_its_heartbeat():
     assert run.status().state == "running"
     with pytest.raises(runs.RunError, match="elsewhere"):
         runs.kill(run)
-    run.file("status.json").write_text(json.dumps({**row, "heartbeat": time.time() - run_folder.STALE - 5}))
+    run.file("status.json").write_text(
+        json.dumps({**row, "heartbeat": time.time() - run_folder.STALE - 5})
+    )
     assert run.status().state == "lost"
 
 
@@ -256,8 +293,13 @@ def test_stop_and_keep_then_resume():
     until(run, "stopping", "stopped")
     until(run, "stopped")
     assert run.file("kept.txt").read_text() == "kept"
-    child("with runs.record('finetune', [], {'more': 1}, RUN) as run:\n    run.event(step=2, asked=run.stop_requested())\n", run)
-    until(run, "done")        # the old wish to stop is forgotten, also when resumed from the shell
+    child(
+        "with runs.record('finetune', [], {'more': 1}, RUN) as run:\n    run.event(step=2,"
+        " asked=run.stop_requested())\n",
+        run,
+    )
+    # the old wish to stop is forgotten, also when resumed from the shell
+    until(run, "done")
     runs.Run(run.path).file("stop").write_text("keep")
     with runs.record("finetune", run_id=run.id) as again:
         assert again.stop_requested() is None and again.status().state == "running"
@@ -271,11 +313,15 @@ def test_a_job_that_does_not_listen_is_stopping_until_it_is_killed():
     time.sleep(0.1)
     assert run.status().state == "stopping"
     runs.kill(run, wait=5)
-    assert run.status().state == "stopped" and "interrupted" in run.status().message    # SIGTERM let it say so
+    # SIGTERM let it say so
+    assert run.status().state == "stopped" and "interrupted" in run.status().message
 
 
 def test_a_job_deaf_to_sigterm_is_killed_with_its_children():
-    run = waiting("    import subprocess; p = subprocess.Popen(['sleep', '60']); run.event(step=2, pid=p.pid)\n" + DEAF)
+    run = waiting(
+        "    import subprocess; p = subprocess.Popen(['sleep', '60']); run.event(step=2,"
+        " pid=p.pid)\n" + DEAF
+    )
     said(run, "deaf")
     pid, helper = run.status().pid, run.events()[1]["pid"]
     runs.kill(run, wait=0.2)
@@ -301,17 +347,21 @@ def test_running_runs_are_neither_deleted_nor_started_twice():
             runs.delete(run)
         with pytest.raises(runs.RunError, match="running already"):
             runs.resume(run)
-        with pytest.raises(runs.RunError, match="running already"), runs.record("score", run_id=run.id):
+        with (
+            pytest.raises(runs.RunError, match="running already"),
+            runs.record("score", run_id=run.id),
+        ):
             pass
         assert run.path.is_dir()
     runs.delete(run)
     assert not run.path.exists() and runs.list_runs() == []
-    runs.delete(run)      # by another tab, once more
+    runs.delete(run)  # by another tab, once more
 
 
 @pytest.mark.parametrize("run_id", ["no-such-run", "../secret", "A B", "", "a/b", ".hidden"])
 def test_an_unknown_id_is_answered_with_what_to_do(run_id, folder):
-    for name in ("../secret", "A B", "a/b", ".hidden"):       # all of them there, none of them a run
+    for name in ("../secret", "A B", "a/b", ".hidden"):
+        # all of them there, none of them a run
         (folder / name).resolve().mkdir(parents=True)
     with pytest.raises(runs.RunError) as error:
         runs.get(run_id)
@@ -356,14 +406,19 @@ def test_readers_never_see_half_a_file():
 
 
 def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
-    package = tmp_path / "elsewhere" / "ctsft"       # stands in for the real command line, which imports torch
+    # stands in for the real command line, which imports torch
+    package = tmp_path / "elsewhere" / "ctsft"
     package.mkdir(parents=True)
     code = "import os, sys, time\nprint(os.getsid(0) == os.getpid(), sys.argv[1:])\ntime.sleep(60)"
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(code)
     monkeypatch.chdir(package.parent)
     run = runs.start(["score", "--task", "demo"], {"seed": 1}, name="try")
-    assert run.status().state == "queued" and run.request.params == {"seed": 1} and run.request.name == "try"
+    assert (
+        run.status().state == "queued"
+        and run.request.params == {"seed": 1}
+        and run.request.name == "try"
+    )
     said(run, "score")
     assert run.log_tail() == f"True ['score', '--task', 'demo', '--run', {run.id!r}]"
     assert runs.shell_command(run.request) == "python -m ctsft score --task demo"

@@ -1,4 +1,7 @@
-"""Safe by default: no foreign code, no pickle, no file outside the folders that were named, foreign text only ever text, this machine only."""
+"""Safe by default: no foreign code, no pickle, no file outside the folders that were named, foreign
+text only ever text, this machine only.
+"""
+
 import json
 import re
 import shlex
@@ -21,7 +24,10 @@ from explorer import bars, circuits, plots, shelf, subject
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [path for folder in ("ctsft", "explorer") for path in (ROOT / folder).rglob("*.py")]
-NASTY = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a href="javascript:alert(1)">x</a><b>b</b>'
+NASTY = (
+    '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a'
+    ' href="javascript:alert(1)">x</a><b>b</b>'
+)
 
 
 @pytest.fixture
@@ -53,28 +59,49 @@ def test_a_pickle_beside_safetensors_is_not_read(folder):
 def test_a_models_own_code_never_runs(folder, tmp_path):
     tiny("llama", vocab_size=len(byte_level())).save_pretrained(folder)
     words, mark = json.loads((folder / "config.json").read_text()), tmp_path / "ran"
-    (folder / "own.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n"
-                                   "from transformers import LlamaConfig\nclass Own(LlamaConfig):\n    model_type = 'own'\n")
-    (folder / "config.json").write_text(json.dumps(words | {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}))
+    (folder / "own.py").write_text(
+        f"from pathlib import Path\nPath({str(mark)!r}).touch()\n"
+        "from transformers import LlamaConfig\nclass Own(LlamaConfig):\n    model_type = 'own'\n"
+    )
+    (folder / "config.json").write_text(
+        json.dumps(words | {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}})
+    )
     with pytest.raises(UserError):
         load_model(folder)
     assert not mark.exists()
 
 
 def test_nothing_in_the_program_allows_foreign_code_or_reads_pickles():
-    wrong = re.compile(r"trust_remote_code\s*=\s*True|import pickle|torch\.load|pickle\.load|\bexec\(|allow_pickle\s*=\s*True|unsafe_allow_html")
+    wrong = re.compile(
+        r"trust_remote_code\s*=\s*True|import"
+        r" pickle|torch\.load|pickle\.load|\bexec\(|allow_pickle\s*=\s*True|unsafe_allow_html"
+    )
     found = {path.name: hits for path in CODE if (hits := wrong.findall(path.read_text()))}
     assert found == {} and len(CODE) > 40 and wrong.search("torch.load(x)")
-    calls = [call for path in CODE for call in re.findall(r"\w+\.from_pretrained\((?:[^()]|\([^()]*\))*\)", path.read_text())
-             if "save_pretrained" not in call and "{where!r}" not in call]
+    calls = [
+        call
+        for path in CODE
+        for call in re.findall(r"\w+\.from_pretrained\((?:[^()]|\([^()]*\))*\)", path.read_text())
+        if "save_pretrained" not in call and "{where!r}" not in call
+    ]
     assert len(calls) >= 3 and all("trust_remote_code=False" in call for call in calls), calls
 
 
-@pytest.mark.parametrize("files", ["../{language}/{split}.csv", "/etc/{language}.csv", "{language}/../../secret.csv", "{language.__class__}.csv"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        "../{language}/{split}.csv",
+        "/etc/{language}.csv",
+        "{language}/../../secret.csv",
+        "{language.__class__}.csv",
+    ],
+)
 def test_a_task_file_names_files_below_its_folder_only(tmp_path, files):
     (tmp_path / "secret.csv").write_text("id,text,label\n1,secret,negative\n")
     path = write_task(tmp_path / "task", files=files)
-    with pytest.raises(UserError, match="outside of the task's folder|cannot be filled in|does not exist"):
+    with pytest.raises(
+        UserError, match="outside of the task's folder|cannot be filled in|does not exist"
+    ):
         load_task(path).load("indonesian", "train")
     with pytest.raises(UserError, match="outside|cannot be"):
         load_task(path).splits("indonesian")
@@ -91,7 +118,10 @@ def test_a_data_folder_is_the_folder_that_was_named(tmp_path):
     path = write_task(tmp_path / "task")
     assert load_task(path, tmp_path / "task").load("indonesian", "train")
     with pytest.raises(UserError, match="outside"):
-        load_task(write_task(tmp_path / "task", files="../other/{language}/{split}.csv"), tmp_path / "task").load("indonesian", "train")
+        load_task(
+            write_task(tmp_path / "task", files="../other/{language}/{split}.csv"),
+            tmp_path / "task",
+        ).load("indonesian", "train")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "", "a\0b"])
@@ -99,13 +129,20 @@ def test_names_of_runs_and_circuits_cannot_leave_their_folders(name):
     with pytest.raises(UserError):
         runs.get(name)
     kept = circuits.file_name(name)
-    assert Path(kept).name == kept and not kept.startswith(".") and "\0" not in kept and "/" not in kept
+    assert (
+        Path(kept).name == kept
+        and not kept.startswith(".")
+        and "\0" not in kept
+        and "/" not in kept
+    )
 
 
 def figures():
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(2, 3)), [NASTY, "b"] * 3
-    yield plots.head_map(values, title=NASTY, hover=plots.hover_texts(values, {NASTY: values}, {(0, 0): NASTY}))
+    yield plots.head_map(
+        values, title=NASTY, hover=plots.hover_texts(values, {NASTY: values}, {(0, 0): NASTY})
+    )
     yield bars.example_strip(values.ravel(), labels, [NASTY] * 6, title=NASTY)
     yield bars.label_bars({NASTY: 1.0, "b": 2.0}, {NASTY: 0.1, "b": 0.1})
     yield bars.head_means_bar(1.0, {NASTY: 1.0})
@@ -116,15 +153,24 @@ def shown_strings(value) -> list[str]:
     """Every string of a figure that the browser could read as HTML."""
     if isinstance(value, str):
         return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    parts = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple)
+        else ()
+    )
     return [text for part in parts for text in shown_strings(part)]
 
 
 def test_foreign_text_is_text_in_every_figure_and_its_html_file():
     for fig in figures():
         words = json.loads(fig.to_json())
-        [words["layout"].pop(name) for name in ("meta", "uirevision")]     # the description for screen readers is an attribute, not HTML
-        assert not [text for text in shown_strings(words) if re.search(r"<(img|script|a |b>b)", text)]
+        # the description for screen readers is an attribute, not HTML
+        [words["layout"].pop(name) for name in ("meta", "uirevision")]
+        assert not [
+            text for text in shown_strings(words) if re.search(r"<(img|script|a |b>b)", text)
+        ]
         page = fig.to_html(include_plotlyjs=False)
         assert "<script>window.pwned" not in page and "<img src=x" not in page
 
@@ -134,23 +180,44 @@ def test_foreign_text_is_text_in_tables_and_captions():
     assert not re.search(r"(?<!\\)[<>$\[\]!:]", told)
 
 
-@pytest.mark.parametrize("address", ["http://elsewhere.invalid/x", "HTTPS://elsewhere.invalid", "www.elsewhere.invalid", "someone@elsewhere.invalid"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://elsewhere.invalid/x",
+        "HTTPS://elsewhere.invalid",
+        "www.elsewhere.invalid",
+        "someone@elsewhere.invalid",
+    ],
+)
 def test_an_address_in_foreign_text_becomes_no_link(address):
-    linked = re.compile(r"(?i)https?\\?://|www\\?\.|@\w")        # what Streamlit's Markdown makes links of, escaped or not
+    # what Streamlit's Markdown makes links of, escaped or not
+    linked = re.compile(r"(?i)https?\\?://|www\\?\.|@\w")
     told = subject.literal(f"look at {address} now")
     assert linked.search(address) and not linked.search(told)
-    assert told.replace("\\", "").replace("\u2060", "") == f"look at {address} now", "and reads the same"
+    assert told.replace("\\", "").replace("\u2060", "") == f"look at {address} now", (
+        "and reads the same"
+    )
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a/b", "", "a\0b", ".hidden", "C:\\x", "x" * 500])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "..", "a/b", "", "a\0b", ".hidden", "C:\\x", "x" * 500]
+)
 def test_names_of_kept_circuits_stay_in_their_folder(name):
     path = shelf.file_of(shelf.proper(name))
-    assert path.parent == shelf.folder() and path.suffix == ".json" and not path.name.startswith(".") and len(path.name) < 100
+    assert (
+        path.parent == shelf.folder()
+        and path.suffix == ".json"
+        and not path.name.startswith(".")
+        and len(path.name) < 100
+    )
     assert "\0" not in path.name and "\\" not in path.name
 
 
 def test_the_server_is_this_machines_only_and_tells_nobody():
     words = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
-    assert words["server"]["address"] == "127.0.0.1" and words["browser"]["gatherUsageStats"] is False
+    assert (
+        words["server"]["address"] == "127.0.0.1" and words["browser"]["gatherUsageStats"] is False
+    )
     assert words["server"]["maxUploadSize"] <= 50 and words["client"]["showErrorDetails"] == "none"
-    assert not {"enableCORS", "enableXsrfProtection"} & set(words["server"])          # both are on unless switched off
+    # both are on unless switched off
+    assert not {"enableCORS", "enableXsrfProtection"} & set(words["server"])

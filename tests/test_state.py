@@ -1,4 +1,5 @@
 """The circuit in force: the rule's heads, the clicks, the sliders, and undo over all of them."""
+
 import pytest
 import streamlit as st
 import torch
@@ -7,8 +8,15 @@ from ctsft.circuit import Circuit
 from ctsft.relevance import ScoreConfig, Scores
 from explorer import state
 
-RANKING = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]          # scores 5, 4, 3, 2, -1, -6
-ABOUT = {"model": "m", "model_type": "qwen2", "n_layers": 2, "n_heads": 3, "n_kv_heads": 3, "task": "t"}
+RANKING = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]  # scores 5, 4, 3, 2, -1, -6
+ABOUT = {
+    "model": "m",
+    "model_type": "qwen2",
+    "n_layers": 2,
+    "n_heads": 3,
+    "n_kv_heads": 3,
+    "task": "t",
+}
 
 
 class Session(dict):
@@ -25,7 +33,9 @@ def session(monkeypatch) -> Session:
 @pytest.fixture
 def scores() -> Scores:
     values = torch.tensor([[5.0, 4.0, 3.0], [2.0, -1.0, -6.0]])
-    return Scores(values.repeat(2, 1, 1), ["a", "b"], ["positive", "negative"], "cdt", ScoreConfig(), ABOUT)
+    return Scores(
+        values.repeat(2, 1, 1), ["a", "b"], ["positive", "negative"], "cdt", ScoreConfig(), ABOUT
+    )
 
 
 def chosen(scores) -> list[int]:
@@ -40,11 +50,23 @@ def slide(session, name, value):
     widget["on_change"]()
 
 
-@pytest.mark.parametrize("rule, settings, ranks", [
-    ("top", {"k": 2}, [0, 1]), ("top", {"k": 99}, [0, 1, 2, 3, 4, 5]), ("near_zero", {"k": 2}, [3, 4]), ("least", {"k": 2}, [4, 5]),
-    ("fraction", {"fraction": 0.5}, [0, 1, 2]), ("fraction", {"fraction": 0.01}, [0]), ("all", {}, [0, 1, 2, 3, 4, 5]), ("none", {}, []),
-    ("threshold", {"level": 1.0}, [0]), ("threshold", {"level": 0.0}, [0, 1, 2, 3, 4, 5]), ("threshold", {"level": 8 / 11}, [0, 1, 2, 3]),
-    ("threshold", {"level": 8.1 / 11}, [0, 1, 2])])
+@pytest.mark.parametrize(
+    "rule, settings, ranks",
+    [
+        ("top", {"k": 2}, [0, 1]),
+        ("top", {"k": 99}, [0, 1, 2, 3, 4, 5]),
+        ("near_zero", {"k": 2}, [3, 4]),
+        ("least", {"k": 2}, [4, 5]),
+        ("fraction", {"fraction": 0.5}, [0, 1, 2]),
+        ("fraction", {"fraction": 0.01}, [0]),
+        ("all", {}, [0, 1, 2, 3, 4, 5]),
+        ("none", {}, []),
+        ("threshold", {"level": 1.0}, [0]),
+        ("threshold", {"level": 0.0}, [0, 1, 2, 3, 4, 5]),
+        ("threshold", {"level": 8 / 11}, [0, 1, 2, 3]),
+        ("threshold", {"level": 8.1 / 11}, [0, 1, 2]),
+    ],
+)
 def test_rules_read_their_own_setting(scores, rule, settings, ranks):
     state.put(rule=rule, **settings)
     assert chosen(scores) == ranks
@@ -62,8 +84,13 @@ def test_random_draws_k_heads_and_others_with_another_seed(scores):
 def test_the_sliders_ends_are_scores_that_exist(scores):
     assert (state.threshold(scores, 0.0), state.threshold(scores, 1.0)) == (-6.0, 5.0)
     nan = scores.per_example.clone()
-    nan[:, 1] = float("nan")                                        # layer 1 was no source
-    assert state.threshold(Scores(nan, scores.examples, scores.labels, "cdt", ScoreConfig(), ABOUT), 0.0) == 3.0
+    nan[:, 1] = float("nan")  # layer 1 was no source
+    assert (
+        state.threshold(
+            Scores(nan, scores.examples, scores.labels, "cdt", ScoreConfig(), ABOUT), 0.0
+        )
+        == 3.0
+    )
 
 
 def test_a_click_toggles_and_a_second_one_takes_it_back(scores):
@@ -87,10 +114,15 @@ def test_hand_edits_stay_when_the_slider_moves(session, scores):
 
 
 @pytest.mark.parametrize("first, second, ends_inside", [(2, 5, False), (5, 2, True)])
-def test_the_last_click_counts_wherever_the_slider_goes_afterwards(session, scores, first, second, ends_inside):
-    """Rank 3 is outside the rule at k = 2 and inside at k = 5: clicked at one, then at the other."""
+def test_the_last_click_counts_wherever_the_slider_goes_afterwards(
+    session, scores, first, second, ends_inside
+):
+    """Rank 3 is outside the rule at k = 2 and inside at k = 5: clicked at one, then at the
+    other.
+    """
     slide(session, "k", first)
-    state.click(RANKING[3], scores)                                 # added at 2, or removed at 5
+    # added at 2, or removed at 5
+    state.click(RANKING[3], scores)
     slide(session, "k", second)
     state.click(RANKING[3], scores)
     for k in (second, first, second, 0, 6):
@@ -101,26 +133,35 @@ def test_the_last_click_counts_wherever_the_slider_goes_afterwards(session, scor
 def test_undo_goes_back_over_rule_slider_and_clicks_in_order(session, scores):
     state.put(k=2)
     seen = [chosen(scores)]
-    for change in (lambda: state.click(RANKING[5], scores), lambda: slide(session, "k", 3), lambda: slide(session, "rule", "least"),
-                   lambda: state.click(RANKING[5], scores), lambda: slide(session, "rule", "none")):
+    for change in (
+        lambda: state.click(RANKING[5], scores),
+        lambda: slide(session, "k", 3),
+        lambda: slide(session, "rule", "least"),
+        lambda: state.click(RANKING[5], scores),
+        lambda: slide(session, "rule", "none"),
+    ):
         change()
         seen.append(chosen(scores))
     assert seen == [[0, 1], [0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4], []]
     for expected in seen[-2::-1]:
         state.undo()
         assert chosen(scores) == expected
-    state.undo()                                                    # nothing left
+    state.undo()  # nothing left
     assert chosen(scores) == [0, 1] and state.view().past == []
 
 
 def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores):
     state.put(k=2)
-    for change in (lambda: state.click(RANKING[5], scores), lambda: slide(session, "k", 3), lambda: slide(session, "rule", "least")):
+    for change in (
+        lambda: state.click(RANKING[5], scores),
+        lambda: slide(session, "k", 3),
+        lambda: slide(session, "rule", "least"),
+    ):
         change()
     for _ in range(3):
         state.undo()
     found = []
-    for _ in range(4):                                              # one more than there is
+    for _ in range(4):  # one more than there is
         state.redo()
         found.append(chosen(scores))
     assert found == [[0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4, 5]] and len(state.view().past) == 3
@@ -172,7 +213,8 @@ def test_undo_remembers_a_hundred_steps(session):
 
 def test_a_widget_forgotten_with_its_page_gets_its_value_back(session):
     slide(session, "k", 4)
-    del session["w_k"]                                              # streamlit does, when another page is shown
+    # streamlit does, when another page is shown
+    del session["w_k"]
     state.bind("k")
     assert session["w_k"] == 4
 

@@ -1,4 +1,5 @@
 """Every term says where it comes from, and every number of the pages has a definition on hover."""
+
 import json
 import re
 
@@ -11,22 +12,63 @@ from ctsft.recipes import RECIPES
 from explorer import checking, circuits, comparing, panels, terms
 from explorer.terms import TERMS
 
-SOURCE = re.compile(r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Efron) \d{4}")
-LISTED = ("relevance", "method", "patterns", "cross terms", "discovery set", "mean", "readout", "pattern", "direct effect", "circuit", "faithfulness",
-          "measure", "accuracy", "jaccard", "depth", "kv", "moves", "recipes", "seed", "n", "source", "target", "related", "kept", "gained",
-          "frontier", "interval", "advice", "asks", "costs", "spearman", "stability", "competence", "noise", "change", "experiment")
+SOURCE = re.compile(
+    r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Efron) \d{4}"
+)
+LISTED = (
+    "relevance",
+    "method",
+    "patterns",
+    "cross terms",
+    "discovery set",
+    "mean",
+    "readout",
+    "pattern",
+    "direct effect",
+    "circuit",
+    "faithfulness",
+    "measure",
+    "accuracy",
+    "jaccard",
+    "depth",
+    "kv",
+    "moves",
+    "recipes",
+    "seed",
+    "n",
+    "source",
+    "target",
+    "related",
+    "kept",
+    "gained",
+    "frontier",
+    "interval",
+    "advice",
+    "asks",
+    "costs",
+    "spearman",
+    "stability",
+    "competence",
+    "noise",
+    "change",
+    "experiment",
+)
 PAGES = [f"screens/{name}.py" for name in ("setup", "relevance", "circuit", "finetune", "compare")]
 
 
 @pytest.mark.parametrize("term", sorted({*LISTED, *TERMS}))
 def test_a_term_has_a_source(term):
     assert SOURCE.search(TERMS[term]), TERMS[term]
-    assert not re.search(r"(CD-T|CT-SFT), arXiv \S+, section", TERMS[term]), "its sections are not known for certain"
+    assert not re.search(r"(CD-T|CT-SFT), arXiv \S+, section", TERMS[term]), (
+        "its sections are not known for certain"
+    )
 
 
 def test_every_rule_and_method_has_one():
     assert {*circuits.RULES, *circuits.DISCOVERED} <= set(TERMS)
-    assert set(terms.METHODS) == set(panels.NAMES) and all(SOURCE.search(text) for text in terms.METHODS.values())
+    assert set(terms.METHODS) == set(panels.NAMES) and all(
+        SOURCE.search(text) for text in terms.METHODS.values()
+    )
     assert not SOURCE.search("A number without a source.") and RECIPES
 
 
@@ -36,7 +78,11 @@ def without_help(at: AppTest) -> list[str]:
     found += [one.label for one in [*at.slider, *at.number_input] if not one.help]
     for table in at.dataframe:
         config = json.loads(table.proto.columns or "{}")
-        found += [name for name in table.value.select_dtypes("number").columns if not config.get(name, {}).get("help")]
+        found += [
+            name
+            for name in table.value.select_dtypes("number").columns
+            if not config.get(name, {}).get("help")
+        ]
     return found
 
 
@@ -55,6 +101,7 @@ def test_every_number_of_a_page_is_explained(view, page):  # noqa: F811
 def bare():
     import pandas as pd
     import streamlit as st
+
     st.metric("bare", 1)
     st.dataframe(pd.DataFrame({"naked": [1.0]}))
 
@@ -64,6 +111,8 @@ def test_the_check_sees_a_bare_number():
 
 
 def test_columns_of_numbers_that_come_late_are_explained():
-    assert all(column.get("help") for column in [*checking.COLUMNS.values(), *checking.STABILITY.values()])
+    assert all(
+        column.get("help") for column in [*checking.COLUMNS.values(), *checking.STABILITY.values()]
+    )
     frame = pd.DataFrame(columns=[*comparing.OUTCOMES, *comparing.SETTINGS, "lora_rank"])
     assert all(column.get("help") for column in comparing.columns(frame).values())

@@ -1,4 +1,7 @@
-"""The frontier of any runs: seeds and means where they belong, the line through what is not beaten, hovers that tell everything."""
+"""The frontier of any runs: seeds and means where they belong, the line through what is not beaten,
+hovers that tell everything.
+"""
+
 import pytest
 
 from explorer.plots import COLOURS, alt
@@ -6,8 +9,17 @@ from explorer.tradeoff import grouped, tradeoff
 
 
 def point(method="circuit", kept=-0.1, gained=0.2, seed=1, group="", **more):
-    return {"method": method, "name": method.capitalize(), "group": group, "seed": seed, "run": f"{method} {seed}", "kept": kept, "gained": gained,
-            "facts": ["javanese 0.500 → 0.700"], **more}
+    return {
+        "method": method,
+        "name": method.capitalize(),
+        "group": group,
+        "seed": seed,
+        "run": f"{method} {seed}",
+        "kept": kept,
+        "gained": gained,
+        "facts": ["javanese 0.500 → 0.700"],
+        **more,
+    }
 
 
 def by_name(fig) -> dict:
@@ -15,32 +27,65 @@ def by_name(fig) -> dict:
 
 
 def test_means_with_intervals_are_large_and_seeds_small():
-    points = [point(kept=-0.1, gained=0.2, seed=1), point(kept=-0.3, gained=0.4, seed=2), point("full", -0.5, 0.1)]
+    points = [
+        point(kept=-0.1, gained=0.2, seed=1),
+        point(kept=-0.3, gained=0.4, seed=2),
+        point("full", -0.5, 0.1),
+    ]
     fig = tradeoff(points)
     found = by_name(fig)
     large, small, alone = found["Circuit", 1], found["circuit, a seed", 2], found["Full", 1]
-    assert (large.x[0], large.y[0]) == (pytest.approx(-0.2), pytest.approx(0.3)) and small.x == (-0.1, -0.3)
+    assert (large.x[0], large.y[0]) == (pytest.approx(-0.2), pytest.approx(0.3)) and small.x == (
+        -0.1,
+        -0.3,
+    )
     assert large.error_x.array[0] == pytest.approx(0.1) and alone.error_x.array is None
-    assert large.marker.size > small.marker.size and large.marker.symbol == small.marker.symbol != alone.marker.symbol
+    assert (
+        large.marker.size > small.marker.size
+        and large.marker.symbol == small.marker.symbol != alone.marker.symbol
+    )
     assert large.marker.color == COLOURS["circuit"] and alone.marker.color == COLOURS["control"]
-    assert "mean of 2 seeds" in large.text[0] and "[" in large.text[0] and "circuit 2" in small.text[1] and "0.500 → 0.700" in small.text[1]
+    assert (
+        "mean of 2 seeds" in large.text[0]
+        and "[" in large.text[0]
+        and "circuit 2" in small.text[1]
+        and "0.500 → 0.700" in small.text[1]
+    )
     assert [trace.showlegend for trace in (large, small, alone)] == [True, False, True]
-    assert "Circuit gained most on the target (+0.30), Circuit kept most" in alt(fig) and "on the frontier: Circuit." in alt(fig)
+    assert "Circuit gained most on the target (+0.30), Circuit kept most" in alt(
+        fig
+    ) and "on the frontier: Circuit." in alt(fig)
 
 
 def test_settings_of_a_method_are_marks_of_their_own_and_share_a_legend_entry():
-    points = [point(group="n 25"), point(group="n 100", kept=-0.3, gained=0.5), point("full", -0.4, 0.4, group="n 25")]
+    points = [
+        point(group="n 25"),
+        point(group="n 100", kept=-0.3, gained=0.5),
+        point("full", -0.4, 0.4, group="n 25"),
+    ]
     fig = tradeoff(points)
     circuit = by_name(fig)["Circuit", 2]
-    assert [text.split("<br>")[1] for text in circuit.text] == ["Circuit, n 25", "Circuit, n 100"] and len(grouped(points)) == 3
+    assert [text.split("<br>")[1] for text in circuit.text] == [
+        "Circuit, n 25",
+        "Circuit, n 100",
+    ] and len(grouped(points)) == 3
     line = next(trace for trace in fig.data if trace.name == "frontier")
-    assert (line.x, line.y, line.line.shape) == ((-0.3, -0.1), (0.5, 0.2), "vh") and "on the frontier: Circuit, n 100; Circuit, n 25." in alt(fig)
+    assert (line.x, line.y, line.line.shape) == (
+        (-0.3, -0.1),
+        (0.5, 0.2),
+        "vh",
+    ) and "on the frontier: Circuit, n 100; Circuit, n 25." in alt(fig)
     assert sum(bool(trace.showlegend) for trace in fig.data) == 3
 
 
 def test_the_start_is_in_view_and_foreign_names_are_text():
     fig = tradeoff([point(kept=-0.4, gained=0.1, run="<script>x</script>")])
-    assert fig.layout.xaxis.range[1] > 0 > fig.layout.yaxis.range[0] and "<script>" not in fig.data[-1].text[0]
+    assert (
+        fig.layout.xaxis.range[1] > 0 > fig.layout.yaxis.range[0]
+        and "<script>" not in fig.data[-1].text[0]
+    )
     dashed = {shape.line.color for shape in fig.layout.shapes if shape.line.dash == "dash"}
-    assert dashed == {COLOURS["source"], COLOURS["target"]} and not any(trace.name == "frontier" for trace in fig.data)
+    assert dashed == {COLOURS["source"], COLOURS["target"]} and not any(
+        trace.name == "frontier" for trace in fig.data
+    )
     assert not tradeoff([]).data and "no finished run yet" in alt(tradeoff([]))

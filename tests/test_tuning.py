@@ -1,4 +1,7 @@
-"""Tuning runs: what is reported, that they learn, that they can be repeated, stopped and resumed to the bit, and what they keep."""
+"""Tuning runs: what is reported, that they learn, that they can be repeated, stopped and resumed to
+the bit, and what they keep.
+"""
+
 import math
 
 import pytest
@@ -16,7 +19,8 @@ from ctsft.moving import trainable
 from ctsft.tuning import TuneConfig, Watch, finetune
 
 CIRCUIT = Circuit(HEADS)
-QUICK = TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)                   # 12 rows: 9 steps
+# 12 rows: 9 steps
+QUICK = TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)
 
 
 def same(a, b) -> bool:
@@ -27,24 +31,64 @@ def same(a, b) -> bool:
 @pytest.mark.parametrize(("what", "lr"), [(CIRCUIT, 3e-2), ("full", 1e-2), ("norms", 5e-2)])
 def test_tuning_lowers_the_loss_and_raises_the_accuracy(build, task, what, lr):
     model, rows = build("qwen2"), cued(24)
-    history = finetune(model, task, what, rows, {"target": rows}, TuneConfig(epochs=12, learning_rate=lr, batch_size=8)).history
+    history = finetune(
+        model,
+        task,
+        what,
+        rows,
+        {"target": rows},
+        TuneConfig(epochs=12, learning_rate=lr, batch_size=8),
+    ).history
     assert history[-1]["loss"] < 0.6 * history[1]["loss"]
     assert history[-1]["accuracy"]["target"] > history[0]["accuracy"]["target"] + 0.3
     assert history[-1]["accuracy"]["target"] == accuracy(model, task, rows)
 
 
-def test_history_has_a_row_an_evaluation_and_the_first_is_before_the_first_step(build, task, monkeypatch, tmp_path, capsys):
+def test_history_has_a_row_an_evaluation_and_the_first_is_before_the_first_step(
+    build, task, monkeypatch, tmp_path, capsys
+):
     monkeypatch.chdir(tmp_path)
-    model, sets, seen, progress = build("llama"), {"indonesian": cued(6, 1), "javanese": cued(9, 2)}, [], []
+    model, sets, seen, progress = (
+        build("llama"),
+        {"indonesian": cued(6, 1), "javanese": cued(9, 2)},
+        [],
+        [],
+    )
     before = {name: accuracy(model, task, rows) for name, rows in sets.items()}
-    result = finetune(model, task, CIRCUIT, cued(12), sets, QUICK.model_copy(update={"eval_every": 4}),
-                      Watch(seen.append, lambda step, steps: progress.append((step, steps))))
-    assert [(row["step"], row["steps"]) for row in result.history] == [(0, 9), (4, 9), (8, 9), (9, 9)] and seen == result.history
-    assert result.history[0]["accuracy"] == before and result.history[0]["loss"] is None and result.history[0]["epoch"] == 0
-    assert result.history[-1]["accuracy"] == {name: accuracy(model, task, rows) for name, rows in sets.items()}
-    assert all(math.isfinite(row["loss"]) and row["loss"] > 0 for row in result.history[1:]) and result.history[-1]["epoch"] == 3
-    assert progress == [(step, 9) for step in range(10)] and result.model is model and not (result.stopped or model.hf.training)
-    assert not list(tmp_path.glob("*")) and capsys.readouterr().out == ""                           # nothing is left lying about
+    result = finetune(
+        model,
+        task,
+        CIRCUIT,
+        cued(12),
+        sets,
+        QUICK.model_copy(update={"eval_every": 4}),
+        Watch(seen.append, lambda step, steps: progress.append((step, steps))),
+    )
+    assert [(row["step"], row["steps"]) for row in result.history] == [
+        (0, 9),
+        (4, 9),
+        (8, 9),
+        (9, 9),
+    ] and seen == result.history
+    assert (
+        result.history[0]["accuracy"] == before
+        and result.history[0]["loss"] is None
+        and result.history[0]["epoch"] == 0
+    )
+    assert result.history[-1]["accuracy"] == {
+        name: accuracy(model, task, rows) for name, rows in sets.items()
+    }
+    assert (
+        all(math.isfinite(row["loss"]) and row["loss"] > 0 for row in result.history[1:])
+        and result.history[-1]["epoch"] == 3
+    )
+    assert (
+        progress == [(step, 9) for step in range(10)]
+        and result.model is model
+        and not (result.stopped or model.hf.training)
+    )
+    # nothing is left lying about
+    assert not list(tmp_path.glob("*")) and capsys.readouterr().out == ""
 
 
 def test_the_first_loss_is_the_cross_entropy_of_the_label_token_at_the_readout(build, task):
@@ -76,38 +120,78 @@ def stopping(after: int):
     return lambda: steps.append(1) or len(steps) >= after
 
 
-@pytest.mark.parametrize(("family", "what"), [("gpt2", CIRCUIT), ("qwen2", CIRCUIT), ("llama", "norms"), ("gpt2", "full")])
-def test_a_stopped_run_keeps_what_it_has_and_resumes_to_the_same_bits(build, task, tmp_path, family, what):
+@pytest.mark.parametrize(
+    ("family", "what"),
+    [("gpt2", CIRCUIT), ("qwen2", CIRCUIT), ("llama", "norms"), ("gpt2", "full")],
+)
+def test_a_stopped_run_keeps_what_it_has_and_resumes_to_the_same_bits(
+    build, task, tmp_path, family, what
+):
     whole, first, second, stale = (build(family) for _ in range(4))
     config, sets = QUICK.model_copy(update={"eval_every": 2}), {"a": cued(6, 1)}
     uninterrupted = finetune(whole, task, what, cued(12), sets, config)
-    stopped = finetune(first, task, what, cued(12), sets, config, Watch(stop=stopping(after=4), folder=tmp_path))
-    assert stopped.stopped and [row["step"] for row in stopped.history] == [0, 2, 4] and not same(first, build(family))
+    stopped = finetune(
+        first, task, what, cued(12), sets, config, Watch(stop=stopping(after=4), folder=tmp_path)
+    )
+    assert (
+        stopped.stopped
+        and [row["step"] for row in stopped.history] == [0, 2, 4]
+        and not same(first, build(family))
+    )
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4")
-    resumed = finetune(second, task, what, cued(12), sets, config, Watch(folder=tmp_path, resume=True))
+    resumed = finetune(
+        second, task, what, cued(12), sets, config, Watch(folder=tmp_path, resume=True)
+    )
     assert same(second, whole) and not same(second, first)
     assert timeless(resumed.history) == timeless(uninterrupted.history) and not resumed.stopped
-    finetune(stale, task, what, cued(12), sets, config, Watch(folder=tmp_path / "empty", resume=True))     # nothing there: from the start
+    # nothing there: from the start
+    finetune(
+        stale, task, what, cued(12), sets, config, Watch(folder=tmp_path / "empty", resume=True)
+    )
     assert same(stale, whole)
 
 
 def test_a_checkpoint_holds_only_what_moves(build, task, tmp_path):
     model = build("qwen2")
-    finetune(model, task, CIRCUIT, cued(12), {}, QUICK.model_copy(update={"checkpoint_every": 3}), Watch(folder=tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-6", "checkpoint-9"]           # the two newest
+    finetune(
+        model,
+        task,
+        CIRCUIT,
+        cued(12),
+        {},
+        QUICK.model_copy(update={"checkpoint_every": 3}),
+        Watch(folder=tmp_path),
+    )
+    # the two newest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-6", "checkpoint-9"]
     size = trainable(model, HEADS)
-    assert sum(value.numel() for value in load_file(tmp_path / "checkpoint-9" / MOVED).values()) == size
+    assert (
+        sum(value.numel() for value in load_file(tmp_path / "checkpoint-9" / MOVED).values())
+        == size
+    )
     state = torch.load(tmp_path / "checkpoint-9" / "optimizer.pt", weights_only=True)["state"]
-    assert sum(value.numel() for row in state.values() for value in row.values() if value.numel() > 1) <= 2 * size
+    assert (
+        sum(value.numel() for row in state.values() for value in row.values() if value.numel() > 1)
+        <= 2 * size
+    )
     assert not list(tmp_path.rglob("model*.safetensors")) + list(tmp_path.rglob("pytorch_model*"))
-    (tmp_path / "checkpoint-9" / MOVED).unlink()                                                         # torn: the one before it serves
-    assert newest_checkpoint(tmp_path).endswith("checkpoint-6") and newest_checkpoint(tmp_path / "none") is None
+    # torn: the one before it serves
+    (tmp_path / "checkpoint-9" / MOVED).unlink()
+    assert (
+        newest_checkpoint(tmp_path).endswith("checkpoint-6")
+        and newest_checkpoint(tmp_path / "none") is None
+    )
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_in_one_sentence(build, task):
     model = build("llama")
     wild = QUICK.model_copy(update={"learning_rate": 1e30})
-    said(lambda: finetune(model, task, "full", cued(12), {}, wild), "not finite at step 2 of 9", "1e+30", "lower")
+    said(
+        lambda: finetune(model, task, "full", cued(12), {}, wild),
+        "not finite at step 2 of 9",
+        "1e+30",
+        "lower",
+    )
     assert not any(module._forward_hooks for module in model.hf.modules())
 
 
@@ -115,12 +199,27 @@ def test_what_cannot_be_tuned_is_refused(build, loaded, task):
     model = loaded["llama"]
     said(lambda: finetune(model, task, CIRCUIT, [], {}), "no rows")
     said(lambda: finetune(model, task, Circuit(frozenset({(5, 0)})), cued(3), {}), "L5.H0")
-    said(lambda: finetune(model, task, Circuit(HEADS, model={"model_type": "gpt2"}), cued(3), {}), "'gpt2'", "'llama'")
+    said(
+        lambda: finetune(model, task, Circuit(HEADS, model={"model_type": "gpt2"}), cued(3), {}),
+        "'gpt2'",
+        "'llama'",
+    )
 
 
-@pytest.mark.parametrize("wrong", [
-    {"epochs": 0}, {"learning_rate": -1}, {"batch_size": 0}, {"seed": -1}, {"weight_decay": -0.1}, {"max_grad_norm": 0},
-    {"kv": "both"}, {"lr": 1e-3}, {"epochs": "many"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"learning_rate": -1},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"weight_decay": -0.1},
+        {"max_grad_norm": 0},
+        {"kv": "both"},
+        {"lr": 1e-3},
+        {"epochs": "many"},
+    ],
+)
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValidationError) as error:
         TuneConfig(**wrong)
@@ -129,4 +228,11 @@ def test_wrong_settings_are_refused(wrong):
 
 def test_the_defaults_are_the_papers():
     config = TuneConfig()
-    assert (config.epochs, config.learning_rate, config.batch_size, config.seed, config.weight_decay, config.kv) == (5, 5e-5, 16, 31, 0, "group")
+    assert (
+        config.epochs,
+        config.learning_rate,
+        config.batch_size,
+        config.seed,
+        config.weight_decay,
+        config.kv,
+    ) == (5, 5e-5, 16, 31, 0, "group")

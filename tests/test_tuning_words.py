@@ -1,4 +1,7 @@
-"""The Fine-tune page's command: every setting, exactly; what would move, counted; what stands in the way."""
+"""The Fine-tune page's command: every setting, exactly; what would move, counted; what stands in
+the way.
+"""
+
 import json
 from dataclasses import replace
 
@@ -24,11 +27,19 @@ def given(view) -> Given:  # noqa: F811
 def asked(words: list[str], monkeypatch) -> tuple:
     """What the shell's command hands to the tuning job for these words."""
     from ctsft import tuning_jobs
+
     found = []
 
     def tune(run, subject, scoring, wanted, config):
         found.append((subject, wanted, config, scoring))
-        return {"what": wanted.what, "history": [{"accuracy": {}}], "trainable": 1, "total": 1, "stopped": False}
+        return {
+            "what": wanted.what,
+            "history": [{"accuracy": {}}],
+            "trainable": 1,
+            "total": 1,
+            "stopped": False,
+        }
+
     monkeypatch.setattr(tuning_jobs, "tune", tune)
     assert main([*words, "--json"]) == 0
     return found[0]
@@ -37,15 +48,34 @@ def asked(words: list[str], monkeypatch) -> tuple:
 @pytest.mark.parametrize("what", tuning.OFFERED)
 def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch, capsys):  # noqa: F811
     """Read by the shell itself, the words give the very settings that the run's request names."""
-    view = replace(view, what=what, kv="expand", norms=False, lora_rank=3, lora_targets=["o", "up"], weight_decay=0.1, accumulate=2,
-                   precision="bf16", eval_every=4, related=["indonesian"], pool="B", eval_split="valid", final_split="test", base="some/base")
+    view = replace(
+        view,
+        what=what,
+        kv="expand",
+        norms=False,
+        lora_rank=3,
+        lora_targets=["o", "up"],
+        weight_decay=0.1,
+        accumulate=2,
+        precision="bf16",
+        eval_every=4,
+        related=["indonesian"],
+        pool="B",
+        eval_split="valid",
+        final_split="test",
+        base="some/base",
+    )
     file = tuning.keep_circuit(given.circuit)
     subject, wanted, config, scoring = asked(tuning.words(view, given, file, "a name"), monkeypatch)
     assert subject == view.subject and config == tuning.config(view)
     assert scoring.seed == (view.tune_seed if what == "random" else 0)
     told = tuning.tuning(view, given, file)
-    assert wanted == (told if RECIPES[what].heads and what not in tuning.BY_FILE else replace(told, k=6)), "--k is named where it is read"
-    assert (config.kv, config.norms) == (("expand", False) if what in tuning.SLICES else ("group", True))
+    assert wanted == (
+        told if RECIPES[what].heads and what not in tuning.BY_FILE else replace(told, k=6)
+    ), "--k is named where it is read"
+    assert (config.kv, config.norms) == (
+        ("expand", False) if what in tuning.SLICES else ("group", True)
+    )
     assert config.lora_rank == (3 if what in tuning.ADAPTERS else 8)
     assert runs.list_runs("finetune")[0].request.name == "a name"
 
@@ -53,25 +83,60 @@ def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch,
 def test_settings_left_alone_are_not_named(view, given):  # noqa: F811
     words = tuning.words(view, given, "c.json")
     assert [word[2:] for word in words if word.startswith("--")] == [
-        "model", "task", "split", "language", "target", "what", "n", "epochs", "lr", "batch", "seed", "checkpoint-every", "circuit"]
-    assert tuple(tuning.OFFERED) == tuple(dict.fromkeys(tuning.OFFERED)) and set(tuning.OFFERED) == set(RECIPES) - {"edited"}
+        "model",
+        "task",
+        "split",
+        "language",
+        "target",
+        "what",
+        "n",
+        "epochs",
+        "lr",
+        "batch",
+        "seed",
+        "checkpoint-every",
+        "circuit",
+    ]
+    assert tuple(tuning.OFFERED) == tuple(dict.fromkeys(tuning.OFFERED)) and set(
+        tuning.OFFERED
+    ) == set(RECIPES) - {"edited"}
     assert set(outcomes.WHAT) == set(RECIPES)
 
 
-@pytest.mark.parametrize(("what", "changes"), [
-    ("circuit", {}), ("near_zero", {"norms": False}), ("least", {"kv": "expand"}), ("norms", {}), ("full", {}), ("direct", {}),
-    ("lora", {"lora_rank": 3}), ("lora_circuit", {"lora_targets": ["q", "o"]})])
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("circuit", {}),
+        ("near_zero", {"norms": False}),
+        ("least", {"kv": "expand"}),
+        ("norms", {}),
+        ("full", {}),
+        ("direct", {}),
+        ("lora", {"lora_rank": 3}),
+        ("lora_circuit", {"lora_targets": ["q", "o"]}),
+    ],
+)
 def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):  # noqa: F811
     view = replace(view, what=what, **changes)
     model = ctsft.load_model(view.model, device="cpu")
     choice = tuning.heads(view, given)
     rows = cued(3)
     moves = moves_of(model, what, choice if RECIPES[what].heads else None, view.norms)
-    result = ctsft.finetune(model, ctsft.load_task(view.task), moves, rows, {}, tuning.config(view).model_copy(update={"epochs": 1}))
+    result = ctsft.finetune(
+        model,
+        ctsft.load_task(view.task),
+        moves,
+        rows,
+        {},
+        tuning.config(view).model_copy(update={"epochs": 1}),
+    )
     assert tuning.count(view, state.load_model(view.model), choice) == result.trainable
     outlined = tuning.outlined(view, model, choice)
     layers = {layer for layer, _ in given.circuit.heads}
-    expected = {"lora": set(model.heads), "lora_circuit": {head for head in model.heads if head[0] in layers}}
+    expected = {
+        "lora": set(model.heads),
+        "lora_circuit": {head for head in model.heads if head[0] in layers},
+    }
     assert outlined.heads == expected.get(what, choice.heads)
     assert bool(tuning.touched(view, model, choice)) == (what in ("circuit", "near_zero"))
 
@@ -79,35 +144,63 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes): 
 def test_expanded_counts_are_of_the_expanded_model(view, given):  # noqa: F811
     model, heads = state.load_model(view.model), given.circuit.heads
     count = tuning.count(replace(view, kv="expand"), model, given.circuit)
-    assert count == moving.trainable(expansion.expand(model), heads) == moving.trainable(model, heads, "expand")
+    assert (
+        count
+        == moving.trainable(expansion.expand(model), heads)
+        == moving.trainable(model, heads, "expand")
+    )
 
 
 def test_what_stands_in_the_way_is_one_sentence(view, given):  # noqa: F811
     assert tuning.missing(view, given) == "" == tuning.missing(replace(view, what="norms"), Given())
     assert "score them on the Relevance page" in tuning.missing(view, Given())
-    assert "no heads" in tuning.missing(view, replace(given, circuit=ctsft.select(given.scores, "none")))
+    assert "no heads" in tuning.missing(
+        view, replace(given, circuit=ctsft.select(given.scores, "none"))
+    )
     assert "at least one map" in tuning.missing(replace(view, what="lora", lora_targets=[]), given)
     assert "competence stage" in tuning.missing(replace(view, what="direct"), given)
-    assert tuning.missing(replace(view, what="direct", base="some/folder"), given) == "" == tuning.missing(state.View(what="direct"), given)
+    assert (
+        tuning.missing(replace(view, what="direct", base="some/folder"), given)
+        == ""
+        == tuning.missing(state.View(what="direct"), given)
+    )
     advised = replace(view, what="advised")
-    assert tuning.heads(advised, given) is None is tuning.count(advised, state.load_model(view.model), None), "found out by the run"
+    assert (
+        tuning.heads(advised, given)
+        is None
+        is tuning.count(advised, state.load_model(view.model), None)
+    ), "found out by the run"
 
 
 def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):  # noqa: F811
     from ctsft.tuning_jobs import Tuning, advice
-    weights, subject = state.load_model(view.model).fingerprint, replace(view.subject, language=view.source)
+
+    weights, subject = (
+        state.load_model(view.model).fingerprint,
+        replace(view.subject, language=view.source),
+    )
     view = replace(view, what="advised")
     assert tuning.advised(view, weights) is None
     with runs.record("advise", ["advise"]) as run:
         advice(run, subject, Tuning(view.target, "advised", k=2, n=view.n), 1.0, view.tune_seed)
     found = tuning.advised(view, weights)
-    assert found.id == run.id and tuning.advised(replace(view, n=12), weights) is None is tuning.advised(replace(view, pool="B"), weights)
+    assert found.id == run.id and tuning.advised(
+        replace(view, n=12), weights
+    ) is None is tuning.advised(replace(view, pool="B"), weights)
     given = replace(given, advised=found)
-    assert tuning.words(view, given, None)[-4:] == ["--advice", run.id, "--k", "2"] and len(tuning.heads(view, given)) == 2
+    assert (
+        tuning.words(view, given, None)[-4:] == ["--advice", run.id, "--k", "2"]
+        and len(tuning.heads(view, given)) == 2
+    )
 
 
 def test_everything_again_leaves_out_what_said_what_moves(view, given):  # noqa: F811
-    words = tuning.words(replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1), given, None, "mine")
+    words = tuning.words(
+        replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1),
+        given,
+        None,
+        "mine",
+    )
     again = tuning.everything_words(words)
     assert again[-2:] == ["--what", "full"] and "--weight-decay" in again
     assert not {"--kv", "--no-norms", "--scores", "--k", "--name", "near_zero"} & set(again)
@@ -115,11 +208,23 @@ def test_everything_again_leaves_out_what_said_what_moves(view, given):  # noqa:
 
 def test_direct_runs_are_listed_with_the_model_that_was_asked_for(view):  # noqa: F811
     subject = {"model": "base", "task": view.task, "data_dir": None, "language": view.source}
-    for what, argv in (("direct", ["finetune", "--model", view.model]), ("full", ["finetune", "--model", "base"])):
-        with runs.record("finetune", argv, {"subject": subject, "tuning": {"what": what, "target": view.target}}) as run:
+    for what, argv in (
+        ("direct", ["finetune", "--model", view.model]),
+        ("full", ["finetune", "--model", "base"]),
+    ):
+        with runs.record(
+            "finetune", argv, {"subject": subject, "tuning": {"what": what, "target": view.target}}
+        ) as run:
             run.file("result.json").write_text(json.dumps({}))
     assert [run.request.params["tuning"]["what"] for run in tuning.listed(view)] == ["direct"]
-    with runs.record("finetune", ["finetune"], {"subject": subject | {"model": view.model}, "tuning": {"what": "full", "target": view.target},
-                                                "experiment": {"run": "x"}}):
+    with runs.record(
+        "finetune",
+        ["finetune"],
+        {
+            "subject": subject | {"model": view.model},
+            "tuning": {"what": "full", "target": view.target},
+            "experiment": {"run": "x"},
+        },
+    ):
         pass
     assert len(tuning.listed(view)) == 1, "an experiment's cells have a table of their own"

@@ -1,4 +1,7 @@
-"""Turns on a device, with real processes: who waits, in which order, and that a dead holder frees its slot."""
+"""Turns on a device, with real processes: who waits, in which order, and that a dead holder frees
+its slot.
+"""
+
 import os
 import subprocess
 import sys
@@ -33,7 +36,11 @@ def works(run):
 
 def waits(run, whom):
     """Queued behind `whom`, with a process, and nothing done."""
-    return eventually(lambda: run.status().message == f"waiting for run {whom.id}") and until(run, "queued").pid and run.events() == []
+    return (
+        eventually(lambda: run.status().message == f"waiting for run {whom.id}")
+        and until(run, "queued").pid
+        and run.events() == []
+    )
 
 
 def eventually(true, seconds=15.0):
@@ -51,15 +58,18 @@ def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
     third = starting()
     assert waits(third, first)
     with pytest.raises(runs.RunError, match="running already"):
-        runs.resume(second)                                        # it waits; it is not to be started twice
+        # it waits; it is not to be started twice
+        runs.resume(second)
     os.kill(first.status().pid, 9)
     assert eventually(lambda: works(second)) and waits(third, second)
     fourth = starting()
     assert waits(fourth, second)
-    runs.stop(third)                                               # one that waits can be stopped
+    # one that waits can be stopped
+    runs.stop(third)
     until(third, "stopped")
     assert [row["mine"] for row in third.events()] == [False]
-    os.kill(fourth.status().pid, 9)                                # a dead one that waited is passed over
+    # a dead one that waited is passed over
+    os.kill(fourth.status().pid, 9)
     until(fourth, "lost")
     fifth = starting()
     assert waits(fifth, second)
@@ -67,7 +77,9 @@ def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
     assert eventually(lambda: works(fifth)) and second.status().state == "stopped"
     runs.stop(fifth)
     until(fifth, "stopped")
-    left = list((runs.home() / "locks").rglob("*.ticket")) + list((runs.home() / "locks").rglob("*.holder"))
+    left = list((runs.home() / "locks").rglob("*.ticket")) + list(
+        (runs.home() / "locks").rglob("*.holder")
+    )
     assert left == []
 
 
@@ -89,8 +101,18 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
     code = "from ctsft import turns\nwith turns.turn('cpu', 'inner', print) as mine: print(mine)"
     with turns.turn("cpu", "outer") as mine, turns.turn("cpu", "nested", pytest.fail) as nested:
         assert mine and nested
-        assert subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, capture_output=True, text=True, timeout=30).stdout == "True\n"
-        holds = os.environ.pop(turns.HOLDS)                        # one that is nobody's child has to wait
+        assert (
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=runs.ROOT,
+                capture_output=True,
+                text=True,
+                timeout=30,
+            ).stdout
+            == "True\n"
+        )
+        # one that is nobody's child has to wait
+        holds = os.environ.pop(turns.HOLDS)
         asked = []
         with turns.turn("cpu", "stranger", asked.append, lambda: len(asked) > 1) as strangers:
             assert not strangers and asked == ["waiting for run outer"] * 2
@@ -100,5 +122,9 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
 
 
 def test_devices_have_names_of_their_own():
-    assert (turns.device_key("cpu"), turns.device_key("cuda"), turns.device_key("cuda:1")) == ("cpu", "cuda-0", "cuda-1")
+    assert (turns.device_key("cpu"), turns.device_key("cuda"), turns.device_key("cuda:1")) == (
+        "cpu",
+        "cuda-0",
+        "cuda-1",
+    )
     assert turns.device_key("auto") == turns.device_key("map") in ("cpu", "cuda-0", "mps")

@@ -1,27 +1,52 @@
-"""Circuit: choose heads by rule and by hand, see what they would move, and how much of the task they keep."""
+"""Circuit: choose heads by rule and by hand, see what they would move, and how much of the task
+they keep.
+"""
+
 import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
 from ctsft.errors import UserError
-from explorer import advising, circuits, discovering, export, guard, inspector, jobs, keeping, links, overlapping, panels, plots, shelf, state
+from explorer import (
+    advising,
+    circuits,
+    discovering,
+    export,
+    guard,
+    inspector,
+    jobs,
+    keeping,
+    links,
+    overlapping,
+    panels,
+    plots,
+    shelf,
+    state,
+)
 from explorer.links import PANELS
 from explorer.terms import TERMS
 
 
 def draw():
     links.header("Circuit", TERMS["circuit"])
-    st.write("The circuit is the set of heads that fine-tuning will move. Choose a rule and its size, then click heads on the map to add or remove "
-             "them by hand. Below the map, see whether it is enough.")
+    st.write(
+        "The circuit is the set of heads that fine-tuning will move. Choose a rule and its size,"
+        " then click heads on the map to add or remove them by hand. Below the map, see whether it"
+        " is enough."
+    )
     model = state.model()
     scores, kind = state.scores()
     if scores is None:
-        state.task()                                   # where it cannot be read, that is what is to be told
+        # where it cannot be read, that is what is to be told
+        state.task()
         jobs.unscored("every rule chooses by score")
         return
     if kind == "preview":
-        st.info("These are preview scores by attribution patching. The circuit is chosen again by the same rule when the final scores arrive; "
-                "hand edits stay.", icon=":material/hourglass_top:")
+        st.info(
+            "These are preview scores by attribution patching. The circuit is chosen again by the"
+            " same rule when the final scores arrive; hand edits stay.",
+            icon=":material/hourglass_top:",
+        )
         jobs.watch(state.score_run(jobs.ACTIVE), keepable=False)
     state.look_at_first(scores, model.heads)
     circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
@@ -29,7 +54,8 @@ def draw():
     save_and_load(model, scores, circuit)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        with st.container(horizontal=True, gap="medium"):          # on a wide screen the counters stand at the map's right
+        with st.container(horizontal=True, gap="medium"):
+            # on a wide screen the counters stand at the map's right
             with st.container(width="content"):
                 head_map(model, scores, circuit, kind)
             with st.container():
@@ -39,7 +65,14 @@ def draw():
         rule(scores)
         inspector.draw(scores, state.means_of(run), model, circuit)
     st.subheader("Look closer", help="Is it enough: " + TERMS["faithfulness"])
-    st.segmented_control("Section", PANELS["circuit_panel"], required=True, wrap=True, label_visibility="collapsed", **state.bind("circuit_panel"))
+    st.segmented_control(
+        "Section",
+        PANELS["circuit_panel"],
+        required=True,
+        wrap=True,
+        label_visibility="collapsed",
+        **state.bind("circuit_panel"),
+    )
     if state.view().circuit_panel == "Kept circuits":
         keeping.draw(model, scores)
     elif state.view().circuit_panel == "Overlap":
@@ -48,89 +81,195 @@ def draw():
         discovering.draw(model, circuit)
     else:
         faithfulness(circuit, kind, len(model.heads))
-    st.page_link("screens/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:")
+    st.page_link(
+        "screens/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:"
+    )
 
 
 def head_map(model, scores, circuit: Circuit, kind: str):
-    title = f"Preview: attribution patching, {len(scores.examples)} examples" if kind == "preview" else ""
+    title = (
+        f"Preview: attribution patching, {len(scores.examples)} examples"
+        if kind == "preview"
+        else ""
+    )
     fig = panels.score_map(scores, circuit, model, state.view().head, state.view().flip, title)
-    key = f"map-{st.session_state.setdefault('map_turn', 0)}"     # a new chart after each click: no selection is ever applied twice
+    # a new chart after each click: no selection is ever applied twice
+    key = f"map-{st.session_state.setdefault('map_turn', 0)}"
 
     def clicked():
-        late = key != f"map-{st.session_state.map_turn}"         # of a chart that is gone already
+        # of a chart that is gone already
+        late = key != f"map-{st.session_state.map_turn}"
         heads = () if late else plots.toggle(st.session_state[key].selection.points, ())
         for head in heads:
             state.click(head, scores)
         st.session_state.map_turn += bool(heads)
-    export.show(fig, key, name="circuit", width="content", on_select=clicked, selection_mode="points", config={"displaylogo": False})
+
+    export.show(
+        fig,
+        key,
+        name="circuit",
+        width="content",
+        on_select=clicked,
+        selection_mode="points",
+        config={"displaylogo": False},
+    )
     st.toggle("Layer 0 at the bottom", **state.bind("flip"))
 
 
 def rule(scores):
     now, n_heads = state.view(), scores.values.numel()
     rules = circuits.RULES | (circuits.DISCOVERED if now.found or now.rule == "discover" else {})
-    st.segmented_control("Rule", list(rules), format_func=lambda name: rules[name][0], required=True, wrap=True,
-                         **state.bind("rule"), help=TERMS["rule"])
+    st.segmented_control(
+        "Rule",
+        list(rules),
+        format_func=lambda name: rules[name][0],
+        required=True,
+        wrap=True,
+        **state.bind("rule"),
+        help=TERMS["rule"],
+    )
     st.caption(rules[now.rule][1], help=TERMS[now.rule])
     if now.k > n_heads:
         state.put(k=n_heads)
     if now.rule == "advised":
         advising.told()
     if now.rule in ("top", "advised", "near_zero", "least", "random"):
-        st.slider(f"Heads (k), of {n_heads}", 0, n_heads, **state.bind("k"), help="How many heads the rule takes.")
+        st.slider(
+            f"Heads (k), of {n_heads}",
+            0,
+            n_heads,
+            **state.bind("k"),
+            help="How many heads the rule takes.",
+        )
     if now.rule == "threshold":
-        st.slider(f"Score of at least {plots.number(state.threshold(scores))}", 0.0, 1.0, step=0.005, **state.bind("level"),
-                  help=TERMS["threshold"])
+        st.slider(
+            f"Score of at least {plots.number(state.threshold(scores))}",
+            0.0,
+            1.0,
+            step=0.005,
+            **state.bind("level"),
+            help=TERMS["threshold"],
+        )
     if now.rule == "fraction":
-        st.slider(f"Share of the {n_heads} heads", 0.01, 1.0, step=0.01, format="percent", **state.bind("fraction"), help=TERMS["fraction"])
+        st.slider(
+            f"Share of the {n_heads} heads",
+            0.01,
+            1.0,
+            step=0.01,
+            format="percent",
+            **state.bind("fraction"),
+            help=TERMS["fraction"],
+        )
     if now.rule == "random":
         st.number_input("Seed", 0, circuits.MOST_SEEDS, **state.bind("seed"), help=TERMS["seed"])
     with st.container(horizontal=True):
-        st.button("Undo", icon=":material/undo:", on_click=state.undo, disabled=not now.past, shortcut="Mod+Z",
-                  help="Take back the last change of the rule or of a head.")
-        st.button("Redo", icon=":material/redo:", on_click=state.redo, disabled=not now.future, shortcut="Mod+Y",
-                  help="Do again what was undone last.")
-        st.button("Clear hand edits", icon=":material/ink_eraser:", on_click=circuits.clear_edits, disabled=not now.added | now.removed,
-                  help="Back to what the rule alone chooses.")
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            on_click=state.undo,
+            disabled=not now.past,
+            shortcut="Mod+Z",
+            help="Take back the last change of the rule or of a head.",
+        )
+        st.button(
+            "Redo",
+            icon=":material/redo:",
+            on_click=state.redo,
+            disabled=not now.future,
+            shortcut="Mod+Y",
+            help="Do again what was undone last.",
+        )
+        st.button(
+            "Clear hand edits",
+            icon=":material/ink_eraser:",
+            on_click=circuits.clear_edits,
+            disabled=not now.added | now.removed,
+            help="Back to what the rule alone chooses.",
+        )
 
 
 def counters(model, circuit: Circuit, outside: dict):
     count = circuits.would_move(state.view().model, tuple(sorted(circuit.heads)))
     heads, moves = st.columns(2)
-    heads.metric("Heads", f"{len(circuit)} of {len(model.heads)}", help="Attention heads in the circuit, of all that the model has.")
-    moves.metric("Would move", f"{count['group'] / count['total']:.2%}",
-                 help="Share of the model's parameters that fine-tuning would change: the heads' query, key, value and output numbers, and every "
-                      "norm's. All others stay bit-identical. Counted as the paper does, with key/value rows of its own for every head "
-                      f"(CT-SFT, arXiv 2601.08146): {count['expand'] / count['total']:.2%}.")
-    st.caption(f"{count['group']:,} of {count['total']:,} parameters would move, norms included. " + circuits.by_hand(circuit))
+    heads.metric(
+        "Heads",
+        f"{len(circuit)} of {len(model.heads)}",
+        help="Attention heads in the circuit, of all that the model has.",
+    )
+    moves.metric(
+        "Would move",
+        f"{count['group'] / count['total']:.2%}",
+        help=(
+            "Share of the model's parameters that fine-tuning would change: the heads' query, key,"
+            " value and output numbers, and every norm's. All others stay bit-identical. Counted"
+            " as the paper does, with key/value rows of its own for every head (CT-SFT, arXiv"
+            f" 2601.08146): {count['expand'] / count['total']:.2%}."
+        ),
+    )
+    st.caption(
+        f"{count['group']:,} of {count['total']:,} parameters would move, norms included. "
+        + circuits.by_hand(circuit)
+    )
     if outside:
         names = [plots.name(head) for head in outside]
-        st.caption(f"{len(names)} other {'head is' if len(names) == 1 else 'heads are'} touched, because key/value rows are shared by groups of "
-                   f"{model.n_heads // model.n_kv_heads} heads: {', '.join(names[:24])}{' ...' if len(names) > 24 else ''}.", help=TERMS["kv"])
+        st.caption(
+            f"{len(names)} other {'head is' if len(names) == 1 else 'heads are'} touched, because"
+            f" key/value rows are shared by groups of {model.n_heads // model.n_kv_heads} heads:"
+            f" {', '.join(names[:24])}{' ...' if len(names) > 24 else ''}.",
+            help=TERMS["kv"],
+        )
 
 
 def every_head(scores, circuit: Circuit, why: dict):
     heads, turn = circuits.order(scores), st.session_state.setdefault("table_turn", 0)
     name = f"heads-{hash(tuple(heads)):x}"
     edits = st.session_state.get(f"{name}-{turn}", {}).get("edited_rows", {})
-    if circuits.edited(edits, heads, circuit):         # changed elsewhere since: forget the checkboxes
+    if circuits.edited(edits, heads, circuit):
+        # changed elsewhere since: forget the checkboxes
         turn = st.session_state.table_turn = turn + 1
     key = f"{name}-{turn}"
 
     def checked():
         for head in circuits.edited(st.session_state[key]["edited_rows"], heads, circuit):
             state.click(head, scores)
-    number, text, box = st.column_config.NumberColumn, st.column_config.TextColumn, st.column_config.CheckboxColumn
+
+    number, text, box = (
+        st.column_config.NumberColumn,
+        st.column_config.TextColumn,
+        st.column_config.CheckboxColumn,
+    )
     st.data_editor(
-        circuits.table(scores, circuit, why), key=key, on_change=checked, hide_index=True, height=480, disabled=list(circuits.COLUMNS[1:]),
-        alt="All heads by falling score, with a checkbox that puts a head into the circuit or takes it out.",
-        column_config={"in circuit": box("in", width=60, help="In the circuit. A tick works like a click on the map."),
-                       "why": text(help="How it came in. K/V shared: outside, but its key/value rows move with a head inside."),
-                       "layer": number(width=50, help="Layer of the head; 0 reads the text first."),
-                       "head": number(width=50, help="Number of the head in its layer."),
-                       "rank": number(width=50, help="Place by score; 1 is the highest."),
-                       "score": number(format="%.3f", width=65, help="In logits, mean over the examples. " + TERMS["relevance"]),
-                       "s.e.": number("±", format="%.3f", width=60, help="Standard error of the mean.")})
+        circuits.table(scores, circuit, why),
+        key=key,
+        on_change=checked,
+        hide_index=True,
+        height=480,
+        disabled=list(circuits.COLUMNS[1:]),
+        alt=(
+            "All heads by falling score, with a checkbox that puts a head into the circuit or takes"
+            " it out."
+        ),
+        column_config={
+            "in circuit": box(
+                "in", width=60, help="In the circuit. A tick works like a click on the map."
+            ),
+            "why": text(
+                help=(
+                    "How it came in. K/V shared: outside, but its key/value rows move with a head"
+                    " inside."
+                )
+            ),
+            "layer": number(width=50, help="Layer of the head; 0 reads the text first."),
+            "head": number(width=50, help="Number of the head in its layer."),
+            "rank": number(width=50, help="Place by score; 1 is the highest."),
+            "score": number(
+                format="%.3f",
+                width=65,
+                help="In logits, mean over the examples. " + TERMS["relevance"],
+            ),
+            "s.e.": number("±", format="%.3f", width=60, help="Standard error of the mean."),
+        },
+    )
 
 
 def save_and_load(model, scores, circuit: Circuit):
@@ -138,20 +277,39 @@ def save_and_load(model, scores, circuit: Circuit):
         file = st.session_state.circuit_file
         if file is not None:
             try:
-                found = Circuit.parse(file.getvalue().decode(errors="replace"), file.name).check(model)
+                found = Circuit.parse(file.getvalue().decode(errors="replace"), file.name).check(
+                    model
+                )
                 st.session_state.loaded = circuits.adopt(found, scores), True
             except UserError as error:
                 st.session_state.loaded = str(error), False
+
     with st.expander("Keep, save or load the circuit"):
         save, load = st.columns(2)
         save.text_input("Name", max_chars=shelf.LONGEST, **state.bind("file_name"))
         buttons = save.container(horizontal=True)
-        buttons.button("Keep this circuit", icon=":material/bookmark_add:", on_click=keeping.keep, args=(circuit,),
-                       help="Under this name, in this explorer; see Kept circuits below the map.")
-        buttons.download_button("Save circuit", lambda: circuits.file_text(circuit), circuits.file_name(state.view().file_name), "application/json",
-                             icon=":material/download:", on_click="ignore", help="JSON with the heads, why each is in, and the rule. "
-                             "`python -m ctsft finetune --circuit FILE` takes it too.")
-        load.file_uploader("Load a circuit (JSON)", type="json", key="circuit_file", on_change=loaded)
+        buttons.button(
+            "Keep this circuit",
+            icon=":material/bookmark_add:",
+            on_click=keeping.keep,
+            args=(circuit,),
+            help="Under this name, in this explorer; see Kept circuits below the map.",
+        )
+        buttons.download_button(
+            "Save circuit",
+            lambda: circuits.file_text(circuit),
+            circuits.file_name(state.view().file_name),
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            help=(
+                "JSON with the heads, why each is in, and the rule. "
+                "`python -m ctsft finetune --circuit FILE` takes it too."
+            ),
+        )
+        load.file_uploader(
+            "Load a circuit (JSON)", type="json", key="circuit_file", on_change=loaded
+        )
         if "loaded" in st.session_state:
             text, good = st.session_state.pop("loaded")
             (st.success if good else st.error)(text)
@@ -159,17 +317,28 @@ def save_and_load(model, scores, circuit: Circuit):
 
 def faithfulness(circuit: Circuit, kind: str, n_heads: int):
     now, scored = state.view(), state.score_run(("done",))
-    st.markdown("Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1 keeps all that the full model can do, 0 "
-                "no more than a model without any of its heads; the ranking has found something where its line runs above the band of random "
-                "circuits.",
-                help=TERMS["faithfulness"])
+    st.markdown(
+        "Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1"
+        " keeps all that the full model can do, 0 no more than a model without any of its heads;"
+        " the ranking has found something where its line runs above the band of random circuits.",
+        help=TERMS["faithfulness"],
+    )
     if kind == "preview":
-        st.info("This is measured with the final scores; it can start when they are there.", icon=":material/hourglass_top:")
+        st.info(
+            "This is measured with the final scores; it can start when they are there.",
+            icon=":material/hourglass_top:",
+        )
         return
     run = state.find_run("faithfulness", scores=scored.id)
     active = run is not None and run.status().active
     with st.expander("Settings"):
-        st.number_input("Random circuits of each size", 1, 200, **state.bind("n_random"), help="More make the band steadier and the run longer.")
+        st.number_input(
+            "Random circuits of each size",
+            1,
+            200,
+            **state.bind("n_random"),
+            help="More make the band steadier and the run longer.",
+        )
     if st.button("Measure faithfulness against size", type="primary", disabled=active):
         jobs.start_curve(now, scored, now.n_random)
         st.rerun()
@@ -181,13 +350,19 @@ def faithfulness(circuit: Circuit, kind: str, n_heads: int):
 def curve(run_id: str, size: int, n_heads: int):
     try:
         run = runs.get(run_id)
-    except UserError:                                  # discarded
+    except UserError:  # discarded
         return
     rows, now = circuits.points(run.events()), state.view()
     if not rows:
         return
-    st.segmented_control("By", list(circuits.MEASURES), format_func=circuits.MEASURES.get, required=True, **state.bind("measure"),
-                         help=TERMS["measure"])
+    st.segmented_control(
+        "By",
+        list(circuits.MEASURES),
+        format_func=circuits.MEASURES.get,
+        required=True,
+        **state.bind("measure"),
+        help=TERMS["measure"],
+    )
     if not circuits.defined(rows, now.measure):
         st.info(circuits.UNDEFINED, icon=":material/info:")
         return

@@ -1,4 +1,7 @@
-"""Compare: every tuning run as a row, as a point between the two languages, and as curves; and the whole exploration as one page to hand on."""
+"""Compare: every tuning run as a row, as a point between the two languages, and as curves; and the
+whole exploration as one page to hand on.
+"""
+
 import zlib
 from contextlib import suppress
 
@@ -6,43 +9,85 @@ import streamlit as st
 
 from ctsft import notes, results, runs
 from ctsft.errors import UserError
-from explorer import comparing, exploration, export, jobs, narrative, outcomes, picking, state, tradeoff
+from explorer import (
+    comparing,
+    exploration,
+    export,
+    jobs,
+    narrative,
+    outcomes,
+    picking,
+    state,
+    tradeoff,
+)
 from explorer.subject import literal
 from explorer.terms import TERMS
 
-SHOWN = 4                                              # runs whose curves are drawn while none is chosen
+# runs whose curves are drawn while none is chosen
+SHOWN = 4
 NARROWED = {"what": "What moved", "seed": "Seed", "state": "State"}
 
 
 def scope(every: list[dict]) -> list[dict]:
-    """The rows of one experiment, or of none, so that five hundred cells do not hide a single run."""
+    """The rows of one experiment, or of none, so that five hundred cells do not hide a single
+    run.
+    """
+
     def gather():
         state.put(compare_seeds=state.view().compare_scope not in (picking.SINGLE, picking.ALL))
+
     words = picking.scopes(every)
     if state.view().compare_scope not in words:
         state.put(compare_scope=next(iter(words)))
         gather()
     if len(words) > 1:
-        st.selectbox("Runs", list(words), format_func=words.get, **state.bind("compare_scope", gather),
-                     help="The cells of an experiment stand apart from runs that were started one by one.")
+        st.selectbox(
+            "Runs",
+            list(words),
+            format_func=words.get,
+            **state.bind("compare_scope", gather),
+            help="The cells of an experiment stand apart from runs that were started one by one.",
+        )
     return picking.in_scope(every, state.view().compare_scope)
 
 
 def filters(rows: list[dict]) -> list[dict]:
-    """Of one model, task and target, the newest run's to begin with, since start levels differ between them; then what is asked for."""
-    now, first = state.view(), [key for key in ("model", "task", "target") if len(picking.values(rows, key)) > 1]
+    """Of one model, task and target, the newest run's to begin with, since start levels differ
+    between them; then what is asked for.
+    """
+    now, first = (
+        state.view(),
+        [key for key in ("model", "task", "target") if len(picking.values(rows, key)) > 1],
+    )
     places = iter(st.columns([*([2] * len(first)), 3, 2]))
     for key in first:
         values = [*map(str, picking.values(rows, key)), ""]
         if getattr(now, f"compare_{key}") not in values:
             state.put(**{f"compare_{key}": values[0]})
-        chosen = next(places).selectbox(key.capitalize(), values, format_func=lambda value, key=key: value or f"every {key}",
-                                        **state.bind(f"compare_{key}"), help="Only runs of this one: levels before tuning differ between them.")
+        chosen = next(places).selectbox(
+            key.capitalize(),
+            values,
+            format_func=lambda value, key=key: value or f"every {key}",
+            **state.bind(f"compare_{key}"),
+            help="Only runs of this one: levels before tuning differ between them.",
+        )
         rows = [row for row in rows if chosen in ("", str(row[key]))] or rows
-    next(places).text_input("Search", **state.bind("compare_text"), placeholder="in names, notes and settings",
-                            help="Runs that hold all of these words anywhere: name, note, what moved, languages, settings, id.")
-    next(places).selectbox("Order", list(picking.ORDERS), format_func=lambda by: picking.ORDERS[by][0], **state.bind("compare_order"),
-                           help="A click on a column's head sorts by it too.")
+    next(places).text_input(
+        "Search",
+        **state.bind("compare_text"),
+        placeholder="in names, notes and settings",
+        help=(
+            "Runs that hold all of these words anywhere: name, note, what moved, languages,"
+            " settings, id."
+        ),
+    )
+    next(places).selectbox(
+        "Order",
+        list(picking.ORDERS),
+        format_func=lambda by: picking.ORDERS[by][0],
+        **state.bind("compare_order"),
+        help="A click on a column's head sorts by it too.",
+    )
     return picking.picked(rows, narrowed(rows), now.compare_text)
 
 
@@ -53,9 +98,18 @@ def narrowed(rows: list[dict]) -> dict[str, list]:
     for place, (key, values) in zip(st.columns(3), several.items(), strict=False):
         field = f"compare_{key}"
         state.put(**{field: [value for value in getattr(state.view(), field) if value in values]})
-        names = {value: outcomes.moved({"what": value}) if key == "what" else str(value) for value in values}
-        place.multiselect(NARROWED[key], values, format_func=names.get, placeholder="any", **state.bind(field),
-                          help="Shows runs with any of these; none chosen: all.")
+        names = {
+            value: outcomes.moved({"what": value}) if key == "what" else str(value)
+            for value in values
+        }
+        place.multiselect(
+            NARROWED[key],
+            values,
+            format_func=names.get,
+            placeholder="any",
+            **state.bind(field),
+            help="Shows runs with any of these; none chosen: all.",
+        )
         wanted[key] = getattr(state.view(), field)
     return wanted
 
@@ -66,9 +120,21 @@ def select(entries: list[list[dict]]) -> list[list[dict]]:
     key = f"compare-{zlib.crc32(' '.join(row['run'] for entry in entries for row in entry).encode()):08x}"
     before = [i for i, entry in enumerate(entries) if keep & {row["run"] for row in entry}]
     table = comparing.frame(entries)
-    event = st.dataframe(table, key=key, column_config=comparing.columns(table), hide_index=True, placeholder="–", height="auto",
-                         on_select="rerun", selection_mode="multi-row", selection_default={"selection": {"rows": before, "columns": [], "cells": []}},
-                         alt="Tuning runs; select rows to draw their curves, to note something of one, or to delete them.")
+    event = st.dataframe(
+        table,
+        key=key,
+        column_config=comparing.columns(table),
+        hide_index=True,
+        placeholder="–",
+        height="auto",
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": before, "columns": [], "cells": []}},
+        alt=(
+            "Tuning runs; select rows to draw their curves, to note something of one, or to delete"
+            " them."
+        ),
+    )
     chosen = [entries[i] for i in event.selection.rows if i < len(entries)]
     state.view().compare_chosen = [row["run"] for entry in chosen for row in entry]
     return chosen
@@ -77,16 +143,46 @@ def select(entries: list[list[dict]]) -> list[list[dict]]:
 def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
     busy = any(row["state"] in jobs.ACTIVE for row in chosen)
     with st.container(horizontal=True):
-        st.download_button("Table (CSV)", lambda: results.table_csv(rows), "tuning-runs.csv", "text/csv", icon=":material/download:",
-                           on_click="ignore", help="All runs shown, one a row, with every figure.")
+        st.download_button(
+            "Table (CSV)",
+            lambda: results.table_csv(rows),
+            "tuning-runs.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            help="All runs shown, one a row, with every figure.",
+        )
         story = exploration.gather(rows, called)
-        st.download_button("Report (HTML)", lambda: narrative.write(story), "exploration.html", "text/html", icon=":material/description:",
-                           on_click="ignore", help="The whole exploration of these runs on one page that opens without a network: model and task, "
-                           "head map, circuit, faithfulness, runs with curves and frontier, how far to trust it, the commands that repeat it.")
-        if st.button("Name or note", disabled=len(chosen) != 1, icon=":material/edit_note:", help="Select one run by the box at its row's left."):
+        st.download_button(
+            "Report (HTML)",
+            lambda: narrative.write(story),
+            "exploration.html",
+            "text/html",
+            icon=":material/description:",
+            on_click="ignore",
+            help=(
+                "The whole exploration of these runs on one page that opens without a network:"
+                " model and task, head map, circuit, faithfulness, runs with curves and frontier,"
+                " how far to trust it, the commands that repeat it."
+            ),
+        )
+        if st.button(
+            "Name or note",
+            disabled=len(chosen) != 1,
+            icon=":material/edit_note:",
+            help="Select one run by the box at its row's left.",
+        ):
             describe(chosen[0]["run"])
-        if st.button("Delete selected", disabled=not chosen or busy, icon=":material/delete:",
-                     help="Stop the running ones first." if busy else "Select rows by the boxes at the table's left."):
+        if st.button(
+            "Delete selected",
+            disabled=not chosen or busy,
+            icon=":material/delete:",
+            help=(
+                "Stop the running ones first."
+                if busy
+                else "Select rows by the boxes at the table's left."
+            ),
+        ):
             confirm_delete([row["run"] for row in chosen], [called[row["run"]] for row in chosen])
 
 
@@ -96,8 +192,20 @@ def describe(run_id: str):
     with state.sentences(stop=False):
         run = runs.get(run_id)
         kept = notes.note_of(run)
-        st.text_input("Name", kept.name or run.request.name, max_chars=notes.NAME, key="note_name", help="Shown in tables, charts and reports.")
-        st.text_area("Note", kept.note, max_chars=notes.NOTE, key="note_text", help="What you want to remember of this run. Shown as text.")
+        st.text_input(
+            "Name",
+            kept.name or run.request.name,
+            max_chars=notes.NAME,
+            key="note_name",
+            help="Shown in tables, charts and reports.",
+        )
+        st.text_area(
+            "Note",
+            kept.note,
+            max_chars=notes.NOTE,
+            key="note_text",
+            help="What you want to remember of this run. Shown as text.",
+        )
         if st.button("Save", type="primary", on_click=note, args=(run_id,)):
             st.rerun()
 
@@ -111,7 +219,9 @@ def note(run_id: str):
 
 @st.dialog("Delete these runs?")
 def confirm_delete(ids: list[str], called: list[str]):
-    some = ", ".join(map(outcomes.said, called[:8])) + (f" and {len(called) - 8} more" if len(called) > 8 else "")
+    some = ", ".join(map(outcomes.said, called[:8])) + (
+        f" and {len(called) - 8} more" if len(called) > 8 else ""
+    )
     st.write(f"{some}: results, curves and checkpoints are deleted from this machine for good.")
     if st.button("Delete for good", type="primary", on_click=delete, args=(ids,)):
         st.rerun()
@@ -126,36 +236,61 @@ def delete(ids: list[str]):
 
 def frontier(found: comparing.Points):
     st.subheader("Frontier", help=TERMS["frontier"] + " " + TERMS["interval"])
-    st.caption("What each run gained on the target (up) against what it kept of the source (right); dashed: before tuning. A large mark is the mean "
-               "over seeds with its 95 % interval, a small one a seed; the line joins what no other one beats at both. Runs from a base model "
-               "(direct) are in the table only: they had no source to keep.")
+    st.caption(
+        "What each run gained on the target (up) against what it kept of the source (right);"
+        " dashed: before tuning. A large mark is the mean over seeds with its 95 % interval, a"
+        " small one a seed; the line joins what no other one beats at both. Runs from a base model"
+        " (direct) are in the table only: they had no source to keep."
+    )
     if found.targets > 1:
-        st.caption(f"Each point is a mean over {found.targets} targets." + (f" {found.left_out} runs are left out: their seed lacks a target."
-                                                                            if found.left_out else ""))
+        st.caption(
+            f"Each point is a mean over {found.targets} targets."
+            + (
+                f" {found.left_out} runs are left out: their seed lacks a target."
+                if found.left_out
+                else ""
+            )
+        )
     export.show(tradeoff.tradeoff(found.points), "tradeoff", name="frontier")
 
 
 def overlaid(drawn: list[dict], called: dict[str, str], of: str):
     st.subheader("Curves", help=TERMS["curves"])
     fig, left_out = comparing.overlay(drawn, [called[row["run"]] for row in drawn])
-    st.caption(f"Accuracy while tuning, {of}." + (f" {left_out} left out: more than {comparing.DRAWN} curves, or another model, task or start."
-                                                  if left_out else ""))
+    st.caption(
+        f"Accuracy while tuning, {of}."
+        + (
+            f" {left_out} left out: more than {comparing.DRAWN} curves, or another model, task or"
+            " start."
+            if left_out
+            else ""
+        )
+    )
     export.show(fig, "overlay", name="curves")
 
 
 def page():
     st.header("Compare", help=TERMS["kept"] + " " + TERMS["gained"])
-    st.write("Every tuning run, and what it did to both languages. In the chart up and right is better; a circuit has shown something only if "
-             "runs with other heads, or with everything moving, do worse by more than noise.")
+    st.write(
+        "Every tuning run, and what it did to both languages. In the chart up and right is better;"
+        " a circuit has shown something only if runs with other heads, or with everything moving,"
+        " do worse by more than noise."
+    )
     every = results.compare()
     if not every:
-        st.info("There are no runs to compare yet. Start one on the Fine-tune page; it appears here after its first evaluation.",
-                icon=":material/compare_arrows:")
+        st.info(
+            "There are no runs to compare yet. Start one on the Fine-tune page; it appears here"
+            " after its first evaluation.",
+            icon=":material/compare_arrows:",
+        )
         st.page_link("screens/finetune.py", label="Go to Fine-tune", icon=":material/arrow_back:")
         return
     rows = filters(scope(every))
     if not rows:
-        st.info("No run fits these filters; take one away, or search for something else.", icon=":material/filter_alt_off:")
+        st.info(
+            "No run fits these filters; take one away, or search for something else.",
+            icon=":material/filter_alt_off:",
+        )
         return
     called = dict(zip((row["run"] for row in rows), comparing.called(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
@@ -168,12 +303,28 @@ def page():
     if len({row["seed"] for row in rows}) > 1:
         st.toggle("One line for all seeds", **state.bind("compare_seeds"), help=TERMS["seed"])
     same, rest = comparing.shared(rows)
-    st.caption(f"**{'All' if len(rows) > 1 else 'It'}:** {literal(same)}.", help=literal(rest) or None)
-    chosen = [row for entry in select(picking.entries(rows, state.view().compare_order, state.view().compare_seeds)) for row in entry]
+    st.caption(
+        f"**{'All' if len(rows) > 1 else 'It'}:** {literal(same)}.", help=literal(rest) or None
+    )
+    chosen = [
+        row
+        for entry in select(
+            picking.entries(rows, state.view().compare_order, state.view().compare_seeds)
+        )
+        for row in entry
+    ]
     actions(rows, chosen, called)
     frontier(found)
     drawn = chosen or ended[:SHOWN] or rows[:1]
-    overlaid(drawn, called, "of the selected runs" if chosen else f"of the newest finished runs (at most {SHOWN}); select rows for others")
+    overlaid(
+        drawn,
+        called,
+        (
+            "of the selected runs"
+            if chosen
+            else f"of the newest finished runs (at most {SHOWN}); select rows for others"
+        ),
+    )
     st.page_link("screens/finetune.py", label="Back: tune once more", icon=":material/arrow_back:")
 
 

@@ -1,9 +1,23 @@
-"""Fine-tune: choose what may move, start the run, watch the languages, read the outcome; or compare ways of tuning in an experiment."""
+"""Fine-tune: choose what may move, start the run, watch the languages, read the outcome; or compare
+ways of tuning in an experiment.
+"""
+
 import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
-from explorer import aftermath, experiment_form, export, following, jobs, panels, plots, state, tune_form, tuning
+from explorer import (
+    aftermath,
+    experiment_form,
+    export,
+    following,
+    jobs,
+    panels,
+    plots,
+    state,
+    tune_form,
+    tuning,
+)
 from explorer.subject import literal
 from explorer.terms import TERMS
 from explorer.tuning import Given
@@ -16,16 +30,32 @@ def head_map(given: Given, choice: Circuit | None):
     now, model = state.view(), state.model()
     shown = tuning.outlined(now, model, choice)
     fig = panels.score_map(given.scores, shown, model, flip=now.flip)
-    key = "no head would move" if choice is not None else "which heads would move is found out when the run begins"
-    fig.update_annotations(selector={"name": "key"}, text=f"□ {would('in the circuit', now.what)}" if shown.heads else key)
-    fig.for_each_trace(lambda trace: trace.update(text=[would(text, now.what) for text in trace.text]), selector={"name": "heads"})
-    export.show(fig, "tune_map", width="content", alt=would(plots.alt(fig), now.what), name="what-moves")
+    key = (
+        "no head would move"
+        if choice is not None
+        else "which heads would move is found out when the run begins"
+    )
+    fig.update_annotations(
+        selector={"name": "key"},
+        text=f"□ {would('in the circuit', now.what)}" if shown.heads else key,
+    )
+    fig.for_each_trace(
+        lambda trace: trace.update(text=[would(text, now.what) for text in trace.text]),
+        selector={"name": "heads"},
+    )
+    export.show(
+        fig, "tune_map", width="content", alt=would(plots.alt(fig), now.what), name="what-moves"
+    )
 
 
 def would(text: str, what: str) -> str:
     if what in tuning.ADAPTERS:
-        return text.replace("not in the circuit", "no adapters in its layer").replace("in the circuit", "in a layer with adapters")
-    return text.replace("not in the circuit", "would not move").replace("in the circuit", "would move")
+        return text.replace("not in the circuit", "no adapters in its layer").replace(
+            "in the circuit", "in a layer with adapters"
+        )
+    return text.replace("not in the circuit", "would not move").replace(
+        "in the circuit", "would move"
+    )
 
 
 def numbers(choice: Circuit | None):
@@ -33,13 +63,23 @@ def numbers(choice: Circuit | None):
     now, model = state.view(), state.model()
     count = tuning.count(now, model, choice)
     if count is None:
-        st.markdown("**Which heads move is decided when the run begins: it asks for advice on its own rows.**")
+        st.markdown(
+            "**Which heads move is decided when the run begins: it asks for advice on its own"
+            " rows.**"
+        )
         return
-    st.markdown(f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%}).**", help=TERMS["moves"])
+    st.markdown(
+        f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%}).**",
+        help=TERMS["moves"],
+    )
     others = tuning.touched(now, model, choice)
     if others:
-        st.caption(f"Keys and values are shared in groups of heads, so those of {', '.join(map(plots.name, others[:8]))}"
-                   f"{' and more' if len(others) > 8 else ''} move too.", help=TERMS["kv"])
+        st.caption(
+            "Keys and values are shared in groups of heads, so those of"
+            f" {', '.join(map(plots.name, others[:8]))}{' and more' if len(others) > 8 else ''}"
+            " move too.",
+            help=TERMS["kv"],
+        )
 
 
 def start(given: Given, choice: Circuit | None, name: str):
@@ -52,21 +92,33 @@ def start(given: Given, choice: Circuit | None, name: str):
             st.page_link("screens/circuit.py", label="Choose heads", icon=":material/arrow_back:")
     else:
         numbers(choice)
-    if st.button("Start tuning", type="primary", disabled=bool(missing), icon=":material/play_arrow:"):
+    if st.button(
+        "Start tuning", type="primary", disabled=bool(missing), icon=":material/play_arrow:"
+    ):
         st.session_state.tune_next = tuning.start(now, given, name).id
         st.rerun()
     active = sum(run.status().active for run in runs.list_runs())
     if active:
-        st.caption(f"{active} {'run is' if active == 1 else 'runs are'} going on; another one waits for its turn on this machine.")
+        st.caption(
+            f"{active} {'run is' if active == 1 else 'runs are'} going on; another one waits for"
+            " its turn on this machine."
+        )
     if not missing:
         file = tuning.keep_circuit(given.circuit) if now.what in tuning.BY_FILE else None
         with st.expander("The same from the shell"):
-            st.code(runs.shell_command(runs.Request(argv=tuning.words(now, given, file, name))), language="shell", wrap_lines=True)
+            st.code(
+                runs.shell_command(runs.Request(argv=tuning.words(now, given, file, name))),
+                language="shell",
+                wrap_lines=True,
+            )
 
 
 def one_run():
-    st.write("Tune the chosen heads on a few labelled examples of another language, and watch what that does to the language the model knows "
-             "already. Choose what may move and start; then run a control, since a result means something only beside another.")
+    st.write(
+        "Tune the chosen heads on a few labelled examples of another language, and watch what that"
+        " does to the language the model knows already. Choose what may move and start; then run a"
+        " control, since a result means something only beside another."
+    )
     given = state_of_the_heads()
     left, right = st.columns([3, 2], gap="medium")
     with right:
@@ -87,38 +139,63 @@ def one_run():
         if not run.status().active:
             aftermath.draw(run)
     else:
-        st.caption("No run with this model and task yet: press *Start tuning*, and its curves appear here."
-                   + (" Runs of other models or tasks are on the Compare page." if runs.list_runs("finetune") else ""))
+        st.caption(
+            "No run with this model and task yet: press *Start tuning*, and its curves appear here."
+            + (
+                " Runs of other models or tasks are on the Compare page."
+                if runs.list_runs("finetune")
+                else ""
+            )
+        )
 
 
 def outdated(run: runs.Run, given: Given):
-    """Says so where the run shown moved, or followed, another circuit than the one in force, or took its scores elsewhere."""
+    """Says so where the run shown moved, or followed, another circuit than the one in force, or
+    took its scores elsewhere.
+    """
     what, now = run.request.params.get("tuning", {}).get("what"), state.view()
     moved = aftermath.chosen(run)
     if run.request.params.get("subject", {}).get("language") not in (None, now.source):
-        st.info("Out of date: this run kept another source language than the one chosen now. Start tuning again, or choose that language on Setup.",
-                icon=":material/update:")
+        st.info(
+            "Out of date: this run kept another source language than the one chosen now. Start"
+            " tuning again, or choose that language on Setup.",
+            icon=":material/update:",
+        )
     elif what == "circuit" and given.circuit is not None and moved and moved != given.circuit.heads:
-        st.info(f"Out of date: this run moved a circuit of {len(moved)} heads that is not the one in force now ({len(given.circuit)} heads). Start "
-                "tuning again, or choose those heads on the Circuit page.", icon=":material/update:")
+        st.info(
+            f"Out of date: this run moved a circuit of {len(moved)} heads that is not the one in"
+            f" force now ({len(given.circuit)} heads). Start tuning again, or choose those heads on"
+            " the Circuit page.",
+            icon=":material/update:",
+        )
         st.page_link("screens/circuit.py", label="Go to the circuit", icon=":material/arrow_back:")
 
 
 def state_of_the_heads() -> Given:
-    weights = state.model().fingerprint                # first: where the model is gone, that is what is to be told
+    # first: where the model is gone, that is what is to be told
+    weights = state.model().fingerprint
     scored = state.score_run(("done",))
     scores = state.scores_of(scored)
-    return Given(scored, scores, state.circuit(scores) if scores else None, tuning.advised(state.view(), weights))
+    return Given(
+        scored,
+        scores,
+        state.circuit(scores) if scores else None,
+        tuning.advised(state.view(), weights),
+    )
 
 
 def page():
     st.header("Fine-tune", help=TERMS["recipes"])
-    tab = st.segmented_control("What to do", TABS, required=True, label_visibility="collapsed", **state.bind("tune_tab"))
+    tab = st.segmented_control(
+        "What to do", TABS, required=True, label_visibility="collapsed", **state.bind("tune_tab")
+    )
     if tab == "Experiment":
         experiment_form.draw()
     else:
         one_run()
-    st.page_link("screens/compare.py", label="Next: compare the runs", icon=":material/arrow_forward:")
+    st.page_link(
+        "screens/compare.py", label="Next: compare the runs", icon=":material/arrow_forward:"
+    )
 
 
 with state.sentences():

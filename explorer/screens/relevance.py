@@ -1,4 +1,7 @@
-"""Relevance: how much every head carries the task, as the head map with the selected head's inspector beside it."""
+"""Relevance: how much every head carries the task, as the head map with the selected head's
+inspector beside it.
+"""
+
 import streamlit as st
 
 from ctsft import runs
@@ -6,12 +9,31 @@ from ctsft.circuit import Circuit
 from ctsft.models import Model
 from ctsft.relevance import Scores
 from ctsft.tasks import Task
-from explorer import advising, bars, checking, costs, export, guard, head_panel, inspector, jobs, links, panels, plots, state, versus
+from explorer import (
+    advising,
+    bars,
+    checking,
+    costs,
+    export,
+    guard,
+    head_panel,
+    inspector,
+    jobs,
+    links,
+    panels,
+    plots,
+    state,
+    versus,
+)
 from explorer.subject import literal
 from explorer.terms import TERMS
 
-METHODS = {"cdt": "CD-T (decomposition)", "atp": "Attribution patching (fast estimate)", "ig": "Integrated gradients (closer estimate)",
-           "ablation": "Mean ablation (causal)"}
+METHODS = {
+    "cdt": "CD-T (decomposition)",
+    "atp": "Attribution patching (fast estimate)",
+    "ig": "Integrated gradients (closer estimate)",
+    "ablation": "Mean ablation (causal)",
+}
 RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
@@ -22,8 +44,11 @@ MAP = "relevance_map"
 
 def page():
     links.header("Relevance", TERMS["relevance"])
-    st.write("How much each attention head speaks for the right label (purple) or against it (green), on average over examples that the model "
-             "gets right. Click a head to look into it; then choose the circuit from the heads that count.")
+    st.write(
+        "How much each attention head speaks for the right label (purple) or against it (green), on"
+        " average over examples that the model gets right. Click a head to look into it; then"
+        " choose the circuit from the heads that count."
+    )
     model, task = state.model(), state.task()
     with st.expander("Settings of the scores"):
         settings(len(task.labels))
@@ -31,35 +56,76 @@ def page():
     scores, kind = state.scores()
     if scores is not None:
         show(scores, kind, model, task)
-    st.page_link("screens/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:")
+    st.page_link(
+        "screens/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:"
+    )
 
 
 def settings(n_labels: int):
     now = state.view()
     a, b, c = st.columns(3)
-    a.selectbox("Method", list(METHODS), format_func=METHODS.get, **state.bind("method"),
-                help=TERMS["method"])
-    b.selectbox("Attention patterns", list(ATTENTION), format_func=ATTENTION.get, **state.bind("attention"), disabled=now.method != "cdt",
-                help=TERMS["patterns"])
-    c.selectbox("Split a head at", list(POSITIONS), format_func=POSITIONS.get, **state.bind("positions"),
-                help=TERMS["positions"])
-    c.selectbox("Cross terms", list(RULES), format_func=RULES.get, **state.bind("rules"), disabled=now.method != "cdt",
-                help=TERMS["cross terms"])
-    a.number_input("Examples", n_labels, 2000, **state.bind("size"),
-                   help="Size of the discovery set. " + TERMS["discovery set"])
-    b.number_input("Seed", 0, 10**6, **state.bind("pool_seed"),
-                   help="Draws the discovery set. " + TERMS["seed"])
+    a.selectbox(
+        "Method",
+        list(METHODS),
+        format_func=METHODS.get,
+        **state.bind("method"),
+        help=TERMS["method"],
+    )
+    b.selectbox(
+        "Attention patterns",
+        list(ATTENTION),
+        format_func=ATTENTION.get,
+        **state.bind("attention"),
+        disabled=now.method != "cdt",
+        help=TERMS["patterns"],
+    )
+    c.selectbox(
+        "Split a head at",
+        list(POSITIONS),
+        format_func=POSITIONS.get,
+        **state.bind("positions"),
+        help=TERMS["positions"],
+    )
+    c.selectbox(
+        "Cross terms",
+        list(RULES),
+        format_func=RULES.get,
+        **state.bind("rules"),
+        disabled=now.method != "cdt",
+        help=TERMS["cross terms"],
+    )
+    a.number_input(
+        "Examples",
+        n_labels,
+        2000,
+        **state.bind("size"),
+        help="Size of the discovery set. " + TERMS["discovery set"],
+    )
+    b.number_input(
+        "Seed",
+        0,
+        10**6,
+        **state.bind("pool_seed"),
+        help="Draws the discovery set. " + TERMS["seed"],
+    )
     if now.scoring != state.View().scoring:
         c.button("Back to the defaults", on_click=defaults)
 
 
 def defaults():
     fresh = state.View()
-    state.put(**{name: getattr(fresh, name) for name in ("method", "attention", "positions", "rules", "size", "pool_seed")})
+    state.put(
+        **{
+            name: getattr(fresh, name)
+            for name in ("method", "attention", "positions", "rules", "size", "pool_seed")
+        }
+    )
 
 
 def begin():
-    """What stands between the settings and their scores: a run under way, one that failed, or none yet."""
+    """What stands between the settings and their scores: a run under way, one that failed, or none
+    yet.
+    """
     first = not st.session_state.get("relevance_visited")
     st.session_state.relevance_visited = True
     active, ready = state.score_run(jobs.ACTIVE), state.scores()[0]
@@ -68,7 +134,9 @@ def begin():
         st.session_state.started_itself = active.id
     if active:
         if st.session_state.get("started_itself") == active.id:
-            st.caption("The bundled model is small, so its heads are being scored without being asked.")
+            st.caption(
+                "The bundled model is small, so its heads are being scored without being asked."
+            )
         jobs.watch(active, keepable=False)
         if ready is None:
             guard.fragment(await_preview, run_every=1.0)(active.id)
@@ -77,12 +145,20 @@ def begin():
         return
     last = state.score_run()
     if last and last.status().state == "done":
-        st.warning("The scores of these settings were removed from their run folder; score the heads again.", icon=":material/warning:")
+        st.warning(
+            "The scores of these settings were removed from their run folder; score the heads"
+            " again.",
+            icon=":material/warning:",
+        )
     elif last:
         jobs.ended(last)
         st.page_link("screens/setup.py", label="Back to the setup", icon=":material/arrow_back:")
     elif state.find_run("score", ("done",)):
-        st.info("Out of date: nothing is scored with this model, task, source language and these settings yet.", icon=":material/update:")
+        st.info(
+            "Out of date: nothing is scored with this model, task, source language and these"
+            " settings yet.",
+            icon=":material/update:",
+        )
     else:
         st.info("No head is scored yet.", icon=":material/grid_on:")
     costs.draw(state.view().scoring, "Scoring")
@@ -100,14 +176,21 @@ def await_preview(run_id: str):
 def show(scores: Scores, kind: str, model: Model, task: Task):
     now = state.view()
     if kind == "preview":
-        st.info("**Preview** by attribution patching, a first-order estimate; the scores asked for replace it when they are done.",
-                icon=":material/hourglass:")
+        st.info(
+            "**Preview** by attribution patching, a first-order estimate; the scores asked for"
+            " replace it when they are done.",
+            icon=":material/hourglass:",
+        )
     state.look_at_first(scores, model.heads)
     circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
     means = state.means_of(run)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        title = f"Preview: attribution patching, {len(scores.examples)} examples" if kind == "preview" else ""
+        title = (
+            f"Preview: attribution patching, {len(scores.examples)} examples"
+            if kind == "preview"
+            else ""
+        )
         fig = panels.score_map(scores, circuit, model, now.head, now.flip, title)
         export.show(fig, MAP, width="content", on_select=pick, selection_mode="points")
         st.toggle("Layer 0 at the bottom", **state.bind("flip"))
@@ -134,26 +217,67 @@ def pick():
 def exports(scores: Scores, run: runs.Run, kind: str):
     name = f"{'preview' if kind == 'preview' else scores.method}-{run.id}"
     with st.container(horizontal=True):
-        st.download_button("Scores (CSV)", scores.csv, f"{name}.csv", "text/csv", on_click="ignore", icon=":material/download:")
-        st.download_button("Scores (safetensors)", run.file(f"{kind}.safetensors").read_bytes, f"{name}.safetensors", on_click="ignore",
-                           icon=":material/download:", help="Scores of every example too, with ids and labels; ctsft.Scores.load reads it.")
+        st.download_button(
+            "Scores (CSV)",
+            scores.csv,
+            f"{name}.csv",
+            "text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        st.download_button(
+            "Scores (safetensors)",
+            run.file(f"{kind}.safetensors").read_bytes,
+            f"{name}.safetensors",
+            on_click="ignore",
+            icon=":material/download:",
+            help="Scores of every example too, with ids and labels; ctsft.Scores.load reads it.",
+        )
 
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
     now, drawn = state.view(), panels.marks(circuit, state.view().head)
-    st.segmented_control("More about all heads", PANELS, required=True, wrap=True, **state.bind("panel"), help=TERMS["panels"])
+    st.segmented_control(
+        "More about all heads",
+        PANELS,
+        required=True,
+        wrap=True,
+        **state.bind("panel"),
+        help=TERMS["panels"],
+    )
     if now.panel == "By label":
-        st.caption("Mean score on the examples of each label, on one scale: a head may count for one label only.")
+        st.caption(
+            "Mean score on the examples of each label, on one scale: a head may count for one label"
+            " only."
+        )
         row(panels.label_maps(scores, drawn, now.flip), "label")
     elif now.panel == "Means" and means is not None:
-        counts = ", ".join(f"{literal(label)} {means.counts.get(label, 0)}" for label in scores.by_label)
-        st.caption("What a head gives on average, taken as saying nothing about the label (label-balanced mean), and how far each label's own mean "
-                   f"departs from it. Examples: {counts}.", help=TERMS["mean"])
-        row([plots.means_map(panels.mean_sizes(means), drawn, title="Size of the balanced mean", unit="norm", flip=now.flip)], "mean")
+        counts = ", ".join(
+            f"{literal(label)} {means.counts.get(label, 0)}" for label in scores.by_label
+        )
+        st.caption(
+            "What a head gives on average, taken as saying nothing about the label (label-balanced"
+            f" mean), and how far each label's own mean departs from it. Examples: {counts}.",
+            help=TERMS["mean"],
+        )
+        row(
+            [
+                plots.means_map(
+                    panels.mean_sizes(means),
+                    drawn,
+                    title="Size of the balanced mean",
+                    unit="norm",
+                    flip=now.flip,
+                )
+            ],
+            "mean",
+        )
         row(panels.departure_maps(means, scores.by_label, drawn, now.flip), "departure")
     elif now.panel == "Distribution":
         line = panels.cut(scores, circuit, state.threshold(scores))
-        fig = bars.score_histogram(scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method])
+        fig = bars.score_histogram(
+            scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method]
+        )
         export.show(fig, "histogram", name="distribution-of-scores")
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
     elif now.panel == "One example":
@@ -162,7 +286,14 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
 
 def compare(scores: Scores, circuit: Circuit, run: runs.Run, task: Task):
     now = state.view()
-    st.segmented_control("Compare", COMPARISONS, required=True, wrap=True, label_visibility="collapsed", **state.bind("comparison"))
+    st.segmented_control(
+        "Compare",
+        COMPARISONS,
+        required=True,
+        wrap=True,
+        label_visibility="collapsed",
+        **state.bind("comparison"),
+    )
     if now.comparison == "Two methods":
         versus.methods(scores, run)
     elif now.comparison == "Side by side":
@@ -174,8 +305,11 @@ def compare(scores: Scores, circuit: Circuit, run: runs.Run, task: Task):
 def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
     now = state.view()
     text = pool[now.example]["text"] if now.example < len(pool) else ""
-    st.caption(f"Scores on the example chosen below: “{literal(text)}”, **{literal(scores.labels[now.example])}**. Same colours as the map at the "
-               "top; one example varies more than the mean does, so more cells reach the ends of the scale.")
+    st.caption(
+        f"Scores on the example chosen below: “{literal(text)}”,"
+        f" **{literal(scores.labels[now.example])}**. Same colours as the map at the top; one"
+        " example varies more than the mean does, so more cells reach the ends of the scale."
+    )
     row([panels.example_map(scores, now.example, circuit, now.head, now.flip)], "example")
 
 

@@ -1,4 +1,7 @@
-"""One server and one browser for all tests of a file: a folder with the bundled model's finished scoring run (random scores) and tuning runs."""
+"""One server and one browser for all tests of a file: a folder with the bundled model's finished
+scoring run (random scores) and tuning runs.
+"""
+
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,7 @@
-"""All five pages by axe-core, light and dark; headings in order, every chart described, and the keyboard reaches what a click does."""
+"""All five pages by axe-core, light and dark; headings in order, every chart described, and the
+keyboard reaches what a click does.
+"""
+
 import json
 
 import pytest
@@ -6,16 +9,28 @@ from axe_playwright_python.sync_playwright import Axe
 
 from benchmarks.browser import chromium, go, settle, visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    ),
+]
 PAGES = ("Setup", "Relevance", "Circuit", "Fine-tune", "Compare")
-HEADINGS = "() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(one => one.offsetParent).map(one => +one.tagName[1])"
+HEADINGS = (
+    "() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(one =>"
+    " one.offsetParent).map(one => +one.tagName[1])"
+)
 
 
 def faults(page) -> list[str]:
     """What axe-core calls serious or critical, a line each."""
     found = Axe().run(page).response["violations"]
-    return [f"{one['id']} ({one['impact']}): {one['help']}: {json.dumps([node['html'][:200] for node in one['nodes'][:3]])}"
-            for one in found if one["impact"] in ("serious", "critical")]
+    return [
+        f"{one['id']} ({one['impact']}): {one['help']}:"
+        f" {json.dumps([node['html'][:200] for node in one['nodes'][:3]])}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])
@@ -34,9 +49,18 @@ def test_no_serious_fault_headings_in_order_every_chart_described(page, title):
     page.wait_for_timeout(1000)
     assert faults(page) == []
     levels = page.evaluate(HEADINGS)
-    assert levels[0] == 1 and levels.count(1) == 1 and all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False)), levels
-    charts, described = page.locator(".js-plotly-plot").count(), page.locator("[data-testid=stPlotlyChart][role=figure][aria-label]").count()
-    assert charts == described and (charts or title == "Setup" or page.get_by_test_id("stAlert").count())
+    assert (
+        levels[0] == 1
+        and levels.count(1) == 1
+        and all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
+    ), levels
+    charts, described = (
+        page.locator(".js-plotly-plot").count(),
+        page.locator("[data-testid=stPlotlyChart][role=figure][aria-label]").count(),
+    )
+    assert charts == described and (
+        charts or title == "Setup" or page.get_by_test_id("stAlert").count()
+    )
     assert page.errors == []
 
 
@@ -45,15 +69,22 @@ def test_the_circuit_can_be_changed_from_the_keyboard_alone(page):
     before = page.get_by_test_id("stMetric").first.inner_text()
     page.get_by_test_id("stSlider").get_by_role("slider").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("text => document.querySelector('[data-testid=stMetric]').innerText !== text", arg=before)
+    page.wait_for_function(
+        "text => document.querySelector('[data-testid=stMetric]').innerText !== text", arg=before
+    )
     settle(page)
     more = page.get_by_test_id("stMetric").first.inner_text()
     page.get_by_test_id("stDataFrame").first.locator("canvas").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("text => document.querySelector('[data-testid=stMetric]').innerText !== text", arg=more)
+    page.wait_for_function(
+        "text => document.querySelector('[data-testid=stMetric]').innerText !== text", arg=more
+    )
 
 
 def test_the_check_sees_a_fault(page):
-    page.evaluate("() => document.body.insertAdjacentHTML('beforeend', '<img id=planted src=\"data:,\"><a id=planted2 href=\"#\"></a>')")
+    page.evaluate(
+        "() => document.body.insertAdjacentHTML('beforeend', '<img id=planted src=\"data:,\"><a"
+        ' id=planted2 href="#"></a>\')'
+    )
     assert any(line.startswith("image-alt") for line in faults(page))
     page.evaluate("() => document.querySelectorAll('[id^=planted]').forEach(one => one.remove())")

@@ -1,4 +1,7 @@
-"""Files that come out of Compare in a real browser: each format of a chart, and the report, which opens without a network."""
+"""Files that come out of Compare in a real browser: each format of a chart, and the report, which
+opens without a network.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,12 @@ from benchmarks.browser import browser, chromium, go, server, settle
 from ctsft import notes
 from ctsft.run_folder import Run
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    ),
+]
 NASTY = "<script>window.pwned=1</script><b>mine</b>"
 
 
@@ -23,7 +31,9 @@ def downloaded(page, folder: Path, button) -> Path:
 def test_every_format_of_a_chart_and_the_report(tmp_path):
     home = tmp_path / "home"
     make(home, 20)
-    notes.keep_note(next(Run(path) for path in sorted((home / "runs").glob("*-finetune-*"))), NASTY, NASTY)
+    notes.keep_note(
+        next(Run(path) for path in sorted((home / "runs").glob("*-finetune-*"))), NASTY, NASTY
+    )
     with server(home) as address, browser(1280, 1600, dark=True) as page:
         page.goto(address)
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
@@ -31,9 +41,20 @@ def test_every_format_of_a_chart_and_the_report(tmp_path):
         page.locator(".st-key-chart-tradeoff .js-plotly-plot .main-svg").first.wait_for()
         settle(page)
         page.locator(".st-key-chart-tradeoff").get_by_role("button", name="Export").click()
-        files = {kind: downloaded(page, tmp_path, page.get_by_role("button", name=kind, exact=True)) for kind in ("PNG", "SVG", "HTML", "CSV")}
-        assert {path.name for path in files.values()} == {"frontier.png", "frontier.svg", "frontier.html", "frontier.csv"}
-        assert files["PNG"].read_bytes().startswith(b"\x89PNG") and files["PNG"].stat().st_size > 10_000
+        files = {
+            kind: downloaded(page, tmp_path, page.get_by_role("button", name=kind, exact=True))
+            for kind in ("PNG", "SVG", "HTML", "CSV")
+        }
+        assert {path.name for path in files.values()} == {
+            "frontier.png",
+            "frontier.svg",
+            "frontier.html",
+            "frontier.csv",
+        }
+        assert (
+            files["PNG"].read_bytes().startswith(b"\x89PNG")
+            and files["PNG"].stat().st_size > 10_000
+        )
         picture = files["SVG"].read_text(encoding="utf-8")
         assert picture.lstrip().startswith("<svg") and "Circuit (6 heads)" in picture
         assert "rgb(255, 255, 255)" in picture, "dark on white in the dark theme too"
@@ -44,11 +65,24 @@ def test_every_format_of_a_chart_and_the_report(tmp_path):
         reader = page.context.browser.new_context(offline=True).new_page()
         asked, wrong = [], []
         reader.on("request", lambda request: asked.append(request.url))
-        reader.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        reader.on(
+            "console",
+            lambda message: wrong.append(message.text) if message.type == "error" else None,
+        )
         for path, figures in ((files["HTML"], 1), (told, 2)):
             asked.clear()
             reader.goto(path.as_uri())
-            reader.wait_for_function(f"() => document.querySelectorAll('.js-plotly-plot .main-svg').length >= {figures}")
-            assert asked == [path.as_uri()] and wrong == [] and reader.evaluate("() => window.pwned === undefined")
-        assert NASTY in reader.locator("main").inner_text() and reader.locator("main b").count() == 0
-        assert reader.evaluate("() => [...document.querySelectorAll('h1, h2')].map(one => one.tagName).join(' ')").startswith("H1 H2 H2")
+            reader.wait_for_function(
+                f"() => document.querySelectorAll('.js-plotly-plot .main-svg').length >= {figures}"
+            )
+            assert (
+                asked == [path.as_uri()]
+                and wrong == []
+                and reader.evaluate("() => window.pwned === undefined")
+            )
+        assert (
+            NASTY in reader.locator("main").inner_text() and reader.locator("main b").count() == 0
+        )
+        assert reader.evaluate(
+            "() => [...document.querySelectorAll('h1, h2')].map(one => one.tagName).join(' ')"
+        ).startswith("H1 H2 H2")

@@ -1,4 +1,7 @@
-"""Own tables in a real browser: dropped, mapped, previewed, kept and scored; and whatever they hold is text, on the page and in hovers."""
+"""Own tables in a real browser: dropped, mapped, previewed, kept and scored; and whatever they hold
+is text, on the page and in hovers.
+"""
+
 import csv
 import re
 from pathlib import Path
@@ -7,14 +10,24 @@ import pytest
 
 from benchmarks.browser import browser, chromium, go, server, settle
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    ),
+]
 CORPUS = Path(__file__).parents[2] / "assets" / "demo" / "corpus"
-NASTY = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a href="http://elsewhere.invalid">x</a>'
+NASTY = (
+    '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a'
+    ' href="http://elsewhere.invalid">x</a>'
+)
 
 
 @pytest.fixture
 def tables(tmp_path) -> list[Path]:
-    """The demo's rows under other column names, every one with HTML in it; column "score" holds 0, 1, 2."""
+    """The demo's rows under other column names, every one with HTML in it; column "score" holds 0,
+    1, 2.
+    """
     found = []
     for language in ("indonesian", "javanese"):
         rows = list(csv.DictReader((CORPUS / language / "train.csv").open(encoding="utf-8")))
@@ -22,16 +35,23 @@ def tables(tmp_path) -> list[Path]:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["review text", "score"])
-            writer.writerows([f"<b>{row['text']}</b>" + NASTY * (i < 3), ["negative", "neutral", "positive"].index(row["label"])]
-                             for i, row in enumerate(rows))
+            writer.writerows(
+                [
+                    f"<b>{row['text']}</b>" + NASTY * (i < 3),
+                    ["negative", "neutral", "positive"].index(row["label"]),
+                ]
+                for i, row in enumerate(rows)
+            )
         found.append(path)
     return found
 
 
 def harmless(page) -> bool:
     """No foreign element came to life."""
-    return page.evaluate("""() => window.pwned === undefined && !document.querySelector('img[src="x"], a[href*="elsewhere"]')
-        && ![...document.querySelectorAll('script')].some(one => one.textContent.includes('pwned=1'))""")
+    return page.evaluate(
+        """() => window.pwned === undefined && !document.querySelector('img[src="x"], a[href*="elsewhere"]')
+        && ![...document.querySelectorAll('script')].some(one => one.textContent.includes('pwned=1'))"""
+    )
 
 
 def fill(page, label: str, words: str):
@@ -59,9 +79,14 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         for value, word in (("0", "negative"), ("1", "neutral"), ("2", "overwhelming")):
             fill(page, f"“{value}”", word)
         page.get_by_text("tokens of this model, and a label has to be one").wait_for()
-        assert use.is_disabled() and page.locator("[data-testid=stMarkdown]", has_text="│").count() >= 1
+        assert (
+            use.is_disabled()
+            and page.locator("[data-testid=stMarkdown]", has_text="│").count() >= 1
+        )
         fill(page, "“2”", "positive")
-        page.wait_for_function("() => !document.body.innerText.includes('a label has to be one known')")
+        page.wait_for_function(
+            "() => !document.body.innerText.includes('a label has to be one known')"
+        )
         assert harmless(page)
         use.click()
         page.get_by_text("Rows of each label").first.wait_for()
@@ -74,17 +99,24 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         page.get_by_text("Settings of the scores").click()
         page.wait_for_timeout(700)
         fill(page, "Examples", "9")
-        page.get_by_text(re.compile("9 texts")).first.wait_for()             # the estimate is about them: the page stands still again
+        # the estimate is about them: the page stands still again
+        page.get_by_text(re.compile("9 texts")).first.wait_for()
         settle(page)
         page.get_by_role("button", name="Score heads").click()
-        page.get_by_test_id("stSidebar").get_by_text(re.compile("scoring|queued|scored, 9")).wait_for()
+        page.get_by_test_id("stSidebar").get_by_text(
+            re.compile("scoring|queued|scored, 9")
+        ).wait_for()
         page.get_by_test_id("stSidebar").get_by_text("scored, 9 examples").wait_for(timeout=300_000)
         page.locator(".js-plotly-plot").first.wait_for()
         settle(page)
         page.wait_for_timeout(1500)
-        strip = page.locator(".js-plotly-plot", has=page.locator(".gtitle", has_text="Score on each example"))
+        strip = page.locator(
+            ".js-plotly-plot", has=page.locator(".gtitle", has_text="Score on each example")
+        )
         strip.scroll_into_view_if_needed()
         strip.locator(".scatterlayer .point").first.hover(force=True)
         page.locator(".hoverlayer .hovertext").first.wait_for()
-        assert "<b>" in strip.locator(".hoverlayer").text_content(), "a hover shows the tag, and does not make the text bold"
+        assert "<b>" in strip.locator(".hoverlayer").text_content(), (
+            "a hover shows the tag, and does not make the text bold"
+        )
         assert harmless(page) and page.errors == []

@@ -1,10 +1,18 @@
-"""A tuning run in a real browser: started, stopped with what it has, gone on with, and discarded only after a question."""
+"""A tuning run in a real browser: started, stopped with what it has, gone on with, and discarded
+only after a question.
+"""
+
 import pytest
 
 from benchmarks.browser import chromium, go, settle, visitor
 from ctsft.run_folder import Run
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    ),
+]
 
 
 def until(page, run: Run, *states: str) -> str:
@@ -29,7 +37,8 @@ def test_a_run_is_started_stopped_resumed_and_discarded(program, address, shared
     keep.wait_for()
     run = Run((set(shared_home.glob("runs/*-finetune-*")) - before).pop())
     until(page, run, "running")
-    for _ in range(600):                               # into the steps, so that there is something to keep
+    for _ in range(600):
+        # into the steps, so that there is something to keep
         if any(row.get("step", 0) > 0 for row in run.events()) or not run.status().active:
             break
         page.wait_for_timeout(100)

@@ -1,12 +1,20 @@
-"""Several visitors of one server: their circuits stay apart, a link carries one over, and what one has zoomed and chosen stays as it was."""
+"""Several visitors of one server: their circuits stay apart, a link carries one over, and what one
+has zoomed and chosen stays as it was.
+"""
+
 import re
 
 import pytest
 
 from benchmarks.browser import chromium, click_head, go, settle, visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
-LAYERS, HEADS = 6, 8                                   # of the bundled model
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    ),
+]
+LAYERS, HEADS = 6, 8  # of the bundled model
 
 
 def arrived(program, address: str):
@@ -18,7 +26,11 @@ def arrived(program, address: str):
 
 
 def heads(page) -> int:
-    return int(re.search(r"(\d+) of", page.get_by_test_id("stMetric").filter(has_text="Heads").first.inner_text()).group(1))
+    return int(
+        re.search(
+            r"(\d+) of", page.get_by_test_id("stMetric").filter(has_text="Heads").first.inner_text()
+        ).group(1)
+    )
 
 
 def until(page, count: int):
@@ -28,8 +40,10 @@ def until(page, count: int):
 
 def outlined(page) -> int:
     """The most strokes of one kind on the head map: the outlines of the circuit."""
-    return page.evaluate("""() => Math.max(...[...document.querySelector('.js-plotly-plot').querySelectorAll('.scatterlayer .trace')].map(
-        trace => trace.querySelectorAll('path.js-line').length))""")
+    return page.evaluate(
+        """() => Math.max(...[...document.querySelector('.js-plotly-plot').querySelectorAll('.scatterlayer .trace')].map(
+        trace => trace.querySelectorAll('path.js-line').length))"""
+    )
 
 
 @pytest.fixture
@@ -40,6 +54,7 @@ def arrive(program, address):
     def another():
         pages.append(arrived(program, address))
         return pages[-1]
+
     yield another
     for page in pages:
         assert page.errors == []
@@ -59,7 +74,9 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     chosen = heads(one)
     assert 15 < chosen < 35 and outlined(one) == chosen, "the slider moves counter and outline"
     click_head(one, 0, 0, LAYERS, HEADS)
-    one.wait_for_function(f"() => !document.body.innerText.includes('{chosen} of {LAYERS * HEADS}')")
+    one.wait_for_function(
+        f"() => !document.body.innerText.includes('{chosen} of {LAYERS * HEADS}')"
+    )
     by_hand = heads(one)
     assert abs(by_hand - chosen) == 1
     go(other, "Relevance")
@@ -75,7 +92,11 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     third.goto(link)
     third.get_by_role("heading", name="Circuit", exact=True).wait_for()
     until(third, by_hand)
-    assert heads(third) == by_hand and third.get_by_text("removed by hand").or_(third.get_by_text("By hand")).count() and third.errors == []
+    assert (
+        heads(third) == by_hand
+        and third.get_by_text("removed by hand").or_(third.get_by_text("By hand")).count()
+        and third.errors == []
+    )
     third.context.close()
 
 
@@ -89,25 +110,38 @@ def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
     area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
     page.mouse.wheel(0, -300)
-    page.evaluate("() => window.Plotly.relayout(document.querySelector('.js-plotly-plot'), {'xaxis.range': [-0.5, 3.5], 'yaxis.range': [2.5, -0.5]})")
+    page.evaluate(
+        "() => window.Plotly.relayout(document.querySelector('.js-plotly-plot'), {'xaxis.range':"
+        " [-0.5, 3.5], 'yaxis.range': [2.5, -0.5]})"
+    )
     page.wait_for_timeout(300)
     assert shown_heads(page) == [-0.5, 3.5]
     slide(page, 0.5)
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?.layout?.xaxis?.range?.[1] === 3.5")
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')?.layout?.xaxis?.range?.[1] === 3.5"
+    )
     assert heads(page) > 15
     go(page, "Setup")
     go(page, "Circuit")
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?.layout?.xaxis?.range?.[1] === 3.5")
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')?.layout?.xaxis?.range?.[1] === 3.5"
+    )
     page.locator(".js-plotly-plot .nsewdrag").first.dblclick()
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot').layout.xaxis.range[1] === 7.5")
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot').layout.xaxis.range[1] === 7.5"
+    )
     slide(page, 0.7)
     assert shown_heads(page) == [-0.5, 7.5]
 
 
 def test_nothing_jumps_when_the_slider_moves(arrive):
     page = arrive()
-    page.evaluate("""() => { window.moved = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => window.moved += entry.value))
-        .observe({type: 'layout-shift', buffered: false}) }""")
+    page.evaluate(
+        """() => { window.moved = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => window.moved += entry.value))
+        .observe({type: 'layout-shift', buffered: false}) }"""
+    )
     for share in (0.3, 0.5, 0.2):
         slide(page, share)
-    assert page.evaluate("() => window.moved") < 0.1, "cumulative layout shift; up to 0.1 counts as none"
+    assert page.evaluate("() => window.moved") < 0.1, (
+        "cumulative layout shift; up to 0.1 counts as none"
+    )

@@ -1,4 +1,7 @@
-"""The five pages in a real browser, as a newcomer walks them: scores appear, a click toggles a head, a run starts and its curve gains points."""
+"""The five pages in a real browser, as a newcomer walks them: scores appear, a click toggles a
+head, a run starts and its curve gains points.
+"""
+
 import json
 import re
 
@@ -6,7 +9,12 @@ import pytest
 
 from benchmarks.browser import browser, chromium, click_head, go, server, settle
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    ),
+]
 
 
 def heads_in_circuit(page) -> int:
@@ -16,8 +24,10 @@ def heads_in_circuit(page) -> int:
 
 def points_of_curve(page) -> int:
     """Evaluations drawn in the accuracy chart's longest curve."""
-    return page.evaluate("""() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].flatMap(
-        plot => (plot.data || []).filter(trace => trace.mode === 'lines+markers').map(trace => (trace.x || []).length)))""")
+    return page.evaluate(
+        """() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].flatMap(
+        plot => (plot.data || []).filter(trace => trace.mode === 'lines+markers').map(trace => (trace.x || []).length)))"""
+    )
 
 
 def test_walk(tmp_path):
@@ -27,7 +37,9 @@ def test_walk(tmp_path):
         page.get_by_role("button", name="Score heads").click()
 
         page.get_by_role("heading", name="Relevance", exact=True).wait_for()
-        page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(timeout=300_000)
+        page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(
+            timeout=300_000
+        )
         page.locator(".js-plotly-plot").first.wait_for()
         shape = json.loads(next(tmp_path.glob("runs/*score*/result.json")).read_text())
 
@@ -36,10 +48,18 @@ def test_walk(tmp_path):
         before = heads_in_circuit(page)
         least = shape["heads"][-1]
         click_head(page, least["layer"], least["head"], shape["n_layers"], shape["n_heads"])
-        page.wait_for_function(f"() => document.body.innerText.includes('{before + 1} of {shape['n_layers'] * shape['n_heads']}')")
-        assert heads_in_circuit(page) == before + 1, "a click on a head outside the circuit puts it in"
+        page.wait_for_function(
+            f"() => document.body.innerText.includes('{before + 1} of"
+            f" {shape['n_layers'] * shape['n_heads']}')"
+        )
+        assert heads_in_circuit(page) == before + 1, (
+            "a click on a head outside the circuit puts it in"
+        )
         page.get_by_role("button", name="Undo").click()
-        page.wait_for_function(f"() => document.body.innerText.includes('{before} of {shape['n_layers'] * shape['n_heads']}')")
+        page.wait_for_function(
+            f"() => document.body.innerText.includes('{before} of"
+            f" {shape['n_layers'] * shape['n_heads']}')"
+        )
 
         go(page, "Fine-tune")
         page.get_by_role("button", name="Start tuning").click()
@@ -48,7 +68,7 @@ def test_walk(tmp_path):
         assert len(runs) == 1
 
         assert page.errors == [], "the console stayed clean, and nothing was asked of another host"
-        again = page.context.new_page()                          # the tab goes, the run goes on
+        again = page.context.new_page()  # the tab goes, the run goes on
         page.close()
         again.goto(address + "/finetune")
         again.get_by_role("heading", name="Fine-tune", exact=True).wait_for()
@@ -59,12 +79,15 @@ def test_walk(tmp_path):
                 break
             again.wait_for_timeout(1000)
             drawn.append(points_of_curve(again))
-        again.get_by_text("differences below").wait_for()        # the outcome, told once the run is over
+        # the outcome, told once the run is over
+        again.get_by_text("differences below").wait_for()
         settle(again)
         drawn.append(points_of_curve(again))
         history = json.loads(result.read_text())["history"]
         assert history[0]["step"] == 0 and len(history) > 3
-        assert drawn == sorted(drawn) and drawn[-1] == len(history), f"the curve gains a point with each evaluation, without a reload: {drawn}"
+        assert drawn == sorted(drawn) and drawn[-1] == len(history), (
+            f"the curve gains a point with each evaluation, without a reload: {drawn}"
+        )
 
         go(again, "Compare")
         again.get_by_test_id("stDataFrame").wait_for()
