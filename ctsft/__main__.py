@@ -109,14 +109,14 @@ def show(run: runs.Run):
 def list_or_clear(
     action: Annotated[str, typer.Argument(help="list or clear.")] = "list",
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="scores, means, traces or pools; default: all.")
+        str, typer.Argument(metavar="[KIND]", help="scores, means or pools; default: all.")
     ] = "",
     as_json: AsJson = False,
 ):
     """List the answers that are kept on disk, or delete them: they are computed again when they are
     asked for.
 
-    Example: python -m ctsft cache clear traces
+    Example: python -m ctsft cache clear scores
     """
     if action not in ("list", "clear"):
         raise UserError(

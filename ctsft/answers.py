@@ -41,13 +41,6 @@ def accuracy(model, task: Task, rows: list[Example]) -> float:
     )
 
 
-def margins(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
-    """Gold logit minus the mean of the others, [row]; logits [row, label], gold [row] numbers of
-    labels.
-    """
-    return (logits * directions(gold, logits.shape[1]).to(logits)).sum(-1)
-
-
 def directions(gold: torch.Tensor, n_labels: int) -> torch.Tensor:
     """Weights of `gold minus the mean of the others`, [row, label]: 1 for the gold label, -1 /
     (n_labels - 1) elsewhere.

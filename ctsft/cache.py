@@ -20,54 +20,28 @@ from safetensors.torch import load, save
 from ctsft import places
 from ctsft.models import FAMILIES, Model, hash_of
 from ctsft.tasks import Example, Task
-from ctsft.trace import AttentionCall, Trace, pad, record
 
-# Modules that no kept number comes from; a new one counts as the engine's until it is named here.
-OUTSIDE = {
-    "__init__",
-    "__main__",
-    "advise",
-    "advised",
-    "cells",
-    "checkpoints",
-    "circuit",
-    "commands",
-    "delta",
-    "deltas",
-    "design",
-    "discovery",
-    "disk",
-    "errors",
-    "estimate",
-    "expansion",
-    "experiment",
-    "experiment_commands",
-    "export",
-    "export_commands",
-    "head_view",
-    "intake",
-    "intervals",
-    "jobs",
-    "lora",
-    "measures",
-    "moving",
-    "pieces",
-    "places",
-    "recipes",
-    "recording",
-    "results",
-    "run_folder",
-    "runs",
-    "scoring_commands",
-    "settings",
-    "sources",
-    "tables",
-    "tuning",
-    "tuning_commands",
-    "tuning_jobs",
-    "turns",
-    "validation",
-}
+# The files and folders, below the package, whose source text decides a stored number. Each has to
+# be there: a list that names less than it should would answer new code with old scores.
+ENGINE = (
+    "adaptive.py",
+    "answers.py",
+    "cache.py",
+    "decompose.py",
+    "layers.py",
+    "loading.py",
+    "means.py",
+    "methods.py",
+    "models.py",
+    "planning.py",
+    "processes.py",
+    "relevance.py",
+    "rules.py",
+    "scores.py",
+    "shapes.py",
+    "tasks.py",
+    "trace.py",
+)
 # of a configuration: change no number
 NAMELESS = (
     "_name_or_path",
@@ -77,19 +51,25 @@ NAMELESS = (
     "id2label",
     "label2id",
 )
-TRACE_LIMIT = 256 * 10**6  # bytes of a trace that is kept
 MEMO = 200  # model folders whose fingerprint is remembered
-VERBS = {"pools": "drawn", "means": "taken", "scores": "scored", "traces": "recorded"}
+VERBS = {"pools": "drawn", "means": "taken", "scores": "scored"}
 
 
-def engine_version(folder: Path) -> str:
-    """A hash over the engine's source text, and the libraries it computes with."""
+def engine_version(package: Path, engine: tuple[str, ...] = ENGINE) -> str:
+    """A hash over the engine's source text below `package`, and over the versions of the libraries
+    it computes with. FileNotFoundError where something that `engine` names is not there.
+    """
     digest = hashlib.blake2b(
         f"{torch.__version__} {transformers.__version__}".encode(), digest_size=8
     )
-    for path in sorted(folder.glob("*.py")):
-        if path.stem not in OUTSIDE:
-            digest.update(path.stem.encode() + path.read_bytes())
+    for name in engine:
+        part = package / name
+        files = sorted(part.rglob("*.py")) if part.is_dir() else [part]
+        if not files:
+            raise FileNotFoundError(f"{part} holds no source file of the engine")
+        for path in files:
+            where = path.relative_to(package).as_posix()
+            digest.update(where.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -116,7 +96,7 @@ class Entry:
     user's own nothing is kept: its source is not hashed.
     """
 
-    def __init__(self, kind: str, model: Model, about: dict, asked: dict, by: Callable = record):
+    def __init__(self, kind: str, model: Model, about: dict, asked: dict, by: Callable):
         config = {
             name: value for name, value in model.hf.config.to_dict().items() if name not in NAMELESS
         }
@@ -212,74 +192,3 @@ def remembered(path: Path) -> dict[str, str]:
         }
     except (OSError, ValueError, AttributeError):
         return {}
-
-
-@torch.no_grad()
-def traced(model: Model, encoded: list[list[int]], task: str = "") -> Trace:
-    """`trace.record` of some texts as one batch; kept on disk when it is smaller than
-    `TRACE_LIMIT`. `notes` say where it came from.
-    """
-    batch = pad(encoded, model.device, reads_first=model.architecture.reads_first)
-    entry = Entry(
-        "traces", model, {"task": task, "what": f"{len(encoded)} texts"}, {"rows": encoded}
-    )
-    kept = entry.read()
-    if kept:
-        return unpacked(model, batch, *kept)
-    trace = record(model, batch)
-    tensors, words = packed(trace)
-    if sum(value.nbytes for value in tensors.values()) < TRACE_LIMIT:
-        entry.write(tensors, words)
-    return trace
-
-
-def packed(trace: Trace) -> tuple[dict[str, torch.Tensor], dict]:
-    """A trace as numbered tensors, each once however many layers share it, and the numbers in the
-    trace's places.
-    """
-    tensors, numbers = {}, {}
-
-    def number(value):
-        if isinstance(value, list | tuple):
-            return [number(one) for one in value]
-        if not isinstance(value, torch.Tensor):
-            return value
-        name = numbers.setdefault(
-            (value.data_ptr(), value.shape, value.stride(), value.dtype), str(len(numbers))
-        )
-        tensors[name] = value
-        return name
-
-    calls = [
-        [number([call.query, call.key, call.mask]), call.scale, call.softcap]
-        for call in trace.calls
-    ]
-    return tensors, {
-        "x": number(trace.x),
-        "z": number(trace.z),
-        "rotary": number(trace.rotary),
-        "logits": number(trace.logits),
-        "calls": calls,
-    }
-
-
-def unpacked(model: Model, batch, tensors: dict[str, torch.Tensor], words: dict) -> Trace:
-    on_device = {name: value.to(model.device) for name, value in tensors.items()}
-
-    def put(value):
-        return [put(one) for one in value] if isinstance(value, list) else on_device.get(value)
-
-    calls = [
-        AttentionCall(block.attention, *put(qkm), scale, softcap)
-        for block, (qkm, scale, softcap) in zip(model.blocks, words["calls"], strict=True)
-    ]
-    rotary = [None if pair is None else tuple(pair) for pair in put(words["rotary"])]
-    return Trace(
-        batch,
-        put(words["x"]),
-        put(words["z"]),
-        calls,
-        rotary,
-        put(words["logits"]),
-        [words["note"]],
-    )

@@ -97,6 +97,7 @@ def discovery_set(
                 "size": size,
                 "seed": seed,
             },
+            discovery_set,
         )
         if cache
         else None
@@ -168,6 +169,7 @@ def label_balanced_means(
             model,
             {"task": task.name, "what": f"{positions}, {len(pool)} texts"},
             {"rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions},
+            label_balanced_means,
         )
         if cache
         else None

@@ -26,7 +26,7 @@ from safetensors import safe_open
 
 from ctsft.errors import UserError
 
-KINDS = ("pools", "means", "scores", "traces")
+KINDS = ("pools", "means", "scores")
 LIMIT = 2 * 10**9
 # seconds after which another process's unfinished file is nobody's
 LEFT_BEHIND = 3600.0

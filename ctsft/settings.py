@@ -14,8 +14,6 @@ from ctsft.errors import UserError
 from ctsft.lora import Lora
 from ctsft.models import Model
 
-REPORTERS = ("none", "trackio", "wandb", "tensorboard")
-
 
 class TuneConfig(BaseModel):
     """Settings of a tuning run; the defaults are the paper's."""

@@ -1,10 +1,7 @@
 """Advice on which heads should move, as its runs keep it: found for a session's choices, and read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -12,9 +9,7 @@ from ctsft import runs
 from ctsft.advised import Ranking
 from ctsft.errors import UserError
 from ctsft.tuning_jobs import read_advice
-
-if TYPE_CHECKING:  # state.py reads advice for the rule "advised"
-    from explorer.state import View
+from explorer.view import View
 
 
 def asked_by(view: View) -> tuple[int, int]:

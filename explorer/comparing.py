@@ -308,7 +308,7 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
     subject = runs.get(rows[0]["run"]).request.params["subject"]
     labels = state.load_task(subject["task"], subject.get("data_dir") or "").labels
     return curves.overlay_curves(
-        {name: outcomes.flat(of) for name, of in history.items()},
+        {name: curves.flat(of) for name, of in history.items()},
         roles,
         levels,
         total_steps=steps,

@@ -29,6 +29,11 @@ ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
 History = list[Mapping[str, float]]
 
 
+def flat(rows: list[Mapping]) -> list[dict]:
+    """Evaluations as the rows of a chart: {"step": 20, "indonesian": 0.81, ...}."""
+    return [{"step": row["step"], **row["accuracy"]} for row in rows]
+
+
 def accuracy_curves(
     history: History,
     roles: Mapping[str, str],  # set name -> "source" | "target" | "related"

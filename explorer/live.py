@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from explorer.curves import STYLES, SYMBOLS, accuracy_curves, overlay_curves
+from explorer.curves import STYLES, SYMBOLS, accuracy_curves, flat, overlay_curves
 from explorer.plots import COLOURS, alt, safe
 
 LOSS = 150  # pixels of the loss panel
@@ -35,11 +35,6 @@ class Shown:
             name: "target" if name == self.target else "source" if name == names[0] else "related"
             for name in names
         }
-
-
-def flat(rows: list[Mapping]) -> list[dict]:
-    """Evaluations as the rows of a chart: {"step": 20, "indonesian": 0.81, ...}."""
-    return [{"step": row["step"], **row["accuracy"]} for row in rows]
 
 
 def steps_of(row: Mapping) -> int:

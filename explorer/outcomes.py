@@ -99,11 +99,6 @@ def measured_on(run: Run) -> dict[str, int]:
     return counts
 
 
-def flat(rows: list[Mapping]) -> list[dict]:
-    """Evaluations as the rows of a chart: {"step": 20, "indonesian": 0.81, ...}."""
-    return [{"step": row["step"], **row["accuracy"]} for row in rows]
-
-
 def moved(row: Mapping) -> str:
     """What a run moved, in a few words: "Circuit (6 heads)"."""
     name = WHAT.get(row["what"], (str(row["what"]),))[0]

@@ -310,7 +310,3 @@ def click(head: Head, of: Scores):
             added=now.added | (set() if by_rule else {head}),
             head=head,
         )
-
-
-def data_home() -> Path:
-    return runs.home()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import LABELS, Example, agreed, texts
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from test_cli import bad, shell, tiny_words  # noqa: F401  (fixtures)
 from test_house import LIBRARY, imported
 from test_jobs import subject  # noqa: F401  (a fixture)
@@ -28,7 +28,6 @@ from ctsft.models import Model
 from ctsft.moving import moving_parts
 from ctsft.relevance import score_heads
 from ctsft.tasks import load_task
-from ctsft.trace import pattern, record
 
 ROOT = Path(__file__).resolve().parents[1]
 POOL = [
@@ -149,45 +148,6 @@ def test_discovery_goes_through_the_cache(loaded, task, means, monkeypatch):
     assert discover(loaded["qwen2"], task, POOL, means, 1, 0.2, cache=True) == first
 
 
-@pytest.mark.parametrize("family", ["gpt2", "qwen2", "mistral"])
-def test_a_trace_comes_back_whole(loaded, task, family, monkeypatch):
-    model, encoded = loaded[family], [task.encode(loaded[family], row) for row in POOL]
-    first = cache.traced(model, encoded)
-    monkeypatch.setattr(cache, "record", None)
-    again = cache.traced(model, encoded)
-    with torch.no_grad():
-        plain = record(model, first.batch)
-    for name in ("x", "z"):
-        assert [bits(value) for value in getattr(again, name)] == [
-            bits(value) for value in getattr(plain, name)
-        ]
-    for mine, theirs in zip(again.calls, plain.calls, strict=True):
-        assert (bits(mine.query), bits(mine.key), mine.scale, mine.softcap) == (
-            bits(theirs.query),
-            bits(theirs.key),
-            theirs.scale,
-            theirs.softcap,
-        )
-        assert mine.module is theirs.module and (mine.mask is None) == (theirs.mask is None)
-        assert theirs.mask is None or bits(mine.mask) == bits(theirs.mask)
-    assert [pair and [bits(value) for value in pair] for pair in again.rotary] == [
-        pair and [bits(value) for value in pair] for pair in plain.rotary
-    ]
-    assert bits(again.logits) == bits(plain.logits) and torch.equal(
-        pattern(again, 1), pattern(plain, 1)
-    )
-    assert first.notes == [] and again.notes[0].startswith("answered from the cache (recorded on ")
-    # x, z, q, k, logits; masks and rotations once, not a layer
-    assert len(load_file(files("traces")[0])) <= 4 + 3 * 3 + 1 + 4
-
-
-def test_a_trace_above_the_limit_is_not_kept(loaded, task, monkeypatch):
-    monkeypatch.setattr(cache, "TRACE_LIMIT", 1000)
-    for _ in range(2):
-        assert cache.traced(loaded["gpt2"], [task.encode(loaded["gpt2"], POOL[0])]).notes == []
-    assert files("traces") == []
-
-
 # ---- what asks anew --------------------------------------------------------
 
 
@@ -302,19 +262,31 @@ def test_nothing_is_kept_of_a_family_or_method_of_the_users_own(ask, monkeypatch
     assert not from_cache(ask().notes) and not from_cache(ask().notes) and files("scores") == []
 
 
-def test_the_engines_version_is_its_source(tmp_path):
+def test_every_part_of_the_engine_counts_in_its_version(tmp_path):
     folder = shutil.copytree(ROOT / "ctsft", tmp_path / "ctsft")
     version = cache.engine_version(folder)
     assert len(version) == len(cache.VERSION) == 16
-    for name in ("rules", "decompose", "methods", "means", "relevance", "trace", "models", "tasks"):
-        text = (folder / f"{name}.py").read_bytes()
-        (folder / f"{name}.py").write_bytes(text + b"# another\n")
+    for name in cache.ENGINE:
+        part = folder / name
+        path = next(part.rglob("*.py")) if part.is_dir() else part
+        text = path.read_bytes()
+        path.write_bytes(text + b"# another\n")
         assert cache.engine_version(folder) != version, name
-        (folder / f"{name}.py").write_bytes(text)
-    (folder / "jobs.py").write_text("")
-    assert cache.engine_version(folder) == version
+        path.write_bytes(text)
+        if part.is_dir():
+            (part / "novel.py").write_text("")
+            assert cache.engine_version(folder) != version, name
+            (part / "novel.py").unlink()
     (folder / "novel.py").write_text("")
-    assert cache.engine_version(folder) != version
+    assert cache.engine_version(folder) == version, "what stands outside of the engine is no part"
+
+
+def test_an_engine_that_is_not_where_its_list_says_is_an_error(tmp_path):
+    folder = shutil.copytree(ROOT / "ctsft", tmp_path / "ctsft")
+    (folder / "empty").mkdir()
+    for name in ("gone.py", "empty"):
+        with pytest.raises(FileNotFoundError, match=name):
+            cache.engine_version(folder, (*cache.ENGINE, name))
 
 
 def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
@@ -328,10 +300,9 @@ def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
             if dotted.startswith("ctsft.")
         }
         new = (found & set(LIBRARY)) - needed
-    assert (
-        needed & cache.OUTSIDE == {"errors", "places", "sources"}
-        and {"rules", "methods", "cache", "loading"} <= needed - cache.OUTSIDE
-    )
+    engine = {name.removesuffix(".py") for name in cache.ENGINE}
+    assert needed - engine == {"errors", "places", "sources"}
+    assert {"rules", "methods", "cache", "loading"} <= needed & engine
 
 
 # ---- the disk --------------------------------------------------------------
@@ -670,7 +641,7 @@ def test_the_shell_lists_and_clears(shell, words, home):  # noqa: F811
     [
         (["cache", "paint"], ["'paint'", "list, clear"]),
         (["cache", "clear", "pictures"], ["'pictures'", "scores"]),
-        (["cache", "list", "pictures"], ["'pictures'", "traces"]),
+        (["cache", "list", "pictures"], ["'pictures'", "scores"]),
         (["cache", "clear", "means", "more"], ["more"]),
     ],
 )
