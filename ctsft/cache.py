@@ -91,35 +91,26 @@ def seen(model: Model, task: Task, rows: list[Example]) -> list:
 class Entry:
     """One question, and the place of its answer: tensors, and a few words as JSON.
 
-    kind: one of `places.KINDS`; about: what a list says of it; asked: everything that determines
-    the answer beside the model. by: the function that computes it. With one, or a family, of the
-    user's own nothing is kept: its source is not hashed.
+    kind: one of `places.KINDS`; model: its `identity`; about: what a list says of it; asked:
+    everything that determines the answer beside the model. by: the function that computes it. With
+    one, or a family, of the user's own nothing is kept: its source is not hashed.
     """
 
-    def __init__(self, kind: str, model: Model, about: dict, asked: dict, by: Callable):
-        config = {
-            name: value for name, value in model.hf.config.to_dict().items() if name not in NAMELESS
-        }
-        self.about = {"model": model.name, **about}
+    def __init__(self, kind: str, model: dict, about: dict, asked: dict, by: Callable):
+        self.about = {"model": model["name"], **about}
         self.verb = VERBS[kind]
         self.key = key_of(
             {
                 "kind": kind,
                 "engine": VERSION,
-                "model": fingerprint_of(model),
-                "config": config,
-                "dtype": str(model.dtype),
-                "device": model.device.type,
                 "matmul": torch.get_float32_matmul_precision(),
+                **{name: model[name] for name in ("model", "config", "dtype", "device")},
                 **asked,
             }
         )
         self.path = places.cache_folder() / kind / f"{self.key}.safetensors"
-        self.limit = (
-            places.limit()
-            if all(one.__module__.startswith("ctsft.") for one in (by, FAMILIES[model.model_type]))
-            else 0
-        )
+        built_in = model["built_in"] and by.__module__.startswith("ctsft.")
+        self.limit = places.limit() if built_in else 0
 
     def read(self) -> tuple[dict[str, torch.Tensor], dict] | None:
         """Tensors on the CPU, and the words, among them under "note" that they were kept; None when
@@ -158,6 +149,22 @@ class Entry:
         data = save(tensors, {"ctsft": json.dumps(about)})
         if len(data) <= self.limit and places.put(self.path, data):
             places.prune()
+
+
+def identity(model: Model) -> dict:
+    """What an answer depends on of a model: weights, configuration, number format, kind of device;
+    `built_in`: whether its family is one of this program's.
+    """
+    return {
+        "name": model.name,
+        "model": fingerprint_of(model),
+        "config": {
+            name: value for name, value in model.hf.config.to_dict().items() if name not in NAMELESS
+        },
+        "dtype": str(model.dtype),
+        "device": model.device.type,
+        "built_in": FAMILIES[model.model_type].__module__.startswith("ctsft."),
+    }
 
 
 def fingerprint_of(model: Model) -> str:

@@ -80,23 +80,18 @@ def loaded(step):
 
 
 @dataclass
-class Walk:
-    """CD-T on one traced batch: `attention` is "softmax" or "frozen"; `keep` caches the totals of
-    every block, not of the latest only.
+class Replay:
+    """One traced batch, block by block, as the list of a model's modules says; `keep` caches the
+    totals of every block, not of the latest only.
     """
 
     model: Model
     trace: Trace
-    attention: str = "softmax"
     keep: bool = True
-    rules: str = "paper"
 
     def __post_init__(self):
         self._totals: dict[int, Totals] = {}
         self._masks: dict[int, tuple] = {}
-        # by norm: one over the total's deviation or rms, [batch, pos, 1]
-        self._scales: dict = {}
-        self.rule = RULES[self.rules]
 
     def at(self, layer: int):
         """Positions the block's output is needed at: all (None), or in the last block each text's
@@ -154,28 +149,17 @@ class Walk:
             plain(total, block.mlp_after),
         )
 
-    def norm(self, rel, total, norm: Norm | None):
-        if norm is None:
-            return rel
-        if norm.module not in self._scales:
-            self._scales[norm.module] = norm.scale(total)
-        return self.rule.norm(rel, total, norm, self._scales[norm.module])
-
-    def heads_norm(self, x, norm: Norm | None, rel=None):
-        """QK-norm of [..., head * d_head], of each head or of all together by the gain's length;
-        with `rel` its relevant part.
-        """
-        if norm is None:
-            return x if rel is None else rel
+    def by_head(self, x, norm: Norm):
+        """[..., head * d_head] as [..., head, d_head] where the norm is of each head by itself."""
         single = norm.gain.numel() == self.model.d_head
-        x = x.unflatten(-1, (-1, self.model.d_head)) if single else x
-        if rel is None:
-            out = norm(x)
-        else:
-            out = self.rule.norm(
-                rel.unflatten(-1, (-1, self.model.d_head)) if single else rel, x, norm
-            )
-        return out.flatten(-2) if single else out
+        return x.unflatten(-1, (-1, self.model.d_head)) if single else x
+
+    def heads_norm(self, x, norm: Norm | None):
+        """QK-norm of [..., head * d_head], of each head or of all together by the gain's length."""
+        if norm is None:
+            return x
+        parts = self.by_head(x, norm)
+        return norm(parts).reshape(x.shape)
 
     def mask(self, layer: int) -> tuple[torch.Tensor | None, bool]:
         """The mask in its smallest form, [batch or 1, 1, query pos or 1, pos], and whether it is
@@ -237,6 +221,65 @@ class Walk:
         )
         return z.transpose(1, 2).unflatten(0, (sources, -1))
 
+
+def replay_error(model: Model, trace: Trace) -> float:
+    """Largest difference between our reading of the model and its recorded pass, over all blocks
+    and the readout's logits, relative to the largest value of each.
+    """
+    replay, at = Replay(model, trace, keep=False), trace.batch.readout
+
+    def error(ours, theirs):
+        return ((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)).item()
+
+    errors = []
+    for layer in range(model.n_layers):
+        totals, theirs = (
+            replay.totals(layer),
+            pick(trace.x[layer + 1], replay.at(layer)).to(trace.x[layer].device),
+        )
+        real = (
+            trace.batch.real
+            if replay.at(layer) is None
+            else torch.ones_like(at, dtype=torch.bool)[:, None]
+        )
+        errors.append(error(totals.out[real.to(theirs.device)], theirs[real.to(theirs.device)]))
+    with present(*model.architecture.end):
+        x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
+        for step in model.architecture.head:
+            x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
+    errors.append(error(x, trace.logits.to(x.device)))
+    # unlike Python's max, it does not step over a NaN
+    return torch.tensor(errors).max().item()
+
+
+@dataclass
+class Walk(Replay):
+    """CD-T on one traced batch: `attention` is "softmax" or "frozen", `rules` names the rules."""
+
+    attention: str = "softmax"
+    rules: str = "paper"
+
+    def __post_init__(self):
+        super().__post_init__()
+        # by norm: one over the total's deviation or rms, [batch, pos, 1]
+        self._scales: dict = {}
+        self.rule = RULES[self.rules]
+
+    def norm(self, rel, total, norm: Norm | None):
+        if norm is None:
+            return rel
+        if norm.module not in self._scales:
+            self._scales[norm.module] = norm.scale(total)
+        return self.rule.norm(rel, total, norm, self._scales[norm.module])
+
+    def heads_norm_rel(self, x, norm: Norm | None, rel):
+        """The relevant part behind the QK-norm of x, both [..., head * d_head]."""
+        if norm is None:
+            return rel
+        return self.rule.norm(self.by_head(rel, norm), self.by_head(x, norm), norm).reshape(
+            rel.shape
+        )
+
     @loaded
     def source(self, layer: int, heads: list[int], mu, everywhere: bool = True, where=None):
         """rel behind block `layer` when its `heads`, one a source, are split into z - mu and mu.
@@ -285,10 +328,10 @@ class Walk:
                 for part, norm in ((totals.q, block.q_norm), (totals.k, block.k_norm))
             )
         else:
-            q = self.heads_norm(
+            q = self.heads_norm_rel(
                 totals.q, block.q_norm, linear(pick(n, self.at(layer)), totals.q, block.q)
             )
-            k = self.heads_norm(totals.k, block.k_norm, linear(n, totals.k, block.k))
+            k = self.heads_norm_rel(totals.k, block.k_norm, linear(n, totals.k, block.k))
         return self.mix(layer, q, k, v)
 
     @loaded
@@ -382,33 +425,3 @@ class Walk:
             found |= {(later, head): z[..., head, :] for target, head in targets if target == later}
             rel = self.block(later, rel, rel_z) if later < last else rel
         return found
-
-
-def replay_error(model: Model, trace: Trace) -> float:
-    """Largest difference between our reading of the model and its recorded pass, over all blocks
-    and the readout's logits, relative to the largest value of each.
-    """
-    walk, at = Walk(model, trace, keep=False), trace.batch.readout
-
-    def error(ours, theirs):
-        return ((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)).item()
-
-    errors = []
-    for layer in range(model.n_layers):
-        totals, theirs = (
-            walk.totals(layer),
-            pick(trace.x[layer + 1], walk.at(layer)).to(trace.x[layer].device),
-        )
-        real = (
-            trace.batch.real
-            if walk.at(layer) is None
-            else torch.ones_like(at, dtype=torch.bool)[:, None]
-        )
-        errors.append(error(totals.out[real.to(theirs.device)], theirs[real.to(theirs.device)]))
-    with present(*model.architecture.end):
-        x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
-        for step in model.architecture.head:
-            x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
-    errors.append(error(x, trace.logits.to(x.device)))
-    # unlike Python's max, it does not step over a NaN
-    return torch.tensor(errors).max().item()

@@ -135,7 +135,7 @@ def calibrated(
     job = Job(model, batch, [0, 1], gold, mu, settings, plan)
     if method == "cdt":
         walk, layer = (
-            Walk(model, record(model, batch, lean=True), settings.attention, True, settings.rules),
+            Walk(model, record(model, batch, lean=True), True, settings.attention, settings.rules),
             model.n_layers // 2,
         )
         heads = next(job.chunks(layer))

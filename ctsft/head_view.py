@@ -238,9 +238,8 @@ def cdt(job: Job, head: Head) -> torch.Tensor:
         Walk(
             job.model,
             record(job.model, job.batch, lean=True),
-            job.config.attention,
-            True,
-            job.config.rules,
+            attention=job.config.attention,
+            rules=job.config.rules,
         ),
         [],
     )

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ctsft.answers import predict
-from ctsft.cache import Entry, seen
+from ctsft.cache import Entry, identity, seen
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.tasks import Example, Task
@@ -89,7 +89,7 @@ def discovery_set(
     entry = (
         Entry(
             "pools",
-            model,
+            identity(model),
             {"task": task.name, "what": f"{size} of {len(rows)} texts"},
             {
                 "rows": seen(model, task, rows),
@@ -166,7 +166,7 @@ def label_balanced_means(
     entry = (
         Entry(
             "means",
-            model,
+            identity(model),
             {"task": task.name, "what": f"{positions}, {len(pool)} texts"},
             {"rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions},
             label_balanced_means,

@@ -76,7 +76,7 @@ def cdt(job: Job) -> Iterator[Part]:
     last = (
         max(layer for layer, _ in job.config.targets) if job.config.targets else job.model.n_layers
     )
-    walk = Walk(job.model, trace, job.config.attention, job.plan.keep, job.config.rules)
+    walk = Walk(job.model, trace, job.plan.keep, job.config.attention, job.config.rules)
     for layer in range(last):
         for heads in job.chunks(layer):
             yield layer, heads, cdt_scores(job, walk, layer, heads).T

@@ -15,7 +15,7 @@ import torch
 from ctsft import planning, processes
 from ctsft.adaptive import narrow
 from ctsft.answers import directions
-from ctsft.cache import Entry, seen
+from ctsft.cache import Entry, identity, seen
 from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress
@@ -97,7 +97,7 @@ def question(
     }
     return Entry(
         "scores",
-        model,
+        identity(model),
         {"task": task.name, "what": f"{method}, {len(pool)} texts"},
         asked
         | {

@@ -151,7 +151,7 @@ def test_everything_relevant_is_the_total(attention):
     model.hf.set_attn_implementation("ctsft")
     trace = record(model, pad([[5, 9, 31, 60, 2], [3, 7]], "cpu"))
     for name in RULES:
-        walk = Walk(model, trace, attention, rules=name)
+        walk = Walk(model, trace, attention=attention, rules=name)
         for layer in (1, 2):
             out = walk.block(layer, trace.x[layer][None].clone())
             assert (out - walk.totals(layer).out).abs().max() < 1e-6, name
