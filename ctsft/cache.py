@@ -151,7 +151,7 @@ class Entry:
             places.prune()
 
 
-def identity(model: Model) -> dict:
+def identity(model) -> dict:
     """What an answer depends on of a model: weights, configuration, number format, kind of device;
     `built_in`: whether its family is one of this program's.
     """
@@ -167,7 +167,7 @@ def identity(model: Model) -> dict:
     }
 
 
-def fingerprint_of(model: Model) -> str:
+def fingerprint_of(model) -> str:
     """`model.fingerprint`, looked up instead of computed where the model's files were hashed before
     and are the same ones.
     """
