@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from ctsft.scores import Head
 from explorer.bidi import isolate
 
 # one meaning each, on white and on Streamlit's dark page alike; told apart with any colour vision
@@ -57,8 +58,6 @@ LEGEND = {
 }
 STRENGTH = 99  # percentile of |values| at which a map's colours end
 
-Head = tuple[int, int]
-
 
 @dataclass(frozen=True)
 class Marks:
@@ -94,7 +93,7 @@ def signed(values: Iterable[float]) -> list[str]:
     return [DIVERGING[3 if value >= 0 else 1][1] for value in values]
 
 
-def name(head: Head) -> str:
+def name(head: tuple[int, int]) -> str:
     return f"L{head[0]}.H{head[1]}"
 
 
