@@ -18,6 +18,7 @@ from ctsft.loading import load_model, wrap
 from ctsft.methods import METHODS, Job
 from ctsft.scores import ScoreConfig
 from ctsft.trace import batches
+from ctsft.utils import units
 
 CASES = [("demo", 50, 40), ("gpt2", 8, 40), ("smollm2", 4, 40)]
 
@@ -103,7 +104,7 @@ def main():
             print(
                 f"{row['model']:8} {row['method']:9} {row['estimated_seconds']:9.2f}s"
                 f" {row['seconds']:8.2f}s {row['estimated_seconds'] / row['seconds']:6.2f}"
-                f" {planning.words(row['estimated_memory']):>10} {planning.words(row['memory']):>9}"
+                f" {units.words(row['estimated_memory']):>10} {units.words(row['memory']):>9}"
                 f" {row['estimated_memory'] / row['memory']:6.2f}",
                 flush=True,
             )

@@ -12,10 +12,10 @@ import argparse
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from ctsft.estimate import estimate_shape, time_words
+from ctsft.estimate import estimate_shape
 from ctsft.models import Model
-from ctsft.planning import words
 from ctsft.shapes import Shape
+from ctsft.utils.units import time_words, words
 
 SHAPES = {
     "7 B (28 layers x 28 heads)": (

@@ -9,28 +9,83 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _HOMES = {
+    "advise": (
+        "Advice",
+        "advise_heads",
+        "fisher",
+    ),
     "advised": ("Ranking",),
-    "advise": ("Advice", "advise_heads", "fisher"),
-    "circuit": ("Circuit", "Faithfulness", "faithfulness", "faithfulness_curve", "select"),
-    "discovery": ("discover", "iterations"),
-    "errors": ("UserError",),
-    "estimate": ("Estimate", "estimate_cost"),
-    "delta": ("Delta", "apply_delta"),
-    "deltas": ("add_deltas", "compare_deltas"),
+    "answers": (
+        "accuracy",
+        "predict",
+    ),
+    "circuit": (
+        "Circuit",
+        "Faithfulness",
+        "faithfulness",
+        "faithfulness_curve",
+        "select",
+    ),
+    "delta": (
+        "Delta",
+        "apply_delta",
+    ),
+    "deltas": (
+        "add_deltas",
+        "compare_deltas",
+    ),
+    "discovery": (
+        "discover",
+        "iterations",
+    ),
+    "estimate": (
+        "Estimate",
+        "estimate_cost",
+    ),
     "expansion": ("expand",),
-    "recipes": ("RECIPES", "moves_of"),
-    "settings": ("TuneConfig",),
-    "tuning": ("TuneResult", "Watch", "finetune"),
-    "head_view": ("HeadView", "view_head"),
+    "head_view": (
+        "HeadView",
+        "view_head",
+    ),
     "loading": ("load_model",),
-    "means": ("Means", "discovery_set", "label_balanced_means"),
+    "means": (
+        "Means",
+        "discovery_set",
+        "label_balanced_means",
+    ),
     "models": ("Model",),
-    "moving": ("Moves", "touched", "trainable", "trainable_share"),
-    "answers": ("accuracy", "predict"),
+    "moving": (
+        "Moves",
+        "touched",
+        "trainable",
+        "trainable_share",
+    ),
+    "recipes": (
+        "RECIPES",
+        "moves_of",
+    ),
     "relevance": ("score_heads",),
-    "scores": ("ScoreConfig", "Scores"),
-    "validation": ("Checks", "Validation", "validate"),
-    "tasks": ("Example", "Task", "load_task"),
+    "scores": (
+        "ScoreConfig",
+        "Scores",
+    ),
+    "settings": ("TuneConfig",),
+    "tasks": (
+        "Example",
+        "Task",
+        "load_task",
+    ),
+    "tuning": (
+        "TuneResult",
+        "Watch",
+        "finetune",
+    ),
+    "utils.errors": ("UserError",),
+    "validation": (
+        "Checks",
+        "Validation",
+        "validate",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -21,14 +21,14 @@ from ctsft import (
     experiment_commands,
     export_commands,
     places,
-    processes,
     results,
     runs,
     scoring_commands,
     tuning_commands,
 )
 from ctsft.commands import AsJson, Halt, app
-from ctsft.errors import UserError
+from ctsft.utils import distributed
+from ctsft.utils.errors import UserError
 
 # importing them registers their commands
 COMMANDS = (scoring_commands, tuning_commands, export_commands, experiment_commands)
@@ -209,7 +209,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def fail(sentence: str, code: int) -> int:
-    if processes.RANK == 0:
+    if distributed.RANK == 0:
         print(f"ctsft: {sentence}", file=sys.stderr)
     return code
 

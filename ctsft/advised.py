@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 import torch
 
 from ctsft.circuit import Circuit, shape_of
-from ctsft.errors import UserError
-from ctsft.relevance import Head
+from ctsft.scores import Head
+from ctsft.utils.errors import UserError
 
 COLUMNS = ("layer", "head", "value", "gradient", "fisher", "rank")
+
+
 # of `about`: which rows were asked, and how
 ROWS_OF = ("target", "n", "seed", "pool", "damping")
 

@@ -34,14 +34,16 @@ ENGINE = (
     "methods.py",
     "models.py",
     "planning.py",
-    "processes.py",
     "relevance.py",
     "rules.py",
     "scores.py",
     "shapes.py",
     "tasks.py",
     "trace.py",
+    "utils/distributed.py",
 )
+
+
 # of a configuration: change no number
 NAMELESS = (
     "_name_or_path",
@@ -51,7 +53,11 @@ NAMELESS = (
     "id2label",
     "label2id",
 )
+
+
 MEMO = 200  # model folders whose fingerprint is remembered
+
+
 VERBS = {"pools": "drawn", "means": "taken", "scores": "scored"}
 
 

@@ -19,17 +19,18 @@ from ctsft import runs
 from ctsft.advise import advise_heads, fisher
 from ctsft.circuit import Circuit, select
 from ctsft.design import Cell, Design
-from ctsft.disk import whole
-from ctsft.errors import UserError
 from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
 from ctsft.loading import load_model
 from ctsft.measures import change, measure
 from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of
 from ctsft.run_folder import Run
+from ctsft.settings import TuneConfig
 from ctsft.tasks import Example, fingerprint, sample
-from ctsft.tuning import TuneConfig, Watch, finetune
+from ctsft.tuning import Watch, finetune
 from ctsft.tuning_jobs import Tuning, advice_rows, base_model
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
 
 # steps between evaluations: only before the first and after the last
 NEVER = 10**9

@@ -19,10 +19,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
-from ctsft import disk
+from ctsft.utils import atomic_files
 
 MOVED, WATCHED, STATE = "moved.safetensors", "watched.json", "trainer_state.json"
+
+
 KEPT = 2
+
+
 # bytes beside tensors: generators, the optimiser's words, the state
 OVERHEAD = 200_000
 
@@ -46,7 +50,7 @@ class Checkpointing(Trainer):
             self.accelerator.wait_for_everyone()
             return
         folder.mkdir(parents=True, exist_ok=True)
-        with disk.whole(
+        with atomic_files.whole(
             folder / f"checkpoint-{step}", f"the checkpoint of step {step}", need
         ) as part:
             part.mkdir()
@@ -59,7 +63,7 @@ class Checkpointing(Trainer):
             self.accelerator.wait_for_everyone()
             self.state.save_to_json(str(part / STATE))
         for old in checkpoints(folder)[:-KEPT]:
-            disk.remove(old)
+            atomic_files.remove(old)
 
     def _save(self, output_dir=None, state_dict=None):
         save_file(
@@ -133,4 +137,4 @@ def forget_after(folder: Path | None, step: int):
     """Remove the checkpoints of later steps: the state they hold is no good."""
     for checkpoint in checkpoints(folder):
         if step_of(checkpoint) > step:
-            disk.remove(checkpoint)
+            atomic_files.remove(checkpoint)

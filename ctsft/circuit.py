@@ -12,17 +12,19 @@ from typing import Any
 
 import torch
 
-from ctsft import processes
 from ctsft.answers import directions
-from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores
+from ctsft.scores import Head, Scores
 from ctsft.tasks import Example, Task
 from ctsft.trace import plain_batches, readout_logits, tapped
+from ctsft.utils import distributed
+from ctsft.utils.errors import UserError
 
 LOGITS = "logits"
+
+
 # from a head to what it was chosen for, a later head or LOGITS; its relevance there
 Edge = tuple[Head, Head | str, float]
 
@@ -350,14 +352,14 @@ def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) 
     tokens, right, margin = list(task.label_ids(model).values()), 0, 0.0
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
     weights = directions(gold, len(tokens))
-    for batch in processes.mine(
+    for batch in distributed.mine(
         list(plain_batches(model, [task.encode(model, row) for row in rows], 0.25))
     ):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
         right += (logits.argmax(-1) == gold[batch.index]).sum().item()
         margin += (logits * weights[batch.index]).sum().item()
-    right, margin = processes.summed(
+    right, margin = distributed.summed(
         torch.tensor([right, margin], dtype=torch.float64), model.device
     ).tolist()
     return {"accuracy": right / len(rows), "margin": margin / len(rows)}

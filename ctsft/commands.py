@@ -10,7 +10,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft import processes, runs, turns
+from ctsft import runs, turns
+from ctsft.utils import distributed
 
 app = typer.Typer(
     help="Find the attention heads that carry a task, and tune only those.",
@@ -20,52 +21,87 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
 ModelName = Annotated[
     str, typer.Option("--model", help='Hub name, local folder, or "demo" (bundled).')
 ]
+
+
 TaskName = Annotated[
     str, typer.Option("--task", help="demo, nusax, xnli, or the path of a task file (.json).")
 ]
+
+
 DataDir = Annotated[
     Optional[str],
     typer.Option("--data-dir", help="Folder of the task's files; without it they are fetched."),
 ]
+
+
 Language = Annotated[
     Optional[str], typer.Option("--language", help="Default: the task's source language.")
 ]
+
+
 Split = Annotated[
     str, typer.Option("--split", help="Split the pool is drawn from: train, valid or test.")
 ]
+
+
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, mps, or map (spread over all).")
 ]
+
+
 Dtype = Annotated[
     str,
     typer.Option("--dtype", help="auto (float32), float32, tf32, float64, bfloat16 or float16."),
 ]
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
 RunId = Annotated[Optional[str], typer.Option("--run", hidden=True)]
+
+
 RunName = Annotated[str, typer.Option("--name", help="A name for the run, shown in tables.")]
+
+
 Size = Annotated[int, typer.Option("--size", help="Examples of the discovery set.")]
+
+
 Seed = Annotated[
     int,
     typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits)."),
 ]
+
+
 Attention = Annotated[str, typer.Option("--attention", help="softmax (decomposed) or frozen.")]
+
+
 BatchTokens = Annotated[
     Optional[int],
     typer.Option("--batch-tokens", help="Token streams in flight; default: what is fast and fits."),
 ]
+
+
 NoCache = Annotated[
     bool,
     typer.Option(
         "--no-cache", help="Compute everything anew, and keep nothing of it in the cache."
     ),
 ]
+
+
 Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
+
+
 Rules = Annotated[
     str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")
 ]
+
+
 MaxMemory = Annotated[
     Optional[str],
     typer.Option(
@@ -73,6 +109,8 @@ MaxMemory = Annotated[
         help="What the process may use at its peak, such as 4GB; default: what is free.",
     ),
 ]
+
+
 Adaptive = Annotated[
     bool,
     typer.Option(
@@ -90,7 +128,7 @@ def job(
     from ctsft import jobs  # torch and transformers: not for --help and `runs`
 
     with contextlib.ExitStack() as stack:
-        if processes.RANK:
+        if distributed.RANK:
             # the first process keeps the run folder and does the talking
             stack.enter_context(
                 contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w")))
@@ -99,13 +137,13 @@ def job(
         else:
             run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
         try:
-            if processes.alone():
+            if distributed.alone():
                 # several processes on one job were given their devices by whoever started them
                 take_turn(stack, jobs, run, device)
             summary = work(jobs, run)
         except jobs.Stopped:  # no failure: the run is recorded as stopped
             summary = None
-    if processes.RANK:
+    if distributed.RANK:
         return
     if summary is None:
         raise Halt(

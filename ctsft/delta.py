@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from ctsft.errors import UserError
 from ctsft.expansion import expand
 from ctsft.models import Model
 from ctsft.moving import Moves, parts, whole_parameters
+from ctsft.utils.errors import UserError
 
 SIDES = ("rows", "columns")
 

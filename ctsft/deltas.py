@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ctsft.delta import SIDES, Delta, base_of
-from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.moving import norm_parameters, parts
+from ctsft.utils.errors import UserError
 
 # name, parameter, dimension, numbers along it
 Slices = list[tuple[str, nn.Parameter, int, torch.Tensor]]

@@ -19,12 +19,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ctsft.errors import UserError
-from ctsft.intervals import spread
 from ctsft.recipes import RECIPES
+from ctsft.utils.errors import UserError
+from ctsft.utils.statistics import spread
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
 DEFAULT_RATE = 5e-5
+
+
 # what a cell takes beside its steps, in steps: measuring, mostly
 MEASURING = 12.0
 

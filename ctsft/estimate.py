@@ -22,6 +22,8 @@ from ctsft.planning import Plan, Work
 from ctsft.scores import ScoreConfig
 from ctsft.shapes import Shape
 from ctsft.trace import Batch, batches, record
+from ctsft.utils import units
+from ctsft.utils.units import time_words
 
 SECONDS = 1.0  # of calibration
 
@@ -44,20 +46,11 @@ class Estimate:
         return (
             f"estimates for {self.method} on {self.examples} texts, {self.tokens} tokens:"
             f" {self.operations:.3g} floating-point operations, {time_words(self.seconds)} at"
-            f" {self.rate / 1e9:.3g} GFLOP/s, {planning.words(self.memory)} of memory at the peak"
+            f" {self.rate / 1e9:.3g} GFLOP/s, {units.words(self.memory)} of memory at the peak"
         )
 
     def row(self) -> dict:
         return asdict(self) | {"estimate": True}
-
-
-def time_words(seconds: float) -> str:
-    """ "42 s", "3.1 min", "2.5 h"."""
-    return next(
-        f"{seconds / size:.{0 if size == 1 and seconds >= 10 else 1}f} {unit}"
-        for size, unit in ((3600, "h"), (60, "min"), (1, "s"))
-        if seconds >= size or size == 1
-    )
 
 
 def forward_operations(shape: Shape, pos: int) -> int:

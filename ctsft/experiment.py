@@ -23,12 +23,12 @@ import torch
 from ctsft import tables
 from ctsft.cells import Ground, finished, recorded_cell, run_cell, scoring_of
 from ctsft.design import Cell, Design, choices
-from ctsft.disk import whole
-from ctsft.errors import UserError
 from ctsft.jobs import Reporter, Stopped, Subject, begin, finish, pool_and_means, save_scores
+from ctsft.recording import Writer
 from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
-from ctsft.runs import Writer
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
 
 FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
 

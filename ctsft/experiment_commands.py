@@ -21,7 +21,7 @@ from ctsft.commands import (
     app,
     job,
 )
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 
 @app.command()

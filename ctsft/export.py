@@ -7,13 +7,13 @@ from pathlib import Path
 from ctsft import results, runs
 from ctsft.circuit import Circuit
 from ctsft.delta import Delta, apply_delta
-from ctsft.disk import whole
-from ctsft.errors import UserError
 from ctsft.jobs import Subject
 from ctsft.loading import NAMES, load_model
 from ctsft.models import CLASSES, Model
 from ctsft.recipes import RECIPES
 from ctsft.tasks import load_task
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
 
 CARD = """---
 library_name: transformers

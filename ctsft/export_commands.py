@@ -23,7 +23,7 @@ from ctsft.commands import (
     app,
     job,
 )
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 To = Annotated[str, typer.Option("--to", help="A new folder.")]
 

@@ -18,7 +18,6 @@ import torch
 from ctsft import planning
 from ctsft.answers import directions
 from ctsft.decompose import Walk, pick
-from ctsft.errors import UserError
 from ctsft.layers import Linear, Norm, present
 from ctsft.loading import as_model
 from ctsft.means import Means
@@ -28,6 +27,7 @@ from ctsft.pieces import readable, token_text
 from ctsft.scores import Head, ScoreConfig
 from ctsft.tasks import Example, Task
 from ctsft.trace import Trace, pad, pattern, record, tapped
+from ctsft.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctsft.errors import UserError
 from ctsft.pieces import readable
 from ctsft.sources import SPLITS
 from ctsft.tasks import Task, label_token, placeholders
+from ctsft.utils.errors import UserError
 
 # instead of a split: 70 % train, 15 % valid, 15 % test
 DRAW = "draw"
+
+
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
+
+
 SPELT = {
     "train": "train",
     "training": "train",
@@ -32,6 +36,8 @@ SPELT = {
     "dev": "valid",
     "test": "test",
 }
+
+
 MOST_LABELS = 20
 
 

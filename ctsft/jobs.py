@@ -20,15 +20,18 @@ import ctsft
 from ctsft import validation
 from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, select
 from ctsft.discovery import iterations
-from ctsft.disk import whole
-from ctsft.errors import UserError
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
+from ctsft.methods import METHODS
 from ctsft.models import Model
-from ctsft.relevance import METHODS, ScoreConfig, Scores, score_heads
+from ctsft.recording import Writer
+from ctsft.relevance import score_heads
 from ctsft.run_folder import write
-from ctsft.runs import Writer, get
+from ctsft.runs import get
+from ctsft.scores import ScoreConfig, Scores
 from ctsft.tasks import Example, Task, fingerprint, load_task
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
 from ctsft.validation import Checks
 
 logging.disable_progress_bar()  # a job reports its own stages

@@ -21,10 +21,10 @@ from transformers import (
 )
 
 from ctsft.decompose import replay_error
-from ctsft.errors import UserError
 from ctsft.models import CAUSAL, CLASSES, Model, check_family
 from ctsft.tasks import ASSETS
 from ctsft.trace import ATTENTION, pad, record
+from ctsft.utils.errors import UserError
 
 DTYPES = {
     "float32": torch.float32,
@@ -34,6 +34,8 @@ DTYPES = {
     # float32 whose matrix products a GPU rounds to TF32
     "tf32": torch.float32,
 }
+
+
 # relative
 REPLAY_TOLERANCE = {
     torch.float64: 1e-5,
@@ -41,13 +43,23 @@ REPLAY_TOLERANCE = {
     torch.bfloat16: 5e-2,
     torch.float16: 5e-2,
 }
+
+
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
 # weights in other formats than safetensors
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+
+
 # transformers would ask a service to convert such a checkpoint
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "true")
+
+
 # seconds, above any file system's resolution of times
 SETTLED = 2.0
+
+
 NAMES = {"demo": ASSETS / "demo" / "model", "demo-base": ASSETS / "demo" / "base"}
 
 

@@ -14,9 +14,9 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.moving import Moves, whole_parameters
+from ctsft.utils.errors import UserError
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 

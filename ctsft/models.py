@@ -12,8 +12,8 @@ import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
 from torch.nn import functional as F
 
-from ctsft.errors import UserError
 from ctsft.layers import Architecture, Block, Linear, Norm, fast, softcap
+from ctsft.utils.errors import UserError
 
 CAUSAL, CLASSES = "ForCausalLM", "ForSequenceClassification"
 
@@ -254,7 +254,11 @@ DECODERS = {
     "phi3": phi3,
     "olmo2": olmo2,
 }
+
+
 ENCODERS = {"bert": bert, "roberta": bert, "xlm-roberta": bert, "distilbert": distilbert}
+
+
 FAMILIES = DECODERS | ENCODERS  # by config.model_type
 
 

@@ -7,9 +7,9 @@ note it goes.
 
 from pydantic import BaseModel
 
-from ctsft import disk
-from ctsft.errors import UserError
 from ctsft.run_folder import Run, read, write
+from ctsft.utils import atomic_files
+from ctsft.utils.errors import UserError
 
 FILE, NAME, NOTE = "note.json", 80, 2000  # the longest name and note, in characters
 
@@ -40,7 +40,7 @@ def keep_note(run: Run, name: str = "", note: str = "") -> Note:
     if not run.path.is_dir():
         raise UserError(f"Run {run.id!r} is gone, so it cannot be named; choose another one.")
     if kept == Note():
-        disk.remove(run.file(FILE))
+        atomic_files.remove(run.file(FILE))
     else:
         write(run.file(FILE), kept)
     return kept

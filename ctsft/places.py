@@ -21,24 +21,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import platformdirs
 from safetensors import safe_open
 
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
+from ctsft.utils.home import home
 
 KINDS = ("pools", "means", "scores")
+
+
 LIMIT = 2 * 10**9
+
+
 # seconds after which another process's unfinished file is nobody's
 LEFT_BEHIND = 3600.0
-
-
-def home() -> Path:
-    """Where runs, circuits and the cache are kept."""
-    return (
-        Path(os.environ.get("CTSFT_HOME") or platformdirs.user_data_dir("ctsft", appauthor=False))
-        .expanduser()
-        .absolute()
-    )
 
 
 def cache_folder() -> Path:

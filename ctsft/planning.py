@@ -7,7 +7,6 @@ allocated memory on CUDA.
 """
 
 import ctypes
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,52 +15,30 @@ from dataclasses import dataclass, replace
 import psutil
 import torch
 
-from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.shapes import Shape
+from ctsft.utils.errors import UserError
+from ctsft.utils.units import as_bytes, words
 
-UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-    "TIB": 2**40,
-}
 # bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
 IN_CACHE = 8 * 2**20
+
+
 ON_DEVICE = 512 * 2**20  # the same on an accelerator
+
+
 FORWARD_TOKENS = 4096  # of a plain forward pass
+
+
 MARGIN = 64 * 10**6  # bytes: threads' buffers, the allocator's leftovers
+
+
 # glibc's malloc.h, and the largest block it keeps
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20
+
+
 # bytes of freed memory that a pass without a bound keeps for its next steps
 KEPT = 256 * 2**20
-
-
-def as_bytes(size: int | str | None) -> int | None:
-    """Bytes from a number or words such as "4GB"; UserError for anything else."""
-    if size is None or (isinstance(size, int) and size > 0):
-        return size
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)?\s*", str(size), re.IGNORECASE)
-    if not found or float(found[1]) <= 0:
-        raise UserError(
-            f"{size!r} is not a size of memory; write bytes, or a number and a unit such as 4GB or"
-            " 512MiB."
-        )
-    return int(float(found[1]) * UNITS[(found[2] or "").upper()])
-
-
-def words(size: float) -> str:
-    """Bytes for people: "1.2 GB"."""
-    for unit in ("GB", "MB", "kB"):
-        if size >= UNITS[unit.upper()]:
-            return f"{size / UNITS[unit.upper()]:.3g} {unit}"
-    return f"{size:.0f} bytes"
 
 
 @dataclass(frozen=True)

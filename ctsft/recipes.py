@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 if TYPE_CHECKING:
     # the shell's --help lists recipes and does not wait for torch

@@ -24,14 +24,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from ctsft import disk
-from ctsft.errors import UserError
-from ctsft.places import home
 from ctsft.run_folder import Request, Run, RunError, State, Status, birth, plain, read, write
+from ctsft.utils import atomic_files
+from ctsft.utils.errors import UserError
+from ctsft.utils.home import home
 
 # seconds between looks for progress to write; between heartbeats without any
 TICK, BEAT = 0.5, 5.0
+
+
 ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
 # a file that keeps these bytes free for the run's last status
 SPARE, ROOM = ".spare", 65536
 
@@ -86,7 +90,7 @@ class Writer(Run):
             }
         )
         # on a full disk there is now room for the last word
-        disk.remove(self.file(SPARE))
+        atomic_files.remove(self.file(SPARE))
         self._save()
 
     def waits(self, words: str) -> None:
@@ -123,7 +127,7 @@ class Writer(Run):
         """A line of events.jsonl, on the disk when this returns; raises DiskFull, and leaves no
         half line, where there is no room.
         """
-        disk.append(
+        atomic_files.append(
             self.file("events.jsonl"),
             (json.dumps({"time": round(time.time(), 3), **row}, default=plain) + "\n").encode(),
         )
@@ -205,8 +209,8 @@ def record(
         raise
     except BaseException as error:
         told = (
-            disk.no_room("the run's files", 0, run.path)
-            if disk.is_full(error) and not isinstance(error, UserError)
+            atomic_files.no_room("the run's files", 0, run.path)
+            if atomic_files.is_full(error) and not isinstance(error, UserError)
             else error
         )
         message = _sentence(told)

@@ -12,19 +12,20 @@ from dataclasses import asdict, replace
 
 import torch
 
-from ctsft import planning, processes
+from ctsft import planning
 from ctsft.adaptive import narrow
 from ctsft.answers import directions
 from ctsft.cache import Entry, identity, seen
-from ctsft.errors import UserError
+from ctsft.layers import scratch
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress
 from ctsft.methods import METHODS, Job
 from ctsft.models import Model, hash_of
-from ctsft.rules import scratch
 from ctsft.scores import Head, ScoreConfig, Scores
 from ctsft.tasks import Example, Task
 from ctsft.trace import batches
+from ctsft.utils import distributed
+from ctsft.utils.errors import UserError
 
 
 def score_heads(
@@ -48,7 +49,7 @@ def score_heads(
     settings = settle(model, pool, means, method, config)
     entry = question(model, task, pool, means, method, settings) if cache else None
     kept = entry.read() if entry else None
-    if processes.agreed(bool(kept), model.device) and kept:
+    if distributed.agreed(bool(kept), model.device) and kept:
         if progress:
             progress(1.0, 1.0)
         return finished(
@@ -81,7 +82,7 @@ def score_heads(
         )
     else:
         sweep(model, task, pool, means, method, settings, out, progress, notes)
-    if entry and processes.RANK == 0:
+    if entry and distributed.RANK == 0:
         entry.write({"per_example": out}, {"notes": notes})
     return finished(model, task, pool, method, settings, out, notes)
 
@@ -183,9 +184,9 @@ def sweep(
     ]
     if method in ("cdt", "ablation"):
         # a pass for every head: processes share heads, otherwise texts
-        sources = processes.mine(sources)
+        sources = distributed.mine(sources)
     else:
-        rows = processes.mine(rows)
+        rows = distributed.mine(rows)
     wanted = {layer: [head for at, head in sources if at == layer] for layer in range(len(work))}
     asked = planning.Work(
         method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric"
@@ -224,7 +225,7 @@ def sweep(
                     plan, done = smaller(plan, error, notes, model), began
                     # once more, with less in flight; other batches go on as they were cut
                     waiting.append(index.tolist())
-    part_of = processes.merged(part_of, model.device)
+    part_of = distributed.merged(part_of, model.device)
     out.copy_(torch.where(part_of.isnan(), out, part_of))
     leave_out(out, asked_rows, heads & (torch.arange(len(heads)) < len(work))[:, None], notes)
 

@@ -17,13 +17,13 @@ from ctsft import results, runs
 from ctsft.answers import accuracy
 from ctsft.delta import apply_delta
 from ctsft.deltas import head_changes
-from ctsft.errors import UserError
 from ctsft.export import base_path
 from ctsft.jobs import Reporter, Scoring, Subject, finish, pool_and_means, save_scores
 from ctsft.means import label_balanced_means
+from ctsft.recording import Writer
 from ctsft.relevance import score_heads
-from ctsft.runs import Writer
 from ctsft.scores import Scores
+from ctsft.utils.errors import UserError
 
 
 def rescore(run: Writer, tuned: str, scoring: Scoring, k: int = 6, cache: bool = True) -> dict:

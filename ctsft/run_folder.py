@@ -29,15 +29,25 @@ from typing import Any, Literal, TypeVar
 import psutil
 from pydantic import BaseModel, PositiveInt, ValidationError
 
-from ctsft import disk
-from ctsft.errors import UserError
+from ctsft.utils import atomic_files
+from ctsft.utils.errors import UserError
 
 HOST = socket.gethostname()
+
+
 # seconds without a heartbeat after which a run on another machine reads as lost
 STALE = 120.0
+
+
 SETTLED = 2.0  # seconds after a change until a file's stamp tells the next one
+
+
 GRACE = 60.0  # seconds a queued run may be without a known process
+
+
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -220,11 +230,11 @@ def write(path: Path, value: Any) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        disk.replace(part, path)
+        atomic_files.replace(part, path)
     except BaseException as error:
-        disk.remove(part)
-        if disk.is_full(error):
-            raise disk.no_room(path.name, len(text), path.parent) from error
+        atomic_files.remove(part)
+        if atomic_files.is_full(error):
+            raise atomic_files.no_room(path.name, len(text), path.parent) from error
         raise
 
 

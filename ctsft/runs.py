@@ -25,7 +25,6 @@ from typing import Literal
 
 import psutil
 
-from ctsft.places import home
 from ctsft.recording import ID, Writer, folder_of, new_id, record, shadow, without_run
 from ctsft.run_folder import (
     HOST,
@@ -39,6 +38,7 @@ from ctsft.run_folder import (
     read,
     write,
 )
+from ctsft.utils.home import home
 
 __all__ = [
     "Process",
@@ -60,6 +60,8 @@ __all__ = [
     "start",
     "stop",
 ]
+
+
 ROOT = Path(__file__).resolve().parent.parent  # what a started job must be able to import
 
 

@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ctsft.errors import UserError
 from ctsft.means import POSITIONS
-from ctsft.planning import as_bytes
+from ctsft.utils.errors import UserError
+from ctsft.utils.units import as_bytes
 
 Head = tuple[int, int]
 

@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import TrainingArguments
 
-from ctsft import processes
-from ctsft.errors import UserError
 from ctsft.lora import Lora
 from ctsft.models import Model
+from ctsft.utils import distributed
+from ctsft.utils.errors import UserError
 
 
 class TuneConfig(BaseModel):
@@ -77,7 +77,7 @@ def arguments(config: TuneConfig, model: Model, folder: Path | None) -> Training
         output_dir=str(folder or tempfile.gettempdir()),
         num_train_epochs=config.epochs,
         learning_rate=config.learning_rate,
-        per_device_train_batch_size=config.batch_size * processes.COUNT,
+        per_device_train_batch_size=config.batch_size * distributed.COUNT,
         gradient_accumulation_steps=config.accumulate,
         seed=config.seed,
         weight_decay=config.weight_decay,

@@ -14,9 +14,11 @@ from string import Formatter
 
 import pandas as pd
 
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 SPLITS = ("train", "valid", "test")
+
+
 READERS = {  # by ending; every cell stays text: "NA" and "null" are words that people write
     ".csv": lambda path, names: pd.read_csv(path, names=names, dtype=str, keep_default_na=False),
     ".tsv": lambda path, names: pd.read_csv(

@@ -11,11 +11,17 @@ import io
 from collections.abc import Iterable, Mapping
 
 from ctsft.design import Cell
-from ctsft.intervals import Spread, grouped, paired, spread
+from ctsft.utils.statistics import Spread, grouped, paired, spread
 
 SIDES = ("target", "source")
+
+
 GROUP = ("setting", "method", "target", "n")
+
+
 ALL = "all targets"
+
+
 FEW = 6  # pairs below which an interval says little
 
 

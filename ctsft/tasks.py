@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctsft.errors import UserError
 from ctsft.sources import SPLITS, Files, Hub
+from ctsft.utils.errors import UserError
 
 MAX_LENGTH = 128
+
+
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
@@ -256,9 +258,13 @@ NUSAX = (
     "sundanese",
     "toba_batak",
 )
+
+
 NUSAX_URL = (
     "https://raw.githubusercontent.com/IndoNLP/nusax/main/datasets/sentiment/{language}/{split}.csv"
 )
+
+
 XNLI = {
     "english": "en",
     "arabic": "ar",
@@ -276,6 +282,8 @@ XNLI = {
     "urdu": "ur",
     "vietnamese": "vi",
 }
+
+
 SENTIMENT = {
     "prompt": "{text} | sentiment:",
     "labels": ("negative", "neutral", "positive"),

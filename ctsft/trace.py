@@ -18,9 +18,14 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 from ctsft import planning
+from ctsft.utils import units
 
 ATTENTION = "ctsft"
+
+
 BATCH_TOKENS = 4096
+
+
 # of this thread's forward pass only
 _tap: ContextVar[Callable | None] = ContextVar("tap", default=None)
 
@@ -76,6 +81,8 @@ def _attention(
 
 
 AttentionInterface.register(ATTENTION, _attention)
+
+
 AttentionMaskInterface.register(ATTENTION, eager_mask)
 
 
@@ -147,7 +154,7 @@ def plain_batches(
     allows (see `planning`).
     """
     if encoded:
-        max_memory = planning.as_bytes(max_memory)
+        max_memory = units.as_bytes(max_memory)
         with planning.bounded(max_memory, model.device):
             yield from batches(
                 model,

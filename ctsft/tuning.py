@@ -17,7 +17,6 @@ import torch
 from torch.nn import functional as F
 from transformers import PrinterCallback, TrainerCallback
 
-from ctsft import processes
 from ctsft.checkpoints import (
     Checkpointing,
     checkpoints,
@@ -29,7 +28,6 @@ from ctsft.checkpoints import (
 )
 from ctsft.circuit import Circuit
 from ctsft.delta import Delta, taken
-from ctsft.errors import UserError
 from ctsft.expansion import expand
 from ctsft.loading import as_model
 from ctsft.lora import adapters
@@ -40,6 +38,8 @@ from ctsft.recipes import moves_of
 from ctsft.settings import TuneConfig, arguments
 from ctsft.tasks import Example, Task
 from ctsft.trace import pad, readout_logits
+from ctsft.utils import distributed
+from ctsft.utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class CircuitTrainer(Checkpointing):
         # DDP averages
         total = (
             F.cross_entropy(logits.float(), inputs["labels"], ignore_index=IGNORED, reduction="sum")
-            * processes.COUNT
+            * distributed.COUNT
         )
         self.observer.losses.append(total.detach() / inputs["rows"])
         loss = total / (num_items_in_batch or inputs["rows"])
@@ -130,7 +130,7 @@ class CircuitTrainer(Checkpointing):
 
     def get_train_dataloader(self):
         loader = super().get_train_dataloader()
-        if not processes.alone():
+        if not distributed.alone():
             # accelerate would deal whole batches out, and fill up the last ones
             (
                 loader.batch_sampler.num_processes,
@@ -194,7 +194,7 @@ class Observer(TrainerCallback):
         if self.history and self.history[-1]["step"] == state.global_step:
             return
         loss = (
-            (processes.summed(torch.stack(self.losses), self.model.device) / processes.COUNT)
+            (distributed.summed(torch.stack(self.losses), self.model.device) / distributed.COUNT)
             .mean()
             .item()
             if self.losses
@@ -204,7 +204,7 @@ class Observer(TrainerCallback):
         self.model.hf.eval()
         measured = (
             {name: measure(self.model, self.task, rows) for name, rows in self.sets.items()}
-            if processes.RANK == 0
+            if distributed.RANK == 0
             else {}
         )
         row = {
@@ -234,7 +234,7 @@ class Observer(TrainerCallback):
         """Before a step is taken: its loss and gradient are numbers, or the run goes back to where
         they were, and ends.
         """
-        finite = processes.agreed(math.isfinite(self.losses[-1].item()), self.model.device)
+        finite = distributed.agreed(math.isfinite(self.losses[-1].item()), self.model.device)
         if finite and (self.scaled or finite_gradients(self.model.hf)):
             self.good_now(state.global_step)
             return
@@ -277,7 +277,7 @@ class Observer(TrainerCallback):
         )
         self.watch.progress(state.global_step, state.max_steps)
         # asked for in one process
-        stop = not processes.agreed(not self.watch.stop(), self.model.device)
+        stop = not distributed.agreed(not self.watch.stop(), self.model.device)
         if state.global_step < state.max_steps and stop:
             self.stopped = control.should_training_stop = True
         control.should_save = self.watch.folder is not None and (saves or self.stopped)
@@ -301,7 +301,7 @@ def collate(model: Model) -> Callable:
     """
 
     def rows(items: list[tuple[list[int], int]]) -> dict:
-        mine = processes.mine(items) or [(items[0][0], IGNORED)]
+        mine = distributed.mine(items) or [(items[0][0], IGNORED)]
         ids, tokens = zip(*mine, strict=True)
         batch = pad(list(ids), model.device, reads_first=model.architecture.reads_first)
         return {

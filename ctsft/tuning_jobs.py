@@ -5,13 +5,11 @@ resumes where it was cut off.
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ctsft import disk, processes, results
+from ctsft import results
 from ctsft.advise import Advice, advise_heads
 from ctsft.advised import ROWS_OF, Ranking
 from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit import Circuit, select
-from ctsft.disk import whole
-from ctsft.errors import UserError
 from ctsft.jobs import (
     Reporter,
     Scoring,
@@ -26,17 +24,30 @@ from ctsft.loading import NAMES, choose_device
 from ctsft.measures import change, measure
 from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of, recipe
+from ctsft.recording import Writer
 from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
-from ctsft.runs import Writer, get
+from ctsft.runs import get
+from ctsft.settings import TuneConfig
 from ctsft.tasks import Example, Task, load_task, sample
-from ctsft.tuning import NotFinite, TuneConfig, TuneResult, Watch, finetune
+from ctsft.tuning import NotFinite, TuneResult, Watch, finetune
+from ctsft.utils import atomic_files, distributed
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
 
 CONTROLS = ("near_zero", "least", "random")
+
+
 WHAT = tuple(RECIPES)
+
+
 POOLS = ("all", "B")
+
+
 # of an advice run's result
 KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)
+
+
 # source rows, of pool A, that Fisher information is taken on
 ADVICE_ROWS = 100
 
@@ -80,8 +91,8 @@ def tune(
     subject = replace(subject, model=base_model(subject, tuning)) if chosen.base else subject
     device = choose_device("cpu" if subject.device == "map" else subject.device)
     # the folder of the process that keeps the run
-    first = Run(Path(processes.told(str(run.path), device)))
-    checkpoints, resume = first.file("checkpoints"), processes.told(begun(first), device)
+    first = Run(Path(distributed.told(str(run.path), device)))
+    checkpoints, resume = first.file("checkpoints"), distributed.told(begun(first), device)
     task = load_task(subject.task, subject.data_dir)
     source = subject.language or task.source
     # refused before anything is scored
@@ -91,7 +102,7 @@ def tune(
         if tuning.final_split not in (None, tuning.eval_split)
         else {}
     )
-    found = processes.told(first.file("circuit.json").is_file(), device)
+    found = distributed.told(first.file("circuit.json").is_file(), device)
     choice = (
         circuit_of(run, subject, scoring, tuning, train, first if found else None)
         if chosen.heads
@@ -171,7 +182,7 @@ def tune(
             model.tokenizer.save_pretrained(part)
     summary = keep(result)
     if not result.stopped:
-        disk.remove(checkpoints)  # nothing is left to resume
+        atomic_files.remove(checkpoints)  # nothing is left to resume
     return summary
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ctsft.errors import UserError
-from ctsft.places import home
 from ctsft.run_folder import HOST, Process, birth, lives, read, write
+from ctsft.utils.errors import UserError
+from ctsft.utils.home import home
 
 POLL = 0.3  # seconds between tries
+
+
 # the devices this process, or the one that started it, has a turn on
 HOLDS = "CTSFT_HOLDS"
 

@@ -22,15 +22,17 @@ from scipy.stats import spearmanr
 
 from ctsft.answers import label_logits
 from ctsft.circuit import Faithfulness, ablated, select, share_of
-from ctsft.errors import UserError
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress, discovery_set, label_balanced_means
 from ctsft.models import Model
 from ctsft.relevance import score_heads
 from ctsft.scores import Head, Scores
 from ctsft.tasks import Example, Task, sample
+from ctsft.utils.errors import UserError
 
 TRUTH = "ablation"
+
+
 RANKINGS = {
     TRUTH: ("ablation", {}),
     "cdt": ("cdt", {}),
@@ -41,11 +43,19 @@ RANKINGS = {
     "ig": ("ig", {}),
     "ig 9 steps": ("ig", {"steps": 9}),
 }
+
+
 # shares of the heads whose overlap is counted
 TOPS = (0.02, 0.1)
+
+
 # shares of the heads whose faithfulness is measured
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+
+
 MEASURES = ("accuracy", "margin")
+
+
 # stage(name) -> progress(done, total)
 Stage = Callable[[str], Progress]
 

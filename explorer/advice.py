@@ -7,8 +7,8 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.advised import Ranking
-from ctsft.errors import UserError
 from ctsft.tuning_jobs import read_advice
+from ctsft.utils.errors import UserError
 from explorer.view import View
 
 

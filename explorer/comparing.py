@@ -10,18 +10,23 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft import results, runs
-from ctsft.intervals import Spread, spread
 from ctsft.results import MAIN, parted, value_text
+from ctsft.utils.statistics import Spread, spread
 from explorer import curves, outcomes, picking, state
 from explorer.frontier import same_start
 from explorer.terms import TERMS
 from explorer.tradeoff import Point
 
 DRAWN = len(curves.SYMBOLS)  # curves that can be told apart
+
+
 # rows of one line of the table: one run, or the seeds of one
 Entry = list[Mapping]
 
+
 _text, _number = st.column_config.TextColumn, st.column_config.NumberColumn
+
+
 OUTCOMES = {
     "what": _text(
         "moved",
@@ -66,6 +71,8 @@ OUTCOMES = {
     ),
     "state": _text("state", help="A stopped run kept what it had learned by then."),
 }
+
+
 SETTINGS = {  # name on the page, and what it is; any other setting stands under its own name
     "target": ("target", "Language tuned on."),
     "n": ("n", "Labelled target examples; 0: all there are."),
@@ -77,6 +84,8 @@ SETTINGS = {  # name on the page, and what it is; any other setting stands under
     "eval_split": ("measured on", "The split that accuracies are measured on."),
     "setting": ("setting", "Of the experiment."),
 }
+
+
 AFTER = {
     "note": _text("note", help="What you noted of it."),
     "run": _text("run", help="The run's folder, as `python -m ctsft runs` lists it."),

@@ -2,16 +2,20 @@
 
 import streamlit as st
 
-from ctsft import planning, validation
+from ctsft import validation
 from ctsft.circuit import share_of
-from ctsft.errors import UserError
-from ctsft.estimate import Estimate, time_words
+from ctsft.estimate import Estimate
 from ctsft.jobs import Scoring
+from ctsft.utils import units
+from ctsft.utils.errors import UserError
+from ctsft.utils.units import time_words
 from explorer import known, state
 
 # A text's share of the time, in units of attribution patching's; on the bundled model with one
 # thread that takes 0.65 s for 150 texts.
 BY_TEXT = 2.5  # gradients of single texts: 1.6 s for 150
+
+
 # full tuning with its evaluations: 6.3 s for three epochs of 120
 TUNED = 4.0
 
@@ -24,7 +28,7 @@ def draw(scoring: Scoring, name: str):
     if found:
         st.caption(
             f":material/timer: {name} would take **about {time_words(found.seconds)}** on this"
-            f" machine ({device()}) and hold {planning.words(found.memory)} of memory at its peak:"
+            f" machine ({device()}) and hold {units.words(found.memory)} of memory at its peak:"
             f" {found.examples} texts, {found.tokens:,} tokens, every head.",
             help=(
                 f"An estimate: {found.operations:.2g} operations at {found.rate / 1e9:.3g} GFLOP/s,"

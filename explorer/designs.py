@@ -14,14 +14,16 @@ import pandas as pd
 from ctsft import results, runs, tables
 from ctsft.cells import finished
 from ctsft.design import MEASURING, Cell, Design, checked
-from ctsft.disk import whole
-from ctsft.errors import UserError
 from ctsft.experiment import rows_of, source_of
 from ctsft.recipes import RECIPES
 from ctsft.tuning_jobs import Tuning, base_model
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
 from explorer.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
+
+
 DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
 
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.design import Design
-from ctsft.errors import UserError
-from ctsft.estimate import time_words
+from ctsft.utils.errors import UserError
+from ctsft.utils.units import time_words
 from explorer import designs, experiment_results, outcomes, state
 from explorer.subject import literal
 from explorer.tune_form import POOLS, spoken

@@ -7,12 +7,16 @@ import time
 import streamlit as st
 
 from ctsft import runs, tables
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import designs, export, frontier, guard, jobs, outcomes, state
 from explorer.terms import TERMS
 
 RUN = "experiment_run"
+
+
 STOP = "Stop and keep"
+
+
 TABLE_HELP = {
     "before": st.column_config.TextColumn(help="Accuracy before tuning, mean over seeds."),
     "accuracy on": st.column_config.TextColumn(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from ctsft import runs
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
 from ctsft.models import Model
-from ctsft.relevance import Scores
+from ctsft.scores import Scores
 from ctsft.tasks import Task
+from ctsft.utils.errors import UserError
 from explorer import state
 
 

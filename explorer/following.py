@@ -8,13 +8,17 @@ import streamlit as st
 
 from ctsft import results, runs
 from ctsft.checkpoints import newest_checkpoint
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import export, guard, jobs, outcomes, state
 from explorer.live import Shown, live
 from explorer.terms import TERMS
 
 RUN = "tune_run"  # the widget that says which run is shown
+
+
 PAUSE = "Pause (stop and keep)"
+
+
 LINES = 40  # of the log
 
 

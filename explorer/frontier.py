@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ctsft.intervals import Spread, spread
 from ctsft.recipes import RECIPES
 from ctsft.tables import averaged
+from ctsft.utils.statistics import Spread, spread
 from explorer.plots import COLOURS, LEGEND, figure, safe
 
 SYMBOLS = {
@@ -31,8 +31,12 @@ SYMBOLS = {
     "lora": "cross",
     "lora_circuit": "pentagon",
 }
+
+
 # what is proposed; all else is what it is compared with
 CHOSEN = {"circuit": COLOURS["circuit"], "advised": "#1d9a8a"}
+
+
 AXES = {
     "x": ("source", "source accuracy, after − before"),
     "y": ("target", "target accuracy, after − before"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 FRAMES = 6  # the last ones, in the folded details
 

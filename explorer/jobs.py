@@ -9,11 +9,12 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import runs
-from ctsft.errors import UserError
 from ctsft.jobs import Scoring, Subject
 from ctsft.tuning_jobs import Tuning
+from ctsft.utils.errors import UserError
 from explorer import guard
-from explorer.state import View, find_run, score_run, sentences
+from explorer.state import find_run, score_run, sentences
+from explorer.view import View
 
 ACTIVE = ("queued", "running", "stopping")
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import streamlit as st
 
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
 from ctsft.models import Model
-from ctsft.relevance import Scores
+from ctsft.scores import Scores
+from ctsft.utils.errors import UserError
 from explorer import circuits, export, panels, shelf, state
 from explorer.plots import Scale, head_map, symmetric_limit
 from explorer.subject import literal

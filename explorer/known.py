@@ -7,13 +7,13 @@ from dataclasses import replace
 import streamlit as st
 
 from ctsft.answers import predict
-from ctsft.errors import UserError
 from ctsft.estimate import Estimate, estimate_cost
 from ctsft.head_view import HeadView, view_head
 from ctsft.jobs import Scoring
-from ctsft.relevance import Head
 from ctsft.runs import get
+from ctsft.scores import Head
 from ctsft.tasks import Example
+from ctsft.utils.errors import UserError
 from explorer import state
 
 Rows = tuple[str, str, str, str]  # task, data folder, language, split

@@ -13,12 +13,14 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import circuits, link_words, recent, state
 from explorer.subject import literal
 from explorer.view import View
 
 BUNDLED = ("demo", "demo-base")
+
+
 PANELS = {
     "panel": ("By label", "Means", "Distribution", "One example"),
     "circuit_panel": ("Is it enough?", "Kept circuits", "Overlap", "Discovery"),

@@ -10,7 +10,7 @@ from statistics import fmean
 import ctsft
 from ctsft import moving, runs
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import circuits, comparing, outcomes, panels, picking, plots, report, tradeoff
 from explorer.exploration import Exploration, opened
 from explorer.report import Code, Items, Section, Table

@@ -8,10 +8,10 @@ rows, and blind to the seed, which every sentence says.
 from collections import Counter
 from collections.abc import Mapping
 
-from ctsft.errors import UserError
 from ctsft.results import result
-from ctsft.runs import Run
+from ctsft.run_folder import Run
 from ctsft.tasks import fingerprint
+from ctsft.utils.errors import UserError
 from explorer import state
 from explorer.subject import literal
 
@@ -43,7 +43,11 @@ WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
     ),
     "edited": ("Circuit file", "The heads of a circuit file, and every norm."),
 }
+
+
 ENDED = ("done", "stopped")
+
+
 DIFFERING = (
     ("target", "{}"),
     ("n", "n={}"),
@@ -51,6 +55,8 @@ DIFFERING = (
     ("learning_rate", "lr {:g}"),
     ("seed", "seed {}"),
 )
+
+
 Counts = Mapping[str, int]  # language -> rows that its accuracy was measured on
 
 

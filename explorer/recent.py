@@ -5,10 +5,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ctsft import places
+from ctsft.utils import home
 
 MOST = 8
+
+
 KINDS = ("models", "tasks")
+
+
 BUILT_IN = ("demo", "nusax", "xnli")
 
 
@@ -49,7 +53,7 @@ def task_fields(name: str) -> dict:
 
 
 def file() -> Path:
-    return places.home() / "recent.json"
+    return home.home() / "recent.json"
 
 
 def read() -> dict[str, list[str]]:

@@ -9,16 +9,16 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from ctsft import places
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
+from ctsft.utils import home
+from ctsft.utils.errors import UserError
 
 # letters of a name: as a file's name it fits every disk
 LONGEST = 50
 
 
 def folder() -> Path:
-    return places.home() / "circuits" / "kept"
+    return home.home() / "circuits" / "kept"
 
 
 def proper(words: str) -> str:

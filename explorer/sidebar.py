@@ -5,7 +5,7 @@ where one is.
 import streamlit as st
 
 from ctsft import results, runs
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import circuits, state
 
 

@@ -17,12 +17,12 @@ import streamlit as st
 import ctsft
 from ctsft import runs
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
 from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores
+from ctsft.scores import Head, Scores
 from ctsft.sources import Files
 from ctsft.tasks import Example, Task
+from ctsft.utils.errors import UserError
 from explorer import advice
 from explorer.view import CIRCUIT_FIELDS, View
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from ctsft.intervals import spread
+from ctsft.utils.statistics import spread
 from explorer.frontier import AXES, bars, best_line, look, undominated, words
 from explorer.plots import COLOURS, LEGEND, figure, safe
 

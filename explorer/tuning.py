@@ -6,28 +6,40 @@ from dataclasses import asdict, dataclass
 
 from ctsft import moving, runs
 from ctsft.circuit import Circuit, select
-from ctsft.errors import UserError
 from ctsft.jobs import Subject
 from ctsft.lora import Lora
 from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of
-from ctsft.relevance import Head, Scores
-from ctsft.tuning import TuneConfig
+from ctsft.scores import Head, Scores
+from ctsft.settings import TuneConfig
 from ctsft.tuning_jobs import CONTROLS, Tuning, base_model
+from ctsft.utils.errors import UserError
 from explorer import advice
 from explorer.jobs import subject_words
 from explorer.view import View
 
 # what a newcomer sees; the rest is folded
 FIRST = ("circuit", "near_zero", "norms", "full")
+
+
 # "edited" is what "circuit" does here
 OFFERED = (*FIRST, "least", "random", "advised", "direct", "lora", "lora_circuit")
+
+
 # heads move, and norms beside them
 SLICES = tuple(name for name, one in RECIPES.items() if one.heads and name != "lora_circuit")
+
+
 ADAPTERS = ("lora", "lora_circuit")
+
+
 # they take the circuit in force
 BY_FILE = ("circuit", "lora_circuit")
+
+
 EVERY = 5  # steps between checkpoints
+
+
 CHOICE = (
     "--what",
     "--circuit",

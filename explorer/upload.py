@@ -7,16 +7,21 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from ctsft import intake, places
+from ctsft import intake
 from ctsft.intake import DRAW, Part
 from ctsft.models import Model
 from ctsft.sources import SPLITS, read_table
 from ctsft.tasks import Task
+from ctsft.utils import home
 from explorer import state
 from explorer.subject import literal, spread
 
 SPLIT_WORDS = {"train": "train", "valid": "validation", "test": "test", DRAW: "draw all three"}
+
+
 ONE_EACH = "one language a file"
+
+
 SHOWN = 3
 
 
@@ -49,7 +54,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
         ready = preview(task, model)
         st.button(
             "Use this task",
-            on_click=lambda: use(str(intake.keep(task, places.home() / "tasks"))),
+            on_click=lambda: use(str(intake.keep(task, home.home() / "tasks"))),
             disabled=not ready,
             icon=":material/check:",
             help=(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from ctsft import places, runs
+from ctsft import runs
 from ctsft.jobs import Scoring, Subject, finish
-from ctsft.relevance import ScoreConfig, Scores
+from ctsft.scores import ScoreConfig, Scores
+from ctsft.utils import home
 from explorer import agreement, recent
 from explorer.plots import Marks, alt, symmetric_limit
 
@@ -119,5 +120,5 @@ def test_recent_names_come_back_newest_first_without_what_is_gone(tmp_path):
         and recent.listed("models")[0] == "demo"
     )
     for torn in (b"{", b"[1]", b'{"models": 3}', b'{"models": [1, "a"]}'):
-        (places.home() / "recent.json").write_bytes(torn)
+        (home.home() / "recent.json").write_bytes(torn)
         assert set(recent.listed("models")) <= {"a"}

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LABELS, Example, agreed, texts
+from conftest import LABELS, agreed, texts
 from safetensors.torch import save_file
-from test_cli import bad, shell, tiny_words  # noqa: F401  (fixtures)
+from test_cli import (
+    bad,
+    shell,  # noqa: F401
+    tiny_words,  # noqa: F401
+)
 from test_house import LIBRARY, imported
-from test_jobs import subject  # noqa: F401  (a fixture)
+from test_jobs import subject  # noqa: F401
 from test_loading import publish
 from test_sources import said
 
@@ -27,9 +31,11 @@ from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.models import Model
 from ctsft.moving import moving_parts
 from ctsft.relevance import score_heads
-from ctsft.tasks import load_task
+from ctsft.tasks import Example, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))
 ]
@@ -67,9 +73,6 @@ def ask(loaded, task, means):
         return score_heads(method=method, **given)
 
     return call
-
-
-# ---- the same answer -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -146,9 +149,6 @@ def test_discovery_goes_through_the_cache(loaded, task, means, monkeypatch):
     assert len(files("scores")) == first.rule["depth"] + 1
     monkeypatch.setattr(relevance, "sweep", None)
     assert discover(loaded["qwen2"], task, POOL, means, 1, 0.2, cache=True) == first
-
-
-# ---- what asks anew --------------------------------------------------------
 
 
 def changed_row(**fields) -> list[Example]:
@@ -303,9 +303,6 @@ def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
     engine = {name.removesuffix(".py") for name in cache.ENGINE}
     assert needed - engine == {"errors", "places", "sources"}
     assert {"rules", "methods", "cache", "loading"} <= needed & engine
-
-
-# ---- the disk --------------------------------------------------------------
 
 
 def spoil(path: Path, how: str):
@@ -486,9 +483,6 @@ def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, m
     assert 0 < len(places.entries()) <= 3 and not list(home.rglob("*.part"))
 
 
-# ---- fingerprints that need no hashing -------------------------------------
-
-
 @pytest.fixture
 def folder(folders, tmp_path, monkeypatch) -> Path:
     """A model folder whose files count as settled."""
@@ -557,9 +551,6 @@ def test_a_spoilt_file_of_fingerprints_counts_as_empty(folder, loaded, content):
     places.put(places.cache_folder() / "fingerprints.json", content)
     assert cache.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
     assert len(cache.remembered(places.cache_folder() / "fingerprints.json")) == 1
-
-
-# ---- the shell -------------------------------------------------------------
 
 
 @pytest.fixture

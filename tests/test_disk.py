@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctsft import disk, runs
+from ctsft import runs
+from ctsft.utils import atomic_files
 
 BIG = torch.zeros(500_000)  # 2 MB
 
@@ -32,17 +33,17 @@ def small(tmp_path):
 def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "thing"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), disk.whole(path, "it") as part:
+    with pytest.raises(ZeroDivisionError), atomic_files.whole(path, "it") as part:
         part.write_text("half")
         assert path.read_text() == "old"
         raise ZeroDivisionError
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "old"
     (tmp_path / ".thing.part").mkdir()  # a killed writer's leftover
-    with disk.whole(path, "it") as part:
+    with atomic_files.whole(path, "it") as part:
         part.write_text("new")
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "new"
     for words in ("one", "two"):
-        with disk.whole(tmp_path / "folder", "it") as part:
+        with atomic_files.whole(tmp_path / "folder", "it") as part:
             part.mkdir()
             (part / "a").write_text(words)
     assert (tmp_path / "folder" / "a").read_text() == "two" and len(list(tmp_path.iterdir())) == 2
@@ -61,8 +62,8 @@ def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path):
 def test_a_full_disk_is_one_sentence_whoever_writes(small, write, need):
     (small / "kept").write_text("kept")
     with (
-        pytest.raises(disk.DiskFull) as error,
-        disk.whole(small / "kept", "the checkpoint of step 7", need) as part,
+        pytest.raises(atomic_files.DiskFull) as error,
+        atomic_files.whole(small / "kept", "the checkpoint of step 7", need) as part,
     ):
         write(part)
     text = str(error.value)
@@ -76,7 +77,7 @@ def test_a_full_disk_is_one_sentence_whoever_writes(small, write, need):
     assert [one.name for one in small.iterdir()] == ["kept"] and (
         small / "kept"
     ).read_text() == "kept"
-    with pytest.raises(OSError), disk.whole(small / "kept", "it"):
+    with pytest.raises(OSError), atomic_files.whole(small / "kept", "it"):
         raise OSError("something else")
 
 
@@ -84,9 +85,9 @@ def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed
     small, monkeypatch
 ):
     monkeypatch.setenv("CTSFT_HOME", str(small))
-    with pytest.raises(disk.DiskFull), runs.record("score") as run:
+    with pytest.raises(atomic_files.DiskFull), runs.record("score") as run:
         run.event(step=1)
-        run.file("filler").write_bytes(bytes(disk.free(small) // 4096 * 4096))
+        run.file("filler").write_bytes(bytes(atomic_files.free(small) // 4096 * 4096))
         for step in range(2, 100):
             # the last block still has room for some
             last = step
@@ -103,6 +104,6 @@ def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed
         and status.message.startswith("There is no room for a line")
         and str(run.path) in status.message
     )
-    with pytest.raises(disk.DiskFull), runs.record("score", run_id=run.id):
+    with pytest.raises(atomic_files.DiskFull), runs.record("score", run_id=run.id):
         # whatever it is that finds no room
         run.file("more").write_bytes(bytes(100_000))

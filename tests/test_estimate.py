@@ -10,10 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ctsft import label_balanced_means, score_heads
 from ctsft.__main__ import main
-from ctsft.estimate import estimate_cost, estimate_shape, forward_operations, operations, time_words
+from ctsft.estimate import estimate_cost, estimate_shape, forward_operations, operations
 from ctsft.models import Model
 from ctsft.shapes import Shape
 from ctsft.trace import pad, readout_logits
+from ctsft.utils.units import time_words
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])

@@ -19,9 +19,9 @@ from ctsft.cells import Ground, cell_id, finished, run_cell, words_of
 from ctsft.design import Cell, Design, choices, read_design
 from ctsft.experiment import experiment as run_experiment
 from ctsft.experiment import rows_of
-from ctsft.intervals import grouped, paired, spread
 from ctsft.jobs import Scoring, Stopped, Subject
 from ctsft.measures import change, measures
+from ctsft.utils.statistics import grouped, paired, spread
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from explorer import costs
 def page(kind: str):
     import streamlit as st
 
-    from ctsft.errors import UserError
+    from ctsft.utils.errors import UserError
     from explorer import guard
 
     def part():

@@ -9,15 +9,18 @@ from tiny import tiny
 from transformers import AutoModelForCausalLM
 
 from ctsft.answers import directions
-from ctsft.errors import UserError
 from ctsft.head_view import direct_effect, position_relevance, to_logits, view_head
 from ctsft.loading import wrap
 from ctsft.means import label_balanced_means
-from ctsft.relevance import ScoreConfig, score_heads
+from ctsft.relevance import score_heads
+from ctsft.scores import ScoreConfig
 from ctsft.tasks import Example
 from ctsft.trace import pad, record
+from ctsft.utils.errors import UserError
 
 ROW = [5, 9, 31, 60, 2, 17, 8]
+
+
 SETTINGS = ScoreConfig(positions="all")
 
 

@@ -7,7 +7,6 @@ import json
 import pandas as pd
 import pytest
 
-from ctsft.errors import UserError
 from ctsft.intake import (
     DRAW,
     Part,
@@ -22,6 +21,7 @@ from ctsft.intake import (
 )
 from ctsft.sources import read_table
 from ctsft.tasks import load_task
+from ctsft.utils.errors import UserError
 
 WORDS = {"0": "negative", "1": "positive"}
 

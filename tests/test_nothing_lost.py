@@ -18,18 +18,30 @@ import pytest
 import torch
 from conftest import cued
 from safetensors.torch import load_file
-from test_jobs import CONFIG, SMALL, scored, subject, tuned  # noqa: F401  (fixtures among them)
+from test_jobs import (
+    CONFIG,
+    SMALL,
+    scored,  # noqa: F401
+    subject,  # noqa: F401
+    tuned,
+)
 from test_runs import until
 from test_tuning import CIRCUIT, QUICK, same, stopping, timeless
 
-from ctsft import checkpoints, disk, results, runs, tuning_jobs
+from ctsft import checkpoints, results, runs, tuning_jobs
 from ctsft.checkpoints import newest_checkpoint
-from ctsft.tuning import NotFinite, TuneConfig, Watch, finetune
+from ctsft.settings import TuneConfig
+from ctsft.tuning import NotFinite, Watch, finetune
 from ctsft.turns import turn
+from ctsft.utils import atomic_files
 
 SEED = 20
+
+
 # so that torch's generator counts
 DROPOUT = {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1}
+
+
 SERVER = (
     "import sys, time\nfrom ctsft import runs\nprint(runs.start(sys.argv[1:]).id,"
     " flush=True)\ntime.sleep(600)"
@@ -249,14 +261,14 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
     monkeypatch,
 ):
     whole, _ = tuned(subject, scored)
-    real, calls = disk.free, []
+    real, calls = atomic_files.free, []
 
     def free(folder):
         calls.append(folder)
         return 1000 if len(calls) > 2 else real(folder)  # two checkpoints fit
 
-    monkeypatch.setattr(disk, "free", free)
-    with pytest.raises(disk.DiskFull) as error, runs.record("finetune") as run:
+    monkeypatch.setattr(atomic_files, "free", free)
+    with pytest.raises(atomic_files.DiskFull) as error, runs.record("finetune") as run:
         tuning_jobs.tune(
             run, subject, SMALL, tuning_jobs.Tuning("javanese", scores=scored.id, k=3, n=12), CONFIG
         )
@@ -271,7 +283,7 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
         "checkpoint-4",
     ]
     assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6]
-    monkeypatch.setattr(disk, "free", real)
+    monkeypatch.setattr(atomic_files, "free", real)
     tuned(subject, scored, run_id=run.id)
     assert (
         run.file("delta.safetensors").read_bytes() == whole.file("delta.safetensors").read_bytes()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_experiment import words  # noqa: F401  (a fixture)
+from test_experiment import words  # noqa: F401
 from test_page_finetune import (
     alive,
     button,
@@ -15,12 +15,12 @@ from test_page_finetune import (
     tuned,
     view,  # noqa: F401
     visit,
-)  # noqa: F401  (view is a fixture)
+)
 
 from ctsft import runs
 from ctsft.design import read_design
-from ctsft.estimate import time_words
 from ctsft.experiment import experiment
+from ctsft.utils.units import time_words
 from explorer import designs, experiment_results, state
 
 

@@ -10,22 +10,31 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import LABELS, Example, texts
-from test_sources import said
+from conftest import LABELS, texts
+from test_sources import said  # noqa: F401
 
 from ctsft import methods, planning, relevance
 from ctsft.answers import predict
-from ctsft.errors import UserError
 from ctsft.means import label_balanced_means
-from ctsft.planning import Plan, Work, as_bytes, candidates
+from ctsft.planning import Plan, Work, candidates
 from ctsft.relevance import score_heads
 from ctsft.shapes import Shape
+from ctsft.tasks import Example
+from ctsft.utils import units
+from ctsft.utils.errors import UserError
+from ctsft.utils.units import as_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(6, seed=9))
 ]
+
+
 GPT2 = Shape(12, 12, 12, 64, 768, 3072, 50257, biased=3072)
+
+
 EACH = ("cdt", "atp", "ig", "ablation")
 
 
@@ -52,15 +61,12 @@ def test_what_is_no_size_is_refused(wrong):
 
 
 def test_sizes_are_said():
-    assert [planning.words(size) for size in (1_234_567_890, 45_600_000, 1000, 12)] == [
+    assert [units.words(size) for size in (1_234_567_890, 45_600_000, 1000, 12)] == [
         "1.23 GB",
         "45.6 MB",
         "1 kB",
         "12 bytes",
     ]
-
-
-# ---- plans -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", EACH)
@@ -139,9 +145,6 @@ def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
     assert torch.allclose(free, tight, atol=1e-6)
 
 
-# ---- out of memory ---------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -201,8 +204,6 @@ def test_other_errors_go_on_unchanged(loaded, task, monkeypatch):
         score_heads(loaded["llama"], task, POOL, means)
     assert relevance.scratch.buffers == {}
 
-
-# ---- a real process --------------------------------------------------------
 
 CHILD = """
 import json, sys

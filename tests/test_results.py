@@ -10,11 +10,11 @@ from dataclasses import asdict
 import pytest
 
 from ctsft import notes, results, run_folder, runs
-from ctsft.errors import UserError
 from ctsft.jobs import Subject
 from ctsft.run_folder import stamp
-from ctsft.tuning import TuneConfig
+from ctsft.settings import TuneConfig
 from ctsft.tuning_jobs import Tuning
+from ctsft.utils.errors import UserError
 
 
 def tuned(what="circuit", after=0.7, steps=(0, 4), **config) -> runs.Run:

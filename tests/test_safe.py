@@ -17,13 +17,17 @@ from conftest import byte_level, write_task
 from tiny import tiny
 
 from ctsft import runs
-from ctsft.errors import UserError
 from ctsft.loading import load_model
 from ctsft.tasks import load_task
+from ctsft.utils.errors import UserError
 from explorer import bars, circuits, plots, shelf, subject
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
 CODE = [path for folder in ("ctsft", "explorer") for path in (ROOT / folder).rglob("*.py")]
+
+
 NASTY = (
     '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a'
     ' href="javascript:alert(1)">x</a><b>b</b>'

@@ -8,8 +8,8 @@ import datasets
 import pytest
 from conftest import CLOSED
 
-from ctsft.errors import UserError
 from ctsft.sources import Files, Hub, read_table
+from ctsft.utils.errors import UserError
 
 
 def said(call, *words):

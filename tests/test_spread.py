@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Example, write_task
+from conftest import write_task
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from ctsft import Circuit, discovery_set, label_balanced_means, load_task, processes, score_heads
+from ctsft import Circuit, discovery_set, label_balanced_means, load_task, score_heads
 from ctsft.loading import wrap
+from ctsft.tasks import Example
+from ctsft.utils import distributed
 
 ROWS = [
     Example(str(i), text, label, {"text": text})
@@ -25,6 +27,8 @@ ROWS = [
         ]
     )
 ]
+
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -99,7 +103,9 @@ def torchrun(count: int, home: Path, *words) -> list[str]:
 @pytest.fixture
 def words(folders, tmp_path):
     """A model that predicts some rows of each label, and a task with many rows."""
-    from conftest import agreed, load_model
+    from conftest import agreed
+
+    from ctsft.loading import load_model
 
     model = load_model(folders["qwen2"], device="cpu")
     task = load_task(str(write_task(tmp_path / "data")))
@@ -216,8 +222,8 @@ def test_two_processes_tune_to_the_result_of_one_with_twice_the_batch(words, tmp
 def test_alone_nothing_is_exchanged(loaded, task):
     values = torch.tensor([1.0, float("nan")])
     assert (
-        processes.alone()
-        and processes.merged(values, torch.device("cpu")) is values
-        and processes.mine([1, 2, 3]) == [1, 2, 3]
+        distributed.alone()
+        and distributed.merged(values, torch.device("cpu")) is values
+        and distributed.mine([1, 2, 3]) == [1, 2, 3]
     )
     assert discovery_set is not None

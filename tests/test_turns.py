@@ -8,10 +8,14 @@ import sys
 import time
 
 import pytest
-from test_runs import child, folder, until  # noqa: F401  (folder is a fixture)
+from test_runs import (
+    child,
+    folder,  # noqa: F401
+    until,
+)
 
 from ctsft import runs, turns
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 TURN = """
 from ctsft import turns

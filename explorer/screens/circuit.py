@@ -6,7 +6,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import (
     advising,
     circuits,

@@ -8,7 +8,7 @@ from contextlib import suppress
 import streamlit as st
 
 from ctsft import notes, results, runs
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 from explorer import (
     comparing,
     exploration,
@@ -25,6 +25,8 @@ from explorer.terms import TERMS
 
 # runs whose curves are drawn while none is chosen
 SHOWN = 4
+
+
 NARROWED = {"what": "What moved", "seed": "Seed", "state": "State"}
 
 

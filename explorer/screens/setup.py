@@ -6,16 +6,18 @@ from pathlib import Path
 
 import streamlit as st
 
-from ctsft.errors import UserError
 from ctsft.models import Model
 from ctsft.sources import SPLITS
 from ctsft.tasks import Task
+from ctsft.utils.errors import UserError
 from explorer import costs, gallery, jobs, measuring, recent, state, upload
 from explorer.bidi import isolate
 from explorer.subject import literal, pieces, short, spread
 from explorer.terms import TERMS
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
+
+
 TASKS = {
     "demo": "Demo sentiment",
     "nusax": "NusaX sentiment",

@@ -14,9 +14,11 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from ctsft.errors import UserError
+from ctsft.utils.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
 # C++'s, Rust's
 WORDS = (
     "no space left",
