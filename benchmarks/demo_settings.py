@@ -11,7 +11,7 @@ import argparse
 from statistics import mean
 
 import ctsft
-from ctsft.tasks import sample
+from ctsft.data.task import sample
 
 
 def one(what, target: str, lr: float, seed: int, args) -> tuple[dict, dict]:

@@ -26,6 +26,11 @@ _HOMES = {
         "faithfulness_curve",
         "select",
     ),
+    "data.registry": ("load_task",),
+    "data.task": (
+        "Example",
+        "Task",
+    ),
     "delta": (
         "Delta",
         "apply_delta",
@@ -70,11 +75,6 @@ _HOMES = {
         "Scores",
     ),
     "settings": ("TuneConfig",),
-    "tasks": (
-        "Example",
-        "Task",
-        "load_task",
-    ),
     "tuning": (
         "TuneResult",
         "Watch",

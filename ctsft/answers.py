@@ -3,8 +3,8 @@
 import torch
 from sklearn.metrics import accuracy_score
 
+from ctsft.data.task import Example, Task
 from ctsft.loading import as_model
-from ctsft.tasks import Example, Task
 from ctsft.trace import plain_batches, readout_logits
 
 

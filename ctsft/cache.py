@@ -18,8 +18,8 @@ import transformers
 from safetensors.torch import load, save
 
 from ctsft import places
+from ctsft.data.task import Example, Task
 from ctsft.models import FAMILIES, Model, hash_of
-from ctsft.tasks import Example, Task
 
 # The files and folders, below the package, whose source text decides a stored number. Each has to
 # be there: a list that names less than it should would answer new code with old scores.
@@ -27,6 +27,8 @@ ENGINE = (
     "adaptive.py",
     "answers.py",
     "cache.py",
+    "data/registry.py",
+    "data/task.py",
     "decompose.py",
     "layers.py",
     "loading.py",
@@ -38,7 +40,6 @@ ENGINE = (
     "rules.py",
     "scores.py",
     "shapes.py",
-    "tasks.py",
     "trace.py",
     "utils/distributed.py",
 )

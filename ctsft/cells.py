@@ -18,6 +18,7 @@ import ctsft
 from ctsft import runs
 from ctsft.advise import advise_heads, fisher
 from ctsft.circuit import Circuit, select
+from ctsft.data.task import Example, fingerprint, sample
 from ctsft.design import Cell, Design
 from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
 from ctsft.loading import load_model
@@ -26,7 +27,6 @@ from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of
 from ctsft.run_folder import Run
 from ctsft.settings import TuneConfig
-from ctsft.tasks import Example, fingerprint, sample
 from ctsft.tuning import Watch, finetune
 from ctsft.tuning_jobs import Tuning, advice_rows, base_model
 from ctsft.utils.atomic_files import whole

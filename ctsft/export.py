@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ctsft import results, runs
 from ctsft.circuit import Circuit
+from ctsft.data.registry import load_task
 from ctsft.delta import Delta, apply_delta
 from ctsft.jobs import Subject
 from ctsft.loading import NAMES, load_model
 from ctsft.models import CLASSES, Model
 from ctsft.recipes import RECIPES
-from ctsft.tasks import load_task
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 

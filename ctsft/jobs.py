@@ -19,6 +19,8 @@ from transformers.utils import logging
 import ctsft
 from ctsft import validation
 from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, select
+from ctsft.data.registry import load_task
+from ctsft.data.task import Example, Task, fingerprint
 from ctsft.discovery import iterations
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
@@ -29,7 +31,6 @@ from ctsft.relevance import score_heads
 from ctsft.run_folder import write
 from ctsft.runs import get
 from ctsft.scores import ScoreConfig, Scores
-from ctsft.tasks import Example, Task, fingerprint, load_task
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 from ctsft.validation import Checks

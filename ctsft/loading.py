@@ -20,9 +20,9 @@ from transformers import (
     AutoTokenizer,
 )
 
+from ctsft.data.registry import ASSETS
 from ctsft.decompose import replay_error
 from ctsft.models import CAUSAL, CLASSES, Model, check_family
-from ctsft.tasks import ASSETS
 from ctsft.trace import ATTENTION, pad, record
 from ctsft.utils.errors import UserError
 

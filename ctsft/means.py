@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from ctsft.answers import predict
 from ctsft.cache import Entry, identity, seen
+from ctsft.data.task import Example, Task
 from ctsft.loading import as_model
-from ctsft.tasks import Example, Task
 from ctsft.trace import plain_batches, readout_logits, tapped
 from ctsft.utils.errors import UserError
 

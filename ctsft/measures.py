@@ -10,7 +10,7 @@ import warnings
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from ctsft.answers import predict
-from ctsft.tasks import Example, Task
+from ctsft.data.task import Example, Task
 
 MEASURES = ("accuracy", "macro_f1")
 

@@ -16,13 +16,13 @@ from ctsft import planning
 from ctsft.adaptive import narrow
 from ctsft.answers import directions
 from ctsft.cache import Entry, identity, seen
+from ctsft.data.task import Example, Task
 from ctsft.layers import scratch
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress
 from ctsft.methods import METHODS, Job
 from ctsft.models import Model, hash_of
 from ctsft.scores import Head, ScoreConfig, Scores
-from ctsft.tasks import Example, Task
 from ctsft.trace import batches
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError

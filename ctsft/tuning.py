@@ -27,6 +27,7 @@ from ctsft.checkpoints import (
     watched_of,
 )
 from ctsft.circuit import Circuit
+from ctsft.data.task import Example, Task
 from ctsft.delta import Delta, taken
 from ctsft.expansion import expand
 from ctsft.loading import as_model
@@ -36,7 +37,6 @@ from ctsft.models import Model
 from ctsft.moving import Moves, moving_parts
 from ctsft.recipes import moves_of
 from ctsft.settings import TuneConfig, arguments
-from ctsft.tasks import Example, Task
 from ctsft.trace import pad, readout_logits
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError

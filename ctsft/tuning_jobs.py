@@ -10,6 +10,8 @@ from ctsft.advise import Advice, advise_heads
 from ctsft.advised import ROWS_OF, Ranking
 from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit import Circuit, select
+from ctsft.data.registry import load_task
+from ctsft.data.task import Example, Task, sample
 from ctsft.jobs import (
     Reporter,
     Scoring,
@@ -29,7 +31,6 @@ from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
 from ctsft.runs import get
 from ctsft.settings import TuneConfig
-from ctsft.tasks import Example, Task, load_task, sample
 from ctsft.tuning import NotFinite, TuneResult, Watch, finetune
 from ctsft.utils import atomic_files, distributed
 from ctsft.utils.atomic_files import whole

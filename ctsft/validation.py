@@ -22,12 +22,12 @@ from scipy.stats import spearmanr
 
 from ctsft.answers import label_logits
 from ctsft.circuit import Faithfulness, ablated, select, share_of
+from ctsft.data.task import Example, Task, sample
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress, discovery_set, label_balanced_means
 from ctsft.models import Model
 from ctsft.relevance import score_heads
 from ctsft.scores import Head, Scores
-from ctsft.tasks import Example, Task, sample
 from ctsft.utils.errors import UserError
 
 TRUTH = "ablation"

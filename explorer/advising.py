@@ -8,15 +8,19 @@ import streamlit as st
 from ctsft import runs
 from ctsft.advised import Ranking
 from ctsft.circuit import Circuit
-from ctsft.relevance import Scores
-from ctsft.tasks import Task
+from ctsft.data.task import Task
+from ctsft.scores import Scores
 from ctsft.tuning_jobs import ADVICE_ROWS
 from explorer import advice, advice_plots, costs, export, jobs, plots, state
 from explorer.outcomes import said
 from explorer.terms import TERMS
 
 MAP, SCATTER = "advice_map", "advice_scatter"
+
+
 HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
+
+
 COLUMNS = {
     "worth": st.column_config.NumberColumn(
         "worth moving", format="%.2f", help=TERMS["advice"] + " The best head's is 1."

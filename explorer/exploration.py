@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from ctsft import runs
 from ctsft.circuit import Circuit
+from ctsft.data.task import Task
 from ctsft.models import Model
 from ctsft.scores import Scores
-from ctsft.tasks import Task
 from ctsft.utils.errors import UserError
 from explorer import state
 

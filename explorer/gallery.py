@@ -4,8 +4,8 @@ long the prompts are.
 
 import streamlit as st
 
+from ctsft.data.task import Task
 from ctsft.models import Model
-from ctsft.tasks import Task
 from explorer import data_plots, export, known, state
 from explorer.subject import aligned, balance, literal, spread, tally
 from explorer.terms import TERMS

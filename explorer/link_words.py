@@ -7,15 +7,16 @@ raises: what a field may not say is told in a few words, and the other fields co
 
 from collections.abc import Callable, Mapping
 
+from ctsft.data.sources import SPLITS
 from ctsft.methods import METHODS
-from ctsft.relevance import Head
-from ctsft.scores import CHOICES
-from ctsft.sources import SPLITS
+from ctsft.scores import CHOICES, Head
 from explorer.plots import name
 from explorer.view import View
 
 # letters of one word: every head of a large model
 LONGEST = 20_000
+
+
 Reader = Callable[[str], object]
 
 
@@ -89,6 +90,8 @@ FIELDS: dict[str, tuple[str, Reader, str]] = {
     "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
     "edge": ("edge", real(0, 1), "a number from 0 to 1"),
 }
+
+
 NAMES = ("model", "task", "data")  # checked against what was opened here before
 
 

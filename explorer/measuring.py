@@ -4,8 +4,8 @@ the labels it confuses in any language.
 
 import streamlit as st
 
+from ctsft.data.task import Task
 from ctsft.models import Model
-from ctsft.tasks import Task
 from explorer import competence, data_plots, export, known, state
 from explorer.subject import Measured, confusion, literal, short, split_of
 from explorer.terms import TERMS

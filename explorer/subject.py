@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from ctsft.data.task import Example, Task
+from ctsft.data.token_text import readable
 from ctsft.models import Model
-from ctsft.pieces import readable
-from ctsft.tasks import Example, Task
 from explorer.bidi import isolate
 
 

@@ -4,14 +4,18 @@ folded.
 
 import streamlit as st
 
+from ctsft.data.task import Task
 from ctsft.lora import TARGETS
 from ctsft.recipes import RECIPES
-from ctsft.tasks import Task
 from explorer import outcomes, state, tuning
 from explorer.terms import TERMS
 
 POOLS = {"all": "All", "B": "Pool B"}
+
+
 KV = {"group": "By group", "expand": "One a head"}
+
+
 PRECISION = {"full": "Full", "bf16": "bfloat16"}
 
 

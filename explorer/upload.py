@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from ctsft import intake
-from ctsft.intake import DRAW, Part
+from ctsft.data import own_tables
+from ctsft.data.own_tables import DRAW, Part
+from ctsft.data.sources import SPLITS, read_table
+from ctsft.data.task import Task
 from ctsft.models import Model
-from ctsft.sources import SPLITS, read_table
-from ctsft.tasks import Task
 from ctsft.utils import home
 from explorer import state
 from explorer.subject import literal, spread
@@ -54,7 +54,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
         ready = preview(task, model)
         st.button(
             "Use this task",
-            on_click=lambda: use(str(intake.keep(task, home.home() / "tasks"))),
+            on_click=lambda: use(str(own_tables.keep(task, home.home() / "tasks"))),
             disabled=not ready,
             icon=":material/check:",
             help=(
@@ -71,7 +71,9 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         dict.fromkeys(column for frame in frames.values() for column in map(str, frame.columns))
     )
     names = {
-        column: name for frame in frames.values() for column, name in intake.columns(frame).items()
+        column: name
+        for frame in frames.values()
+        for column, name in own_tables.columns(frame).items()
     }
     if now.own_label not in every:
         state.put(
@@ -116,7 +118,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         + ", ".join(f"`{{{name}}}`" for column, name in names.items() if column != now.own_label)
         + ".",
     )
-    values = intake.label_values(frames.values(), now.own_label)
+    values = own_tables.label_values(frames.values(), now.own_label)
     st.caption(
         "The word the model is to answer for each label of the files; each has to be one token."
     )
@@ -130,7 +132,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         for i, value in enumerate(values)
     }
     languages = list(
-        dict.fromkeys(language for one in parts for language, _ in intake.by_language(one))
+        dict.fromkeys(language for one in parts for language, _ in own_tables.by_language(one))
     )
     if now.own_source not in languages:
         state.put(own_source=languages[0])
@@ -145,7 +147,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         "Name of the task", **state.bind("own_name"), help="The task file is kept under this name."
     )
     now = state.view()
-    return intake.draft(
+    return own_tables.draft(
         now.own_name.strip() or "my task",
         now.own_prompt,
         parts,
@@ -172,7 +174,7 @@ def longest(frames: dict[str, pd.DataFrame], columns: list[str]) -> str:
 
 def part(name: str, frame: pd.DataFrame) -> Part:
     """One file's line: what its rows are."""
-    language, split = intake.guess(name)
+    language, split = own_tables.guess(name)
     told, first, second = st.columns([2, 2, 2], vertical_alignment="bottom")
     told.markdown(f"**{literal(name)}**  \n{len(frame):,} rows")
     if not state.view().own_column:
@@ -200,7 +202,7 @@ def preview(task: Task, model: Model | None) -> bool:
         task.label_ids(model)
         told = {label: f":green-badge[class {literal(label)}]" for label in task.labels}
     else:
-        found = intake.label_tokens(model.tokenizer, task.labels)
+        found = own_tables.label_tokens(model.tokenizer, task.labels)
         told = {one.label: badge(one.pieces, one.one) for one in found}
         wrong = [one for one in found if not one.one]
         if wrong:

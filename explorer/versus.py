@@ -8,9 +8,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
+from ctsft.data.task import Task
 from ctsft.jobs import Scoring
-from ctsft.relevance import Scores
-from ctsft.tasks import Task
+from ctsft.scores import Scores
 from explorer import agreement, costs, export, jobs, panels, plots, state
 from explorer.agreement import WAYS
 from explorer.subject import literal

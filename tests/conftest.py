@@ -18,9 +18,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from tiny import tiny
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from ctsft.answers import predict
+from ctsft.data.sources import Files
+from ctsft.data.task import Example, Task
+from ctsft.loading import load_model, wrap
 
 LABELS = ("negative", "neutral", "positive")
+
+
 PROMPT = "{text} | sentiment:"
+
+
 WORDS = (
     "the",
     "a",
@@ -61,6 +74,8 @@ WORDS = (
     "rain",
     "sun",
 )
+
+
 CUES = {"negative": ("bad", "poor"), "neutral": ("plain", "usual"), "positive": ("good", "great")}
 
 
@@ -99,10 +114,20 @@ class Hub(BaseHTTPRequestHandler):
 
 
 SERVER = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+
+
 SERVER.daemon_threads = True
+
+
 threading.Thread(target=SERVER.serve_forever, daemon=True).start()
+
+
 ADDRESS = f"http://127.0.0.1:{SERVER.server_port}"
+
+
 CLOSED = "http://127.0.0.1:9"  # nobody listens at the discard port
+
+
 os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -115,22 +140,6 @@ os.environ |= {
     "no_proxy": "127.0.0.1",
 }
 
-import torch  # noqa: E402
-from tiny import tiny  # noqa: E402
-from tokenizers import (  # noqa: E402
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    trainers,
-)  # noqa: E402
-from transformers import PreTrainedTokenizerFast  # noqa: E402
-
-from ctsft.answers import predict  # noqa: E402
-from ctsft.loading import load_model, wrap  # noqa: E402
-from ctsft.sources import Files  # noqa: E402
-from ctsft.tasks import Example, Task  # noqa: E402
 
 # the seeds give each label its share of the predictions
 FAMILIES = {
@@ -139,6 +148,8 @@ FAMILIES = {
     "mistral": {"seed": 1, "max_position_embeddings": 160, "sliding_window": 4},
     "qwen2": {"seed": 2, "max_position_embeddings": 160},
 }
+
+
 # tiny tensors: more threads only wait for each other
 torch.set_num_threads(1)
 

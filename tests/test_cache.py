@@ -25,13 +25,14 @@ from test_loading import publish
 from test_sources import said
 
 from ctsft import cache, loading, methods, models, places, relevance
+from ctsft.data.registry import load_task
+from ctsft.data.task import Example
 from ctsft.discovery import discover
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.models import Model
 from ctsft.moving import moving_parts
 from ctsft.relevance import score_heads
-from ctsft.tasks import Example, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 

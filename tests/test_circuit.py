@@ -9,7 +9,7 @@ from dataclasses import replace
 import naive
 import pytest
 import torch
-from conftest import LABELS, Example, agreed, texts
+from conftest import LABELS, agreed, texts
 from test_relevance import made
 from test_sources import said
 
@@ -23,6 +23,7 @@ from ctsft.circuit import (
     select,
     share_of,
 )
+from ctsft.data.task import Example
 from ctsft.discovery import discover, iterations
 from ctsft.means import label_balanced_means
 from ctsft.relevance import score_heads
@@ -31,13 +32,14 @@ POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text})
     for i, text in enumerate(texts(3, seed=2, longest=4))
 ]
+
+
 TABLE = made(
     [[3.0, -4.0, 0.1], [2.0, -0.1, 3.0]], model="m", model_type="llama", n_layers=2, n_heads=3
 )
+
+
 EVERY = {(layer, head) for layer in range(2) for head in range(3)}
-
-
-# ---- rules -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,6 @@ def test_wrong_settings_of_a_rule_are_refused(rule, settings, words):
     said(lambda: select(TABLE, rule, **settings), *words)
 
 
-# ---- circuits --------------------------------------------------------------
-
-
 def test_heads_put_in_and_taken_out_by_hand():
     circuit = select(TABLE, "top", k=2)
     edited = circuit.edit(added=[(0, 1), (0, 0)], removed=[(1, 2), (1, 1)])
@@ -216,9 +215,6 @@ def test_another_models_circuit_is_refused(loaded, task):
         ),
         "L0.H-1",
     )
-
-
-# ---- discovery -------------------------------------------------------------
 
 
 def literal_discovery(model, task, pool, mu, depth, size):
@@ -355,9 +351,6 @@ def test_wrong_settings_of_discovery_are_refused(loaded, task, depth, fraction, 
         ),
         words,
     )
-
-
-# ---- faithfulness ----------------------------------------------------------
 
 
 def literal(model, task, rows, means, heads):

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from conftest import CLOSED, cued, write_task
 from safetensors.torch import load_file
-from test_jobs import subject  # noqa: F401  (a fixture)
+from test_jobs import subject  # noqa: F401
 from transformers import T5Config
 
 from ctsft import jobs, runs
 from ctsft.__main__ import main
 from ctsft.circuit import Circuit
-from ctsft.relevance import Scores
-from ctsft.tasks import Task
+from ctsft.data.task import Task
+from ctsft.scores import Scores
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,9 +55,6 @@ def scored(shell, tiny_words, home) -> dict:
 
 def newest() -> runs.Run:
     return runs.list_runs()[0]
-
-
-# ---- what works ------------------------------------------------------------
 
 
 def test_accuracy(shell, tiny_words):
@@ -294,9 +291,6 @@ def test_runs_are_listed_shown_and_deleted(shell, scored):
     assert shell("compare")[1].startswith("No fine-tuning run")
 
 
-# ---- what does not ---------------------------------------------------------
-
-
 def bad(result, *words):
     code, out, err = result
     assert (code, out) == (2, "") and len(err) == 1 and err[0].startswith("ctsft: "), result
@@ -479,9 +473,6 @@ def test_a_run_stopped_before_its_result_says_how_to_go_on(shell, tiny_words, mo
     code, out, err = shell("score", *tiny_words, "--size", 6)
     assert (code, out) == (1, "") and len(err) == 1 and f"runs resume {newest().id}" in err[0]
     assert newest().status().state == "stopped"
-
-
-# ---- real processes --------------------------------------------------------
 
 
 def start(*words, cwd):

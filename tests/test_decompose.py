@@ -10,10 +10,11 @@ import dataclasses
 import naive
 import pytest
 import torch
-from conftest import FAMILIES, Example
+from conftest import FAMILIES
 from tiny import exact, tiny
 
 from ctsft import rules
+from ctsft.data.task import Example
 from ctsft.loading import wrap
 from ctsft.means import label_balanced_means
 from ctsft.relevance import score_heads
@@ -28,6 +29,8 @@ ROWS = [
         ]
     )
 ]
+
+
 BIASED = {
     "llama": {
         "attention_bias": True,
@@ -158,9 +161,6 @@ def test_head_targets_agree(loaded, task, family, attention):
     assert error(torch.stack([scores[head] for head in sources]), theirs.double()) < 1e-4
 
 
-# ---- controls: the comparison sees a wrong rule ----------------------------
-
-
 def own_scale(rel, total, layer, scale=None):
     return rel * (layer.gain * layer.scale(rel))
 
@@ -205,9 +205,6 @@ def test_wrong_key_value_groups_are_seen(loaded, task, monkeypatch):
     assert error(score_heads(model, task, ROWS, means).per_example, theirs) > 1e-2
 
 
-# ---- single rules ----------------------------------------------------------
-
-
 def test_the_clamp_is_the_literal_sign_clash_rule():
     draw = torch.Generator().manual_seed(0)
     rel, irrel = (torch.randn(20000, generator=draw, dtype=torch.float64) for _ in range(2))
@@ -227,9 +224,6 @@ def test_parts_of_a_bias_follow_the_sizes():
     assert rules.add_share(torch.zeros(3), rel, rel + irrel, bias).tolist() == pytest.approx(
         [2, 0, 3]
     )
-
-
-# ---- batches and chunks ----------------------------------------------------
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral"])

@@ -466,7 +466,7 @@ def test_target_rows_come_from_the_pool_that_discovery_never_saw(words):
     design = Design(**words)
     ground = Ground(design, None, "none")
     train = ground.task.load("indonesian", "train")
-    from ctsft.tasks import load_task
+    from ctsft.data.registry import load_task
 
     pool_a, pool_b = load_task(design.task).pools(train)
     assert {row.id for row in pool_a}.isdisjoint(row.id for row in pool_b)

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from ctsft.intake import (
+from ctsft.data.own_tables import (
     DRAW,
     Part,
     columns,
@@ -19,8 +19,8 @@ from ctsft.intake import (
     label_values,
     slug,
 )
-from ctsft.sources import read_table
-from ctsft.tasks import load_task
+from ctsft.data.registry import load_task
+from ctsft.data.sources import read_table
 from ctsft.utils.errors import UserError
 
 WORDS = {"0": "negative", "1": "positive"}

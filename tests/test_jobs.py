@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 import ctsft
 from ctsft import jobs, results, runs, tuning_jobs
 from ctsft.circuit import Circuit
+from ctsft.data.registry import load_task
+from ctsft.data.task import fingerprint
 from ctsft.means import Means
 from ctsft.recipes import RECIPES
-from ctsft.relevance import Scores
-from ctsft.tasks import fingerprint, load_task
+from ctsft.scores import Scores
 
 SMALL = jobs.Scoring(size=6)
 

@@ -6,11 +6,12 @@ import dataclasses
 import naive
 import pytest
 import torch
-from conftest import FAMILIES, LABELS, Example, agreed, texts
+from conftest import FAMILIES, LABELS, agreed, texts
 from test_sources import said
 
 from ctsft import means as module
 from ctsft.answers import predict
+from ctsft.data.task import Example
 from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.trace import batches
 

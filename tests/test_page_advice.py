@@ -7,12 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import LABELS
-from test_page_relevance import charts, opened, press, scored, shown, task_file, view  # noqa: F401
+from test_page_relevance import (
+    charts,
+    opened,
+    press,
+    scored,
+    shown,
+    task_file,  # noqa: F401
+    view,  # noqa: F401
+)
 
 from ctsft import runs
 from ctsft.advise import advise_heads
+from ctsft.data.registry import load_task
+from ctsft.data.task import sample
 from ctsft.jobs import Subject
-from ctsft.tasks import load_task, sample
 from ctsft.tuning_jobs import Tuning, advice, advice_rows
 from explorer import costs, jobs
 

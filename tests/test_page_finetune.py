@@ -15,14 +15,16 @@ from streamlit.testing.v1 import AppTest
 import ctsft
 from ctsft import runs
 from ctsft.checkpoints import MOVED
-from ctsft.relevance import ScoreConfig, Scores
+from ctsft.data.task import fingerprint
 from ctsft.run_folder import birth
-from ctsft.tasks import fingerprint
-from ctsft.tuning import TuneConfig
+from ctsft.scores import ScoreConfig, Scores
+from ctsft.settings import TuneConfig
 from ctsft.tuning_jobs import Tuning
 from explorer import following, jobs, outcomes, sidebar, state, tuning
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
+
+
 SUBJECT = ("model", "task", "data_dir", "language", "split", "device", "dtype")
 
 

@@ -7,12 +7,20 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from test_page_relevance import charts, opened, press, scored, shown, task_file, view  # noqa: F401
+from test_page_relevance import (
+    charts,
+    opened,
+    press,
+    scored,
+    shown,
+    task_file,  # noqa: F401
+    view,  # noqa: F401
+)
 
+from ctsft.data.registry import load_task
 from ctsft.head_view import view_head
 from ctsft.means import Means
-from ctsft.relevance import Scores
-from ctsft.tasks import load_task
+from ctsft.scores import Scores
 from explorer import jobs, known, state
 
 

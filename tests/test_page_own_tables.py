@@ -11,10 +11,12 @@ import pytest
 from conftest import cued
 from streamlit.testing.v1 import AppTest
 
-from ctsft.tasks import load_task
-from explorer.state import View
+from ctsft.data.registry import load_task
+from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
+
+
 LABELS = {"negative": "0", "neutral": "1", "positive": "2"}
 
 

@@ -12,10 +12,10 @@ from conftest import LABELS, agreed, cued, write_csv, write_task
 from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
-from ctsft.tasks import Example
+from ctsft.data.task import Example
 from explorer import jobs, recent
-from explorer.state import View
 from explorer.subject import Measured, aligned, balance, literal, short, spread
+from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 

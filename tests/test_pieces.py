@@ -3,7 +3,7 @@
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from ctsft.pieces import readable, token_text
+from ctsft.data.token_text import readable, token_text
 
 
 def test_tokens_are_text_whatever_script(tokenizer):

@@ -15,11 +15,11 @@ from test_sources import said  # noqa: F401
 
 from ctsft import methods, planning, relevance
 from ctsft.answers import predict
+from ctsft.data.task import Example
 from ctsft.means import label_balanced_means
 from ctsft.planning import Plan, Work, candidates
 from ctsft.relevance import score_heads
 from ctsft.shapes import Shape
-from ctsft.tasks import Example
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import as_bytes

@@ -8,23 +8,29 @@ import io
 import naive
 import pytest
 import torch
-from conftest import FAMILIES, LABELS, Example, texts
+from conftest import FAMILIES, LABELS, texts
 from scipy.stats import spearmanr
 from test_sources import said
 
 from ctsft import methods
 from ctsft.answers import directions
+from ctsft.data.registry import load_task
+from ctsft.data.task import Example
 from ctsft.loading import load_model
 from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.methods import Job, dealt, slopes
-from ctsft.relevance import ScoreConfig, Scores, score_heads
-from ctsft.tasks import load_task
+from ctsft.relevance import score_heads
+from ctsft.scores import ScoreConfig, Scores
 from ctsft.trace import pad, readout_logits
 
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))
 ]
+
+
 each_family = pytest.mark.parametrize("family", FAMILIES)
+
+
 each_place = pytest.mark.parametrize("positions", ["all", "readout"])
 
 
@@ -113,9 +119,6 @@ def test_a_head_at_its_mean_has_no_relevance_by_any_method(build, task):
     for method in ("cdt", "atp", "ig", "ablation"):
         scores = score_heads(model, task, POOL, means, method).per_example.abs()
         assert scores[:, 1, :2].max() < 1e-5 and scores[:, 1, 2:].min() > 1e-6, method
-
-
-# ---- integrated gradients --------------------------------------------------
 
 
 @each_family
@@ -209,9 +212,6 @@ def test_the_path_ranks_the_bundled_models_heads_as_ablation_does():
         for method in ("ablation", "ig", "atp")
     )
     assert spearmanr(path, truth).statistic > 0.9 > spearmanr(end, truth).statistic
-
-
-# ---- Scores ----------------------------------------------------------------
 
 
 def made(values, labels=("a", "b"), **about) -> Scores:

@@ -17,8 +17,8 @@ from conftest import byte_level, write_task
 from tiny import tiny
 
 from ctsft import runs
+from ctsft.data.registry import load_task
 from ctsft.loading import load_model
-from ctsft.tasks import load_task
 from ctsft.utils.errors import UserError
 from explorer import bars, circuits, plots, shelf, subject
 

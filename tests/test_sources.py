@@ -8,7 +8,7 @@ import datasets
 import pytest
 from conftest import CLOSED
 
-from ctsft.sources import Files, Hub, read_table
+from ctsft.data.sources import Files, Hub, read_table
 from ctsft.utils.errors import UserError
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ctsft import Circuit, discovery_set, label_balanced_means, load_task, score_heads
+from ctsft.data.task import Example
 from ctsft.loading import wrap
-from ctsft.tasks import Example
 from ctsft.utils import distributed
 
 ROWS = [

@@ -11,8 +11,9 @@ import pytest
 from conftest import LABELS, cued, sentence_piece, task_words, write_csv, write_task
 from test_sources import said
 
-from ctsft.sources import Files
-from ctsft.tasks import NUSAX, XNLI, Example, Task, fingerprint, label_token, load_task, sample
+from ctsft.data.registry import NUSAX, XNLI, load_task
+from ctsft.data.sources import Files
+from ctsft.data.task import Example, Task, fingerprint, label_token, sample
 
 
 class Named:
@@ -24,9 +25,6 @@ class Named:
 
 def example(**fields) -> Example:
     return Example("0", fields.get("text", ""), "neutral", fields)
-
-
-# ---- rows ------------------------------------------------------------------
 
 
 def test_a_task_file_loads_every_split_of_both_languages(tmp_path):
@@ -150,9 +148,6 @@ def test_a_task_file_can_name_its_columns_languages_splits_and_labels(tmp_path):
     said(lambda: task.text(Example("7", "a", "entail")), "column 'premise'", "'7'")
 
 
-# ---- pools and samples -----------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("n", "a", "b"), [(500, 400, 100), (11000, 400, 100), (450, 360, 90), (150, 120, 30), (3, 2, 1)]
 )
@@ -194,9 +189,6 @@ def test_the_fingerprint_sees_text_label_and_order():
     ]
     prints = {fingerprint(these) for these in [rows, cued(4), *changed]}
     assert len(prints) == 4 and all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
-
-
-# ---- prompts ---------------------------------------------------------------
 
 
 def test_a_prompt_ends_just_before_the_label(task, tokenizer):
@@ -298,9 +290,6 @@ def test_two_labels_that_become_one_token_are_refused(tokenizer):
     )
     task = Task("t", "{text}", ("Good", "good", "bad"), "a", (), Files(Path(), ""))
     said(lambda: task.label_ids(Named(lower)), "'Good' and 'good'", "same token")
-
-
-# ---- the tasks that come with the program ----------------------------------
 
 
 def fold(text: str) -> str:

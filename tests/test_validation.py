@@ -9,16 +9,19 @@ import pytest
 import torch
 from conftest import agreed
 from scipy.stats import ConstantInputWarning
-from test_cli import shell, tiny_words  # noqa: F401  (fixtures)
-from test_jobs import subject  # noqa: F401  (a fixture)
+from test_cli import (
+    shell,  # noqa: F401
+    tiny_words,  # noqa: F401
+)
+from test_jobs import subject  # noqa: F401
 from test_relevance import made
 from test_sources import said
 
 from ctsft import jobs, runs, validation
 from ctsft.circuit import faithfulness, select
+from ctsft.data.task import sample
 from ctsft.means import discovery_set, label_balanced_means
 from ctsft.relevance import score_heads
-from ctsft.tasks import sample
 from ctsft.validation import (
     RANKINGS,
     Checks,
@@ -42,9 +45,6 @@ def rows(loaded, task):
 @pytest.fixture(scope="module")
 def found(loaded, task, rows) -> list[tuple[dict, Validation]]:
     return list(validate(loaded["qwen2"], task, rows[:24], rows[24:], SMALL))
-
-
-# ---- numbers that can be counted -------------------------------------------
 
 
 def test_agreement_counts_the_top_heads_in_common():
@@ -72,9 +72,6 @@ def test_stability_is_a_mean_over_pairs():
 
 def test_the_band_is_the_5th_to_the_95th_percentile():
     assert band([float(value) for value in range(101)]) == {"mean": 50, "low": 5, "high": 95}
-
-
-# ---- a whole run -----------------------------------------------------------
 
 
 def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows, found):
@@ -181,8 +178,6 @@ def test_wrong_settings_are_refused(checks, words):
 def test_no_rows_are_refused(loaded, task, rows):
     said(lambda: next(validate(loaded["qwen2"], task, rows, [])), "no rows")
 
-
-# ---- as a run --------------------------------------------------------------
 
 OPTIONS = ["--size", 6, "--rows", 6, "--random", 2, "--pools", 2, "--methods", "atp, ig"]
 

@@ -6,9 +6,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit
+from ctsft.data.task import Task
 from ctsft.models import Model
-from ctsft.relevance import Scores
-from ctsft.tasks import Task
+from ctsft.scores import Scores
 from explorer import (
     advising,
     bars,
@@ -34,11 +34,23 @@ METHODS = {
     "ig": "Integrated gradients (closer estimate)",
     "ablation": "Mean ablation (causal)",
 }
+
+
 RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
+
+
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
+
+
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
+
+
 PANELS = links.PANELS["panel"]
+
+
 COMPARISONS = ("Two methods", "Side by side", "Are they true?")
+
+
 MAP = "relevance_map"
 
 

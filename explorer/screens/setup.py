@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from ctsft.data.sources import SPLITS
+from ctsft.data.task import Task
 from ctsft.models import Model
-from ctsft.sources import SPLITS
-from ctsft.tasks import Task
 from ctsft.utils.errors import UserError
 from explorer import costs, gallery, jobs, measuring, recent, state, upload
 from explorer.bidi import isolate

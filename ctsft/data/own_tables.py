@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctsft.pieces import readable
-from ctsft.sources import SPLITS
-from ctsft.tasks import Task, label_token, placeholders
+from ctsft.data.sources import SPLITS
+from ctsft.data.task import Task, label_token, placeholders
+from ctsft.data.token_text import readable
 from ctsft.utils.errors import UserError
 
 # instead of a split: 70 % train, 15 % valid, 15 % test
