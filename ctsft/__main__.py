@@ -20,12 +20,12 @@ from tqdm import tqdm
 from ctsft import (
     experiment_commands,
     export_commands,
-    places,
     results,
     runs,
     scoring_commands,
     tuning_commands,
 )
+from ctsft.cache import store
 from ctsft.commands import AsJson, Halt, app
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
@@ -122,13 +122,13 @@ def list_or_clear(
         raise UserError(
             f"{action!r} is nothing that can be done with the cache; choose from list, clear."
         )
-    if kind not in ("", *places.KINDS):
+    if kind not in ("", *store.KINDS):
         raise UserError(
-            f"{kind!r} is not a kind of answer; choose from {', '.join(places.KINDS)}, or none for"
+            f"{kind!r} is not a kind of answer; choose from {', '.join(store.KINDS)}, or none for"
             " all."
         )
     if action == "clear":
-        count, freed = places.clear(kind)
+        count, freed = store.clear(kind)
         print(
             json.dumps({"answers": count, "bytes": freed})
             if as_json
@@ -145,7 +145,7 @@ def list_or_clear(
             "age": round(time.time() - kept.made),
             "path": str(kept.path),
         }
-        for kept in places.entries()
+        for kept in store.entries()
         if kind in ("", kept.kind)
     ]
     lines = [
@@ -155,7 +155,7 @@ def list_or_clear(
     ]
     lines.append(
         f"{counted(len(rows))}, {size_words(sum(row['bytes'] for row in rows))} of at most"
-        f" {size_words(places.limit())}, in {places.cache_folder()}"
+        f" {size_words(store.limit())}, in {store.cache_folder()}"
     )
     print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
 

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ctsft.answers import predict
-from ctsft.cache import Entry, identity, seen
+from ctsft.cache.entry import Entry, identity, seen
 from ctsft.data.task import Example, Task
 from ctsft.loading import as_model
 from ctsft.trace import plain_batches, readout_logits, tapped

@@ -6,12 +6,11 @@ A family is one short function that lists the modules of a Hugging Face model. E
 `loading.load_model` replays every model it loads against the original to prove the list right.
 """
 
-import hashlib
-
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
 from torch.nn import functional as F
 
+from ctsft.cache.hashing import hash_of
 from ctsft.layers import Architecture, Block, Linear, Norm, fast, softcap
 from ctsft.utils.errors import UserError
 
@@ -382,12 +381,3 @@ def fingerprint(hf) -> str:
     """A hash over every weight, by name, those that accelerate keeps on disk included."""
     away = any(value.is_meta for value in hf.parameters()) and hasattr(hf, "hf_device_map")
     return hash_of(get_state_dict_offloaded_model(hf) if away else hf.state_dict())
-
-
-def hash_of(tensors: dict[str, torch.Tensor]) -> str:
-    """16 hex digits of the tensors' names and bits."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(tensors.items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -15,13 +15,14 @@ import torch
 from ctsft import planning
 from ctsft.adaptive import narrow
 from ctsft.answers import directions
-from ctsft.cache import Entry, identity, seen
+from ctsft.cache.entry import Entry, identity, seen
+from ctsft.cache.hashing import hash_of
 from ctsft.data.task import Example, Task
 from ctsft.layers import scratch
 from ctsft.loading import as_model
 from ctsft.means import Means, Progress
 from ctsft.methods import METHODS, Job
-from ctsft.models import Model, hash_of
+from ctsft.models import Model
 from ctsft.scores import Head, ScoreConfig, Scores
 from ctsft.trace import batches
 from ctsft.utils import distributed

@@ -24,7 +24,8 @@ from test_jobs import subject  # noqa: F401
 from test_loading import publish
 from test_sources import said
 
-from ctsft import cache, loading, methods, models, places, relevance
+from ctsft import loading, methods, models, relevance
+from ctsft.cache import entry, store
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.discovery import discover
@@ -51,7 +52,7 @@ def from_cache(notes: list[str]) -> bool:
 
 
 def files(kind: str) -> list[Path]:
-    return sorted((places.cache_folder() / kind).glob("*.safetensors"))
+    return sorted((store.cache_folder() / kind).glob("*.safetensors"))
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +201,7 @@ def test_what_changes_a_number_asks_anew(ask, build, task, means, monkeypatch, w
     ask()
     assert from_cache(ask().notes)
     if what == "engine":
-        monkeypatch.setattr(cache, "VERSION", "another")
+        monkeypatch.setattr(entry, "VERSION", "another")
     if what == "matmul":
         monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     changes = MISSES[what](build, task, means)
@@ -265,21 +266,21 @@ def test_nothing_is_kept_of_a_family_or_method_of_the_users_own(ask, monkeypatch
 
 def test_every_part_of_the_engine_counts_in_its_version(tmp_path):
     folder = shutil.copytree(ROOT / "ctsft", tmp_path / "ctsft")
-    version = cache.engine_version(folder)
-    assert len(version) == len(cache.VERSION) == 16
-    for name in cache.ENGINE:
+    version = entry.engine_version(folder)
+    assert len(version) == len(entry.VERSION) == 16
+    for name in entry.ENGINE:
         part = folder / name
         path = next(part.rglob("*.py")) if part.is_dir() else part
         text = path.read_bytes()
         path.write_bytes(text + b"# another\n")
-        assert cache.engine_version(folder) != version, name
+        assert entry.engine_version(folder) != version, name
         path.write_bytes(text)
         if part.is_dir():
             (part / "novel.py").write_text("")
-            assert cache.engine_version(folder) != version, name
+            assert entry.engine_version(folder) != version, name
             (part / "novel.py").unlink()
     (folder / "novel.py").write_text("")
-    assert cache.engine_version(folder) == version, "what stands outside of the engine is no part"
+    assert entry.engine_version(folder) == version, "what stands outside of the engine is no part"
 
 
 def test_an_engine_that_is_not_where_its_list_says_is_an_error(tmp_path):
@@ -287,7 +288,7 @@ def test_an_engine_that_is_not_where_its_list_says_is_an_error(tmp_path):
     (folder / "empty").mkdir()
     for name in ("gone.py", "empty"):
         with pytest.raises(FileNotFoundError, match=name):
-            cache.engine_version(folder, (*cache.ENGINE, name))
+            entry.engine_version(folder, (*entry.ENGINE, name))
 
 
 def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
@@ -301,7 +302,7 @@ def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
             if dotted.startswith("ctsft.")
         }
         new = (found & set(LIBRARY)) - needed
-    engine = {name.removesuffix(".py") for name in cache.ENGINE}
+    engine = {name.removesuffix(".py") for name in entry.ENGINE}
     assert needed - engine == {"errors", "places", "sources"}
     assert {"rules", "methods", "cache", "loading"} <= needed & engine
 
@@ -354,7 +355,7 @@ def test_a_torn_or_foreign_file_counts_as_absent(ask, how, recwarn):
     spoil(path, how)
     again = ask()
     assert not from_cache(again.notes) and bits(again.per_example) == bits(first.per_example)
-    assert len(places.entries()) == (how != "folder")  # written anew
+    assert len(store.entries()) == (how != "folder")  # written anew
     assert from_cache(ask().notes) == (how != "folder") and len(recwarn) == (how == "folder")
 
 
@@ -364,7 +365,7 @@ def locked(monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    for module, name in ((places, "open"), (os, "utime"), (os, "replace"), (Path, "unlink")):
+    for module, name in ((store, "open"), (os, "utime"), (os, "replace"), (Path, "unlink")):
         monkeypatch.setattr(module, name, refuse, raising=False)
 
 
@@ -417,7 +418,7 @@ def test_the_least_recently_used_go_first(ask, monkeypatch):
     ask(pool=pools[3])
     assert (
         len(files("scores")) == 3
-        and sum(path.stat().st_size for path in files("scores")) <= places.limit()
+        and sum(path.stat().st_size for path in files("scores")) <= store.limit()
     )
     assert [
         from_cache(ask(pool=pool).notes) for pool in (pools[0], pools[2], pools[3], pools[1])
@@ -445,7 +446,7 @@ def test_what_a_killed_writer_left_is_removed_in_time(ask, home):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
     ask(pool=POOL[::-1])
-    assert not old.exists() and new.exists() and len(places.entries()) == 2
+    assert not old.exists() and new.exists() and len(store.entries()) == 2
 
 
 def hammer(ask, plain, seed: int, out: Path):
@@ -469,7 +470,7 @@ def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, m
     plain = [ask("ablation", cache=False, pool=POOL[i:] + POOL[:i]).per_example for i in range(5)]
     ask("ablation")
     monkeypatch.setenv("CTSFT_CACHE_BYTES", str(7 * files("scores")[0].stat().st_size // 2))
-    monkeypatch.setattr(places, "complain", lambda folder, reason: pytest.fail(reason))
+    monkeypatch.setattr(store, "complain", lambda folder, reason: pytest.fail(reason))
     outs, fork = [tmp_path / str(seed) for seed in range(3)], multiprocessing.get_context("fork")
     those = [
         fork.Process(target=hammer, args=(ask, plain, seed, out)) for seed, out in enumerate(outs)
@@ -481,7 +482,7 @@ def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, m
     assert [process.exitcode for process in those] == [0, 0, 0] and all(
         0 < int(out.read_text()) < 40 for out in outs
     )
-    assert 0 < len(places.entries()) <= 3 and not list(home.rglob("*.part"))
+    assert 0 < len(store.entries()) <= 3 and not list(home.rglob("*.part"))
 
 
 @pytest.fixture
@@ -492,25 +493,25 @@ def folder(folders, tmp_path, monkeypatch) -> Path:
 
 
 def test_a_second_process_does_not_hash_a_folder_again(folder, loaded, monkeypatch):
-    first = cache.fingerprint_of(load_model(folder, device="cpu"))
+    first = entry.fingerprint_of(load_model(folder, device="cpu"))
     assert first == loaded["qwen2"].fingerprint
     monkeypatch.setattr(models, "fingerprint", None)
     assert (
-        cache.fingerprint_of(load_model(folder, device="cpu")) == first
+        entry.fingerprint_of(load_model(folder, device="cpu")) == first
         and load_model(folder, device="cpu").origin
     )
 
 
 def test_a_changed_file_changes_the_fingerprint(folder, build):
-    first = cache.fingerprint_of(load_model(folder, device="cpu"))
+    first = entry.fingerprint_of(load_model(folder, device="cpu"))
     stat = (folder / "model.safetensors").stat()
     other_weight(build, "layers.0").hf.save_pretrained(folder)
     assert (folder / "model.safetensors").stat().st_size == stat.st_size
     # size and time as before
     os.utime(folder / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     model = load_model(folder, device="cpu")
-    assert cache.fingerprint_of(model) == models.fingerprint(model.hf) != first
-    assert cache.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (
+    assert entry.fingerprint_of(model) == models.fingerprint(model.hf) != first
+    assert entry.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (
         first,
         model.fingerprint,
     )
@@ -522,9 +523,9 @@ def test_a_hub_model_is_known_by_its_commit(hub, folders, monkeypatch):
     assert load_model("some/cached-qwen", device="cpu").files
     first = load_model("some/cached-qwen", device="cpu")
     assert first.files[:2] == ["hub", "some/cached-qwen"] and len(first.files[2]) == 40
-    known = cache.fingerprint_of(first)
+    known = entry.fingerprint_of(first)
     monkeypatch.setattr(models, "fingerprint", None)
-    assert cache.fingerprint_of(load_model("some/cached-qwen", device="cpu")) == known
+    assert entry.fingerprint_of(load_model("some/cached-qwen", device="cpu")) == known
 
 
 def test_files_written_just_now_are_hashed(folder, monkeypatch):
@@ -534,24 +535,24 @@ def test_files_written_just_now_are_hashed(folder, monkeypatch):
 
 def test_a_model_tuned_in_place_is_hashed_again(folder):
     model = load_model(folder, device="cpu")
-    first = cache.fingerprint_of(model)
+    first = entry.fingerprint_of(model)
     again = load_model(folder, device="cpu")
     with moving_parts(again, [(1, 1)]), torch.no_grad():
         # before its fingerprint was ever asked for
         again.hf.moving.weights["0"].mul_(2)
     assert (
-        again.files is None and cache.fingerprint_of(again) == models.fingerprint(again.hf) != first
+        again.files is None and entry.fingerprint_of(again) == models.fingerprint(again.hf) != first
     )
     with torch.no_grad():
         model.hf.model.norm.weight.mul_(2)
-    assert cache.fingerprint_of(model) == models.fingerprint(model.hf) != first
+    assert entry.fingerprint_of(model) == models.fingerprint(model.hf) != first
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2]", b'{"a": 3}', b"\xff\xfe", b'{"half'])
 def test_a_spoilt_file_of_fingerprints_counts_as_empty(folder, loaded, content):
-    places.put(places.cache_folder() / "fingerprints.json", content)
-    assert cache.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
-    assert len(cache.remembered(places.cache_folder() / "fingerprints.json")) == 1
+    store.put(store.cache_folder() / "fingerprints.json", content)
+    assert entry.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
+    assert len(entry.remembered(store.cache_folder() / "fingerprints.json")) == 1
 
 
 @pytest.fixture
@@ -574,11 +575,11 @@ def test_a_second_run_answers_from_the_cache_and_says_so(shell, words):  # noqa:
     ]
     code, out, _ = shell("score", *words, "--json")
     assert code == 0 and from_cache(json.loads(out)["notes"])
-    before = [(path, path.stat().st_mtime_ns) for path in sorted(places.cache_folder().rglob("*"))]
+    before = [(path, path.stat().st_mtime_ns) for path in sorted(store.cache_folder().rglob("*"))]
     code, out, err = shell("score", *words, "--no-cache", "--json")
     assert (code, err) == (0, []) and json.loads(out)["notes"] == []
     assert [
-        (path, path.stat().st_mtime_ns) for path in sorted(places.cache_folder().rglob("*"))
+        (path, path.stat().st_mtime_ns) for path in sorted(store.cache_folder().rglob("*"))
     ] == before
 
 
@@ -649,7 +650,7 @@ def test_answers_that_cannot_be_deleted_are_one_line(shell, words, monkeypatch):
 
     monkeypatch.setattr(Path, "unlink", refuse)
     bad(shell("cache", "clear"), "could not be deleted", "Permission denied")
-    assert len(places.entries()) == 3
+    assert len(store.entries()) == 3
 
 
 def test_a_task_of_files_hits_after_it_is_opened_again(subject, loaded, means):  # noqa: F811

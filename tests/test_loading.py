@@ -158,9 +158,6 @@ def test_a_device_or_dtype_that_is_not_there_is_refused(folders):
     )
 
 
-# ---- the hub ---------------------------------------------------------------
-
-
 def publish(hub, folder, name: str):
     """A folder as the hub serves it."""
     commit, files = (

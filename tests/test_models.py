@@ -6,7 +6,8 @@ from conftest import FAMILIES
 from tiny import tiny
 
 from ctsft import models
-from ctsft.models import Linear, Model, fingerprint
+from ctsft.layers import Linear
+from ctsft.models import Model, fingerprint
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
 

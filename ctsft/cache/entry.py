@@ -17,16 +17,18 @@ import torch
 import transformers
 from safetensors.torch import load, save
 
-from ctsft import places
+from ctsft.cache import store
+from ctsft.cache.hashing import hash_of, key_of
 from ctsft.data.task import Example, Task
-from ctsft.models import FAMILIES, Model, hash_of
+from ctsft.models import FAMILIES, Model
 
 # The files and folders, below the package, whose source text decides a stored number. Each has to
 # be there: a list that names less than it should would answer new code with old scores.
 ENGINE = (
     "adaptive.py",
     "answers.py",
-    "cache.py",
+    "cache/entry.py",
+    "cache/hashing.py",
     "data/registry.py",
     "data/task.py",
     "decompose.py",
@@ -81,13 +83,7 @@ def engine_version(package: Path, engine: tuple[str, ...] = ENGINE) -> str:
 
 
 # of the code that was imported, whatever stands on disk later
-VERSION = engine_version(Path(__file__).parent)
-
-
-def key_of(words) -> str:
-    """32 hex digits of canonical JSON."""
-    text = json.dumps(words, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+VERSION = engine_version(Path(__file__).resolve().parents[1])
 
 
 def seen(model: Model, task: Task, rows: list[Example]) -> list:
@@ -115,9 +111,9 @@ class Entry:
                 **asked,
             }
         )
-        self.path = places.cache_folder() / kind / f"{self.key}.safetensors"
+        self.path = store.cache_folder() / kind / f"{self.key}.safetensors"
         built_in = model["built_in"] and by.__module__.startswith("ctsft.")
-        self.limit = places.limit() if built_in else 0
+        self.limit = store.limit() if built_in else 0
 
     def read(self) -> tuple[dict[str, torch.Tensor], dict] | None:
         """Tensors on the CPU, and the words, among them under "note" that they were kept; None when
@@ -136,7 +132,7 @@ class Entry:
         except Exception:
             # whatever a file that is not there, torn or foreign makes its readers raise
             return None
-        places.touch(self.path)
+        store.touch(self.path)
         return tensors, words
 
     def write(self, tensors: dict[str, torch.Tensor], words: dict | None = None):
@@ -154,8 +150,8 @@ class Entry:
             "words": words or {},
         }
         data = save(tensors, {"ctsft": json.dumps(about)})
-        if len(data) <= self.limit and places.put(self.path, data):
-            places.prune()
+        if len(data) <= self.limit and store.put(self.path, data):
+            store.prune()
 
 
 def identity(model) -> dict:
@@ -179,17 +175,17 @@ def fingerprint_of(model) -> str:
     and are the same ones.
     """
     files = model.files
-    if files is None or model.fingerprinted or not places.limit():
+    if files is None or model.fingerprinted or not store.limit():
         return model.fingerprint
     path, key = (
-        places.cache_folder() / "fingerprints.json",
+        store.cache_folder() / "fingerprints.json",
         key_of([files, str(model.dtype), transformers.__version__, VERSION]),
     )
     known = remembered(path)
     if key in known:
         model.fingerprint = known[key]
     else:
-        places.put(
+        store.put(
             path, json.dumps(dict([*known.items(), (key, model.fingerprint)][-MEMO:])).encode()
         )
     return model.fingerprint

@@ -1,0 +1,1 @@
+"""Computed answers kept on disk."""

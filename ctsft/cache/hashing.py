@@ -1,0 +1,21 @@
+"""Hashes of tensors and of canonical JSON."""
+
+import hashlib
+import json
+
+import torch
+
+
+def key_of(words) -> str:
+    """32 hex digits of canonical JSON."""
+    text = json.dumps(words, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def hash_of(tensors: dict[str, torch.Tensor]) -> str:
+    """16 hex digits of the tensors' names and bits."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
