@@ -16,8 +16,9 @@ import time
 import torch
 
 import ctsft
-from ctsft.adaptive import narrow
-from ctsft.relevance import Scores, cost, finished
+from ctsft.attribution.adaptive import narrow
+from ctsft.attribution.score_heads import cost, finished
+from ctsft.attribution.scores import Scores
 from ctsft.validation import jaccard, top_agreement
 
 ANEW = 5  # of so many replayed pools one is computed

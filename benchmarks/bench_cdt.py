@@ -29,10 +29,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks import two_stream
 from ctsft import planning
 from ctsft.answers import directions
+from ctsft.attribution.methods import Job, atp, cdt
+from ctsft.attribution.scores import ScoreConfig
 from ctsft.loading import load_model, wrap
-from ctsft.methods import Job, atp, cdt
 from ctsft.models import Model
-from ctsft.scores import ScoreConfig
 from ctsft.trace import pad, readout_logits, record
 
 

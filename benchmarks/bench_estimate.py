@@ -13,10 +13,11 @@ import time
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from ctsft import estimate, planning
+from ctsft import planning
+from ctsft.attribution import cost_estimate
+from ctsft.attribution.methods import METHODS, Job
+from ctsft.attribution.scores import ScoreConfig
 from ctsft.loading import load_model, wrap
-from ctsft.methods import METHODS, Job
-from ctsft.scores import ScoreConfig
 from ctsft.trace import batches
 from ctsft.utils import units
 
@@ -52,7 +53,7 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
         torch.randint(model.hf.config.vocab_size, (pos - i % 5,), generator=draw).tolist()
         for i in range(texts)
     ]
-    guess = estimate.estimate_cost(model, encoded, method)
+    guess = cost_estimate.estimate_cost(model, encoded, method)
     plan = planning.make(model, planning.Work(method, pos, texts))
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
     with planning.bounded(None, model.device):

@@ -12,7 +12,7 @@ import argparse
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from ctsft.estimate import estimate_shape
+from ctsft.attribution.cost_estimate import estimate_shape
 from ctsft.models import Model
 from ctsft.shapes import Shape
 from ctsft.utils.units import time_words, words

@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from ctsft.attribution.cdt_rules import TOLERANCE
 from ctsft.layers import Linear, Norm
 from ctsft.models import Model
-from ctsft.rules import TOLERANCE
 from ctsft.trace import Trace
 
 

@@ -13,9 +13,9 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from ctsft import load_model, load_task, runs
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs import Scoring, Subject
-from ctsft.means import Means
-from ctsft.scores import ScoreConfig, Scores
 
 TASK, SOURCE = "demo", "indonesian"
 

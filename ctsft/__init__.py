@@ -19,6 +19,24 @@ _HOMES = {
         "accuracy",
         "predict",
     ),
+    "attribution.cost_estimate": (
+        "Estimate",
+        "estimate_cost",
+    ),
+    "attribution.head_view": (
+        "HeadView",
+        "view_head",
+    ),
+    "attribution.means": (
+        "Means",
+        "label_balanced_means",
+    ),
+    "attribution.pool": ("discovery_set",),
+    "attribution.score_heads": ("score_heads",),
+    "attribution.scores": (
+        "ScoreConfig",
+        "Scores",
+    ),
     "circuit": (
         "Circuit",
         "Faithfulness",
@@ -43,21 +61,8 @@ _HOMES = {
         "discover",
         "iterations",
     ),
-    "estimate": (
-        "Estimate",
-        "estimate_cost",
-    ),
     "expansion": ("expand",),
-    "head_view": (
-        "HeadView",
-        "view_head",
-    ),
     "loading": ("load_model",),
-    "means": (
-        "Means",
-        "discovery_set",
-        "label_balanced_means",
-    ),
     "models": ("Model",),
     "moving": (
         "Moves",
@@ -68,11 +73,6 @@ _HOMES = {
     "recipes": (
         "RECIPES",
         "moves_of",
-    ),
-    "relevance": ("score_heads",),
-    "scores": (
-        "ScoreConfig",
-        "Scores",
     ),
     "settings": ("TuneConfig",),
     "tuning": (

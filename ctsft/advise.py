@@ -26,12 +26,12 @@ import torch
 from torch.nn import functional as F
 
 from ctsft.advised import Ranking
+from ctsft.attribution.scores import Head
 from ctsft.circuit import Circuit
 from ctsft.data.task import Example, Task
 from ctsft.loading import as_model
 from ctsft.models import Model
 from ctsft.moving import Part
-from ctsft.scores import Head
 from ctsft.trace import pad, readout_logits
 from ctsft.utils.errors import UserError
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ctsft.attribution.scores import Head
 from ctsft.circuit import Circuit, shape_of
-from ctsft.scores import Head
 from ctsft.utils.errors import UserError
 
 COLUMNS = ("layer", "head", "value", "gradient", "fisher", "rank")

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from ctsft.answers import directions
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Head, Scores
 from ctsft.data.task import Example, Task
 from ctsft.loading import as_model
-from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.scores import Head, Scores
 from ctsft.trace import plain_batches, readout_logits, tapped
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError

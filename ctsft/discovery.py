@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import torch
 
+from ctsft.attribution.means import Means, Progress
+from ctsft.attribution.score_heads import score_heads, sweep
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import LOGITS, Circuit, Edge, shape_of, share_of
 from ctsft.data.task import Example, Task
 from ctsft.loading import as_model
-from ctsft.means import Means, Progress
 from ctsft.models import Model
-from ctsft.relevance import score_heads, sweep
-from ctsft.scores import Head, Scores
 from ctsft.utils.errors import UserError
 
 

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 
 from ctsft import tables
+from ctsft.attribution.score_heads import score_heads
 from ctsft.cells import Ground, finished, recorded_cell, run_cell, scoring_of
 from ctsft.design import Cell, Design, choices
 from ctsft.jobs import Reporter, Stopped, Subject, begin, finish, pool_and_means, save_scores
 from ctsft.recording import Writer
-from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError

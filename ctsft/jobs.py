@@ -18,19 +18,20 @@ from transformers.utils import logging
 
 import ctsft
 from ctsft import validation
+from ctsft.attribution.means import Means, label_balanced_means
+from ctsft.attribution.methods import METHODS
+from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, select
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, fingerprint
 from ctsft.discovery import iterations
 from ctsft.loading import load_model
-from ctsft.means import Means, discovery_set, label_balanced_means
-from ctsft.methods import METHODS
 from ctsft.models import Model
 from ctsft.recording import Writer
-from ctsft.relevance import score_heads
 from ctsft.run_folder import write
 from ctsft.runs import get
-from ctsft.scores import ScoreConfig, Scores
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 from ctsft.validation import Checks

@@ -20,8 +20,8 @@ from transformers import (
     AutoTokenizer,
 )
 
+from ctsft.attribution.cdt import replay_error
 from ctsft.data.registry import ASSETS
-from ctsft.decompose import replay_error
 from ctsft.models import CAUSAL, CLASSES, Model, check_family
 from ctsft.trace import ATTENTION, pad, record
 from ctsft.utils.errors import UserError

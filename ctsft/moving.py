@@ -22,9 +22,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ctsft.attribution.scores import Head
 from ctsft.layers import Linear
 from ctsft.models import Model
-from ctsft.scores import Head
 from ctsft.utils.errors import UserError
 
 KV = ("group", "expand")

@@ -170,7 +170,7 @@ def estimate(
 
     Example: python -m ctsft estimate --model demo --task demo --method cdt
     """
-    from ctsft.estimate import estimate_cost
+    from ctsft.attribution.cost_estimate import estimate_cost
     from ctsft.jobs import Scoring, Subject
 
     scoring = Scoring(size, method=method, attention=attention, rules=rules, max_memory=max_memory)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ctsft import results
 from ctsft.advise import Advice, advise_heads
 from ctsft.advised import ROWS_OF, Ranking
+from ctsft.attribution.score_heads import score_heads
 from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit import Circuit, select
 from ctsft.data.registry import load_task
@@ -27,7 +28,6 @@ from ctsft.measures import change, measure
 from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of, recipe
 from ctsft.recording import Writer
-from ctsft.relevance import score_heads
 from ctsft.run_folder import Run
 from ctsft.runs import get
 from ctsft.settings import TuneConfig

@@ -21,13 +21,14 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from ctsft.answers import label_logits
+from ctsft.attribution.means import Means, Progress, label_balanced_means
+from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Faithfulness, ablated, select, share_of
 from ctsft.data.task import Example, Task, sample
 from ctsft.loading import as_model
-from ctsft.means import Means, Progress, discovery_set, label_balanced_means
 from ctsft.models import Model
-from ctsft.relevance import score_heads
-from ctsft.scores import Head, Scores
 from ctsft.utils.errors import UserError
 
 TRUTH = "ablation"

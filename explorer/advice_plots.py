@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.advised import Ranking
+from ctsft.attribution.scores import Head
 from ctsft.circuit import Circuit
 from explorer import panels
 from explorer.agreement import spearman
@@ -17,7 +18,6 @@ from explorer.frontier import CHOSEN
 from explorer.plots import (
     COLOURS,
     LEGEND,
-    Head,
     Scale,
     figure,
     head_map,
@@ -28,8 +28,14 @@ from explorer.plots import (
 )
 
 MAPS = {"worth": "Worth moving", "asks": "Target asks", "costs": "Source would lose"}
+
+
 UNITS = {"worth": "gain at equal loss", "asks": "gradient norm", "costs": "√ Fisher information"}
+
+
 DARK = 0.55  # share of a scale from which a number on a cell is white
+
+
 ADVISED = CHOSEN["advised"]
 
 

@@ -7,9 +7,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.advised import Ranking
+from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
 from ctsft.data.task import Task
-from ctsft.scores import Scores
 from ctsft.tuning_jobs import ADVICE_ROWS
 from explorer import advice, advice_plots, costs, export, jobs, plots, state
 from explorer.outcomes import said

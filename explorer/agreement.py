@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
 from ctsft import results, runs
+from ctsft.attribution.scores import Head, Scores
 from ctsft.jobs import Scoring
-from ctsft.relevance import Scores
 from explorer import bars, panels
-from explorer.plots import Head, Marks, Scale, head_map
+from explorer.plots import Marks, Scale, head_map
 
 WAYS = {  # how heads can be scored, as changes to a `Scoring`
     "cdt": ("CD-T", {"method": "cdt", "attention": "softmax", "rules": "paper"}),

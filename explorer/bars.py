@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from explorer.plots import COLOURS, LABEL_COLOURS, LEGEND, Head, figure, name, number, safe
+from ctsft.attribution.scores import Head
+from explorer.plots import COLOURS, LABEL_COLOURS, LEGEND, figure, name, number, safe
 
 
 def head_means_bar(norm: float, departures: Mapping[str, float], *, title: str = "") -> go.Figure:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from explorer.plots import Head, Marks, Scale, head_map, name, number
+from ctsft.attribution.scores import Head
+from explorer.plots import Marks, Scale, head_map, name, number
 
 MOST = 8  # heads named in a sentence
 

@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft import moving
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores
 from explorer import curves, plots, state
 
 RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes
@@ -48,19 +48,29 @@ RULES = {  # what `ctsft.select` knows -> its name on the page, and what it take
     "least": ("Least relevant", "A control: the k heads with the lowest scores."),
     "random": ("Random", "A control: k heads drawn by chance. Another seed draws others."),
 }
+
+
 DISCOVERED = {
     "discover": (
         "Discovered",
         "The heads that the paper's iterations found: see Discovery below the map.",
     )
 }
+
+
 MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
+
+
 UNDEFINED = (
     "There is nothing to show by this measure: on these rows the full model does exactly as well as"
     " with every head replaced by its mean; a circuit cannot keep a share of no difference. Look at"
     " the other measure, or choose a model that can do the task."
 )
+
+
 MOST_SEEDS = 10**6
+
+
 COLUMNS = ("in circuit", "layer", "head", "score", "s.e.", "rank", "why")
 
 

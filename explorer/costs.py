@@ -3,8 +3,8 @@
 import streamlit as st
 
 from ctsft import validation
+from ctsft.attribution.cost_estimate import Estimate
 from ctsft.circuit import share_of
-from ctsft.estimate import Estimate
 from ctsft.jobs import Scoring
 from ctsft.utils import units
 from ctsft.utils.errors import UserError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 import plotly.graph_objects as go
 import streamlit as st
 
-from ctsft.relevance import Scores
+from ctsft.attribution.scores import Scores
 
 
 def once(key: str, facts: Hashable, make: Callable[[], go.Figure]) -> go.Figure:

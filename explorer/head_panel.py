@@ -5,10 +5,10 @@ direct logit effect.
 import streamlit as st
 
 from ctsft import runs
-from ctsft.head_view import HeadView
+from ctsft.attribution.head_view import HeadView
+from ctsft.attribution.scores import Scores
 from ctsft.jobs import Scoring
 from ctsft.models import Model
-from ctsft.relevance import Scores
 from explorer import export, head_plots, known, panels, plots, state
 from explorer.bidi import isolate
 from explorer.subject import literal

@@ -5,10 +5,10 @@ every page that has one.
 import numpy as np
 import streamlit as st
 
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
-from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores
 from explorer import bars, drawn, export, panels, plots, state, why
 from explorer.subject import literal
 from explorer.terms import TERMS

@@ -12,14 +12,20 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ctsft.attribution.scores import Head
 from ctsft.circuit import LOGITS, Edge
 from explorer import plots
-from explorer.plots import Head
 
 WIDTHS = 6  # classes of width: one trace each
+
+
 THICK = 7.0  # pixels of the strongest edge
+
+
 # of a layer, up or down, in distances between heads
 SHIFT = 0.14
+
+
 # marker of each iteration
 STEPS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
 

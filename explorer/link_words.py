@@ -7,9 +7,9 @@ raises: what a field may not say is told in a few words, and the other fields co
 
 from collections.abc import Callable, Mapping
 
+from ctsft.attribution.methods import METHODS
+from ctsft.attribution.scores import CHOICES, Head
 from ctsft.data.sources import SPLITS
-from ctsft.methods import METHODS
-from ctsft.scores import CHOICES, Head
 from explorer.plots import name
 from explorer.view import View
 

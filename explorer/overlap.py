@@ -14,12 +14,18 @@ import pandas as pd
 import plotly.graph_objects as go
 from scipy.stats import hypergeom
 
+from ctsft.attribution.scores import Head
 from explorer import plots
-from explorer.plots import Head, Marks, Scale, head_map
+from explorer.plots import Marks, Scale, head_map
 
 LETTERS = "ABCDEF"
+
+
 MOST = len(LETTERS)  # circuits compared at a time
+
+
 ROOMY = 26  # pixels of a cell that letters fit into
+
 
 Circuits = Mapping[str, frozenset[Head]]  # heads by the circuit's name
 

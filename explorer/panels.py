@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import plotly.graph_objects as go
 
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
-from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores
 from explorer.plots import Marks, Scale, cell_size, head_map, hover_texts, number, symmetric_limit
 
 UNITS = {
@@ -20,12 +20,16 @@ UNITS = {
     "ig": "attribution (logits)",
     "ablation": "drop if ablated (logits)",
 }
+
+
 NAMES = {
     "cdt": "CD-T",
     "atp": "Attribution patching",
     "ig": "Integrated gradients",
     "ablation": "Mean ablation",
 }
+
+
 # cells of a small map, of the size on the large one
 SMALL = 0.5
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ctsft.scores import Head
+from ctsft.attribution.scores import Head
 from explorer.bidi import isolate
 
 # one meaning each, on white and on Streamlit's dark page alike; told apart with any colour vision
@@ -37,8 +37,12 @@ COLOURS = {
     "halo": "#ffffff",
     "empty": "#e9e8ec",  # zero on every map
 }
+
+
 # the task's labels, in task order
 LABEL_COLOURS = ["#cc5f98", "#a8921f", "#8488b5", "#a8766c", "#5f9aa8", "#b58ad0"]
+
+
 DIVERGING = [
     [0, "#00483f"],
     [0.25, "#3f9687"],
@@ -46,7 +50,11 @@ DIVERGING = [
     [0.75, "#a274bd"],
     [1, "#4b1266"],
 ]
+
+
 SEQUENTIAL = [[0, COLOURS["empty"]], [0.5, "#8d92b8"], [1, "#343a6e"]]
+
+
 LEGEND = {
     "orientation": "h",
     "x": 0,
@@ -56,6 +64,8 @@ LEGEND = {
     "bgcolor": "rgba(0,0,0,0)",
     "traceorder": "normal",
 }
+
+
 STRENGTH = 99  # percentile of |values| at which a map's colours end
 
 

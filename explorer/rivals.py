@@ -9,14 +9,16 @@ import torch
 
 import ctsft
 from ctsft import runs
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
 from ctsft.jobs import Scoring
 from ctsft.models import Model
-from ctsft.relevance import Head, Scores
 from explorer import agreement, layered, state
 from explorer.agreement import WAYS
 
 NOW = "in force"
+
+
 GROUPS = {  # what is offered at one click -> its name, and what to do where there is none
     "kept": ("Kept circuits", "Keep a circuit by name first."),
     "languages": (
@@ -33,6 +35,7 @@ GROUPS = {  # what is offered at one click -> its name, and what to do where the
     "labels": ("Labels", "The scores have one label only."),
     "depths": ("Discovery depths", "Run the discovery first."),
 }
+
 
 Found = dict[str, frozenset[Head]]
 

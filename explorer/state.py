@@ -16,12 +16,12 @@ import streamlit as st
 
 import ctsft
 from ctsft import runs
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
 from ctsft.data.sources import Files
 from ctsft.data.task import Example, Task
-from ctsft.means import Means
 from ctsft.models import Model
-from ctsft.scores import Head, Scores
 from ctsft.utils.errors import UserError
 from explorer import advice
 from explorer.view import CIRCUIT_FIELDS, View

@@ -5,12 +5,12 @@ were started. Nothing is tuned here.
 from dataclasses import asdict, dataclass
 
 from ctsft import moving, runs
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit, select
 from ctsft.jobs import Subject
 from ctsft.lora import Lora
 from ctsft.models import Model
 from ctsft.recipes import RECIPES, moves_of
-from ctsft.scores import Head, Scores
 from ctsft.settings import TuneConfig
 from ctsft.tuning_jobs import CONTROLS, Tuning, base_model
 from ctsft.utils.errors import UserError

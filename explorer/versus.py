@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from ctsft import runs
+from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs import Scoring
-from ctsft.scores import Scores
 from explorer import agreement, costs, export, jobs, panels, plots, state
 from explorer.agreement import WAYS
 from explorer.subject import literal

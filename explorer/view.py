@@ -4,9 +4,9 @@ widgets to them.
 
 from dataclasses import dataclass, field
 
+from ctsft.attribution.scores import Head
 from ctsft.circuit import Circuit
 from ctsft.jobs import Scoring, Subject
-from ctsft.relevance import Head
 from explorer.choices import Compare, Experiment, Tune
 
 

@@ -6,8 +6,8 @@ Everything is read off the circuit's own rule, the scores it was chosen by and t
 import math
 from collections.abc import Callable
 
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import LOGITS, Circuit
-from ctsft.relevance import Head, Scores
 from explorer.plots import name, number
 
 

@@ -7,7 +7,7 @@ import torch
 from conftest import agreed
 
 from ctsft import discover, label_balanced_means, score_heads, select
-from ctsft.adaptive import apart, cover, errors, interleaved, narrow
+from ctsft.attribution.adaptive import apart, cover, errors, interleaved, narrow
 
 LABELS = [label for label in "abc" for _ in range(20)]
 

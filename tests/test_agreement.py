@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ctsft import runs
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs import Scoring, Subject, finish
-from ctsft.scores import ScoreConfig, Scores
 from ctsft.utils import home
 from explorer import agreement, recent
 from explorer.plots import Marks, alt, symmetric_limit

@@ -24,16 +24,19 @@ from test_jobs import subject  # noqa: F401
 from test_loading import publish
 from test_sources import said
 
-from ctsft import loading, methods, models, relevance
+from ctsft import loading, models
+from ctsft.attribution import methods as attribution_methods
+from ctsft.attribution import score_heads as attribution_score_heads
+from ctsft.attribution.means import Means, label_balanced_means
+from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_heads import score_heads
 from ctsft.cache import entry, store
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.discovery import discover
 from ctsft.loading import load_model
-from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.models import Model
 from ctsft.moving import moving_parts
-from ctsft.relevance import score_heads
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,7 +93,7 @@ def ask(loaded, task, means):
 def test_a_hit_has_the_bits_of_the_miss_and_says_so(ask, method, config, monkeypatch):
     plain, first, seen = ask(method, cache=False, **config), ask(method, **config), []
     # nothing is computed from here on
-    monkeypatch.setattr(relevance, "sweep", None)
+    monkeypatch.setattr(attribution_score_heads, "sweep", None)
     again = ask(method, progress=lambda done, total: seen.append(done / total), **config)
     assert (
         bits(again.per_example) == bits(first.per_example) == bits(plain.per_example)
@@ -142,14 +145,14 @@ def test_the_discovery_set_is_the_same_one_without_predicting_again(loaded, task
     rows = agreed(model, task, each=4)
     plain, first = (discovery_set(model, task, rows, 6, 1, cache=kept) for kept in (False, True))
     assert discovery_set(model, task, rows, 6, 2, cache=True) != first
-    monkeypatch.setattr("ctsft.means.predict", None)
+    monkeypatch.setattr("ctsft.attribution.pool.predict", None)
     assert discovery_set(model, task, rows, 6, 1, cache=True) == first == plain
 
 
 def test_discovery_goes_through_the_cache(loaded, task, means, monkeypatch):
     first = discover(loaded["qwen2"], task, POOL, means, 1, 0.2, cache=True)
     assert len(files("scores")) == first.rule["depth"] + 1
-    monkeypatch.setattr(relevance, "sweep", None)
+    monkeypatch.setattr(attribution_score_heads, "sweep", None)
     assert discover(loaded["qwen2"], task, POOL, means, 1, 0.2, cache=True) == first
 
 
@@ -260,7 +263,9 @@ def test_nothing_is_kept_of_a_family_or_method_of_the_users_own(ask, monkeypatch
     if table == "families":
         monkeypatch.setitem(models.FAMILIES, "qwen2", lambda hf: models.llama(hf))
     else:
-        monkeypatch.setitem(relevance.METHODS, "atp", lambda job: methods.atp(job))
+        monkeypatch.setitem(
+            attribution_methods.METHODS, "atp", lambda job: attribution_methods.atp(job)
+        )
     assert not from_cache(ask().notes) and not from_cache(ask().notes) and files("scores") == []
 
 

@@ -13,6 +13,8 @@ from conftest import LABELS, agreed, texts
 from test_relevance import made
 from test_sources import said
 
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit import (
     LOGITS,
     RULES,
@@ -25,8 +27,6 @@ from ctsft.circuit import (
 )
 from ctsft.data.task import Example
 from ctsft.discovery import discover, iterations
-from ctsft.means import label_balanced_means
-from ctsft.relevance import score_heads
 
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text})

@@ -13,11 +13,11 @@ import torch
 from conftest import FAMILIES
 from tiny import exact, tiny
 
-from ctsft import rules
+from ctsft.attribution import cdt_rules
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.score_heads import score_heads
 from ctsft.data.task import Example
 from ctsft.loading import wrap
-from ctsft.means import label_balanced_means
-from ctsft.relevance import score_heads
 
 ROWS = [
     Example(str(i), text, label, {"text": text})
@@ -89,7 +89,7 @@ def check(model, task, rule=naive.relevance, attention="softmax", positions="all
 @pytest.fixture(autouse=True)
 def one_batch(monkeypatch):
     """All rows in one padded batch, whatever their lengths."""
-    from ctsft import relevance
+    from ctsft.attribution import score_heads as relevance
 
     whole = relevance.batches
     monkeypatch.setattr(
@@ -176,14 +176,14 @@ def own_scale(rel, total, layer, scale=None):
 )
 def test_a_wrong_rule_is_seen(loaded, task, monkeypatch, family, rule, broken):
     monkeypatch.setitem(
-        rules.RULES, "paper", dataclasses.replace(rules.RULES["paper"], **{rule: broken})
+        cdt_rules.RULES, "paper", dataclasses.replace(cdt_rules.RULES["paper"], **{rule: broken})
     )
     assert check(loaded[family], task, positions="readout") > 1e-2
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])
 def test_a_wrong_share_of_biases_is_seen(loaded, task, monkeypatch, family):
-    monkeypatch.setattr(rules, "add_share", lambda out, rel, total, bias: out.add_(0.5 * bias))
+    monkeypatch.setattr(cdt_rules, "add_share", lambda out, rel, total, bias: out.add_(0.5 * bias))
     assert check(loaded[family], task, positions="readout") > 1e-2
 
 
@@ -209,7 +209,7 @@ def test_the_clamp_is_the_literal_sign_clash_rule():
     draw = torch.Generator().manual_seed(0)
     rel, irrel = (torch.randn(20000, generator=draw, dtype=torch.float64) for _ in range(2))
     irrel[:100], rel[100:200], irrel[200:300] = -rel[:100], 0, 0  # ties and zeros
-    mine, (theirs, rest) = rules.clash(rel.clone(), rel + irrel), naive.sign_clash(rel, irrel)
+    mine, (theirs, rest) = cdt_rules.clash(rel.clone(), rel + irrel), naive.sign_clash(rel, irrel)
     assert (mine - theirs).abs().max() < 1e-15 and (rel + irrel - mine - rest).abs().max() < 1e-15
     # the rule did something
     assert (mine != rel).double().mean() > 0.4
@@ -221,7 +221,7 @@ def test_parts_of_a_bias_follow_the_sizes():
         torch.tensor([1.0, 0.0, -3.0]),
         torch.tensor([2.0, -4.0, 1.0]),
     )
-    assert rules.add_share(torch.zeros(3), rel, rel + irrel, bias).tolist() == pytest.approx(
+    assert cdt_rules.add_share(torch.zeros(3), rel, rel + irrel, bias).tolist() == pytest.approx(
         [2, 0, 3]
     )
 

@@ -10,7 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ctsft import label_balanced_means, score_heads
 from ctsft.__main__ import main
-from ctsft.estimate import estimate_cost, estimate_shape, forward_operations, operations
+from ctsft.attribution.cost_estimate import (
+    estimate_cost,
+    estimate_shape,
+    forward_operations,
+    operations,
+)
 from ctsft.models import Model
 from ctsft.shapes import Shape
 from ctsft.trace import pad, readout_logits

@@ -15,19 +15,24 @@ from test_decompose import ROWS, error, expected
 from tiny import DECODERS, ENCODERS, exact, tiny
 from torch import nn
 
-from ctsft import relevance
-from ctsft.decompose import Walk, replay_error
+from ctsft import trace as ctsft_trace
+from ctsft.attribution import score_heads as attribution_score_heads
+from ctsft.attribution.cdt import Walk, replay_error
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.score_heads import score_heads
 from ctsft.layers import Linear
 from ctsft.loading import wrap
-from ctsft.means import label_balanced_means
 from ctsft.models import FAMILIES, Model
-from ctsft.relevance import score_heads
 from ctsft.trace import pad, pattern, readout_logits, record, tapped
 
 CASES = [(family, "causal", {}) for family in DECODERS] + [
     (family, "classes", {}) for family in ENCODERS
 ]
+
+
 CASES += [(family, "classes", {}) for family in ("gpt2", "gpt_neox", "llama", "qwen2", "gemma2")]
+
+
 CASES += [
     ("gpt_neox", "causal", {"use_parallel_residual": False}),
     ("mistral", "causal", {"sliding_window": 3, "head_dim": 12}),
@@ -44,11 +49,15 @@ CASES += [
     ("gpt2", "causal", {"activation_function": "relu"}),
     ("bert", "classes", {"hidden_act": "gelu_new"}),
 ]
+
+
 each_case = pytest.mark.parametrize(
     ("family", "kind", "changes"),
     CASES,
     ids=lambda case: "-".join(case) if isinstance(case, dict) else str(case),
 )
+
+
 IDS = [[5, 9, 31, 60, 2, 44, 17], [3, 7, 12], [8, 20, 33, 41, 50]]
 
 
@@ -107,9 +116,9 @@ def test_patterns_and_outputs_of_heads(family, kind, changes):
 def test_scores_are_the_oracles(family, kind, changes, tokenizer, task, monkeypatch):
     """Every head, both attention rules, one padded batch."""
     model = in_memory(family, kind, changes, tokenizer)
-    whole = relevance.batches
+    whole = ctsft_trace.batches
     monkeypatch.setattr(
-        relevance,
+        attribution_score_heads,
         "batches",
         lambda model, encoded, budget: whole(model, encoded, 10**6, padding=0.9),
     )
@@ -204,9 +213,6 @@ def test_attribution_patching_is_the_oracles(family, kind, changes, tokenizer, t
     assert error(mine, theirs.double()) < 1e-3
 
 
-# ---- classes ---------------------------------------------------------------
-
-
 def test_classes_are_labels_by_name_or_in_order(task, tokenizer):
     model = in_memory("bert", "classes", {}, tokenizer)
     assert model.classes == ["LABEL_0", "LABEL_1", "LABEL_2"] and task.label_ids(model) == {
@@ -236,9 +242,6 @@ def test_an_encoder_without_classes_is_refused():
     hf = tf.AutoModelForMaskedLM.from_config(config)
     with pytest.raises(ValueError, match="encoder .bert. without a sequence-classification head"):
         wrap(hf, None)
-
-
-# ---- README's guide: a family in ten lines ---------------------------------
 
 
 def guide() -> str:

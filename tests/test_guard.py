@@ -5,7 +5,7 @@ through.
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ctsft.estimate import Estimate
+from ctsft.attribution.cost_estimate import Estimate
 from explorer import costs
 
 

@@ -9,12 +9,12 @@ from tiny import tiny
 from transformers import AutoModelForCausalLM
 
 from ctsft.answers import directions
+from ctsft.attribution.head_view import direct_effect, position_relevance, to_logits, view_head
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.scores import ScoreConfig
 from ctsft.data.task import Example
-from ctsft.head_view import direct_effect, position_relevance, to_logits, view_head
 from ctsft.loading import wrap
-from ctsft.means import label_balanced_means
-from ctsft.relevance import score_heads
-from ctsft.scores import ScoreConfig
 from ctsft.trace import pad, record
 from ctsft.utils.errors import UserError
 

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 import ctsft
 from ctsft import jobs, results, runs, tuning_jobs
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import fingerprint
-from ctsft.means import Means
 from ctsft.recipes import RECIPES
-from ctsft.scores import Scores
 
 SMALL = jobs.Scoring(size=6)
 

@@ -5,10 +5,10 @@ on a real discovery too.
 import pytest
 from conftest import LABELS, texts
 
+from ctsft.attribution.means import label_balanced_means
 from ctsft.circuit import LOGITS
 from ctsft.data.task import Example
 from ctsft.discovery import discover
-from ctsft.means import label_balanced_means
 from explorer import layered, plots
 
 EDGES = (

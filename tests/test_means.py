@@ -9,10 +9,11 @@ import torch
 from conftest import FAMILIES, LABELS, agreed, texts
 from test_sources import said
 
-from ctsft import means as module
 from ctsft.answers import predict
+from ctsft.attribution import means as module
+from ctsft.attribution.means import Means, label_balanced_means
+from ctsft.attribution.pool import discovery_set
 from ctsft.data.task import Example
-from ctsft.means import Means, discovery_set, label_balanced_means
 from ctsft.trace import batches
 
 # counts 4, 2, 2

@@ -16,15 +16,17 @@ from typer.main import get_command
 
 from ctsft import jobs as work
 from ctsft import moving, runs
-from ctsft.__main__ import app as shell
 from ctsft.advised import Ranking
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit import Circuit, select
-from ctsft.means import Means
-from ctsft.relevance import ScoreConfig, Scores
+from ctsft.commands import app as shell
 from explorer import circuits, jobs, state
-from explorer.state import View
+from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
+
+
 # of the tiny qwen2, which has 2 key/value heads
 LAYERS, HEADS = 3, 4
 

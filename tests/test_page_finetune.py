@@ -14,10 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 import ctsft
 from ctsft import runs
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.checkpoints import MOVED
 from ctsft.data.task import fingerprint
 from ctsft.run_folder import birth
-from ctsft.scores import ScoreConfig, Scores
 from ctsft.settings import TuneConfig
 from ctsft.tuning_jobs import Tuning
 from explorer import following, jobs, outcomes, sidebar, state, tuning

@@ -17,10 +17,10 @@ from test_page_relevance import (
     view,  # noqa: F401
 )
 
+from ctsft.attribution.head_view import view_head
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Scores
 from ctsft.data.registry import load_task
-from ctsft.head_view import view_head
-from ctsft.means import Means
-from ctsft.scores import Scores
 from explorer import jobs, known, state
 
 

@@ -14,13 +14,15 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft import jobs as work
 from ctsft import runs
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit import select
-from ctsft.means import Means
-from ctsft.relevance import ScoreConfig, Scores
 from explorer import inspector, jobs, panels, plots, state
-from explorer.state import View
+from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
+
+
 SIZE = 12
 
 

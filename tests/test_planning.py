@@ -13,12 +13,13 @@ import torch
 from conftest import LABELS, texts
 from test_sources import said  # noqa: F401
 
-from ctsft import methods, planning, relevance
+from ctsft import layers, planning
 from ctsft.answers import predict
+from ctsft.attribution import methods
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.score_heads import score_heads
 from ctsft.data.task import Example
-from ctsft.means import label_balanced_means
 from ctsft.planning import Plan, Work, candidates
-from ctsft.relevance import score_heads
 from ctsft.shapes import Shape
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
@@ -202,7 +203,7 @@ def test_other_errors_go_on_unchanged(loaded, task, monkeypatch):
     monkeypatch.setitem(methods.METHODS, "cdt", failing)
     with pytest.raises(RuntimeError, match="a fault of the method"):
         score_heads(loaded["llama"], task, POOL, means)
-    assert relevance.scratch.buffers == {}
+    assert layers.scratch.buffers == {}
 
 
 CHILD = """

@@ -12,15 +12,16 @@ from conftest import FAMILIES, LABELS, texts
 from scipy.stats import spearmanr
 from test_sources import said
 
-from ctsft import methods
 from ctsft.answers import directions
+from ctsft.attribution import methods
+from ctsft.attribution.means import Means, label_balanced_means
+from ctsft.attribution.methods import Job, dealt, slopes
+from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.loading import load_model
-from ctsft.means import Means, discovery_set, label_balanced_means
-from ctsft.methods import Job, dealt, slopes
-from ctsft.relevance import score_heads
-from ctsft.scores import ScoreConfig, Scores
 from ctsft.trace import pad, readout_logits
 
 POOL = [

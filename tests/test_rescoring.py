@@ -13,9 +13,10 @@ from test_sources import said
 import ctsft
 from ctsft import deltas, rescoring, results, runs
 from ctsft.__main__ import main
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs import Scoring, Subject
-from ctsft.relevance import ScoreConfig, Scores
-from ctsft.tuning_jobs import TuneConfig, Tuning, tune
+from ctsft.settings import TuneConfig
+from ctsft.tuning_jobs import Tuning, tune
 
 SCORING = Scoring(size=6, method="atp")
 

@@ -11,13 +11,13 @@ from test_decompose import ROWS, error
 from tiny import tiny
 from torch.nn import functional as F
 
-from ctsft import rules
-from ctsft.decompose import Walk
+from ctsft.attribution import cdt_rules
+from ctsft.attribution.cdt import Walk
+from ctsft.attribution.cdt_rules import RULES
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.score_heads import score_heads
 from ctsft.layers import Norm
-from ctsft.means import label_balanced_means
 from ctsft.models import Model
-from ctsft.relevance import score_heads
-from ctsft.rules import RULES
 from ctsft.trace import pad, record
 
 PAPER, SYMMETRIC = RULES["paper"], RULES["symmetric"]
@@ -61,7 +61,7 @@ def test_a_symmetric_product_pays_each_part_its_shapley_value():
     hidden = F.silu(gate) * up
 
     def rule(rules, gate_rel, up_rel):
-        return rules.gated(gate_rel.clone(), gate, up_rel.clone(), up, hidden, F.silu)
+        return cdt_rules.gated(gate_rel.clone(), gate, up_rel.clone(), up, hidden, F.silu)
 
     assert torch.allclose(
         rule(SYMMETRIC, g, u) + rule(SYMMETRIC, gate - g, up - u), hidden.expand_as(g), atol=1e-12
@@ -88,7 +88,9 @@ def test_a_symmetric_norm_shares_the_change_of_scale(centred):
     def centre(x):
         return x - x.mean(-1, keepdim=True) if centred else x
 
-    share = norm.bias * irrel.abs() / (rel.abs() + irrel.abs() + rules.TOLERANCE) if centred else 0
+    share = (
+        norm.bias * irrel.abs() / (rel.abs() + irrel.abs() + cdt_rules.TOLERANCE) if centred else 0
+    )
     rest = centre(irrel) * norm.gain * (norm.scale(total) + norm.scale(irrel)) / 2 + share
     assert torch.allclose(mine + rest, norm(total).expand_as(mine), atol=1e-6)
     assert torch.allclose(norm.module(total), norm(total), atol=1e-9)

@@ -4,11 +4,13 @@ import pytest
 import streamlit as st
 import torch
 
+from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit import Circuit
-from ctsft.relevance import ScoreConfig, Scores
 from explorer import state
 
 RANKING = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]  # scores 5, 4, 3, 2, -1, -6
+
+
 ABOUT = {
     "model": "m",
     "model_type": "qwen2",

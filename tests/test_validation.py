@@ -18,10 +18,11 @@ from test_relevance import made
 from test_sources import said
 
 from ctsft import jobs, runs, validation
+from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit import faithfulness, select
 from ctsft.data.task import sample
-from ctsft.means import discovery_set, label_balanced_means
-from ctsft.relevance import score_heads
 from ctsft.validation import (
     RANKINGS,
     Checks,

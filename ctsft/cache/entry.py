@@ -19,28 +19,28 @@ from safetensors.torch import load, save
 
 from ctsft.cache import store
 from ctsft.cache.hashing import hash_of, key_of
-from ctsft.data.task import Example, Task
-from ctsft.models import FAMILIES, Model
+from ctsft.models import FAMILIES
 
 # The files and folders, below the package, whose source text decides a stored number. Each has to
 # be there: a list that names less than it should would answer new code with old scores.
 ENGINE = (
-    "adaptive.py",
     "answers.py",
+    "attribution/adaptive.py",
+    "attribution/cdt.py",
+    "attribution/cdt_rules.py",
+    "attribution/means.py",
+    "attribution/methods.py",
+    "attribution/pool.py",
+    "attribution/score_heads.py",
+    "attribution/scores.py",
     "cache/entry.py",
     "cache/hashing.py",
     "data/registry.py",
     "data/task.py",
-    "decompose.py",
     "layers.py",
     "loading.py",
-    "means.py",
-    "methods.py",
     "models.py",
     "planning.py",
-    "relevance.py",
-    "rules.py",
-    "scores.py",
     "shapes.py",
     "trace.py",
     "utils/distributed.py",
@@ -84,11 +84,6 @@ def engine_version(package: Path, engine: tuple[str, ...] = ENGINE) -> str:
 
 # of the code that was imported, whatever stands on disk later
 VERSION = engine_version(Path(__file__).resolve().parents[1])
-
-
-def seen(model: Model, task: Task, rows: list[Example]) -> list:
-    """Rows as the model sees them: prompt token ids and the number of the gold label."""
-    return [[task.encode(model, row), task.labels.index(row.label)] for row in rows]
 
 
 class Entry:

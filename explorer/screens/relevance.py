@@ -5,10 +5,10 @@ inspector beside it.
 import streamlit as st
 
 from ctsft import runs
+from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.models import Model
-from ctsft.scores import Scores
 from explorer import (
     advising,
     bars,

@@ -11,9 +11,9 @@ from functools import wraps
 
 import torch
 
+from ctsft.attribution.cdt_rules import RULES, add_share, linear
 from ctsft.layers import Linear, Norm, present
 from ctsft.models import Model
-from ctsft.rules import RULES, add_share, linear
 from ctsft.trace import Trace, attend
 
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctsft.decompose import Walk
+from ctsft.attribution.cdt import Walk
+from ctsft.attribution.scores import ScoreConfig
 from ctsft.layers import present
 from ctsft.models import Model
 from ctsft.planning import Plan, chunk
-from ctsft.scores import ScoreConfig
 from ctsft.trace import Batch, readout_logits, record, tapped
 
 

@@ -17,15 +17,15 @@ import torch
 
 from ctsft import planning
 from ctsft.answers import directions
+from ctsft.attribution.cdt import Walk, pick
+from ctsft.attribution.means import Means
+from ctsft.attribution.methods import Job, direct, head_columns, slopes
+from ctsft.attribution.scores import Head, ScoreConfig
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable, token_text
-from ctsft.decompose import Walk, pick
 from ctsft.layers import Linear, Norm, present
 from ctsft.loading import as_model
-from ctsft.means import Means
-from ctsft.methods import Job, direct, head_columns, slopes
 from ctsft.models import Model
-from ctsft.scores import Head, ScoreConfig
 from ctsft.trace import Trace, pad, pattern, record, tapped
 from ctsft.utils.errors import UserError
 

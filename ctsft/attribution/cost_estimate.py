@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from ctsft import planning
-from ctsft.decompose import Walk
+from ctsft.attribution.cdt import Walk
+from ctsft.attribution.methods import METHODS, Job
+from ctsft.attribution.scores import ScoreConfig
 from ctsft.loading import as_model
-from ctsft.methods import METHODS, Job
 from ctsft.models import Model
 from ctsft.planning import Plan, Work
-from ctsft.scores import ScoreConfig
 from ctsft.shapes import Shape
 from ctsft.trace import Batch, batches, record
 from ctsft.utils import units

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ctsft.means import POSITIONS
+from ctsft.attribution.means import POSITIONS
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import as_bytes
 

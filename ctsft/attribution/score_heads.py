@@ -13,17 +13,18 @@ from dataclasses import asdict, replace
 import torch
 
 from ctsft import planning
-from ctsft.adaptive import narrow
 from ctsft.answers import directions
-from ctsft.cache.entry import Entry, identity, seen
+from ctsft.attribution.adaptive import narrow
+from ctsft.attribution.means import Means, Progress
+from ctsft.attribution.methods import METHODS, Job
+from ctsft.attribution.pool import seen
+from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.cache.entry import Entry, identity
 from ctsft.cache.hashing import hash_of
 from ctsft.data.task import Example, Task
 from ctsft.layers import scratch
 from ctsft.loading import as_model
-from ctsft.means import Means, Progress
-from ctsft.methods import METHODS, Job
 from ctsft.models import Model
-from ctsft.scores import Head, ScoreConfig, Scores
 from ctsft.trace import batches
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
@@ -296,6 +297,3 @@ def finished(
     return Scores(
         out, [row.id for row in pool], [row.label for row in pool], method, settings, about, notes
     )
-
-
-__all__ = ["METHODS", "Head", "ScoreConfig", "Scores", "score_heads"]

@@ -1,0 +1,1 @@
+"""How relevant each head is: CD-T, attribution patching, integrated gradients, mean ablation."""
