@@ -27,13 +27,14 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks import two_stream
-from ctsft import planning
-from ctsft.answers import directions
 from ctsft.attribution.methods import Job, atp, cdt
 from ctsft.attribution.scores import ScoreConfig
-from ctsft.loading import load_model, wrap
-from ctsft.models import Model
-from ctsft.trace import pad, readout_logits, record
+from ctsft.model import memory_plan
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import directions
+from ctsft.model.forward import readout_logits, record
+from ctsft.model.loading import load_model, wrap
+from ctsft.model.model import Model
 
 
 def seconds(work, repeats: int) -> float:
@@ -112,7 +113,7 @@ def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> tuple[flo
 @torch.no_grad()
 def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     """Everything with freed memory kept, as `score_heads` has it."""
-    with planning.bounded(None, model.device):
+    with memory_plan.bounded(None, model.device):
         return measured(model, batch, pos, repeats)
 
 
@@ -132,7 +133,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
         gold,
         mu,
         ScoreConfig(),
-        planning.make(model, planning.Work("cdt", pos, batch)),
+        memory_plan.make(model, memory_plan.Work("cdt", pos, batch)),
     )
 
     last = {model.n_layers - 1: list(range(model.n_heads))}
@@ -155,7 +156,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
         gold,
         mu,
         ScoreConfig(),
-        planning.make(model, planning.Work("atp", pos, batch)),
+        memory_plan.make(model, memory_plan.Work("atp", pos, batch)),
     )
     whole, needed = floor_seconds(model, batch, pos, repeats)
     times = {

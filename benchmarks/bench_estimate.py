@@ -13,12 +13,12 @@ import time
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from ctsft import planning
 from ctsft.attribution import cost_estimate
 from ctsft.attribution.methods import METHODS, Job
 from ctsft.attribution.scores import ScoreConfig
-from ctsft.loading import load_model, wrap
-from ctsft.trace import batches
+from ctsft.model import memory_plan
+from ctsft.model.batching import batches
+from ctsft.model.loading import load_model, wrap
 from ctsft.utils import units
 
 CASES = [("demo", 50, 40), ("gpt2", 8, 40), ("smollm2", 4, 40)]
@@ -54,9 +54,9 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
         for i in range(texts)
     ]
     guess = cost_estimate.estimate_cost(model, encoded, method)
-    plan = planning.make(model, planning.Work(method, pos, texts))
+    plan = memory_plan.make(model, memory_plan.Work(method, pos, texts))
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
-    with planning.bounded(None, model.device):
+    with memory_plan.bounded(None, model.device):
         for batch in batches(model, encoded, plan.tokens):
             for _ in METHODS[method](
                 Job(

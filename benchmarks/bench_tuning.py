@@ -25,9 +25,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import ctsft
-from ctsft.loading import wrap
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
+from ctsft.model.loading import wrap
 from ctsft.moving import moving_parts
-from ctsft.trace import pad, readout_logits
 
 SHAPES = {
     "GPT-2 small": lambda: GPT2LMHeadModel(GPT2Config()),

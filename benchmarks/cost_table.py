@@ -13,8 +13,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from ctsft.attribution.cost_estimate import estimate_shape
-from ctsft.models import Model
-from ctsft.shapes import Shape
+from ctsft.model.footprint import Shape
+from ctsft.model.model import Model
 from ctsft.utils.units import time_words, words
 
 SHAPES = {

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from ctsft.attribution.cdt_rules import TOLERANCE
-from ctsft.layers import Linear, Norm
-from ctsft.models import Model
-from ctsft.trace import Trace
+from ctsft.model.architecture import Linear, Norm
+from ctsft.model.forward import Trace
+from ctsft.model.model import Model
 
 
 def linear(rel, irrel, layer: Linear):

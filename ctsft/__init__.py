@@ -15,10 +15,6 @@ _HOMES = {
         "fisher",
     ),
     "advised": ("Ranking",),
-    "answers": (
-        "accuracy",
-        "predict",
-    ),
     "attribution.cost_estimate": (
         "Estimate",
         "estimate_cost",
@@ -61,9 +57,13 @@ _HOMES = {
         "discover",
         "iterations",
     ),
-    "expansion": ("expand",),
-    "loading": ("load_model",),
-    "models": ("Model",),
+    "model.evaluation": (
+        "accuracy",
+        "predict",
+    ),
+    "model.kv_expansion": ("expand",),
+    "model.loading": ("load_model",),
+    "model.model": ("Model",),
     "moving": (
         "Moves",
         "touched",

@@ -29,10 +29,11 @@ from ctsft.advised import Ranking
 from ctsft.attribution.scores import Head
 from ctsft.circuit import Circuit
 from ctsft.data.task import Example, Task
-from ctsft.loading import as_model
-from ctsft.models import Model
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
 from ctsft.moving import Part
-from ctsft.trace import pad, readout_logits
 from ctsft.utils.errors import UserError
 
 Progress = Callable[[float, float], None]

@@ -21,9 +21,9 @@ from ctsft.circuit import Circuit, select
 from ctsft.data.task import Example, fingerprint, sample
 from ctsft.design import Cell, Design
 from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
-from ctsft.loading import load_model
-from ctsft.measures import change, measure
-from ctsft.models import Model
+from ctsft.model.evaluation import change, measure
+from ctsft.model.loading import load_model
+from ctsft.model.model import Model
 from ctsft.recipes import RECIPES, moves_of
 from ctsft.run_folder import Run
 from ctsft.settings import TuneConfig

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
-from ctsft.answers import directions
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
 from ctsft.data.task import Example, Task
-from ctsft.loading import as_model
-from ctsft.models import Model
-from ctsft.trace import plain_batches, readout_logits, tapped
+from ctsft.model.evaluation import directions
+from ctsft.model.forward import readout_logits, tapped
+from ctsft.model.loading import as_model
+from ctsft.model.memory_plan import plain_batches
+from ctsft.model.model import Model
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 

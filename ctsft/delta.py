@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from ctsft.expansion import expand
-from ctsft.models import Model
+from ctsft.model.kv_expansion import expand
+from ctsft.model.model import Model
 from ctsft.moving import Moves, parts, whole_parameters
 from ctsft.utils.errors import UserError
 

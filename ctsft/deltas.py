@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ctsft.delta import SIDES, Delta, base_of
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.moving import norm_parameters, parts
 from ctsft.utils.errors import UserError
 

@@ -15,8 +15,8 @@ from ctsft.attribution.score_heads import score_heads, sweep
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import LOGITS, Circuit, Edge, shape_of, share_of
 from ctsft.data.task import Example, Task
-from ctsft.loading import as_model
-from ctsft.models import Model
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 
 

@@ -9,8 +9,9 @@ from ctsft.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.delta import Delta, apply_delta
 from ctsft.jobs import Subject
-from ctsft.loading import NAMES, load_model
-from ctsft.models import CLASSES, Model
+from ctsft.model.families import CLASSES
+from ctsft.model.loading import NAMES, load_model
+from ctsft.model.model import Model
 from ctsft.recipes import RECIPES
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError

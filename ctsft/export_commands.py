@@ -98,9 +98,9 @@ def expand(to: To, model: ModelName = "demo", dtype: Dtype = "auto"):
 
     Example: python -m ctsft expand --model demo --to demo-expanded
     """
-    from ctsft.expansion import expand as expanded
     from ctsft.export import save_folder
-    from ctsft.loading import load_model
+    from ctsft.model.kv_expansion import expand as expanded
+    from ctsft.model.loading import load_model
 
     if Path(to).exists():
         raise UserError(f"{to!r} exists; name a new folder with --to.")
@@ -125,7 +125,7 @@ def deltas(
     Example: python -m ctsft deltas RUN RUN --model demo
     """
     from ctsft.deltas import add_deltas, compare_deltas
-    from ctsft.loading import load_model
+    from ctsft.model.loading import load_model
     from ctsft.runs import get
 
     if not add and len(files) != 2:

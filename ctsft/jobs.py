@@ -27,8 +27,8 @@ from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, select
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, fingerprint
 from ctsft.discovery import iterations
-from ctsft.loading import load_model
-from ctsft.models import Model
+from ctsft.model.loading import load_model
+from ctsft.model.model import Model
 from ctsft.recording import Writer
 from ctsft.run_folder import write
 from ctsft.runs import get

@@ -14,7 +14,7 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.moving import Moves, whole_parameters
 from ctsft.utils.errors import UserError
 

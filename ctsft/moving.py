@@ -23,8 +23,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ctsft.attribution.scores import Head
-from ctsft.layers import Linear
-from ctsft.models import Model
+from ctsft.model.architecture import Linear
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 
 KV = ("group", "expand")

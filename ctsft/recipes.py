@@ -16,7 +16,7 @@ from ctsft.utils.errors import UserError
 if TYPE_CHECKING:
     # the shell's --help lists recipes and does not wait for torch
     from ctsft.circuit import Circuit
-    from ctsft.models import Model
+    from ctsft.model.model import Model
     from ctsft.moving import Moves
 
 

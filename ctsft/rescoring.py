@@ -14,7 +14,6 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from ctsft import results, runs
-from ctsft.answers import accuracy
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Scores
@@ -22,6 +21,7 @@ from ctsft.delta import apply_delta
 from ctsft.deltas import head_changes
 from ctsft.export import base_path
 from ctsft.jobs import Reporter, Scoring, Subject, finish, pool_and_means, save_scores
+from ctsft.model.evaluation import accuracy
 from ctsft.recording import Writer
 from ctsft.utils.errors import UserError
 

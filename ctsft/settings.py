@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import TrainingArguments
 
 from ctsft.lora import Lora
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 

@@ -29,15 +29,16 @@ from ctsft.checkpoints import (
 from ctsft.circuit import Circuit
 from ctsft.data.task import Example, Task
 from ctsft.delta import Delta, taken
-from ctsft.expansion import expand
-from ctsft.loading import as_model
 from ctsft.lora import adapters
-from ctsft.measures import measure
-from ctsft.models import Model
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import measure
+from ctsft.model.forward import readout_logits
+from ctsft.model.kv_expansion import expand
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
 from ctsft.moving import Moves, moving_parts
 from ctsft.recipes import moves_of
 from ctsft.settings import TuneConfig, arguments
-from ctsft.trace import pad, readout_logits
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 

@@ -23,9 +23,9 @@ from ctsft.jobs import (
     read_scores,
     save_scores,
 )
-from ctsft.loading import NAMES, choose_device
-from ctsft.measures import change, measure
-from ctsft.models import Model
+from ctsft.model.evaluation import change, measure
+from ctsft.model.loading import NAMES, choose_device
+from ctsft.model.model import Model
 from ctsft.recipes import RECIPES, moves_of, recipe
 from ctsft.recording import Writer
 from ctsft.run_folder import Run

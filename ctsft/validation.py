@@ -20,15 +20,15 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import spearmanr
 
-from ctsft.answers import label_logits
 from ctsft.attribution.means import Means, Progress, label_balanced_means
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Faithfulness, ablated, select, share_of
 from ctsft.data.task import Example, Task, sample
-from ctsft.loading import as_model
-from ctsft.models import Model
+from ctsft.model.evaluation import label_logits
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 
 TRUTH = "ablation"

@@ -16,7 +16,7 @@ import streamlit as st
 from ctsft import moving
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import curves, plots, state
 
 RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes

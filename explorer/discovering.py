@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit import Circuit, share_of
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import costs, export, jobs, layered, plots, state
 from explorer.terms import TERMS
 

@@ -10,7 +10,7 @@ from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
 from ctsft.data.task import Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from explorer import state
 

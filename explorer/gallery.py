@@ -5,7 +5,7 @@ long the prompts are.
 import streamlit as st
 
 from ctsft.data.task import Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import data_plots, export, known, state
 from explorer.subject import aligned, balance, literal, spread, tally
 from explorer.terms import TERMS

@@ -8,7 +8,7 @@ from ctsft import runs
 from ctsft.attribution.head_view import HeadView
 from ctsft.attribution.scores import Scores
 from ctsft.jobs import Scoring
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import export, head_plots, known, panels, plots, state
 from explorer.bidi import isolate
 from explorer.subject import literal

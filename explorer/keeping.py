@@ -9,7 +9,7 @@ import streamlit as st
 
 from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from explorer import circuits, export, panels, shelf, state
 from explorer.plots import Scale, head_map, symmetric_limit

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ctsft.answers import predict
 from ctsft.attribution.cost_estimate import Estimate, estimate_cost
 from ctsft.attribution.head_view import HeadView, view_head
 from ctsft.attribution.scores import Head
 from ctsft.data.task import Example
 from ctsft.jobs import Scoring
+from ctsft.model.evaluation import predict
 from ctsft.runs import get
 from ctsft.utils.errors import UserError
 from explorer import state

@@ -5,7 +5,7 @@ the labels it confuses in any language.
 import streamlit as st
 
 from ctsft.data.task import Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import competence, data_plots, export, known, state
 from explorer.subject import Measured, confusion, literal, short, split_of
 from explorer.terms import TERMS

@@ -12,7 +12,7 @@ from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
 from ctsft.jobs import Scoring
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import agreement, layered, state
 from explorer.agreement import WAYS
 

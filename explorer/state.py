@@ -21,7 +21,7 @@ from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit
 from ctsft.data.sources import Files
 from ctsft.data.task import Example, Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from explorer import advice
 from explorer.view import CIRCUIT_FIELDS, View

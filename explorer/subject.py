@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer.bidi import isolate
 
 

@@ -9,7 +9,7 @@ from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit import Circuit, select
 from ctsft.jobs import Subject
 from ctsft.lora import Lora
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.recipes import RECIPES, moves_of
 from ctsft.settings import TuneConfig
 from ctsft.tuning_jobs import CONTROLS, Tuning, base_model

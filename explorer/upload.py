@@ -11,7 +11,7 @@ from ctsft.data import own_tables
 from ctsft.data.own_tables import DRAW, Part
 from ctsft.data.sources import SPLITS, read_table
 from ctsft.data.task import Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.utils import home
 from explorer import state
 from explorer.subject import literal, spread

@@ -23,10 +23,10 @@ from tiny import tiny
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from ctsft.answers import predict
 from ctsft.data.sources import Files
 from ctsft.data.task import Example, Task
-from ctsft.loading import load_model, wrap
+from ctsft.model.evaluation import predict
+from ctsft.model.loading import load_model, wrap
 
 LABELS = ("negative", "neutral", "positive")
 

@@ -15,11 +15,14 @@ from torch.nn import functional as F
 import ctsft
 from ctsft.advise import Advice, Gradients, advise_heads, fisher, mean_gradient, pieces
 from ctsft.advised import Ranking
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
 from ctsft.moving import moving_parts
-from ctsft.trace import pad, readout_logits
 
 # transposed and fused; grouped keys with biases; grouped without
 CASES = ["gpt2", "qwen2", "llama"]
+
+
 TARGET, SOURCE = cued(9, 1), cued(8, 2)
 
 

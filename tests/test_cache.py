@@ -24,7 +24,6 @@ from test_jobs import subject  # noqa: F401
 from test_loading import publish
 from test_sources import said
 
-from ctsft import loading, models
 from ctsft.attribution import methods as attribution_methods
 from ctsft.attribution import score_heads as attribution_score_heads
 from ctsft.attribution.means import Means, label_balanced_means
@@ -34,8 +33,9 @@ from ctsft.cache import entry, store
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.discovery import discover
-from ctsft.loading import load_model
-from ctsft.models import Model
+from ctsft.model import families, fingerprint, loading
+from ctsft.model.loading import load_model
+from ctsft.model.model import Model
 from ctsft.moving import moving_parts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -261,7 +261,7 @@ def test_a_weight_written_in_place_asks_anew(ask, build):
 @pytest.mark.parametrize("table", ["families", "methods"])
 def test_nothing_is_kept_of_a_family_or_method_of_the_users_own(ask, monkeypatch, table):
     if table == "families":
-        monkeypatch.setitem(models.FAMILIES, "qwen2", lambda hf: models.llama(hf))
+        monkeypatch.setitem(families.FAMILIES, "qwen2", lambda hf: families.llama(hf))
     else:
         monkeypatch.setitem(
             attribution_methods.METHODS, "atp", lambda job: attribution_methods.atp(job)
@@ -498,25 +498,25 @@ def folder(folders, tmp_path, monkeypatch) -> Path:
 
 
 def test_a_second_process_does_not_hash_a_folder_again(folder, loaded, monkeypatch):
-    first = entry.fingerprint_of(load_model(folder, device="cpu"))
+    first = fingerprint.fingerprint_of(load_model(folder, device="cpu"))
     assert first == loaded["qwen2"].fingerprint
-    monkeypatch.setattr(models, "fingerprint", None)
+    monkeypatch.setattr(fingerprint, "fingerprint", None)
     assert (
-        entry.fingerprint_of(load_model(folder, device="cpu")) == first
+        fingerprint.fingerprint_of(load_model(folder, device="cpu")) == first
         and load_model(folder, device="cpu").origin
     )
 
 
 def test_a_changed_file_changes_the_fingerprint(folder, build):
-    first = entry.fingerprint_of(load_model(folder, device="cpu"))
+    first = fingerprint.fingerprint_of(load_model(folder, device="cpu"))
     stat = (folder / "model.safetensors").stat()
     other_weight(build, "layers.0").hf.save_pretrained(folder)
     assert (folder / "model.safetensors").stat().st_size == stat.st_size
     # size and time as before
     os.utime(folder / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     model = load_model(folder, device="cpu")
-    assert entry.fingerprint_of(model) == models.fingerprint(model.hf) != first
-    assert entry.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (
+    assert fingerprint.fingerprint_of(model) == fingerprint.fingerprint(model.hf) != first
+    assert fingerprint.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (
         first,
         model.fingerprint,
     )
@@ -528,9 +528,9 @@ def test_a_hub_model_is_known_by_its_commit(hub, folders, monkeypatch):
     assert load_model("some/cached-qwen", device="cpu").files
     first = load_model("some/cached-qwen", device="cpu")
     assert first.files[:2] == ["hub", "some/cached-qwen"] and len(first.files[2]) == 40
-    known = entry.fingerprint_of(first)
-    monkeypatch.setattr(models, "fingerprint", None)
-    assert entry.fingerprint_of(load_model("some/cached-qwen", device="cpu")) == known
+    known = fingerprint.fingerprint_of(first)
+    monkeypatch.setattr(fingerprint, "fingerprint", None)
+    assert fingerprint.fingerprint_of(load_model("some/cached-qwen", device="cpu")) == known
 
 
 def test_files_written_just_now_are_hashed(folder, monkeypatch):
@@ -540,24 +540,27 @@ def test_files_written_just_now_are_hashed(folder, monkeypatch):
 
 def test_a_model_tuned_in_place_is_hashed_again(folder):
     model = load_model(folder, device="cpu")
-    first = entry.fingerprint_of(model)
+    first = fingerprint.fingerprint_of(model)
     again = load_model(folder, device="cpu")
     with moving_parts(again, [(1, 1)]), torch.no_grad():
         # before its fingerprint was ever asked for
         again.hf.moving.weights["0"].mul_(2)
     assert (
-        again.files is None and entry.fingerprint_of(again) == models.fingerprint(again.hf) != first
+        again.files is None
+        and fingerprint.fingerprint_of(again) == fingerprint.fingerprint(again.hf) != first
     )
     with torch.no_grad():
         model.hf.model.norm.weight.mul_(2)
-    assert entry.fingerprint_of(model) == models.fingerprint(model.hf) != first
+    assert fingerprint.fingerprint_of(model) == fingerprint.fingerprint(model.hf) != first
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2]", b'{"a": 3}', b"\xff\xfe", b'{"half'])
 def test_a_spoilt_file_of_fingerprints_counts_as_empty(folder, loaded, content):
     store.put(store.cache_folder() / "fingerprints.json", content)
-    assert entry.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
-    assert len(entry.remembered(store.cache_folder() / "fingerprints.json")) == 1
+    assert (
+        fingerprint.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
+    )
+    assert len(fingerprint.remembered(store.cache_folder() / "fingerprints.json")) == 1
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ctsft.attribution import cdt_rules
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.data.task import Example
-from ctsft.loading import wrap
+from ctsft.model.loading import wrap
 
 ROWS = [
     Example(str(i), text, label, {"text": text})

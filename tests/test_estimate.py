@@ -16,9 +16,10 @@ from ctsft.attribution.cost_estimate import (
     forward_operations,
     operations,
 )
-from ctsft.models import Model
-from ctsft.shapes import Shape
-from ctsft.trace import pad, readout_logits
+from ctsft.model.batching import pad
+from ctsft.model.footprint import Shape
+from ctsft.model.forward import readout_logits
+from ctsft.model.model import Model
 from ctsft.utils.units import time_words
 
 

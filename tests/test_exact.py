@@ -12,11 +12,14 @@ from test_moving import HEADS, bits, may_move, trespassers
 from torch.nn import functional as F
 
 from ctsft import Circuit, TuneConfig, Watch, finetune
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
 from ctsft.moving import moving_parts
-from ctsft.trace import pad, readout_logits
 from ctsft.tuning import CircuitTrainer
 
 CIRCUIT, BASE = Circuit(HEADS), TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)
+
+
 ROUGH = {
     "weight_decay": {"weight_decay": 0.1},
     "clipping": {"max_grad_norm": 0.05},

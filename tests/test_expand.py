@@ -8,10 +8,13 @@ from tiny import DECODERS, tiny
 from transformers import AutoModelForCausalLM
 
 from ctsft import Circuit, TuneConfig, expand, finetune, load_model, trainable
-from ctsft.loading import wrap
-from ctsft.trace import pad, readout_logits
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
+from ctsft.model.loading import wrap
 
 GROUPED = [family for family in DECODERS if family not in ("gpt2", "gpt_neox")]
+
+
 BATCH = pad([[5, 9, 31, 60, 2, 8, 1], [3, 7, 1]], "cpu")
 
 

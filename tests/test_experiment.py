@@ -20,7 +20,7 @@ from ctsft.design import Cell, Design, choices, read_design
 from ctsft.experiment import experiment as run_experiment
 from ctsft.experiment import rows_of
 from ctsft.jobs import Scoring, Stopped, Subject
-from ctsft.measures import change, measures
+from ctsft.model.evaluation import change, measures
 from ctsft.utils.statistics import grouped, paired, spread
 
 

@@ -15,15 +15,18 @@ from test_decompose import ROWS, error, expected
 from tiny import DECODERS, ENCODERS, exact, tiny
 from torch import nn
 
-from ctsft import trace as ctsft_trace
 from ctsft.attribution import score_heads as attribution_score_heads
-from ctsft.attribution.cdt import Walk, replay_error
+from ctsft.attribution.cdt import Walk
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
-from ctsft.layers import Linear
-from ctsft.loading import wrap
-from ctsft.models import FAMILIES, Model
-from ctsft.trace import pad, pattern, readout_logits, record, tapped
+from ctsft.model import batching
+from ctsft.model.architecture import Linear
+from ctsft.model.batching import pad
+from ctsft.model.families import FAMILIES
+from ctsft.model.forward import pattern, readout_logits, record, tapped
+from ctsft.model.loading import wrap
+from ctsft.model.model import Model
+from ctsft.model.replay import replay_error
 
 CASES = [(family, "causal", {}) for family in DECODERS] + [
     (family, "classes", {}) for family in ENCODERS
@@ -116,7 +119,7 @@ def test_patterns_and_outputs_of_heads(family, kind, changes):
 def test_scores_are_the_oracles(family, kind, changes, tokenizer, task, monkeypatch):
     """Every head, both attention rules, one padded batch."""
     model = in_memory(family, kind, changes, tokenizer)
-    whole = ctsft_trace.batches
+    whole = batching.batches
     monkeypatch.setattr(
         attribution_score_heads,
         "batches",
@@ -278,7 +281,7 @@ def test_the_guide_adds_a_family_in_ten_lines(monkeypatch, task, tokenizer):
         nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.2)
     with pytest.raises(ValueError, match="'stablelm', which is not supported"):
         wrap(hf, tokenizer)
-    monkeypatch.setattr("ctsft.models.FAMILIES", dict(FAMILIES))
+    monkeypatch.setattr("ctsft.model.families.FAMILIES", dict(FAMILIES))
     exec(code, names)
     model = wrap(hf, tokenizer)
     means = label_balanced_means(model, task, ROWS)

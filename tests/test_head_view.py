@@ -8,14 +8,15 @@ from conftest import LABELS, PROMPT, agreed
 from tiny import tiny
 from transformers import AutoModelForCausalLM
 
-from ctsft.answers import directions
 from ctsft.attribution.head_view import direct_effect, position_relevance, to_logits, view_head
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.data.task import Example
-from ctsft.loading import wrap
-from ctsft.trace import pad, record
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import directions
+from ctsft.model.forward import record
+from ctsft.model.loading import wrap
 from ctsft.utils.errors import UserError
 
 ROW = [5, 9, 31, 60, 2, 17, 8]

@@ -14,8 +14,8 @@ from huggingface_hub import constants
 from test_sources import said
 from tiny import tiny
 
-from ctsft import models
-from ctsft.loading import as_model, choose_device, load_model, wrap
+from ctsft.model import families
+from ctsft.model.loading import as_model, choose_device, load_model, wrap
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -34,7 +34,7 @@ def swapped(one: str, other: str):
     """A family function that takes two modules of a block for each other."""
 
     def llama(hf):
-        found = models.llama(hf)
+        found = families.llama(hf)
         blocks = [
             dataclasses.replace(block, **{one: getattr(block, other), other: getattr(block, one)})
             for block in found.blocks
@@ -45,7 +45,7 @@ def swapped(one: str, other: str):
 
 
 def wrong_activation(hf):
-    found = models.llama(hf)
+    found = families.llama(hf)
     return dataclasses.replace(
         found,
         blocks=[dataclasses.replace(block, act=torch.nn.functional.relu) for block in found.blocks],
@@ -53,7 +53,7 @@ def wrong_activation(hf):
 
 
 def wrong_final_norm(hf):
-    found = models.llama(hf)
+    found = families.llama(hf)
     return dataclasses.replace(found, final_norm=found.blocks[0].attn_norm)
 
 
@@ -67,7 +67,7 @@ def wrong_final_norm(hf):
     ],
 )
 def test_the_replay_refuses_a_wrong_list(folders, monkeypatch, family, wrong):
-    monkeypatch.setitem(models.FAMILIES, family, wrong)
+    monkeypatch.setitem(families.FAMILIES, family, wrong)
     said(
         lambda: load_model(folders[family], device="cpu"),
         f"type {family!r}",
@@ -80,7 +80,7 @@ def test_the_replay_refuses_queries_and_keys_taken_for_each_other(tokenizer, mon
     """Needs as many key heads as query heads, or the shapes give it away."""
     hf = tiny("llama", num_key_value_heads=4, vocab_size=len(tokenizer))
     assert wrap(hf, tokenizer).n_kv_heads == 4
-    monkeypatch.setitem(models.FAMILIES, "llama", swapped("q", "k"))
+    monkeypatch.setitem(families.FAMILIES, "llama", swapped("q", "k"))
     said(lambda: wrap(hf, tokenizer), "type 'llama'", "replayed logits differ by")
 
 
@@ -209,7 +209,8 @@ def test_the_hub_does_not_know_the_name(hub):
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_gated_model_says_how_to_log_in(monkeypatch, code):
     monkeypatch.setattr(
-        "ctsft.loading.requests.head", lambda *_, **__: type("Answer", (), {"status_code": code})()
+        "ctsft.model.loading.requests.head",
+        lambda *_, **__: type("Answer", (), {"status_code": code})(),
     )
     said(lambda: load_model("some/gated"), f"answer {code}", "hf auth login")
 

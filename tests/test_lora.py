@@ -11,9 +11,11 @@ from test_sources import said
 
 from ctsft import Circuit, finetune, moves_of
 from ctsft.lora import Lora, adapters
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
 from ctsft.moving import Moves
-from ctsft.trace import pad, readout_logits
-from ctsft.tuning import TuneConfig, Watch
+from ctsft.settings import TuneConfig
+from ctsft.tuning import Watch
 
 CIRCUIT = Circuit(frozenset({(0, 1), (2, 3)}))
 

@@ -9,12 +9,12 @@ import torch
 from conftest import FAMILIES, LABELS, agreed, texts
 from test_sources import said
 
-from ctsft.answers import predict
 from ctsft.attribution import means as module
 from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.pool import discovery_set
 from ctsft.data.task import Example
-from ctsft.trace import batches
+from ctsft.model.batching import batches
+from ctsft.model.evaluation import predict
 
 # counts 4, 2, 2
 POOL = [

@@ -5,9 +5,10 @@ import torch
 from conftest import FAMILIES
 from tiny import tiny
 
-from ctsft import models
-from ctsft.layers import Linear
-from ctsft.models import Model, fingerprint
+from ctsft.model import families
+from ctsft.model.architecture import Linear
+from ctsft.model.fingerprint import fingerprint
+from ctsft.model.model import Model
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -72,7 +73,7 @@ def test_the_fingerprint_changes_with_one_bit_of_one_weight():
 
 
 def test_an_unknown_family_is_refused(monkeypatch):
-    monkeypatch.delitem(models.FAMILIES, "llama")
+    monkeypatch.delitem(families.FAMILIES, "llama")
     with pytest.raises(
         ValueError,
         match="of type 'llama', which is not supported; choose one of type bert, .*gpt2, .*mistral",

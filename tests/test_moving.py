@@ -11,6 +11,8 @@ from conftest import FAMILIES, cued
 from test_sources import said
 
 from ctsft.circuit import Circuit
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
 from ctsft.moving import (
     Moves,
     moving_parts,
@@ -21,16 +23,22 @@ from ctsft.moving import (
     trainable_share,
 )
 from ctsft.recipes import moves_of
-from ctsft.trace import pad, readout_logits
-from ctsft.tuning import TuneConfig, finetune
+from ctsft.settings import TuneConfig
+from ctsft.tuning import finetune
 
 HEADS = frozenset({(0, 1), (2, 0), (2, 3)})
+
+
 # all that could reach a protected number
 ROUGH = TuneConfig(epochs=2, learning_rate=1e-2, batch_size=4, weight_decay=0.1, max_grad_norm=0.1)
+
+
 CASES = {
     **{family: (family, {}) for family in FAMILIES},
     "llama-biased": ("llama", {"attention_bias": True, "mlp_bias": True}),
 }
+
+
 each_case = pytest.mark.parametrize("case", CASES)
 
 

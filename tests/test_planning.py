@@ -13,14 +13,14 @@ import torch
 from conftest import LABELS, texts
 from test_sources import said  # noqa: F401
 
-from ctsft import layers, planning
-from ctsft.answers import predict
 from ctsft.attribution import methods
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.data.task import Example
-from ctsft.planning import Plan, Work, candidates
-from ctsft.shapes import Shape
+from ctsft.model import activations, memory_plan
+from ctsft.model.evaluation import predict
+from ctsft.model.footprint import Shape
+from ctsft.model.memory_plan import Plan, Work, candidates
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import as_bytes
@@ -110,7 +110,7 @@ def test_a_plan_halves_to_what_cannot_be_less():
     [(12, 682, 160, 4), (14, 3 * 40, 40, 3), (9, 5 * 40, 40, 5), (12, 40, 80, 1), (0, 9, 9, 1)],
 )
 def test_heads_are_cut_into_chunks_of_nearly_one_size(n_heads, streams, tokens, size):
-    assert planning.chunk(n_heads, streams, tokens) == size
+    assert memory_plan.chunk(n_heads, streams, tokens) == size
 
 
 @pytest.mark.parametrize("method", EACH)
@@ -134,10 +134,12 @@ def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
     said(lambda: predict(model, task, POOL, max_memory="1MB"), "1 MB is not enough")
     said(lambda: label_balanced_means(model, task, POOL, max_memory="1MB"), "1 MB is not enough")
     pos = max(len(task.encode(model, row)) for row in POOL)
-    monkeypatch.setattr(planning, "held", lambda device: 10**6)
-    bound = 10**6 + planning.MARGIN + 3 * pos * Shape.of(model).forward(pos)
+    monkeypatch.setattr(memory_plan, "held", lambda device: 10**6)
+    bound = 10**6 + memory_plan.MARGIN + 3 * pos * Shape.of(model).forward(pos)
     assert (
-        planning.forward_tokens(model, pos, bound) == 3 * pos < planning.forward_tokens(model, pos)
+        memory_plan.forward_tokens(model, pos, bound)
+        == 3 * pos
+        < memory_plan.forward_tokens(model, pos)
     )
     assert predict(model, task, POOL, max_memory=bound) == predict(model, task, POOL)
     free, tight = (
@@ -203,7 +205,7 @@ def test_other_errors_go_on_unchanged(loaded, task, monkeypatch):
     monkeypatch.setitem(methods.METHODS, "cdt", failing)
     with pytest.raises(RuntimeError, match="a fault of the method"):
         score_heads(loaded["llama"], task, POOL, means)
-    assert layers.scratch.buffers == {}
+    assert activations.scratch.buffers == {}
 
 
 CHILD = """

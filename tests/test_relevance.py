@@ -12,7 +12,6 @@ from conftest import FAMILIES, LABELS, texts
 from scipy.stats import spearmanr
 from test_sources import said
 
-from ctsft.answers import directions
 from ctsft.attribution import methods
 from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.methods import Job, dealt, slopes
@@ -21,8 +20,10 @@ from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
-from ctsft.loading import load_model
-from ctsft.trace import pad, readout_logits
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import directions
+from ctsft.model.forward import readout_logits
+from ctsft.model.loading import load_model
 
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))

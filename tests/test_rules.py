@@ -16,9 +16,10 @@ from ctsft.attribution.cdt import Walk
 from ctsft.attribution.cdt_rules import RULES
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
-from ctsft.layers import Norm
-from ctsft.models import Model
-from ctsft.trace import pad, record
+from ctsft.model.architecture import Norm
+from ctsft.model.batching import pad
+from ctsft.model.forward import record
+from ctsft.model.model import Model
 
 PAPER, SYMMETRIC = RULES["paper"], RULES["symmetric"]
 
@@ -163,7 +164,7 @@ def test_everything_relevant_is_the_total(attention):
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2", "gemma2"])
 def test_symmetric_scores_differ_and_are_finite(family, tokenizer, task):
-    from ctsft.loading import wrap
+    from ctsft.model.loading import wrap
 
     model = wrap(tiny(family, vocab_size=len(tokenizer)), tokenizer)
     means = label_balanced_means(model, task, ROWS)

@@ -18,7 +18,7 @@ from tiny import tiny
 
 from ctsft import runs
 from ctsft.data.registry import load_task
-from ctsft.loading import load_model
+from ctsft.model.loading import load_model
 from ctsft.utils.errors import UserError
 from explorer import bars, circuits, plots, shelf, subject
 

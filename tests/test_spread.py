@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from ctsft import Circuit, discovery_set, label_balanced_means, load_task, score_heads
 from ctsft.data.task import Example
-from ctsft.loading import wrap
+from ctsft.model.loading import wrap
 from ctsft.utils import distributed
 
 ROWS = [
@@ -105,7 +105,7 @@ def words(folders, tmp_path):
     """A model that predicts some rows of each label, and a task with many rows."""
     from conftest import agreed
 
-    from ctsft.loading import load_model
+    from ctsft.model.loading import load_model
 
     model = load_model(folders["qwen2"], device="cpu")
     task = load_task(str(write_task(tmp_path / "data")))

@@ -9,9 +9,12 @@ import torch
 from conftest import FAMILIES, texts
 from tiny import tiny
 
-from ctsft.trace import ATTENTION, pack, pad, pattern, readout_logits, record, tapped
+from ctsft.model.batching import pack, pad
+from ctsft.model.forward import ATTENTION, pattern, readout_logits, record, tapped
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
+
+
 ROWS = [[5, 9, 31, 60, 2, 17, 8], [3, 7, 1], [44, 20, 5, 9, 31, 60, 2, 17, 8, 11, 12]]
 
 
@@ -24,7 +27,7 @@ def test_logits_z_and_patterns_are_hugging_faces(family):
     eager, ours = tiny(family, **overrides), tiny(family, **overrides)
     eager.set_attn_implementation("eager")
     ours.set_attn_implementation(ATTENTION)
-    from ctsft.models import Model
+    from ctsft.model.model import Model
 
     model, batch = Model(ours, None), pad(ROWS, "cpu")
     with torch.no_grad():
@@ -89,7 +92,7 @@ def test_a_tap_ends_also_when_the_pass_breaks(loaded):
 
 def record_hooks(model, batch):
     """`record` with a tap of the outside put into its own place."""
-    from ctsft import trace
+    from ctsft.model import forward as trace
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trace, "tapped", lambda tap: tapped(trace._tap.get()))

@@ -12,13 +12,16 @@ from safetensors.torch import load_file
 from test_moving import HEADS, bits
 from test_sources import said
 
-from ctsft.answers import accuracy
 from ctsft.checkpoints import MOVED, newest_checkpoint
 from ctsft.circuit import Circuit
+from ctsft.model.evaluation import accuracy
 from ctsft.moving import trainable
-from ctsft.tuning import TuneConfig, Watch, finetune
+from ctsft.settings import TuneConfig
+from ctsft.tuning import Watch, finetune
 
 CIRCUIT = Circuit(HEADS)
+
+
 # 12 rows: 9 steps
 QUICK = TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)
 

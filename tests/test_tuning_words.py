@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import pytest
 from conftest import cued
-from test_page_finetune import score, view  # noqa: F401  (view is a fixture)
+from test_page_finetune import (
+    score,
+    view,  # noqa: F401
+)
 
 import ctsft
-from ctsft import expansion, moving, runs
+from ctsft import moving, runs
 from ctsft.__main__ import main
+from ctsft.model import kv_expansion
 from ctsft.recipes import RECIPES, moves_of
 from explorer import outcomes, state, tuning
 from explorer.tuning import Given
@@ -146,7 +150,7 @@ def test_expanded_counts_are_of_the_expanded_model(view, given):  # noqa: F811
     count = tuning.count(replace(view, kv="expand"), model, given.circuit)
     assert (
         count
-        == moving.trainable(expansion.expand(model), heads)
+        == moving.trainable(kv_expansion.expand(model), heads)
         == moving.trainable(model, heads, "expand")
     )
 

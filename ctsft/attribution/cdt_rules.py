@@ -47,7 +47,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from ctsft.layers import Linear, Norm, scratch
+from ctsft.model.activations import scratch
+from ctsft.model.architecture import Linear, Norm
 
 TOLERANCE = 1e-8  # of the bias shares, as in the paper's code
 

@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from ctsft import planning
 from ctsft.attribution.cdt import Walk
 from ctsft.attribution.methods import METHODS, Job
 from ctsft.attribution.scores import ScoreConfig
-from ctsft.loading import as_model
-from ctsft.models import Model
-from ctsft.planning import Plan, Work
-from ctsft.shapes import Shape
-from ctsft.trace import Batch, batches, record
+from ctsft.model import memory_plan
+from ctsft.model.batching import Batch, batches
+from ctsft.model.footprint import Shape
+from ctsft.model.forward import record
+from ctsft.model.loading import as_model
+from ctsft.model.memory_plan import Plan, Work
+from ctsft.model.model import Model
 from ctsft.utils import units
 from ctsft.utils.units import time_words
 
@@ -97,21 +98,21 @@ def estimate_cost(model, encoded: list[list[int]], method: str = "cdt", **config
     """
     model, settings = as_model(model), ScoreConfig(**config)
     shape, lengths = Shape.of(model), [len(ids) for ids in encoded]
-    plan = planning.make(
+    plan = memory_plan.make(
         model,
         Work(method, max(lengths), len(encoded), settings.rules == "symmetric"),
         settings.batch_tokens,
         settings.max_memory,
     )
-    before = planning.held(model.device)
+    before = memory_plan.held(model.device)
     packed = sorted(batches(model, encoded, plan.tokens), key=lambda batch: batch.ids.numel())
     some = {at: packed[at] for at in (len(packed) // 4, len(packed) // 2, len(packed) - 1)}.values()
-    with planning.bounded(settings.max_memory, model.device):
+    with memory_plan.bounded(settings.max_memory, model.device):
         rate = statistics.harmonic_mean(
             [calibrated(model, shape, batch, method, settings, plan) for batch in some]
         )
     total = operations(shape, lengths, method, settings.steps)
-    peak = min(before + plan.memory + planning.MARGIN // 2, settings.max_memory or 2**63)
+    peak = min(before + plan.memory + memory_plan.MARGIN // 2, settings.max_memory or 2**63)
     return Estimate(method, len(encoded), sum(lengths), total, total / rate, peak, rate)
 
 
@@ -181,11 +182,11 @@ def estimate_shape(
     """
     total, pos = operations(shape, lengths, method), max(lengths)
     plan = next(
-        planning.candidates(
-            shape, Work(method, pos, len(lengths)), planning.in_flight(shape, device)
+        memory_plan.candidates(
+            shape, Work(method, pos, len(lengths)), memory_plan.in_flight(shape, device)
         )
     )
-    memory = n_params * shape.itemsize + plan.memory + planning.MARGIN
+    memory = n_params * shape.itemsize + plan.memory + memory_plan.MARGIN
     return Estimate(
         method, len(lengths), sum(lengths), total, total / (gflops * 1e9), memory, gflops * 1e9
     )

@@ -15,18 +15,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctsft import planning
-from ctsft.answers import directions
-from ctsft.attribution.cdt import Walk, pick
+from ctsft.attribution.cdt import Walk
 from ctsft.attribution.means import Means
 from ctsft.attribution.methods import Job, direct, head_columns, slopes
 from ctsft.attribution.scores import Head, ScoreConfig
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable, token_text
-from ctsft.layers import Linear, Norm, present
-from ctsft.loading import as_model
-from ctsft.models import Model
-from ctsft.trace import Trace, pad, pattern, record, tapped
+from ctsft.model import memory_plan
+from ctsft.model.architecture import Linear, Norm, present
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import directions
+from ctsft.model.forward import Trace, pattern, record, tapped
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
+from ctsft.model.replay import pick
 from ctsft.utils.errors import UserError
 
 
@@ -191,9 +193,9 @@ def position_relevance(
     gold = directions(torch.tensor([task.labels.index(example.label)]), len(tokens)).to(
         model.device, model.dtype
     )
-    plan = planning.make(
+    plan = memory_plan.make(
         model,
-        planning.Work(method, len(ids), 1, settings.rules == "symmetric"),
+        memory_plan.Work(method, len(ids), 1, settings.rules == "symmetric"),
         settings.batch_tokens,
         settings.max_memory,
     )
@@ -229,7 +231,7 @@ def ig(job: Job, head: Head) -> torch.Tensor:
 def one_by_one(job: Job) -> list[list[int]]:
     """Positions, as many at a time as the plan keeps in flight."""
     length = job.batch.ids.shape[1]
-    size = planning.chunk(length, job.plan.streams, length)
+    size = memory_plan.chunk(length, job.plan.streams, length)
     return [list(range(start, min(length, start + size))) for start in range(0, length, size)]
 
 

@@ -15,10 +15,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ctsft.attribution.pool import seen
-from ctsft.cache.entry import Entry, identity
+from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
-from ctsft.loading import as_model
-from ctsft.trace import plain_batches, readout_logits, tapped
+from ctsft.model.fingerprint import identity
+from ctsft.model.forward import readout_logits, tapped
+from ctsft.model.loading import as_model
+from ctsft.model.memory_plan import plain_batches
 from ctsft.utils.errors import UserError
 
 POSITIONS = ("all", "readout")

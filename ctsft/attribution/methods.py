@@ -21,10 +21,11 @@ import torch
 
 from ctsft.attribution.cdt import Walk
 from ctsft.attribution.scores import ScoreConfig
-from ctsft.layers import present
-from ctsft.models import Model
-from ctsft.planning import Plan, chunk
-from ctsft.trace import Batch, readout_logits, record, tapped
+from ctsft.model.architecture import present
+from ctsft.model.batching import Batch
+from ctsft.model.forward import readout_logits, record, tapped
+from ctsft.model.memory_plan import Plan, chunk
+from ctsft.model.model import Model
 
 
 @dataclass(frozen=True)

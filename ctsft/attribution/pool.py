@@ -4,11 +4,12 @@ import random
 
 import torch
 
-from ctsft.answers import predict
-from ctsft.cache.entry import Entry, identity
+from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
-from ctsft.loading import as_model
-from ctsft.models import Model
+from ctsft.model.evaluation import predict
+from ctsft.model.fingerprint import identity
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 
 

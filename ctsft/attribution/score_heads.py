@@ -12,20 +12,21 @@ from dataclasses import asdict, replace
 
 import torch
 
-from ctsft import planning
-from ctsft.answers import directions
 from ctsft.attribution.adaptive import narrow
 from ctsft.attribution.means import Means, Progress
 from ctsft.attribution.methods import METHODS, Job
 from ctsft.attribution.pool import seen
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.cache.entry import Entry, identity
+from ctsft.cache.entry import Entry
 from ctsft.cache.hashing import hash_of
 from ctsft.data.task import Example, Task
-from ctsft.layers import scratch
-from ctsft.loading import as_model
-from ctsft.models import Model
-from ctsft.trace import batches
+from ctsft.model import memory_plan
+from ctsft.model.activations import scratch
+from ctsft.model.batching import batches
+from ctsft.model.evaluation import directions
+from ctsft.model.fingerprint import identity
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
@@ -190,7 +191,7 @@ def sweep(
     else:
         rows = distributed.mine(rows)
     wanted = {layer: [head for at, head in sources if at == layer] for layer in range(len(work))}
-    asked = planning.Work(
+    asked = memory_plan.Work(
         method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric"
     )
     done, total = (
@@ -200,8 +201,8 @@ def sweep(
     waiting, part_of = deque([rows] if rows else []), torch.full_like(out, float("nan"))
     with ExitStack() as stack:
         stack.callback(scratch.clear)
-        stack.enter_context(planning.bounded(settings.max_memory, model.device))
-        plan = planning.make(model, asked, settings.batch_tokens, settings.max_memory)
+        stack.enter_context(memory_plan.bounded(settings.max_memory, model.device))
+        plan = memory_plan.make(model, asked, settings.batch_tokens, settings.max_memory)
         while waiting:
             these = waiting.popleft()
             for batch in batches(model, [encoded[row] for row in these], plan.tokens):
@@ -254,7 +255,9 @@ def leave_out(out: torch.Tensor, rows: list[int], heads: torch.Tensor, notes: li
         )
 
 
-def smaller(plan: planning.Plan, error: Exception, notes: list[str], model: Model) -> planning.Plan:
+def smaller(
+    plan: memory_plan.Plan, error: Exception, notes: list[str], model: Model
+) -> memory_plan.Plan:
     """Half the plan after running out of memory; any other error goes on."""
     if not isinstance(
         error, (torch.OutOfMemoryError, MemoryError)

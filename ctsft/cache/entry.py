@@ -19,12 +19,10 @@ from safetensors.torch import load, save
 
 from ctsft.cache import store
 from ctsft.cache.hashing import hash_of, key_of
-from ctsft.models import FAMILIES
 
 # The files and folders, below the package, whose source text decides a stored number. Each has to
 # be there: a list that names less than it should would answer new code with old scores.
 ENGINE = (
-    "answers.py",
     "attribution/adaptive.py",
     "attribution/cdt.py",
     "attribution/cdt_rules.py",
@@ -37,28 +35,20 @@ ENGINE = (
     "cache/hashing.py",
     "data/registry.py",
     "data/task.py",
-    "layers.py",
-    "loading.py",
-    "models.py",
-    "planning.py",
-    "shapes.py",
-    "trace.py",
+    "model/activations.py",
+    "model/architecture.py",
+    "model/batching.py",
+    "model/evaluation.py",
+    "model/families.py",
+    "model/fingerprint.py",
+    "model/footprint.py",
+    "model/forward.py",
+    "model/loading.py",
+    "model/memory_plan.py",
+    "model/model.py",
+    "model/replay.py",
     "utils/distributed.py",
 )
-
-
-# of a configuration: change no number
-NAMELESS = (
-    "_name_or_path",
-    "transformers_version",
-    "dtype",
-    "architectures",
-    "id2label",
-    "label2id",
-)
-
-
-MEMO = 200  # model folders whose fingerprint is remembered
 
 
 VERBS = {"pools": "drawn", "means": "taken", "scores": "scored"}
@@ -147,53 +137,3 @@ class Entry:
         data = save(tensors, {"ctsft": json.dumps(about)})
         if len(data) <= self.limit and store.put(self.path, data):
             store.prune()
-
-
-def identity(model) -> dict:
-    """What an answer depends on of a model: weights, configuration, number format, kind of device;
-    `built_in`: whether its family is one of this program's.
-    """
-    return {
-        "name": model.name,
-        "model": fingerprint_of(model),
-        "config": {
-            name: value for name, value in model.hf.config.to_dict().items() if name not in NAMELESS
-        },
-        "dtype": str(model.dtype),
-        "device": model.device.type,
-        "built_in": FAMILIES[model.model_type].__module__.startswith("ctsft."),
-    }
-
-
-def fingerprint_of(model) -> str:
-    """`model.fingerprint`, looked up instead of computed where the model's files were hashed before
-    and are the same ones.
-    """
-    files = model.files
-    if files is None or model.fingerprinted or not store.limit():
-        return model.fingerprint
-    path, key = (
-        store.cache_folder() / "fingerprints.json",
-        key_of([files, str(model.dtype), transformers.__version__, VERSION]),
-    )
-    known = remembered(path)
-    if key in known:
-        model.fingerprint = known[key]
-    else:
-        store.put(
-            path, json.dumps(dict([*known.items(), (key, model.fingerprint)][-MEMO:])).encode()
-        )
-    return model.fingerprint
-
-
-def remembered(path: Path) -> dict[str, str]:
-    """The file of fingerprints; {} when it is not there or not whole."""
-    try:
-        known = json.loads(path.read_bytes())
-        return {
-            key: value
-            for key, value in known.items()
-            if isinstance(value, str) and len(value) == 16
-        }
-    except (OSError, ValueError, AttributeError):
-        return {}

@@ -8,7 +8,7 @@ from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit import Circuit
 from ctsft.data.task import Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from explorer import (
     advising,
     bars,

@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task
-from ctsft.models import Model
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from explorer import costs, gallery, jobs, measuring, recent, state, upload
 from explorer.bidi import isolate

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ctsft.models import Model
+from ctsft.model.model import Model
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,12 @@ from transformers import (
     AutoTokenizer,
 )
 
-from ctsft.attribution.cdt import replay_error
 from ctsft.data.registry import ASSETS
-from ctsft.models import CAUSAL, CLASSES, Model, check_family
-from ctsft.trace import ATTENTION, pad, record
+from ctsft.model.batching import pad
+from ctsft.model.families import CAUSAL, CLASSES, check_family
+from ctsft.model.forward import ATTENTION, record
+from ctsft.model.model import Model
+from ctsft.model.replay import replay_error
 from ctsft.utils.errors import UserError
 
 DTYPES = {

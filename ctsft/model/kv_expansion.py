@@ -12,9 +12,9 @@ import copy
 import torch
 from transformers.initialization import no_init_weights
 
-from ctsft.layers import Linear
-from ctsft.loading import wrap
-from ctsft.models import Model
+from ctsft.model.architecture import Linear
+from ctsft.model.loading import wrap
+from ctsft.model.model import Model
 
 
 def expand(model: Model) -> Model:

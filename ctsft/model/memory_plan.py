@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 import psutil
 import torch
 
-from ctsft.models import Model
-from ctsft.shapes import Shape
+from ctsft.model.batching import Batch, batches
+from ctsft.model.footprint import Shape
+from ctsft.model.model import Model
+from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import as_bytes, words
 
@@ -213,3 +215,20 @@ def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
         libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGEST_KEPT)
         if max_memory:
             libc.malloc_trim(0)
+
+
+def plain_batches(
+    model, encoded: list[list[int]], padding: float = 0.05, max_memory: int | str | None = None
+) -> Iterator[Batch]:
+    """Batches for plain forward passes, as large as is fast, and as a bound on the process's memory
+    allows (see `planning`).
+    """
+    if encoded:
+        max_memory = units.as_bytes(max_memory)
+        with bounded(max_memory, model.device):
+            yield from batches(
+                model,
+                encoded,
+                forward_tokens(model, max(map(len, encoded)), max_memory),
+                padding,
+            )

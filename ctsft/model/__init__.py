@@ -1,0 +1,1 @@
+"""Models as the method sees them: blocks, heads, one forward pass."""
