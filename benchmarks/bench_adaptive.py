@@ -19,7 +19,7 @@ import ctsft
 from ctsft.attribution.adaptive import narrow
 from ctsft.attribution.score_heads import cost, finished
 from ctsft.attribution.scores import Scores
-from ctsft.validation import jaccard, top_agreement
+from ctsft.circuit.validation import jaccard, top_agreement
 
 ANEW = 5  # of so many replayed pools one is computed
 

@@ -14,7 +14,6 @@ _HOMES = {
         "advise_heads",
         "fisher",
     ),
-    "advised": ("Ranking",),
     "attribution.cost_estimate": (
         "Estimate",
         "estimate_cost",
@@ -33,12 +32,22 @@ _HOMES = {
         "ScoreConfig",
         "Scores",
     ),
-    "circuit": (
-        "Circuit",
+    "circuit.advice_ranking": ("Ranking",),
+    "circuit.circuit": ("Circuit",),
+    "circuit.discovery": (
+        "discover",
+        "iterations",
+    ),
+    "circuit.faithfulness": (
         "Faithfulness",
         "faithfulness",
         "faithfulness_curve",
-        "select",
+    ),
+    "circuit.selection": ("select",),
+    "circuit.validation": (
+        "Checks",
+        "Validation",
+        "validate",
     ),
     "data.registry": ("load_task",),
     "data.task": (
@@ -52,10 +61,6 @@ _HOMES = {
     "deltas": (
         "add_deltas",
         "compare_deltas",
-    ),
-    "discovery": (
-        "discover",
-        "iterations",
     ),
     "model.evaluation": (
         "accuracy",
@@ -81,11 +86,6 @@ _HOMES = {
         "finetune",
     ),
     "utils.errors": ("UserError",),
-    "validation": (
-        "Checks",
-        "Validation",
-        "validate",
-    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn import functional as F
 
-from ctsft.advised import Ranking
 from ctsft.attribution.scores import Head
-from ctsft.circuit import Circuit
+from ctsft.circuit.advice_ranking import Ranking
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Example, Task
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits

@@ -17,7 +17,8 @@ import torch
 import ctsft
 from ctsft import runs
 from ctsft.advise import advise_heads, fisher
-from ctsft.circuit import Circuit, select
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.selection import select
 from ctsft.data.task import Example, fingerprint, sample
 from ctsft.design import Cell, Design
 from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores

@@ -5,7 +5,7 @@ model card that says how it was made.
 from pathlib import Path
 
 from ctsft import results, runs
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.delta import Delta, apply_delta
 from ctsft.jobs import Subject

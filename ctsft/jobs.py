@@ -17,16 +17,19 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 import ctsft
-from ctsft import validation
 from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.circuit import Circuit, faithfulness, faithfulness_curve, select
+from ctsft.circuit import validation
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.discovery import iterations
+from ctsft.circuit.faithfulness import faithfulness, faithfulness_curve
+from ctsft.circuit.selection import select
+from ctsft.circuit.validation import Checks
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, fingerprint
-from ctsft.discovery import iterations
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.recording import Writer
@@ -34,7 +37,6 @@ from ctsft.run_folder import write
 from ctsft.runs import get
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
-from ctsft.validation import Checks
 
 logging.disable_progress_bar()  # a job reports its own stages
 

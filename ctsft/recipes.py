@@ -15,7 +15,7 @@ from ctsft.utils.errors import UserError
 
 if TYPE_CHECKING:
     # the shell's --help lists recipes and does not wait for torch
-    from ctsft.circuit import Circuit
+    from ctsft.circuit.circuit import Circuit
     from ctsft.model.model import Model
     from ctsft.moving import Moves
 

@@ -348,7 +348,7 @@ def validate(
     """
 
     def say(summary):
-        from ctsft.validation import table
+        from ctsft.circuit.validation_report import table
 
         return table(summary) + ("\nstopped early" if summary["stopped"] else "")
 

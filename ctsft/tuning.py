@@ -26,7 +26,7 @@ from ctsft.checkpoints import (
     step_of,
     watched_of,
 )
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Example, Task
 from ctsft.delta import Delta, taken
 from ctsft.lora import adapters

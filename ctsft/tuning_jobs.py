@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ctsft import results
 from ctsft.advise import Advice, advise_heads
-from ctsft.advised import ROWS_OF, Ranking
 from ctsft.attribution.score_heads import score_heads
 from ctsft.checkpoints import newest_checkpoint
-from ctsft.circuit import Circuit, select
+from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.selection import select
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, sample
 from ctsft.jobs import (

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import runs
-from ctsft.advised import Ranking
+from ctsft.circuit.advice_ranking import Ranking
 from ctsft.tuning_jobs import read_advice
 from ctsft.utils.errors import UserError
 from explorer.view import View

@@ -9,9 +9,9 @@ one unit), and the gain that both foresee at the same source loss.
 import numpy as np
 import plotly.graph_objects as go
 
-from ctsft.advised import Ranking
 from ctsft.attribution.scores import Head
-from ctsft.circuit import Circuit
+from ctsft.circuit.advice_ranking import Ranking
+from ctsft.circuit.circuit import Circuit
 from explorer import panels
 from explorer.agreement import spearman
 from explorer.frontier import CHOSEN

@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from ctsft import runs
-from ctsft.advised import Ranking
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.advice_ranking import Ranking
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.tuning_jobs import ADVICE_ROWS
 from explorer import advice, advice_plots, costs, export, jobs, plots, state

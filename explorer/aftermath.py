@@ -7,7 +7,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import rescoring, results, runs
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.deltas import head_changes
 from ctsft.export import base_path
 from explorer import agreement, changes, export, jobs, outcomes, panels, plots, state, tuning

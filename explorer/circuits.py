@@ -15,7 +15,7 @@ import streamlit as st
 
 from ctsft import moving
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from explorer import curves, plots, state
 

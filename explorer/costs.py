@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from ctsft import validation
 from ctsft.attribution.cost_estimate import Estimate
-from ctsft.circuit import share_of
+from ctsft.circuit import validation
+from ctsft.circuit.selection import share_of
 from ctsft.jobs import Scoring
 from ctsft.utils import units
 from ctsft.utils.errors import UserError

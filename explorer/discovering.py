@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from ctsft import runs
-from ctsft.circuit import Circuit, share_of
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.selection import share_of
 from ctsft.model.model import Model
 from explorer import costs, export, jobs, layered, plots, state
 from explorer.terms import TERMS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ctsft import runs
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError

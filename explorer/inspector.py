@@ -7,7 +7,7 @@ import streamlit as st
 
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from explorer import bars, drawn, export, panels, plots, state, why
 from explorer.subject import literal

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from explorer import circuits, export, panels, shelf, state

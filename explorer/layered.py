@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
-from ctsft.circuit import LOGITS, Edge
+from ctsft.circuit.circuit import LOGITS, Edge
 from explorer import plots
 
 WIDTHS = 6  # classes of width: one trace each

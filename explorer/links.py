@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import streamlit as st
 
 from ctsft import runs
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.utils.errors import UserError
 from explorer import circuits, link_words, recent, state
 from explorer.subject import literal

@@ -9,7 +9,7 @@ from statistics import fmean
 
 import ctsft
 from ctsft import moving, runs
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.utils.errors import UserError
 from explorer import circuits, comparing, outcomes, panels, picking, plots, report, tradeoff
 from explorer.exploration import Exploration, opened

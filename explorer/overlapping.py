@@ -6,7 +6,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from explorer import export, keeping, overlap, plots, rivals, state
 from explorer.overlap import LETTERS, MOST

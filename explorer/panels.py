@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from explorer.plots import Marks, Scale, cell_size, head_map, hover_texts, number, symmetric_limit
 

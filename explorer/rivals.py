@@ -10,7 +10,7 @@ import torch
 import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import Scoring
 from ctsft.model.model import Model
 from explorer import agreement, layered, state

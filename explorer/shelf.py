@@ -9,7 +9,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.utils import home
 from ctsft.utils.errors import UserError
 

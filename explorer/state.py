@@ -18,7 +18,7 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.sources import Files
 from ctsft.data.task import Example, Task
 from ctsft.model.model import Model

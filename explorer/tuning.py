@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 
 from ctsft import moving, runs
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import Circuit, select
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.selection import select
 from ctsft.jobs import Subject
 from ctsft.lora import Lora
 from ctsft.model.model import Model

@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs import Scoring
 from explorer import agreement, costs, export, jobs, panels, plots, state

@@ -5,7 +5,7 @@ widgets to them.
 from dataclasses import dataclass, field
 
 from ctsft.attribution.scores import Head
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import Scoring, Subject
 from explorer.choices import Compare, Experiment, Tune
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import LOGITS, Circuit
+from ctsft.circuit.circuit import LOGITS, Circuit
 from explorer.plots import name, number
 
 

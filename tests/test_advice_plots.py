@@ -5,8 +5,8 @@ is said follows from the heads.
 import numpy as np
 import pytest
 
-from ctsft.advised import Ranking
-from ctsft.circuit import Circuit
+from ctsft.circuit.advice_ranking import Ranking
+from ctsft.circuit.circuit import Circuit
 from explorer import advice_plots
 from explorer.plots import alt
 
@@ -15,7 +15,11 @@ ASKS, COSTS, WORTH = (
     np.array([[9.0, 1.0, 4.0], [1.0, 0.25, 100.0]]),
     np.array([[16.0, 1.0, 4.0], [9.0, 0.25, 0.01]]),
 )
+
+
 ORDER = [(0, 0), (1, 0), (0, 2), (0, 1), (1, 1), (1, 2)]
+
+
 KEPT = Ranking(
     tuple(
         {
@@ -30,6 +34,8 @@ KEPT = Ranking(
     ),
     {"n_layers": 2, "n_heads": 3},
 )
+
+
 CIRCUIT = Circuit(frozenset({(0, 0), (1, 2)}), {(0, 0): "rank 1 by score"})
 
 

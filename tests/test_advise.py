@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import ctsft
 from ctsft.advise import Advice, Gradients, advise_heads, fisher, mean_gradient, pieces
-from ctsft.advised import Ranking
+from ctsft.circuit.advice_ranking import Ranking
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.moving import moving_parts

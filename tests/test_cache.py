@@ -30,9 +30,9 @@ from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.cache import entry, store
+from ctsft.circuit.discovery import discover
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
-from ctsft.discovery import discover
 from ctsft.model import families, fingerprint, loading
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model

@@ -15,18 +15,11 @@ from test_sources import said
 
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
-from ctsft.circuit import (
-    LOGITS,
-    RULES,
-    Circuit,
-    Faithfulness,
-    faithfulness,
-    faithfulness_curve,
-    select,
-    share_of,
-)
+from ctsft.circuit.circuit import LOGITS, Circuit
+from ctsft.circuit.discovery import discover, iterations
+from ctsft.circuit.faithfulness import Faithfulness, faithfulness, faithfulness_curve
+from ctsft.circuit.selection import RULES, select, share_of
 from ctsft.data.task import Example
-from ctsft.discovery import discover, iterations
 
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text})
@@ -271,7 +264,7 @@ def test_discovery_is_the_literal_one(loaded, task, family, fraction, size):
 
 def test_discovery_ends_when_no_earlier_layer_is_left(loaded, task, monkeypatch):
     """Kept heads of layer 0 have nothing before them."""
-    from ctsft import discovery as module
+    from ctsft.circuit import discovery as module
 
     monkeypatch.setattr(module, "score_heads", lambda *_, **config: made([[3.0, 2.0], [1.0, 0.0]]))
     found = list(iterations(loaded["gpt2"], task, POOL, None, 5, 0.1))

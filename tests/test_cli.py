@@ -21,7 +21,7 @@ from transformers import T5Config
 from ctsft import jobs, runs
 from ctsft.__main__ import main
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 
 ROOT = Path(__file__).resolve().parents[1]

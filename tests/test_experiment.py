@@ -582,7 +582,7 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
 
 def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
     from ctsft.__main__ import main
-    from ctsft.circuit import Circuit
+    from ctsft.circuit.circuit import Circuit
 
     code = main(
         [

@@ -14,7 +14,7 @@ import ctsft
 from ctsft import jobs, results, runs, tuning_jobs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import fingerprint
 from ctsft.recipes import RECIPES

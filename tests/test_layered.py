@@ -6,9 +6,9 @@ import pytest
 from conftest import LABELS, texts
 
 from ctsft.attribution.means import label_balanced_means
-from ctsft.circuit import LOGITS
+from ctsft.circuit.circuit import LOGITS
+from ctsft.circuit.discovery import discover
 from ctsft.data.task import Example
-from ctsft.discovery import discover
 from explorer import layered, plots
 
 EDGES = (

@@ -19,15 +19,19 @@ from test_page_circuit import (
     task_file,  # noqa: F401
     view,  # noqa: F401
     widget,
-)  # noqa: F401  (fixtures)
+)
 
 from ctsft import runs
-from ctsft.circuit import LOGITS, Circuit
+from ctsft.circuit.circuit import LOGITS, Circuit
 from explorer import circuits, link_words, links, recent
 from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
+
+
 CHOICES = links.PANELS | {"rule": (*circuits.RULES, *circuits.DISCOVERED)}
+
+
 CHANGED = View(
     source="javanese",
     target="english",

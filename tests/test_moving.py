@@ -10,7 +10,7 @@ import transformers as tf
 from conftest import FAMILIES, cued
 from test_sources import said
 
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.moving import (

@@ -16,10 +16,11 @@ from typer.main import get_command
 
 from ctsft import jobs as work
 from ctsft import moving, runs
-from ctsft.advised import Ranking
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.circuit import Circuit, select
+from ctsft.circuit.advice_ranking import Ranking
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.selection import select
 from ctsft.commands import app as shell
 from explorer import circuits, jobs, state
 from explorer.view import View

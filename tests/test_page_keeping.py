@@ -21,14 +21,16 @@ from test_page_circuit import (
     task_file,  # noqa: F401
     view,  # noqa: F401
     widget,
-)  # noqa: F401  (fixtures)
+)
 
 from ctsft import runs
-from ctsft.circuit import LOGITS, Circuit
+from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.jobs import Scoring, discover
 from explorer import jobs, rivals, shelf, state
 
 EDGES = (((1, 2), LOGITS, 2.0), ((2, 1), LOGITS, 1.5), ((0, 3), (1, 2), 0.5), ((0, 3), (2, 1), 0.1))
+
+
 WHY = {
     (1, 2): "iteration 0: rank 1 for the logits, score 2",
     (2, 1): "iteration 0: rank 2 for the logits, score 1.5",

@@ -16,7 +16,7 @@ from ctsft import jobs as work
 from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.circuit import select
+from ctsft.circuit.selection import select
 from explorer import inspector, jobs, panels, plots, state
 from explorer.view import View
 

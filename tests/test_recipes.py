@@ -10,15 +10,20 @@ import torch
 from conftest import cued
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from test_cli import bad, newest, shell, tiny_words  # noqa: F401  (fixtures)
-from test_jobs import subject  # noqa: F401  (a fixture)
+from test_cli import (
+    bad,
+    newest,
+    shell,  # noqa: F401
+    tiny_words,  # noqa: F401
+)
+from test_jobs import subject  # noqa: F401
 from test_moving import HEADS
 from test_sources import said
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from ctsft import RECIPES, Circuit, TuneConfig, finetune, moves_of, settings, tuning_jobs
-from ctsft.circuit import RULES
+from ctsft.circuit.selection import RULES
 
 QUICK = ["--n", 6, "--epochs", 1, "--lr", 0.01, "--json"]
 

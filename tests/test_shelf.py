@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from test_sources import said
 
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from explorer import shelf
 
 ONE, TWO = (

@@ -5,7 +5,7 @@ import streamlit as st
 import torch
 
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from explorer import state
 
 RANKING = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]  # scores 5, 4, 3, 2, -1, -6

@@ -13,7 +13,7 @@ from test_moving import HEADS, bits
 from test_sources import said
 
 from ctsft.checkpoints import MOVED, newest_checkpoint
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.model.evaluation import accuracy
 from ctsft.moving import trainable
 from ctsft.settings import TuneConfig

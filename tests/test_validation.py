@@ -17,23 +17,25 @@ from test_jobs import subject  # noqa: F401
 from test_relevance import made
 from test_sources import said
 
-from ctsft import jobs, runs, validation
+from ctsft import jobs, runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
-from ctsft.circuit import faithfulness, select
-from ctsft.data.task import sample
-from ctsft.validation import (
+from ctsft.circuit import validation
+from ctsft.circuit.faithfulness import faithfulness
+from ctsft.circuit.selection import select
+from ctsft.circuit.validation import (
     RANKINGS,
     Checks,
     Validation,
     agreement,
     band,
     jaccard,
-    table,
     top_agreement,
     validate,
 )
+from ctsft.circuit.validation_report import table
+from ctsft.data.task import sample
 
 SMALL = Checks(methods=("cdt", "atp", "ig"), size=6, rows=6, n_random=4, pools=3, stable=("atp",))
 

@@ -9,12 +9,15 @@ from dataclasses import replace
 import pytest
 from test_relevance import made
 
-from ctsft.circuit import LOGITS, Circuit, select
+from ctsft.circuit.circuit import LOGITS, Circuit
+from ctsft.circuit.selection import select
 from explorer import why
 
 SCORES = made(
     [[3.0, -4.0, 0.1], [2.0, -0.1, 2.5]], model="m", model_type="llama", n_layers=2, n_heads=3
 )
+
+
 EVERY = [(layer, head) for layer in range(2) for head in range(3)]
 
 

@@ -5,7 +5,7 @@ they keep.
 import streamlit as st
 
 from ctsft import runs
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.utils.errors import UserError
 from explorer import (
     advising,

@@ -5,7 +5,7 @@ ways of tuning in an experiment.
 import streamlit as st
 
 from ctsft import runs
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from explorer import (
     aftermath,
     experiment_form,

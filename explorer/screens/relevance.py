@@ -6,7 +6,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.scores import Scores
-from ctsft.circuit import Circuit
+from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from explorer import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ctsft.attribution.scores import Head
-from ctsft.circuit import Circuit, shape_of
+from ctsft.circuit.circuit import Circuit, shape_of
 from ctsft.utils.errors import UserError
 
 COLUMNS = ("layer", "head", "value", "gradient", "fisher", "rank")

@@ -13,7 +13,8 @@ import torch
 from ctsft.attribution.means import Means, Progress
 from ctsft.attribution.score_heads import score_heads, sweep
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit import LOGITS, Circuit, Edge, shape_of, share_of
+from ctsft.circuit.circuit import LOGITS, Circuit, Edge, shape_of
+from ctsft.circuit.selection import share_of
 from ctsft.data.task import Example, Task
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model

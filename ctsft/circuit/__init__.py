@@ -1,0 +1,1 @@
+"""Circuits: sets of heads, how each came in, and whether the set is enough."""
