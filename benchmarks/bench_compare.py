@@ -20,16 +20,20 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft.design import Cell
 from ctsft.jobs import Subject
-from ctsft.tuning import TuneConfig
+from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
+
+
 METHODS, TARGETS, SIZES, SEEDS = (
     ("circuit", "near_zero", "random", "norms", "full"),
     ("english", "javanese"),
     (25, 100),
     range(31, 1000),
 )
+
+
 SINGLE = 8  # runs that belong to no experiment
 
 

@@ -9,11 +9,6 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _HOMES = {
-    "advise": (
-        "Advice",
-        "advise_heads",
-        "fisher",
-    ),
     "attribution.cost_estimate": (
         "Estimate",
         "estimate_cost",
@@ -54,14 +49,6 @@ _HOMES = {
         "Example",
         "Task",
     ),
-    "delta": (
-        "Delta",
-        "apply_delta",
-    ),
-    "deltas": (
-        "add_deltas",
-        "compare_deltas",
-    ),
     "model.evaluation": (
         "accuracy",
         "predict",
@@ -69,21 +56,34 @@ _HOMES = {
     "model.kv_expansion": ("expand",),
     "model.loading": ("load_model",),
     "model.model": ("Model",),
-    "moving": (
+    "tuning.config": ("TuneConfig",),
+    "tuning.delta": (
+        "Delta",
+        "apply_delta",
+    ),
+    "tuning.delta_comparison": (
+        "add_deltas",
+        "compare_deltas",
+    ),
+    "tuning.finetune": (
+        "TuneResult",
+        "Watch",
+        "finetune",
+    ),
+    "tuning.head_advice": (
+        "Advice",
+        "advise_heads",
+        "fisher",
+    ),
+    "tuning.recipes": (
+        "RECIPES",
+        "moves_of",
+    ),
+    "tuning.trainable": (
         "Moves",
         "touched",
         "trainable",
         "trainable_share",
-    ),
-    "recipes": (
-        "RECIPES",
-        "moves_of",
-    ),
-    "settings": ("TuneConfig",),
-    "tuning": (
-        "TuneResult",
-        "Watch",
-        "finetune",
     ),
     "utils.errors": ("UserError",),
 }

@@ -16,7 +16,6 @@ import torch
 
 import ctsft
 from ctsft import runs
-from ctsft.advise import advise_heads, fisher
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, fingerprint, sample
@@ -25,10 +24,11 @@ from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
 from ctsft.model.evaluation import change, measure
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
-from ctsft.recipes import RECIPES, moves_of
 from ctsft.run_folder import Run
-from ctsft.settings import TuneConfig
-from ctsft.tuning import Watch, finetune
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.finetune import Watch, finetune
+from ctsft.tuning.head_advice import advise_heads, fisher
+from ctsft.tuning.recipes import RECIPES, moves_of
 from ctsft.tuning_jobs import Tuning, advice_rows, base_model
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError

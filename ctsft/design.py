@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ctsft.recipes import RECIPES
+from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
 from ctsft.utils.statistics import spread
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from ctsft import results, runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
-from ctsft.delta import Delta, apply_delta
 from ctsft.jobs import Subject
 from ctsft.model.families import CLASSES
 from ctsft.model.loading import NAMES, load_model
 from ctsft.model.model import Model
-from ctsft.recipes import RECIPES
+from ctsft.tuning.delta import Delta, apply_delta
+from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 

@@ -17,12 +17,12 @@ from ctsft import results, runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Scores
-from ctsft.delta import apply_delta
-from ctsft.deltas import head_changes
 from ctsft.export import base_path
 from ctsft.jobs import Reporter, Scoring, Subject, finish, pool_and_means, save_scores
 from ctsft.model.evaluation import accuracy
 from ctsft.recording import Writer
+from ctsft.tuning.delta import apply_delta
+from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils.errors import UserError
 
 

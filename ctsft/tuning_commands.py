@@ -23,7 +23,7 @@ from ctsft.commands import (
     app,
     job,
 )
-from ctsft.recipes import RECIPES
+from ctsft.tuning.recipes import RECIPES
 
 
 @app.command()
@@ -145,7 +145,8 @@ def finetune(
         )
 
     def work(jobs, folder):
-        from ctsft.tuning_jobs import TuneConfig, Tuning, tune
+        from ctsft.tuning.config import TuneConfig
+        from ctsft.tuning_jobs import Tuning, tune
 
         config = TuneConfig(
             epochs=epochs,

@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ctsft import results
-from ctsft.advise import Advice, advise_heads
 from ctsft.attribution.score_heads import score_heads
-from ctsft.checkpoints import newest_checkpoint
 from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
@@ -27,12 +25,14 @@ from ctsft.jobs import (
 from ctsft.model.evaluation import change, measure
 from ctsft.model.loading import NAMES, choose_device
 from ctsft.model.model import Model
-from ctsft.recipes import RECIPES, moves_of, recipe
 from ctsft.recording import Writer
 from ctsft.run_folder import Run
 from ctsft.runs import get
-from ctsft.settings import TuneConfig
-from ctsft.tuning import NotFinite, TuneResult, Watch, finetune
+from ctsft.tuning.checkpoints import newest_checkpoint
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
+from ctsft.tuning.head_advice import Advice, advise_heads
+from ctsft.tuning.recipes import RECIPES, moves_of, recipe
 from ctsft.utils import atomic_files, distributed
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError

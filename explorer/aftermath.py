@@ -8,8 +8,8 @@ import streamlit as st
 
 from ctsft import rescoring, results, runs
 from ctsft.circuit.circuit import Circuit
-from ctsft.deltas import head_changes
 from ctsft.export import base_path
+from ctsft.tuning.delta_comparison import head_changes
 from explorer import agreement, changes, export, jobs, outcomes, panels, plots, state, tuning
 from explorer.plots import Marks
 from explorer.terms import TERMS

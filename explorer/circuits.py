@@ -13,10 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from ctsft import moving
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
+from ctsft.tuning import trainable
 from explorer import curves, plots, state
 
 RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes
@@ -79,7 +79,7 @@ def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
     share them with.
     """
     found = {}
-    for layer, head in sorted(moving.touched(model, circuit.heads)):
+    for layer, head in sorted(trainable.touched(model, circuit.heads)):
         sharing = [
             plots.name((layer, other))
             for other in model.kv_group(head)
@@ -100,7 +100,7 @@ def would_move(model: str, heads: tuple[Head, ...]) -> dict[str, int]:
     and of how many.
     """
     loaded = state.load_model(model)
-    return {kv: moving.trainable(loaded, heads, kv) for kv in moving.KV} | {
+    return {kv: trainable.trainable(loaded, heads, kv) for kv in trainable.KV} | {
         "total": loaded.n_params
     }
 

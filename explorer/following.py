@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from ctsft import results, runs
-from ctsft.checkpoints import newest_checkpoint
+from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
 from explorer import export, guard, jobs, outcomes, state
 from explorer.live import Shown, live

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ctsft.recipes import RECIPES
 from ctsft.tables import averaged
+from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.statistics import Spread, spread
 from explorer.plots import COLOURS, LEGEND, figure, safe
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from statistics import fmean
 
 import ctsft
-from ctsft import moving, runs
+from ctsft import runs
 from ctsft.circuit.circuit import Circuit
+from ctsft.tuning import trainable
 from ctsft.utils.errors import UserError
 from explorer import circuits, comparing, outcomes, panels, picking, plots, report, tradeoff
 from explorer.exploration import Exploration, opened
@@ -132,7 +133,7 @@ def circuit(of: Exploration) -> Section:
     found, blocks = of.circuit, []
     if of.model:
         try:
-            count = moving.trainable(of.model, found.heads, "group")
+            count = trainable.trainable(of.model, found.heads, "group")
             blocks.append(
                 f"{circuits.described(found)}. Tuning it moves {count:,} of {of.model.n_params:,}"
                 f" numbers ({count / of.model.n_params:.2%}), every norm included; all others keep"

@@ -5,8 +5,8 @@ folded.
 import streamlit as st
 
 from ctsft.data.task import Task
-from ctsft.lora import TARGETS
-from ctsft.recipes import RECIPES
+from ctsft.tuning.lora import TARGETS
+from ctsft.tuning.recipes import RECIPES
 from explorer import outcomes, state, tuning
 from explorer.terms import TERMS
 

@@ -4,15 +4,16 @@ were started. Nothing is tuned here.
 
 from dataclasses import asdict, dataclass
 
-from ctsft import moving, runs
+from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.jobs import Subject
-from ctsft.lora import Lora
 from ctsft.model.model import Model
-from ctsft.recipes import RECIPES, moves_of
-from ctsft.settings import TuneConfig
+from ctsft.tuning import trainable
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.lora import Lora
+from ctsft.tuning.recipes import RECIPES, moves_of
 from ctsft.tuning_jobs import CONTROLS, Tuning, base_model
 from ctsft.utils.errors import UserError
 from explorer import advice
@@ -232,7 +233,7 @@ def outlined(view: View, model: Model, choice: Circuit | None) -> Circuit:
 def touched(view: View, model: Model, choice: Circuit | None) -> list[Head]:
     """Heads that move because they share keys and values with one that is chosen."""
     return (
-        sorted(moving.touched(model, choice.heads))
+        sorted(trainable.touched(model, choice.heads))
         if view.what in SLICES and view.kv == "group" and choice
         else []
     )
@@ -256,7 +257,7 @@ def count(view: View, model: Model, choice: Circuit | None) -> int | None:
         return Lora(chosen.lora_rank, chosen.lora_alpha, chosen.lora_targets).size(
             model, found.adapted
         )
-    return moving.trainable(model, found.heads, chosen.kv, found.norms)
+    return trainable.trainable(model, found.heads, chosen.kv, found.norms)
 
 
 def missing(view: View, given: Given) -> str:

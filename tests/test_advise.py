@@ -13,11 +13,11 @@ from test_sources import said
 from torch.nn import functional as F
 
 import ctsft
-from ctsft.advise import Advice, Gradients, advise_heads, fisher, mean_gradient, pieces
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.moving import moving_parts
+from ctsft.tuning.head_advice import Advice, Gradients, advise_heads, fisher, mean_gradient, pieces
+from ctsft.tuning.trainable import moving_parts
 
 # transposed and fused; grouped keys with biases; grouped without
 CASES = ["gpt2", "qwen2", "llama"]

@@ -36,7 +36,7 @@ from ctsft.data.task import Example
 from ctsft.model import families, fingerprint, loading
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
-from ctsft.moving import moving_parts
+from ctsft.tuning.trainable import moving_parts
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -26,10 +26,14 @@ from ctsft import (
     load_task,
     moves_of,
 )
-from ctsft.moving import parts
+from ctsft.tuning.trainable import parts
 
 CIRCUIT = Circuit(HEADS)
+
+
 QUICK = TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)
+
+
 CASES = [
     ("gpt2", CIRCUIT, {}),
     ("qwen2", CIRCUIT, {}),

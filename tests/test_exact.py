@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from ctsft import Circuit, TuneConfig, Watch, finetune
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.moving import moving_parts
-from ctsft.tuning import CircuitTrainer
+from ctsft.tuning.finetune import CircuitTrainer
+from ctsft.tuning.trainable import moving_parts
 
 CIRCUIT, BASE = Circuit(HEADS), TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4)
 

@@ -8,12 +8,17 @@ import shutil
 import pytest
 import torch
 from conftest import cued
-from test_cli import bad, newest, shell, tiny_words  # noqa: F401  (fixtures)
-from test_jobs import subject  # noqa: F401  (a fixture)
+from test_cli import (
+    bad,
+    newest,
+    shell,  # noqa: F401
+    tiny_words,  # noqa: F401
+)
+from test_jobs import subject  # noqa: F401
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ctsft import Circuit, load_model, load_task, predict
-from ctsft.deltas import compare_deltas
+from ctsft.tuning.delta_comparison import compare_deltas
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import fingerprint
-from ctsft.recipes import RECIPES
+from ctsft.tuning.recipes import RECIPES
 
 SMALL = jobs.Scoring(size=6)
 

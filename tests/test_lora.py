@@ -10,12 +10,12 @@ from test_moving import bits, may_move, trespassers
 from test_sources import said
 
 from ctsft import Circuit, finetune, moves_of
-from ctsft.lora import Lora, adapters
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.moving import Moves
-from ctsft.settings import TuneConfig
-from ctsft.tuning import Watch
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.finetune import Watch
+from ctsft.tuning.lora import Lora, adapters
+from ctsft.tuning.trainable import Moves
 
 CIRCUIT = Circuit(frozenset({(0, 1), (2, 3)}))
 

@@ -13,7 +13,10 @@ from test_sources import said
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.moving import (
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.finetune import finetune
+from ctsft.tuning.recipes import moves_of
+from ctsft.tuning.trainable import (
     Moves,
     moving_parts,
     norm_parameters,
@@ -22,9 +25,6 @@ from ctsft.moving import (
     trainable,
     trainable_share,
 )
-from ctsft.recipes import moves_of
-from ctsft.settings import TuneConfig
-from ctsft.tuning import finetune
 
 HEADS = frozenset({(0, 1), (2, 0), (2, 3)})
 

@@ -28,10 +28,11 @@ from test_jobs import (
 from test_runs import until
 from test_tuning import CIRCUIT, QUICK, same, stopping, timeless
 
-from ctsft import checkpoints, results, runs, tuning_jobs
-from ctsft.checkpoints import newest_checkpoint
-from ctsft.settings import TuneConfig
-from ctsft.tuning import NotFinite, Watch, finetune
+from ctsft import results, runs, tuning_jobs
+from ctsft.tuning import checkpoints
+from ctsft.tuning.checkpoints import newest_checkpoint
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.finetune import NotFinite, Watch, finetune
 from ctsft.turns import turn
 from ctsft.utils import atomic_files
 

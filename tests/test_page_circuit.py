@@ -15,13 +15,14 @@ from streamlit.testing.v1 import AppTest
 from typer.main import get_command
 
 from ctsft import jobs as work
-from ctsft import moving, runs
+from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.commands import app as shell
+from ctsft.tuning import trainable
 from explorer import circuits, jobs, state
 from explorer.view import View
 
@@ -140,7 +141,7 @@ def test_the_slider_moves_outlines_table_and_counters_at_once(view, loaded):
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     assert outlined(app) == {(1, 2)} and metric(app, "Heads") == "1 of 12"
     model = loaded["qwen2"]
-    moves = moving.trainable(model, [(1, 2)])
+    moves = trainable.trainable(model, [(1, 2)])
     assert metric(app, "Would move") == f"{moves / model.n_params:.2%}"
     told = " ".join(caption.value for caption in app.caption)
     assert (

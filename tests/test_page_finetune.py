@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.checkpoints import MOVED
 from ctsft.data.task import fingerprint
 from ctsft.run_folder import birth
-from ctsft.settings import TuneConfig
+from ctsft.tuning.checkpoints import MOVED
+from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning
 from explorer import following, jobs, outcomes, sidebar, state, tuning
 

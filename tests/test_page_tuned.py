@@ -17,11 +17,12 @@ from test_page_finetune import (
     tuned,
     view,  # noqa: F401
     visit,
-)  # noqa: F401  (view and started are fixtures)
+)
 
 from ctsft import rescoring, runs
 from ctsft.jobs import Scoring, Subject
-from ctsft.tuning_jobs import TuneConfig, Tuning, tune
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning_jobs import Tuning, tune
 from explorer import following, jobs, state
 
 

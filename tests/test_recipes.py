@@ -22,8 +22,9 @@ from test_sources import said
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from ctsft import RECIPES, Circuit, TuneConfig, finetune, moves_of, settings, tuning_jobs
+from ctsft import RECIPES, Circuit, TuneConfig, finetune, moves_of, tuning_jobs
 from ctsft.circuit.selection import RULES
+from ctsft.tuning import config as tuning_config
 
 QUICK = ["--n", 6, "--epochs", 1, "--lr", 0.01, "--json"]
 
@@ -188,7 +189,7 @@ def test_curves_are_sent_where_they_are_asked_for(build, task, monkeypatch, tmp_
             logged.append((state.global_step, logs))
 
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "trackio", Service)
-    monkeypatch.setattr(settings, "find_spec", lambda name: name == "trackio" or None)
+    monkeypatch.setattr(tuning_config, "find_spec", lambda name: name == "trackio" or None)
     config, rows = TuneConfig(epochs=2, learning_rate=1e-2, batch_size=4), {"javanese": cued(6, 1)}
     plain = finetune(build("qwen2"), task, Circuit(HEADS), cued(8), rows, config)
     assert logged == []

@@ -11,11 +11,12 @@ from conftest import agreed, cued, write_task
 from test_sources import said
 
 import ctsft
-from ctsft import deltas, rescoring, results, runs
+from ctsft import rescoring, results, runs
 from ctsft.__main__ import main
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs import Scoring, Subject
-from ctsft.settings import TuneConfig
+from ctsft.tuning import delta_comparison
+from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning, tune
 
 SCORING = Scoring(size=6, method="atp")
@@ -95,10 +96,13 @@ def test_the_tuned_model_is_scored_on_the_same_examples(tuned, folders, task, kv
 def test_a_change_by_head_is_that_of_both_sides_compared(tuned, loaded, folders):
     run = tuned("near_zero")
     path = run.file("delta.safetensors")
-    rows = {(row["layer"], row["head"]): row for row in deltas.head_changes(loaded["qwen2"], path)}
+    rows = {
+        (row["layer"], row["head"]): row
+        for row in delta_comparison.head_changes(loaded["qwen2"], path)
+    }
     other = {
         (row["layer"], row["head"]): row
-        for row in deltas.compare_deltas(loaded["qwen2"], path, path)
+        for row in delta_comparison.compare_deltas(loaded["qwen2"], path, path)
     }
     assert len(rows) == 13 and all(row["change"] == other[at]["first"] for at, row in rows.items())
     moved = ctsft.Circuit.load(run.file("circuit.json")).heads

@@ -12,7 +12,7 @@ import pytest
 from ctsft import notes, results, run_folder, runs
 from ctsft.jobs import Subject
 from ctsft.run_folder import stamp
-from ctsft.settings import TuneConfig
+from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning
 from ctsft.utils.errors import UserError
 

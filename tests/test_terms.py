@@ -6,15 +6,22 @@ import re
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_page_finetune import score, tuned, view, visit  # noqa: F401
+from test_page_finetune import (
+    score,
+    tuned,
+    view,  # noqa: F401
+    visit,
+)
 
-from ctsft.recipes import RECIPES
+from ctsft.tuning.recipes import RECIPES
 from explorer import checking, circuits, comparing, panels, terms
 from explorer.terms import TERMS
 
 SOURCE = re.compile(
     r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Efron) \d{4}"
 )
+
+
 LISTED = (
     "relevance",
     "method",
@@ -53,6 +60,8 @@ LISTED = (
     "change",
     "experiment",
 )
+
+
 PAGES = [f"screens/{name}.py" for name in ("setup", "relevance", "circuit", "finetune", "compare")]
 
 

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from test_moving import HEADS, bits
 from test_sources import said
 
-from ctsft.checkpoints import MOVED, newest_checkpoint
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.evaluation import accuracy
-from ctsft.moving import trainable
-from ctsft.settings import TuneConfig
-from ctsft.tuning import Watch, finetune
+from ctsft.tuning.checkpoints import MOVED, newest_checkpoint
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.finetune import Watch, finetune
+from ctsft.tuning.trainable import trainable
 
 CIRCUIT = Circuit(HEADS)
 

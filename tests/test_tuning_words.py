@@ -13,10 +13,11 @@ from test_page_finetune import (
 )
 
 import ctsft
-from ctsft import moving, runs
+from ctsft import runs
 from ctsft.__main__ import main
 from ctsft.model import kv_expansion
-from ctsft.recipes import RECIPES, moves_of
+from ctsft.tuning import trainable
+from ctsft.tuning.recipes import RECIPES, moves_of
 from explorer import outcomes, state, tuning
 from explorer.tuning import Given
 
@@ -150,8 +151,8 @@ def test_expanded_counts_are_of_the_expanded_model(view, given):  # noqa: F811
     count = tuning.count(replace(view, kv="expand"), model, given.circuit)
     assert (
         count
-        == moving.trainable(kv_expansion.expand(model), heads)
-        == moving.trainable(model, heads, "expand")
+        == trainable.trainable(kv_expansion.expand(model), heads)
+        == trainable.trainable(model, heads, "expand")
     )
 
 

@@ -17,7 +17,15 @@ import torch
 from torch.nn import functional as F
 from transformers import PrinterCallback, TrainerCallback
 
-from ctsft.checkpoints import (
+from ctsft.circuit.circuit import Circuit
+from ctsft.data.task import Example, Task
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import measure
+from ctsft.model.forward import readout_logits
+from ctsft.model.kv_expansion import expand
+from ctsft.model.loading import as_model
+from ctsft.model.model import Model
+from ctsft.tuning.checkpoints import (
     Checkpointing,
     checkpoints,
     forget_after,
@@ -26,19 +34,11 @@ from ctsft.checkpoints import (
     step_of,
     watched_of,
 )
-from ctsft.circuit.circuit import Circuit
-from ctsft.data.task import Example, Task
-from ctsft.delta import Delta, taken
-from ctsft.lora import adapters
-from ctsft.model.batching import pad
-from ctsft.model.evaluation import measure
-from ctsft.model.forward import readout_logits
-from ctsft.model.kv_expansion import expand
-from ctsft.model.loading import as_model
-from ctsft.model.model import Model
-from ctsft.moving import Moves, moving_parts
-from ctsft.recipes import moves_of
-from ctsft.settings import TuneConfig, arguments
+from ctsft.tuning.config import TuneConfig, arguments
+from ctsft.tuning.delta import Delta, taken
+from ctsft.tuning.lora import adapters
+from ctsft.tuning.recipes import moves_of
+from ctsft.tuning.trainable import Moves, moving_parts
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 

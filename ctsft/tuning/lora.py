@@ -15,7 +15,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from ctsft.model.model import Model
-from ctsft.moving import Moves, whole_parameters
+from ctsft.tuning.trainable import Moves, whole_parameters
 from ctsft.utils.errors import UserError
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")

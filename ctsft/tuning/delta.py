@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from ctsft.model.kv_expansion import expand
 from ctsft.model.model import Model
-from ctsft.moving import Moves, parts, whole_parameters
+from ctsft.tuning.trainable import Moves, parts, whole_parameters
 from ctsft.utils.errors import UserError
 
 SIDES = ("rows", "columns")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     # the shell's --help lists recipes and does not wait for torch
     from ctsft.circuit.circuit import Circuit
     from ctsft.model.model import Model
-    from ctsft.moving import Moves
+    from ctsft.tuning.trainable import Moves
 
 
 def slices(model: Model, circuit: Circuit | None) -> dict:
@@ -101,7 +101,7 @@ def moves_of(
     found = recipe(what)
     if found.heads and circuit is None:
         raise UserError(f"{what!r} needs heads: give a circuit, or a file with --circuit.")
-    from ctsft.moving import Moves
+    from ctsft.tuning.trainable import Moves
 
     return Moves(
         **found.moves(model, None if circuit is None else circuit.check(model)),

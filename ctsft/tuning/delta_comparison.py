@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ctsft.delta import SIDES, Delta, base_of
 from ctsft.model.model import Model
-from ctsft.moving import norm_parameters, parts
+from ctsft.tuning.delta import SIDES, Delta, base_of
+from ctsft.tuning.trainable import norm_parameters, parts
 from ctsft.utils.errors import UserError
 
 # name, parameter, dimension, numbers along it

@@ -33,7 +33,7 @@ from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
-from ctsft.moving import Part
+from ctsft.tuning.trainable import Part
 from ctsft.utils.errors import UserError
 
 Progress = Callable[[float, float], None]

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import TrainingArguments
 
-from ctsft.lora import Lora
 from ctsft.model.model import Model
+from ctsft.tuning.lora import Lora
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 

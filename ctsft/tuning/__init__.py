@@ -1,0 +1,1 @@
+"""Masked fine-tuning: what is trained, how, and what it changed."""
