@@ -17,16 +17,10 @@ import typer
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from ctsft import (
-    experiment_commands,
-    export_commands,
-    results,
-    runs,
-    scoring_commands,
-    tuning_commands,
-)
+from ctsft import experiment_commands, export_commands, runs, scoring_commands, tuning_commands
 from ctsft.cache import store
 from ctsft.commands import AsJson, Halt, app
+from ctsft.runs import tuning_table
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
@@ -98,7 +92,7 @@ def show(run: runs.Run):
         "command": runs.shell_command(run.request),
         "request": run.request.model_dump(),
         "folder": str(run.path),
-        "result": results.result(run),
+        "result": tuning_table.result(run),
     }
     print(json.dumps(words, indent=1))
     if run.status().state in ("failed", "lost"):

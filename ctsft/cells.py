@@ -24,7 +24,7 @@ from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
 from ctsft.model.evaluation import change, measure
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
-from ctsft.run_folder import Run
+from ctsft.runs.folder import Run
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch, finetune
 from ctsft.tuning.head_advice import advise_heads, fisher

@@ -10,7 +10,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft import runs, turns
+from ctsft import runs
+from ctsft.runs import device_queue
 from ctsft.utils import distributed
 
 app = typer.Typer(
@@ -162,7 +163,7 @@ def take_turn(stack: contextlib.ExitStack, jobs, run: runs.Writer, device: str):
 
     told = set()
     if not stack.enter_context(
-        turns.turn(turns.device_key(device), run.id, waits, run.stop_requested)
+        device_queue.turn(device_queue.device_key(device), run.id, waits, run.stop_requested)
     ):
         raise jobs.Stopped
 

@@ -25,8 +25,8 @@ from ctsft.attribution.score_heads import score_heads
 from ctsft.cells import Ground, finished, recorded_cell, run_cell, scoring_of
 from ctsft.design import Cell, Design, choices
 from ctsft.jobs import Reporter, Stopped, Subject, begin, finish, pool_and_means, save_scores
-from ctsft.recording import Writer
-from ctsft.run_folder import Run
+from ctsft.runs.folder import Run
+from ctsft.runs.recorder import Writer
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 

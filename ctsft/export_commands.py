@@ -125,7 +125,7 @@ def deltas(
     Example: python -m ctsft deltas RUN RUN --model demo
     """
     from ctsft.model.loading import load_model
-    from ctsft.runs import get
+    from ctsft.runs.launcher import get
     from ctsft.tuning.delta_comparison import add_deltas, compare_deltas
 
     if not add and len(files) != 2:

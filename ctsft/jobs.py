@@ -32,9 +32,9 @@ from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, fingerprint
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
-from ctsft.recording import Writer
-from ctsft.run_folder import write
-from ctsft.runs import get
+from ctsft.runs.folder import write
+from ctsft.runs.launcher import get
+from ctsft.runs.recorder import Writer
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from ctsft import results, runs
+from ctsft import runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Scores
 from ctsft.export import base_path
 from ctsft.jobs import Reporter, Scoring, Subject, finish, pool_and_means, save_scores
 from ctsft.model.evaluation import accuracy
-from ctsft.recording import Writer
+from ctsft.runs import tuning_table
+from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import apply_delta
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils.errors import UserError
@@ -136,6 +137,6 @@ def scores_of(run: runs.Run) -> tuple[Scores, Scores] | None:
     paths: list[Path] = [run.file(f"{when}.safetensors") for when in ("before", "after")]
     return (
         tuple(map(Scores.load, paths))
-        if results.result(run) and all(path.is_file() for path in paths)
+        if tuning_table.result(run) and all(path.is_file() for path in paths)
         else None
     )

@@ -5,7 +5,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft import results
 from ctsft.commands import (
     AsJson,
     Attention,
@@ -23,6 +22,7 @@ from ctsft.commands import (
     app,
     job,
 )
+from ctsft.runs import tuning_table
 from ctsft.tuning.recipes import RECIPES
 
 
@@ -201,11 +201,11 @@ def compare(
 
     Example: python -m ctsft compare --csv > runs.csv
     """
-    rows = results.compare()
+    rows = tuning_table.compare()
     print(
         json.dumps(rows, indent=1)
         if as_json
-        else results.table_csv(rows).rstrip()
+        else tuning_table.table_csv(rows).rstrip()
         if as_csv
-        else results.table_text(rows)
+        else tuning_table.table_text(rows)
     )

@@ -5,7 +5,6 @@ resumes where it was cut off.
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ctsft import results
 from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
 from ctsft.circuit.circuit import Circuit
@@ -25,9 +24,10 @@ from ctsft.jobs import (
 from ctsft.model.evaluation import change, measure
 from ctsft.model.loading import NAMES, choose_device
 from ctsft.model.model import Model
-from ctsft.recording import Writer
-from ctsft.run_folder import Run
-from ctsft.runs import get
+from ctsft.runs import tuning_table
+from ctsft.runs.folder import Run
+from ctsft.runs.launcher import get
+from ctsft.runs.recorder import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
@@ -284,7 +284,7 @@ def read_advice(name: str) -> Ranking:
             f"There is no advice at {path}; name a finished `python -m ctsft advise` (see `python"
             " -m ctsft runs`) or an advice.csv."
         ) from None
-    result = run and results.result(run) or {}
+    result = run and tuning_table.result(run) or {}
     return Ranking.parse(text, str(path), {name: result[name] for name in KEPT if name in result})
 
 

@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from ctsft import rescoring, results, runs
+from ctsft import rescoring, runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.export import base_path
+from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from explorer import agreement, changes, export, jobs, outcomes, panels, plots, state, tuning
 from explorer.plots import Marks
@@ -19,7 +20,7 @@ PANELS = ("What changed", "Did the circuit move?", "Files and export")
 
 def draw(run: runs.Run):
     """Of a run that is over; nothing of it while there is no result."""
-    row = results.compare_row(run)
+    row = tuning_table.compare_row(run)
     if row and row["state"] in outcomes.ENDED:
         st.markdown(
             outcomes.outcome(row, outcomes.measured_on(run), split_of(run)), help=TERMS["noise"]
@@ -34,7 +35,7 @@ def draw(run: runs.Run):
         ):
             st.session_state.tune_next = tuning.start_everything(run).id
             st.rerun()
-    if not run.file("delta.safetensors").is_file() or not results.result(run):
+    if not run.file("delta.safetensors").is_file() or not tuning_table.result(run):
         return
     panel = st.segmented_control(
         "Afterwards", PANELS, required=True, **state.bind("after_panel"), help=TERMS["moved"]
@@ -44,7 +45,7 @@ def draw(run: runs.Run):
 
 
 def split_of(run: runs.Run) -> str:
-    final = results.result(run).get("final")
+    final = tuning_table.result(run).get("final")
     return final["split"] if final else run.request.params["tuning"].get("eval_split", "test")
 
 
@@ -66,7 +67,7 @@ def changed(run: runs.Run):
     )
     model = state.load_model(base_path(run))
     path, again = run.file("delta.safetensors"), rescored(run)
-    kept = results.result(again).get("changes") if again else None
+    kept = tuning_table.result(again).get("changes") if again else None
     if kept is None and model.n_params > state.SMALL:
         st.info(
             "For a model of this size the change is measured by a run of its own, together with the"
@@ -125,7 +126,7 @@ def moved(run: runs.Run):
             start(run)
             st.rerun()
         return
-    words = results.result(again)
+    words = tuning_table.result(again)
     st.markdown(changes.stayed(words), help=TERMS["spearman"])
     figures = agreement.side_by_side(
         *pair, ("before tuning", "after tuning"), Marks(chosen(run)), state.view().flip
@@ -198,7 +199,7 @@ def files(run: runs.Run):
 
 
 def exported(run: runs.Run):
-    step = results.result(run)["history"][-1]["step"]
+    step = tuning_table.result(run)["history"][-1]["step"]
     # it may be resumed later
     folder = (
         runs.home()

@@ -8,9 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import spearmanr
 
-from ctsft import results, runs
+from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.jobs import Scoring
+from ctsft.runs import tuning_table
 from explorer import bars, panels
 from explorer.plots import Marks, Scale, head_map
 
@@ -103,7 +104,7 @@ def comparable(own: runs.Run, scores: Scores) -> list[runs.Run]:
     found: dict[str, runs.Run] = {}
     for run in runs.list_runs("score"):
         result = (
-            results.result(run)
+            tuning_table.result(run)
             if run.id != own.id and run.status().state == "done" and way(run) == way(own)
             else None
         )

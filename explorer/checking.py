@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from ctsft import results
+from ctsft.runs import tuning_table
 from explorer import checks, costs, export, jobs, state
 from explorer.terms import TERMS
 
@@ -17,6 +17,8 @@ COLUMNS = {
     ),
     "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
 }
+
+
 STABILITY = {
     "pairs with the same first head": st.column_config.NumberColumn(
         format="%.2f",
@@ -42,7 +44,7 @@ def draw():
         jobs.watch(run)
     elif run:
         jobs.ended(run)
-    report = results.result(run) if run else None
+    report = tuning_table.result(run) if run else None
     if report and report.get("agreement"):
         show(report)
     if not run or not run.status().active:

@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from ctsft import results, runs
-from ctsft.results import MAIN, parted, value_text
+from ctsft import runs
+from ctsft.runs import tuning_table
+from ctsft.runs.tuning_table import MAIN, parted, value_text
 from ctsft.utils.statistics import Spread, spread
 from explorer import curves, outcomes, picking, state
 from explorer.frontier import same_start
@@ -308,7 +309,7 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
         for row, name in zip(rows, names, strict=True)
         if start_of(row) == start_of(rows[0])
     ][:DRAWN]
-    history = {name: results.evaluations(runs.get(row["run"])) for row, name in kept}
+    history = {name: tuning_table.evaluations(runs.get(row["run"])) for row, name in kept}
     levels = {
         language: share for of in history.values() for language, share in of[0]["accuracy"].items()
     }

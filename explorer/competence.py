@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from ctsft import results
+from ctsft.runs import tuning_table
 from explorer import costs, jobs, state
 from explorer.subject import Measured, literal
 from explorer.terms import TERMS
@@ -31,7 +31,7 @@ def draw(source: Measured):
         if run.status().active:
             return
         if run.file("model/config.json").is_file():
-            after = results.evaluations(run)
+            after = tuning_table.evaluations(run)
             reached = (
                 f" It reached {after[-1]['accuracy'][now.source]:.2f} on the validation rows."
                 if after

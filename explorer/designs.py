@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ctsft import results, runs, tables
+from ctsft import runs, tables
 from ctsft.cells import finished
 from ctsft.design import MEASURING, Cell, Design, checked
 from ctsft.experiment import rows_of, source_of
+from ctsft.runs import tuning_table
 from ctsft.tuning.recipes import RECIPES
 from ctsft.tuning_jobs import Tuning, base_model
 from ctsft.utils.atomic_files import whole
@@ -205,7 +206,7 @@ def measured(view: View) -> list[tuple[float, float]]:
     """
     found = []
     for run in runs.list_runs("finetune"):
-        subject, done = run.request.params.get("subject", {}), results.result(run)
+        subject, done = run.request.params.get("subject", {}), tuning_table.result(run)
         if (subject.get("model"), subject.get("task")) == (view.model, view.task) and done.get(
             "history"
         ):

@@ -6,7 +6,8 @@ import time
 
 import streamlit as st
 
-from ctsft import results, runs
+from ctsft import runs
+from ctsft.runs import tuning_table
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
 from explorer import export, guard, jobs, outcomes, state
@@ -147,7 +148,7 @@ def named(found: list[runs.Run]) -> list[Shown]:
     """The runs with short names that tell them apart."""
     rows = [facts(run) for run in found]
     return [
-        Shown(name, results.evaluations(run), row["target"])
+        Shown(name, tuning_table.evaluations(run), row["target"])
         for run, row, name in zip(found, rows, outcomes.names(rows), strict=True)
     ]
 
@@ -158,7 +159,7 @@ def facts(run: runs.Run) -> dict:
     return {
         "run": run.id,
         "name": run.request.name,
-        "heads": results.result(run).get("heads"),
+        "heads": tuning_table.result(run).get("heads"),
         "task": None,
         "model": None,
         **{key: tuning.get(key) for key in ("what", "target", "n")},

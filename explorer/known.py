@@ -12,7 +12,7 @@ from ctsft.attribution.scores import Head
 from ctsft.data.task import Example
 from ctsft.jobs import Scoring
 from ctsft.model.evaluation import predict
-from ctsft.runs import get
+from ctsft.runs.launcher import get
 from ctsft.utils.errors import UserError
 from explorer import state
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from ctsft.data.task import fingerprint
-from ctsft.results import result
-from ctsft.run_folder import Run
+from ctsft.runs.folder import Run
+from ctsft.runs.tuning_table import result
 from ctsft.utils.errors import UserError
 from explorer import state
 from explorer.subject import literal

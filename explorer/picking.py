@@ -7,10 +7,12 @@ list of rows, one run or the seeds of one.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ctsft.results import value_text
+from ctsft.runs.tuning_table import value_text
 from explorer import outcomes
 
 SINGLE, ALL = "single", ""
+
+
 # name, and what is smallest in front
 ORDERS: dict[str, tuple[str, Callable[[Mapping], float]]] = {
     "newest": ("newest first", lambda row: -row["created"]),

@@ -4,7 +4,8 @@ where one is.
 
 import streamlit as st
 
-from ctsft import results, runs
+from ctsft import runs
+from ctsft.runs import tuning_table
 from ctsft.utils.errors import UserError
 from explorer import circuits, state
 
@@ -76,7 +77,7 @@ def finetune() -> str:
 
 
 def compare() -> str:
-    count = len(results.compare())
+    count = len(tuning_table.compare())
     return "no runs yet" if not count else "1 run" if count == 1 else f"{count} runs"
 
 

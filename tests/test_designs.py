@@ -11,9 +11,10 @@ from conftest import agreed, cued, write_task
 from test_experiment import ROWS
 from test_sources import said
 
-from ctsft import results, runs
+from ctsft import runs
 from ctsft.design import MEASURING, Design, read_design
 from ctsft.experiment import experiment
+from ctsft.runs import tuning_table
 from explorer import designs
 from explorer.view import View
 
@@ -266,4 +267,4 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
     assert (
         designs.failures(run) == [f"{cells[0].says}: no room"] and len(designs.so_far(run)[0]) == 1
     )
-    assert len(results.compare()) == 1 and isinstance(designs.of(run), Design)
+    assert len(tuning_table.compare()) == 1 and isinstance(designs.of(run), Design)

@@ -14,13 +14,14 @@ import torch
 from conftest import agreed, cued, write_task
 from test_sources import said
 
-from ctsft import cells, experiment, results, runs, tables, tuning_jobs
+from ctsft import cells, experiment, runs, tables, tuning_jobs
 from ctsft.cells import Ground, cell_id, finished, run_cell, words_of
 from ctsft.design import Cell, Design, choices, read_design
 from ctsft.experiment import experiment as run_experiment
 from ctsft.experiment import rows_of
 from ctsft.jobs import Scoring, Stopped, Subject
 from ctsft.model.evaluation import change, measures
+from ctsft.runs import tuning_table
 from ctsft.utils.statistics import grouped, paired, spread
 
 
@@ -218,7 +219,7 @@ def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypa
     assert (summary["cells"], summary["of"], summary["failed"]) == (4, 4, []) and summary[
         "source"
     ] == "indonesian"
-    compared = results.compare()
+    compared = tuning_table.compare()
     assert {(one["what"], one["seed"]) for one in compared} == {
         ("near_zero", 1),
         ("near_zero", 2),
@@ -230,7 +231,9 @@ def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypa
         for one in compared
     )
     own = runs.get(compared[0]["run"])
-    assert len(results.evaluations(own)) == 2 and set(results.evaluations(own)[0]["metrics"]) == {
+    assert len(tuning_table.evaluations(own)) == 2 and set(
+        tuning_table.evaluations(own)[0]["metrics"]
+    ) == {
         "indonesian",
         "javanese",
     }
@@ -322,7 +325,7 @@ def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monk
     monkeypatch.setattr(cells, "run_cell", dies)
     with pytest.raises(KeyboardInterrupt):
         go(Design(**words), "cut")
-    assert len(results.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
+    assert len(tuning_table.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
     lost = runs.folder_of(cell_id("cut", Design(**words).cells({})[2]))
     # and as SIGKILL would have left it: begun, by nobody who lives
     lost.mkdir()
@@ -345,7 +348,7 @@ def test_a_stop_keeps_finished_cells(words, monkeypatch):
     monkeypatch.setattr(cells, "run_cell", stopped)
     with pytest.raises(Stopped):
         go(Design(**words))
-    assert [one["what"] for one in results.compare()] in (["near_zero"], ["full", "near_zero"])
+    assert [one["what"] for one in tuning_table.compare()] in (["near_zero"], ["full", "near_zero"])
 
 
 def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
@@ -516,7 +519,7 @@ def test_what_the_rows_cannot_give_is_refused_before_any_cell(words):
     said(lambda: go(Design(**words | {"discovery": {"sise": 6}}), "four"), "sise")
     said(lambda: go(Design(**words), "five", jobs=0), "jobs is 0")
     said(lambda: read_design("nowhere.json"), "nowhere.json")
-    assert results.compare() == []
+    assert tuning_table.compare() == []
 
 
 def test_curves_by_validation_and_one_final_figure_by_test(words):
@@ -541,7 +544,7 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
             tuning,
             tuning_jobs.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
         )
-    final, (shown,) = summary["final"], results.compare()
+    final, (shown,) = summary["final"], tuning_table.compare()
     assert (
         set(summary["history"][0]["accuracy"])
         == set(final["before"])
@@ -611,7 +614,7 @@ def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
     )
     assert (
         len(run.file("advice.csv").read_text().splitlines()) == 13
-        and results.result(run)["heads"][0]["rank"] == 1
+        and tuning_table.result(run)["heads"][0]["rank"] == 1
     )
 
 
@@ -666,4 +669,4 @@ def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(wor
     until(lambda: run.status().state == "done")
     # these were not run again
     assert {key: runs.get(f"{run.id}-{key}").status().finished for key in first} == when
-    assert results.result(run)["pairs"] == go(Design(**words), "whole")[1]["pairs"]
+    assert tuning_table.result(run)["pairs"] == go(Design(**words), "whole")[1]["pairs"]

@@ -11,12 +11,13 @@ from conftest import agreed, cued, write_task
 from safetensors.torch import load_file
 
 import ctsft
-from ctsft import jobs, results, runs, tuning_jobs
+from ctsft import jobs, runs, tuning_jobs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import fingerprint
+from ctsft.runs import tuning_table
 from ctsft.tuning.recipes import RECIPES
 
 SMALL = jobs.Scoring(size=6)
@@ -71,7 +72,7 @@ def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, tas
     )
     found = list(csv.DictReader(scored.file("scores.csv").open()))
     assert [(int(row["layer"]), int(row["head"])) for row in found] == scores.ranking()
-    heads = results.result(scored)["heads"]
+    heads = tuning_table.result(scored)["heads"]
     assert [(row["layer"], row["head"]) for row in heads] == scores.ranking() and heads[0][
         "score"
     ] == scores.values.max().item()
@@ -159,7 +160,7 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
         == summary["trainable"]
     )
     assert not run.file("checkpoints").exists()
-    row = results.compare()[0]
+    row = tuning_table.compare()[0]
     assert (row["run"], row["what"], row["target"], row["seed"], row["source_before"]) == (
         run.id,
         what,
@@ -223,8 +224,8 @@ def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
     )
     for one, other in zip(second["history"], uninterrupted["history"], strict=True):
         assert (one["step"], one["accuracy"]) == (other["step"], other["accuracy"])
-    assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6, 8, 9]
-    assert len(results.compare()) == 2
+    assert [row["step"] for row in tuning_table.evaluations(run)] == [0, 2, 4, 6, 8, 9]
+    assert len(tuning_table.compare()) == 2
 
 
 def test_a_scoring_run_stops_where_it_is(subject, home):
@@ -240,7 +241,7 @@ def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, hom
     assert (
         summary["n"] == 29
         and list(summary["history"][0]["accuracy"]) == ["indonesian"]
-        and results.compare() == []
+        and tuning_table.compare() == []
     )
 
 

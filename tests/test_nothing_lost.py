@@ -28,12 +28,13 @@ from test_jobs import (
 from test_runs import until
 from test_tuning import CIRCUIT, QUICK, same, stopping, timeless
 
-from ctsft import results, runs, tuning_jobs
+from ctsft import runs, tuning_jobs
+from ctsft.runs import tuning_table
+from ctsft.runs.device_queue import turn
 from ctsft.tuning import checkpoints
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import NotFinite, Watch, finetune
-from ctsft.turns import turn
 from ctsft.utils import atomic_files
 
 SEED = 20
@@ -91,8 +92,8 @@ def finished(run):
     until(run, "done", seconds=120)
     return (
         run.file("delta.safetensors").read_bytes(),
-        timeless(results.result(run)["history"]),
-        timeless(results.evaluations(run)),
+        timeless(tuning_table.result(run)["history"]),
+        timeless(tuning_table.evaluations(run)),
     )
 
 
@@ -283,7 +284,7 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
         "checkpoint-2",
         "checkpoint-4",
     ]
-    assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6]
+    assert [row["step"] for row in tuning_table.evaluations(run)] == [0, 2, 4, 6]
     monkeypatch.setattr(atomic_files, "free", real)
     tuned(subject, scored, run_id=run.id)
     assert (
@@ -310,7 +311,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
             tuning_jobs.Tuning("javanese", "full", n=12),
             TuneConfig(**wild.model_dump() | {"epochs": 3}),
         )
-    status, row = run.status(), results.compare_row(run)
+    status, row = run.status(), tuning_table.compare_row(run)
     assert (
         status.state == "failed"
         and "not finite at step 2" in status.message

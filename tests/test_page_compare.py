@@ -14,10 +14,11 @@ from test_page_finetune import (
     two_targets,
     view,  # noqa: F401
     visit,
-)  # noqa: F401  (view is a fixture)
+)
 
 from benchmarks.bench_compare import make
-from ctsft import results, runs
+from ctsft import runs
+from ctsft.runs import tuning_table
 from explorer import comparing, outcomes, state
 
 PAGE = "screens/compare.py"
@@ -122,7 +123,7 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):  # noqa: F81
     button(at, "Delete selected").click().run()
     assert runs.get(full.id), "nothing is deleted before it is confirmed"
     button(at, "Delete for good").click().run()
-    assert [run["what"] for run in results.compare()] == ["circuit"] and not at.exception
+    assert [run["what"] for run in tuning_table.compare()] == ["circuit"] and not at.exception
 
 
 def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):  # noqa: F811
@@ -262,12 +263,14 @@ def test_a_name_and_a_note_are_kept_shown_and_found(view):  # noqa: F811
 
 def test_many_runs_are_read_once(view, monkeypatch):  # noqa: F811
     make(runs.home(), 60)
-    at, read, plain_read = visit(view, PAGE), [], results.evaluations
-    monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
-    at.selectbox(key="w_compare_scope").set_value("").run()
-    assert not at.exception and len(results.compare()) == 60 and len(read) <= comparing.DRAWN, (
-        "only what is drawn as curves is read again"
+    at, read, plain_read = visit(view, PAGE), [], tuning_table.evaluations
+    monkeypatch.setattr(
+        tuning_table, "evaluations", lambda run: read.append(run.id) or plain_read(run)
     )
+    at.selectbox(key="w_compare_scope").set_value("").run()
+    assert (
+        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= comparing.DRAWN
+    ), "only what is drawn as curves is read again"
 
 
 def test_names_say_what_differs_and_stay_unique():
@@ -327,8 +330,8 @@ def test_rows_that_changed_since_are_not_counted(view, tmp_path):  # noqa: F811
 def test_the_csv_holds_every_row_and_curves_share_a_start(view):  # noqa: F811
     tuned(view)
     tuned(view, "full")
-    rows = results.compare()
-    assert [line["what"] for line in csv.DictReader(io.StringIO(results.table_csv(rows)))] == [
+    rows = tuning_table.compare()
+    assert [line["what"] for line in csv.DictReader(io.StringIO(tuning_table.table_csv(rows)))] == [
         "full",
         "circuit",
     ]

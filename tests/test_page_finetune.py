@@ -16,7 +16,7 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.data.task import fingerprint
-from ctsft.run_folder import birth
+from ctsft.runs.folder import birth
 from ctsft.tuning.checkpoints import MOVED
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning

@@ -6,7 +6,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from test_page_finetune import score, texts, tuned, view, visit  # noqa: F401
+from test_page_finetune import (
+    score,
+    texts,
+    tuned,
+    view,  # noqa: F401
+    visit,
+)
 
 import ctsft
 from ctsft import runs

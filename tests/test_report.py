@@ -9,10 +9,15 @@ from html.parser import HTMLParser
 import pytest
 import streamlit as st
 from test_figure_files import NASTY, Tags, at_peace, rest
-from test_page_finetune import score, tuned, view  # noqa: F401  (view is a fixture)
+from test_page_finetune import (
+    score,
+    tuned,
+    view,  # noqa: F401
+)
 
 from benchmarks.bench_compare import make
-from ctsft import notes, results, runs
+from ctsft import runs
+from ctsft.runs import notes, tuning_table
 from explorer import comparing, exploration, narrative
 from explorer.report import Code, Items, Section, Table, report
 from explorer.tradeoff import tradeoff
@@ -100,7 +105,7 @@ def session(view, monkeypatch):  # noqa: F811
 
 
 def written(some=None) -> str:
-    rows = some or results.compare()
+    rows = some or tuning_table.compare()
     return narrative.write(
         exploration.gather(
             rows, dict(zip((row["run"] for row in rows), comparing.called(rows), strict=True))
@@ -175,7 +180,7 @@ def test_what_is_missing_is_said(view, session):  # noqa: F811
 
 def test_an_experiment_is_a_table_of_means_and_its_own_command(view, session):  # noqa: F811
     make(runs.home(), 60)
-    cells = [row for row in results.compare() if row["experiment"]]
+    cells = [row for row in tuning_table.compare() if row["experiment"]]
     with runs.record("experiment", ["experiment", "design.json"], run_id=cells[0]["experiment"]):
         pass
     page = written(cells)

@@ -11,10 +11,11 @@ from conftest import agreed, cued, write_task
 from test_sources import said
 
 import ctsft
-from ctsft import rescoring, results, runs
+from ctsft import rescoring, runs
 from ctsft.__main__ import main
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs import Scoring, Subject
+from ctsft.runs import tuning_table
 from ctsft.tuning import delta_comparison
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning, tune
@@ -90,7 +91,7 @@ def test_the_tuned_model_is_scored_on_the_same_examples(tuned, folders, task, kv
     assert before.examples == after.examples and not torch.equal(before.values, after.values)
     assert torch.allclose(after.values, own.values, atol=1e-6)
     assert words["right"] == ctsft.accuracy(model, task, pool) and -1 <= words["spearman"] <= 1
-    assert results.result(writer)["changes"] == words["changes"]
+    assert tuning_table.result(writer)["changes"] == words["changes"]
 
 
 def test_a_change_by_head_is_that_of_both_sides_compared(tuned, loaded, folders):

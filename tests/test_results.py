@@ -9,9 +9,10 @@ from dataclasses import asdict
 
 import pytest
 
-from ctsft import notes, results, run_folder, runs
+from ctsft import runs
 from ctsft.jobs import Subject
-from ctsft.run_folder import stamp
+from ctsft.runs import folder, notes, tuning_table
+from ctsft.runs.folder import stamp
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning_jobs import Tuning
 from ctsft.utils.errors import UserError
@@ -56,22 +57,22 @@ def settle(run: runs.Run):
 
 def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
     run, read = tuned(), []
-    plain = results.evaluations
-    monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain(run))
-    results.compare()
-    assert len(read) == 1 and results.compare() and len(read) == 2, (
+    plain = tuning_table.evaluations
+    monkeypatch.setattr(tuning_table, "evaluations", lambda run: read.append(run.id) or plain(run))
+    tuning_table.compare()
+    assert len(read) == 1 and tuning_table.compare() and len(read) == 2, (
         "a file just written may change within one tick of the clock"
     )
     settle(run)
     read.clear()
-    first = results.compare()[0]
+    first = tuning_table.compare()[0]
     assert (
         first["target_after"] == 0.7
         and first["seconds"] == 4
         and first["measured"] == {"indonesian": 60, "english": 30}
     )
     first["target_after"] = "changed by its reader"
-    assert results.compare()[0]["target_after"] == 0.7 and read == [run.id], (
+    assert tuning_table.compare()[0]["target_after"] == 0.7 and read == [run.id], (
         "rows are the reader's own, and read once"
     )
     with open(run.file("events.jsonl"), "a") as events:
@@ -81,13 +82,17 @@ def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
             )
             + "\n"
         )
-    assert (results.compare()[0]["target_after"], results.compare()[0]["seconds"], len(read)) == (
+    assert (
+        tuning_table.compare()[0]["target_after"],
+        tuning_table.compare()[0]["seconds"],
+        len(read),
+    ) == (
         0.9,
         None,
         3,
     )
     runs.delete(run)
-    assert results.compare() == []
+    assert tuning_table.compare() == []
 
 
 def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
@@ -96,26 +101,26 @@ def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
     # of this very process, which lives
     run.file("status.json").write_text(json.dumps(status | {"state": "running"}))
     settle(run)
-    assert results.compare()[0]["state"] == "running"
+    assert tuning_table.compare()[0]["state"] == "running"
     run.file("stop").write_text("keep")
-    assert results.compare()[0]["state"] == "stopping"
-    monkeypatch.setattr("ctsft.run_folder.lives", lambda process: False)
-    assert results.compare()[0]["state"] == "lost", "nothing was written, and it is gone"
+    assert tuning_table.compare()[0]["state"] == "stopping"
+    monkeypatch.setattr("ctsft.runs.folder.lives", lambda process: False)
+    assert tuning_table.compare()[0]["state"] == "lost", "nothing was written, and it is gone"
 
 
 def test_settings_that_differ_are_columns_and_the_others_are_told_once():
     tuned(seed=31, learning_rate=1e-3)
     tuned("full", seed=777, learning_rate=1e-3, kv="expand")
-    rows = results.compare()
-    same, differing = results.parted(rows)
+    rows = tuning_table.compare()
+    same, differing = tuning_table.parted(rows)
     assert (
         differing == ["seed", "kv"]
         and same["learning_rate"] == 1e-3
         and same["target"] == "english"
         and "eval_every" not in same
     )
-    assert results.parted(rows[:1])[1] == [] and results.parted([]) == ({}, [])
-    table, shared = results.table_text(rows).rsplit("\n", 1)
+    assert tuning_table.parted(rows[:1])[1] == [] and tuning_table.parted([]) == ({}, [])
+    table, shared = tuning_table.table_text(rows).rsplit("\n", 1)
     assert table.splitlines()[0].split() == [
         "run",
         "what",
@@ -133,7 +138,7 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
         == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr"
         " 0.001, batch 16, split test."
     )
-    assert [results.value_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
+    assert [tuning_table.value_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
         "yes",
         "",
         "1e-05",
@@ -146,15 +151,15 @@ def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them(
     run = tuned()
     before = stamp(run.file("request.json"))
     notes.keep_note(run, "  <b>best\x00\nso far</b> ", "a\r\nb  ")
-    row = results.compare()[0]
+    row = tuning_table.compare()[0]
     assert (row["name"], row["note"]) == ("<b>best so far</b>", "a\nb") and stamp(
         run.file("request.json")
     ) == before
-    assert results.table_text([row]).splitlines()[1].endswith(
+    assert tuning_table.table_text([row]).splitlines()[1].endswith(
         "a b"
-    ) and "a\nb" in results.table_csv([row])
+    ) and "a\nb" in tuning_table.table_csv([row])
     notes.keep_note(run, "", "")
-    assert not run.file("note.json").exists() and results.compare()[0]["note"] == ""
+    assert not run.file("note.json").exists() and tuning_table.compare()[0]["note"] == ""
     run.file("note.json").write_text('{"name": 3, "note": "kept"')
     assert notes.note_of(run) == notes.Note(), "a torn file is no note"
     with pytest.raises(UserError, match="name has 81 characters"):
@@ -177,9 +182,9 @@ def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
             "finetune"
         ) == []
         assert run.status().state == "running" and run.request.kind == "score"
-    read, whole = [], run_folder.read
+    read, whole = [], folder.read
     monkeypatch.setattr(
-        run_folder, "read", lambda path, kind: read.append(path.name) or whole(path, kind)
+        folder, "read", lambda path, kind: read.append(path.name) or whole(path, kind)
     )
     settle(run)
     for _ in range(3):

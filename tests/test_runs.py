@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ctsft import recording, run_folder, runs
+from ctsft import runs
+from ctsft.runs import folder as runs_folder
+from ctsft.runs import recorder
 
 JOB = """
 import os, sys, time
@@ -24,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("CTSFT_HOME", str(tmp_path))
     yield tmp_path / "runs"
     for run in runs.list_runs():
-        if run.status().host == run_folder.HOST:
+        if run.status().host == runs_folder.HOST:
             runs.kill(run, wait=0)
 
 
@@ -66,10 +68,14 @@ def waiting(code):
 
 
 IDLE = "    time.sleep(60)\n"
+
+
 OBEDIENT = """
     while not run.stop_requested(): time.sleep(0.02)
     run.file('kept.txt').write_text('kept')
 """
+
+
 DEAF = "    import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf')\n" + IDLE
 
 
@@ -117,7 +123,7 @@ def test_a_recorded_run_can_be_read_back(folder):
 
 
 def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
-    monkeypatch.setattr(recording, "TICK", 0.02)
+    monkeypatch.setattr(recorder, "TICK", 0.02)
     with runs.record("score") as run:
         run.progress(0, 10, "means")
         run.progress(50, 100, "scoring")  # resumed half way: these 50 took no time
@@ -132,8 +138,8 @@ def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
 
 
 def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
-    monkeypatch.setattr(recording, "TICK", 0.02)
-    monkeypatch.setattr(recording, "BEAT", 0.04)
+    monkeypatch.setattr(recorder, "TICK", 0.02)
+    monkeypatch.setattr(recorder, "BEAT", 0.04)
     with runs.record("score") as run:
         first = run.status()
         time.sleep(0.3)
@@ -217,7 +223,7 @@ def test_a_queued_run_has_time_to_get_a_process(monkeypatch):
     run = queued()
     run.file("status.json").write_text(json.dumps({"state": "queued", "heartbeat": time.time()}))
     assert run.status().state == "queued"
-    monkeypatch.setattr(run_folder, "GRACE", 0.0)
+    monkeypatch.setattr(runs_folder, "GRACE", 0.0)
     assert run.status().state == "lost"
 
 
@@ -242,7 +248,7 @@ def test_a_job_that_ends_between_two_looks_is_not_lost(monkeypatch):
         run.file("status.json").write_text(done)
         return False
 
-    monkeypatch.setattr(run_folder, "lives", gone)
+    monkeypatch.setattr(runs_folder, "lives", gone)
     assert run.status().state == "done"
 
 
@@ -257,8 +263,8 @@ def test_a_zombie_is_dead():
         end = time.monotonic() + 5
         while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
             time.sleep(0.02)
-        assert psutil.pid_exists(pid) and run_folder.birth(pid) is None
-        assert run_folder.birth(parent.pid) is not None
+        assert psutil.pid_exists(pid) and runs_folder.birth(pid) is None
+        assert runs_folder.birth(parent.pid) is not None
     finally:
         parent.kill()
         parent.communicate()
@@ -282,7 +288,7 @@ def test_a_run_on_another_machine_is_judged_by_its_heartbeat():
     with pytest.raises(runs.RunError, match="elsewhere"):
         runs.kill(run)
     run.file("status.json").write_text(
-        json.dumps({**row, "heartbeat": time.time() - run_folder.STALE - 5})
+        json.dumps({**row, "heartbeat": time.time() - runs_folder.STALE - 5})
     )
     assert run.status().state == "lost"
 
@@ -327,16 +333,16 @@ def test_a_job_deaf_to_sigterm_is_killed_with_its_children():
     runs.kill(run, wait=0.2)
     assert run.status().state == "stopped" and "ended before" in run.status().message
     end = time.monotonic() + 3
-    while any(run_folder.birth(p) is not None for p in (pid, helper)) and time.monotonic() < end:
+    while any(runs_folder.birth(p) is not None for p in (pid, helper)) and time.monotonic() < end:
         time.sleep(0.02)
-    assert [run_folder.birth(p) for p in (pid, helper)] == [None, None]
+    assert [runs_folder.birth(p) for p in (pid, helper)] == [None, None]
 
 
 def test_stop_and_discard_removes_process_and_folder(folder):
     run = waiting(IDLE)
     pid = run.status().pid
     runs.stop(run, "discard")
-    assert run_folder.birth(pid) is None and list(folder.iterdir()) == []
+    assert runs_folder.birth(pid) is None and list(folder.iterdir()) == []
     with pytest.raises(runs.RunError, match="'keep', 'discard'"):
         runs.stop(run, "perhaps")
 
@@ -424,4 +430,4 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     assert runs.shell_command(run.request) == "python -m ctsft score --task demo"
     pid = json.loads(run.file("process.json").read_text())["pid"]
     runs.stop(run, "discard")
-    assert run_folder.birth(pid) is None and runs.list_runs() == []
+    assert runs_folder.birth(pid) is None and runs.list_runs() == []

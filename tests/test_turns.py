@@ -14,7 +14,8 @@ from test_runs import (
     until,
 )
 
-from ctsft import runs, turns
+from ctsft import runs
+from ctsft.runs import device_queue
 from ctsft.utils.errors import UserError
 
 TURN = """
@@ -96,14 +97,17 @@ def test_the_cpu_has_as_many_slots_as_one_says(monkeypatch):
     assert eventually(lambda: {run.id in third.status().message for run in pair} == {True})
     monkeypatch.setenv("CTSFT_SLOTS", "no")
     with pytest.raises(UserError, match="CTSFT_SLOTS is 'no'"):
-        turns.slots("cpu")
+        device_queue.slots("cpu")
     monkeypatch.setenv("CTSFT_SLOTS", "3")
-    assert (turns.slots("cpu"), turns.slots("cuda-0")) == (3, 1)
+    assert (device_queue.slots("cpu"), device_queue.slots("cuda-0")) == (3, 1)
 
 
 def test_a_run_inside_another_and_one_it_starts_share_its_turn():
     code = "from ctsft import turns\nwith turns.turn('cpu', 'inner', print) as mine: print(mine)"
-    with turns.turn("cpu", "outer") as mine, turns.turn("cpu", "nested", pytest.fail) as nested:
+    with (
+        device_queue.turn("cpu", "outer") as mine,
+        device_queue.turn("cpu", "nested", pytest.fail) as nested,
+    ):
         assert mine and nested
         assert (
             subprocess.run(
@@ -116,19 +120,29 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
             == "True\n"
         )
         # one that is nobody's child has to wait
-        holds = os.environ.pop(turns.HOLDS)
+        holds = os.environ.pop(device_queue.HOLDS)
         asked = []
-        with turns.turn("cpu", "stranger", asked.append, lambda: len(asked) > 1) as strangers:
+        with device_queue.turn(
+            "cpu", "stranger", asked.append, lambda: len(asked) > 1
+        ) as strangers:
             assert not strangers and asked == ["waiting for run outer"] * 2
-        os.environ[turns.HOLDS] = holds
-    with turns.turn("cpu", "later", pytest.fail) as later:
+        os.environ[device_queue.HOLDS] = holds
+    with device_queue.turn("cpu", "later", pytest.fail) as later:
         assert later
 
 
 def test_devices_have_names_of_their_own():
-    assert (turns.device_key("cpu"), turns.device_key("cuda"), turns.device_key("cuda:1")) == (
+    assert (
+        device_queue.device_key("cpu"),
+        device_queue.device_key("cuda"),
+        device_queue.device_key("cuda:1"),
+    ) == (
         "cpu",
         "cuda-0",
         "cuda-1",
     )
-    assert turns.device_key("auto") == turns.device_key("map") in ("cpu", "cuda-0", "mps")
+    assert (
+        device_queue.device_key("auto")
+        == device_queue.device_key("map")
+        in ("cpu", "cuda-0", "mps")
+    )

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import streamlit as st
 
-from ctsft import notes, results, runs
+from ctsft import runs
+from ctsft.runs import notes, tuning_table
 from ctsft.utils.errors import UserError
 from explorer import (
     comparing,
@@ -147,7 +148,7 @@ def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
     with st.container(horizontal=True):
         st.download_button(
             "Table (CSV)",
-            lambda: results.table_csv(rows),
+            lambda: tuning_table.table_csv(rows),
             "tuning-runs.csv",
             "text/csv",
             icon=":material/download:",
@@ -278,7 +279,7 @@ def page():
         " a circuit has shown something only if runs with other heads, or with everything moving,"
         " do worse by more than noise."
     )
-    every = results.compare()
+    every = tuning_table.compare()
     if not every:
         st.info(
             "There are no runs to compare yet. Start one on the Fine-tune page; it appears here"

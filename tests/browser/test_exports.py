@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.bench_compare import make
 from benchmarks.browser import browser, chromium, go, server, settle
-from ctsft import notes
-from ctsft.run_folder import Run
+from ctsft.runs import notes
+from ctsft.runs.folder import Run
 
 pytestmark = [
     pytest.mark.browser,
@@ -17,6 +17,8 @@ pytestmark = [
         chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
     ),
 ]
+
+
 NASTY = "<script>window.pwned=1</script><b>mine</b>"
 
 

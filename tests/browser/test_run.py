@@ -5,7 +5,7 @@ only after a question.
 import pytest
 
 from benchmarks.browser import chromium, go, settle, visitor
-from ctsft.run_folder import Run
+from ctsft.runs.folder import Run
 
 pytestmark = [
     pytest.mark.browser,

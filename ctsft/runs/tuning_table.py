@@ -6,9 +6,9 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from ctsft.notes import FILE, note_of
-from ctsft.run_folder import settled, stamp
-from ctsft.runs import Run, list_runs
+from ctsft.runs.folder import Run, settled, stamp
+from ctsft.runs.launcher import list_runs
+from ctsft.runs.notes import FILE, note_of
 
 COLUMNS = (
     "run",
@@ -34,9 +34,15 @@ COLUMNS = (
     "experiment",
     "note",
 )
+
+
 # what a row is made of
 READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)
+
+
 ACTIVE = ("queued", "running", "stopping")
+
+
 # told where all agree
 MAIN = (
     "model",
@@ -51,7 +57,11 @@ MAIN = (
     "seed",
     "eval_split",
 )
+
+
 SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
+
+
 # settings that change no number of the result
 TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")
 

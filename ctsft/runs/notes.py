@@ -7,7 +7,7 @@ note it goes.
 
 from pydantic import BaseModel
 
-from ctsft.run_folder import Run, read, write
+from ctsft.runs.folder import Run, read, write
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 

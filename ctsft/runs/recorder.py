@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from ctsft.run_folder import Request, Run, RunError, State, Status, birth, plain, read, write
+from ctsft.runs.folder import Request, Run, RunError, State, Status, birth, plain, read, write
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home

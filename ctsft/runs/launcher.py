@@ -25,8 +25,7 @@ from typing import Literal
 
 import psutil
 
-from ctsft.recording import ID, Writer, folder_of, new_id, record, shadow, without_run
-from ctsft.run_folder import (
+from ctsft.runs.folder import (
     HOST,
     Process,
     Request,
@@ -38,29 +37,8 @@ from ctsft.run_folder import (
     read,
     write,
 )
+from ctsft.runs.recorder import ID, folder_of, new_id, without_run
 from ctsft.utils.home import home
-
-__all__ = [
-    "Process",
-    "Request",
-    "Run",
-    "RunError",
-    "Status",
-    "Writer",
-    "birth",
-    "delete",
-    "get",
-    "home",
-    "kill",
-    "list_runs",
-    "record",
-    "resume",
-    "shadow",
-    "shell_command",
-    "start",
-    "stop",
-]
-
 
 ROOT = Path(__file__).resolve().parent.parent  # what a started job must be able to import
 

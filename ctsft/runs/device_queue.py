@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ctsft.run_folder import HOST, Process, birth, lives, read, write
+from ctsft.runs.folder import HOST, Process, birth, lives, read, write
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 

@@ -1,0 +1,36 @@
+"""Jobs as runs: start one detached, watch, stop, resume.
+
+    run = runs.start(...)                          # the same job as from the shell, detached
+    run.status().progress, run.events(since=10)
+    runs.stop(run)
+    runs.resume(run)
+
+`folder` says what a run folder holds, `recorder` what a job does there, `launcher` starts and ends
+jobs, `device_queue` lets them take turns.
+"""
+
+from ctsft.runs.folder import Process, Request, Run, RunError, Status, birth
+from ctsft.runs.launcher import delete, get, kill, list_runs, resume, shell_command, start, stop
+from ctsft.runs.recorder import Writer, record, shadow
+from ctsft.utils.home import home
+
+__all__ = [
+    "Process",
+    "Request",
+    "Run",
+    "RunError",
+    "Status",
+    "Writer",
+    "birth",
+    "delete",
+    "get",
+    "home",
+    "kill",
+    "list_runs",
+    "record",
+    "resume",
+    "shadow",
+    "shell_command",
+    "start",
+    "stop",
+]
