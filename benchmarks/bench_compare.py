@@ -19,9 +19,8 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from ctsft.design import Cell
-from ctsft.jobs import Subject
+from ctsft.jobs.requests import Subject, Tuning
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning_jobs import Tuning
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
 

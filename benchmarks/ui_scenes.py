@@ -15,7 +15,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from ctsft import load_model, load_task, runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.jobs import Scoring, Subject
+from ctsft.jobs.requests import Scoring, Subject
 
 TASK, SOURCE = "demo", "indonesian"
 

@@ -20,7 +20,10 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, fingerprint, sample
 from ctsft.design import Cell, Design
-from ctsft.jobs import Scoring, Stopped, Subject, finish, read_scores
+from ctsft.jobs.advice import advice_rows
+from ctsft.jobs.reporter import Stopped, finish
+from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
+from ctsft.jobs.results import read_scores
 from ctsft.model.evaluation import change, measure
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
@@ -29,7 +32,6 @@ from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch, finetune
 from ctsft.tuning.head_advice import advise_heads, fisher
 from ctsft.tuning.recipes import RECIPES, moves_of
-from ctsft.tuning_jobs import Tuning, advice_rows, base_model
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 

@@ -126,7 +126,7 @@ def job(
     """Run `work(run)` inside a run folder, when it is its turn on the device, and print its
     summary.
     """
-    from ctsft import jobs  # torch and transformers: not for --help and `runs`
+    from ctsft.jobs import scoring as jobs  # torch and transformers: not for --help and `runs`
 
     with contextlib.ExitStack() as stack:
         if distributed.RANK:

@@ -24,7 +24,10 @@ from ctsft import tables
 from ctsft.attribution.score_heads import score_heads
 from ctsft.cells import Ground, finished, recorded_cell, run_cell, scoring_of
 from ctsft.design import Cell, Design, choices
-from ctsft.jobs import Reporter, Stopped, Subject, begin, finish, pool_and_means, save_scores
+from ctsft.jobs.reporter import Reporter, Stopped, begin, finish
+from ctsft.jobs.requests import Subject
+from ctsft.jobs.results import save_scores
+from ctsft.jobs.scoring import pool_and_means
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
 from ctsft.utils.atomic_files import whole

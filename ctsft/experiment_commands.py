@@ -156,7 +156,8 @@ def advise(
         )
 
     def work(jobs, folder):
-        from ctsft.tuning_jobs import Tuning, advice
+        from ctsft.jobs.advice import advice
+        from ctsft.jobs.requests import Tuning
 
         return advice(
             folder,

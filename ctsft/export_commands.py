@@ -38,7 +38,7 @@ def export(
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
     """
-    from ctsft.export import export as write  # torch and transformers: not for --help
+    from ctsft.jobs.export import export as write  # torch and transformers: not for --help
 
     if run:
         # started by a page, which watches the run's folder
@@ -83,7 +83,7 @@ def rescore(
         )
 
     def work(jobs, folder):
-        from ctsft.rescoring import rescore as work_on
+        from ctsft.jobs.rescoring import rescore as work_on
 
         scoring = jobs.Scoring(size, pool_seed, method, attention, positions=positions, rules=rules)
         return work_on(folder, run_id, scoring, k, not no_cache)
@@ -98,7 +98,7 @@ def expand(to: To, model: ModelName = "demo", dtype: Dtype = "auto"):
 
     Example: python -m ctsft expand --model demo --to demo-expanded
     """
-    from ctsft.export import save_folder
+    from ctsft.jobs.export import save_folder
     from ctsft.model.kv_expansion import expand as expanded
     from ctsft.model.loading import load_model
 

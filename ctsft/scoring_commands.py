@@ -49,7 +49,7 @@ def accuracy(
     Example: python -m ctsft accuracy --model demo --task demo --language javanese
     """
     import ctsft
-    from ctsft.jobs import Subject
+    from ctsft.jobs.requests import Subject
 
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
     rows = opened.load(language, split)
@@ -171,7 +171,7 @@ def estimate(
     Example: python -m ctsft estimate --model demo --task demo --method cdt
     """
     from ctsft.attribution.cost_estimate import estimate_cost
-    from ctsft.jobs import Scoring, Subject
+    from ctsft.jobs.requests import Scoring, Subject
 
     scoring = Scoring(size, method=method, attention=attention, rules=rules, max_memory=max_memory)
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()

@@ -145,8 +145,9 @@ def finetune(
         )
 
     def work(jobs, folder):
+        from ctsft.jobs.requests import Tuning
+        from ctsft.jobs.tuning import tune
         from ctsft.tuning.config import TuneConfig
-        from ctsft.tuning_jobs import Tuning, tune
 
         config = TuneConfig(
             epochs=epochs,

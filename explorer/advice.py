@@ -7,7 +7,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
-from ctsft.tuning_jobs import read_advice
+from ctsft.jobs.advice import read_advice
 from ctsft.utils.errors import UserError
 from explorer.view import View
 

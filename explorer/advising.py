@@ -10,7 +10,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
-from ctsft.tuning_jobs import ADVICE_ROWS
+from ctsft.jobs.advice import ADVICE_ROWS
 from explorer import advice, advice_plots, costs, export, jobs, plots, state
 from explorer.outcomes import said
 from explorer.terms import TERMS

@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from ctsft import rescoring, runs
+from ctsft import runs
 from ctsft.circuit.circuit import Circuit
-from ctsft.export import base_path
+from ctsft.jobs import rescoring
+from ctsft.jobs.export import base_path
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from explorer import agreement, changes, export, jobs, outcomes, panels, plots, state, tuning

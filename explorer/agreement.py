@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
-from ctsft.jobs import Scoring
+from ctsft.jobs.requests import Scoring
 from ctsft.runs import tuning_table
 from explorer import bars, panels
 from explorer.plots import Marks, Scale, head_map

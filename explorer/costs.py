@@ -5,7 +5,7 @@ import streamlit as st
 from ctsft.attribution.cost_estimate import Estimate
 from ctsft.circuit import validation
 from ctsft.circuit.selection import share_of
-from ctsft.jobs import Scoring
+from ctsft.jobs.requests import Scoring
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words

@@ -15,9 +15,9 @@ from ctsft import runs, tables
 from ctsft.cells import finished
 from ctsft.design import MEASURING, Cell, Design, checked
 from ctsft.experiment import rows_of, source_of
+from ctsft.jobs.requests import Tuning, base_model
 from ctsft.runs import tuning_table
 from ctsft.tuning.recipes import RECIPES
-from ctsft.tuning_jobs import Tuning, base_model
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 from explorer.view import View

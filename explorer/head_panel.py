@@ -7,7 +7,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.attribution.head_view import HeadView
 from ctsft.attribution.scores import Scores
-from ctsft.jobs import Scoring
+from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
 from explorer import export, head_plots, known, panels, plots, state
 from explorer.bidi import isolate

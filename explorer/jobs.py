@@ -9,8 +9,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import runs
-from ctsft.jobs import Scoring, Subject
-from ctsft.tuning_jobs import Tuning
+from ctsft.jobs.requests import Scoring, Subject, Tuning
 from ctsft.utils.errors import UserError
 from explorer import guard
 from explorer.state import find_run, score_run, sentences

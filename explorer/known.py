@@ -10,7 +10,7 @@ from ctsft.attribution.cost_estimate import Estimate, estimate_cost
 from ctsft.attribution.head_view import HeadView, view_head
 from ctsft.attribution.scores import Head
 from ctsft.data.task import Example
-from ctsft.jobs import Scoring
+from ctsft.jobs.requests import Scoring
 from ctsft.model.evaluation import predict
 from ctsft.runs.launcher import get
 from ctsft.utils.errors import UserError

@@ -11,7 +11,7 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
-from ctsft.jobs import Scoring
+from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
 from explorer import agreement, layered, state
 from explorer.agreement import WAYS

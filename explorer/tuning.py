@@ -8,13 +8,12 @@ from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.jobs import Subject
+from ctsft.jobs.requests import CONTROLS, Subject, Tuning, base_model
 from ctsft.model.model import Model
 from ctsft.tuning import trainable
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.lora import Lora
 from ctsft.tuning.recipes import RECIPES, moves_of
-from ctsft.tuning_jobs import CONTROLS, Tuning, base_model
 from ctsft.utils.errors import UserError
 from explorer import advice
 from explorer.jobs import subject_words

@@ -10,7 +10,7 @@ from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
-from ctsft.jobs import Scoring
+from ctsft.jobs.requests import Scoring
 from explorer import agreement, costs, export, jobs, panels, plots, state
 from explorer.agreement import WAYS
 from explorer.subject import literal

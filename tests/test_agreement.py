@@ -10,7 +10,8 @@ import torch
 
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.jobs import Scoring, Subject, finish
+from ctsft.jobs.reporter import finish
+from ctsft.jobs.requests import Scoring, Subject
 from ctsft.utils import home
 from explorer import agreement, recent
 from explorer.plots import Marks, alt, symmetric_limit

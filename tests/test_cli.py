@@ -18,11 +18,12 @@ from safetensors.torch import load_file
 from test_jobs import subject  # noqa: F401
 from transformers import T5Config
 
-from ctsft import jobs, runs
+from ctsft import runs
 from ctsft.__main__ import main
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
+from ctsft.jobs import scoring
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -456,7 +457,7 @@ def test_a_failure_of_ours_is_exit_code_1_and_one_line(shell, tiny_words, monkey
     def broken(*_, **__):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(jobs, "score_heads", broken)
+    monkeypatch.setattr(scoring, "score_heads", broken)
     code, out, err = shell("score", *tiny_words, "--size", 6)
     assert (code, out) == (1, "") and err == [
         "ctsft: It failed with RuntimeError: out of memory (traceback in the run's log.txt)."
@@ -466,7 +467,7 @@ def test_a_failure_of_ours_is_exit_code_1_and_one_line(shell, tiny_words, monkey
 
 def test_a_run_stopped_before_its_result_says_how_to_go_on(shell, tiny_words, monkeypatch):
     monkeypatch.setattr(
-        jobs,
+        scoring,
         "score_heads",
         lambda *words, **_: (newest().file("stop").write_text("keep"), words[5](1, 2)),
     )

@@ -14,14 +14,18 @@ import torch
 from conftest import agreed, cued, write_task
 from test_sources import said
 
-from ctsft import cells, experiment, runs, tables, tuning_jobs
+from ctsft import cells, experiment, runs, tables
 from ctsft.cells import Ground, cell_id, finished, run_cell, words_of
 from ctsft.design import Cell, Design, choices, read_design
 from ctsft.experiment import experiment as run_experiment
 from ctsft.experiment import rows_of
-from ctsft.jobs import Scoring, Stopped, Subject
+from ctsft.jobs import requests
+from ctsft.jobs import tuning as jobs_tuning
+from ctsft.jobs.reporter import Stopped
+from ctsft.jobs.requests import Scoring, Subject
 from ctsft.model.evaluation import change, measures
 from ctsft.runs import tuning_table
+from ctsft.tuning import config
 from ctsft.utils.statistics import grouped, paired, spread
 
 
@@ -272,7 +276,7 @@ def test_a_cell_is_what_its_command_does(words, monkeypatch):
         assert asked == words_of(ground, cell) and asked[:2] == ["finetune", "--model"]
         subject = Subject(design.model, design.task, device="cpu")
         with runs.record("finetune", []) as run:
-            alone = tuning_jobs.tune(
+            alone = jobs_tuning.tune(
                 run, subject, Scoring(seed=cell.seed), ground.tuning(cell), ground.config(cell)
             )
         assert (
@@ -526,7 +530,7 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
     """From the shell's job: `final_split` is measured before and after only, and Compare shows
     it.
     """
-    tuning = tuning_jobs.Tuning(
+    tuning = requests.Tuning(
         "javanese",
         "norms",
         n=6,
@@ -537,12 +541,12 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
     )
     subject = Subject(words["model"], words["task"], device="cpu")
     with runs.record("finetune", []) as run:
-        summary = tuning_jobs.tune(
+        summary = jobs_tuning.tune(
             run,
             subject,
             Scoring(),
             tuning,
-            tuning_jobs.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
+            config.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
         )
     final, (shown,) = summary["final"], tuning_table.compare()
     assert (
@@ -563,21 +567,21 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
         and shown["gain"] == final["plasticity"]["accuracy"]
     )
     said(
-        lambda: tuning_jobs.tune(
+        lambda: jobs_tuning.tune(
             run,
             subject,
             Scoring(),
-            tuning_jobs.Tuning("javanese", "norms", pool="C"),
-            tuning_jobs.TuneConfig(),
+            requests.Tuning("javanese", "norms", pool="C"),
+            config.TuneConfig(),
         ),
         "'C'",
         "B",
     )
     for wrong, words in (({"pool": "A"}, "all, B"), ({"n": -1}, "0 for all")):
-        tuning = tuning_jobs.Tuning("javanese", "norms", **wrong)
+        tuning = requests.Tuning("javanese", "norms", **wrong)
         said(
-            lambda tuning=tuning: tuning_jobs.tune(
-                run, subject, Scoring(), tuning, tuning_jobs.TuneConfig()
+            lambda tuning=tuning: jobs_tuning.tune(
+                run, subject, Scoring(), tuning, config.TuneConfig()
             ),
             words,
         )

@@ -11,20 +11,23 @@ from conftest import agreed, cued, write_task
 from safetensors.torch import load_file
 
 import ctsft
-from ctsft import jobs, runs, tuning_jobs
+from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import fingerprint
+from ctsft.jobs import faithfulness, reporter, requests, scoring
+from ctsft.jobs import tuning as jobs_tuning
 from ctsft.runs import tuning_table
+from ctsft.tuning import config
 from ctsft.tuning.recipes import RECIPES
 
-SMALL = jobs.Scoring(size=6)
+SMALL = requests.Scoring(size=6)
 
 
 @pytest.fixture(scope="session")
-def subject(folders, loaded, task, tmp_path_factory) -> jobs.Subject:
+def subject(folders, loaded, task, tmp_path_factory) -> requests.Subject:
     """A tiny Qwen2 and a task whose source rows it predicts correctly; its target rows can be
     learnt.
     """
@@ -35,7 +38,7 @@ def subject(folders, loaded, task, tmp_path_factory) -> jobs.Subject:
         ("javanese", split): cued(n, i)
         for i, (split, n) in enumerate({"train": 24, "valid": 9, "test": 9}.items())
     }
-    return jobs.Subject(
+    return requests.Subject(
         str(folders["qwen2"]), str(write_task(tmp_path_factory.mktemp("task"), found)), device="cpu"
     )
 
@@ -49,7 +52,7 @@ def done(kind, work, run_id=None):
 
 @pytest.fixture
 def scored(subject, home):
-    return done("score", lambda run: jobs.score(run, subject, SMALL, preview=True))[0]
+    return done("score", lambda run: scoring.score(run, subject, SMALL, preview=True))[0]
 
 
 def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, task):
@@ -97,7 +100,7 @@ def test_the_request_holds_all_that_determines_the_result(subject, scored, loade
 
 
 def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):
-    run, summary = done("discover", lambda run: jobs.discover(run, subject, SMALL, 1, 0.17))
+    run, summary = done("discover", lambda run: scoring.discover(run, subject, SMALL, 1, 0.17))
     circuit = Circuit.load(run.file("circuit.json"))
     assert {
         (row["layer"], row["head"]): row["why"] for row in summary["heads"]
@@ -110,7 +113,7 @@ def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):
 def test_a_curve_is_an_event_a_point(subject, scored):
     run, summary = done(
         "faithfulness",
-        lambda run: jobs.measure_faithfulness(
+        lambda run: faithfulness.measure_faithfulness(
             run, subject, scored.id, None, "valid", [0, 2, 99], 2
         ),
     )
@@ -127,15 +130,15 @@ def test_a_curve_is_an_event_a_point(subject, scored):
     ] == summary["points"]
 
 
-CONFIG = tuning_jobs.TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4, eval_every=2)
+CONFIG = config.TuneConfig(epochs=3, learning_rate=1e-2, batch_size=4, eval_every=2)
 
 
 def tuned(subject, scored, run_id=None, **changes):
-    tuning = tuning_jobs.Tuning(
+    tuning = requests.Tuning(
         **{"target": "javanese", "scores": scored.id, "k": 3, "n": 12} | changes
     )
     return done(
-        "finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG), run_id
+        "finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG), run_id
     )
 
 
@@ -172,7 +175,7 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
         row["share"] == summary["trainable"] / loaded["qwen2"].n_params
         and row["gain"] == row["target_after"] - row["target_before"]
     )
-    if what in ("circuit", *tuning_jobs.CONTROLS):
+    if what in ("circuit", *requests.CONTROLS):
         scores, rule = (
             Scores.load(scored.file("scores.safetensors")),
             {"circuit": "top"}.get(what, what),
@@ -181,9 +184,9 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
 
 
 def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):
-    tuning = tuning_jobs.Tuning("javanese", k=2, n=6, save_model=True)
+    tuning = requests.Tuning("javanese", k=2, n=6, save_model=True)
     run, summary = done(
-        "finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG)
+        "finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG)
     )
     assert len(Scores.load(run.file("scores.safetensors")).examples) == 6 and summary["heads"] == 2
     rows = load_task(subject.task).load("javanese", "test")
@@ -229,15 +232,15 @@ def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
 
 
 def test_a_scoring_run_stops_where_it_is(subject, home):
-    with pytest.raises(jobs.Stopped), runs.record("score") as run:
+    with pytest.raises(reporter.Stopped), runs.record("score") as run:
         run.file("stop").write_text("keep")
-        jobs.score(run, subject, SMALL)
+        scoring.score(run, subject, SMALL)
     assert not run.file("scores.safetensors").exists()
 
 
 def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, home):
-    tuning = tuning_jobs.Tuning("indonesian", what="full", n=0)
-    _, summary = done("finetune", lambda run: tuning_jobs.tune(run, subject, SMALL, tuning, CONFIG))
+    tuning = requests.Tuning("indonesian", what="full", n=0)
+    _, summary = done("finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG))
     assert (
         summary["n"] == 29
         and list(summary["history"][0]["accuracy"]) == ["indonesian"]
@@ -247,6 +250,6 @@ def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, hom
 
 def test_default_sizes_span_none_to_all():
     for n in (1, 12, 336):
-        sizes = jobs.default_sizes(n)
+        sizes = faithfulness.default_sizes(n)
         assert sizes[0] == 0 and sizes[-1] == n and sizes == sorted(set(sizes))
-    assert len(jobs.default_sizes(336)) == 12
+    assert len(faithfulness.default_sizes(336)) == 12

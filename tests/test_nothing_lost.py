@@ -28,7 +28,8 @@ from test_jobs import (
 from test_runs import until
 from test_tuning import CIRCUIT, QUICK, same, stopping, timeless
 
-from ctsft import runs, tuning_jobs
+from ctsft import runs
+from ctsft.jobs import requests, tuning
 from ctsft.runs import tuning_table
 from ctsft.runs.device_queue import turn
 from ctsft.tuning import checkpoints
@@ -271,8 +272,8 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
 
     monkeypatch.setattr(atomic_files, "free", free)
     with pytest.raises(atomic_files.DiskFull) as error, runs.record("finetune") as run:
-        tuning_jobs.tune(
-            run, subject, SMALL, tuning_jobs.Tuning("javanese", scores=scored.id, k=3, n=12), CONFIG
+        tuning.tune(
+            run, subject, SMALL, requests.Tuning("javanese", scores=scored.id, k=3, n=12), CONFIG
         )
     assert (
         "the checkpoint of step 6" in str(error.value)
@@ -304,11 +305,11 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
     assert same(model, fresh) and [row["step"] for row in error.value.result.history][:1] == [0]
     assert newest_checkpoint(tmp_path) is None  # the exploded one is gone
     with pytest.raises(NotFinite, match="step 2 of 9"), runs.record("finetune") as run:
-        tuning_jobs.tune(
+        tuning.tune(
             run,
             subject,
             SMALL,
-            tuning_jobs.Tuning("javanese", "full", n=12),
+            requests.Tuning("javanese", "full", n=12),
             TuneConfig(**wild.model_dump() | {"epochs": 3}),
         )
     status, row = run.status(), tuning_table.compare_row(run)

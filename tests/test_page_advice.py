@@ -20,9 +20,9 @@ from test_page_relevance import (
 from ctsft import runs
 from ctsft.data.registry import load_task
 from ctsft.data.task import sample
-from ctsft.jobs import Subject
+from ctsft.jobs.advice import advice, advice_rows
+from ctsft.jobs.requests import Subject, Tuning
 from ctsft.tuning.head_advice import advise_heads
-from ctsft.tuning_jobs import Tuning, advice, advice_rows
 from explorer import costs, jobs
 
 

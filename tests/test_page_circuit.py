@@ -14,7 +14,6 @@ from conftest import cued, write_task
 from streamlit.testing.v1 import AppTest
 from typer.main import get_command
 
-from ctsft import jobs as work
 from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
@@ -22,6 +21,7 @@ from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.commands import app as shell
+from ctsft.jobs import faithfulness
 from ctsft.tuning import trainable
 from explorer import circuits, jobs, state
 from explorer.view import View
@@ -403,7 +403,7 @@ def test_the_button_starts_the_curve_of_these_scores(view, monkeypatch):
 def test_the_jobs_own_events_are_what_the_chart_reads(view):
     scored = keep(view)
     with runs.record("faithfulness") as run:
-        result = work.measure_faithfulness(
+        result = faithfulness.measure_faithfulness(
             run, view.subject, scored.id, None, "valid", [0, 2, 12], 2
         )
     rows = circuits.points(run.events())

@@ -16,10 +16,10 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.data.task import fingerprint
+from ctsft.jobs.requests import Tuning
 from ctsft.runs.folder import birth
 from ctsft.tuning.checkpoints import MOVED
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning_jobs import Tuning
 from explorer import following, jobs, outcomes, sidebar, state, tuning
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"

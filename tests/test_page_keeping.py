@@ -25,7 +25,8 @@ from test_page_circuit import (
 
 from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
-from ctsft.jobs import Scoring, discover
+from ctsft.jobs.requests import Scoring
+from ctsft.jobs.scoring import discover
 from explorer import jobs, rivals, shelf, state
 
 EDGES = (((1, 2), LOGITS, 2.0), ((2, 1), LOGITS, 1.5), ((0, 3), (1, 2), 0.5), ((0, 3), (2, 1), 0.1))

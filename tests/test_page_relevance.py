@@ -12,11 +12,11 @@ import torch
 from conftest import LABELS, agreed, write_task
 from streamlit.testing.v1 import AppTest
 
-from ctsft import jobs as work
 from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.selection import select
+from ctsft.jobs import scoring as work
 from explorer import inspector, jobs, panels, plots, state
 from explorer.view import View
 

@@ -19,10 +19,11 @@ from test_page_finetune import (
     visit,
 )
 
-from ctsft import rescoring, runs
-from ctsft.jobs import Scoring, Subject
+from ctsft import runs
+from ctsft.jobs import rescoring
+from ctsft.jobs.requests import Scoring, Subject, Tuning
+from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning_jobs import Tuning, tune
 from explorer import following, jobs, state
 
 

@@ -22,8 +22,9 @@ from test_sources import said
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from ctsft import RECIPES, Circuit, TuneConfig, finetune, moves_of, tuning_jobs
+from ctsft import RECIPES, Circuit, TuneConfig, finetune, moves_of
 from ctsft.circuit.selection import RULES
+from ctsft.jobs import requests
 from ctsft.tuning import config as tuning_config
 
 QUICK = ["--n", 6, "--epochs", 1, "--lr", 0.01, "--json"]
@@ -36,7 +37,7 @@ def circuit(tmp_path):
 
 
 def test_the_table_is_what_the_job_and_the_shell_offer(shell):  # noqa: F811
-    assert tuple(RECIPES) == tuning_jobs.WHAT and set(tuning_jobs.CONTROLS) < set(RECIPES)
+    assert tuple(RECIPES) == requests.WHAT and set(requests.CONTROLS) < set(RECIPES)
     help_text = " ".join(shell("finetune", "--help")[1].split())
     for name, recipe in RECIPES.items():
         assert f"{name}: {recipe.says}" in help_text

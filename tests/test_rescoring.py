@@ -11,14 +11,15 @@ from conftest import agreed, cued, write_task
 from test_sources import said
 
 import ctsft
-from ctsft import rescoring, runs
+from ctsft import runs
 from ctsft.__main__ import main
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.jobs import Scoring, Subject
+from ctsft.jobs import rescoring
+from ctsft.jobs.requests import Scoring, Subject, Tuning
+from ctsft.jobs.tuning import tune
 from ctsft.runs import tuning_table
 from ctsft.tuning import delta_comparison
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning_jobs import Tuning, tune
 
 SCORING = Scoring(size=6, method="atp")
 

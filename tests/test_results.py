@@ -10,11 +10,10 @@ from dataclasses import asdict
 import pytest
 
 from ctsft import runs
-from ctsft.jobs import Subject
+from ctsft.jobs.requests import Subject, Tuning
 from ctsft.runs import folder, notes, tuning_table
 from ctsft.runs.folder import stamp
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning_jobs import Tuning
 from ctsft.utils.errors import UserError
 
 

@@ -31,7 +31,7 @@ def given(view) -> Given:  # noqa: F811
 
 def asked(words: list[str], monkeypatch) -> tuple:
     """What the shell's command hands to the tuning job for these words."""
-    from ctsft import tuning_jobs
+    from ctsft.jobs import tuning as tuning_jobs
 
     found = []
 
@@ -178,7 +178,8 @@ def test_what_stands_in_the_way_is_one_sentence(view, given):  # noqa: F811
 
 
 def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):  # noqa: F811
-    from ctsft.tuning_jobs import Tuning, advice
+    from ctsft.jobs.advice import advice
+    from ctsft.jobs.requests import Tuning
 
     weights, subject = (
         state.load_model(view.model).fingerprint,

@@ -17,7 +17,7 @@ from test_jobs import subject  # noqa: F401
 from test_relevance import made
 from test_sources import said
 
-from ctsft import jobs, runs
+from ctsft import runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
@@ -36,6 +36,7 @@ from ctsft.circuit.validation import (
 )
 from ctsft.circuit.validation_report import table
 from ctsft.data.task import sample
+from ctsft.jobs import faithfulness as jobs_faithfulness
 
 SMALL = Checks(methods=("cdt", "atp", "ig"), size=6, rows=6, n_random=4, pools=3, stable=("atp",))
 
@@ -228,7 +229,7 @@ def test_a_stopped_validation_keeps_what_it_has(subject, home):  # noqa: F811
                 run.file("stop").write_text("keep")
 
         run.event = stop_after_the_second
-        words = jobs.validate(run, subject, SMALL, "valid")
+        words = jobs_faithfulness.validate(run, subject, SMALL, "valid")
     assert (
         list(words["agreement"]) == ["ablation", "cdt"]
         and words["stopped"] is True

@@ -7,7 +7,7 @@ from pathlib import Path
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
-from ctsft.jobs import Subject
+from ctsft.jobs.requests import Subject
 from ctsft.model.families import CLASSES
 from ctsft.model.loading import NAMES, load_model
 from ctsft.model.model import Model

@@ -17,8 +17,11 @@ from ctsft import runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Scores
-from ctsft.export import base_path
-from ctsft.jobs import Reporter, Scoring, Subject, finish, pool_and_means, save_scores
+from ctsft.jobs.export import base_path
+from ctsft.jobs.reporter import Reporter, finish
+from ctsft.jobs.requests import Scoring, Subject
+from ctsft.jobs.results import save_scores
+from ctsft.jobs.scoring import pool_and_means
 from ctsft.model.evaluation import accuracy
 from ctsft.runs import tuning_table
 from ctsft.runs.recorder import Writer

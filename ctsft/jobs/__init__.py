@@ -1,0 +1,1 @@
+"""The long jobs, each with its request, its progress and its result files."""

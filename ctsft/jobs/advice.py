@@ -1,0 +1,105 @@
+"""The job that advises heads: what the target asks of each head, and what the source would lose."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
+from ctsft.data.registry import load_task
+from ctsft.data.task import Example, Task, sample
+from ctsft.jobs.reporter import Reporter, begin, finish
+from ctsft.jobs.requests import Subject, Tuning
+from ctsft.jobs.tuning_rows import training_rows
+from ctsft.model.model import Model
+from ctsft.runs import tuning_table
+from ctsft.runs.launcher import get
+from ctsft.runs.recorder import Writer
+from ctsft.tuning.head_advice import Advice, advise_heads
+from ctsft.utils.atomic_files import whole
+from ctsft.utils.errors import UserError
+
+# of an advice run's result
+KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)
+
+
+# source rows, of pool A, that Fisher information is taken on
+ADVICE_ROWS = 100
+
+
+def read_advice(name: str) -> Ranking:
+    """Advice of a finished run, by its id, or of an advice.csv by its path."""
+    run = None if name.endswith(".csv") else get(name)
+    path = Path(name) if run is None else run.file("advice.csv")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"There is no advice at {path}; name a finished `python -m ctsft advise` (see `python"
+            " -m ctsft runs`) or an advice.csv."
+        ) from None
+    result = run and tuning_table.result(run) or {}
+    return Ranking.parse(text, str(path), {name: result[name] for name in KEPT if name in result})
+
+
+def advice_rows(task: Task, rows: list[Example]) -> list[Example]:
+    """The source rows whose loss advice would spare: of pool A, always the same."""
+    pool = task.pools(rows)[0]
+    return sample(pool, min(ADVICE_ROWS, len(pool)), task.labels)
+
+
+def take_advice(
+    run: Writer, subject: Subject, tuning: Tuning, train: list[Example], damping: float = 1.0
+) -> tuple[Advice, Model]:
+    """advice.csv: what each head is worth to the target rows against source rows. UserError for
+    test rows.
+    """
+    if subject.split == "test":
+        raise UserError(
+            "Advice is never taken on test rows, which are kept for the final figure; choose the"
+            " train or the valid split."
+        )
+    reporter = Reporter(run)
+    reporter.stage("loading the model")
+    model, task, source = subject.open()
+    found = advise_heads(
+        model,
+        task,
+        train,
+        advice_rows(task, task.load(source, subject.split)),
+        damping,
+        progress=reporter.stage("Fisher information"),
+    )
+    with whole(run.file("advice.csv"), "the advice") as part:
+        part.write_text(found.kept().csv(), encoding="utf-8")
+    return found, model
+
+
+def advice(run: Writer, subject: Subject, tuning: Tuning, damping: float, seed: int) -> dict:
+    """The advice job: advice.csv, circuit.json. The target rows are those that a tuning run with
+    this n and seed trains on.
+    """
+    task = load_task(subject.task, subject.data_dir)
+    subject = replace(subject, language=subject.language or task.source)
+    train = training_rows(task, subject.language, subject.split, tuning, seed)
+    found, model = take_advice(run, subject, tuning, train, damping)
+    begin(run, subject, model, {"train": train}, tuning=asdict(tuning), damping=damping, seed=seed)
+    kept = found.kept()
+    kept.circuit(tuning.k).save(run.file("circuit.json"))
+    return finish(
+        run,
+        {
+            "model": model.name,
+            "model_type": model.model_type,
+            "task": task.name,
+            "source": subject.language,
+            "target": tuning.target,
+            "n": len(train),
+            "seed": seed,
+            "pool": tuning.pool,
+            "damping": found.damping,
+            "k": tuning.k,
+            "source_rows": found.about["source_rows"],
+            "n_layers": model.n_layers,
+            "n_heads": model.n_heads,
+            "heads": list(kept.rows),
+        },
+    )

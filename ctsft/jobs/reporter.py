@@ -1,0 +1,78 @@
+"""Progress of a job, stage by stage, and its summary."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+from tqdm import tqdm
+
+import ctsft
+from ctsft.data.task import Example, fingerprint
+from ctsft.jobs.requests import Subject
+from ctsft.model.model import Model
+from ctsft.runs.folder import write
+from ctsft.runs.recorder import Writer
+
+
+class Stopped(Exception):
+    """The run was asked to stop before there was anything to keep."""
+
+
+class Reporter:
+    """Progress of one stage after another, to the run folder and to stderr; raises `Stopped` when a
+    stop is asked for.
+    """
+
+    def __init__(self, run: Writer, stoppable: bool = True):
+        self.run, self.stoppable = run, stoppable
+
+    def stage(self, name: str) -> Callable[[float, float], None]:
+        bar = tqdm(
+            desc=name,
+            total=1.0,
+            file=sys.stderr,
+            leave=True,
+            mininterval=0.5,
+            bar_format="{desc}: {percentage:3.0f}% {elapsed}<{remaining}",
+            disable=not sys.stderr.isatty(),
+        )
+        if bar.disable:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+        self.run.progress(0, 1, name)
+
+        def report(done: float, total: float):
+            self.run.progress(done, total, name)
+            bar.update(done / total - bar.n)
+            if done >= total:
+                bar.close()
+            if self.stoppable and self.run.stop_requested():
+                bar.close()
+                raise Stopped
+
+        return report
+
+    def tell(self, name: str, notes: list[str]):
+        for note in notes:
+            print(f"{name}: {note}", file=sys.stderr, flush=True)
+
+
+def finish(run: Writer, summary: dict) -> dict:
+    """Keep a job's summary beside its results."""
+    # JSON has no NaN: what is undefined is null
+    summary = json.loads(json.dumps(summary), parse_constant=lambda word: None)
+    write(run.file("result.json"), summary)
+    return {"run": run.id, **summary}
+
+
+def begin(run: Writer, subject: Subject, model: Model, rows: dict[str, list[Example]], **seeds):
+    """Everything that determines the result goes into the request."""
+    run.add_params(
+        subject=asdict(subject),
+        code=ctsft.__version__,
+        torch=torch.__version__,
+        model_fingerprint=model.fingerprint,
+        data_fingerprints={name: fingerprint(of) for name, of in rows.items()},
+        **seeds,
+    )

@@ -1,0 +1,29 @@
+"""The rows that a tuning run trains on."""
+
+from ctsft.data.task import Example, Task, sample
+from ctsft.jobs.requests import POOLS, Tuning
+from ctsft.utils.errors import UserError
+
+
+def tuning_rows(
+    task: Task, source: str, split: str, tuning: Tuning, seed: int
+) -> tuple[list[Example], dict[str, list[Example]]]:
+    """Rows to train on, and the sets that accuracy is measured on, the source first."""
+    train = training_rows(task, source, split, tuning, seed)
+    return train, {
+        name: task.load(name, tuning.eval_split)
+        for name in dict.fromkeys((source, tuning.target, *tuning.related))
+    }
+
+
+def training_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> list[Example]:
+    """UserError for a pool that is none, or a number of rows that the split has not."""
+    if tuning.pool not in POOLS:
+        raise UserError(f"{tuning.pool!r} is not a pool of rows; choose from {', '.join(POOLS)}.")
+    if tuning.n < 0:
+        raise UserError(f"n is {tuning.n}; give how many labelled rows to tune on, or 0 for all.")
+    rows = task.load(tuning.target, split)
+    # competence tuning leaves pool B unseen
+    pool = "A" if tuning.target == source else tuning.pool
+    rows = rows if pool == "all" else task.pools(rows)["AB".index(pool)]
+    return sample(rows, tuning.n, task.labels, seed) if tuning.n else rows
