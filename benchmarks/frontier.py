@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.browser import browser
 from ctsft import runs
-from ctsft.design import Design
-from ctsft.experiment import rows_of
+from ctsft.experiment.design import Design
+from ctsft.experiment.results import rows_of
 from explorer.frontier import frontier
 from explorer.plots import alt
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ctsft import runs, tables
-from ctsft.cells import finished
-from ctsft.design import MEASURING, Cell, Design, checked
-from ctsft.experiment import rows_of, source_of
+from ctsft import runs
+from ctsft.experiment import tables
+from ctsft.experiment.design import MEASURING, Cell, Design, checked
+from ctsft.experiment.results import rows_of, source_of
+from ctsft.experiment.trials import finished
 from ctsft.jobs.requests import Tuning, base_model
 from ctsft.runs import tuning_table
 from ctsft.tuning.recipes import RECIPES

@@ -5,7 +5,7 @@ would take before it starts.
 import streamlit as st
 
 from ctsft import runs
-from ctsft.design import Design
+from ctsft.experiment.design import Design
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words
 from explorer import designs, experiment_results, outcomes, state

@@ -6,7 +6,8 @@ import time
 
 import streamlit as st
 
-from ctsft import runs, tables
+from ctsft import runs
+from ctsft.experiment import tables
 from ctsft.utils.errors import UserError
 from explorer import designs, export, frontier, guard, jobs, outcomes, state
 from explorer.terms import TERMS

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ctsft.tables import averaged
+from ctsft.experiment.tables import averaged
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.statistics import Spread, spread
 from explorer.plots import COLOURS, LEGEND, figure, safe

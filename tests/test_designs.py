@@ -12,8 +12,8 @@ from test_experiment import ROWS
 from test_sources import said
 
 from ctsft import runs
-from ctsft.design import MEASURING, Design, read_design
-from ctsft.experiment import experiment
+from ctsft.experiment.design import MEASURING, Design, read_design
+from ctsft.experiment.runner import experiment
 from ctsft.runs import tuning_table
 from explorer import designs
 from explorer.view import View

@@ -14,18 +14,19 @@ import torch
 from conftest import agreed, cued, write_task
 from test_sources import said
 
-from ctsft import cells, experiment, runs, tables
-from ctsft.cells import Ground, cell_id, finished, run_cell, words_of
-from ctsft.design import Cell, Design, choices, read_design
-from ctsft.experiment import experiment as run_experiment
-from ctsft.experiment import rows_of
+from ctsft import runs
+from ctsft.experiment import results, runner, tables, trials, workers
+from ctsft.experiment.design import Cell, Design, choices, read_design
+from ctsft.experiment.results import rows_of
+from ctsft.experiment.runner import experiment as run_experiment
+from ctsft.experiment.trials import Ground, cell_id, finished, run_cell, words_of
 from ctsft.jobs import requests
 from ctsft.jobs import tuning as jobs_tuning
 from ctsft.jobs.reporter import Stopped
 from ctsft.jobs.requests import Scoring, Subject
 from ctsft.model.evaluation import change, measures
 from ctsft.runs import tuning_table
-from ctsft.tuning import config
+from ctsft.tuning import config, finetune
 from ctsft.utils.statistics import grouped, paired, spread
 
 
@@ -246,12 +247,12 @@ def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypa
         len(rows) == 4
         and rows[0]["plasticity"] == rows[0]["target_after"] - rows[0]["target_before"]
     )
-    assert all(run.file(name).stat().st_size for name in experiment.FILES)
+    assert all(run.file(name).stat().st_size for name in results.FILES)
     status = runs.get("exp").status()
     assert status.state == "done" and status.stage == "cell 4 of 4"
     with monkeypatch.context() as patch:
         patch.setattr(
-            experiment, "recorded_cell", lambda *_: pytest.fail("a finished cell was run again")
+            workers, "recorded_cell", lambda *_: pytest.fail("a finished cell was run again")
         )
         assert go(Design(**words))[1] == summary
     said(lambda: go(Design(**words | {"n": [3]})), "another design")
@@ -318,7 +319,7 @@ def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words)
 
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
     whole = go(Design(**words), "whole")[1]
-    real, ran = cells.run_cell, []
+    real, ran = trials.run_cell, []
 
     def dies(ground, cell, *rest):
         ran.append(cell.key)
@@ -326,7 +327,7 @@ def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monk
             raise KeyboardInterrupt  # SIGTERM, in the middle of a cell
         return real(ground, cell, *rest)
 
-    monkeypatch.setattr(cells, "run_cell", dies)
+    monkeypatch.setattr(trials, "run_cell", dies)
     with pytest.raises(KeyboardInterrupt):
         go(Design(**words), "cut")
     assert len(tuning_table.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
@@ -342,21 +343,21 @@ def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monk
 
 
 def test_a_stop_keeps_finished_cells(words, monkeypatch):
-    real = cells.run_cell
+    real = trials.run_cell
 
     def stopped(ground, cell, stop, *rest):
         if cell.method == "full":
             runs.get("exp").file("stop").write_text("keep")
         return real(ground, cell, stop, *rest)
 
-    monkeypatch.setattr(cells, "run_cell", stopped)
+    monkeypatch.setattr(trials, "run_cell", stopped)
     with pytest.raises(Stopped):
         go(Design(**words))
     assert [one["what"] for one in tuning_table.compare()] in (["near_zero"], ["full", "near_zero"])
 
 
 def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
-    real = cells.finetune
+    real = finetune.finetune
 
     def fails(model, task, moves, *rest, **more):
         if moves.name == "full":
@@ -364,7 +365,7 @@ def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkey
         return real(model, task, moves, *rest, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cells, "finetune", fails)
+        patch.setattr(trials, "finetune", fails)
         run, summary = go(Design(**words))
     assert (
         summary["cells"] == 2 and [one["error"] for one in summary["failed"]] == ["out of luck"] * 2
@@ -377,7 +378,7 @@ def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkey
         and "failed: out of luck" in capfd.readouterr().err
     )
     assert go(Design(**words))[1]["cells"] == 4  # tried again
-    monkeypatch.setattr(cells, "finetune", lambda *_: 1 / 0)
+    monkeypatch.setattr(trials, "finetune", lambda *_: 1 / 0)
     said(lambda: go(Design(**words), "none"), "None of the 4 cells", "division")
 
 
@@ -386,13 +387,13 @@ def seen_rows(monkeypatch) -> list:
     seen = []
 
     def spy(name, of):
-        real = getattr(cells, name)
+        real = getattr(trials, name)
 
         def call(*args, **more):
             seen.extend(row.text for row in of(args))
             return real(*args, **more)
 
-        monkeypatch.setattr(cells, name, call)
+        monkeypatch.setattr(trials, name, call)
 
     spy("measure", lambda args: args[2])
     spy("finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
@@ -412,9 +413,9 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         for row in task.load(language, split)
     }
     with runs.record("experiment", ["experiment"], run_id="exp") as run:
-        experiment.scores(run, design, None)
+        runner.scores(run, design, None)
         ground = Ground(design, None, "exp")
-        course = experiment.Course(run, design, ground, None, 1)
+        course = runner.Course(run, design, ground, None, 1)
         seen = seen_rows(monkeypatch)
         rates = course.choose()
         assert seen and not secret & set(seen)
@@ -432,8 +433,8 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
     assert all(
         cell.learning_rate == rates[cell.setting, cell.method] for cell in design.cells(rates)
     )
-    monkeypatch.setattr(experiment, "run_cell", lambda *_: pytest.fail("a grid cell was run again"))
-    assert experiment.Course(run, design, ground, None, 1).choose() == rates
+    monkeypatch.setattr(workers, "run_cell", lambda *_: pytest.fail("a grid cell was run again"))
+    assert runner.Course(run, design, ground, None, 1).choose() == rates
 
 
 def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():

@@ -18,8 +18,8 @@ from test_page_finetune import (
 )
 
 from ctsft import runs
-from ctsft.design import read_design
-from ctsft.experiment import experiment
+from ctsft.experiment.design import read_design
+from ctsft.experiment.runner import experiment
 from ctsft.utils.units import time_words
 from explorer import designs, experiment_results, state
 

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
-from ctsft.design import Cell
+from ctsft.experiment.design import Cell
 from ctsft.utils.statistics import Spread, grouped, paired, spread
 
 SIDES = ("target", "source")

@@ -9,31 +9,22 @@ cell that fails is recorded and does not end the others; a resumed experiment tr
 """
 
 import json
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import get_context
-from pathlib import Path
+from collections.abc import Iterator
 
-import torch
-
-from ctsft import tables
 from ctsft.attribution.score_heads import score_heads
-from ctsft.cells import Ground, finished, recorded_cell, run_cell, scoring_of
-from ctsft.design import Cell, Design, choices
-from ctsft.jobs.reporter import Reporter, Stopped, begin, finish
+from ctsft.experiment.design import Cell, Design, choices
+from ctsft.experiment.results import conclude
+from ctsft.experiment.trials import Ground, finished, scoring_of
+from ctsft.experiment.workers import one_by_one, several
+from ctsft.jobs.reporter import Reporter, Stopped, begin
 from ctsft.jobs.requests import Subject
 from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import pool_and_means
-from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
-
-FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
 
 
 def experiment(run: Writer, design: Design, data_dir: str | None, jobs: int = 1) -> dict:
@@ -238,147 +229,3 @@ def minutes(seconds: float | None) -> str:
         if seconds > 90
         else f"about {seconds:.0f} s"
     )
-
-
-def attempt(ground: Ground, cell: Cell, run_id: str, kind: str, stop: Callable[[], object]) -> dict:
-    """A cell's row, or {"error": sentence}: one cell's failure is not the others'."""
-    try:
-        return (
-            run_cell(ground, cell, stop)
-            if kind == "grid"
-            else recorded_cell(ground, cell, run_id, stop)
-        )
-    except (Stopped, KeyboardInterrupt):
-        raise
-    except Exception as error:  # its own run's log.txt has the traceback
-        return {
-            "error": (next(iter(str(error).strip().splitlines()), "") or type(error).__name__)[:300]
-        }
-
-
-def one_by_one(ground: Ground, run: Writer):
-    def workers(cells: list[Cell], kind: str):
-        for cell in cells:
-            yield cell, attempt(ground, cell, run.id, kind, run.stop_requested)
-
-    return workers
-
-
-_ground: Ground | None = None  # of a worker process
-
-
-def begin_worker(design: str, data_dir: str | None, run_id: str, threads: int):
-    global _ground
-    parent = os.getppid()
-
-    def watch():
-        # a worker whose experiment was killed has nobody to work for
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    torch.set_num_threads(threads)
-    _ground = Ground(Design.model_validate_json(design), data_dir, run_id)
-
-
-def in_worker(cell: str, folder: str, kind: str) -> dict | None:
-    """A cell's row; None when the experiment was asked to stop."""
-    try:
-        return attempt(
-            _ground,
-            Cell.model_validate_json(cell),
-            Path(folder).name,
-            kind,
-            Path(folder, "stop").exists,
-        )
-    except Stopped:
-        return None
-
-
-def several(design: Design, data_dir: str | None, run: Writer, jobs: int):
-    def workers(cells: list[Cell], kind: str):
-        threads, left = max(1, torch.get_num_threads() // jobs), list(reversed(cells))
-        start = (design.model_dump_json(), data_dir, run.id, threads)
-        with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker, start) as pool:
-            working: dict = {}
-            while left or working:
-                while left and len(working) < jobs:
-                    cell = left.pop()
-                    working[pool.submit(in_worker, cell.model_dump_json(), str(run.path), kind)] = (
-                        cell
-                    )
-                for future in wait(working, timeout=1.0, return_when=FIRST_COMPLETED).done:
-                    cell, row = working.pop(future), future.result()
-                    if row is None or run.stop_requested():
-                        left.clear()
-                    if row is not None:
-                        yield cell, row
-                if run.stop_requested() and not working:
-                    raise Stopped
-
-    return workers
-
-
-def rows_of(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
-    """Flat rows of an experiment's finished cells, and the learning rates that were chosen; both
-    are read from its folders.
-    """
-    try:
-        chosen = {
-            (one["setting"], one["method"]): one["learning_rate"]
-            for one in json.loads(run.file("choices.json").read_text(encoding="utf-8"))
-        }
-    except (OSError, ValueError):
-        chosen = {}
-    source = design.source or source_of(run)
-    found = [(cell, finished(run.id, cell)) for cell in design.cells(chosen)]
-    return [tables.flat(cell, row, source) for cell, row in found if row], chosen
-
-
-def source_of(run: Run) -> str:
-    return run.request.params.get("source") or ""
-
-
-def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[dict]) -> dict:
-    """The tables of all finished cells in the run folder, and a summary."""
-    rows, _ = rows_of(run, design)
-    write_tables(run, rows, source)
-    chosen = [
-        {"setting": setting, "method": method, "learning_rate": rate}
-        for (setting, method), rate in rates.items()
-    ]
-    return finish(
-        run,
-        {
-            "design": design.name,
-            "source": source,
-            "cells": len(rows),
-            "of": len(design.cells(rates)),
-            "failed": failed,
-            "learning_rates": chosen,
-            "files": [str(run.file(name)) for name in FILES],
-            "pairs": tables.pairs(rows),
-        },
-    )
-
-
-def write_tables(run: Run, rows: list[dict], source: str) -> str:
-    """All formats, in the run folder; the Markdown is returned."""
-    long, pairs, text = tables.long(rows), tables.pairs(rows), tables.markdown(rows, source)
-    words = {"table": long, "pairs": pairs, "rows": rows}
-    for name, content in zip(
-        FILES,
-        (
-            text,
-            tables.latex(rows),
-            tables.as_csv(long),
-            tables.as_csv(pairs),
-            tables.as_csv(rows),
-            json.dumps(words, indent=1) + "\n",
-        ),
-        strict=True,
-    ):
-        with whole(run.file(name), "a table") as part:
-            part.write_text(content, encoding="utf-8")
-    return text

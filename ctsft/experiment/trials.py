@@ -19,7 +19,7 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, fingerprint, sample
-from ctsft.design import Cell, Design
+from ctsft.experiment.design import Cell, Design
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model

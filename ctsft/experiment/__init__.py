@@ -1,0 +1,1 @@
+"""Many tuning runs from one design, and their tables."""

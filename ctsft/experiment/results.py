@@ -1,0 +1,76 @@
+"""What an experiment came to: its finished trials as rows, its tables, its summary."""
+
+import json
+
+from ctsft.experiment import tables
+from ctsft.experiment.design import Design
+from ctsft.experiment.trials import finished
+from ctsft.jobs.reporter import finish
+from ctsft.runs.folder import Run
+from ctsft.utils.atomic_files import whole
+
+FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
+
+
+def rows_of(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
+    """Flat rows of an experiment's finished cells, and the learning rates that were chosen; both
+    are read from its folders.
+    """
+    try:
+        chosen = {
+            (one["setting"], one["method"]): one["learning_rate"]
+            for one in json.loads(run.file("choices.json").read_text(encoding="utf-8"))
+        }
+    except (OSError, ValueError):
+        chosen = {}
+    source = design.source or source_of(run)
+    found = [(cell, finished(run.id, cell)) for cell in design.cells(chosen)]
+    return [tables.flat(cell, row, source) for cell, row in found if row], chosen
+
+
+def source_of(run: Run) -> str:
+    return run.request.params.get("source") or ""
+
+
+def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[dict]) -> dict:
+    """The tables of all finished cells in the run folder, and a summary."""
+    rows, _ = rows_of(run, design)
+    write_tables(run, rows, source)
+    chosen = [
+        {"setting": setting, "method": method, "learning_rate": rate}
+        for (setting, method), rate in rates.items()
+    ]
+    return finish(
+        run,
+        {
+            "design": design.name,
+            "source": source,
+            "cells": len(rows),
+            "of": len(design.cells(rates)),
+            "failed": failed,
+            "learning_rates": chosen,
+            "files": [str(run.file(name)) for name in FILES],
+            "pairs": tables.pairs(rows),
+        },
+    )
+
+
+def write_tables(run: Run, rows: list[dict], source: str) -> str:
+    """All formats, in the run folder; the Markdown is returned."""
+    long, pairs, text = tables.long(rows), tables.pairs(rows), tables.markdown(rows, source)
+    words = {"table": long, "pairs": pairs, "rows": rows}
+    for name, content in zip(
+        FILES,
+        (
+            text,
+            tables.latex(rows),
+            tables.as_csv(long),
+            tables.as_csv(pairs),
+            tables.as_csv(rows),
+            json.dumps(words, indent=1) + "\n",
+        ),
+        strict=True,
+    ):
+        with whole(run.file(name), "a table") as part:
+            part.write_text(content, encoding="utf-8")
+    return text
