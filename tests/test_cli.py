@@ -19,9 +19,9 @@ from test_jobs import subject  # noqa: F401
 from transformers import T5Config
 
 from ctsft import runs
-from ctsft.__main__ import main
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
+from ctsft.cli.main import main
 from ctsft.data.task import Task
 from ctsft.jobs import scoring
 

@@ -9,13 +9,13 @@ from tiny import tiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from ctsft import label_balanced_means, score_heads
-from ctsft.__main__ import main
 from ctsft.attribution.cost_estimate import (
     estimate_cost,
     estimate_shape,
     forward_operations,
     operations,
 )
+from ctsft.cli.main import main
 from ctsft.model.batching import pad
 from ctsft.model.footprint import Shape
 from ctsft.model.forward import readout_logits

@@ -589,8 +589,8 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
 
 
 def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
-    from ctsft.__main__ import main
     from ctsft.circuit.circuit import Circuit
+    from ctsft.cli.main import main
 
     code = main(
         [
@@ -624,7 +624,7 @@ def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
 
 
 def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
-    from ctsft.__main__ import main
+    from ctsft.cli.main import main
 
     path = tmp_path / "design.json"
     path.write_text(json.dumps(words | {"seeds": [1]}))

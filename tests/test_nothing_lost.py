@@ -381,7 +381,7 @@ def test_a_job_of_the_shell_waits_for_its_turn_and_can_be_stopped_while_it_waits
 
 
 def test_discarding_asks_first(words, monkeypatch, capsys):
-    from ctsft.__main__ import main
+    from ctsft.cli.main import main
 
     with runs.record("score") as run:
         pass

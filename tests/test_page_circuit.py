@@ -20,7 +20,7 @@ from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.commands import app as shell
+from ctsft.cli.app import app as shell
 from ctsft.jobs import faithfulness
 from ctsft.tuning import trainable
 from explorer import circuits, jobs, state

@@ -12,8 +12,8 @@ from test_sources import said
 
 import ctsft
 from ctsft import runs
-from ctsft.__main__ import main
 from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.cli.main import main
 from ctsft.jobs import rescoring
 from ctsft.jobs.requests import Scoring, Subject, Tuning
 from ctsft.jobs.tuning import tune

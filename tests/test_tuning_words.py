@@ -14,7 +14,7 @@ from test_page_finetune import (
 
 import ctsft
 from ctsft import runs
-from ctsft.__main__ import main
+from ctsft.cli.main import main
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, moves_of

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft.commands import (
+from ctsft.cli.app import (
     Adaptive,
     AsJson,
     Attention,

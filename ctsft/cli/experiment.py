@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from ctsft import runs
-from ctsft.commands import (
+from ctsft.cli.app import (
     AsJson,
     DataDir,
     Device,

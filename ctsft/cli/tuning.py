@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from ctsft.commands import (
+from ctsft.cli.app import (
     AsJson,
     Attention,
     DataDir,

@@ -1,0 +1,83 @@
+"""The shell's command for runs: list, show, stop, discard, resume, delete."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from ctsft import runs
+from ctsft.cli.app import AsJson, Halt, app
+from ctsft.runs import tuning_table
+from ctsft.utils.errors import UserError
+
+
+@app.command("runs")
+def list_or_act(
+    action: Annotated[
+        str, typer.Argument(help="list, show, stop, discard, resume or delete.")
+    ] = "list",
+    run_id: Annotated[str, typer.Argument(metavar="[ID]")] = "",
+    as_json: AsJson = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Discard without asking.")] = False,
+):
+    """List runs, or show, stop (keeping what is done), discard, resume or delete one.
+
+    Example: python -m ctsft runs show 20260131-101500-score-ab2c
+    """
+    if action == "list":
+        rows = [
+            {
+                "run": run.id,
+                "kind": run.request.kind,
+                "state": run.status().state,
+                "progress": run.status().progress,
+                "message": run.status().message,
+            }
+            for run in runs.list_runs()
+        ]
+        lines = [
+            f"{row['run']}  {row['state']:8} {row['progress']:4.0%}  {row['message']}".rstrip()
+            for row in rows
+        ]
+        print(
+            json.dumps(rows, indent=1) if as_json else "\n".join(lines) or "There are no runs yet."
+        )
+        return
+    actions = {
+        "show": show,
+        "stop": lambda run: runs.stop(run, "keep"),
+        "discard": lambda run: discard(run, yes),
+        "resume": runs.resume,
+        "delete": runs.delete,
+    }
+    if action not in actions:
+        raise UserError(
+            f"{action!r} is nothing that can be done with a run; choose from list,"
+            f" {', '.join(actions)}."
+        )
+    actions[action](runs.get(run_id))
+
+
+def discard(run: runs.Run, yes: bool):
+    """Only once somebody said so."""
+    if not yes and not sys.stdin.isatty():
+        raise UserError(
+            f"Discarding ends run {run.id} and deletes everything it made; say --yes to do that."
+        )
+    if not yes and not typer.confirm(f"End run {run.id} and delete everything it made?", err=True):
+        raise Halt(f"Run {run.id} was left as it is.")
+    runs.stop(run, "discard")
+
+
+def show(run: runs.Run):
+    words = {
+        "status": run.status().model_dump(),
+        "command": runs.shell_command(run.request),
+        "request": run.request.model_dump(),
+        "folder": str(run.path),
+        "result": tuning_table.result(run),
+    }
+    print(json.dumps(words, indent=1))
+    if run.status().state in ("failed", "lost"):
+        print(run.log_tail(), file=sys.stderr)
