@@ -11,8 +11,8 @@ from benchmarks.browser import browser
 from ctsft import runs
 from ctsft.experiment.design import Design
 from ctsft.experiment.results import rows_of
-from explorer.frontier import frontier
-from explorer.plots import alt
+from ctsft.plots.frontier import frontier
+from ctsft.plots.style import alt
 
 
 def main():

@@ -11,7 +11,9 @@ from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs.advice import ADVICE_ROWS
-from explorer import advice, advice_plots, costs, export, jobs, plots, state
+from ctsft.plots import advice as plots_advice
+from ctsft.plots import head_map
+from explorer import advice, costs, export, jobs, state
 from explorer.outcomes import said
 from explorer.terms import TERMS
 
@@ -160,7 +162,7 @@ def ask(k: int):
 def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
     now = state.view()
     k, roles = len(circuit) or now.k, (now.source, now.target)
-    shows, do = advice_plots.sentences(
+    shows, do = plots_advice.sentences(
         kept, scores.values.numpy(), circuit, k, tuple(map(said, roles))
     )
     st.write(f"{shows} {do}")
@@ -168,17 +170,17 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
     with left:
         st.segmented_control(
             "Show",
-            list(advice_plots.MAPS),
-            format_func=advice_plots.MAPS.get,
+            list(plots_advice.MAPS),
+            format_func=plots_advice.MAPS.get,
             required=True,
             label_visibility="collapsed",
             **state.bind("advice_map"),
             help=HELP[now.advice_map],
         )
-        fig = advice_plots.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
+        fig = plots_advice.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
         export.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
     with right:
-        fig = advice_plots.advice_scatter(
+        fig = plots_advice.advice_scatter(
             kept, circuit, k, now.head, tuple(name.replace("_", " ").capitalize() for name in roles)
         )
         export.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
@@ -190,7 +192,7 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
     take(kept, run, circuit, k)
     with st.expander("Every head, and the same from the shell"):
         st.dataframe(
-            pd.DataFrame(advice_plots.table(kept, scores.values.numpy(), circuit)),
+            pd.DataFrame(plots_advice.table(kept, scores.values.numpy(), circuit)),
             hide_index=True,
             column_config=COLUMNS,
             alt=(
@@ -232,5 +234,5 @@ def adopt(k: int):
 
 def pick(key: str):
     """A click selects the head it hits."""
-    for head in plots.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
+    for head in head_map.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
         state.put(head=head)

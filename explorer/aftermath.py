@@ -10,10 +10,12 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import rescoring
 from ctsft.jobs.export import base_path
+from ctsft.plots import score_agreement, score_maps, weight_change
+from ctsft.plots.head_map import Marks
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
-from explorer import agreement, changes, export, jobs, outcomes, panels, plots, state, tuning
-from explorer.plots import Marks
+from ctsft.utils import format
+from explorer import export, jobs, outcomes, state, tuning
 from explorer.terms import TERMS
 
 PANELS = ("What changed", "Did the circuit move?", "Files and export")
@@ -79,13 +81,13 @@ def changed(run: runs.Run):
     rows = kept or measured(base_path(run), model.fingerprint, str(path), path.stat().st_mtime)
     heads = chosen(run)
     export.show(
-        changes.change_map(rows, heads, state.view().flip),
+        weight_change.change_map(rows, heads, state.view().flip),
         "change_map",
         width="content",
         name=f"change-{run.id}",
     )
     st.caption(
-        changes.said(rows, heads)
+        weight_change.said(rows, heads)
         + (
             " Adapters change whole matrices, so every head of an adapted layer."
             if lora(run)
@@ -128,15 +130,15 @@ def moved(run: runs.Run):
             st.rerun()
         return
     words = tuning_table.result(again)
-    st.markdown(changes.stayed(words), help=TERMS["spearman"])
-    figures = agreement.side_by_side(
+    st.markdown(weight_change.stayed(words), help=TERMS["spearman"])
+    figures = score_agreement.side_by_side(
         *pair, ("before tuning", "after tuning"), Marks(chosen(run)), state.view().flip
     )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
             export.show(fig, f"moved-{i}", width="content", name=f"moved-{i}-{run.id}")
     st.caption(
-        f"{panels.NAMES[words['method']]}, {words['examples']} examples; the tuned model still"
+        f"{score_maps.NAMES[words['method']]}, {words['examples']} examples; the tuned model still"
         f" answers {words['right']:.0%} of them rightly. The first two maps share one scale; in the"
         " third, purple heads count more after tuning, green ones less. Outlined: heads that were"
         " chosen to move."
@@ -227,7 +229,7 @@ def exported(run: runs.Run):
         if st.button(
             "Export the tuned model",
             icon=":material/folder_zip:",
-            help=plots.safe(f"Writes {folder}.", 200),
+            help=format.safe(f"Writes {folder}.", 200),
         ):
             runs.start(words, {"exported": run.id, "to": str(folder)})
             st.rerun()

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import streamlit as st
 
+from ctsft.plots import validation
 from ctsft.runs import tuning_table
-from explorer import checks, costs, export, jobs, state
+from explorer import costs, export, jobs, state
 from explorer.terms import TERMS
 
 COLUMNS = {
@@ -76,7 +77,7 @@ def show(report: dict):
         help=TERMS["spearman"],
     )
     st.dataframe(
-        checks.agreement_rows(report),
+        validation.agreement_rows(report),
         hide_index=True,
         column_config=COLUMNS,
         alt="Each way of ranking heads: its agreement with mean ablation, and what it costs.",
@@ -87,11 +88,11 @@ def show(report: dict):
             " keeps all that the full model does, 0 no more than a model without heads.",
             help=TERMS["faithfulness"],
         )
-        fig = checks.ranking_curves(report)
+        fig = validation.ranking_curves(report)
         export.show(fig, "ranking_curves", name="faithfulness-of-rankings")
     if report.get("stability"):
         st.markdown("**Stability from pool to pool.**", help=TERMS["stability"])
-        rows = checks.stability_rows(report)
+        rows = validation.stability_rows(report)
         top = {
             name: st.column_config.NumberColumn(format="%.2f", help=TERMS["stability"])
             for name in rows[0]

@@ -3,21 +3,20 @@ faithfulness run as a chart.
 """
 
 import re
-import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.tuning import trainable
-from explorer import curves, plots, state
+from ctsft.utils import format
+from explorer import state
 
 RULES = {  # what `ctsft.select` knows -> its name on the page, and what it takes
     "top": ("Top k", "The k heads with the highest scores."),
@@ -58,16 +57,6 @@ DISCOVERED = {
 }
 
 
-MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
-
-
-UNDEFINED = (
-    "There is nothing to show by this measure: on these rows the full model does exactly as well as"
-    " with every head replaced by its mean; a circuit cannot keep a share of no difference. Look at"
-    " the other measure, or choose a model that can do the task."
-)
-
-
 MOST_SEEDS = 10**6
 
 
@@ -81,7 +70,7 @@ def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
     found = {}
     for layer, head in sorted(trainable.touched(model, circuit.heads)):
         sharing = [
-            plots.name((layer, other))
+            format.name((layer, other))
             for other in model.kv_group(head)
             if (layer, other) in circuit
         ]
@@ -231,77 +220,3 @@ def within(value, low, high):
     if not low <= value <= high:
         raise ValueError(f"{value} is outside {low} to {high}")
     return value
-
-
-def points(events: list[dict]) -> list[dict]:
-    """The measured circuits of a faithfulness run, as far as they have come."""
-    return [row for row in events if row.get("kind") in ("ranked", "random") and "size" in row]
-
-
-def series(
-    rows: list[dict], measure: str, n_heads: int
-) -> tuple[list[int], list[float], tuple[list[float], list[float], list[float]]]:
-    """Sizes, the ranking's faithfulness, and low, median and high of the random circuits. A size
-    appears with its first random circuit; no head and every head have none and need none.
-    """
-    ranked = {row["size"]: row[measure] for row in rows if row["kind"] == "ranked"}
-    drawn = {
-        size: [row[measure] for row in rows if row["kind"] == "random" and row["size"] == size]
-        for size in ranked
-    }
-    sizes = sorted(size for size in ranked if drawn[size] or size in (0, n_heads))
-    band = [drawn[size] or [ranked[size]] for size in sizes]
-    return (
-        sizes,
-        [ranked[size] for size in sizes],
-        tuple([pick(values) for values in band] for pick in (min, statistics.median, max)),
-    )
-
-
-def defined(rows: list[dict], measure: str) -> bool:
-    """False where the full model is no better than the one without heads: there is nothing then
-    that a circuit could keep a share of.
-    """
-    return all(row[measure] == row[measure] for row in rows)
-
-
-def curve(rows: list[dict], measure: str, now: int, n_heads: int) -> go.Figure:
-    """Faithfulness against size, the circuit in force marked at its size; the x axis stays as it is
-    while sizes arrive.
-    """
-    sizes, ranked, band = series(rows, measure, n_heads)
-    fig = curves.faithfulness_curve(sizes, ranked, band, metric=MEASURES[measure])
-    fig.add_vline(
-        now, line={"color": plots.COLOURS["circuit"], "width": 1.5, "dash": "dot"}, layer="below"
-    )
-    fig.add_annotation(
-        x=now,
-        y=1,
-        yref="paper",
-        text=f"now: {now}",
-        showarrow=False,
-        xanchor="left",
-        yanchor="top",
-        xshift=4,
-        opacity=0.8,
-    )
-    return fig.update_xaxes(range=[-0.02 * n_heads, 1.02 * n_heads])
-
-
-def reading(rows: list[dict], measure: str, now: int, n_heads: int) -> str:
-    """The curve at the measured size nearest to the circuit's, in a sentence."""
-    sizes, ranked, band = series(rows, measure, n_heads)
-    if len(sizes) < 2:
-        return ""
-    i = min(range(len(sizes)), key=lambda i: abs(sizes[i] - now))
-    low, median, high = (share(values[i]) for values in band)
-    near = "" if sizes[i] == now else f" (the measured size nearest to {now})"
-    return (
-        f"By {MEASURES[measure]}, the {sizes[i]} highest-scoring heads{near} keep"
-        f" {share(ranked[i])}; random circuits of that size keep {median} (lowest {low}, highest"
-        f" {high})."
-    )
-
-
-def share(value: float) -> str:
-    return f"{value + 0:.2f}".replace("-0.00", "0.00").replace("-", "−")

@@ -10,15 +10,16 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft import runs
+from ctsft.plots import run_curves
+from ctsft.plots.frontier import same_start
+from ctsft.plots.run_frontier import Point
 from ctsft.runs import tuning_table
 from ctsft.runs.tuning_table import MAIN, parted, value_text
 from ctsft.utils.statistics import Spread, spread
-from explorer import curves, outcomes, picking, state
-from explorer.frontier import same_start
+from explorer import outcomes, picking, state
 from explorer.terms import TERMS
-from explorer.tradeoff import Point
 
-DRAWN = len(curves.SYMBOLS)  # curves that can be told apart
+DRAWN = len(run_curves.SYMBOLS)  # curves that can be told apart
 
 
 # rows of one line of the table: one run, or the seeds of one
@@ -317,8 +318,8 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
     steps = max(of[0].get("steps", of[-1]["step"]) for of in history.values())
     subject = runs.get(rows[0]["run"]).request.params["subject"]
     labels = state.load_task(subject["task"], subject.get("data_dir") or "").labels
-    return curves.overlay_curves(
-        {name: curves.flat(of) for name, of in history.items()},
+    return run_curves.overlay_curves(
+        {name: run_curves.flat(of) for name, of in history.items()},
         roles,
         levels,
         total_steps=steps,

@@ -10,7 +10,9 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import share_of
 from ctsft.model.model import Model
-from explorer import costs, export, jobs, layered, plots, state
+from ctsft.plots import discovery_graph, head_map
+from ctsft.utils import format
+from explorer import costs, export, jobs, state
 from explorer.terms import TERMS
 
 GRAPH = "layered_graph"
@@ -96,21 +98,21 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         ),
     )
     now = state.view()
-    top = layered.strongest(found.edges)
-    kinds = [f"{plots.number(now.edge * top[True])} for the logits"] + [
-        f"{plots.number(now.edge * top[False])} for heads"
+    top = discovery_graph.strongest(found.edges)
+    kinds = [f"{format.number(now.edge * top[True])} for the logits"] + [
+        f"{format.number(now.edge * top[False])} for heads"
     ] * bool(top[False])
     st.caption(
-        f"{len(layered.above(found.edges, now.edge))} of {len(found.edges)} edges have at least"
+        f"{len(discovery_graph.above(found.edges, now.edge))} of {len(found.edges)} edges have at least"
         f" this relevance: {' and '.join(kinds)}. Width is relevance; purple speaks for the right"
         " label, green against it.",
         help=TERMS["edge"],
     )
-    fig = layered.graph(found.edges, model.n_layers, now.edge, now.head)
+    fig = discovery_graph.graph(found.edges, model.n_layers, now.edge, now.head)
     export.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
         st.dataframe(
-            layered.table(found.edges, now.edge),
+            discovery_graph.table(found.edges, now.edge),
             hide_index=True,
             column_config={
                 "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
@@ -171,5 +173,5 @@ def pick():
         for point in st.session_state[GRAPH]["selection"]["points"]
         if point.get("customdata") is not None
     ]
-    for head in plots.toggle(points[-1:], ()):
+    for head in head_map.toggle(points[-1:], ()):
         state.put(head=head)

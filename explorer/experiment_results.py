@@ -8,8 +8,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.experiment import tables
+from ctsft.plots import frontier
 from ctsft.utils.errors import UserError
-from explorer import designs, export, frontier, guard, jobs, outcomes, state
+from explorer import designs, export, guard, jobs, outcomes, state
 from explorer.terms import TERMS
 
 RUN = "experiment_run"

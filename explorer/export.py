@@ -10,13 +10,17 @@ import re
 import plotly.graph_objects as go
 import streamlit as st
 
-from explorer import figure_files, plots
+from ctsft.plots import figure_files, style
 
 PLAIN = {"displayModeBar": False}
+
+
 HTML = (
     '<div><button data-kind="png">PNG</button><button data-kind="svg">SVG</button><span'
     ' role="status"></span></div>'
 )
+
+
 CSS = """
 div { display: grid; grid-template-columns: 1fr 1fr; gap: 0.5rem; font-family: var(--st-font); font-size: 0.875rem; }
 button { min-height: 2.5rem; padding: 0.25rem 0.75rem; font: inherit; cursor: pointer;
@@ -27,6 +31,8 @@ button:focus-visible { box-shadow: 0 0 0 3px color-mix(in srgb, var(--st-primary
 span { grid-column: 1 / 3; color: var(--st-text-color); }
 span:empty { display: none; }
 """
+
+
 JS = """
 const INK = "#23252b";
 export default function ({ data, parentElement }) {
@@ -69,7 +75,7 @@ def show(
             fig,
             key=key,
             width=width,
-            alt=alt or plots.alt(fig),
+            alt=alt or style.alt(fig),
             config=PLAIN if config is None else config,
             **more,
         )

@@ -7,11 +7,11 @@ import time
 import streamlit as st
 
 from ctsft import runs
+from ctsft.plots.live_curves import Shown, live
 from ctsft.runs import tuning_table
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
 from explorer import export, guard, jobs, outcomes, state
-from explorer.live import Shown, live
 from explorer.terms import TERMS
 
 RUN = "tune_run"  # the widget that says which run is shown

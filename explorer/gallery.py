@@ -6,7 +6,8 @@ import streamlit as st
 
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from explorer import data_plots, export, known, state
+from ctsft.plots import data
+from explorer import export, known, state
 from explorer.subject import aligned, balance, literal, spread, tally
 from explorer.terms import TERMS
 
@@ -50,7 +51,7 @@ def charts(task: Task, model: Model | None, tables: dict):
     now = state.view()
     left, right = st.columns(2, gap="medium")
     with left:
-        fig = data_plots.balance_bars(
+        fig = data.balance_bars(
             {language: tally(of, task.labels) for language, of in tables.items()}
         )
         export.show(fig, "balance")
@@ -61,7 +62,7 @@ def charts(task: Task, model: Model | None, tables: dict):
                 for language in tables
             }
             roles = {now.target: "target", now.source: "source"}
-            fig = data_plots.length_lines(lengths, roles, task.max_length)
+            fig = data.length_lines(lengths, roles, task.max_length)
             export.show(fig, "lengths")
 
 

@@ -9,8 +9,10 @@ from ctsft.attribution.head_view import HeadView
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
-from explorer import export, head_plots, known, panels, plots, state
-from explorer.bidi import isolate
+from ctsft.plots import head_on_text, score_maps
+from ctsft.utils import format
+from ctsft.utils.right_to_left import isolate
+from explorer import export, known, state
 from explorer.subject import literal
 from explorer.terms import POSITIONS, TERMS
 
@@ -20,7 +22,7 @@ VIEWS = ("By token", "Attention pattern", "Direct effect")
 def draw(scores: Scores, run: runs.Run, model: Model):
     """`run`: the one whose discovery set and means the scores are of."""
     now, pool = state.view(), state.pool_of(run)
-    st.subheader(f"{plots.name(now.head)} on one example", help=TERMS["one head"])
+    st.subheader(f"{format.name(now.head)} on one example", help=TERMS["one head"])
     if not pool or state.means_of(run) is None:
         st.info(
             "The discovery set of these scores is gone from their run folder; score the heads again"
@@ -80,10 +82,10 @@ def look(scores: Scores, run: runs.Run, model: Model) -> HeadView | None:
 
 
 def by_token(view: HeadView, scores: Scores, gold: str):
-    now, unit = state.view(), panels.UNITS[scores.method]
+    now, unit = state.view(), score_maps.UNITS[scores.method]
     whole = scores.per_example[now.example, *view.head].item()
     chart(
-        head_plots.token_bars(
+        head_on_text.token_bars(
             view.pieces,
             view.relevance.numpy(),
             view.attention[view.readout].numpy(),
@@ -93,8 +95,8 @@ def by_token(view: HeadView, scores: Scores, gold: str):
         "tokens",
     )
     st.caption(
-        f"The parts add up to {plots.number(view.relevance.sum().item())} logits; the head's score"
-        f" on this example, split everywhere at once, is {plots.number(whole)}."
+        f"The parts add up to {format.number(view.relevance.sum().item())} logits; the head's score"
+        f" on this example, split everywhere at once, is {format.number(whole)}."
         f" {POSITIONS[view.method]}",
         help=TERMS["relevance"],
     )
@@ -102,7 +104,7 @@ def by_token(view: HeadView, scores: Scores, gold: str):
 
 def attention(view: HeadView, scores: Scores, gold: str):
     chart(
-        head_plots.attention_map(view.attention.numpy(), view.pieces, view.readout, title=""),
+        head_on_text.attention_map(view.attention.numpy(), view.pieces, view.readout, title=""),
         "attention",
     )
     st.caption(
@@ -117,12 +119,12 @@ def effect(view: HeadView, scores: Scores, gold: str):
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.markdown("**On the labels**", help=TERMS["direct effect"])
-        chart(head_plots.label_effects(view.labels, gold), "labels")
+        chart(head_on_text.label_effects(view.labels, gold), "labels")
         others = [value for name, value in view.labels.items() if name != gold]
         lead = view.labels[gold] - sum(others) / len(others)
         st.caption(
             f"By itself the head gives the right label, **{literal(gold)}**, a lead of"
-            f" {plots.number(lead)} logits over the mean of the others. Its score counts what later"
+            f" {format.number(lead)} logits over the mean of the others. Its score counts what later"
             " layers make of it too, and leaves out what it writes on every text."
         )
     with right:
@@ -130,7 +132,7 @@ def effect(view: HeadView, scores: Scores, gold: str):
         if view.promoted is None:
             st.caption("This model answers with classes, so it has no vocabulary to look at.")
             return
-        chart(head_plots.word_effects(view.promoted, view.suppressed), "vocabulary")
+        chart(head_on_text.word_effects(view.promoted, view.suppressed), "vocabulary")
         st.caption(
             "Above the line the tokens that the head raises most at the readout, below it those it"
             " lowers most."

@@ -9,7 +9,9 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from explorer import bars, drawn, export, panels, plots, state, why
+from ctsft.plots import score_charts, score_maps
+from ctsft.utils import format
+from explorer import drawn, export, state, why
 from explorer.subject import literal
 from explorer.terms import TERMS
 
@@ -36,7 +38,7 @@ def draw(
     st.selectbox(
         "Head",
         ranking,
-        format_func=lambda head: f"{plots.name(head)} · rank {rank[head]} of {len(ranking)}",
+        format_func=lambda head: f"{format.name(head)} · rank {rank[head]} of {len(ranking)}",
         **state.bind("head"),
         help="Click a head on the map, or choose it here (type L1.H4 to search).",
     )
@@ -52,12 +54,12 @@ def show(
     choosing: bool = False,
 ):
     unit, value, error = (
-        panels.UNITS[scores.method],
+        score_maps.UNITS[scores.method],
         scores.values[head].item(),
         scores.stderr[head].item(),
     )
     st.markdown(
-        f"**{plots.name(head)}**: {plots.number(value)} ± {plots.number(error)} logits, mean over"
+        f"**{format.name(head)}**: {format.number(value)} ± {format.number(error)} logits, mean over"
         f" {len(scores.examples)} examples ± standard error.",
         help=TERMS["relevance"],
     )
@@ -70,7 +72,7 @@ def show(
         drawn.once(
             "by-label",
             facts,
-            lambda: bars.label_bars(averages, errors, title="Score by label", unit=unit),
+            lambda: score_charts.label_bars(averages, errors, title="Score by label", unit=unit),
         ),
         f"by-label-{head}",
     )
@@ -94,7 +96,7 @@ def show(
     fig = drawn.once(
         "strip",
         (facts, tuple(texts)),
-        lambda: bars.example_strip(
+        lambda: score_charts.example_strip(
             own, scores.labels, texts, title="Score on each example", unit=unit
         ).update_xaxes(title_text=unit),
     )
@@ -104,10 +106,10 @@ def show(
 def sizes(means: Means, labels: dict, head: Head):
     """How large the head's mean is, and how far each label's own lies from it."""
     away = {
-        label: float(values[head]) for label, values in panels.departures(means, labels).items()
+        label: float(values[head]) for label, values in score_maps.departures(means, labels).items()
     }
-    fig = bars.head_means_bar(
-        float(panels.mean_sizes(means)[head]), away, title="Size of its mean, and departures"
+    fig = score_charts.head_means_bar(
+        float(score_maps.mean_sizes(means)[head]), away, title="Size of its mean, and departures"
     )
     return fig.update_xaxes(title_text="norm of z")
 
@@ -130,7 +132,9 @@ def chart(fig, key: str):
 
 def sharing(model: Model, head: Head) -> str:
     """Whom the head shares its keys and values with, in a sentence."""
-    others = [plots.name((head[0], other)) for other in model.kv_group(head[1]) if other != head[1]]
+    others = [
+        format.name((head[0], other)) for other in model.kv_group(head[1]) if other != head[1]
+    ]
     if not others:
         return "Its keys and values are its own."
     return f"Shares keys and values with {', '.join(others)}: tuning it moves theirs too."

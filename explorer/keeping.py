@@ -10,9 +10,10 @@ import streamlit as st
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
+from ctsft.plots import score_maps
+from ctsft.plots.head_map import Scale, head_map, symmetric_limit
 from ctsft.utils.errors import UserError
-from explorer import circuits, export, panels, shelf, state
-from explorer.plots import Scale, head_map, symmetric_limit
+from explorer import circuits, export, shelf, state
 from explorer.subject import literal
 
 SIDE_BY_SIDE = 4
@@ -184,10 +185,10 @@ def beside(kept: dict[str, Circuit], scores: Scores):
 
 def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
     values = scores.values.numpy()
-    scale = Scale(panels.UNITS[scores.method], symmetric_limit(values))
+    scale = Scale(score_maps.UNITS[scores.method], symmetric_limit(values))
     return {
-        name: panels.shrink(
-            head_map(values, panels.marks(circuit), title=name, scale=scale, flip=flip),
+        name: score_maps.shrink(
+            head_map(values, score_maps.marks(circuit), title=name, scale=scale, flip=flip),
             values.shape,
             bar=i == len(kept) - 1,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import CHOICES, Head
 from ctsft.data.sources import SPLITS
-from explorer.plots import name
+from ctsft.utils.format import name
 from explorer.view import View
 
 # letters of one word: every head of a large model

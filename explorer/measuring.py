@@ -6,7 +6,8 @@ import streamlit as st
 
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from explorer import competence, data_plots, export, known, state
+from ctsft.plots import data
+from explorer import competence, export, known, state
 from explorer.subject import Measured, confusion, literal, short, split_of
 from explorer.terms import TERMS
 
@@ -61,7 +62,7 @@ def measure(model: Model, task: Task, language: str):
     return (
         one,
         split,
-        data_plots.confusion_map(confusion(rows, answers, task.labels), task.labels, title=title),
+        data.confusion_map(confusion(rows, answers, task.labels), task.labels, title=title),
     )
 
 

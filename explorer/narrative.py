@@ -10,11 +10,13 @@ from statistics import fmean
 import ctsft
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
+from ctsft.plots import faithfulness, html_report, run_frontier, score_maps
+from ctsft.plots.html_report import Code, Items, Section, Table
 from ctsft.tuning import trainable
+from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer import circuits, comparing, outcomes, panels, picking, plots, report, tradeoff
+from explorer import circuits, comparing, outcomes, picking
 from explorer.exploration import Exploration, opened
-from explorer.report import Code, Items, Section, Table
 
 # heads, runs and commands that are listed
 TOP, LINES, COMMANDS = 12, 60, 40
@@ -40,7 +42,7 @@ def write(of: Exploration) -> str:
         repeat(of),
         noted(of),
     ]
-    return report.report(title, lead, [part for part in parts if part.blocks])
+    return html_report.report(title, lead, [part for part in parts if part.blocks])
 
 
 def subject(of: Exploration) -> Section:
@@ -97,7 +99,7 @@ def heads(of: Exploration) -> Section:
         )
     scores, own = of.scores, of.scored.request.params["scoring"]
     how = (
-        f"{panels.NAMES[scores.method]} on {len(scores.examples)} {said(of.rows[0]['source'])}"
+        f"{score_maps.NAMES[scores.method]} on {len(scores.examples)} {said(of.rows[0]['source'])}"
         " texts that the model answers rightly, as many of each label as possible (seed"
         f" {own.get('seed')}; attention {own.get('attention')}, {own.get('rules')} rules,"
         f" positions: {own.get('positions')}). A positive score speaks for the right label, a"
@@ -107,9 +109,9 @@ def heads(of: Exploration) -> Section:
     rows = [
         [
             str(i),
-            plots.name(at),
-            f"{plots.number(scores.values[at].item())} ± {plots.number(scores.stderr[at].item())}",
-            *(plots.number(values[at].item()) for values in scores.by_label.values()),
+            format.name(at),
+            f"{format.number(scores.values[at].item())} ± {format.number(scores.stderr[at].item())}",
+            *(format.number(values[at].item()) for values in scores.by_label.values()),
             "yes" if of.circuit and at in of.circuit else "",
         ]
         for i, at in enumerate(ranked, 1)
@@ -122,7 +124,9 @@ def heads(of: Exploration) -> Section:
         rows,
     )
     drawn = (
-        [panels.score_map(scores, of.circuit or Circuit(frozenset()), of.model)] if of.model else []
+        [score_maps.score_map(scores, of.circuit or Circuit(frozenset()), of.model)]
+        if of.model
+        else []
     )
     return Section("Which heads carry the task", [how, *drawn, table, *scores.notes])
 
@@ -146,7 +150,7 @@ def circuit(of: Exploration) -> Section:
         outside = {}
     ranked = {at: i for i, at in enumerate(of.scores.ranking(), 1)} if of.scores is not None else {}
     rows = [
-        [plots.name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
+        [format.name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
         for at in sorted(found.heads, key=lambda at: (ranked.get(at, 10**9), at))
     ]
     blocks.append(
@@ -157,14 +161,14 @@ def circuit(of: Exploration) -> Section:
     if outside:
         blocks.append(
             "Key/value rows are shared by groups of heads, so these move in part too: "
-            f"{', '.join(f'{plots.name(at)} ({why})' for at, why in outside.items())}."
+            f"{', '.join(f'{format.name(at)} ({why})' for at, why in outside.items())}."
         )
     return Section("The circuit", blocks)
 
 
 def enough(of: Exploration) -> Section:
     title = "Is the circuit enough?"
-    rows = circuits.points(of.measured.events()) if of.measured else []
+    rows = faithfulness.points(of.measured.events()) if of.measured else []
     if not rows or of.scores is None:
         return Section(
             title, ["Faithfulness against size was not measured with these scores (Circuit page)."]
@@ -176,21 +180,21 @@ def enough(of: Exploration) -> Section:
         f" Random circuits of each size: {of.measured.request.params.get('n_random', 'some')}."
     )
     blocks = [how]
-    for measure in circuits.MEASURES:
-        if circuits.defined(rows, measure):
+    for measure in faithfulness.MEASURES:
+        if faithfulness.defined(rows, measure):
             blocks += [
-                circuits.curve(rows, measure, size, n_heads),
-                circuits.reading(rows, measure, size, n_heads),
+                faithfulness.curve(rows, measure, size, n_heads),
+                faithfulness.reading(rows, measure, size, n_heads),
             ]
     return Section(
-        title, [block for block in blocks if block] if len(blocks) > 1 else [circuits.UNDEFINED]
+        title, [block for block in blocks if block] if len(blocks) > 1 else [faithfulness.UNDEFINED]
     )
 
 
 def tuning(of: Exploration) -> Section:
     ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
     found = comparing.points(ended, [of.called[row["run"]] for row in ended])
-    groups = tradeoff.grouped(found.points)
+    groups = run_frontier.grouped(found.points)
     sentences = (
         [text]
         if (text := comparing.reading(groups))
@@ -227,7 +231,7 @@ def tuning(of: Exploration) -> Section:
             *shared,
             table,
             how,
-            tradeoff.tradeoff(found.points),
+            run_frontier.tradeoff(found.points),
             curves,
             with_curves,
         ],

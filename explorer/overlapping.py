@@ -8,8 +8,9 @@ from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from explorer import export, keeping, overlap, plots, rivals, state
-from explorer.overlap import LETTERS, MOST
+from ctsft.plots import head_map, overlap
+from ctsft.plots.overlap import LETTERS, MOST
+from explorer import export, keeping, rivals, state
 from explorer.subject import literal
 from explorer.terms import TERMS
 
@@ -85,5 +86,5 @@ OVERLAP = "overlap_map"
 
 def pick():
     """A click selects the head it hits."""
-    for head in plots.toggle(st.session_state[OVERLAP]["selection"]["points"][-1:], ()):
+    for head in head_map.toggle(st.session_state[OVERLAP]["selection"]["points"][-1:], ()):
         state.put(head=head)

@@ -13,8 +13,10 @@ from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
-from explorer import agreement, layered, state
-from explorer.agreement import WAYS
+from ctsft.plots import discovery_graph
+from explorer import state
+from explorer.session import scoring_choices
+from explorer.session.scoring_choices import WAYS
 
 NOW = "in force"
 
@@ -104,7 +106,7 @@ def scored(model: Model, run: runs.Run | None) -> list[runs.Run]:
 def way(run: runs.Run | None) -> str:
     """Of scoring: one of `WAYS`."""
     known = Scoring.__dataclass_fields__
-    return agreement.way_of(
+    return scoring_choices.way_of(
         Scoring(
             **{
                 key: value
@@ -137,5 +139,5 @@ def depths(model: Model) -> Found:
     return {
         f"depth {depth}": heads
         for _, circuit in discovered(model)[:1]
-        for depth, heads in enumerate(layered.grown(circuit.edges))
+        for depth, heads in enumerate(discovery_graph.grown(circuit.edges))
     }

@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable
 from ctsft.model.model import Model
-from explorer.bidi import isolate
+from ctsft.utils.right_to_left import isolate
 
 
 @dataclass(frozen=True)

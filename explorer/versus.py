@@ -11,8 +11,11 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs.requests import Scoring
-from explorer import agreement, costs, export, jobs, panels, plots, state
-from explorer.agreement import WAYS
+from ctsft.plots import head_map, score_agreement, score_maps
+from ctsft.utils import format, statistics
+from explorer import costs, export, jobs, state
+from explorer.session import scoring_choices
+from explorer.session.scoring_choices import WAYS
 from explorer.subject import literal
 from explorer.terms import TERMS
 
@@ -23,7 +26,7 @@ def methods(scores: Scores, run: runs.Run):
     """A scatter of the scores on the page against another way of scoring the same examples."""
     now = state.view()
     kept = Scoring(**run.request.params["scoring"])
-    mine = "atp" if scores.method == "atp" else agreement.way_of(kept)
+    mine = "atp" if scores.method == "atp" else scoring_choices.way_of(kept)
     ways = [way for way in WAYS if way != mine]
     if now.against not in ways:
         state.put(against="ablation" if "ablation" in ways else ways[0])
@@ -45,12 +48,12 @@ def methods(scores: Scores, run: runs.Run):
         st.info(
             f"{WAYS[way][0]} has not scored these examples yet.", icon=":material/scatter_plot:"
         )
-        costs.draw(agreement.other_way(now.scoring, way), WAYS[way][0])
+        costs.draw(scoring_choices.other_way(now.scoring, way), WAYS[way][0])
         if st.button(f"Score with {WAYS[way][0]}"):
             jobs.start_score(replace(now, **WAYS[way][1]))
             st.rerun()
         return
-    fig = agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
+    fig = score_agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
     export.show(fig, SCATTER, on_select=pick, selection_mode="points")
     st.caption(
         "A point is a head; the ring is the selected one. Click a point to select its head.",
@@ -67,7 +70,7 @@ def scored(way: str, states: tuple[str, ...]) -> runs.Run | None:
         states,
         (None, weights),
         subject=asdict(now.subject),
-        scoring=asdict(agreement.other_way(now.scoring, way)),
+        scoring=asdict(scoring_choices.other_way(now.scoring, way)),
     )
 
 
@@ -82,14 +85,14 @@ def found(way: str) -> Scores | None:
 
 def pick():
     points = st.session_state[SCATTER]["selection"]["points"]
-    for head in plots.toggle(points[-1:], ()):
+    for head in head_map.toggle(points[-1:], ()):
         state.put(head=head)
 
 
 def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     """Two maps on one scale, and their difference."""
     now = state.view()
-    others = {one.id: one for one in agreement.comparable(run, scores)}
+    others = {one.id: one for one in scoring_choices.comparable(run, scores)}
     start_other(task)
     if not others:
         st.info(
@@ -103,7 +106,7 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     st.selectbox(
         "Beside",
         list(others),
-        format_func=lambda one: agreement.named(others[one]),
+        format_func=lambda one: scoring_choices.named(others[one]),
         **state.bind("beside"),
         help=(
             "Finished scorings with the same settings, of a model of the same shape: another"
@@ -111,18 +114,18 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
         ),
     )
     other = state.scores_of(others[state.view().beside])
-    names = (agreement.named(run), agreement.named(others[state.view().beside]))
-    rho = agreement.spearman(scores.values.numpy(), other.values.numpy())
-    figures = agreement.side_by_side(
+    names = (scoring_choices.named(run), scoring_choices.named(others[state.view().beside]))
+    rho = statistics.spearman(scores.values.numpy(), other.values.numpy())
+    figures = score_agreement.side_by_side(
         scores,
         other,
-        agreement.titles(run, others[state.view().beside]),
-        panels.marks(circuit, now.head),
+        scoring_choices.titles(run, others[state.view().beside]),
+        score_maps.marks(circuit, now.head),
         now.flip,
     )
     st.markdown(
         f"**{literal(names[0])}** beside **{literal(names[1])}**: Spearman ρ ="
-        f" {plots.number(rho)}.",
+        f" {format.number(rho)}.",
         help=TERMS["spearman"],
     )
     with st.container(horizontal=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import LOGITS, Circuit
-from explorer.plots import name, number
+from ctsft.utils.format import name, number
 
 
 def sentence(scores: Scores, circuit: Circuit, head: Head) -> str:

@@ -7,8 +7,8 @@ import pytest
 
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
-from explorer import advice_plots
-from explorer.plots import alt
+from ctsft.plots import advice
+from ctsft.plots.style import alt
 
 ASKS, COSTS, WORTH = (
     np.array([[4.0, 1.0, 2.0], [3.0, 0.5, 0.1]]),
@@ -43,7 +43,7 @@ CIRCUIT = Circuit(frozenset({(0, 0), (1, 2)}), {(0, 0): "rank 1 by score"})
     ("what", "values"), [("worth", np.sqrt(WORTH) / 4), ("asks", ASKS), ("costs", np.sqrt(COSTS))]
 )
 def test_a_map_holds_its_quantity_from_zero_up_and_numbers_the_advised(what, values):
-    fig = advice_plots.advice_map(KEPT, what, CIRCUIT, 3, (1, 1), False)
+    fig = advice.advice_map(KEPT, what, CIRCUIT, 3, (1, 1), False)
     heat = fig.data[0]
     assert np.allclose(heat.z, values) and heat.zmin == 0 and heat.zmax <= values.max()
     places = {
@@ -64,14 +64,14 @@ def test_a_map_holds_its_quantity_from_zero_up_and_numbers_the_advised(what, val
 
 
 def test_no_head_advised_leaves_no_number():
-    fig = advice_plots.advice_map(KEPT, "worth", Circuit(frozenset()), 0, None, True)
+    fig = advice.advice_map(KEPT, "worth", Circuit(frozenset()), 0, None, True)
     assert not [
         note for note in fig.layout.annotations if note.name == "place"
     ] and "Advised" not in alt(fig)
 
 
 def test_the_scatter_has_every_head_once_by_kind_and_clicks_carry_it():
-    fig = advice_plots.advice_scatter(KEPT, CIRCUIT, 2, (1, 1), ("indonesian", "<b>english</b>"))
+    fig = advice.advice_scatter(KEPT, CIRCUIT, 2, (1, 1), ("indonesian", "<b>english</b>"))
     found = {
         trace.name: [tuple(at) for at in trace.customdata]
         for trace in fig.data
@@ -98,33 +98,28 @@ def test_the_scatter_has_every_head_once_by_kind_and_clicks_carry_it():
 
 def test_a_head_without_gradient_takes_the_logarithm_away():
     none = Ranking(tuple(row | {"gradient": 0.0} for row in KEPT.rows), KEPT.about)
-    assert (
-        advice_plots.advice_scatter(none, CIRCUIT, 2, None, ("a", "b")).layout.xaxis.type
-        == "linear"
-    )
+    assert advice.advice_scatter(none, CIRCUIT, 2, None, ("a", "b")).layout.xaxis.type == "linear"
 
 
 def test_the_sentences_follow_the_heads():
     relevance = -WORTH
-    shows, do = advice_plots.sentences(KEPT, relevance, CIRCUIT, 2, ("Indonesian", "English"))
+    shows, do = advice.sentences(KEPT, relevance, CIRCUIT, 2, ("Indonesian", "English"))
     assert (
         "L0.H0, L1.H0" in shows
         and "L0.H0 is in the circuit" in shows
         and "is −1" in shows
         and "take the 2 advised heads" in do
     )
-    shows, do = advice_plots.sentences(
-        KEPT, relevance, Circuit(frozenset(ORDER[:2])), 2, ("a", "b")
-    )
+    shows, do = advice.sentences(KEPT, relevance, Circuit(frozenset(ORDER[:2])), 2, ("a", "b"))
     assert "all of them are in the circuit" in shows and "circuit in force is what is advised" in do
     assert (
         "none of them is"
-        in advice_plots.sentences(KEPT, relevance, Circuit(frozenset({(1, 2)})), 1, ("a", "b"))[0]
+        in advice.sentences(KEPT, relevance, Circuit(frozenset({(1, 2)})), 1, ("a", "b"))[0]
     )
 
 
 def test_the_table_follows_the_advice():
-    rows = advice_plots.table(KEPT, WORTH, CIRCUIT)
+    rows = advice.table(KEPT, WORTH, CIRCUIT)
     assert (
         [row["head"] for row in rows][:2] == ["L0.H0", "L1.H0"]
         and rows[0]["in circuit"]

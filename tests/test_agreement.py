@@ -12,9 +12,12 @@ from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.requests import Scoring, Subject
-from ctsft.utils import home
-from explorer import agreement, recent
-from explorer.plots import Marks, alt, symmetric_limit
+from ctsft.plots import score_agreement
+from ctsft.plots.head_map import Marks, symmetric_limit
+from ctsft.plots.style import alt
+from ctsft.utils import home, statistics
+from explorer import recent
+from explorer.session import scoring_choices
 
 
 def scores(values, method="cdt") -> Scores:
@@ -53,40 +56,42 @@ def test_only_scorings_in_the_same_way_of_the_same_shape_stand_beside():
         run("f", shape=(4, 3)),
         run("g", state="failed"),
     )
-    assert {one.id for one in agreement.comparable(own, FIRST)} == {good.id, other_model.id}
+    assert {one.id for one in scoring_choices.comparable(own, FIRST)} == {good.id, other_model.id}
     newer = run("b", size=30)
     # one a subject, the newest
-    assert {one.id for one in agreement.comparable(own, FIRST)} == {newer.id, other_model.id}
-    assert agreement.titles(own, good) == ("a", "b") and agreement.titles(own, other_model) == (
+    assert {one.id for one in scoring_choices.comparable(own, FIRST)} == {newer.id, other_model.id}
+    assert scoring_choices.titles(own, good) == ("a", "b") and scoring_choices.titles(
+        own, other_model
+    ) == (
         "m",
         "m2",
     )
-    assert agreement.named(good) == "b (train), m, 30 examples, seed 0"
+    assert scoring_choices.named(good) == "b (train), m, 30 examples, seed 0"
 
 
 def test_rank_correlation():
     a = np.array([1.0, 2, 3, 4, np.nan])
-    assert agreement.spearman(a, a**3) == pytest.approx(1) and agreement.spearman(
+    assert statistics.spearman(a, a**3) == pytest.approx(1) and statistics.spearman(
         a, -a
     ) == pytest.approx(-1)
-    assert np.isnan(agreement.spearman(a, np.zeros(5))) and np.isnan(
-        agreement.spearman(a[:2], a[:2])
+    assert np.isnan(statistics.spearman(a, np.zeros(5))) and np.isnan(
+        statistics.spearman(a[:2], a[:2])
     )
 
 
 def test_the_scatter_leaves_out_heads_one_lacks_and_rings_the_selected_one():
-    fig = agreement.scatter(FIRST, SECOND, ("CD-T", "Mean ablation"), (0, 1))
+    fig = score_agreement.scatter(FIRST, SECOND, ("CD-T", "Mean ablation"), (0, 1))
     points, ring = fig.data
     assert [tuple(at) for at in points.customdata] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] and (
         ring.x[0],
         ring.y[0],
     ) == (2.0, 1.0)
-    assert f"{agreement.spearman(FIRST.values.numpy(), SECOND.values.numpy()):.2f}" in alt(fig)
-    assert len(agreement.scatter(FIRST, SECOND, ("a", "b"), (1, 2)).data) == 1
+    assert f"{statistics.spearman(FIRST.values.numpy(), SECOND.values.numpy()):.2f}" in alt(fig)
+    assert len(score_agreement.scatter(FIRST, SECOND, ("a", "b"), (1, 2)).data) == 1
 
 
 def test_maps_share_a_scale_and_the_difference_is_second_minus_first():
-    first, second, gap = agreement.side_by_side(FIRST, SECOND, ("a", "b"), Marks(), False)
+    first, second, gap = score_agreement.side_by_side(FIRST, SECOND, ("a", "b"), Marks(), False)
     limit = symmetric_limit(FIRST.values.numpy(), SECOND.values.numpy())
     assert (
         first.data[0].zmax == second.data[0].zmax == pytest.approx(limit)
@@ -100,10 +105,10 @@ def test_maps_share_a_scale_and_the_difference_is_second_minus_first():
 
 def test_ways_are_told_apart():
     assert [
-        agreement.way_of(agreement.other_way(Scoring(size=7, seed=3), way))
-        for way in agreement.WAYS
-    ] == list(agreement.WAYS)
-    assert agreement.other_way(Scoring(size=7, seed=3), "atp").size == 7
+        scoring_choices.way_of(scoring_choices.other_way(Scoring(size=7, seed=3), way))
+        for way in scoring_choices.WAYS
+    ] == list(scoring_choices.WAYS)
+    assert scoring_choices.other_way(Scoring(size=7, seed=3), "atp").size == 7
 
 
 def test_recent_names_come_back_newest_first_without_what_is_gone(tmp_path):

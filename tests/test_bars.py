@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
-from explorer.bars import correlation, example_strip, head_means_bar, label_bars, score_histogram
-from explorer.plots import COLOURS, alt
+from ctsft.plots.score_charts import (
+    correlation,
+    example_strip,
+    head_means_bar,
+    label_bars,
+    score_histogram,
+)
+from ctsft.plots.style import COLOURS, alt
 
 
 def test_histogram_counts_every_head_once_and_colours_the_circuit():

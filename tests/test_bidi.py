@@ -2,9 +2,9 @@
 
 import pytest
 
-from explorer import head_plots
-from explorer.bidi import END, ISOLATE, fence, isolate
-from explorer.plots import safe
+from ctsft.plots import head_on_text
+from ctsft.utils.format import safe
+from ctsft.utils.right_to_left import END, ISOLATE, fence, isolate
 from explorer.subject import literal
 
 ARABIC, HEBREW = "خدمة ممتازة!", "שלום"
@@ -25,7 +25,7 @@ def test_what_does_not_is_fenced_once_and_whole(text):
         and literal(text)[-1] == END
         and literal(text).count(ISOLATE) == 1
     )
-    label = head_plots.label(text)
+    label = head_on_text.label(text)
     assert label[0] == ISOLATE and label.count(ISOLATE) == label.count(END) == 1
 
 

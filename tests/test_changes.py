@@ -2,18 +2,20 @@
 
 import pytest
 
-from explorer import changes
-from explorer.plots import alt
+from ctsft.plots import weight_change
+from ctsft.plots.style import alt
 
 ROWS = [
     {"layer": layer, "head": head, "change": change, "of": 2.0}
     for (layer, head), change in {(0, 0): 0.5, (0, 1): 0.1, (1, 0): 0.0, (1, 1): 0.0}.items()
 ]
+
+
 ROWS += [{"layer": None, "head": "norms", "change": 0.25, "of": 1.0}]
 
 
 def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
-    fig = changes.change_map(ROWS, [(0, 0)])
+    fig = weight_change.change_map(ROWS, [(0, 0)])
     heat = fig.data[0]
     assert [list(row) for row in heat.z] == [
         [0.5, 0.1],
@@ -28,7 +30,7 @@ def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
     assert "1 in the circuit: L0.H0" in alt(fig) and [
         note.text for note in fig.layout.annotations
     ] == ["□ chosen to move"]
-    everything = changes.change_map(ROWS, [])
+    everything = weight_change.change_map(ROWS, [])
     assert (
         "moved" in next(trace for trace in everything.data if trace.name == "heads").text[1]
         and not everything.layout.annotations[0].text
@@ -36,15 +38,17 @@ def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
 
 
 def test_sentences_say_what_changed_most_and_why_others_did():
-    said = changes.said(ROWS, [(0, 0)])
+    said = weight_change.said(ROWS, [(0, 0)])
     assert (
         said
         == "2 of 4 heads changed, L0.H0 most: 0.5, or 25.0% of its numbers' norm. L0.H1 changed"
         " because keys and values are shared in groups. The norms changed by 0.25."
     )
-    assert "because" not in changes.said(ROWS, []), "without chosen heads every one was to move"
+    assert "because" not in weight_change.said(ROWS, []), (
+        "without chosen heads every one was to move"
+    )
     still = [row | {"change": 0.0} for row in ROWS]
-    assert changes.said(still, [(0, 0)]) == "0 of 4 heads changed. No norm changed."
+    assert weight_change.said(still, [(0, 0)]) == "0 of 4 heads changed. No norm changed."
 
 
 @pytest.mark.parametrize(
@@ -69,4 +73,4 @@ def test_sentences_say_what_changed_most_and_why_others_did():
     ],
 )
 def test_whether_the_circuit_moved(words, said):
-    assert changes.stayed({"k": 2, **words}) == said
+    assert weight_change.stayed({"k": 2, **words}) == said

@@ -1,10 +1,15 @@
 import pytest
 
-from explorer.curves import STYLES, _spread, accuracy_curves, faithfulness_curve, overlay_curves
-from explorer.plots import COLOURS, alt
+from ctsft.plots.faithfulness import faithfulness_curve
+from ctsft.plots.run_curves import STYLES, _spread, accuracy_curves, overlay_curves
+from ctsft.plots.style import COLOURS, alt
 
 ROLES = {"indonesian": "source", "javanese": "target", "buginese": "related"}
+
+
 START = {"indonesian": 0.85, "javanese": 0.54, "buginese": 0.24}
+
+
 HISTORY = [
     {"step": 7, "indonesian": 0.84, "javanese": 0.6},
     {"step": 14, "indonesian": 0.82, "javanese": 0.7, "buginese": 0.3},

@@ -11,9 +11,9 @@ import numpy as np
 import plotly.graph_objects as go
 from streamlit.testing.v1 import AppTest
 
-from explorer import bars, curves, plots
-from explorer.figure_files import csv_of, page_of, plain
-from explorer.tradeoff import tradeoff
+from ctsft.plots import head_map, run_curves, score_charts
+from ctsft.plots.figure_files import csv_of, page_of, plain
+from ctsft.plots.run_frontier import tradeoff
 
 NASTY = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
 
@@ -66,7 +66,7 @@ def test_a_map_is_a_row_a_head_and_its_strokes_are_none():
         [f"<b>L{layer}.H{head}</b><br>in &amp; out" for head in range(3)] for layer in range(2)
     ]
     rows = table(
-        plots.head_map(values, plots.Marks(frozenset({(0, 1)}), selected=(1, 1)), hover=hover)
+        head_map.head_map(values, head_map.Marks(frozenset({(0, 1)}), selected=(1, 1)), hover=hover)
     )
     assert len(rows) == 6 and list(rows[0]) == ["series", "head", "layer", "value", "note"]
     assert rows[1] | {"series": ""} == {
@@ -80,13 +80,13 @@ def test_a_map_is_a_row_a_head_and_its_strokes_are_none():
 
 
 def test_points_bring_their_series_and_the_ends_of_their_intervals():
-    rows = table(bars.label_bars({"good": 1.0, "bad": -1.0}, {"good": 0.25, "bad": 0.5}))
+    rows = table(score_charts.label_bars({"good": 1.0, "bad": -1.0}, {"good": 0.25, "bad": 0.5}))
     assert [(row["series"], row["x low"], row["x high"]) for row in rows] == [
         ("good", "0.75", "1.25"),
         ("bad", "-1.5", "-0.5"),
     ]
     rows = table(
-        curves.accuracy_curves(
+        run_curves.accuracy_curves(
             [{"step": 5, "id": 0.5}], {"id": "source"}, {"id": 0.75}, total_steps=5
         )
     )
@@ -109,7 +109,9 @@ def test_arrays_gaps_and_formulas():
 
 
 def test_a_page_holds_all_it_needs_and_foreign_text_as_text():
-    fig = bars.example_strip(np.array([1.0, 2.0]), [NASTY, "good"], [NASTY, "b"], title=NASTY)
+    fig = score_charts.example_strip(
+        np.array([1.0, 2.0]), [NASTY, "good"], [NASTY, "b"], title=NASTY
+    )
     page = page_of({NASTY: fig, "": tradeoff([])}, NASTY)
     assert (
         at_peace(page)

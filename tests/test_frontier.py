@@ -3,8 +3,8 @@
 import pytest
 from test_experiment import row
 
-from explorer.frontier import frontier, means, undominated
-from explorer.plots import COLOURS, alt
+from ctsft.plots.frontier import frontier, means, undominated
+from ctsft.plots.style import COLOURS, alt
 
 ROWS = [
     row(method, target, seed, 0.25 + gain + shift, 0.75 - loss)

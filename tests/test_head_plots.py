@@ -5,13 +5,17 @@ script, and foreign text is only text.
 import numpy as np
 import pytest
 
-from explorer.bidi import END, ISOLATE
-from explorer.data_plots import balance_bars, confusion_map, length_lines
-from explorer.head_plots import attention_map, label, label_effects, token_bars, word_effects
-from explorer.plots import alt, signed
+from ctsft.plots.data import balance_bars, confusion_map, length_lines
+from ctsft.plots.head_on_text import attention_map, label, label_effects, token_bars, word_effects
+from ctsft.plots.style import alt, signed
+from ctsft.utils.right_to_left import END, ISOLATE
 
 PIECES = ["قهوة", " ممتازة", " <b>x</b>", "\n", " ", "…", " tea"]
+
+
 PATTERN = np.tril(np.arange(49.0).reshape(7, 7) + 1)
+
+
 PATTERN /= PATTERN.sum(1, keepdims=True)
 
 

@@ -9,7 +9,7 @@ from ctsft.attribution.means import label_balanced_means
 from ctsft.circuit.circuit import LOGITS
 from ctsft.circuit.discovery import discover
 from ctsft.data.task import Example
-from explorer import layered, plots
+from ctsft.plots import discovery_graph, style
 
 EDGES = (
     ((2, 1), LOGITS, 2.0),
@@ -26,17 +26,25 @@ def drawn(fig, name):
 
 
 def test_a_head_came_in_one_iteration_after_its_target():
-    assert layered.iteration(EDGES) == {(2, 1): 0, (2, 3): 0, (1, 0): 1, (1, 2): 1, (0, 0): 2}
-    assert layered.grown(EDGES) == [
+    assert discovery_graph.iteration(EDGES) == {
+        (2, 1): 0,
+        (2, 3): 0,
+        (1, 0): 1,
+        (1, 2): 1,
+        (0, 0): 2,
+    }
+    assert discovery_graph.grown(EDGES) == [
         {(2, 1), (2, 3)},
         {(2, 1), (2, 3), (1, 0), (1, 2)},
         {(2, 1), (2, 3), (1, 0), (1, 2), (0, 0)},
     ]
-    assert layered.iteration(()) == {} and layered.grown(()) == []
+    assert discovery_graph.iteration(()) == {} and discovery_graph.grown(()) == []
 
 
 def test_each_kind_of_edge_goes_by_its_own_strongest():
-    assert layered.strongest(EDGES) == {True: 2.0, False: 0.04} and layered.shares(EDGES) == [
+    assert discovery_graph.strongest(EDGES) == {True: 2.0, False: 0.04} and discovery_graph.shares(
+        EDGES
+    ) == [
         1,
         0.5,
         1,
@@ -44,38 +52,38 @@ def test_each_kind_of_edge_goes_by_its_own_strongest():
         0.25,
         0.125,
     ]
-    assert [len(layered.above(EDGES, least)) for least in (0, 0.13, 0.3, 0.6, 1.0)] == [
+    assert [len(discovery_graph.above(EDGES, least)) for least in (0, 0.13, 0.3, 0.6, 1.0)] == [
         6,
         5,
         4,
         2,
         2,
     ]
-    assert layered.above((((0, 0), LOGITS, 0.0),), 0.0) and not layered.above(
+    assert discovery_graph.above((((0, 0), LOGITS, 0.0),), 0.0) and not discovery_graph.above(
         (((0, 0), LOGITS, 0.0),), 0.1
     )
 
 
 def test_layers_go_from_left_to_right_and_the_logits_stand_last():
-    at = layered.places(EDGES, 4)
+    at = discovery_graph.places(EDGES, 4)
     assert at[LOGITS] == (4.0, 0.0) and all(
-        at[head][0] == head[0] for head in layered.iteration(EDGES)
+        at[head][0] == head[0] for head in discovery_graph.iteration(EDGES)
     )
     assert at[2, 1][1] > at[2, 3][1] and len(set(at.values())) == len(at)
 
 
 def test_the_figure_draws_width_by_relevance_and_sign_by_colour():
-    fig = layered.graph(EDGES, 4, selected=(1, 0))
+    fig = discovery_graph.graph(EDGES, 4, selected=(1, 0))
     lines = drawn(fig, "edges")
     assert sum(list(line.x).count(None) for line in lines) == len(EDGES)
-    green = [line for line in lines if line.line.color == plots.DIVERGING[1][1]]
+    green = [line for line in lines if line.line.color == style.DIVERGING[1][1]]
     assert len(green) == 1 and list(green[0].x) == [
         1.0,
         2.0,
         None,
     ], "L1.H0 speaks against the right label through L2.H3"
     widest = max(lines, key=lambda line: line.line.width)
-    assert list(widest.x).count(None) == 2 and widest.line.width <= layered.THICK
+    assert list(widest.x).count(None) == 2 and widest.line.width <= discovery_graph.THICK
     assert drawn(fig, "relevance")[0].text == (
         "L2.H1 → logits: 2",
         "L2.H3 → logits: 1",
@@ -93,11 +101,11 @@ def test_the_figure_draws_width_by_relevance_and_sign_by_colour():
         "iteration 1": [(1, 0), (1, 2)],
         "iteration 2": [(0, 0)],
     }
-    assert plots.COLOURS["target"] in drawn(fig, "iteration 1")[
+    assert style.COLOURS["target"] in drawn(fig, "iteration 1")[
         0
-    ].marker.line.color and "6 of 6 edges" in plots.alt(fig)
-    fewer = layered.graph(EDGES, 4, 0.3)
-    assert len(drawn(fewer, "relevance")[0].x) == 4 and "4 of 6 edges" in plots.alt(fewer)
+    ].marker.line.color and "6 of 6 edges" in style.alt(fig)
+    fewer = discovery_graph.graph(EDGES, 4, 0.3)
+    assert len(drawn(fewer, "relevance")[0].x) == 4 and "4 of 6 edges" in style.alt(fewer)
     assert (
         fewer.layout.xaxis.range == fig.layout.xaxis.range
         and fewer.layout.yaxis.range == fig.layout.yaxis.range
@@ -105,7 +113,7 @@ def test_the_figure_draws_width_by_relevance_and_sign_by_colour():
 
 
 def test_the_table_lists_what_is_drawn():
-    table = layered.table(EDGES, 0.2)
+    table = discovery_graph.table(EDGES, 0.2)
     assert (
         table.iloc[0].tolist() == [0, "L2.H1", "logits", 2.0]
         and len(table) == 5
@@ -123,9 +131,9 @@ def test_a_real_discovery_of_depth_two_has_heads_that_act_on_heads(loaded, task,
     circuit = discover(
         model, task, pool, label_balanced_means(model, task, pool), depth=2, fraction=0.17
     )
-    steps = layered.iteration(circuit.edges)
+    steps = discovery_graph.iteration(circuit.edges)
     assert steps.keys() == circuit.heads and max(steps.values()) == 2
     assert all(f"iteration {step}:" in circuit.why[head] for head, step in steps.items())
-    assert layered.grown(circuit.edges)[-1] == circuit.heads and len(
-        drawn(layered.graph(circuit.edges, 3), "relevance")[0].x
+    assert discovery_graph.grown(circuit.edges)[-1] == circuit.heads and len(
+        drawn(discovery_graph.graph(circuit.edges, 3), "relevance")[0].x
     ) == len(circuit.edges)

@@ -1,7 +1,7 @@
 """Curves of tuning runs: accuracies above, losses below; one run or several."""
 
-from explorer.live import Shown, live, losses
-from explorer.plots import COLOURS, alt
+from ctsft.plots.live_curves import Shown, live, losses
+from ctsft.plots.style import COLOURS, alt
 
 
 def rows(target: str, scale: float = 1.0, steps: int = 20, start: float = 0.5) -> list[dict]:

@@ -7,12 +7,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from explorer import overlap, plots
+from ctsft.plots import overlap, style
 
 A, B, C = (
     frozenset(heads)
     for heads in ([(0, 0), (0, 1), (1, 2)], [(0, 0), (1, 2), (1, 1)], [(1, 0), (1, 1), (0, 2)])
 )
+
+
 THREE = {"one": A, "two": B, "<b>three</b>": C}
 
 
@@ -68,7 +70,7 @@ def test_the_matrix_carries_numbers_and_what_chance_gives():
         "2 of 4 heads shared" in fig.data[0].text[0][1]
         and f"by chance {overlap.chance(6, 3, 3):.2f}" in fig.data[0].text[0][1]
     )
-    assert "A and B 0.50" in plots.alt(fig)
+    assert "A and B 0.50" in style.alt(fig)
 
 
 def test_the_map_counts_holders_and_names_them_by_letter():
@@ -91,7 +93,7 @@ def test_the_map_counts_holders_and_names_them_by_letter():
     texts = next(trace for trace in fig.data if trace.name == "heads").text
     assert (
         "in 2 of 3: A, B" in texts[0]
-        and "L0.H0 (AB)" in plots.alt(fig)
+        and "L0.H0 (AB)" in style.alt(fig)
         and not any(trace.name == "outline" for trace in fig.data)
     )
     shared = overlap.membership_map({"one": A, "two": A}, (2, 3))

@@ -22,6 +22,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.cli.app import app as shell
 from ctsft.jobs import faithfulness
+from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
 from explorer import circuits, jobs, state
 from explorer.view import View
@@ -406,13 +407,15 @@ def test_the_jobs_own_events_are_what_the_chart_reads(view):
         result = faithfulness.measure_faithfulness(
             run, view.subject, scored.id, None, "valid", [0, 2, 12], 2
         )
-    rows = circuits.points(run.events())
-    assert len(rows) == 5 == len(result["points"]) and circuits.series(rows, "margin", 12)[0] == [
+    rows = plots_faithfulness.points(run.events())
+    assert len(rows) == 5 == len(result["points"]) and plots_faithfulness.series(
+        rows, "margin", 12
+    )[0] == [
         0,
         2,
         12,
     ]
-    assert circuits.series(rows, "margin", 12)[1][::2] == pytest.approx([0, 1])
+    assert plots_faithfulness.series(rows, "margin", 12)[1][::2] == pytest.approx([0, 1])
 
 
 @pytest.fixture
@@ -504,13 +507,14 @@ def test_heads_without_a_score_stand_last_without_a_rank():
 
 
 def test_a_size_appears_with_its_first_random_circuit():
-    sizes = [circuits.series(ROWS[:n], "accuracy", 12)[0] for n in range(len(ROWS) + 1)]
+    sizes = [plots_faithfulness.series(ROWS[:n], "accuracy", 12)[0] for n in range(len(ROWS) + 1)]
     assert sizes == [[], [0], [0], [0, 3], [0, 3], [0, 3], [0, 3], [0, 3, 12]]
-    assert circuits.reading(
+    assert plots_faithfulness.reading(
         ROWS[:1], "accuracy", 3, 12
-    ) == "" and "measured size nearest to 5" in circuits.reading(ROWS, "accuracy", 5, 12)
+    ) == "" and "measured size nearest to 5" in plots_faithfulness.reading(ROWS, "accuracy", 5, 12)
     ranges = {
-        tuple(circuits.curve(ROWS[:n], "accuracy", 3, 12).layout.xaxis.range) for n in (0, 1, 5, 7)
+        tuple(plots_faithfulness.curve(ROWS[:n], "accuracy", 3, 12).layout.xaxis.range)
+        for n in (0, 1, 5, 7)
     }
     assert len(ranges) == 1, "the axis does not move while sizes arrive"
 
@@ -519,7 +523,7 @@ def test_names_of_files_and_shares_in_words():
     assert [
         circuits.file_name(words) for words in ("my circuit", "../etc/passwd", "", "lingkaran é")
     ] == ["my-circuit.json", "etc-passwd.json", "circuit.json", "lingkaran-é.json"]
-    assert [circuits.share(value) for value in (-0.0, -0.001, -0.25, 0.5)] == [
+    assert [plots_faithfulness.share(value) for value in (-0.0, -0.001, -0.25, 0.5)] == [
         "0.00",
         "0.00",
         "−0.25",

@@ -17,7 +17,9 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.selection import select
 from ctsft.jobs import scoring as work
-from explorer import inspector, jobs, panels, plots, state
+from ctsft.plots import score_maps
+from ctsft.utils import format
+from explorer import inspector, jobs, state
 from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
@@ -105,7 +107,7 @@ def test_the_map_its_hover_and_the_inspector(view, loaded):
     cells = next(trace for trace in charts(app)[0]["data"] if trace.get("name") == "heads")
     hover = dict(zip(map(tuple, cells["customdata"]), cells["text"], strict=True))[best]
     assert (
-        f"{plots.number(scores.values[best].item())} ± {plots.number(scores.stderr[best].item())}"
+        f"{format.number(scores.values[best].item())} ± {format.number(scores.stderr[best].item())}"
         in hover
     )
     assert (
@@ -114,12 +116,13 @@ def test_the_map_its_hover_and_the_inspector(view, loaded):
         and "shares keys and values" in hover
     )
     assert all(
-        f"{label}: {plots.number(values[best].item())}" in hover
+        f"{label}: {format.number(values[best].item())}" in hover
         for label, values in scores.by_label.items()
     )
     assert app.session_state["view"].head == best == app.selectbox(key="w_head").value
     assert any(
-        plots.name(best) in text.value and "± standard error" in text.value for text in app.markdown
+        format.name(best) in text.value and "± standard error" in text.value
+        for text in app.markdown
     )
     outlined = next(trace for trace in charts(app)[0]["data"] if trace.get("name") == "outline")
     assert outlined["x"].count(None) == len(select(scores, "top", k=6).heads)
@@ -274,11 +277,11 @@ def test_standard_errors_by_label():
 def test_reasons_and_cut():
     scores = made(torch.tensor([[[0.5, -1.0, 2.0, 0.1]]]), ["a"])
     circuit = select(scores, "top", k=2).edit({(0, 1)}, {(0, 2)})
-    assert panels.reason(circuit, (0, 0)) == "in the circuit: rank 2 by score"
-    assert panels.reason(circuit, (0, 1)) == "in the circuit: added by hand"
-    assert panels.reason(circuit, (0, 2)) == "not in the circuit: removed by hand"
-    assert panels.reason(circuit, (0, 3)) == "not in the circuit"
+    assert score_maps.reason(circuit, (0, 0)) == "in the circuit: rank 2 by score"
+    assert score_maps.reason(circuit, (0, 1)) == "in the circuit: added by hand"
+    assert score_maps.reason(circuit, (0, 2)) == "not in the circuit: removed by hand"
+    assert score_maps.reason(circuit, (0, 3)) == "not in the circuit"
     # hand edits do not move it
-    assert panels.cut(scores, circuit, 9.0) == pytest.approx(0.5)
-    assert panels.cut(scores, select(scores, "threshold", threshold=0.3), 0.3) == 0.3
-    assert panels.cut(scores, select(scores, "none"), 9.0) is None
+    assert score_maps.cut(scores, circuit, 9.0) == pytest.approx(0.5)
+    assert score_maps.cut(scores, select(scores, "threshold", threshold=0.3), 0.3) == 0.3
+    assert score_maps.cut(scores, select(scores, "none"), 9.0) is None

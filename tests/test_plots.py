@@ -3,20 +3,19 @@ import json
 import numpy as np
 import pytest
 
-from explorer import plots
-from explorer.plots import (
-    COLOURS,
+from ctsft.plots import style
+from ctsft.plots.head_map import (
     Marks,
     Scale,
-    alt,
     cell_size,
     head_map,
     hover_texts,
     means_map,
-    safe,
     symmetric_limit,
     toggle,
 )
+from ctsft.plots.style import COLOURS, alt
+from ctsft.utils.format import safe
 
 
 def values(layers=4, heads=8):
@@ -240,10 +239,10 @@ def lightness(colour):
     return 116 * luminance(colour) ** (1 / 3) - 16
 
 
-@pytest.mark.parametrize("scale", [plots.DIVERGING, plots.SEQUENTIAL])
+@pytest.mark.parametrize("scale", [style.DIVERGING, style.SEQUENTIAL])
 def test_scales_are_read_by_lightness_with_any_colour_vision(scale):
     steps = [lightness(colour) for _, colour in scale]
-    centre = len(steps) // 2 if scale is plots.DIVERGING else 0
+    centre = len(steps) // 2 if scale is style.DIVERGING else 0
     assert min(abs(steps[end] - steps[centre]) for end in {0, len(steps) - 1} - {centre}) > 50, (
         "the poles are much darker than the centre"
     )
@@ -253,7 +252,7 @@ def test_scales_are_read_by_lightness_with_any_colour_vision(scale):
 
 def test_the_diverging_poles_differ_by_blue_and_red_too():
     low, high = (
-        tuple(int(plots.DIVERGING[end][1][i : i + 2], 16) for i in (1, 3, 5)) for end in (1, -2)
+        tuple(int(style.DIVERGING[end][1][i : i + 2], 16) for i in (1, 3, 5)) for end in (1, -2)
     )
     assert high[2] - low[2] > 40 and high[0] - low[0] > 80 and low[1] - high[1] > 25, (
         "purple against green: not told apart by green and red alone"

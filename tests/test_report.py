@@ -17,10 +17,10 @@ from test_page_finetune import (
 
 from benchmarks.bench_compare import make
 from ctsft import runs
+from ctsft.plots.html_report import Code, Items, Section, Table, report
+from ctsft.plots.run_frontier import tradeoff
 from ctsft.runs import notes, tuning_table
 from explorer import comparing, exploration, narrative
-from explorer.report import Code, Items, Section, Table, report
-from explorer.tradeoff import tradeoff
 
 
 class Outline(HTMLParser):

@@ -19,8 +19,9 @@ from tiny import tiny
 from ctsft import runs
 from ctsft.data.registry import load_task
 from ctsft.model.loading import load_model
+from ctsft.plots import head_map, score_charts
 from ctsft.utils.errors import UserError
-from explorer import bars, circuits, plots, shelf, subject
+from explorer import circuits, shelf, subject
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -144,13 +145,13 @@ def test_names_of_runs_and_circuits_cannot_leave_their_folders(name):
 def figures():
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(2, 3)), [NASTY, "b"] * 3
-    yield plots.head_map(
-        values, title=NASTY, hover=plots.hover_texts(values, {NASTY: values}, {(0, 0): NASTY})
+    yield head_map.head_map(
+        values, title=NASTY, hover=head_map.hover_texts(values, {NASTY: values}, {(0, 0): NASTY})
     )
-    yield bars.example_strip(values.ravel(), labels, [NASTY] * 6, title=NASTY)
-    yield bars.label_bars({NASTY: 1.0, "b": 2.0}, {NASTY: 0.1, "b": 0.1})
-    yield bars.head_means_bar(1.0, {NASTY: 1.0})
-    yield bars.correlation(values, values, (NASTY, "b"), 1.0)
+    yield score_charts.example_strip(values.ravel(), labels, [NASTY] * 6, title=NASTY)
+    yield score_charts.label_bars({NASTY: 1.0, "b": 2.0}, {NASTY: 0.1, "b": 0.1})
+    yield score_charts.head_means_bar(1.0, {NASTY: 1.0})
+    yield score_charts.correlation(values, values, (NASTY, "b"), 1.0)
 
 
 def shown_strings(value) -> list[str]:

@@ -13,8 +13,9 @@ from test_page_finetune import (
     visit,
 )
 
+from ctsft.plots import score_maps
 from ctsft.tuning.recipes import RECIPES
-from explorer import checking, circuits, comparing, panels, terms
+from explorer import checking, circuits, comparing, terms
 from explorer.terms import TERMS
 
 SOURCE = re.compile(
@@ -75,7 +76,7 @@ def test_a_term_has_a_source(term):
 
 def test_every_rule_and_method_has_one():
     assert {*circuits.RULES, *circuits.DISCOVERED} <= set(TERMS)
-    assert set(terms.METHODS) == set(panels.NAMES) and all(
+    assert set(terms.METHODS) == set(score_maps.NAMES) and all(
         SOURCE.search(text) for text in terms.METHODS.values()
     )
     assert not SOURCE.search("A number without a source.") and RECIPES

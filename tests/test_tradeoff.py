@@ -4,8 +4,8 @@ hovers that tell everything.
 
 import pytest
 
-from explorer.plots import COLOURS, alt
-from explorer.tradeoff import grouped, tradeoff
+from ctsft.plots.run_frontier import grouped, tradeoff
+from ctsft.plots.style import COLOURS, alt
 
 
 def point(method="circuit", kept=-0.1, gained=0.2, seed=1, group="", **more):

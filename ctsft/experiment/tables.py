@@ -11,15 +11,12 @@ import io
 from collections.abc import Iterable, Mapping
 
 from ctsft.experiment.design import Cell
-from ctsft.utils.statistics import Spread, grouped, paired, spread
+from ctsft.utils.statistics import ALL, Spread, averaged, grouped, paired, spread
 
 SIDES = ("target", "source")
 
 
 GROUP = ("setting", "method", "target", "n")
-
-
-ALL = "all targets"
 
 
 FEW = 6  # pairs below which an interval says little
@@ -40,30 +37,6 @@ def flat(cell: Cell, row: Mapping, source: str) -> dict:
                 f"{language}_after": row["after"][language]["accuracy"],
             }
     return words
-
-
-def averaged(rows: list[Mapping], value: str) -> list[dict]:
-    """One row a setting, method, n and seed: the mean over targets, of the seeds in which no target
-    is missing.
-    """
-    targets = len({row["target"] for row in rows})
-    found: dict[tuple, list[float]] = {}
-    for row in rows:
-        found.setdefault((row["setting"], row["method"], row["n"], row["seed"]), []).append(
-            row[value]
-        )
-    return [
-        {
-            "setting": setting,
-            "method": method,
-            "target": ALL,
-            "n": n,
-            "seed": seed,
-            value: spread(values).mean,
-        }
-        for (setting, method, n, seed), values in found.items()
-        if len(values) == targets
-    ]
 
 
 def long(

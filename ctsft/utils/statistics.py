@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, spearmanr
 
 DRAWS, LEVEL = 9999, 0.95
 
@@ -93,3 +93,41 @@ def paired(
         if method == one and (other, *rest) in table
     ]
     return spread(pairs) if pairs else None
+
+
+ALL = "all targets"
+
+
+def averaged(rows: list[Mapping], value: str) -> list[dict]:
+    """One row a setting, method, n and seed: the mean over targets, of the seeds in which no target
+    is missing.
+    """
+    targets = len({row["target"] for row in rows})
+    found: dict[tuple, list[float]] = {}
+    for row in rows:
+        found.setdefault((row["setting"], row["method"], row["n"], row["seed"]), []).append(
+            row[value]
+        )
+    return [
+        {
+            "setting": setting,
+            "method": method,
+            "target": ALL,
+            "n": n,
+            "seed": seed,
+            value: spread(values).mean,
+        }
+        for (setting, method, n, seed), values in found.items()
+        if len(values) == targets
+    ]
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation over the heads both have; NaN for fewer than three, or where one ranks
+    nothing.
+    """
+    a, b = np.ravel(a).astype(float), np.ravel(b).astype(float)
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
+        return float("nan")
+    return float(spearmanr(a[both], b[both]).statistic)

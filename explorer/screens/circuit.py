@@ -6,6 +6,10 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
+from ctsft.plots import faithfulness as plots_faithfulness
+from ctsft.plots import head_map as plots_head_map
+from ctsft.plots import score_maps
+from ctsft.utils import format
 from ctsft.utils.errors import UserError
 from explorer import (
     advising,
@@ -18,8 +22,6 @@ from explorer import (
     keeping,
     links,
     overlapping,
-    panels,
-    plots,
     shelf,
     state,
 )
@@ -92,14 +94,14 @@ def head_map(model, scores, circuit: Circuit, kind: str):
         if kind == "preview"
         else ""
     )
-    fig = panels.score_map(scores, circuit, model, state.view().head, state.view().flip, title)
+    fig = score_maps.score_map(scores, circuit, model, state.view().head, state.view().flip, title)
     # a new chart after each click: no selection is ever applied twice
     key = f"map-{st.session_state.setdefault('map_turn', 0)}"
 
     def clicked():
         # of a chart that is gone already
         late = key != f"map-{st.session_state.map_turn}"
-        heads = () if late else plots.toggle(st.session_state[key].selection.points, ())
+        heads = () if late else plots_head_map.toggle(st.session_state[key].selection.points, ())
         for head in heads:
             state.click(head, scores)
         st.session_state.map_turn += bool(heads)
@@ -143,7 +145,7 @@ def rule(scores):
         )
     if now.rule == "threshold":
         st.slider(
-            f"Score of at least {plots.number(state.threshold(scores))}",
+            f"Score of at least {format.number(state.threshold(scores))}",
             0.0,
             1.0,
             step=0.005,
@@ -211,7 +213,7 @@ def counters(model, circuit: Circuit, outside: dict):
         + circuits.by_hand(circuit)
     )
     if outside:
-        names = [plots.name(head) for head in outside]
+        names = [format.name(head) for head in outside]
         st.caption(
             f"{len(names)} other {'head is' if len(names) == 1 else 'heads are'} touched, because"
             f" key/value rows are shared by groups of {model.n_heads // model.n_kv_heads} heads:"
@@ -352,23 +354,23 @@ def curve(run_id: str, size: int, n_heads: int):
         run = runs.get(run_id)
     except UserError:  # discarded
         return
-    rows, now = circuits.points(run.events()), state.view()
+    rows, now = plots_faithfulness.points(run.events()), state.view()
     if not rows:
         return
     st.segmented_control(
         "By",
-        list(circuits.MEASURES),
-        format_func=circuits.MEASURES.get,
+        list(plots_faithfulness.MEASURES),
+        format_func=plots_faithfulness.MEASURES.get,
         required=True,
         **state.bind("measure"),
         help=TERMS["measure"],
     )
-    if not circuits.defined(rows, now.measure):
-        st.info(circuits.UNDEFINED, icon=":material/info:")
+    if not plots_faithfulness.defined(rows, now.measure):
+        st.info(plots_faithfulness.UNDEFINED, icon=":material/info:")
         return
-    fig = circuits.curve(rows, now.measure, size, n_heads)
+    fig = plots_faithfulness.curve(rows, now.measure, size, n_heads)
     export.show(fig, "faithfulness")
-    st.caption(circuits.reading(rows, now.measure, size, n_heads))
+    st.caption(plots_faithfulness.reading(rows, now.measure, size, n_heads))
 
 
 draw()

@@ -8,19 +8,10 @@ from contextlib import suppress
 import streamlit as st
 
 from ctsft import runs
+from ctsft.plots import run_frontier
 from ctsft.runs import notes, tuning_table
 from ctsft.utils.errors import UserError
-from explorer import (
-    comparing,
-    exploration,
-    export,
-    jobs,
-    narrative,
-    outcomes,
-    picking,
-    state,
-    tradeoff,
-)
+from explorer import comparing, exploration, export, jobs, narrative, outcomes, picking, state
 from explorer.subject import literal
 from explorer.terms import TERMS
 
@@ -254,7 +245,7 @@ def frontier(found: comparing.Points):
                 else ""
             )
         )
-    export.show(tradeoff.tradeoff(found.points), "tradeoff", name="frontier")
+    export.show(run_frontier.tradeoff(found.points), "tradeoff", name="frontier")
 
 
 def overlaid(drawn: list[dict], called: dict[str, str], of: str):
@@ -298,7 +289,7 @@ def page():
     called = dict(zip((row["run"] for row in rows), comparing.called(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
     found = comparing.points(ended, [called[row["run"]] for row in ended])
-    seeds = comparing.reading(tradeoff.grouped(found.points))
+    seeds = comparing.reading(run_frontier.grouped(found.points))
     for sentence in [seeds] if seeds else outcomes.summary(rows, comparing.measured(ended)):
         st.markdown(sentence, help=TERMS["interval" if seeds else "noise"])
     if len(rows) < len(every):

@@ -6,18 +6,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
-from explorer import (
-    aftermath,
-    experiment_form,
-    export,
-    following,
-    jobs,
-    panels,
-    plots,
-    state,
-    tune_form,
-    tuning,
-)
+from ctsft.plots import score_maps, style
+from ctsft.utils import format
+from explorer import aftermath, experiment_form, export, following, jobs, state, tune_form, tuning
 from explorer.subject import literal
 from explorer.terms import TERMS
 from explorer.tuning import Given
@@ -29,7 +20,7 @@ def head_map(given: Given, choice: Circuit | None):
     """The map of every page, with what would move outlined."""
     now, model = state.view(), state.model()
     shown = tuning.outlined(now, model, choice)
-    fig = panels.score_map(given.scores, shown, model, flip=now.flip)
+    fig = score_maps.score_map(given.scores, shown, model, flip=now.flip)
     key = (
         "no head would move"
         if choice is not None
@@ -44,7 +35,7 @@ def head_map(given: Given, choice: Circuit | None):
         selector={"name": "heads"},
     )
     export.show(
-        fig, "tune_map", width="content", alt=would(plots.alt(fig), now.what), name="what-moves"
+        fig, "tune_map", width="content", alt=would(style.alt(fig), now.what), name="what-moves"
     )
 
 
@@ -76,7 +67,7 @@ def numbers(choice: Circuit | None):
     if others:
         st.caption(
             "Keys and values are shared in groups of heads, so those of"
-            f" {', '.join(map(plots.name, others[:8]))}{' and more' if len(others) > 8 else ''}"
+            f" {', '.join(map(format.name, others[:8]))}{' and more' if len(others) > 8 else ''}"
             " move too.",
             help=TERMS["kv"],
         )

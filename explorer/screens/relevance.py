@@ -9,9 +9,9 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
+from ctsft.plots import head_map, score_charts, score_maps
 from explorer import (
     advising,
-    bars,
     checking,
     costs,
     export,
@@ -20,8 +20,6 @@ from explorer import (
     inspector,
     jobs,
     links,
-    panels,
-    plots,
     state,
     versus,
 )
@@ -203,7 +201,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
             if kind == "preview"
             else ""
         )
-        fig = panels.score_map(scores, circuit, model, now.head, now.flip, title)
+        fig = score_maps.score_map(scores, circuit, model, now.head, now.flip, title)
         export.show(fig, MAP, width="content", on_select=pick, selection_mode="points")
         st.toggle("Layer 0 at the bottom", **state.bind("flip"))
         for note in scores.notes:
@@ -222,7 +220,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
 def pick():
     """A click selects the head it hits."""
     points = st.session_state[MAP]["selection"]["points"]
-    for head in plots.toggle(points[-1:], ()):
+    for head in head_map.toggle(points[-1:], ()):
         state.put(head=head)
 
 
@@ -248,7 +246,7 @@ def exports(scores: Scores, run: runs.Run, kind: str):
 
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
-    now, drawn = state.view(), panels.marks(circuit, state.view().head)
+    now, drawn = state.view(), score_maps.marks(circuit, state.view().head)
     st.segmented_control(
         "More about all heads",
         PANELS,
@@ -262,7 +260,7 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
             "Mean score on the examples of each label, on one scale: a head may count for one label"
             " only."
         )
-        row(panels.label_maps(scores, drawn, now.flip), "label")
+        row(score_maps.label_maps(scores, drawn, now.flip), "label")
     elif now.panel == "Means" and means is not None:
         counts = ", ".join(
             f"{literal(label)} {means.counts.get(label, 0)}" for label in scores.by_label
@@ -274,8 +272,8 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         )
         row(
             [
-                plots.means_map(
-                    panels.mean_sizes(means),
+                head_map.means_map(
+                    score_maps.mean_sizes(means),
                     drawn,
                     title="Size of the balanced mean",
                     unit="norm",
@@ -284,11 +282,11 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
             ],
             "mean",
         )
-        row(panels.departure_maps(means, scores.by_label, drawn, now.flip), "departure")
+        row(score_maps.departure_maps(means, scores.by_label, drawn, now.flip), "departure")
     elif now.panel == "Distribution":
-        line = panels.cut(scores, circuit, state.threshold(scores))
-        fig = bars.score_histogram(
-            scores.values.numpy(), line, circuit.heads, unit=panels.UNITS[scores.method]
+        line = score_maps.cut(scores, circuit, state.threshold(scores))
+        fig = score_charts.score_histogram(
+            scores.values.numpy(), line, circuit.heads, unit=score_maps.UNITS[scores.method]
         )
         export.show(fig, "histogram", name="distribution-of-scores")
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
@@ -322,7 +320,7 @@ def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
         f" **{literal(scores.labels[now.example])}**. Same colours as the map at the top; one"
         " example varies more than the mean does, so more cells reach the ends of the scale."
     )
-    row([panels.example_map(scores, now.example, circuit, now.head, now.flip)], "example")
+    row([score_maps.example_map(scores, now.example, circuit, now.head, now.flip)], "example")
 
 
 def row(figures: list, key: str):

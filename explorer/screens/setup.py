@@ -10,8 +10,8 @@ from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
+from ctsft.utils.right_to_left import isolate
 from explorer import costs, gallery, jobs, measuring, recent, state, upload
-from explorer.bidi import isolate
 from explorer.subject import literal, pieces, short, spread
 from explorer.terms import TERMS
 

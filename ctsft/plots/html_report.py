@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
-from explorer.figure_files import document, figure_html
+from ctsft.plots.figure_files import document, figure_html
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ import plotly.graph_objects as go
 from scipy.stats import hypergeom
 
 from ctsft.attribution.scores import Head
-from explorer import plots
-from explorer.plots import Marks, Scale, head_map
+from ctsft.plots import head_map as plots_head_map
+from ctsft.plots import style
+from ctsft.plots.head_map import Marks, Scale, head_map
+from ctsft.utils import format
 
 LETTERS = "ABCDEF"
 
@@ -106,7 +108,7 @@ def heatmap(circuits: Circuits, n: int) -> go.Figure:
         f"{letters[i]} and {letters[j]} {values[i, j]:.2f}"
         for i, j in combinations(range(count), 2)
     ]
-    fig = plots.figure(
+    fig = style.figure(
         "Jaccard index of each pair",
         f"Jaccard index of {count} circuits: {', '.join(pairs)}.",
         52 * count + 96,
@@ -118,7 +120,7 @@ def heatmap(circuits: Circuits, n: int) -> go.Figure:
             y=letters,
             zmin=0,
             zmax=1,
-            colorscale=plots.SEQUENTIAL,
+            colorscale=style.SEQUENTIAL,
             showscale=False,
             xgap=2,
             ygap=2,
@@ -144,7 +146,7 @@ def heatmap(circuits: Circuits, n: int) -> go.Figure:
 
 def ink(share: float) -> str:
     """Text that reads on a place of the sequential scale."""
-    return plots.COLOURS["halo" if share > 0.45 else "ink"]
+    return style.COLOURS["halo" if share > 0.45 else "ink"]
 
 
 def membership_map(
@@ -164,7 +166,7 @@ def membership_map(
     everywhere = frozenset.intersection(*circuits.values()) if circuits else frozenset()
     hover = [
         [
-            f"<b>{plots.name((layer, head))}</b>  {told(circuits, (layer, head))}"
+            f"<b>{format.name((layer, head))}</b>  {told(circuits, (layer, head))}"
             for head in range(heads)
         ]
         for layer in range(layers)
@@ -177,7 +179,7 @@ def membership_map(
         flip=flip,
         scale=Scale("circuits", max(len(circuits), 1), sequential=True),
     )
-    size = plots.cell_size(layers, heads)
+    size = plots_head_map.cell_size(layers, heads)
     line = int(size // 10)  # letters that fit side by side
     ticks = list(range(len(circuits) + 1))
     bar = {
@@ -216,7 +218,7 @@ def described(circuits: Circuits) -> str:
         {head for heads in circuits.values() for head in heads},
         key=lambda head: (-len(holders(circuits, head)), head),
     )
-    names = [f"{plots.name(head)} ({holders(circuits, head)})" for head in held]
+    names = [f"{format.name(head)} ({holders(circuits, head)})" for head in held]
     return (
         f"Which of {len(circuits)} circuits hold a head:"
         f" {', '.join(names[:24]) or 'none is held by any'}{' and more' if len(names) > 24 else ''}."
@@ -231,7 +233,7 @@ def table(circuits: Circuits) -> pd.DataFrame:
     )
     rows = [
         (
-            plots.name(head),
+            format.name(head),
             len(holders(circuits, head)),
             *(head in heads for heads in circuits.values()),
         )

@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import LOGITS, Edge
-from explorer import plots
+from ctsft.plots import style
+from ctsft.utils import format
 
 WIDTHS = 6  # classes of width: one trace each
 
@@ -31,7 +32,7 @@ STEPS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
 
 
 def called(target: Head | str) -> str:
-    return LOGITS if target == LOGITS else plots.name(target)
+    return LOGITS if target == LOGITS else format.name(target)
 
 
 def strongest(edges: Sequence[Edge]) -> dict[bool, float]:
@@ -108,9 +109,9 @@ def graph(
     """
     at, drawn, steps = places(edges, n_layers), above(edges, least), iteration(edges)
     tall = max((sum(head[0] == layer for head in steps) for layer, _ in steps), default=1)
-    fig = plots.figure("", alt(edges, least), float(np.clip(72 * tall + 150, 290, 760)))
+    fig = style.figure("", alt(edges, least), float(np.clip(72 * tall + 150, 290, 760)))
     whole = dict(zip([edge[:2] for edge in edges], shares(edges), strict=True))
-    for sign, colour in ((1, plots.DIVERGING[3][1]), (-1, plots.DIVERGING[1][1])):
+    for sign, colour in ((1, style.DIVERGING[3][1]), (-1, style.DIVERGING[1][1])):
         for width in range(WIDTHS):
             some = [
                 edge
@@ -145,7 +146,7 @@ def graph(
             name="relevance",
             showlegend=False,
             text=[
-                f"{plots.name(source)} → {called(target)}: {plots.number(value)}"
+                f"{format.name(source)} → {called(target)}: {format.number(value)}"
                 for source, target, value in drawn
             ],
             hovertemplate="%{text}<extra></extra>",
@@ -160,7 +161,7 @@ def _nodes(fig: go.Figure, at: dict, steps: dict[Head, int], selected: Head | No
     for step in sorted(set(steps.values())):
         heads = [head for head in sorted(steps) if steps[head] == step]
         ring = [
-            plots.COLOURS["target"] if head == selected else plots.COLOURS["halo"] for head in heads
+            style.COLOURS["target"] if head == selected else style.COLOURS["halo"] for head in heads
         ]
         fig.add_trace(
             go.Scatter(
@@ -168,7 +169,7 @@ def _nodes(fig: go.Figure, at: dict, steps: dict[Head, int], selected: Head | No
                 y=[at[head][1] for head in heads],
                 mode="markers+text",
                 customdata=[list(head) for head in heads],
-                text=[plots.name(head) for head in heads],
+                text=[format.name(head) for head in heads],
                 textposition="top center",
                 textfont={"size": 11},
                 name=f"iteration {step}",
@@ -176,7 +177,7 @@ def _nodes(fig: go.Figure, at: dict, steps: dict[Head, int], selected: Head | No
                 marker={
                     "size": 17,
                     "symbol": STEPS[step % len(STEPS)],
-                    "color": plots.COLOURS["circuit"],
+                    "color": style.COLOURS["circuit"],
                     "line": {"color": ring, "width": 2.5},
                 },
                 selected={"marker": {"opacity": 1}},
@@ -195,7 +196,7 @@ def _nodes(fig: go.Figure, at: dict, steps: dict[Head, int], selected: Head | No
             name="logits",
             hoverinfo="skip",
             showlegend=False,
-            marker={"size": 19, "symbol": "star", "color": plots.COLOURS["reference"]},
+            marker={"size": 19, "symbol": "star", "color": style.COLOURS["reference"]},
         )
     )
 
@@ -213,7 +214,7 @@ def _axes(fig: go.Figure, at: dict, n_layers: int):
     fig.update_yaxes(range=[min(heights) - 0.8, max(heights) + 1.0], visible=False)
     fig.update_layout(
         showlegend=True,
-        legend=plots.LEGEND,
+        legend=style.LEGEND,
         uirevision="layered graph",
         margin={"l": 16, "r": 16, "t": 44, "b": 52},
     )
@@ -222,7 +223,7 @@ def _axes(fig: go.Figure, at: dict, n_layers: int):
 def alt(edges: Sequence[Edge], least: float) -> str:
     drawn, steps = sorted(above(edges, least), key=lambda edge: -abs(edge[2])), iteration(edges)
     words = [
-        f"{plots.name(source)} to {called(target)} {plots.number(value)}"
+        f"{format.name(source)} to {called(target)} {format.number(value)}"
         for source, target, value in drawn[:8]
     ]
     return (
@@ -237,7 +238,7 @@ def table(edges: Sequence[Edge], least: float = 0.0) -> pd.DataFrame:
     steps = iteration(edges)
     rows = sorted(
         (
-            (steps[source], plots.name(source), called(target), value)
+            (steps[source], format.name(source), called(target), value)
             for source, target, value in above(edges, least)
         ),
         key=lambda row: (row[0], -row[3]),

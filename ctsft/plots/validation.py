@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from explorer.plots import COLOURS, LEGEND, figure, number
+from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.utils.format import number
 
 NAMES = {
     "ablation": "Mean ablation",
@@ -18,6 +19,8 @@ NAMES = {
     "ig": "Integrated gradients",
     "ig 9 steps": "Integrated gradients, nine passes",
 }
+
+
 LOOKS = (
     ("#8b919c", "solid"),
     ("#9a6cc4", "solid"),
@@ -29,6 +32,8 @@ LOOKS = (
     ("#4f8fd6", "solid"),
     ("#4f8fd6", "dash"),
 )
+
+
 SYMBOLS = (
     "diamond",
     "circle",

@@ -12,7 +12,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
-from explorer.plots import COLOURS, LABEL_COLOURS, LEGEND, figure, name, number, safe
+from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, figure
+from ctsft.utils.format import name, number, safe
 
 
 def head_means_bar(norm: float, departures: Mapping[str, float], *, title: str = "") -> go.Figure:

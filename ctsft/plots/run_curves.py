@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from explorer.plots import COLOURS, LEGEND, figure, number, safe
+from ctsft.plots.style import COLOURS, figure
+from ctsft.utils.format import safe
 
 SYMBOLS = [
     "circle",
@@ -22,8 +23,13 @@ SYMBOLS = [
     "hexagon",
     "triangle-down",
 ]
+
+
 STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
+
+
 ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
+
 
 # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
 History = list[Mapping[str, float]]
@@ -152,76 +158,6 @@ def overlay_curves(
     fig.update_layout(
         showlegend=True, legend=beside, meta={"alt": _curves_alt(title, runs, spoken, total_steps)}
     )
-    return fig
-
-
-def faithfulness_curve(
-    sizes: list[int],
-    circuit: list[float],
-    # low, median, high over random circuits, each [size]
-    random_band: tuple[list[float], list[float], list[float]],
-    *,
-    metric: str = "accuracy",
-    title: str = "",
-) -> go.Figure:
-    """Share of the full model's behaviour that circuits of each size keep: 0 = no head kept, 1 =
-    the full model.
-    """
-    low, median, high = ([float(v) for v in part] for part in random_band)
-    last = (
-        f"{sizes[-1]} heads keep {number(circuit[-1])} against {number(median[-1])} for random ones"
-        if len(sizes)
-        else "nothing measured yet"
-    )
-    fig = figure(
-        title,
-        f"{title or 'Faithfulness'} ({metric}; 0 = no head kept, 1 = full model): {last}.",
-        380,
-    )
-    grey, purple = COLOURS["control"], COLOURS["circuit"]
-    sizes = [int(s) for s in sizes]
-    fig.add_trace(
-        go.Scatter(
-            x=sizes + sizes[::-1],
-            y=high + low[::-1],
-            fill="toself",
-            fillcolor="rgba(139,145,156,0.25)",
-            mode="lines",
-            line={"width": 0},
-            hoverinfo="skip",
-            name="random, low to high",
-        )
-    )
-    tip = "%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>"
-    for values, label, colour, look in (
-        (median, "random, median", grey, ("diamond", "dot")),
-        (circuit, "circuit", purple, ("circle", "solid")),
-    ):
-        fig.add_trace(
-            _curve(sizes, [float(v) for v in values], label, colour, look).update(
-                showlegend=True, hovertemplate=tip
-            )
-        )
-    for level, text, side in ((0, "no head kept", "right"), (1, "full model", "left")):
-        # where the curves are not
-        fig.add_hline(level, line={"color": COLOURS["reference"], "width": 1}, layer="below")
-        fig.add_annotation(
-            x=int(side == "right"),
-            xref="paper",
-            y=level,
-            text=text,
-            showarrow=False,
-            xanchor=side,
-            yanchor="bottom",
-            opacity=0.7,
-        )
-    everything = [*low, *high, *circuit, 0, 1]
-    fig.update_yaxes(
-        range=[min(everything) - 0.08, max(everything) + 0.12],
-        title_text=f"faithfulness ({safe(metric)})",
-    )
-    fig.update_xaxes(title_text="heads in the circuit")
-    fig.update_layout(showlegend=True, legend=LEGEND, margin_t=76)
     return fig
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from explorer.plots import COLOURS, LABEL_COLOURS, LEGEND, SEQUENTIAL, figure, safe
+from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, SEQUENTIAL, figure
+from ctsft.utils.format import safe
 
 
 def balance_bars(

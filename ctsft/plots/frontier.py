@@ -13,10 +13,10 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ctsft.experiment.tables import averaged
+from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.statistics import Spread, spread
-from explorer.plots import COLOURS, LEGEND, figure, safe
+from ctsft.utils.format import safe
+from ctsft.utils.statistics import Spread, averaged, spread
 
 SYMBOLS = {
     "circuit": "circle",

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from explorer.curves import STYLES, SYMBOLS, accuracy_curves, flat, overlay_curves
-from explorer.plots import COLOURS, alt, safe
+from ctsft.plots.run_curves import STYLES, SYMBOLS, accuracy_curves, flat, overlay_curves
+from ctsft.plots.style import COLOURS, alt
+from ctsft.utils.format import safe
 
 LOSS = 150  # pixels of the loss panel
+
+
 # where the upper panel begins and the lower one ends, in shares of the height
 ACCURACY, GAP = 0.36, 0.26
 

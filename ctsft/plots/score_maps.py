@@ -12,7 +12,8 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from explorer.plots import Marks, Scale, cell_size, head_map, hover_texts, number, symmetric_limit
+from ctsft.plots.head_map import Marks, Scale, cell_size, head_map, hover_texts, symmetric_limit
+from ctsft.utils.format import number
 
 UNITS = {
     "cdt": "relevance (logits)",

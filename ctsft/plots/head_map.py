@@ -9,10 +9,6 @@ figure describes itself in one sentence for screen readers: `alt(fig)`. `bars.py
 `curves.py` runs.
 """
 
-import functools
-import html
-import math
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -20,51 +16,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
-from explorer.bidi import isolate
-
-# one meaning each, on white and on Streamlit's dark page alike; told apart with any colour vision
-COLOURS = {
-    "source": "#3b82d0",
-    "target": "#e0751f",
-    "related": "#7d9a88",
-    # what relevance picked: the hue of the diverging scale's positive pole
-    "circuit": "#9a6cc4",
-    "control": "#8b919c",  # everything the circuit is compared with
-    "grid": "rgba(128,134,146,0.22)",
-    "reference": "rgba(128,134,146,0.95)",
-    "shade": "rgba(128,134,146,0.13)",
-    "ink": "#14161c",
-    "halo": "#ffffff",
-    "empty": "#e9e8ec",  # zero on every map
-}
-
-
-# the task's labels, in task order
-LABEL_COLOURS = ["#cc5f98", "#a8921f", "#8488b5", "#a8766c", "#5f9aa8", "#b58ad0"]
-
-
-DIVERGING = [
-    [0, "#00483f"],
-    [0.25, "#3f9687"],
-    [0.5, COLOURS["empty"]],
-    [0.75, "#a274bd"],
-    [1, "#4b1266"],
-]
-
-
-SEQUENTIAL = [[0, COLOURS["empty"]], [0.5, "#8d92b8"], [1, "#343a6e"]]
-
-
-LEGEND = {
-    "orientation": "h",
-    "x": 0,
-    "xanchor": "left",
-    "y": 1.02,
-    "yanchor": "bottom",
-    "bgcolor": "rgba(0,0,0,0)",
-    "traceorder": "normal",
-}
-
+from ctsft.plots.style import COLOURS, DIVERGING, SEQUENTIAL, figure
+from ctsft.utils.format import name, number, safe
 
 STRENGTH = 99  # percentile of |values| at which a map's colours end
 
@@ -94,34 +47,6 @@ class Scale:
     unit: str = "relevance (logits)"
     limit: float | None = None
     sequential: bool = False  # from 0 up instead of both ways
-
-
-def signed(values: Iterable[float]) -> list[str]:
-    """A colour by each value's sign, from the middle of the diverging scale's arms: it reads on a
-    light and on a dark page.
-    """
-    return [DIVERGING[3 if value >= 0 else 1][1] for value in values]
-
-
-def name(head: tuple[int, int]) -> str:
-    return f"L{head[0]}.H{head[1]}"
-
-
-def number(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "not computed"
-
-
-@functools.lru_cache(8192)
-def safe(text: str, width: int = 60, lines: int = 6) -> str:
-    """Foreign text as hover text: escaped, wrapped, cut after `lines`."""
-    rows = textwrap.wrap(str(text), width) or [""]
-    return "<br>".join(isolate(html.escape(row)) for row in rows[:lines]) + (
-        "…" if len(rows) > lines else ""
-    )
-
-
-def alt(fig: go.Figure) -> str:
-    return fig.layout.meta["alt"]
 
 
 def toggle(points: Iterable[Mapping], heads: Iterable[Head]) -> set[Head]:
@@ -193,38 +118,6 @@ def hover_texts(
     return [
         [text(layer, head) for head in range(values.shape[1])] for layer in range(values.shape[0])
     ]
-
-
-def figure(title: str, alt_text: str, height: float) -> go.Figure:
-    """An empty figure in the house style: no background and no font of its own, so that both
-    Streamlit themes show through.
-    """
-    axis = {"gridcolor": COLOURS["grid"], "zeroline": False, "showline": False}
-    return go.Figure(
-        layout={
-            "title": {
-                "text": safe(title, 200),
-                "x": 0,
-                "xanchor": "left",
-                "y": 1,
-                "yanchor": "top",
-                "yref": "container",
-                "pad": {"t": 10},
-            },
-            "height": height,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "hovermode": "closest",
-            "dragmode": "pan",
-            "margin": {"l": 64, "r": 16, "t": 44 if title else 12, "b": 52},
-            "xaxis": axis,
-            "yaxis": axis,
-            "showlegend": False,
-            "meta": {"alt": alt_text},
-            "uirevision": title or "same",
-            "bargap": 0.25,
-        }
-    )
 
 
 def head_map(

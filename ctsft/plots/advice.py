@@ -12,20 +12,12 @@ import plotly.graph_objects as go
 from ctsft.attribution.scores import Head
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
-from explorer import panels
-from explorer.agreement import spearman
-from explorer.frontier import CHOSEN
-from explorer.plots import (
-    COLOURS,
-    LEGEND,
-    Scale,
-    figure,
-    head_map,
-    name,
-    number,
-    safe,
-    symmetric_limit,
-)
+from ctsft.plots import score_maps
+from ctsft.plots.frontier import CHOSEN
+from ctsft.plots.head_map import Scale, head_map, symmetric_limit
+from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.utils.format import name, number, safe
+from ctsft.utils.statistics import spearman
 
 MAPS = {"worth": "Worth moving", "asks": "Target asks", "costs": "Source would lose"}
 
@@ -59,7 +51,7 @@ def advice_map(
     limit = symmetric_limit(shown)
     fig = head_map(
         shown,
-        panels.marks(circuit, selected),
+        score_maps.marks(circuit, selected),
         title=MAPS[what],
         scale=Scale(UNITS[what], sequential=True),
         flip=flip,
@@ -103,7 +95,7 @@ def hover(kept: Ranking, circuit: Circuit) -> list[list[str]]:
                 ),
                 f"target asks: {number(row['gradient'])} (gradient norm)",
                 f"source would lose: {number(row['fisher'] ** 0.5)} (√ Fisher information)",
-                safe(panels.reason(circuit, (row["layer"], row["head"]))),
+                safe(score_maps.reason(circuit, (row["layer"], row["head"]))),
             ]
         )
         for row in kept.rows

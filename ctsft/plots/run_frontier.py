@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from ctsft.plots.frontier import AXES, bars, best_line, look, undominated, words
+from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.utils.format import safe
 from ctsft.utils.statistics import spread
-from explorer.frontier import AXES, bars, best_line, look, undominated, words
-from explorer.plots import COLOURS, LEGEND, figure, safe
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
 # "kept", "gained", "facts"

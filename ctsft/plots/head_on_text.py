@@ -12,10 +12,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from explorer.bidi import fence
-from explorer.plots import COLOURS, LABEL_COLOURS, SEQUENTIAL, figure, number, safe, signed
+from ctsft.plots.style import COLOURS, LABEL_COLOURS, SEQUENTIAL, figure, signed
+from ctsft.utils.format import number, safe
+from ctsft.utils.right_to_left import fence
 
 NAMED = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
+
+
 LONGEST = 22  # characters of a token's label
 
 

@@ -1,0 +1,1 @@
+"""One session's choices, and what is computed for them."""
