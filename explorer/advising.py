@@ -14,8 +14,8 @@ from ctsft.jobs.advice import ADVICE_ROWS
 from ctsft.plots import advice as plots_advice
 from ctsft.plots import head_map
 from explorer import advice, costs, export, jobs, state
-from explorer.outcomes import said
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
+from explorer.text.outcomes import said
 
 MAP, SCATTER = "advice_map", "advice_scatter"
 

@@ -15,8 +15,9 @@ from ctsft.plots.head_map import Marks
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils import format
-from explorer import export, jobs, outcomes, state, tuning
-from explorer.terms import TERMS
+from explorer import export, jobs, state, tuning
+from explorer.text import outcomes
+from explorer.text.glossary import TERMS
 
 PANELS = ("What changed", "Did the circuit move?", "Files and export")
 

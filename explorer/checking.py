@@ -9,7 +9,7 @@ import streamlit as st
 from ctsft.plots import validation
 from ctsft.runs import tuning_table
 from explorer import costs, export, jobs, state
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
 
 COLUMNS = {
     "Spearman": st.column_config.NumberColumn(format="%.2f", help=TERMS["spearman"]),

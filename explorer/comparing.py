@@ -16,8 +16,9 @@ from ctsft.plots.run_frontier import Point
 from ctsft.runs import tuning_table
 from ctsft.runs.tuning_table import MAIN, parted, value_text
 from ctsft.utils.statistics import Spread, spread
-from explorer import outcomes, picking, state
-from explorer.terms import TERMS
+from explorer import picking, state
+from explorer.text import outcomes
+from explorer.text.glossary import TERMS
 
 DRAWN = len(run_curves.SYMBOLS)  # curves that can be told apart
 

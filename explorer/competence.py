@@ -8,8 +8,9 @@ import streamlit as st
 
 from ctsft.runs import tuning_table
 from explorer import costs, jobs, state
-from explorer.subject import Measured, literal
-from explorer.terms import TERMS
+from explorer.subject import Measured
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 
 def draw(source: Measured):

@@ -13,7 +13,7 @@ from ctsft.model.model import Model
 from ctsft.plots import discovery_graph, head_map
 from ctsft.utils import format
 from explorer import costs, export, jobs, state
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
 
 GRAPH = "layered_graph"
 

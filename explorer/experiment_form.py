@@ -8,8 +8,9 @@ from ctsft import runs
 from ctsft.experiment.design import Design
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words
-from explorer import designs, experiment_results, outcomes, state
-from explorer.subject import literal
+from explorer import designs, experiment_results, state
+from explorer.text import outcomes
+from explorer.text.markdown import literal
 from explorer.tune_form import POOLS, spoken
 
 

@@ -10,8 +10,9 @@ from ctsft import runs
 from ctsft.experiment import tables
 from ctsft.plots import frontier
 from ctsft.utils.errors import UserError
-from explorer import designs, export, guard, jobs, outcomes, state
-from explorer.terms import TERMS
+from explorer import designs, export, guard, jobs, state
+from explorer.text import outcomes
+from explorer.text.glossary import TERMS
 
 RUN = "experiment_run"
 

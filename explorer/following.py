@@ -11,8 +11,9 @@ from ctsft.plots.live_curves import Shown, live
 from ctsft.runs import tuning_table
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
-from explorer import export, guard, jobs, outcomes, state
-from explorer.terms import TERMS
+from explorer import export, guard, jobs, state
+from explorer.text import outcomes
+from explorer.text.glossary import TERMS
 
 RUN = "tune_run"  # the widget that says which run is shown
 

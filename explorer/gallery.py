@@ -8,8 +8,9 @@ from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
 from explorer import export, known, state
-from explorer.subject import aligned, balance, literal, spread, tally
-from explorer.terms import TERMS
+from explorer.subject import aligned, balance, spread, tally
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 EACH = 2  # rows of a label in each language
 

@@ -13,8 +13,8 @@ from ctsft.plots import head_on_text, score_maps
 from ctsft.utils import format
 from ctsft.utils.right_to_left import isolate
 from explorer import export, known, state
-from explorer.subject import literal
-from explorer.terms import POSITIONS, TERMS
+from explorer.text.glossary import POSITIONS, TERMS
+from explorer.text.markdown import literal
 
 VIEWS = ("By token", "Attention pattern", "Direct effect")
 

@@ -11,9 +11,10 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import score_charts, score_maps
 from ctsft.utils import format
-from explorer import drawn, export, state, why
-from explorer.subject import literal
-from explorer.terms import TERMS
+from explorer import drawn, export, state
+from explorer.text import membership
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 
 def draw(
@@ -64,7 +65,7 @@ def show(
         help=TERMS["relevance"],
     )
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
-    st.markdown(f":material/{icon}: {literal(why.sentence(scores, circuit, head))}")
+    st.markdown(f":material/{icon}: {literal(membership.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head), help=TERMS["kv"])
     averages, errors = by_label(scores, head)
     facts = drawn.mark(scores), head

@@ -14,7 +14,8 @@ from ctsft.plots import score_maps
 from ctsft.plots.head_map import Scale, head_map, symmetric_limit
 from ctsft.utils.errors import UserError
 from explorer import circuits, export, shelf, state
-from explorer.subject import literal
+from explorer.text import circuit_words
+from explorer.text.markdown import literal
 
 SIDE_BY_SIDE = 4
 
@@ -79,7 +80,7 @@ def draw(model: Model, scores: Scores):
 
 def row(name: str, circuit: Circuit, scores: Scores):
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{literal(name)}** · {circuits.described(circuit)}", width=420)
+        st.markdown(f"**{literal(name)}** · {circuit_words.described(circuit)}", width=420)
         st.button(
             "Restore",
             key=f"restore-{name}",

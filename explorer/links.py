@@ -14,8 +14,9 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.utils.errors import UserError
-from explorer import circuits, link_words, recent, state
-from explorer.subject import literal
+from explorer import link_words, recent, state
+from explorer.text import circuit_words
+from explorer.text.markdown import literal
 from explorer.view import View
 
 BUNDLED = ("demo", "demo-base")
@@ -75,7 +76,7 @@ def take(given: dict[str, str]) -> list[str]:
     was wrong with it.
     """
     found, wrong = link_words.read(
-        given, PANELS | {"rule": (*circuits.RULES, *circuits.DISCOVERED)}
+        given, PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
     )
     state.forget_circuit()
     fresh = View()

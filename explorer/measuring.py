@@ -8,8 +8,9 @@ from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
 from explorer import competence, export, known, state
-from explorer.subject import Measured, confusion, literal, short, split_of
-from explorer.terms import TERMS
+from explorer.subject import Measured, confusion, split_of
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal, short
 
 BESIDE = 2  # confusion maps in a row
 

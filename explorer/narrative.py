@@ -15,8 +15,9 @@ from ctsft.plots.html_report import Code, Items, Section, Table
 from ctsft.tuning import trainable
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer import circuits, comparing, outcomes, picking
+from explorer import circuits, comparing, picking
 from explorer.exploration import Exploration, opened
+from explorer.text import circuit_words, outcomes
 
 # heads, runs and commands that are listed
 TOP, LINES, COMMANDS = 12, 60, 40
@@ -139,7 +140,7 @@ def circuit(of: Exploration) -> Section:
         try:
             count = trainable.trainable(of.model, found.heads, "group")
             blocks.append(
-                f"{circuits.described(found)}. Tuning it moves {count:,} of {of.model.n_params:,}"
+                f"{circuit_words.described(found)}. Tuning it moves {count:,} of {of.model.n_params:,}"
                 f" numbers ({count / of.model.n_params:.2%}), every norm included; all others keep"
                 " their bits."
             )

@@ -11,8 +11,8 @@ from ctsft.model.model import Model
 from ctsft.plots import head_map, overlap
 from ctsft.plots.overlap import LETTERS, MOST
 from explorer import export, keeping, rivals, state
-from explorer.subject import literal
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 
 def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):

@@ -8,7 +8,7 @@ list of rows, one run or the seeds of one.
 from collections.abc import Callable, Iterable, Mapping
 
 from ctsft.runs.tuning_table import value_text
-from explorer import outcomes
+from explorer.text import outcomes
 
 SINGLE, ALL = "single", ""
 

@@ -1,6 +1,5 @@
 """Facts about a model's answers and a task's rows that Setup shows; no streamlit."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ from sklearn.metrics import confusion_matrix
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable
 from ctsft.model.model import Model
-from ctsft.utils.right_to_left import isolate
 
 
 @dataclass(frozen=True)
@@ -92,19 +90,3 @@ def confusion(rows: list[Example], answers: list[str], labels: tuple[str, ...]) 
 def pieces(model: Model, task: Task, row: Example) -> list[str]:
     """The prompt as the model sees it, token by token."""
     return readable(model.tokenizer, task.encode(model, row))
-
-
-def literal(text: str) -> str:
-    """Foreign text inside Markdown, shown as it is: escaped, and addresses parted by a sign without
-    width, since Streamlit makes links of them.
-    """
-    parted = re.sub(r"(?i)(https?:(?=//)|www(?=\.)|@)", "\\1\u2060", " ".join(str(text).split()))
-    return isolate(re.sub(r"([\\`*_{}\[\]()#+\-.!|:$~<>&])", r"\\\1", parted))
-
-
-def short(count: int) -> str:
-    """2_310_144 -> "2.3 M"."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return str(count)

@@ -7,8 +7,9 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.tuning.lora import TARGETS
 from ctsft.tuning.recipes import RECIPES
-from explorer import outcomes, state, tuning
-from explorer.terms import TERMS
+from explorer import state, tuning
+from explorer.text import outcomes
+from explorer.text.glossary import TERMS
 
 POOLS = {"all": "All", "B": "Pool B"}
 

@@ -14,7 +14,8 @@ from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils import home
 from explorer import state
-from explorer.subject import literal, spread
+from explorer.subject import spread
+from explorer.text.markdown import literal
 
 SPLIT_WORDS = {"train": "train", "valid": "validation", "test": "test", DRAW: "draw all three"}
 

@@ -16,8 +16,8 @@ from ctsft.utils import format, statistics
 from explorer import costs, export, jobs, state
 from explorer.session import scoring_choices
 from explorer.session.scoring_choices import WAYS
-from explorer.subject import literal
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 SCATTER = "methods_scatter"
 

@@ -5,7 +5,7 @@ import pytest
 from ctsft.plots import head_on_text
 from ctsft.utils.format import safe
 from ctsft.utils.right_to_left import END, ISOLATE, fence, isolate
-from explorer.subject import literal
+from explorer.text.markdown import literal
 
 ARABIC, HEBREW = "خدمة ممتازة!", "שלום"
 

@@ -23,13 +23,14 @@ from test_page_circuit import (
 
 from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
-from explorer import circuits, link_words, links, recent
+from explorer import link_words, links, recent
+from explorer.text import circuit_words
 from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
 
-CHOICES = links.PANELS | {"rule": (*circuits.RULES, *circuits.DISCOVERED)}
+CHOICES = links.PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
 
 
 CHANGED = View(

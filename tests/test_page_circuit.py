@@ -25,6 +25,7 @@ from ctsft.jobs import faithfulness
 from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
 from explorer import circuits, jobs, state
+from explorer.text import circuit_words
 from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
@@ -169,9 +170,9 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
     keep(view)
     app = opened(view)
     rule = widget(app.button_group, "Rule")
-    assert len(rule.options) == len(circuits.RULES) == 9
+    assert len(rule.options) == len(circuit_words.RULES) == 9
     found = {}
-    for name in circuits.RULES:
+    for name in circuit_words.RULES:
         shown(widget(app.button_group, "Rule").set_value(name).run())
         found[name] = [slider.label for slider in app.slider], metric(app, "Heads")
     size = ["Heads (k), of 12"]

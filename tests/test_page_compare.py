@@ -19,7 +19,8 @@ from test_page_finetune import (
 from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.runs import tuning_table
-from explorer import comparing, outcomes, state
+from explorer import comparing, state
+from explorer.text import outcomes
 
 PAGE = "screens/compare.py"
 

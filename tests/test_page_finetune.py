@@ -20,7 +20,8 @@ from ctsft.jobs.requests import Tuning
 from ctsft.runs.folder import birth
 from ctsft.tuning.checkpoints import MOVED
 from ctsft.tuning.config import TuneConfig
-from explorer import following, jobs, outcomes, sidebar, state, tuning
+from explorer import following, jobs, sidebar, state, tuning
+from explorer.text import outcomes
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
 

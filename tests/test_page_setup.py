@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 from ctsft import runs
 from ctsft.data.task import Example
 from explorer import jobs, recent
-from explorer.subject import Measured, aligned, balance, literal, short, spread
+from explorer.subject import Measured, aligned, balance, spread
+from explorer.text.markdown import literal, short
 from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")

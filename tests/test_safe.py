@@ -21,7 +21,8 @@ from ctsft.data.registry import load_task
 from ctsft.model.loading import load_model
 from ctsft.plots import head_map, score_charts
 from ctsft.utils.errors import UserError
-from explorer import circuits, shelf, subject
+from explorer import circuits, shelf
+from explorer.text import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -181,7 +182,7 @@ def test_foreign_text_is_text_in_every_figure_and_its_html_file():
 
 
 def test_foreign_text_is_text_in_tables_and_captions():
-    told = subject.literal(NASTY + " $x$ :red[y] ![z](http://elsewhere)")
+    told = markdown.literal(NASTY + " $x$ :red[y] ![z](http://elsewhere)")
     assert not re.search(r"(?<!\\)[<>$\[\]!:]", told)
 
 
@@ -197,7 +198,7 @@ def test_foreign_text_is_text_in_tables_and_captions():
 def test_an_address_in_foreign_text_becomes_no_link(address):
     # what Streamlit's Markdown makes links of, escaped or not
     linked = re.compile(r"(?i)https?\\?://|www\\?\.|@\w")
-    told = subject.literal(f"look at {address} now")
+    told = markdown.literal(f"look at {address} now")
     assert linked.search(address) and not linked.search(told)
     assert told.replace("\\", "").replace("\u2060", "") == f"look at {address} now", (
         "and reads the same"

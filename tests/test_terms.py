@@ -15,8 +15,9 @@ from test_page_finetune import (
 
 from ctsft.plots import score_maps
 from ctsft.tuning.recipes import RECIPES
-from explorer import checking, circuits, comparing, terms
-from explorer.terms import TERMS
+from explorer import checking, comparing
+from explorer.text import circuit_words, glossary
+from explorer.text.glossary import TERMS
 
 SOURCE = re.compile(
     r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Efron) \d{4}"
@@ -75,9 +76,9 @@ def test_a_term_has_a_source(term):
 
 
 def test_every_rule_and_method_has_one():
-    assert {*circuits.RULES, *circuits.DISCOVERED} <= set(TERMS)
-    assert set(terms.METHODS) == set(score_maps.NAMES) and all(
-        SOURCE.search(text) for text in terms.METHODS.values()
+    assert {*circuit_words.RULES, *circuit_words.DISCOVERED} <= set(TERMS)
+    assert set(glossary.METHODS) == set(score_maps.NAMES) and all(
+        SOURCE.search(text) for text in glossary.METHODS.values()
     )
     assert not SOURCE.search("A number without a source.") and RECIPES
 

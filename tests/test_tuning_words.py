@@ -18,7 +18,8 @@ from ctsft.cli.main import main
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, moves_of
-from explorer import outcomes, state, tuning
+from explorer import state, tuning
+from explorer.text import outcomes
 from explorer.tuning import Given
 
 

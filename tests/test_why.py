@@ -11,7 +11,7 @@ from test_relevance import made
 
 from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.circuit.selection import select
-from explorer import why
+from explorer.text import membership
 
 SCORES = made(
     [[3.0, -4.0, 0.1], [2.0, -0.1, 2.5]], model="m", model_type="llama", n_layers=2, n_heads=3
@@ -73,13 +73,13 @@ EVERY = [(layer, head) for layer in range(2) for head in range(3)]
     ],
 )
 def test_sentences(rule, settings, head, words):
-    assert why.sentence(SCORES, select(SCORES, rule, **settings), head).startswith(words)
+    assert membership.sentence(SCORES, select(SCORES, rule, **settings), head).startswith(words)
 
 
 def test_random_names_seed_and_odds():
     circuit = select(SCORES, "random", k=2, seed=5)
     for head in EVERY:
-        words = why.sentence(SCORES, circuit, head)
+        words = membership.sentence(SCORES, circuit, head)
         assert (
             words.startswith(
                 "In: seed 5 drew it" if head in circuit else "Out: seed 5 did not draw it"
@@ -94,7 +94,7 @@ def test_at_the_k_it_names_a_head_does_enter(rule, k):
     circuit = select(SCORES, rule, k=k)
     for head in set(EVERY) - circuit.heads:
         enters = int(
-            re.search(r"enters at k = (\d+)", why.sentence(SCORES, circuit, head)).group(1)
+            re.search(r"enters at k = (\d+)", membership.sentence(SCORES, circuit, head)).group(1)
         )
         assert head in select(SCORES, rule, k=enters) and head not in select(
             SCORES, rule, k=enters - 1
@@ -105,7 +105,8 @@ def test_at_the_share_it_names_a_head_does_enter():
     circuit = select(SCORES, "fraction", fraction=0.01)
     for head in set(EVERY) - circuit.heads:
         share = (
-            int(re.search(r"share of (\d+) %", why.sentence(SCORES, circuit, head)).group(1)) / 100
+            int(re.search(r"share of (\d+) %", membership.sentence(SCORES, circuit, head)).group(1))
+            / 100
         )
         assert head in select(SCORES, "fraction", fraction=share) and head not in select(
             SCORES, "fraction", fraction=share - 0.01
@@ -115,11 +116,11 @@ def test_at_the_share_it_names_a_head_does_enter():
 def test_hand_edits_say_what_the_rule_alone_does():
     circuit = select(SCORES, "top", k=2).edit({(1, 0)}, {(0, 0)})
     assert (
-        why.sentence(SCORES, circuit, (1, 0))
+        membership.sentence(SCORES, circuit, (1, 0))
         == "In: added by hand. The rule alone leaves it out: score 2 is rank 3 of 6; it enters at k"
         " = 3."
     )
-    assert why.sentence(SCORES, circuit, (0, 0)).startswith(
+    assert membership.sentence(SCORES, circuit, (0, 0)).startswith(
         "Out: removed by hand. The rule alone keeps it: score 3 is rank 1"
     )
 
@@ -143,28 +144,30 @@ def test_discovered_heads_name_iteration_and_target():
         edges=edges,
     )
     assert (
-        why.sentence(SCORES, circuit, (1, 2))
+        membership.sentence(SCORES, circuit, (1, 2))
         == "In: discovery iteration 0: rank 1 for the logits, score 2.5."
     )
     assert (
-        why.sentence(SCORES, circuit, (0, 1))
+        membership.sentence(SCORES, circuit, (0, 1))
         == "In: discovery iteration 1: rank 1 for the heads of iteration 0, score 0.02; chosen most"
         " for L1.H0 (relevance 0.03, of 2 targets)."
     )
-    assert why.sentence(SCORES, circuit, (0, 0)).startswith(
+    assert membership.sentence(SCORES, circuit, (0, 0)).startswith(
         "Out: no discovery iteration kept it (rank 1 by the scores shown; iteration 0 kept 2)"
     )
-    assert "added by hand" in why.sentence(SCORES, circuit.edit({(0, 0)}), (0, 0))
+    assert "added by hand" in membership.sentence(SCORES, circuit.edit({(0, 0)}), (0, 0))
 
 
 def test_heads_without_a_score_and_rules_of_other_files_have_a_sentence_too():
     per_example = SCORES.per_example.clone()
     per_example[:, 1] = math.nan
     some = replace(SCORES, per_example=per_example)
-    assert why.sentence(some, select(some, "top", k=1), (1, 0)) == "Out: it has no score."
-    assert why.sentence(some, select(some, "all"), (1, 0)) == "In: this rule keeps every head."
+    assert membership.sentence(some, select(some, "top", k=1), (1, 0)) == "Out: it has no score."
+    assert (
+        membership.sentence(some, select(some, "all"), (1, 0)) == "In: this rule keeps every head."
+    )
     loaded = Circuit(frozenset({(0, 0)}), {(0, 0): "because"}, rule={"name": "of mine"})
     assert (
-        why.sentence(SCORES, loaded, (0, 0)) == "In: because."
-        and why.sentence(SCORES, loaded, (0, 1)) == "Out: its rule does not keep it."
+        membership.sentence(SCORES, loaded, (0, 0)) == "In: because."
+        and membership.sentence(SCORES, loaded, (0, 1)) == "Out: its rule does not keep it."
     )

@@ -26,7 +26,8 @@ from explorer import (
     state,
 )
 from explorer.links import PANELS
-from explorer.terms import TERMS
+from explorer.text import circuit_words
+from explorer.text.glossary import TERMS
 
 
 def draw():
@@ -120,7 +121,9 @@ def head_map(model, scores, circuit: Circuit, kind: str):
 
 def rule(scores):
     now, n_heads = state.view(), scores.values.numel()
-    rules = circuits.RULES | (circuits.DISCOVERED if now.found or now.rule == "discover" else {})
+    rules = circuit_words.RULES | (
+        circuit_words.DISCOVERED if now.found or now.rule == "discover" else {}
+    )
     st.segmented_control(
         "Rule",
         list(rules),
@@ -163,7 +166,9 @@ def rule(scores):
             help=TERMS["fraction"],
         )
     if now.rule == "random":
-        st.number_input("Seed", 0, circuits.MOST_SEEDS, **state.bind("seed"), help=TERMS["seed"])
+        st.number_input(
+            "Seed", 0, circuit_words.MOST_SEEDS, **state.bind("seed"), help=TERMS["seed"]
+        )
     with st.container(horizontal=True):
         st.button(
             "Undo",
@@ -210,7 +215,7 @@ def counters(model, circuit: Circuit, outside: dict):
     )
     st.caption(
         f"{count['group']:,} of {count['total']:,} parameters would move, norms included. "
-        + circuits.by_hand(circuit)
+        + circuit_words.by_hand(circuit)
     )
     if outside:
         names = [format.name(head) for head in outside]

@@ -11,9 +11,10 @@ from ctsft import runs
 from ctsft.plots import run_frontier
 from ctsft.runs import notes, tuning_table
 from ctsft.utils.errors import UserError
-from explorer import comparing, exploration, export, jobs, narrative, outcomes, picking, state
-from explorer.subject import literal
-from explorer.terms import TERMS
+from explorer import comparing, exploration, export, jobs, narrative, picking, state
+from explorer.text import outcomes
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 # runs whose curves are drawn while none is chosen
 SHOWN = 4

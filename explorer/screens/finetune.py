@@ -9,8 +9,8 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
 from ctsft.utils import format
 from explorer import aftermath, experiment_form, export, following, jobs, state, tune_form, tuning
-from explorer.subject import literal
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 from explorer.tuning import Given
 
 TABS = ("One run", "Experiment")

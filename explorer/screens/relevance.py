@@ -23,8 +23,8 @@ from explorer import (
     state,
     versus,
 )
-from explorer.subject import literal
-from explorer.terms import TERMS
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 
 METHODS = {
     "cdt": "CD-T (decomposition)",

@@ -12,8 +12,9 @@ from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from ctsft.utils.right_to_left import isolate
 from explorer import costs, gallery, jobs, measuring, recent, state, upload
-from explorer.subject import literal, pieces, short, spread
-from explorer.terms import TERMS
+from explorer.subject import pieces, spread
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal, short
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
 

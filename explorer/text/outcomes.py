@@ -13,7 +13,7 @@ from ctsft.runs.folder import Run
 from ctsft.runs.tuning_table import result
 from ctsft.utils.errors import UserError
 from explorer import state
-from explorer.subject import literal
+from explorer.text.markdown import literal
 
 WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
     "circuit": ("Circuit", "The {k} heads of the Circuit page, and every norm."),
