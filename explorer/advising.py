@@ -13,7 +13,8 @@ from ctsft.data.task import Task
 from ctsft.jobs.advice import ADVICE_ROWS
 from ctsft.plots import advice as plots_advice
 from ctsft.plots import head_map
-from explorer import advice, costs, export, jobs, state
+from explorer import costs, export, jobs
+from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.outcomes import said
 
@@ -34,7 +35,7 @@ COLUMNS = {
 
 
 def draw(scores: Scores, circuit: Circuit, task: Task):
-    now = state.view()
+    now = binding.view()
     st.subheader("Which heads should move?", help=TERMS["advice"])
     st.write(
         "A head that carries the task is not always the head to tune. This asks of every head what"
@@ -57,19 +58,19 @@ def draw(scores: Scores, circuit: Circuit, task: Task):
         )
         return
     choose(targets)
-    with state.sentences(stop=False):
+    with errors.sentences(stop=False):
         ask(len(circuit) or now.k)
-        run = advice.run_of(state.view(), weights())
-        kept = advice.read(run)
+        run = advice_runs.run_of(binding.view(), weights())
+        kept = advice_runs.read(run)
         if kept and kept.shape == tuple(scores.values.shape):
             show(kept, run, scores, circuit)
 
 
 def told():
     """On the Circuit page: which rows the rule Advised rests on, or where to ask."""
-    now = state.view()
-    run = advice.run_of(now, weights())
-    if advice.read(run) is None:
+    now = binding.view()
+    run = advice_runs.run_of(now, weights())
+    if advice_runs.read(run) is None:
         st.info(
             f"Nobody asked yet which heads should move for {said(now.target)}, so this rule picks"
             " none.",
@@ -79,9 +80,9 @@ def told():
             "screens/relevance.py", label="Ask on the Relevance page", icon=":material/arrow_back:"
         )
         return
-    n, seed = advice.rows_of(run)
+    n, seed = advice_runs.rows_of(run)
     words = f"Advice from {n} {said(now.target)} rows, seed {seed}"
-    if (n, seed) == advice.asked_by(now):
+    if (n, seed) == advice_runs.asked_by(now):
         st.caption(f"{words}: those that Fine-tune draws.")
     else:
         st.warning(
@@ -92,28 +93,28 @@ def told():
 
 
 def weights() -> str:
-    return state.load_model(state.view().model).fingerprint
+    return inputs.load_model(binding.view().model).fingerprint
 
 
 def choose(targets: list[str]):
     """Whose advice: the language, and how many of its rows."""
-    now = state.view()
+    now = binding.view()
     if now.target not in targets:
-        state.put(target=targets[0])
+        binding.put(target=targets[0])
     left, right = st.columns(2)
     left.selectbox(
-        ":orange[●] Target language", targets, **state.bind("target"), help=TERMS["target"]
+        ":orange[●] Target language", targets, **binding.bind("target"), help=TERMS["target"]
     )
-    with state.sentences(stop=False):
-        most = len(state.load_rows(now.task, now.data_dir, state.view().target, now.split))
+    with errors.sentences(stop=False):
+        most = len(inputs.load_rows(now.task, now.data_dir, binding.view().target, now.split))
         if not 1 <= now.n <= most:
-            state.put(n=most)
+            binding.put(n=most)
         right.number_input(
             f"Labelled {now.split} rows",
             1,
             most,
             step=5,
-            **state.bind("n"),
+            **binding.bind("n"),
             help=(
                 f"Of {most}. The rows that Fine-tune draws with the same number and its seed,"
                 f" {now.tune_seed}: advice sees no others of the target, and never test rows."
@@ -123,18 +124,21 @@ def choose(targets: list[str]):
 
 def ask(k: int):
     """The run that is under way, and the button where the rows in question were not asked yet."""
-    now = state.view()
-    active, done = advice.run_of(now, weights(), jobs.ACTIVE), advice.run_of(now, weights())
+    now = binding.view()
+    active, done = (
+        advice_runs.run_of(now, weights(), start_runs.ACTIVE),
+        advice_runs.run_of(now, weights()),
+    )
     if active:
         jobs.watch(active, keepable=False)
         return
-    if done and advice.rows_of(done) == advice.asked_by(now):
+    if done and advice_runs.rows_of(done) == advice_runs.asked_by(now):
         return
-    last = next(advice.found(now, weights()), None)
+    last = next(advice_runs.found(now, weights()), None)
     if last and last != done:
         jobs.ended(last)
     if done:
-        n, seed = advice.rows_of(done)
+        n, seed = advice_runs.rows_of(done)
         st.warning(
             f"This advice is from {n} rows drawn with seed {seed}; Fine-tune would now draw {now.n}"
             f" with seed {now.tune_seed}.",
@@ -155,12 +159,12 @@ def ask(k: int):
             " competence and discovery know already."
         ),
     ):
-        jobs.start_advice(now, k)
+        start_runs.start_advice(now, k)
         st.rerun()
 
 
 def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
-    now = state.view()
+    now = binding.view()
     k, roles = len(circuit) or now.k, (now.source, now.target)
     shows, do = plots_advice.sentences(
         kept, scores.values.numpy(), circuit, k, tuple(map(said, roles))
@@ -174,7 +178,7 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
             format_func=plots_advice.MAPS.get,
             required=True,
             label_visibility="collapsed",
-            **state.bind("advice_map"),
+            **binding.bind("advice_map"),
             help=HELP[now.advice_map],
         )
         fig = plots_advice.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
@@ -228,11 +232,11 @@ def take(kept: Ranking, run: runs.Run, circuit: Circuit, k: int):
 
 
 def adopt(k: int):
-    state.remember()
-    state.put(rule="advised", k=k, added=frozenset(), removed=frozenset())
+    binding.remember()
+    binding.put(rule="advised", k=k, added=frozenset(), removed=frozenset())
 
 
 def pick(key: str):
     """A click selects the head it hits."""
     for head in head_map.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
-        state.put(head=head)
+        binding.put(head=head)

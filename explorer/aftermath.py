@@ -15,7 +15,8 @@ from ctsft.plots.head_map import Marks
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils import format
-from explorer import export, jobs, state, tuning
+from explorer import export, jobs, tuning
+from explorer.session import binding, errors, inputs, measured_rows, start_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
@@ -27,7 +28,8 @@ def draw(run: runs.Run):
     row = tuning_table.compare_row(run)
     if row and row["state"] in outcomes.ENDED:
         st.markdown(
-            outcomes.outcome(row, outcomes.measured_on(run), split_of(run)), help=TERMS["noise"]
+            outcomes.outcome(row, measured_rows.measured_on(run), split_of(run)),
+            help=TERMS["noise"],
         )
         if row["what"] != "full" and st.button(
             "Run the same with everything moving",
@@ -42,9 +44,9 @@ def draw(run: runs.Run):
     if not run.file("delta.safetensors").is_file() or not tuning_table.result(run):
         return
     panel = st.segmented_control(
-        "Afterwards", PANELS, required=True, **state.bind("after_panel"), help=TERMS["moved"]
+        "Afterwards", PANELS, required=True, **binding.bind("after_panel"), help=TERMS["moved"]
     )
-    with state.sentences(stop=False):
+    with errors.sentences(stop=False):
         {PANELS[0]: changed, PANELS[1]: moved, PANELS[2]: files}[panel](run)
 
 
@@ -61,7 +63,7 @@ def chosen(run: runs.Run) -> frozenset:
 
 @st.cache_data(show_spinner="Reading what changed ...", max_entries=32)
 def measured(model: str, weights: str, path: str, changed_at: float) -> list[dict]:
-    return head_changes(state.load_model(model), path)
+    return head_changes(inputs.load_model(model), path)
 
 
 def changed(run: runs.Run):
@@ -69,10 +71,10 @@ def changed(run: runs.Run):
         "How far each head's numbers moved: query, key and value rows and output columns together."
         " Look whether the change sits where the relevance does."
     )
-    model = state.load_model(base_path(run))
+    model = inputs.load_model(base_path(run))
     path, again = run.file("delta.safetensors"), rescored(run)
     kept = tuning_table.result(again).get("changes") if again else None
-    if kept is None and model.n_params > state.SMALL:
+    if kept is None and model.n_params > inputs.SMALL:
         st.info(
             "For a model of this size the change is measured by a run of its own, together with the"
             " scores after tuning: start it under *Did the circuit move?*",
@@ -82,7 +84,7 @@ def changed(run: runs.Run):
     rows = kept or measured(base_path(run), model.fingerprint, str(path), path.stat().st_mtime)
     heads = chosen(run)
     export.show(
-        weight_change.change_map(rows, heads, state.view().flip),
+        weight_change.change_map(rows, heads, binding.view().flip),
         "change_map",
         width="content",
         name=f"change-{run.id}",
@@ -133,7 +135,7 @@ def moved(run: runs.Run):
     words = tuning_table.result(again)
     st.markdown(weight_change.stayed(words), help=TERMS["spearman"])
     figures = score_agreement.side_by_side(
-        *pair, ("before tuning", "after tuning"), Marks(chosen(run)), state.view().flip
+        *pair, ("before tuning", "after tuning"), Marks(chosen(run)), binding.view().flip
     )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
@@ -155,14 +157,14 @@ def start(run: runs.Run) -> runs.Run:
     """Score the tuned model as the Relevance page scores heads now; as many top heads are followed
     as moved.
     """
-    now = state.view()
+    now = binding.view()
     k = len(chosen(run)) or now.k or 1
     words = [
         "rescore",
         run.id,
         "--k",
         str(k),
-        *jobs.scoring_words(now.scoring),
+        *start_runs.scoring_words(now.scoring),
         "--positions",
         now.positions,
         "--rules",

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer import guard, links, sidebar, zoom
+from explorer import links, sidebar, zoom
+from explorer.session import errors
 
 # its width in pixels
 st.set_page_config(
     page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244
 )
+
+
 st.html(Path(__file__).with_name("style.css"))
+
 
 PAGES = {
     "setup": st.Page("screens/setup.py", title="Setup", icon=":material/tune:", default=True),
@@ -20,10 +24,19 @@ PAGES = {
     "compare": st.Page("screens/compare.py", title="Compare", icon=":material/compare_arrows:"),
 }
 
+
 page = st.navigation(list(PAGES.values()), position="hidden")
+
+
 links.read()
+
+
 sidebar.draw(PAGES)
+
+
 with st.sidebar:
     zoom.keep()
-with guard.guarded():
+
+
+with errors.guarded():
     page.run()

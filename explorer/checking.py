@@ -8,7 +8,8 @@ import streamlit as st
 
 from ctsft.plots import validation
 from ctsft.runs import tuning_table
-from explorer import costs, export, jobs, state
+from explorer import costs, export, jobs
+from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
 
 COLUMNS = {
@@ -33,14 +34,14 @@ STABILITY = {
 
 
 def draw():
-    now = state.view()
+    now = binding.view()
     st.caption(
         "A score is only worth something if removing the heads it names changes the answer. This"
         " ranks the heads in every way the program knows, holds each ranking against mean ablation"
         " (a head replaced by its mean, which is a causal test), against random circuits of the"
         " same size on unseen rows, and against other discovery pools."
     )
-    run = state.find_run("validate", subject=asdict(now.subject))
+    run = score_runs.find_run("validate", subject=asdict(now.subject))
     if run and run.status().active:
         jobs.watch(run)
     elif run:
@@ -66,7 +67,7 @@ def draw():
             disabled=pools == 1,
             help="All methods on this model and task; minutes for the bundled model.",
         ):
-            jobs.start_checks(now, n_random, pools)
+            start_runs.start_checks(now, n_random, pools)
             st.rerun()
 
 

@@ -16,7 +16,8 @@ from ctsft.plots.run_frontier import Point
 from ctsft.runs import tuning_table
 from ctsft.runs.tuning_table import MAIN, parted, value_text
 from ctsft.utils.statistics import Spread, spread
-from explorer import picking, state
+from explorer import picking
+from explorer.session import inputs, measured_rows
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
@@ -261,7 +262,7 @@ def measured(rows: list[Mapping]) -> dict[str, int]:
     found: dict[str, set[int]] = {}
     for row in rows:
         for language, count in (
-            row["measured"] or outcomes.measured_on(runs.get(row["run"]))
+            row["measured"] or measured_rows.measured_on(runs.get(row["run"]))
         ).items():
             found.setdefault(language, set()).add(count)
     return {language: counts.pop() for language, counts in found.items() if len(counts) == 1}
@@ -318,7 +319,7 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
     roles = {rows[0]["source"]: "source", **{row["target"]: "target" for row, _ in kept}}
     steps = max(of[0].get("steps", of[-1]["step"]) for of in history.values())
     subject = runs.get(rows[0]["run"]).request.params["subject"]
-    labels = state.load_task(subject["task"], subject.get("data_dir") or "").labels
+    labels = inputs.load_task(subject["task"], subject.get("data_dir") or "").labels
     return run_curves.overlay_curves(
         {name: run_curves.flat(of) for name, of in history.items()},
         roles,

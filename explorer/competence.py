@@ -7,7 +7,8 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft.runs import tuning_table
-from explorer import costs, jobs, state
+from explorer import costs, jobs
+from explorer.session import binding, inputs, score_runs, start_runs
 from explorer.subject import Measured
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -15,8 +16,8 @@ from explorer.text.markdown import literal
 
 def draw(source: Measured):
     """Says that the model guesses, offers to tune it, watches that, and offers the tuned model."""
-    now = state.view()
-    run = state.find_run("finetune", competence=now.model, subject=asdict(now.subject))
+    now = binding.view()
+    run = score_runs.find_run("finetune", competence=now.model, subject=asdict(now.subject))
     if not source.near_chance and not (run and run.status().active):
         return
     if source.near_chance:
@@ -60,8 +61,8 @@ def draw(source: Measured):
             help="5e-5 in the paper (CT-SFT, arXiv 2601.08146); a small model needs a larger one.",
         )
         rows = len(
-            state.load_task(now.task, now.data_dir).pools(
-                state.load_rows(now.task, now.data_dir, now.source, now.split)
+            inputs.load_task(now.task, now.data_dir).pools(
+                inputs.load_rows(now.task, now.data_dir, now.source, now.split)
             )[0]
         )
         costs.of_rows(
@@ -75,10 +76,10 @@ def draw(source: Measured):
             help=TERMS["competence"]
             + " Every parameter moves. The result is a model of its own; this one stays as it is.",
         ):
-            jobs.start_competence(now, epochs, rate)
+            start_runs.start_competence(now, epochs, rate)
             st.rerun()
 
 
 def load_tuned(folder: str):
-    state.put(model_kind="folder", folder=folder, model=folder)
-    state.forget_circuit()
+    binding.put(model_kind="folder", folder=folder, model=folder)
+    binding.forget_circuit()

@@ -9,7 +9,7 @@ from ctsft.jobs.requests import Scoring
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words
-from explorer import known, state
+from explorer.session import binding, computed, inputs
 
 # A text's share of the time, in units of attribution patching's; on the bundled model with one
 # thread that takes 0.65 s for 150 texts.
@@ -43,8 +43,11 @@ def of_rows(rows: int, name: str, times: float, what: str):
     of `rows` texts. `what` it does.
     """
     most = len(
-        state.load_rows(
-            state.view().task, state.view().data_dir, state.view().source, state.view().split
+        inputs.load_rows(
+            binding.view().task,
+            binding.view().data_dir,
+            binding.view().source,
+            binding.view().split,
         )
     )
     found = estimate(Scoring(size=min(rows, most), method="atp"), name)
@@ -65,10 +68,10 @@ def of_checks(n_random: int, pools: int):
     """A line on checking the scores: its passes over the discovery set, the random circuits, the
     other pools.
     """
-    now = state.view()
-    model, wanted = state.load_model(now.model), st.session_state.setdefault("estimated", set())
+    now = binding.view()
+    model, wanted = inputs.load_model(now.model), st.session_state.setdefault("estimated", set())
     asked = ("checks", now.subject, now.size)
-    if model.n_params > state.SMALL and asked not in wanted:
+    if model.n_params > inputs.SMALL and asked not in wanted:
         if not st.button(
             "Estimate the cost",
             key="cost-checks",
@@ -79,10 +82,10 @@ def of_checks(n_random: int, pools: int):
     rows, methods = (now.task, now.data_dir, now.source, now.split), ("cdt", "atp", "ablation")
     try:
         cdt, atp, ablation = (
-            known.cost(now.model, model.fingerprint, rows, Scoring(size=now.size, method=name))
+            computed.cost(now.model, model.fingerprint, rows, Scoring(size=now.size, method=name))
             for name in methods
         )
-        unseen = min(validation.Checks.rows, len(state.load_rows(*rows[:3], "valid")))
+        unseen = min(validation.Checks.rows, len(inputs.load_rows(*rows[:3], "valid")))
     except UserError:
         return
     seconds = checks_seconds(cdt, atp, ablation, len(model.heads), unseen, n_random, pools)
@@ -133,15 +136,15 @@ def checks_seconds(
 
 
 def device() -> str:
-    return str(state.load_model(state.view().model).device)
+    return str(inputs.load_model(binding.view().model).device)
 
 
 def estimate(scoring: Scoring, name: str) -> Estimate | None:
-    now = state.view()
-    model = state.load_model(now.model)
+    now = binding.view()
+    model = inputs.load_model(now.model)
     asked = (now.subject, scoring)
     wanted = st.session_state.setdefault("estimated", set())
-    if model.n_params > state.SMALL and asked not in wanted:
+    if model.n_params > inputs.SMALL and asked not in wanted:
         if not st.button(
             "Estimate the cost",
             key=f"cost-{name}",
@@ -150,7 +153,7 @@ def estimate(scoring: Scoring, name: str) -> Estimate | None:
             return None
         wanted.add(asked)
     try:
-        return known.cost(
+        return computed.cost(
             now.model, model.fingerprint, (now.task, now.data_dir, now.source, now.split), scoring
         )
     except UserError:

@@ -21,7 +21,7 @@ from ctsft.runs import tuning_table
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
-from explorer.view import View
+from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
 

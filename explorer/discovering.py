@@ -12,7 +12,8 @@ from ctsft.circuit.selection import share_of
 from ctsft.model.model import Model
 from ctsft.plots import discovery_graph, head_map
 from ctsft.utils import format
-from explorer import costs, export, jobs, state
+from explorer import costs, export, jobs
+from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
 
 GRAPH = "layered_graph"
@@ -26,13 +27,13 @@ def draw(model: Model, circuit: Circuit):
         help=TERMS["discover"],
     )
     settings(model)
-    now = state.view()
+    now = binding.view()
     run = asked(now, model) or newest(now, model)
     if asked(now, model) is None:
         costs.draw(replace(now.scoring, method="cdt"), "An iteration")
     active = run is not None and run.status().active
     if st.button("Run discovery", disabled=active, icon=":material/account_tree:"):
-        jobs.start_discovery(now)
+        start_runs.start_discovery(now)
         st.rerun()
     if run is None:
         st.info(
@@ -41,24 +42,24 @@ def draw(model: Model, circuit: Circuit):
         )
         return
     jobs.watch(run, keepable=False)
-    found = state.circuit_of(run)
+    found = score_runs.circuit_of(run)
     if found is not None and found.edges and run.status().state == "done":
         show(run, found, model, circuit)
 
 
 def settings(model: Model):
     depth, share = st.columns(2)
-    depth.number_input("Depth", 0, 10, **state.bind("depth"), help=TERMS["depth"])
+    depth.number_input("Depth", 0, 10, **binding.bind("depth"), help=TERMS["depth"])
     share.slider(
         "Share of all heads that an iteration keeps",
         0.01,
         0.5,
         step=0.01,
         format="percent",
-        **state.bind("each"),
+        **binding.bind("each"),
         help=TERMS["fraction"],
     )
-    size = share_of(state.view().each, len(model.heads))
+    size = share_of(binding.view().each, len(model.heads))
     st.caption(
         f"Each iteration keeps {size} {'head' if size == 1 else 'heads'} of {len(model.heads)};"
         " examples, seed and rules are those of the scores (Relevance, Settings)."
@@ -67,18 +68,18 @@ def settings(model: Model):
 
 def asked(now, model: Model) -> runs.Run | None:
     """The newest discovery with these very settings."""
-    return state.find_run(
+    return score_runs.find_run(
         "discover",
         (),
         (None, model.fingerprint),
         subject=asdict(now.subject),
-        discovery=jobs.discovery(now),
+        discovery=start_runs.discovery(now),
     )
 
 
 def newest(now, model: Model) -> runs.Run | None:
     """The newest finished one of the same rows, whatever its settings."""
-    return state.find_run(
+    return score_runs.find_run(
         "discover", ("done",), (None, model.fingerprint), subject=asdict(now.subject)
     )
 
@@ -91,13 +92,13 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         1.0,
         step=0.01,
         format="percent",
-        **state.bind("edge"),
+        **binding.bind("edge"),
         help=(
             "Edges to the logits and edges to heads are measured in two units, so each kind goes by"
             " its own strongest edge."
         ),
     )
-    now = state.view()
+    now = binding.view()
     top = discovery_graph.strongest(found.edges)
     kinds = [f"{format.number(now.edge * top[True])} for the logits"] + [
         f"{format.number(now.edge * top[False])} for heads"
@@ -157,8 +158,8 @@ def result(run: runs.Run, found: Circuit) -> str:
 
 def take(run_id: str, found: Circuit):
     """The run's name goes along, so that a link can say which discovery it was."""
-    state.remember()
-    state.put(
+    binding.remember()
+    binding.put(
         rule="discover",
         found=replace(found, rule=found.rule | {"run": run_id}),
         added=frozenset(),
@@ -174,4 +175,4 @@ def pick():
         if point.get("customdata") is not None
     ]
     for head in head_map.toggle(points[-1:], ()):
-        state.put(head=head)
+        binding.put(head=head)

@@ -8,7 +8,8 @@ from ctsft import runs
 from ctsft.experiment.design import Design
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words
-from explorer import designs, experiment_results, state
+from explorer import designs, experiment_results
+from explorer.session import binding, inputs
 from explorer.text import outcomes
 from explorer.text.markdown import literal
 from explorer.tune_form import POOLS, spoken
@@ -20,13 +21,13 @@ def draw():
         " seeds, on several languages, and tells a difference from chance. It runs by itself;"
         " finished cells are kept whatever happens."
     )
-    task, model = state.task(), state.model()
-    now = state.view()
+    task, model = inputs.task(), inputs.model()
+    now = binding.view()
     others = [language for language in task.languages if language != now.source]
     targets = [language for language in now.design_targets if language in others] or [
         now.target if now.target in others else others[0]
     ]
-    state.put(
+    binding.put(
         design_targets=targets,
         design_k=min(now.design_k, len(model.heads)),
         design_related=[
@@ -45,17 +46,17 @@ def draw():
 
 
 def compared(others: list[str]):
-    now = state.view()
+    now = binding.view()
     st.text_input(
         "Name of the experiment",
-        **state.bind("design_name"),
+        **binding.bind("design_name"),
         help="Of the experiment in lists, and of its design file.",
     )
     st.multiselect(
         "Ways of tuning",
         designs.METHODS,
         format_func=lambda one: outcomes.WHAT[one][0],
-        **state.bind("design_methods"),
+        **binding.bind("design_methods"),
         help=(
             "What moves in each: those of the One run tab. Controls and everything belong beside a"
             " circuit."
@@ -65,18 +66,18 @@ def compared(others: list[str]):
         "Target languages",
         others,
         format_func=spoken,
-        **state.bind("design_targets"),
+        **binding.bind("design_targets"),
         help="Each is tuned on by itself.",
     )
     one, two = st.columns(2)
     one.text_input(
         "Labelled examples",
-        **state.bind("design_n"),
+        **binding.bind("design_n"),
         help="One number or several with commas. The paper: 25, 50, 75, 100.",
     )
     two.text_input(
         "Seeds",
-        **state.bind("design_seeds"),
+        **binding.bind("design_seeds"),
         help=(
             "With commas. Each draws other examples and another order. The paper: 31, 777, 2025, "
             "12345; paired differences want 6 pairs or more."
@@ -86,7 +87,7 @@ def compared(others: list[str]):
         "Related languages",
         [name for name in others if name not in now.design_targets],
         format_func=spoken,
-        **state.bind("design_related"),
+        **binding.bind("design_related"),
         help="Measured before and after each cell, not tuned on.",
     )
 
@@ -97,7 +98,7 @@ def setting(n_heads: int):
         "Heads (k)",
         0,
         n_heads,
-        **state.bind("design_k"),
+        **binding.bind("design_k"),
         help=(
             "Of every way that picks heads; they are scored with the settings of the Relevance"
             " page."
@@ -107,12 +108,12 @@ def setting(n_heads: int):
         "Epochs",
         1,
         200,
-        **state.bind("design_epochs"),
+        **binding.bind("design_epochs"),
         help="Passes over the examples. The paper: 5.",
     )
     st.text_input(
         "Learning rates",
-        **state.bind("design_rates"),
+        **binding.bind("design_rates"),
         help=(
             "One for all ways; or several with commas: each way then gets the one that does best on"
             " validation rows of the targets, tried with the first seed and the most examples. Test"
@@ -120,14 +121,14 @@ def setting(n_heads: int):
         ),
     )
     one.number_input(
-        "Batch (rows a step)", 1, 512, **state.bind("design_batch"), help="The paper: 16."
+        "Batch (rows a step)", 1, 512, **binding.bind("design_batch"), help="The paper: 16."
     )
     two.number_input(
         "Weight decay",
         0.0,
         10.0,
         step=0.01,
-        **state.bind("design_decay"),
+        **binding.bind("design_decay"),
         help="AdamW's, on what moves only. The paper: 0.",
     )
     with st.expander("More settings"):
@@ -136,7 +137,7 @@ def setting(n_heads: int):
             "Target rows",
             list(POOLS),
             format_func=POOLS.get,
-            **state.bind("design_pool"),
+            **binding.bind("design_pool"),
             help=(
                 "Heads are found on pool A of the source's rows. Pool B: only target rows whose ids"
                 " are not among those."
@@ -146,20 +147,20 @@ def setting(n_heads: int):
             "Evaluation rows, at most",
             0,
             10**6,
-            **state.bind("design_rows"),
+            **binding.bind("design_rows"),
             help="Of each language; 0: all. Fewer are faster and noisier.",
         )
         a.number_input(
             "Cells at a time",
             1,
             64,
-            **state.bind("design_jobs"),
+            **binding.bind("design_jobs"),
             help="Each in a process of its own, with its own copy of the model.",
         )
         b.selectbox(
             "Keep what moved",
             [False, True],
-            **state.bind("design_deltas"),
+            **binding.bind("design_deltas"),
             format_func=lambda on: "A delta a cell" if on else "Figures only",
             help="A delta is as large as what moved: the whole model, for everything.",
         )
@@ -182,7 +183,7 @@ def opened():
     if file is not None:
         try:
             found = designs.parse(file.getvalue().decode(errors="replace"), file.name)
-            state.put(**designs.fields(found, state.view()))
+            binding.put(**designs.fields(found, binding.view()))
             st.session_state.design_told = f"Opened the design {found.name}.", True
         except UserError as error:
             st.session_state.design_told = str(error), False
@@ -190,7 +191,7 @@ def opened():
 
 def begin(task):
     """How large it is, how long it may take, and the primary button."""
-    now = state.view()
+    now = binding.view()
     try:
         found = designs.room(designs.design(now), lambda target: rows(task, target))
     except UserError as error:
@@ -231,8 +232,8 @@ def begin(task):
 
 
 def rows(task, target: str) -> int:
-    own = state.rows(target, "train")
-    return len(own if state.view().design_pool == "all" else task.pools(own)[1])
+    own = inputs.rows(target, "train")
+    return len(own if binding.view().design_pool == "all" else task.pools(own)[1])
 
 
 def size(found: Design) -> str:

@@ -10,7 +10,8 @@ from ctsft import runs
 from ctsft.experiment import tables
 from ctsft.plots import frontier
 from ctsft.utils.errors import UserError
-from explorer import designs, export, guard, jobs, state
+from explorer import designs, export, jobs
+from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
@@ -29,7 +30,7 @@ TABLE_HELP = {
 
 
 def draw():
-    mine = {run.id: run for run in designs.listed(state.view())}
+    mine = {run.id: run for run in designs.listed(binding.view())}
     if not mine:
         st.caption(
             "No experiment with this model and task yet: press *Start experiment*, and its tables"
@@ -58,7 +59,7 @@ def draw():
     else:
         jobs.ended(run)
         again(run)
-    guard.fragment(results, run_every=3.0 if active else None)(run.id)
+    errors.fragment(results, run_every=3.0 if active else None)(run.id)
 
 
 def label(run: runs.Run) -> str:

@@ -12,7 +12,8 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
-from explorer import state
+from explorer.session import binding, inputs, score_runs
+from explorer.session import circuit as session_circuit
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def gather(rows: list[Mapping], called: Mapping[str, str]) -> Exploration:
     """Around the first row's model and task: the session's scores and circuit if they are of these,
     else the newest ones. Loads no other model.
     """
-    now, of = state.view(), subject_of(rows[0])
+    now, of = binding.view(), subject_of(rows[0])
     same = [
         row for row in rows if (row["model"], row["task"]) == (rows[0]["model"], rows[0]["task"])
     ]
@@ -43,15 +44,15 @@ def gather(rows: list[Mapping], called: Mapping[str, str]) -> Exploration:
         of.get("data_dir") or "",
         rows[0]["source"],
     )
-    own = state.score_run(("done",)) if mine else None
+    own = score_runs.score_run(("done",)) if mine else None
     scored = own or newest_scores(of, rows[0]["source"])
-    scores = state.scores_of(scored)
-    circuit = state.circuit(scores) if own and scores is not None else circuit_moved(same)
-    measured = state.find_run("faithfulness", ("done",), scores=scored.id) if scored else None
+    scores = score_runs.scores_of(scored)
+    circuit = session_circuit.circuit(scores) if own and scores is not None else circuit_moved(same)
+    measured = score_runs.find_run("faithfulness", ("done",), scores=scored.id) if scored else None
     return Exploration(
         same,
         called,
-        state.load_model(now.model) if mine else None,
+        inputs.load_model(now.model) if mine else None,
         None,
         scored,
         scores,
@@ -65,9 +66,9 @@ def opened(of: Exploration) -> Exploration:
     """With its model and task, where they can still be loaded."""
     subject = subject_of(of.rows[0])
     with suppress(UserError):
-        of = replace(of, task=state.load_task(subject["task"], subject.get("data_dir") or ""))
+        of = replace(of, task=inputs.load_task(subject["task"], subject.get("data_dir") or ""))
     with suppress(UserError):
-        of = replace(of, model=of.model or state.load_model(subject["model"]))
+        of = replace(of, model=of.model or inputs.load_model(subject["model"]))
     return of
 
 

@@ -11,7 +11,8 @@ from ctsft.plots.live_curves import Shown, live
 from ctsft.runs import tuning_table
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
-from explorer import export, guard, jobs, state
+from explorer import export, jobs
+from explorer.session import binding, errors, inputs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
@@ -40,12 +41,12 @@ def choose(mine: list[runs.Run]) -> runs.Run:
         help="Tuning runs of this model and task, newest first.",
     )
     others = [run_id for run_id in called if run_id != shown]
-    state.put(overlaid=[run_id for run_id in state.view().overlaid if run_id in others])
+    binding.put(overlaid=[run_id for run_id in binding.view().overlaid if run_id in others])
     right.multiselect(
         "Drawn with it",
         others,
         format_func=called.get,
-        **state.bind("overlaid"),
+        **binding.bind("overlaid"),
         disabled=not others,
         placeholder="other runs",
         help=(
@@ -72,7 +73,7 @@ def label(run: runs.Run) -> str:
 
 def draw(run: runs.Run):
     """Progress and buttons while it goes on, what ended it afterwards; curves and log."""
-    shown = [run.id, *state.view().overlaid]
+    shown = [run.id, *binding.view().overlaid]
     if run.status().active:
         jobs.watch(run, keep=PAUSE)
         st.caption(
@@ -83,14 +84,14 @@ def draw(run: runs.Run):
         jobs.ended(run)
         resume(run)
     going = any(runs.get(one).status().active for one in shown)
-    guard.fragment(draw_curves, run_every=1.0 if going else None)(shown, going)
+    errors.fragment(draw_curves, run_every=1.0 if going else None)(shown, going)
     st.toggle(
         "Show the log",
-        **state.bind("log"),
+        **binding.bind("log"),
         help="What the run printed: its stages, and at last what went wrong.",
     )
-    if state.view().log:
-        guard.fragment(draw_log, run_every=2.0 if run.status().active else None)(run.id)
+    if binding.view().log:
+        errors.fragment(draw_log, run_every=2.0 if run.status().active else None)(run.id)
 
 
 def resume(run: runs.Run):
@@ -118,7 +119,7 @@ def draw_curves(ids: list[str], going: bool):
     if st.session_state.get("tune_curves", ())[:2] != (ids, counts):
         shown = named(found)
         fig = (
-            live(shown, chance=1 / len(state.task().labels))
+            live(shown, chance=1 / len(inputs.task().labels))
             if any(run.rows for run in shown)
             else None
         )

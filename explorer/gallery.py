@@ -7,8 +7,9 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
-from explorer import export, known, state
-from explorer.subject import aligned, balance, spread, tally
+from explorer import export
+from explorer.session import binding, computed, errors, inputs
+from explorer.session.data_facts import aligned, balance, spread, tally
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 
@@ -16,11 +17,11 @@ EACH = 2  # rows of a label in each language
 
 
 def draw(task: Task, model: Model | None):
-    now = state.view()
+    now = binding.view()
     st.subheader("Data", help=TERMS["data"])
     here = [language for language in now.gallery if language in task.languages]
     if here != now.gallery:
-        state.put(gallery=here)
+        binding.put(gallery=here)
     if len(task.languages) > 2:
         st.pills(
             "Languages shown",
@@ -28,14 +29,14 @@ def draw(task: Task, model: Model | None):
             selection_mode="multi",
             format_func=literal,
             wrap=True,
-            **state.bind("gallery"),
+            **binding.bind("gallery"),
             help="None chosen: the source and the target language.",
         )
-    languages = list(state.view().gallery or dict.fromkeys((now.source, now.target)))
+    languages = list(binding.view().gallery or dict.fromkeys((now.source, now.target)))
     tables = {}
     for language in languages:
-        with state.sentences(stop=False):
-            tables[language] = state.load_rows(now.task, now.data_dir, language, now.split)
+        with errors.sentences(stop=False):
+            tables[language] = inputs.load_rows(now.task, now.data_dir, language, now.split)
     if not tables:
         return
     for language, of in tables.items():
@@ -49,17 +50,17 @@ def draw(task: Task, model: Model | None):
 
 
 def charts(task: Task, model: Model | None, tables: dict):
-    now = state.view()
+    now = binding.view()
     left, right = st.columns(2, gap="medium")
     with left:
         fig = data.balance_bars(
             {language: tally(of, task.labels) for language, of in tables.items()}
         )
         export.show(fig, "balance")
-    with right, state.sentences(stop=False):
+    with right, errors.sentences(stop=False):
         if model:
             lengths = {
-                language: known.lengths(now.model, (now.task, now.data_dir, language, now.split))
+                language: computed.lengths(now.model, (now.task, now.data_dir, language, now.split))
                 for language in tables
             }
             roles = {now.target: "target", now.source: "source"}

@@ -12,7 +12,8 @@ from ctsft.model.model import Model
 from ctsft.plots import head_on_text, score_maps
 from ctsft.utils import format
 from ctsft.utils.right_to_left import isolate
-from explorer import export, known, state
+from explorer import export
+from explorer.session import binding, computed, errors, inputs, score_runs
 from explorer.text.glossary import POSITIONS, TERMS
 from explorer.text.markdown import literal
 
@@ -21,9 +22,9 @@ VIEWS = ("By token", "Attention pattern", "Direct effect")
 
 def draw(scores: Scores, run: runs.Run, model: Model):
     """`run`: the one whose discovery set and means the scores are of."""
-    now, pool = state.view(), state.pool_of(run)
+    now, pool = binding.view(), score_runs.pool_of(run)
     st.subheader(f"{format.name(now.head)} on one example", help=TERMS["one head"])
-    if not pool or state.means_of(run) is None:
+    if not pool or score_runs.means_of(run) is None:
         st.info(
             "The discovery set of these scores is gone from their run folder; score the heads again"
             " to look into one.",
@@ -31,19 +32,19 @@ def draw(scores: Scores, run: runs.Run, model: Model):
         )
         return
     if now.example >= len(pool):
-        state.put(example=0)
+        binding.put(example=0)
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     left.selectbox(
         "Example of the discovery set",
         range(len(pool)),
-        **state.bind("example"),
+        **binding.bind("example"),
         help=TERMS["discovery set"],
         format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}",
     )
     right.segmented_control(
-        "Show", VIEWS, required=True, **state.bind("head_view"), help=TERMS["readout"]
+        "Show", VIEWS, required=True, **binding.bind("head_view"), help=TERMS["readout"]
     )
-    with state.sentences(stop=False):
+    with errors.sentences(stop=False):
         view = look(scores, run, model)
         if view:
             SHOW[now.head_view](view, scores, pool[now.example]["label"])
@@ -53,8 +54,8 @@ def look(scores: Scores, run: runs.Run, model: Model) -> HeadView | None:
     """The view in question; a large model is run only when asked, once for all heads and
     examples.
     """
-    now = state.view()
-    if model.n_params > state.SMALL and now.model not in st.session_state.setdefault(
+    now = binding.view()
+    if model.n_params > inputs.SMALL and now.model not in st.session_state.setdefault(
         "looked", set()
     ):
         if not st.button(
@@ -76,13 +77,13 @@ def look(scores: Scores, run: runs.Run, model: Model) -> HeadView | None:
         }
     )
     rows = (now.task, now.data_dir, now.source, now.split)
-    return known.head_view(
+    return computed.head_view(
         now.model, model.fingerprint, rows, run.id, now.example, now.head, scoring
     )
 
 
 def by_token(view: HeadView, scores: Scores, gold: str):
-    now, unit = state.view(), score_maps.UNITS[scores.method]
+    now, unit = binding.view(), score_maps.UNITS[scores.method]
     whole = scores.per_example[now.example, *view.head].item()
     chart(
         head_on_text.token_bars(

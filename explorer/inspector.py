@@ -11,7 +11,9 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import score_charts, score_maps
 from ctsft.utils import format
-from explorer import drawn, export, state
+from explorer import drawn, export
+from explorer.session import binding, score_runs
+from explorer.session import circuit as session_circuit
 from explorer.text import membership
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -32,18 +34,18 @@ def draw(
     if not ranking:
         st.caption("No head has a score.")
         return
-    if state.view().head not in ranking:
-        state.put(head=ranking[0])
-    circuit = state.circuit(scores) if circuit is None else circuit
+    if binding.view().head not in ranking:
+        binding.put(head=ranking[0])
+    circuit = session_circuit.circuit(scores) if circuit is None else circuit
     rank = {head: i + 1 for i, head in enumerate(ranking)}
     st.selectbox(
         "Head",
         ranking,
         format_func=lambda head: f"{format.name(head)} · rank {rank[head]} of {len(ranking)}",
-        **state.bind("head"),
+        **binding.bind("head"),
         help="Click a head on the map, or choose it here (type L1.H4 to search).",
     )
-    show(scores, means, model, circuit, state.view().head, choosing)
+    show(scores, means, model, circuit, binding.view().head, choosing)
 
 
 def show(
@@ -88,8 +90,8 @@ def show(
         )
     known = {
         row["id"]: row["text"]
-        for row in state.pool_of(
-            state.score_run(("done",)) or state.score_run(("running", "stopping"))
+        for row in score_runs.pool_of(
+            score_runs.score_run(("done",)) or score_runs.score_run(("running", "stopping"))
         )
     }
     texts = [known.get(one, f"example {one}") for one in scores.examples]
@@ -122,7 +124,7 @@ def strip(fig, key: str):
         points = st.session_state[f"inspector-{key}"]["selection"]["points"]
         if points:
             at = points[-1]["customdata"]
-            state.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
+            binding.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
 
     export.show(fig, f"inspector-{key}", on_select=chosen, selection_mode="points")
 

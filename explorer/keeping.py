@@ -13,7 +13,9 @@ from ctsft.model.model import Model
 from ctsft.plots import score_maps
 from ctsft.plots.head_map import Scale, head_map, symmetric_limit
 from ctsft.utils.errors import UserError
-from explorer import circuits, export, shelf, state
+from explorer import export
+from explorer.session import binding, saved_circuits
+from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
 from explorer.text.markdown import literal
 
@@ -22,7 +24,7 @@ SIDE_BY_SIDE = 4
 
 def own(model: Model) -> dict[str, Circuit]:
     """This session's kept circuits that fit the model."""
-    return {name: circuit for name, circuit in state.view().kept.items() if fits(circuit, model)}
+    return {name: circuit for name, circuit in binding.view().kept.items() if fits(circuit, model)}
 
 
 def fits(circuit: Circuit, model: Model) -> bool:
@@ -34,11 +36,11 @@ def fits(circuit: Circuit, model: Model) -> bool:
 
 def keep(circuit: Circuit):
     """A callback: keep the circuit under the name in the field."""
-    now = state.view()
+    now = binding.view()
     try:
-        name = shelf.keep(now.file_name, circuit, now.kept)
+        name = saved_circuits.keep(now.file_name, circuit, now.kept)
         take_in(name, circuit)
-        other = "" if name == shelf.proper(now.file_name) else " (the name was taken)"
+        other = "" if name == saved_circuits.proper(now.file_name) else " (the name was taken)"
         st.session_state.loaded = (
             (
                 f"Kept {len(circuit)} heads as “{literal(name)}”{other}; see Kept circuits below"
@@ -52,8 +54,8 @@ def keep(circuit: Circuit):
 
 def take_in(name: str, circuit: Circuit):
     """Onto the list, and the last of those side by side."""
-    now = state.view()
-    state.put(kept={**now.kept, name: circuit}, side=[*now.side, name][-SIDE_BY_SIDE:])
+    now = binding.view()
+    binding.put(kept={**now.kept, name: circuit}, side=[*now.side, name][-SIDE_BY_SIDE:])
 
 
 def draw(model: Model, scores: Scores):
@@ -94,7 +96,7 @@ def row(name: str, circuit: Circuit, scores: Scores):
                 "New name",
                 name,
                 key=f"name-{name}",
-                max_chars=shelf.LONGEST,
+                max_chars=saved_circuits.LONGEST,
                 on_change=rename,
                 args=(name,),
             )
@@ -103,14 +105,16 @@ def row(name: str, circuit: Circuit, scores: Scores):
 
 
 def restore(circuit: Circuit, scores: Scores):
-    st.session_state.kept_told = circuits.adopt(circuit, scores), True
+    st.session_state.kept_told = session_circuit.adopt(circuit, scores), True
 
 
 def rename(name: str):
-    now = state.view()
+    now = binding.view()
     with told():
-        new = shelf.rename(name, st.session_state[f"name-{name}"], now.kept[name], now.kept)
-        state.put(
+        new = saved_circuits.rename(
+            name, st.session_state[f"name-{name}"], now.kept[name], now.kept
+        )
+        binding.put(
             kept={new if one == name else one: circuit for one, circuit in now.kept.items()},
             side=[new if one == name else one for one in now.side],
         )
@@ -128,8 +132,10 @@ def confirm(name: str):
 
 def remove(name: str):
     with told():
-        shelf.remove(name)
-        state.put(kept={one: circuit for one, circuit in state.view().kept.items() if one != name})
+        saved_circuits.remove(name)
+        binding.put(
+            kept={one: circuit for one, circuit in binding.view().kept.items() if one != name}
+        )
 
 
 @contextmanager
@@ -143,13 +149,13 @@ def told() -> Iterator[None]:
 
 def earlier(model: Model):
     """Circuits on disk that this session has not opened."""
-    names = [name for name in shelf.names() if name not in state.view().kept]
+    names = [name for name in saved_circuits.names() if name not in binding.view().kept]
 
     def chosen():
         name = st.session_state.pop("kept_earlier")
         if name:
             with told():
-                take_in(name, shelf.read(name).check(model))
+                take_in(name, saved_circuits.read(name).check(model))
 
     if names:
         st.selectbox(
@@ -166,16 +172,16 @@ def beside(kept: dict[str, Circuit], scores: Scores):
     """Up to four small maps: the colours are the scores in force, on one scale, the outlines each
     circuit.
     """
-    now = state.view()
+    now = binding.view()
     if [name for name in now.side if name not in kept] or not now.side:
-        state.put(side=[name for name in now.side if name in kept] or list(kept)[-SIDE_BY_SIDE:])
+        binding.put(side=[name for name in now.side if name in kept] or list(kept)[-SIDE_BY_SIDE:])
     if len(kept) > 1:
         st.multiselect(
-            "Side by side", list(kept), max_selections=SIDE_BY_SIDE, **state.bind("side")
+            "Side by side", list(kept), max_selections=SIDE_BY_SIDE, **binding.bind("side")
         )
     with st.container(horizontal=True):
         for i, (name, fig) in enumerate(
-            maps({name: kept[name] for name in state.view().side}, scores, now.flip).items()
+            maps({name: kept[name] for name in binding.view().side}, scores, now.flip).items()
         ):
             export.show(fig, f"kept-{i}", width="content", name=name)
     st.caption(

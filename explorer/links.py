@@ -14,10 +14,10 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.utils.errors import UserError
-from explorer import link_words, recent, state
+from explorer.session import binding, inputs, link_format, recent, score_runs
+from explorer.session.view import View
 from explorer.text import circuit_words
 from explorer.text.markdown import literal
-from explorer.view import View
 
 BUNDLED = ("demo", "demo-base")
 
@@ -48,7 +48,7 @@ def copy():
 
 def address() -> str:
     """This page's own address with the view in its query."""
-    query, here = urlencode(link_words.written(state.view())), urlsplit(st.context.url or "")
+    query, here = urlencode(link_format.written(binding.view())), urlsplit(st.context.url or "")
     return urlunsplit((here.scheme, here.netloc, here.path, query, ""))
 
 
@@ -75,12 +75,12 @@ def take(given: dict[str, str]) -> list[str]:
     """Set the view to what a link says, and everything that it does not say to the defaults; what
     was wrong with it.
     """
-    found, wrong = link_words.read(
+    found, wrong = link_format.read(
         given, PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
     )
-    state.forget_circuit()
+    binding.forget_circuit()
     fresh = View()
-    state.put(**{field: getattr(fresh, field) for field, *_ in link_words.FIELDS.values()})
+    binding.put(**{field: getattr(fresh, field) for field, *_ in link_format.FIELDS.values()})
     refused = opened(given, wrong)
     if refused:  # its heads are another model's
         found = {
@@ -90,8 +90,8 @@ def take(given: dict[str, str]) -> list[str]:
         }
     wrong += unlike(found)
     try:
-        model = state.load_model(state.view().model)
-        wrong += link_words.beyond(found, model.n_layers, model.n_heads)
+        model = inputs.load_model(binding.view().model)
+        wrong += link_format.beyond(found, model.n_layers, model.n_heads)
         if found.get("rule") == "discover":
             found["found"] = discovered(given.get("found", "")).check(model)
     except UserError as error:
@@ -101,7 +101,7 @@ def take(given: dict[str, str]) -> list[str]:
             for field, value in found.items()
             if field not in ("head", "added", "removed", "rule")
         }
-    state.put(**found)
+    binding.put(**found)
     return wrong
 
 
@@ -126,7 +126,7 @@ def opened(given: dict[str, str], wrong: list[str]) -> bool:
             " Setup, then open the link again)"
         )
     else:
-        state.put(model=model, **recent.model_fields(model))
+        binding.put(model=model, **recent.model_fields(model))
     if task not in (
         *recent.BUILT_IN,
         *recent.listed("tasks"),
@@ -137,11 +137,11 @@ def opened(given: dict[str, str], wrong: list[str]) -> bool:
             " link again)"
         )
         return refused
-    state.put(task=task, data_dir="", **recent.task_fields(task))
+    binding.put(task=task, data_dir="", **recent.task_fields(task))
     if folder and folder in [
         subject.get("data_dir") for subject in subjects if subject.get("task") == task
     ]:
-        state.put(data_dir=folder)
+        binding.put(data_dir=folder)
     elif folder:
         wrong.append(
             f"its data folder {folder!r:.90}, which was never read here (name it on Setup, then"
@@ -155,11 +155,11 @@ def unlike(found: dict) -> list[str]:
     where a link names none.
     """
     try:
-        task = state.load_task(state.view().task, state.view().data_dir)
+        task = inputs.load_task(binding.view().task, binding.view().data_dir)
     except UserError:
         return []  # the page tells why
-    if state.view().task != "demo":
-        state.put(source=task.source, target=(*task.targets, task.source)[0])
+    if binding.view().task != "demo":
+        binding.put(source=task.source, target=(*task.targets, task.source)[0])
     told = [
         f"its {field} language {found.pop(field)!r:.40} (the task has {', '.join(task.languages)})"
         for field in ("source", "target")
@@ -177,7 +177,7 @@ def unlike(found: dict) -> list[str]:
 def discovered(run_id: str) -> Circuit:
     """What a discovery of that name found. UserError when it is not there."""
     run = runs.get(run_id)
-    circuit = state.circuit_of(run) if run.request.kind == "discover" else None
+    circuit = score_runs.circuit_of(run) if run.request.kind == "discover" else None
     if circuit is None:
         raise UserError(f"the run {run_id!r:.60} holds no discovered circuit")
     return replace(circuit, rule=circuit.rule | {"run": run_id})

@@ -7,8 +7,10 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
-from explorer import competence, export, known, state
-from explorer.subject import Measured, confusion, split_of
+from explorer import competence, export
+from explorer.session import binding, computed, errors, inputs
+from explorer.session.data_facts import confusion, split_of
+from explorer.subject import Measured
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
 
@@ -16,10 +18,10 @@ BESIDE = 2  # confusion maps in a row
 
 
 def draw(model: Model, task: Task):
-    now = state.view()
+    now = binding.view()
     asked = (now.model, now.task, now.data_dir)
     measured = st.session_state.setdefault("measured", set())
-    if model.n_params > state.SMALL and asked not in measured:
+    if model.n_params > inputs.SMALL and asked not in measured:
         if not st.button(
             "Measure accuracy",
             help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}.",
@@ -30,7 +32,7 @@ def draw(model: Model, task: Task):
     found, figures = {}, []
     roles = {now.source: (":blue[●]", "source"), now.target: (":orange[●]", "target")}
     for column, (language, (dot, role)) in zip(st.columns(2), roles.items(), strict=False):
-        with column, state.sentences(stop=False):
+        with column, errors.sentences(stop=False):
             one, split, fig = measure(model, task, language)
             found[role] = one
             figures.append(fig)
@@ -54,10 +56,12 @@ def draw(model: Model, task: Task):
 
 def measure(model: Model, task: Task, language: str):
     """Accuracy, the split it was measured on, and the confusion map."""
-    now = state.view()
+    now = binding.view()
     split = split_of(task, language, now.split)
-    rows = state.load_rows(now.task, now.data_dir, language, split)
-    answers = known.answers(now.model, model.fingerprint, (now.task, now.data_dir, language, split))
+    rows = inputs.load_rows(now.task, now.data_dir, language, split)
+    answers = computed.answers(
+        now.model, model.fingerprint, (now.task, now.data_dir, language, split)
+    )
     one = Measured.of(rows, answers, len(task.labels))
     title = f"{language}: {one.accuracy:.2f} ± {one.error:.2f}, {one.rows} {split} rows"
     return (
@@ -74,23 +78,23 @@ def confused(model: Model, task: Task, figures: list, others: list[str]):
         help=TERMS["confusion"],
     )
     if others:
-        here = [language for language in state.view().confused if language in others]
-        if here != state.view().confused:
-            state.put(confused=here)
+        here = [language for language in binding.view().confused if language in others]
+        if here != binding.view().confused:
+            binding.put(confused=here)
         st.pills(
             "Other languages too",
             others,
             selection_mode="multi",
             format_func=literal,
             wrap=True,
-            **state.bind("confused"),
+            **binding.bind("confused"),
             help=(
                 "Each is measured when it is chosen, on its test rows, or on validation rows where"
                 " it has none."
             ),
         )
-        for language in state.view().confused:
-            with state.sentences(stop=False):
+        for language in binding.view().confused:
+            with errors.sentences(stop=False):
                 figures.append(measure(model, task, language)[2])
     for start in range(0, len(figures), BESIDE):
         for i, column in enumerate(st.columns(BESIDE)[: len(figures) - start]):

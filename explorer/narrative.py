@@ -15,8 +15,9 @@ from ctsft.plots.html_report import Code, Items, Section, Table
 from ctsft.tuning import trainable
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer import circuits, comparing, picking
+from explorer import comparing, picking
 from explorer.exploration import Exploration, opened
+from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words, outcomes
 
 # heads, runs and commands that are listed
@@ -144,7 +145,7 @@ def circuit(of: Exploration) -> Section:
                 f" numbers ({count / of.model.n_params:.2%}), every norm included; all others keep"
                 " their bits."
             )
-            outside = circuits.touched(of.model, found)
+            outside = session_circuit.touched(of.model, found)
         except UserError:  # of another shape
             outside = {}
     else:
@@ -322,7 +323,7 @@ def repeat(of: Exploration) -> Section:
     if of.circuit and any(" --circuit " in command for command in commands):
         more += [
             "The circuit of this report as a file, for --circuit:",
-            Code(circuits.file_text(of.circuit)),
+            Code(session_circuit.file_text(of.circuit)),
         ]
     return Section(
         "Run it again", [how, Code("\n".join(commands[:COMMANDS])), *more] if commands else []

@@ -10,7 +10,8 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import head_map, overlap
 from ctsft.plots.overlap import LETTERS, MOST
-from explorer import export, keeping, rivals, state
+from explorer import export, keeping, rivals
+from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 
@@ -27,7 +28,7 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
     }
 
     def take(group: str):
-        state.put(overlap=[rivals.NOW, *offered[group]][:MOST])
+        binding.put(overlap=[rivals.NOW, *offered[group]][:MOST])
 
     with st.container(horizontal=True):
         for group, (title, remedy) in rivals.GROUPS.items():
@@ -39,16 +40,16 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
                 disabled=not offered[group],
                 help=None if offered[group] else remedy,
             )
-    if [name for name in state.view().overlap if name not in heads]:
-        state.put(overlap=[name for name in state.view().overlap if name in heads])
+    if [name for name in binding.view().overlap if name not in heads]:
+        binding.put(overlap=[name for name in binding.view().overlap if name in heads])
     st.multiselect(
         "Circuits",
         list(heads),
         max_selections=MOST,
         placeholder="choose at least two",
-        **state.bind("overlap"),
+        **binding.bind("overlap"),
     )
-    chosen = {name: heads[name] for name in state.view().overlap}
+    chosen = {name: heads[name] for name in binding.view().overlap}
     if len(chosen) < 2:
         st.info(
             "Choose at least two circuits, or press one of the buttons above.",
@@ -64,7 +65,7 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
     )
     with st.container(horizontal=True):
         fig = overlap.membership_map(
-            chosen, tuple(scores.values.shape), state.view().head, state.view().flip
+            chosen, tuple(scores.values.shape), binding.view().head, binding.view().flip
         )
         export.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
         export.show(overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
@@ -87,4 +88,4 @@ OVERLAP = "overlap_map"
 def pick():
     """A click selects the head it hits."""
     for head in head_map.toggle(st.session_state[OVERLAP]["selection"]["points"][-1:], ()):
-        state.put(head=head)
+        binding.put(head=head)

@@ -14,8 +14,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
 from ctsft.plots import discovery_graph
-from explorer import state
-from explorer.session import scoring_choices
+from explorer.session import score_runs, scoring_choices
 from explorer.session.scoring_choices import WAYS
 
 NOW = "in force"
@@ -66,8 +65,8 @@ def offers(
     }
     return {
         "kept": {f"kept: {name}": one.heads for name, one in kept.items()},
-        "languages": {name: alike(state.scores_of(one)) for name, one in languages.items()},
-        "methods": {name: alike(state.scores_of(one)) for name, one in methods.items()},
+        "languages": {name: alike(score_runs.scores_of(one)) for name, one in languages.items()},
+        "methods": {name: alike(score_runs.scores_of(one)) for name, one in methods.items()},
         "labels": (
             {f"label {label}": alike(of_label(scores, label)) for label in scores.by_label}
             if len(scores.by_label) > 1
@@ -99,7 +98,7 @@ def scored(model: Model, run: runs.Run | None) -> list[runs.Run]:
     return [
         one
         for one in runs.list_runs("score")
-        if own(one) and one.status().state == "done" and state.scores_of(one) is not None
+        if own(one) and one.status().state == "done" and score_runs.scores_of(one) is not None
     ]
 
 
@@ -126,7 +125,7 @@ def named(run: runs.Run) -> str:
 def discovered(model: Model) -> list[tuple[runs.Run, Circuit]]:
     """Finished discoveries in the same weights that have heads and edges, newest first."""
     found = [
-        (run, state.circuit_of(run))
+        (run, score_runs.circuit_of(run))
         for run in runs.list_runs("discover")
         if run.request.params.get("model_fingerprint") == model.fingerprint
         and run.status().state == "done"

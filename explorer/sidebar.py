@@ -7,7 +7,8 @@ import streamlit as st
 from ctsft import runs
 from ctsft.runs import tuning_table
 from ctsft.utils.errors import UserError
-from explorer import circuits, state
+from explorer.session import binding, inputs, score_runs
+from explorer.session import circuit as session_circuit
 
 
 def draw(pages: dict):
@@ -29,14 +30,14 @@ def words(step: str) -> str:
 
 
 def setup() -> str:
-    model = state.load_model(state.view().model)
+    model = inputs.load_model(binding.view().model)
     return f"{model.model_type}, {model.n_layers * model.n_heads} heads"
 
 
 def relevance() -> str:
-    now = state.view()
-    scores, kind = state.scores()
-    active = state.score_run(("queued", "running", "stopping"))
+    now = binding.view()
+    scores, kind = score_runs.scores()
+    active = score_runs.score_run(("queued", "running", "stopping"))
     if active and waits(active):
         return "queued"
     if active:
@@ -60,11 +61,11 @@ def waits(run: runs.Run) -> bool:
 
 
 def circuit() -> str:
-    scores, _ = state.scores()
+    scores, _ = score_runs.scores()
     if scores is None:
         return "waits for scores"
-    found = state.circuit(scores)
-    count = circuits.would_move(state.view().model, tuple(sorted(found.heads)))
+    found = session_circuit.circuit(scores)
+    count = session_circuit.would_move(binding.view().model, tuple(sorted(found.heads)))
     return f"{len(found)} heads, {count['group'] / count['total']:.1%} moves"
 
 
@@ -73,7 +74,7 @@ def finetune() -> str:
     going = [run for run in active if not waits(run)]
     if active:
         return f"running, {going[0].status().progress:.0%}" if going else "queued"
-    return "ready" if state.scores()[0] is not None else "waits for a circuit"
+    return "ready" if score_runs.scores()[0] is not None else "waits for a circuit"
 
 
 def compare() -> str:

@@ -7,7 +7,8 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.tuning.lora import TARGETS
 from ctsft.tuning.recipes import RECIPES
-from explorer import state, tuning
+from explorer import tuning
+from explorer.session import binding, inputs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
@@ -22,9 +23,9 @@ PRECISION = {"full": "Full", "bf16": "bfloat16"}
 
 def draw(task: Task, k: int) -> str:
     """The widgets; the name given to the run. `k`: the circuit's size, which the controls take."""
-    targets = [language for language in task.languages if language != state.view().source]
-    if state.view().target not in targets:
-        state.put(target=targets[0])
+    targets = [language for language in task.languages if language != binding.view().source]
+    if binding.view().target not in targets:
+        binding.put(target=targets[0])
     what(k)
     rows(task, targets)
     with st.expander("Training settings"):
@@ -37,19 +38,19 @@ def draw(task: Task, k: int) -> str:
 
 
 def what(k: int):
-    now = state.view()
+    now = binding.view()
     offered = tuning.OFFERED if now.every_way else tuple(dict.fromkeys((*tuning.FIRST, now.what)))
     st.radio(
         "What moves",
         offered,
         format_func=lambda one: outcomes.WHAT[one][0],
         captions=[outcomes.WHAT[one][1].format(k=k) for one in offered],
-        **state.bind("what"),
+        **binding.bind("what"),
         help=TERMS["recipes"],
     )
     st.toggle(
         f"Show all {len(tuning.OFFERED)} ways",
-        **state.bind("every_way"),
+        **binding.bind("every_way"),
         help=(
             "Further controls (least relevant, random), heads by advice, adapters (LoRA), and"
             " tuning from the base model."
@@ -58,24 +59,28 @@ def what(k: int):
 
 
 def rows(task: Task, targets: list[str]):
-    now = state.view()
-    own = state.rows(now.target, now.split)
+    now = binding.view()
+    own = inputs.rows(now.target, now.split)
     most = max(1, len(own if now.pool == "all" else task.pools(own)[1]))
     if not 1 <= now.n <= most:
-        state.put(n=most)
+        binding.put(n=most)
     left, right = st.columns(2)
     left.selectbox(
-        "Target language", targets, format_func=spoken, **state.bind("target"), help=TERMS["target"]
+        "Target language",
+        targets,
+        format_func=spoken,
+        **binding.bind("target"),
+        help=TERMS["target"],
     )
     right.number_input(
-        "Labelled examples", 1, most, step=5, **state.bind("n"), help=f"Of {most}. " + TERMS["n"]
+        "Labelled examples", 1, most, step=5, **binding.bind("n"), help=f"Of {most}. " + TERMS["n"]
     )
 
 
 def training() -> str:
     one, two = st.columns(2)
     one.number_input(
-        "Epochs", 1, 200, **state.bind("epochs"), help="Passes over the examples. The paper: 5."
+        "Epochs", 1, 200, **binding.bind("epochs"), help="Passes over the examples. The paper: 5."
     )
     two.number_input(
         "Learning rate",
@@ -83,18 +88,18 @@ def training() -> str:
         1.0,
         step=1e-4,
         format="%.1e",
-        **state.bind("lr"),
+        **binding.bind("lr"),
         help=(
             "Falls linearly to 0. The paper: 5e-5 for a model of 0.5 B parameters; the small"
             " bundled one needs more."
         ),
     )
-    one.number_input("Batch (rows a step)", 1, 512, **state.bind("batch"), help="The paper: 16.")
+    one.number_input("Batch (rows a step)", 1, 512, **binding.bind("batch"), help="The paper: 16.")
     two.number_input(
         "Seed",
         0,
         2**31 - 1,
-        **state.bind("tune_seed"),
+        **binding.bind("tune_seed"),
         help=(
             "Draws the examples, their order, and the random heads. The paper: 31, 777, 2025,"
             " 12345."
@@ -111,13 +116,13 @@ def moves():
     """What else decides which numbers move; settings that the chosen way does not read are greyed
     out or not there.
     """
-    now = state.view()
+    now = binding.view()
     slices, (one, two) = now.what in tuning.SLICES, st.columns(2)
     one.selectbox(
         "Keys and values",
         list(KV),
         format_func=KV.get,
-        **state.bind("kv"),
+        **binding.bind("kv"),
         disabled=not slices,
         help=TERMS["kv choice"],
     )
@@ -125,7 +130,7 @@ def moves():
         "Norms",
         [True, False],
         format_func=lambda on: "Move too" if on else "Stay",
-        **state.bind("norms"),
+        **binding.bind("norms"),
         disabled=not slices,
         help="Whether the gain and bias of every norm move beside the heads, as in the paper.",
     )
@@ -134,13 +139,13 @@ def moves():
             "LoRA rank",
             1,
             256,
-            **state.bind("lora_rank"),
+            **binding.bind("lora_rank"),
             help="Columns of an adapter: more can change more.",
         )
         two.multiselect(
             "LoRA maps",
             TARGETS,
-            **state.bind("lora_targets"),
+            **binding.bind("lora_targets"),
             help=(
                 "The maps of a layer that get adapters: query, key, value, output, "
                 "and the MLP's gate, up and down."
@@ -150,33 +155,33 @@ def moves():
         st.text_input(
             "Base model",
             placeholder="known for the bundled model",
-            **state.bind("base"),
+            **binding.bind("base"),
             help="Hub name or folder of the model as it was before its competence stage.",
         )
 
 
 def measured(task: Task):
-    now = state.view()
+    now = binding.view()
     others = [language for language in task.languages if language not in (now.source, now.target)]
-    state.put(related=[language for language in now.related if language in others])
+    binding.put(related=[language for language in now.related if language in others])
     splits = [
         split
         for split in ("test", "valid")
         if all(
-            split in task.splits(name) for name in (now.source, now.target, *state.view().related)
+            split in task.splits(name) for name in (now.source, now.target, *binding.view().related)
         )
     ]
     splits = splits or ["test"]
     if now.eval_split not in splits:
-        state.put(eval_split=splits[0])
-    finals = ["", *(split for split in splits if split != state.view().eval_split)]
+        binding.put(eval_split=splits[0])
+    finals = ["", *(split for split in splits if split != binding.view().eval_split)]
     if now.final_split not in finals:
-        state.put(final_split="")
+        binding.put(final_split="")
     st.multiselect(
         "Related languages",
         others,
         format_func=spoken,
-        **state.bind("related"),
+        **binding.bind("related"),
         help=TERMS["related"],
     )
     one, two = st.columns(2)
@@ -184,14 +189,14 @@ def measured(task: Task):
         "Curves measured on",
         splits,
         format_func="{} rows".format,
-        **state.bind("eval_split"),
+        **binding.bind("eval_split"),
         help="Choose settings by validation rows, and keep the test rows for the final figure.",
     )
     two.selectbox(
         "Final figure on",
         finals,
         format_func=lambda split: f"{split} rows" if split else "the same rows",
-        **state.bind("final_split"),
+        **binding.bind("final_split"),
         help=(
             "Rows that are measured only before the first and after the last step; Compare shows"
             " that figure."
@@ -201,14 +206,14 @@ def measured(task: Task):
         "Evaluate every",
         0,
         10**6,
-        **state.bind("eval_every"),
+        **binding.bind("eval_every"),
         help="Steps between evaluations; 0: ten evaluations in a run.",
     )
     two.selectbox(
         "Target rows",
         list(POOLS),
         format_func=POOLS.get,
-        **state.bind("pool"),
+        **binding.bind("pool"),
         help=(
             "Heads are found on pool A of the source's rows. Pool B: only target rows whose ids are"
             " not among those; in a parallel corpus that keeps translations of them out."
@@ -223,21 +228,21 @@ def optimiser():
         0.0,
         10.0,
         step=0.01,
-        **state.bind("weight_decay"),
+        **binding.bind("weight_decay"),
         help="AdamW's, on what moves only. The paper: 0.",
     )
     two.number_input(
         "Batches a step",
         1,
         1024,
-        **state.bind("accumulate"),
+        **binding.bind("accumulate"),
         help="Gradients of that many batches make one step: large steps where memory is small.",
     )
     three.selectbox(
         "Precision",
         list(PRECISION),
         format_func=PRECISION.get,
-        **state.bind("precision"),
+        **binding.bind("precision"),
         help=(
             "Of training only. bfloat16 saves time and memory on hardware that has it, and is far"
             " slower on a CPU that has not."

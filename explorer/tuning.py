@@ -15,9 +15,9 @@ from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.lora import Lora
 from ctsft.tuning.recipes import RECIPES, moves_of
 from ctsft.utils.errors import UserError
-from explorer import advice
-from explorer.jobs import subject_words
-from explorer.view import View
+from explorer.session import advice_runs
+from explorer.session.start_runs import subject_words
+from explorer.session.view import View
 
 # what a newcomer sees; the rest is folded
 FIRST = ("circuit", "near_zero", "norms", "full")
@@ -82,8 +82,8 @@ def advised(view: View, weights: str) -> runs.Run | None:
     return next(
         (
             run
-            for run in advice.found(view, weights, ("done",))
-            if advice.rows_of(run) == advice.asked_by(view)
+            for run in advice_runs.found(view, weights, ("done",))
+            if advice_runs.rows_of(run) == advice_runs.asked_by(view)
         ),
         None,
     )
@@ -206,7 +206,7 @@ def heads(view: View, given: Given) -> Circuit | None:
     if not RECIPES[view.what].heads:
         return select(scores, "all") if scores else None
     if view.what == "advised":
-        found = advice.read(given.advised)
+        found = advice_runs.read(given.advised)
         return found.circuit(given.k) if found else None
     if view.what in CONTROLS and scores and circuit:
         return select(

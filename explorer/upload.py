@@ -13,8 +13,8 @@ from ctsft.data.sources import SPLITS, read_table
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils import home
-from explorer import state
-from explorer.subject import spread
+from explorer.session import binding, errors
+from explorer.session.data_facts import spread
 from explorer.text.markdown import literal
 
 SPLIT_WORDS = {"train": "train", "valid": "validation", "test": "test", DRAW: "draw all three"}
@@ -46,11 +46,11 @@ def draw(model: Model | None, use: Callable[[str], None]):
         return
     frames: dict[str, pd.DataFrame] = {}
     for file in files:
-        with state.sentences(stop=False):
+        with errors.sentences(stop=False):
             frames[file.name] = read_table(file.name, data=file.getvalue())
     if not frames:
         return
-    with state.sentences(stop=False):
+    with errors.sentences(stop=False):
         task = mapped(frames)
         ready = preview(task, model)
         st.button(
@@ -67,7 +67,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
 
 def mapped(frames: dict[str, pd.DataFrame]) -> Task:
     """The draft that the widgets describe."""
-    now = state.view()
+    now = binding.view()
     every = list(
         dict.fromkeys(column for frame in frames.values() for column in map(str, frame.columns))
     )
@@ -77,7 +77,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         for column, name in own_tables.columns(frame).items()
     }
     if now.own_label not in every:
-        state.put(
+        binding.put(
             own_label=next(
                 (
                     column
@@ -88,33 +88,33 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
             )
         )
     if now.own_column not in every:
-        state.put(own_column="")
+        binding.put(own_column="")
     left, right = st.columns(2)
     left.selectbox(
         "Label column",
         every,
-        **state.bind("own_label", clear_prompt),
+        **binding.bind("own_label", clear_prompt),
         help="The column with the right answers.",
     )
     right.selectbox(
         "Language column",
         ["", *every],
         format_func=lambda column: column or ONE_EACH,
-        **state.bind("own_column"),
+        **binding.bind("own_column"),
         help="A column that names the language of each row, if one file holds several.",
     )
     parts = [part(name, frame) for name, frame in frames.items()]
-    now = state.view()
+    now = binding.view()
     if not now.own_prompt:
         free = [column for column in every if column not in (now.own_label, now.own_column)]
         text = next(
             (column for column in free if column.lower() in ("text", "sentence", "review")),
             longest(frames, free),
         )
-        state.put(own_prompt=f"{{{names[text]}}} | {names[now.own_label]}:" if text else "")
+        binding.put(own_prompt=f"{{{names[text]}}} | {names[now.own_label]}:" if text else "")
     st.text_input(
         "Prompt",
-        **state.bind("own_prompt"),
+        **binding.bind("own_prompt"),
         help="It ends just before the label. Columns stand in braces: "
         + ", ".join(f"`{{{name}}}`" for column, name in names.items() if column != now.own_label)
         + ".",
@@ -136,18 +136,20 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
         dict.fromkeys(language for one in parts for language, _ in own_tables.by_language(one))
     )
     if now.own_source not in languages:
-        state.put(own_source=languages[0])
+        binding.put(own_source=languages[0])
     left, right = st.columns(2)
     left.selectbox(
         "Source language",
         languages,
-        **state.bind("own_source"),
+        **binding.bind("own_source"),
         help="The one the model knows; circuits are found in it.",
     )
     right.text_input(
-        "Name of the task", **state.bind("own_name"), help="The task file is kept under this name."
+        "Name of the task",
+        **binding.bind("own_name"),
+        help="The task file is kept under this name.",
     )
-    now = state.view()
+    now = binding.view()
     return own_tables.draft(
         now.own_name.strip() or "my task",
         now.own_prompt,
@@ -159,7 +161,7 @@ def mapped(frames: dict[str, pd.DataFrame]) -> Task:
 
 
 def clear_prompt():
-    state.put(own_prompt="")
+    binding.put(own_prompt="")
 
 
 def longest(frames: dict[str, pd.DataFrame], columns: list[str]) -> str:
@@ -178,7 +180,7 @@ def part(name: str, frame: pd.DataFrame) -> Part:
     language, split = own_tables.guess(name)
     told, first, second = st.columns([2, 2, 2], vertical_alignment="bottom")
     told.markdown(f"**{literal(name)}**  \n{len(frame):,} rows")
-    if not state.view().own_column:
+    if not binding.view().own_column:
         language = first.text_input("Language", language, key=f"own_language_{name}")
     splits = [*SPLITS, DRAW]
     split = second.selectbox(
@@ -189,7 +191,7 @@ def part(name: str, frame: pd.DataFrame) -> Part:
         key=f"own_split_{name}",
         help="Draw all three: 70 % train, 15 % validation, 15 % test, label by label.",
     )
-    return Part(frame, language.strip(), split, state.view().own_column or None)
+    return Part(frame, language.strip(), split, binding.view().own_column or None)
 
 
 def preview(task: Task, model: Model | None) -> bool:

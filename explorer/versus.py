@@ -13,8 +13,8 @@ from ctsft.data.task import Task
 from ctsft.jobs.requests import Scoring
 from ctsft.plots import head_map, score_agreement, score_maps
 from ctsft.utils import format, statistics
-from explorer import costs, export, jobs, state
-from explorer.session import scoring_choices
+from explorer import costs, export, jobs
+from explorer.session import binding, inputs, score_runs, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -24,24 +24,24 @@ SCATTER = "methods_scatter"
 
 def methods(scores: Scores, run: runs.Run):
     """A scatter of the scores on the page against another way of scoring the same examples."""
-    now = state.view()
+    now = binding.view()
     kept = Scoring(**run.request.params["scoring"])
     mine = "atp" if scores.method == "atp" else scoring_choices.way_of(kept)
     ways = [way for way in WAYS if way != mine]
     if now.against not in ways:
-        state.put(against="ablation" if "ablation" in ways else ways[0])
+        binding.put(against="ablation" if "ablation" in ways else ways[0])
     done = {way: found(way) for way in ways}
     st.selectbox(
         "Against",
         ways,
-        **state.bind("against"),
+        **binding.bind("against"),
         help="Another way of scoring the same heads on the same examples.",
         format_func=lambda way: WAYS[way][0] + ("" if done[way] else " · not scored yet"),
     )
-    way = state.view().against
+    way = binding.view().against
     other = done[way]
     if other is None:
-        active = scored(way, jobs.ACTIVE)
+        active = scored(way, start_runs.ACTIVE)
         if active:
             jobs.watch(active, keepable=False)
             return
@@ -50,7 +50,7 @@ def methods(scores: Scores, run: runs.Run):
         )
         costs.draw(scoring_choices.other_way(now.scoring, way), WAYS[way][0])
         if st.button(f"Score with {WAYS[way][0]}"):
-            jobs.start_score(replace(now, **WAYS[way][1]))
+            start_runs.start_score(replace(now, **WAYS[way][1]))
             st.rerun()
         return
     fig = score_agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
@@ -63,9 +63,9 @@ def methods(scores: Scores, run: runs.Run):
 
 def scored(way: str, states: tuple[str, ...]) -> runs.Run | None:
     """The newest scoring of the view's examples in another way."""
-    now = state.view()
-    weights = state.load_model(now.model).fingerprint
-    return state.find_run(
+    now = binding.view()
+    weights = inputs.load_model(now.model).fingerprint
+    return score_runs.find_run(
         "score",
         states,
         (None, weights),
@@ -78,20 +78,20 @@ def found(way: str) -> Scores | None:
     """Its scores; of attribution patching also the preview that another scoring of the same
     examples made.
     """
-    done = state.scores_of(scored(way, ("done",)))
-    own = state.score_run(("done",)) if done is None and way == "atp" else None
-    return state.scores_of(own, "preview") if own else done
+    done = score_runs.scores_of(scored(way, ("done",)))
+    own = score_runs.score_run(("done",)) if done is None and way == "atp" else None
+    return score_runs.scores_of(own, "preview") if own else done
 
 
 def pick():
     points = st.session_state[SCATTER]["selection"]["points"]
     for head in head_map.toggle(points[-1:], ()):
-        state.put(head=head)
+        binding.put(head=head)
 
 
 def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     """Two maps on one scale, and their difference."""
-    now = state.view()
+    now = binding.view()
     others = {one.id: one for one in scoring_choices.comparable(run, scores)}
     start_other(task)
     if not others:
@@ -102,24 +102,24 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
         )
         return
     if now.beside not in others:
-        state.put(beside=next(iter(others)))
+        binding.put(beside=next(iter(others)))
     st.selectbox(
         "Beside",
         list(others),
         format_func=lambda one: scoring_choices.named(others[one]),
-        **state.bind("beside"),
+        **binding.bind("beside"),
         help=(
             "Finished scorings with the same settings, of a model of the same shape: another"
             " language, or another checkpoint."
         ),
     )
-    other = state.scores_of(others[state.view().beside])
-    names = (scoring_choices.named(run), scoring_choices.named(others[state.view().beside]))
+    other = score_runs.scores_of(others[binding.view().beside])
+    names = (scoring_choices.named(run), scoring_choices.named(others[binding.view().beside]))
     rho = statistics.spearman(scores.values.numpy(), other.values.numpy())
     figures = score_agreement.side_by_side(
         scores,
         other,
-        scoring_choices.titles(run, others[state.view().beside]),
+        scoring_choices.titles(run, others[binding.view().beside]),
         score_maps.marks(circuit, now.head),
         now.flip,
     )
@@ -141,7 +141,7 @@ def start_other(task: Task):
     """Offers to score another language with the same settings, unless that is done or under way;
     tells why it could not be done.
     """
-    now = state.view()
+    now = binding.view()
     languages = [
         language
         for language in dict.fromkeys((now.target, *task.languages))
@@ -150,31 +150,31 @@ def start_other(task: Task):
     if not languages:
         return
     if now.other not in languages:
-        state.put(other=languages[0], other_size=now.size)
+        binding.put(other=languages[0], other_size=now.size)
     left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")
     left.selectbox(
         "Another language",
         languages,
-        **state.bind("other"),
+        **binding.bind("other"),
         help="Scored with the same settings, on rows the model gets right.",
     )
     middle.number_input(
         "Its examples",
         len(task.labels),
         2000,
-        **state.bind("other_size"),
+        **binding.bind("other_size"),
         help="Fewer, where the model gets few rows right.",
     )
-    now = state.view()
+    now = binding.view()
     wanted = replace(now, source=now.other, size=now.other_size)
-    last = state.find_run(
+    last = score_runs.find_run(
         "score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring)
     )
     if last and last.status().active:
         jobs.watch(last, keepable=False)
     elif last is None or last.status().state != "done":
         if right.button(f"Score {literal(wanted.source)} too"):
-            jobs.start_score(wanted)
+            start_runs.start_score(wanted)
             st.rerun()
         if last:
             jobs.ended(last)

@@ -16,8 +16,7 @@ from ctsft.plots import score_agreement
 from ctsft.plots.head_map import Marks, symmetric_limit
 from ctsft.plots.style import alt
 from ctsft.utils import home, statistics
-from explorer import recent
-from explorer.session import scoring_choices
+from explorer.session import recent, scoring_choices
 
 
 def scores(values, method="cdt") -> Scores:

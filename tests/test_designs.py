@@ -16,7 +16,7 @@ from ctsft.experiment.design import MEASURING, Design, read_design
 from ctsft.experiment.runner import experiment
 from ctsft.runs import tuning_table
 from explorer import designs
-from explorer.view import View
+from explorer.session.view import View
 
 VIEW = View(
     design_targets=["english", "javanese"],

@@ -13,7 +13,7 @@ def page(kind: str):
     import streamlit as st
 
     from ctsft.utils.errors import UserError
-    from explorer import guard
+    from explorer.session import errors as guard
 
     def part():
         raise KeyError("in a part")

@@ -23,9 +23,10 @@ from test_page_circuit import (
 
 from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
-from explorer import link_words, links, recent
+from explorer import links
+from explorer.session import link_format, recent
+from explorer.session.view import View
 from explorer.text import circuit_words
-from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
@@ -75,8 +76,8 @@ def told(app: AppTest) -> str:
 
 
 def test_every_field_comes_back_as_it_was():
-    words = link_words.written(CHANGED)
-    found, wrong = link_words.read(words, CHOICES)
+    words = link_format.written(CHANGED)
+    found, wrong = link_format.read(words, CHOICES)
     assert wrong == [] and replace(View(), **found) == CHANGED
     assert (
         words["add"] == "0.1_2.3"
@@ -86,14 +87,14 @@ def test_every_field_comes_back_as_it_was():
 
 
 def test_the_defaults_need_no_words_and_every_field_is_one_of_the_view():
-    assert link_words.written(View()) == {}
-    assert {field for field, *_ in link_words.FIELDS.values()} <= set(View.__dataclass_fields__)
-    assert link_words.written(View(task="xnli", source="english", target="thai")) == {
+    assert link_format.written(View()) == {}
+    assert {field for field, *_ in link_format.FIELDS.values()} <= set(View.__dataclass_fields__)
+    assert link_format.written(View(task="xnli", source="english", target="thai")) == {
         "task": "xnli",
         "source": "english",
         "target": "thai",
     }
-    assert link_words.written(View(task="nusax"))["target"] == "english", (
+    assert link_format.written(View(task="nusax"))["target"] == "english", (
         "another task has another first target, so it is said"
     )
 
@@ -131,7 +132,7 @@ def test_the_defaults_need_no_words_and_every_field_is_one_of_the_view():
     ],
 )
 def test_what_a_word_may_not_say_is_told_and_the_rest_counts(word, text):
-    found, wrong = link_words.read({word: text, "seed": "7"}, CHOICES)
+    found, wrong = link_format.read({word: text, "seed": "7"}, CHOICES)
     assert (
         found == {"pool_seed": 7} and len(wrong) == 1 and word in wrong[0] and len(wrong[0]) < 200
     )
@@ -144,12 +145,12 @@ def test_heads_beyond_the_model_are_left_out_and_named():
         "head": (3, 0),
         "k": 2,
     }
-    assert link_words.beyond(found, 3, 4) == [
+    assert link_format.beyond(found, 3, 4) == [
         "L0.H4, L3.H0, L9.H0 (the model has 3 layers of 4 heads)"
     ]
     assert (
         found == {"added": {(0, 1)}, "removed": frozenset(), "k": 2}
-        and link_words.beyond({"k": 1}, 3, 4) == []
+        and link_format.beyond({"k": 1}, 3, 4) == []
     )
 
 
@@ -159,11 +160,11 @@ def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
         rule={"name": "discover", "run": "a-run"},
         edges=(((0, 1), LOGITS, 1.0),),
     )
-    assert link_words.written(View(rule="discover", found=found)) == {
+    assert link_format.written(View(rule="discover", found=found)) == {
         "rule": "discover",
         "found": "a-run",
     }
-    words = link_words.written(
+    words = link_format.written(
         View(
             rule="discover",
             found=replace(found, rule={}),
@@ -205,7 +206,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):  # noqa: F811
     )
     own = second.session_state["view"]
     assert all(
-        getattr(own, field) == getattr(mine, field) for field, *_ in link_words.FIELDS.values()
+        getattr(own, field) == getattr(mine, field) for field, *_ in link_format.FIELDS.values()
     )
     assert (own.model, own.task, own.model_kind, own.folder, own.task_kind) == (
         view.model,

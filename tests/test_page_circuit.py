@@ -24,9 +24,11 @@ from ctsft.cli.app import app as shell
 from ctsft.jobs import faithfulness
 from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
-from explorer import circuits, jobs, state
+from explorer import circuits
+from explorer.session import binding, start_runs
+from explorer.session import circuit as session_circuit
+from explorer.session.view import View
 from explorer.text import circuit_words
-from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
@@ -301,7 +303,7 @@ def test_a_saved_circuit_comes_back_and_another_models_is_refused(view):
     def load(circuit: Circuit, name: str):
         shown(
             app.file_uploader[0]
-            .set_value((name, circuits.file_text(circuit).encode(), "application/json"))
+            .set_value((name, session_circuit.file_text(circuit).encode(), "application/json"))
             .run()
         )
 
@@ -445,12 +447,14 @@ def session(monkeypatch):
 def test_a_rule_that_gives_the_same_heads_is_taken_over(session, rule, settings):
     scores = made()
     loaded = select(scores, rule, **settings).edit({(2, 2)}, {(1, 2)})
-    text = circuits.adopt(Circuit.parse(circuits.file_text(loaded)), scores)
+    text = session_circuit.adopt(Circuit.parse(session_circuit.file_text(loaded)), scores)
     assert (
-        state.view().rule == rule and state.circuit(scores) == loaded and "with their rule" in text
+        binding.view().rule == rule
+        and session_circuit.circuit(scores) == loaded
+        and "with their rule" in text
     )
-    state.undo()
-    assert state.view().rule == "top" and not state.view().added
+    binding.undo()
+    assert binding.view().rule == "top" and not binding.view().added
 
 
 @pytest.mark.parametrize(
@@ -471,15 +475,19 @@ def test_a_rule_that_gives_the_same_heads_is_taken_over(session, rule, settings)
 )
 def test_any_other_circuit_comes_in_head_by_head(session, rule):
     scores, heads = made(), frozenset({(0, 1), (2, 2)})
-    state.put(removed=frozenset({(0, 1)}), k=1)
-    text = circuits.adopt(Circuit(heads, rule=rule), scores)
+    binding.put(removed=frozenset({(0, 1)}), k=1)
+    text = session_circuit.adopt(Circuit(heads, rule=rule), scores)
     assert (
-        state.circuit(scores).heads == state.view().added == heads
-        and state.view().rule == "none"
+        session_circuit.circuit(scores).heads == binding.view().added == heads
+        and binding.view().rule == "none"
         and "by hand" in text
     )
-    state.undo()
-    assert state.view().removed == {(0, 1)} and state.view().rule == "top" and state.view().k == 1
+    binding.undo()
+    assert (
+        binding.view().removed == {(0, 1)}
+        and binding.view().rule == "top"
+        and binding.view().k == 1
+    )
 
 
 def test_table_rows_that_say_something_else_than_the_circuit():
@@ -522,7 +530,8 @@ def test_a_size_appears_with_its_first_random_circuit():
 
 def test_names_of_files_and_shares_in_words():
     assert [
-        circuits.file_name(words) for words in ("my circuit", "../etc/passwd", "", "lingkaran é")
+        session_circuit.file_name(words)
+        for words in ("my circuit", "../etc/passwd", "", "lingkaran é")
     ] == ["my-circuit.json", "etc-passwd.json", "circuit.json", "lingkaran-é.json"]
     assert [plots_faithfulness.share(value) for value in (-0.0, -0.001, -0.25, 0.5)] == [
         "0.00",
@@ -535,7 +544,7 @@ def test_names_of_files_and_shares_in_words():
 def test_the_words_of_the_command_are_the_ones_the_shell_knows(view, monkeypatch):
     words = []
     monkeypatch.setattr(runs, "start", lambda given, params: words.extend(given))
-    jobs.start_curve(view, runs.Run(Path("a-run")), 7)
+    start_runs.start_curve(view, runs.Run(Path("a-run")), 7)
     options = {
         name
         for option in get_command(shell).commands["faithfulness"].params

@@ -19,7 +19,9 @@ from test_page_finetune import (
 from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.runs import tuning_table
-from explorer import comparing, state
+from explorer import comparing
+from explorer.session import measured_rows
+from explorer.session import view as session_view
 from explorer.text import outcomes
 
 PAGE = "screens/compare.py"
@@ -143,8 +145,8 @@ def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):  #
 
 
 def test_one_target_at_a_time_until_all_are_asked_for(view, tmp_path):  # noqa: F811
-    both = state.View(**{**view.__dict__, "task": two_targets(tmp_path)})
-    tuned(state.View(**{**both.__dict__, "target": "english"}))
+    both = session_view.View(**{**view.__dict__, "task": two_targets(tmp_path)})
+    tuned(session_view.View(**{**both.__dict__, "target": "english"}))
     tuned(both)
     at = visit(both, PAGE)
     assert "target javanese" in plain(texts(at)) and "1 of 2 runs are shown" in texts(at)
@@ -320,12 +322,12 @@ def test_the_summary_claims_no_more_than_the_rows():
 
 def test_rows_that_changed_since_are_not_counted(view, tmp_path):  # noqa: F811
     run = tuned(view)
-    assert outcomes.measured_on(run) == {"indonesian": 60, "javanese": 60}
+    assert measured_rows.measured_on(run) == {"indonesian": 60, "javanese": 60}
     test = tmp_path / "task" / "javanese" / "test.csv"
     test.write_text(
         test.read_text(encoding="utf-8").rstrip().rpartition("\n")[0] + "\n", encoding="utf-8"
     )
-    assert outcomes.measured_on(run) == {}
+    assert measured_rows.measured_on(run) == {}
 
 
 def test_the_csv_holds_every_row_and_curves_share_a_start(view):  # noqa: F811

@@ -21,11 +21,12 @@ from ctsft import runs
 from ctsft.experiment.design import read_design
 from ctsft.experiment.runner import experiment
 from ctsft.utils.units import time_words
-from explorer import designs, experiment_results, state
+from explorer import designs, experiment_results
+from explorer.session import view as session_view
 
 
 @pytest.fixture
-def form(view) -> state.View:  # noqa: F811
+def form(view) -> session_view.View:  # noqa: F811
     return replace(
         view,
         tune_tab="Experiment",

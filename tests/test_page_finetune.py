@@ -20,7 +20,9 @@ from ctsft.jobs.requests import Tuning
 from ctsft.runs.folder import birth
 from ctsft.tuning.checkpoints import MOVED
 from ctsft.tuning.config import TuneConfig
-from explorer import following, jobs, sidebar, state, tuning
+from explorer import following, jobs, sidebar, tuning
+from explorer.session import inputs, score_runs, start_runs
+from explorer.session import view as session_view
 from explorer.text import outcomes
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
@@ -50,14 +52,14 @@ def button(at: AppTest, label: str):
 
 
 @pytest.fixture
-def view(folders, tmp_path) -> state.View:
+def view(folders, tmp_path) -> session_view.View:
     """A tiny model (3 x 4 heads, 2 key/value heads) and a task of 60 test rows."""
     rows = {
         (language, split): cued(n, i)
         for i, language in enumerate(("indonesian", "javanese"))
         for split, n in {"train": 30, "valid": 6, "test": 60}.items()
     }
-    return state.View(
+    return session_view.View(
         model=str(folders["qwen2"]),
         task=str(write_task(tmp_path / "task", rows)),
         target="javanese",
@@ -74,7 +76,7 @@ def two_targets(folder) -> str:
     return str(write_task(folder / "both", rows, targets=["javanese", "english"]))
 
 
-def score(view: state.View) -> runs.Run:
+def score(view: session_view.View) -> runs.Run:
     """A finished scoring run: L2.H3 and L0.H1 lead, L1.H0 is least, the others lie apart near
     zero.
     """
@@ -97,7 +99,7 @@ def score(view: state.View) -> runs.Run:
 
 
 def tuned(
-    view: state.View,
+    view: session_view.View,
     what="circuit",
     after=(0.8, 0.7),
     steps=20,
@@ -125,7 +127,7 @@ def tuned(
     }
     words = [
         "finetune",
-        *jobs.subject_words(view.subject),
+        *start_runs.subject_words(view.subject),
         "--target",
         view.target,
         f"--what={what}",
@@ -170,7 +172,7 @@ def checkpoint(run: runs.Run, step: int = 5):
     save_file({"x": torch.zeros(1)}, folder / MOVED)
 
 
-def visit(view: state.View, page: str = "screens/finetune.py") -> AppTest:
+def visit(view: session_view.View, page: str = "screens/finetune.py") -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.session_state["view"] = view
     at.run()
@@ -197,7 +199,7 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
     assert not at.exception and "score them on the Relevance page" in texts(at)
     assert button(at, "Start tuning").disabled and not at.get("plotly_chart")
     at.radio(key="w_what").set_value("full").run()
-    total = state.load_model(view.model).n_params
+    total = inputs.load_model(view.model).n_params
     assert not button(
         at, "Start tuning"
     ).disabled and f"{total:,} of {total:,} numbers would move (100.00%)" in texts(at)
@@ -206,7 +208,7 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
 def test_the_map_and_the_numbers_are_of_what_would_move(view):
     score(view)
     at = visit(view)
-    model = state.load_model(view.model)
+    model = inputs.load_model(view.model)
     share = ctsft.trainable(model, {(2, 3), (0, 1)})
     assert f"{share:,} of {model.n_params:,} numbers would move" in texts(at)
     assert "L0.H0, L2.H2" in texts(at), "heads of the same key/value groups are named"
@@ -228,7 +230,7 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     at = visit(view)
     at.number_input(key="w_n").set_value(12).run()
     at.number_input(key="w_lr").set_value(1e-3).run()
-    file = tuning.keep_circuit(ctsft.select(state.scores_of(scored), "top", k=2))
+    file = tuning.keep_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
@@ -290,7 +292,7 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
             "random": ["--scores", scored.id, "--k", "2", "--pool-seed", "777"],
         }[what]
     )
-    scores = state.scores_of(scored)
+    scores = score_runs.scores_of(scored)
     moving = tuning.heads(view, tuning.Given(scored, scores, ctsft.select(scores, "top", k=2)))
     assert len(moving) == {"full": 12}.get(what, 2)
 
@@ -329,7 +331,7 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
 
 
 def test_runs_of_other_tasks_and_competence_runs_are_not_shown(view, tmp_path):
-    other = state.View(**{**view.__dict__, "task": str(write_task(tmp_path / "other"))})
+    other = session_view.View(**{**view.__dict__, "task": str(write_task(tmp_path / "other"))})
     tuned(other)
     with runs.record(
         "finetune",

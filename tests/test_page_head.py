@@ -21,13 +21,13 @@ from ctsft.attribution.head_view import view_head
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.data.registry import load_task
-from explorer import jobs, known, state
+from explorer.session import computed, inputs, score_runs, start_runs
 
 
 @pytest.fixture(autouse=True)
 def fresh():
     """Nothing that another test's run left in the shared caches."""
-    for cache in (known.head_view, known.cost, known._answers):
+    for cache in (computed.head_view, computed.cost, computed._answers):
         cache.clear()
 
 
@@ -89,7 +89,7 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):  # noqa: F811
 
 def test_a_large_model_is_run_only_when_asked(view, monkeypatch):  # noqa: F811
     scored(view)
-    monkeypatch.setattr(state, "SMALL", 10)
+    monkeypatch.setattr(inputs, "SMALL", 10)
     app = opened(view)
     assert not any(
         [trace.get("name") for trace in chart["data"]][:2] == ["relevance", "attention"]
@@ -109,7 +109,7 @@ def test_data_that_changed_since_is_told(view, tmp_path):  # noqa: F811
 def test_one_way_of_scoring_against_another(view, monkeypatch):  # noqa: F811
     run, started = scored(view), []
     monkeypatch.setattr(
-        jobs, "start_score", lambda view: started.append(view.method) or scored(view)
+        start_runs, "start_score", lambda view: started.append(view.method) or scored(view)
     )
     app = opened(view)
     assert app.selectbox(key="w_against").value == "ablation" and any(
@@ -135,7 +135,7 @@ def test_one_way_of_scoring_against_another(view, monkeypatch):  # noqa: F811
         )
     }
     other = Scores.load(
-        state.find_run(
+        score_runs.find_run(
             "score",
             subject=asdict(view.subject),
             scoring=asdict(replace(view, method="ablation").scoring),
@@ -150,13 +150,13 @@ def test_one_way_of_scoring_against_another(view, monkeypatch):  # noqa: F811
 
 def test_another_language_beside(view, monkeypatch):  # noqa: F811
     run = scored(view)
-    monkeypatch.setattr(jobs, "start_score", lambda view: scored(view))
+    monkeypatch.setattr(start_runs, "start_score", lambda view: scored(view))
     app = opened(view)
     shown(app.segmented_control(key="w_comparison").set_value("Side by side").run())
     assert any("Nothing else is scored in the same way yet" in info.value for info in app.info)
     shown(app.number_input(key="w_other_size").set_value(6).run())
     press(app, "Score javanese too")
-    other = state.find_run("score", subject=asdict(replace(view, source="javanese").subject))
+    other = score_runs.find_run("score", subject=asdict(replace(view, source="javanese").subject))
     assert other.request.params["scoring"]["size"] == 6
     first, second = (Scores.load(one.file("scores.safetensors")).values for one in (run, other))
     maps = {

@@ -27,7 +27,8 @@ from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.jobs.scoring import discover
-from explorer import jobs, rivals, shelf, state
+from explorer import rivals
+from explorer.session import inputs, saved_circuits, score_runs, start_runs
 
 EDGES = (((1, 2), LOGITS, 2.0), ((2, 1), LOGITS, 1.5), ((0, 3), (1, 2), 0.5), ((0, 3), (2, 1), 0.1))
 
@@ -53,11 +54,11 @@ def keep_as(app: AppTest, name: str) -> AppTest:
 
 
 def discovered(view, wanted: int = 1, edges=EDGES, **rule) -> runs.Run:  # noqa: F811
-    model = state.load_model(view.model)
+    model = inputs.load_model(view.model)
     asked = replace(view, depth=wanted)
     params = {
         "subject": asdict(view.subject),
-        "discovery": jobs.discovery(asked),
+        "discovery": start_runs.discovery(asked),
         "model_fingerprint": model.fingerprint,
     }
     with runs.record("discover", params=params) as run:
@@ -79,7 +80,7 @@ def other_scores(view, **changes) -> runs.Run:  # noqa: F811
     params = {
         "subject": asdict(asked.subject),
         "scoring": asdict(asked.scoring),
-        "model_fingerprint": state.load_model(view.model).fingerprint,
+        "model_fingerprint": inputs.load_model(view.model).fingerprint,
     }
     with runs.record("score", params=params) as run:
         made(best, method).save(run.file("scores.safetensors"))
@@ -92,26 +93,30 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):  # noqa: F
     assert any("No circuit is kept yet" in info.value for info in app.info)
     keep_as(app, "mine")
     assert (
-        shelf.read("mine").heads == {(1, 2), (0, 0), (2, 3)}
+        saved_circuits.read("mine").heads == {(1, 2), (0, 0), (2, 3)}
         and "Kept 3 heads" in app.success[0].value
     )
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     keep_as(app, "mine")
-    assert shelf.names().count("mine 2") == 1 and "the name was taken" in app.success[0].value
+    assert (
+        saved_circuits.names().count("mine 2") == 1 and "the name was taken" in app.success[0].value
+    )
     assert any("**mine 2** · 1 head · top k" in one.value for one in app.markdown)
     shown(keyed(app, "restore-mine").click().run())
     assert metric(app, "Heads") == "3 of 12" and widget(app.slider, "Heads (k)").value == 3
     shown(button(app, "Undo").click().run())
     assert metric(app, "Heads") == "1 of 12"
     shown(next(one for one in app.text_input if one.key == "name-mine").set_value("../best").run())
-    assert set(app.session_state["view"].kept) == {"best", "mine 2"} and set(shelf.names()) == {
+    assert set(app.session_state["view"].kept) == {"best", "mine 2"} and set(
+        saved_circuits.names()
+    ) == {
         "best",
         "mine 2",
     }
     shown(keyed(app, "remove-best").click().run())
-    assert set(shelf.names()) == {"best", "mine 2"}, "removing asks first"
+    assert set(saved_circuits.names()) == {"best", "mine 2"}, "removing asks first"
     shown(button(app, "Remove it").click().run())
-    assert set(app.session_state["view"].kept) == {"mine 2"} == set(shelf.names())
+    assert set(app.session_state["view"].kept) == {"mine 2"} == set(saved_circuits.names())
 
 
 def test_kept_maps_stand_side_by_side_on_one_scale(view):  # noqa: F811
@@ -143,10 +148,10 @@ def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view)
     assert set(second.session_state["view"].kept) == {"mine 2"} and set(
         first.session_state["view"].kept
     ) == {"mine"}
-    assert len(shelf.read("mine")) == 3 and len(shelf.read("mine 2")) == 1
+    assert len(saved_circuits.read("mine")) == 3 and len(saved_circuits.read("mine 2")) == 1
     shown(widget(second.selectbox, "Kept in another session").set_value("mine").run())
     assert set(second.session_state["view"].kept) == {"mine 2", "mine"}
-    shelf.keep("foreign", Circuit(frozenset({(30, 1)})))
+    saved_circuits.keep("foreign", Circuit(frozenset({(30, 1)})))
     shown(second.run())
     shown(widget(second.selectbox, "Kept in another session").set_value("foreign").run())
     assert "L30.H1" in second.error[0].value and "foreign" not in second.session_state["view"].kept
@@ -291,10 +296,10 @@ def test_the_jobs_own_result_is_what_the_graph_reads(loaded, task, view, tmp_pat
         ),
     )
     with runs.record(
-        "discover", params={"subject": asdict(own.subject), "discovery": jobs.discovery(own)}
+        "discover", params={"subject": asdict(own.subject), "discovery": start_runs.discovery(own)}
     ) as run:
         discover(run, own.subject, Scoring(3), 2, 0.17)
-    circuit = state.circuit_of(run)
+    circuit = score_runs.circuit_of(run)
     assert circuit.rule["depth"] == 2 and len(circuit.edges) >= len(circuit.heads) == 6
     with runs.record(
         "score", params={"subject": asdict(own.subject), "scoring": asdict(own.scoring)}

@@ -12,7 +12,7 @@ from conftest import cued
 from streamlit.testing.v1 import AppTest
 
 from ctsft.data.registry import load_task
-from explorer.view import View
+from explorer.session.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 

@@ -19,8 +19,9 @@ from ctsft.circuit.selection import select
 from ctsft.jobs import scoring as work
 from ctsft.plots import score_maps
 from ctsft.utils import format
-from explorer import inspector, jobs, state
-from explorer.view import View
+from explorer import inspector
+from explorer.session import inputs, start_runs
+from explorer.session.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
@@ -91,7 +92,7 @@ def press(app: AppTest, label: str) -> AppTest:
 def test_nothing_scored_says_so_and_starts_once(view, monkeypatch):
     started = []
     monkeypatch.setattr(
-        jobs, "start_score", lambda view: started.append(view.scoring) or scored(view)
+        start_runs, "start_score", lambda view: started.append(view.scoring) or scored(view)
     )
     app = opened(view)
     assert not charts(app) and not started and "No head is scored" in app.info[0].value
@@ -248,17 +249,17 @@ def test_the_bundled_model_is_scored_without_being_asked_once(view, monkeypatch,
     from ctsft.model import loading
 
     monkeypatch.setitem(loading.NAMES, "demo", Path(view.model))
-    state.load_model.clear()
+    inputs.load_model.clear()
     started = []
     monkeypatch.setattr(
-        jobs,
+        start_runs,
         "start_score",
         lambda view: started.append(view.model) or runs.Run(runs.home() / "runs" / "nothing"),
     )
     app = opened(replace(view, model="demo", model_kind="bundled"))
     shown(app.run())
     assert started == ["demo"]
-    state.load_model.clear()
+    inputs.load_model.clear()
 
 
 def made(values: torch.Tensor, labels: list[str]) -> Scores:

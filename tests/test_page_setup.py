@@ -13,10 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.data.task import Example
-from explorer import jobs, recent
-from explorer.subject import Measured, aligned, balance, spread
+from explorer.session import recent, start_runs
+from explorer.session.data_facts import aligned, balance, spread
+from explorer.session.view import View
+from explorer.subject import Measured
 from explorer.text.markdown import literal, short
-from explorer.view import View
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
@@ -225,7 +226,9 @@ def test_a_guessing_model_is_told_and_tuned_first(folders, tmp_path, monkeypatch
     }
     started = []
     monkeypatch.setattr(
-        jobs, "start_competence", lambda view, epochs, lr: started.append((view.source, epochs, lr))
+        start_runs,
+        "start_competence",
+        lambda view, epochs, lr: started.append((view.source, epochs, lr)),
     )
     app = opened(**view)
     assert errors(app) == [] and "hardly does better than guessing" in app.warning[0].value
@@ -261,7 +264,7 @@ def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
             started.append(run.id)
         return run
 
-    monkeypatch.setattr(jobs, "start_score", start)
+    monkeypatch.setattr(start_runs, "start_score", start)
     next(button for button in shown.button if button.label == "Score heads").click().run()
     assert errors(shown) == [] and len(started) == 1 and shown.header[0].value == "Relevance"
     shown.switch_page("screens/setup.py").run()
@@ -290,7 +293,7 @@ def test_small_facts():
 
 
 def test_a_large_model_is_measured_only_when_asked(shown, monkeypatch):
-    from explorer import state
+    from explorer.session import binding as state
 
     monkeypatch.setattr(state, "SMALL", 10)
     assert not [metric for metric in shown.run().metric if "Accuracy" in metric.label]

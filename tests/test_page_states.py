@@ -16,7 +16,7 @@ from test_page_finetune import (
 
 import ctsft
 from ctsft import runs
-from explorer import state
+from explorer.session import score_runs
 
 NEEDS = ("screens/circuit.py", "screens/finetune.py")
 
@@ -85,7 +85,7 @@ def test_a_missing_folder_is_one_sentence(view, page, gone):  # noqa: F811
 
 def test_a_run_of_another_circuit_says_so(view):  # noqa: F811
     scored, run = score(view), tuned(view)
-    ctsft.select(state.scores_of(scored), "top", k=2).save(run.file("circuit.json"))
+    ctsft.select(score_runs.scores_of(scored), "top", k=2).save(run.file("circuit.json"))
     at = visit(view)
     assert "Out of date" not in texts(at)
     at = visit(replace(view, k=3))

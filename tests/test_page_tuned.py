@@ -24,7 +24,9 @@ from ctsft.jobs import rescoring
 from ctsft.jobs.requests import Scoring, Subject, Tuning
 from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
-from explorer import following, jobs, state
+from explorer import following
+from explorer.session import start_runs
+from explorer.session import view as session_view
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def done(folders, loaded, task, tmp_path):
         ("javanese", split): cued(n, i)
         for i, (split, n) in enumerate({"train": 24, "valid": 6, "test": 6}.items())
     }
-    own = state.View(
+    own = session_view.View(
         model=str(folders["qwen2"]),
         task=str(write_task(tmp_path / "own", found)),
         target="javanese",
@@ -49,7 +51,7 @@ def done(folders, loaded, task, tmp_path):
         size=6,
         method="atp",
     )
-    words = ["finetune", *jobs.subject_words(own.subject), "--target", "javanese"]
+    words = ["finetune", *start_runs.subject_words(own.subject), "--target", "javanese"]
     with runs.record("finetune", words) as run:
         tune(
             run,

@@ -21,7 +21,7 @@ from ctsft.data.registry import load_task
 from ctsft.model.loading import load_model
 from ctsft.plots import head_map, score_charts
 from ctsft.utils.errors import UserError
-from explorer import circuits, shelf
+from explorer.session import circuit, saved_circuits
 from explorer.text import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,7 +134,7 @@ def test_a_data_folder_is_the_folder_that_was_named(tmp_path):
 def test_names_of_runs_and_circuits_cannot_leave_their_folders(name):
     with pytest.raises(UserError):
         runs.get(name)
-    kept = circuits.file_name(name)
+    kept = circuit.file_name(name)
     assert (
         Path(kept).name == kept
         and not kept.startswith(".")
@@ -209,9 +209,9 @@ def test_an_address_in_foreign_text_becomes_no_link(address):
     "name", ["../../etc/passwd", "..", "a/b", "", "a\0b", ".hidden", "C:\\x", "x" * 500]
 )
 def test_names_of_kept_circuits_stay_in_their_folder(name):
-    path = shelf.file_of(shelf.proper(name))
+    path = saved_circuits.file_of(saved_circuits.proper(name))
     assert (
-        path.parent == shelf.folder()
+        path.parent == saved_circuits.folder()
         and path.suffix == ".json"
         and not path.name.startswith(".")
         and len(path.name) < 100

@@ -8,7 +8,7 @@ import pytest
 from test_sources import said
 
 from ctsft.circuit.circuit import Circuit
-from explorer import shelf
+from explorer.session import saved_circuits
 
 ONE, TWO = (
     Circuit(frozenset(heads), dict.fromkeys(heads, "mine"))
@@ -34,25 +34,25 @@ ONE, TWO = (
 )
 def test_a_name_is_a_files_name(words, name):
     assert (
-        shelf.proper(words) == name
-        and shelf.file_of(words).parent == shelf.folder()
-        and shelf.proper(name) == name
+        saved_circuits.proper(words) == name
+        and saved_circuits.file_of(words).parent == saved_circuits.folder()
+        and saved_circuits.proper(name) == name
     )
 
 
 def test_what_is_kept_comes_back_and_a_taken_name_gets_a_number(home):
-    assert shelf.names() == []
+    assert saved_circuits.names() == []
     assert (
-        shelf.keep("mine", ONE) == "mine"
-        and shelf.keep("mine", TWO) == "mine 2"
-        and shelf.keep("mine", TWO, {"mine 3"}) == "mine 4"
+        saved_circuits.keep("mine", ONE) == "mine"
+        and saved_circuits.keep("mine", TWO) == "mine 2"
+        and saved_circuits.keep("mine", TWO, {"mine 3"}) == "mine 4"
     )
     assert (
-        set(shelf.names()) == {"mine", "mine 2", "mine 4"}
-        and shelf.read("mine").heads == ONE.heads
-        and shelf.read("mine 2").heads == TWO.heads
+        set(saved_circuits.names()) == {"mine", "mine 2", "mine 4"}
+        and saved_circuits.read("mine").heads == ONE.heads
+        and saved_circuits.read("mine 2").heads == TWO.heads
     )
-    assert {path.name for path in shelf.folder().iterdir()} == {
+    assert {path.name for path in saved_circuits.folder().iterdir()} == {
         "mine.json",
         "mine 2.json",
         "mine 4.json",
@@ -60,40 +60,43 @@ def test_what_is_kept_comes_back_and_a_taken_name_gets_a_number(home):
 
 
 def test_long_names_get_their_number_too(home):
-    names = [shelf.keep("x" * 60, ONE) for _ in range(3)]
+    names = [saved_circuits.keep("x" * 60, ONE) for _ in range(3)]
     assert len(set(names)) == 3 and all(
-        len(name) <= shelf.LONGEST and shelf.read(name).heads == ONE.heads for name in names
+        len(name) <= saved_circuits.LONGEST and saved_circuits.read(name).heads == ONE.heads
+        for name in names
     )
 
 
 def test_renaming_and_removing(home):
-    shelf.keep("mine", ONE)
-    shelf.keep("theirs", TWO)
+    saved_circuits.keep("mine", ONE)
+    saved_circuits.keep("theirs", TWO)
     assert (
-        shelf.rename("mine", "theirs", ONE) == "theirs 2"
-        and shelf.read("theirs").heads == TWO.heads
+        saved_circuits.rename("mine", "theirs", ONE) == "theirs 2"
+        and saved_circuits.read("theirs").heads == TWO.heads
     )
-    assert shelf.rename("theirs 2", "theirs 2", ONE) == "theirs 2" and set(shelf.names()) == {
+    assert saved_circuits.rename("theirs 2", "theirs 2", ONE) == "theirs 2" and set(
+        saved_circuits.names()
+    ) == {
         "theirs",
         "theirs 2",
     }
-    shelf.remove("theirs")
-    shelf.remove("theirs")  # another session was first
-    assert shelf.names() == ["theirs 2"]
-    said(lambda: shelf.read("theirs"), "cannot be read")
+    saved_circuits.remove("theirs")
+    saved_circuits.remove("theirs")  # another session was first
+    assert saved_circuits.names() == ["theirs 2"]
+    said(lambda: saved_circuits.read("theirs"), "cannot be read")
 
 
 def test_sessions_at_the_same_time_never_share_a_file(home):
     circuits = [Circuit(frozenset({(i, 0)}), {(i, 0): "mine"}) for i in range(12)]
     with ThreadPoolExecutor(6) as pool:
-        names = list(pool.map(lambda circuit: shelf.keep("mine", circuit), circuits))
-    assert len(set(names)) == 12 and [shelf.read(name).heads for name in names] == [
+        names = list(pool.map(lambda circuit: saved_circuits.keep("mine", circuit), circuits))
+    assert len(set(names)) == 12 and [saved_circuits.read(name).heads for name in names] == [
         circuit.heads for circuit in circuits
     ]
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(home):
     (home / "circuits").mkdir(parents=True)
-    shelf.folder().write_text("a file where the folder should be")
-    said(lambda: shelf.keep("mine", ONE), "cannot be kept", "check who may write")
-    assert shelf.names() == []
+    saved_circuits.folder().write_text("a file where the folder should be")
+    said(lambda: saved_circuits.keep("mine", ONE), "cannot be kept", "check who may write")
+    assert saved_circuits.names() == []

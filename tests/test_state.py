@@ -6,7 +6,7 @@ import torch
 
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.circuit import Circuit
-from explorer import state
+from explorer.session import binding, circuit, view
 
 RANKING = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]  # scores 5, 4, 3, 2, -1, -6
 
@@ -42,12 +42,12 @@ def scores() -> Scores:
 
 def chosen(scores) -> list[int]:
     """The circuit in force, by rank from 0."""
-    return sorted(RANKING.index(head) for head in state.circuit(scores).heads)
+    return sorted(RANKING.index(head) for head in circuit.circuit(scores).heads)
 
 
 def slide(session, name, value):
     """What a widget does when it is moved."""
-    widget = state.bind(name)
+    widget = binding.bind(name)
     session[widget["key"]] = value
     widget["on_change"]()
 
@@ -70,25 +70,25 @@ def slide(session, name, value):
     ],
 )
 def test_rules_read_their_own_setting(scores, rule, settings, ranks):
-    state.put(rule=rule, **settings)
+    binding.put(rule=rule, **settings)
     assert chosen(scores) == ranks
 
 
 def test_random_draws_k_heads_and_others_with_another_seed(scores):
     drawn = set()
     for seed in range(8):
-        state.put(rule="random", k=3, seed=seed)
+        binding.put(rule="random", k=3, seed=seed)
         assert len(chosen(scores)) == 3 and chosen(scores) == chosen(scores)
         drawn.add(tuple(chosen(scores)))
     assert len(drawn) > 3
 
 
 def test_the_sliders_ends_are_scores_that_exist(scores):
-    assert (state.threshold(scores, 0.0), state.threshold(scores, 1.0)) == (-6.0, 5.0)
+    assert (circuit.threshold(scores, 0.0), circuit.threshold(scores, 1.0)) == (-6.0, 5.0)
     nan = scores.per_example.clone()
     nan[:, 1] = float("nan")  # layer 1 was no source
     assert (
-        state.threshold(
+        circuit.threshold(
             Scores(nan, scores.examples, scores.labels, "cdt", ScoreConfig(), ABOUT), 0.0
         )
         == 3.0
@@ -96,18 +96,18 @@ def test_the_sliders_ends_are_scores_that_exist(scores):
 
 
 def test_a_click_toggles_and_a_second_one_takes_it_back(scores):
-    state.put(k=2)
+    binding.put(k=2)
     for head, after in ((RANKING[0], [1]), (RANKING[5], [0, 1, 5])):
-        state.click(head, scores)
-        assert chosen(scores) == after and state.view().head == head
-        state.click(head, scores)
-        assert chosen(scores) == [0, 1] and not state.view().added | state.view().removed
+        circuit.click(head, scores)
+        assert chosen(scores) == after and binding.view().head == head
+        circuit.click(head, scores)
+        assert chosen(scores) == [0, 1] and not binding.view().added | binding.view().removed
 
 
 def test_hand_edits_stay_when_the_slider_moves(session, scores):
-    state.put(k=2)
-    state.click(RANKING[0], scores)
-    state.click(RANKING[4], scores)
+    binding.put(k=2)
+    circuit.click(RANKING[0], scores)
+    circuit.click(RANKING[4], scores)
     found = {}
     for k in (0, 1, 3, 5, 6, 2):
         slide(session, "k", k)
@@ -124,113 +124,119 @@ def test_the_last_click_counts_wherever_the_slider_goes_afterwards(
     """
     slide(session, "k", first)
     # added at 2, or removed at 5
-    state.click(RANKING[3], scores)
+    circuit.click(RANKING[3], scores)
     slide(session, "k", second)
-    state.click(RANKING[3], scores)
+    circuit.click(RANKING[3], scores)
     for k in (second, first, second, 0, 6):
         slide(session, "k", k)
         assert (3 in chosen(scores)) == ends_inside, k
 
 
 def test_undo_goes_back_over_rule_slider_and_clicks_in_order(session, scores):
-    state.put(k=2)
+    binding.put(k=2)
     seen = [chosen(scores)]
     for change in (
-        lambda: state.click(RANKING[5], scores),
+        lambda: circuit.click(RANKING[5], scores),
         lambda: slide(session, "k", 3),
         lambda: slide(session, "rule", "least"),
-        lambda: state.click(RANKING[5], scores),
+        lambda: circuit.click(RANKING[5], scores),
         lambda: slide(session, "rule", "none"),
     ):
         change()
         seen.append(chosen(scores))
     assert seen == [[0, 1], [0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4], []]
     for expected in seen[-2::-1]:
-        state.undo()
+        binding.undo()
         assert chosen(scores) == expected
-    state.undo()  # nothing left
-    assert chosen(scores) == [0, 1] and state.view().past == []
+    binding.undo()  # nothing left
+    assert chosen(scores) == [0, 1] and binding.view().past == []
 
 
 def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores):
-    state.put(k=2)
+    binding.put(k=2)
     for change in (
-        lambda: state.click(RANKING[5], scores),
+        lambda: circuit.click(RANKING[5], scores),
         lambda: slide(session, "k", 3),
         lambda: slide(session, "rule", "least"),
     ):
         change()
     for _ in range(3):
-        state.undo()
+        binding.undo()
     found = []
     for _ in range(4):  # one more than there is
-        state.redo()
+        binding.redo()
         found.append(chosen(scores))
-    assert found == [[0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4, 5]] and len(state.view().past) == 3
-    state.undo()
-    state.undo()
+    assert (
+        found == [[0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4, 5]] and len(binding.view().past) == 3
+    )
+    binding.undo()
+    binding.undo()
     slide(session, "k", 4)
-    assert state.view().future == [] and chosen(scores) == [0, 1, 2, 3, 5]
-    state.redo()
+    assert binding.view().future == [] and chosen(scores) == [0, 1, 2, 3, 5]
+    binding.redo()
     assert chosen(scores) == [0, 1, 2, 3, 5], "a new choice forgets what was undone"
 
 
 def test_a_discovered_circuit_is_a_rule_with_hand_edits_and_undo_on_top(session, scores):
     found = Circuit(frozenset({RANKING[4], RANKING[1]}), rule={"name": "discover"})
-    state.remember()
-    state.put(rule="discover", found=found)
+    binding.remember()
+    binding.put(rule="discover", found=found)
     assert chosen(scores) == [1, 4]
-    state.click(RANKING[4], scores)
-    state.click(RANKING[0], scores)
-    assert chosen(scores) == [0, 1] and state.circuit(scores).removed == {RANKING[4]}
+    circuit.click(RANKING[4], scores)
+    circuit.click(RANKING[0], scores)
+    assert chosen(scores) == [0, 1] and circuit.circuit(scores).removed == {RANKING[4]}
     for _ in range(3):
-        state.undo()
-    assert state.view().rule == "top" and state.view().found is None
-    state.redo()
-    state.forget_circuit()
-    assert state.view().rule == "top" and state.view().found is None and state.view().future == []
+        binding.undo()
+    assert binding.view().rule == "top" and binding.view().found is None
+    binding.redo()
+    binding.forget_circuit()
+    assert (
+        binding.view().rule == "top"
+        and binding.view().found is None
+        and binding.view().future == []
+    )
 
 
 def test_undo_puts_the_widgets_back_too(session, scores):
     slide(session, "k", 5)
     assert session["w_k"] == 5
-    state.undo()
-    assert state.bind("k")["key"] == "w_k" and session["w_k"] == state.View().k
+    binding.undo()
+    assert binding.bind("k")["key"] == "w_k" and session["w_k"] == view.View().k
 
 
 def test_other_settings_are_no_step_of_undo(session, scores):
     slide(session, "flip", True)
-    assert state.view().flip and state.view().past == []
+    assert binding.view().flip and binding.view().past == []
     slide(session, "k", 1)
-    state.put(flip=False)
-    state.undo()
-    assert state.view().flip is False and state.view().k == state.View().k
+    binding.put(flip=False)
+    binding.undo()
+    assert binding.view().flip is False and binding.view().k == view.View().k
 
 
 def test_undo_remembers_a_hundred_steps(session):
     for k in range(150):
         slide(session, "k", k)
-    assert len(state.view().past) == 100 and state.view().past[-1]["k"] == 148
+    assert len(binding.view().past) == 100 and binding.view().past[-1]["k"] == 148
 
 
 def test_a_widget_forgotten_with_its_page_gets_its_value_back(session):
     slide(session, "k", 4)
     # streamlit does, when another page is shown
     del session["w_k"]
-    state.bind("k")
+    binding.bind("k")
     assert session["w_k"] == 4
 
 
 def test_what_follows_a_change_sees_the_new_value(session):
     seen = []
-    widget = state.bind("k", then=lambda: seen.append(state.view().k))
+    widget = binding.bind("k", then=lambda: seen.append(binding.view().k))
     session["w_k"] = 3
     widget["on_change"]()
     assert seen == [3]
 
 
 def test_another_model_forgets_the_hand_edits_and_undo(scores):
-    state.put(k=2)
-    state.click(RANKING[5], scores)
-    state.forget_circuit()
-    assert chosen(scores) == [0, 1] and state.view().head is None and state.view().past == []
+    binding.put(k=2)
+    circuit.click(RANKING[5], scores)
+    binding.forget_circuit()
+    assert chosen(scores) == [0, 1] and binding.view().head is None and binding.view().past == []

@@ -18,7 +18,9 @@ from ctsft.cli.main import main
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, moves_of
-from explorer import state, tuning
+from explorer import tuning
+from explorer.session import inputs, score_runs
+from explorer.session import view as session_view
 from explorer.text import outcomes
 from explorer.tuning import Given
 
@@ -26,7 +28,7 @@ from explorer.tuning import Given
 @pytest.fixture
 def given(view) -> Given:  # noqa: F811
     scored = score(view)
-    scores = state.scores_of(scored)
+    scores = score_runs.scores_of(scored)
     return Given(scored, scores, ctsft.select(scores, "top", k=2))
 
 
@@ -136,7 +138,7 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes): 
         {},
         tuning.config(view).model_copy(update={"epochs": 1}),
     )
-    assert tuning.count(view, state.load_model(view.model), choice) == result.trainable
+    assert tuning.count(view, inputs.load_model(view.model), choice) == result.trainable
     outlined = tuning.outlined(view, model, choice)
     layers = {layer for layer, _ in given.circuit.heads}
     expected = {
@@ -148,7 +150,7 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes): 
 
 
 def test_expanded_counts_are_of_the_expanded_model(view, given):  # noqa: F811
-    model, heads = state.load_model(view.model), given.circuit.heads
+    model, heads = inputs.load_model(view.model), given.circuit.heads
     count = tuning.count(replace(view, kv="expand"), model, given.circuit)
     assert (
         count
@@ -168,13 +170,13 @@ def test_what_stands_in_the_way_is_one_sentence(view, given):  # noqa: F811
     assert (
         tuning.missing(replace(view, what="direct", base="some/folder"), given)
         == ""
-        == tuning.missing(state.View(what="direct"), given)
+        == tuning.missing(session_view.View(what="direct"), given)
     )
     advised = replace(view, what="advised")
     assert (
         tuning.heads(advised, given)
         is None
-        is tuning.count(advised, state.load_model(view.model), None)
+        is tuning.count(advised, inputs.load_model(view.model), None)
     ), "found out by the run"
 
 
@@ -183,7 +185,7 @@ def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):  
     from ctsft.jobs.requests import Tuning
 
     weights, subject = (
-        state.load_model(view.model).fingerprint,
+        inputs.load_model(view.model).fingerprint,
         replace(view.subject, language=view.source),
     )
     view = replace(view, what="advised")

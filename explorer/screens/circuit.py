@@ -16,16 +16,15 @@ from explorer import (
     circuits,
     discovering,
     export,
-    guard,
     inspector,
     jobs,
     keeping,
     links,
     overlapping,
-    shelf,
-    state,
 )
 from explorer.links import PANELS
+from explorer.session import binding, errors, inputs, saved_circuits, score_runs, start_runs
+from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
 from explorer.text.glossary import TERMS
 
@@ -37,11 +36,11 @@ def draw():
         " then click heads on the map to add or remove them by hand. Below the map, see whether it"
         " is enough."
     )
-    model = state.model()
-    scores, kind = state.scores()
+    model = inputs.model()
+    scores, kind = score_runs.scores()
     if scores is None:
         # where it cannot be read, that is what is to be told
-        state.task()
+        inputs.task()
         jobs.unscored("every rule chooses by score")
         return
     if kind == "preview":
@@ -50,10 +49,13 @@ def draw():
             " same rule when the final scores arrive; hand edits stay.",
             icon=":material/hourglass_top:",
         )
-        jobs.watch(state.score_run(jobs.ACTIVE), keepable=False)
-    state.look_at_first(scores, model.heads)
-    circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
-    outside = circuits.touched(model, circuit)
+        jobs.watch(score_runs.score_run(start_runs.ACTIVE), keepable=False)
+    session_circuit.look_at_first(scores, model.heads)
+    circuit, run = (
+        session_circuit.circuit(scores),
+        score_runs.score_run(("done",)) or score_runs.score_run(start_runs.ACTIVE),
+    )
+    outside = session_circuit.touched(model, circuit)
     save_and_load(model, scores, circuit)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -63,10 +65,10 @@ def draw():
                 head_map(model, scores, circuit, kind)
             with st.container():
                 counters(model, circuit, outside)
-        every_head(scores, circuit, circuits.reasons(circuit, outside))
+        every_head(scores, circuit, session_circuit.reasons(circuit, outside))
     with right:
         rule(scores)
-        inspector.draw(scores, state.means_of(run), model, circuit)
+        inspector.draw(scores, score_runs.means_of(run), model, circuit)
     st.subheader("Look closer", help="Is it enough: " + TERMS["faithfulness"])
     st.segmented_control(
         "Section",
@@ -74,13 +76,13 @@ def draw():
         required=True,
         wrap=True,
         label_visibility="collapsed",
-        **state.bind("circuit_panel"),
+        **binding.bind("circuit_panel"),
     )
-    if state.view().circuit_panel == "Kept circuits":
+    if binding.view().circuit_panel == "Kept circuits":
         keeping.draw(model, scores)
-    elif state.view().circuit_panel == "Overlap":
+    elif binding.view().circuit_panel == "Overlap":
         overlapping.draw(model, scores, run, circuit)
-    elif state.view().circuit_panel == "Discovery":
+    elif binding.view().circuit_panel == "Discovery":
         discovering.draw(model, circuit)
     else:
         faithfulness(circuit, kind, len(model.heads))
@@ -95,7 +97,9 @@ def head_map(model, scores, circuit: Circuit, kind: str):
         if kind == "preview"
         else ""
     )
-    fig = score_maps.score_map(scores, circuit, model, state.view().head, state.view().flip, title)
+    fig = score_maps.score_map(
+        scores, circuit, model, binding.view().head, binding.view().flip, title
+    )
     # a new chart after each click: no selection is ever applied twice
     key = f"map-{st.session_state.setdefault('map_turn', 0)}"
 
@@ -104,7 +108,7 @@ def head_map(model, scores, circuit: Circuit, kind: str):
         late = key != f"map-{st.session_state.map_turn}"
         heads = () if late else plots_head_map.toggle(st.session_state[key].selection.points, ())
         for head in heads:
-            state.click(head, scores)
+            session_circuit.click(head, scores)
         st.session_state.map_turn += bool(heads)
 
     export.show(
@@ -116,11 +120,11 @@ def head_map(model, scores, circuit: Circuit, kind: str):
         selection_mode="points",
         config={"displaylogo": False},
     )
-    st.toggle("Layer 0 at the bottom", **state.bind("flip"))
+    st.toggle("Layer 0 at the bottom", **binding.bind("flip"))
 
 
 def rule(scores):
-    now, n_heads = state.view(), scores.values.numel()
+    now, n_heads = binding.view(), scores.values.numel()
     rules = circuit_words.RULES | (
         circuit_words.DISCOVERED if now.found or now.rule == "discover" else {}
     )
@@ -130,12 +134,12 @@ def rule(scores):
         format_func=lambda name: rules[name][0],
         required=True,
         wrap=True,
-        **state.bind("rule"),
+        **binding.bind("rule"),
         help=TERMS["rule"],
     )
     st.caption(rules[now.rule][1], help=TERMS[now.rule])
     if now.k > n_heads:
-        state.put(k=n_heads)
+        binding.put(k=n_heads)
     if now.rule == "advised":
         advising.told()
     if now.rule in ("top", "advised", "near_zero", "least", "random"):
@@ -143,16 +147,16 @@ def rule(scores):
             f"Heads (k), of {n_heads}",
             0,
             n_heads,
-            **state.bind("k"),
+            **binding.bind("k"),
             help="How many heads the rule takes.",
         )
     if now.rule == "threshold":
         st.slider(
-            f"Score of at least {format.number(state.threshold(scores))}",
+            f"Score of at least {format.number(session_circuit.threshold(scores))}",
             0.0,
             1.0,
             step=0.005,
-            **state.bind("level"),
+            **binding.bind("level"),
             help=TERMS["threshold"],
         )
     if now.rule == "fraction":
@@ -162,18 +166,18 @@ def rule(scores):
             1.0,
             step=0.01,
             format="percent",
-            **state.bind("fraction"),
+            **binding.bind("fraction"),
             help=TERMS["fraction"],
         )
     if now.rule == "random":
         st.number_input(
-            "Seed", 0, circuit_words.MOST_SEEDS, **state.bind("seed"), help=TERMS["seed"]
+            "Seed", 0, circuit_words.MOST_SEEDS, **binding.bind("seed"), help=TERMS["seed"]
         )
     with st.container(horizontal=True):
         st.button(
             "Undo",
             icon=":material/undo:",
-            on_click=state.undo,
+            on_click=binding.undo,
             disabled=not now.past,
             shortcut="Mod+Z",
             help="Take back the last change of the rule or of a head.",
@@ -181,7 +185,7 @@ def rule(scores):
         st.button(
             "Redo",
             icon=":material/redo:",
-            on_click=state.redo,
+            on_click=binding.redo,
             disabled=not now.future,
             shortcut="Mod+Y",
             help="Do again what was undone last.",
@@ -189,14 +193,14 @@ def rule(scores):
         st.button(
             "Clear hand edits",
             icon=":material/ink_eraser:",
-            on_click=circuits.clear_edits,
+            on_click=session_circuit.clear_edits,
             disabled=not now.added | now.removed,
             help="Back to what the rule alone chooses.",
         )
 
 
 def counters(model, circuit: Circuit, outside: dict):
-    count = circuits.would_move(state.view().model, tuple(sorted(circuit.heads)))
+    count = session_circuit.would_move(binding.view().model, tuple(sorted(circuit.heads)))
     heads, moves = st.columns(2)
     heads.metric(
         "Heads",
@@ -238,7 +242,7 @@ def every_head(scores, circuit: Circuit, why: dict):
 
     def checked():
         for head in circuits.edited(st.session_state[key]["edited_rows"], heads, circuit):
-            state.click(head, scores)
+            session_circuit.click(head, scores)
 
     number, text, box = (
         st.column_config.NumberColumn,
@@ -287,13 +291,13 @@ def save_and_load(model, scores, circuit: Circuit):
                 found = Circuit.parse(file.getvalue().decode(errors="replace"), file.name).check(
                     model
                 )
-                st.session_state.loaded = circuits.adopt(found, scores), True
+                st.session_state.loaded = session_circuit.adopt(found, scores), True
             except UserError as error:
                 st.session_state.loaded = str(error), False
 
     with st.expander("Keep, save or load the circuit"):
         save, load = st.columns(2)
-        save.text_input("Name", max_chars=shelf.LONGEST, **state.bind("file_name"))
+        save.text_input("Name", max_chars=saved_circuits.LONGEST, **binding.bind("file_name"))
         buttons = save.container(horizontal=True)
         buttons.button(
             "Keep this circuit",
@@ -304,8 +308,8 @@ def save_and_load(model, scores, circuit: Circuit):
         )
         buttons.download_button(
             "Save circuit",
-            lambda: circuits.file_text(circuit),
-            circuits.file_name(state.view().file_name),
+            lambda: session_circuit.file_text(circuit),
+            session_circuit.file_name(binding.view().file_name),
             "application/json",
             icon=":material/download:",
             on_click="ignore",
@@ -323,7 +327,7 @@ def save_and_load(model, scores, circuit: Circuit):
 
 
 def faithfulness(circuit: Circuit, kind: str, n_heads: int):
-    now, scored = state.view(), state.score_run(("done",))
+    now, scored = binding.view(), score_runs.score_run(("done",))
     st.markdown(
         "Every head outside a circuit gives its mean instead of its own output. A faithfulness of 1"
         " keeps all that the full model can do, 0 no more than a model without any of its heads;"
@@ -336,22 +340,22 @@ def faithfulness(circuit: Circuit, kind: str, n_heads: int):
             icon=":material/hourglass_top:",
         )
         return
-    run = state.find_run("faithfulness", scores=scored.id)
+    run = score_runs.find_run("faithfulness", scores=scored.id)
     active = run is not None and run.status().active
     with st.expander("Settings"):
         st.number_input(
             "Random circuits of each size",
             1,
             200,
-            **state.bind("n_random"),
+            **binding.bind("n_random"),
             help="More make the band steadier and the run longer.",
         )
     if st.button("Measure faithfulness against size", type="primary", disabled=active):
-        jobs.start_curve(now, scored, now.n_random)
+        start_runs.start_curve(now, scored, now.n_random)
         st.rerun()
     if run:
         jobs.watch(run)
-        guard.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
+        errors.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
 
 
 def curve(run_id: str, size: int, n_heads: int):
@@ -359,7 +363,7 @@ def curve(run_id: str, size: int, n_heads: int):
         run = runs.get(run_id)
     except UserError:  # discarded
         return
-    rows, now = plots_faithfulness.points(run.events()), state.view()
+    rows, now = plots_faithfulness.points(run.events()), binding.view()
     if not rows:
         return
     st.segmented_control(
@@ -367,7 +371,7 @@ def curve(run_id: str, size: int, n_heads: int):
         list(plots_faithfulness.MEASURES),
         format_func=plots_faithfulness.MEASURES.get,
         required=True,
-        **state.bind("measure"),
+        **binding.bind("measure"),
         help=TERMS["measure"],
     )
     if not plots_faithfulness.defined(rows, now.measure):

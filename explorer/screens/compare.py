@@ -11,7 +11,8 @@ from ctsft import runs
 from ctsft.plots import run_frontier
 from ctsft.runs import notes, tuning_table
 from ctsft.utils.errors import UserError
-from explorer import comparing, exploration, export, jobs, narrative, picking, state
+from explorer import comparing, exploration, export, narrative, picking
+from explorer.session import binding, errors, start_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -29,21 +30,21 @@ def scope(every: list[dict]) -> list[dict]:
     """
 
     def gather():
-        state.put(compare_seeds=state.view().compare_scope not in (picking.SINGLE, picking.ALL))
+        binding.put(compare_seeds=binding.view().compare_scope not in (picking.SINGLE, picking.ALL))
 
     words = picking.scopes(every)
-    if state.view().compare_scope not in words:
-        state.put(compare_scope=next(iter(words)))
+    if binding.view().compare_scope not in words:
+        binding.put(compare_scope=next(iter(words)))
         gather()
     if len(words) > 1:
         st.selectbox(
             "Runs",
             list(words),
             format_func=words.get,
-            **state.bind("compare_scope", gather),
+            **binding.bind("compare_scope", gather),
             help="The cells of an experiment stand apart from runs that were started one by one.",
         )
-    return picking.in_scope(every, state.view().compare_scope)
+    return picking.in_scope(every, binding.view().compare_scope)
 
 
 def filters(rows: list[dict]) -> list[dict]:
@@ -51,25 +52,25 @@ def filters(rows: list[dict]) -> list[dict]:
     between them; then what is asked for.
     """
     now, first = (
-        state.view(),
+        binding.view(),
         [key for key in ("model", "task", "target") if len(picking.values(rows, key)) > 1],
     )
     places = iter(st.columns([*([2] * len(first)), 3, 2]))
     for key in first:
         values = [*map(str, picking.values(rows, key)), ""]
         if getattr(now, f"compare_{key}") not in values:
-            state.put(**{f"compare_{key}": values[0]})
+            binding.put(**{f"compare_{key}": values[0]})
         chosen = next(places).selectbox(
             key.capitalize(),
             values,
             format_func=lambda value, key=key: value or f"every {key}",
-            **state.bind(f"compare_{key}"),
+            **binding.bind(f"compare_{key}"),
             help="Only runs of this one: levels before tuning differ between them.",
         )
         rows = [row for row in rows if chosen in ("", str(row[key]))] or rows
     next(places).text_input(
         "Search",
-        **state.bind("compare_text"),
+        **binding.bind("compare_text"),
         placeholder="in names, notes and settings",
         help=(
             "Runs that hold all of these words anywhere: name, note, what moved, languages,"
@@ -80,7 +81,7 @@ def filters(rows: list[dict]) -> list[dict]:
         "Order",
         list(picking.ORDERS),
         format_func=lambda by: picking.ORDERS[by][0],
-        **state.bind("compare_order"),
+        **binding.bind("compare_order"),
         help="A click on a column's head sorts by it too.",
     )
     return picking.picked(rows, narrowed(rows), now.compare_text)
@@ -92,7 +93,9 @@ def narrowed(rows: list[dict]) -> dict[str, list]:
     several = {key: values for key in NARROWED if len(values := picking.values(rows, key)) > 1}
     for place, (key, values) in zip(st.columns(3), several.items(), strict=False):
         field = f"compare_{key}"
-        state.put(**{field: [value for value in getattr(state.view(), field) if value in values]})
+        binding.put(
+            **{field: [value for value in getattr(binding.view(), field) if value in values]}
+        )
         names = {
             value: outcomes.moved({"what": value}) if key == "what" else str(value)
             for value in values
@@ -102,16 +105,16 @@ def narrowed(rows: list[dict]) -> dict[str, list]:
             values,
             format_func=names.get,
             placeholder="any",
-            **state.bind(field),
+            **binding.bind(field),
             help="Shows runs with any of these; none chosen: all.",
         )
-        wanted[key] = getattr(state.view(), field)
+        wanted[key] = getattr(binding.view(), field)
     return wanted
 
 
 def select(entries: list[list[dict]]) -> list[list[dict]]:
     """The table; its selected lines. They stay selected when the order or a filter changes."""
-    keep = set(state.view().compare_chosen)
+    keep = set(binding.view().compare_chosen)
     key = f"compare-{zlib.crc32(' '.join(row['run'] for entry in entries for row in entry).encode()):08x}"
     before = [i for i, entry in enumerate(entries) if keep & {row["run"] for row in entry}]
     table = comparing.frame(entries)
@@ -131,12 +134,12 @@ def select(entries: list[list[dict]]) -> list[list[dict]]:
         ),
     )
     chosen = [entries[i] for i in event.selection.rows if i < len(entries)]
-    state.view().compare_chosen = [row["run"] for entry in chosen for row in entry]
+    binding.view().compare_chosen = [row["run"] for entry in chosen for row in entry]
     return chosen
 
 
 def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
-    busy = any(row["state"] in jobs.ACTIVE for row in chosen)
+    busy = any(row["state"] in start_runs.ACTIVE for row in chosen)
     with st.container(horizontal=True):
         st.download_button(
             "Table (CSV)",
@@ -184,7 +187,7 @@ def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
 @st.dialog("Name or note")
 def describe(run_id: str):
     """Kept beside the run's request, which stays as it was asked."""
-    with state.sentences(stop=False):
+    with errors.sentences(stop=False):
         run = runs.get(run_id)
         kept = notes.note_of(run)
         st.text_input(
@@ -296,7 +299,7 @@ def page():
     if len(rows) < len(every):
         st.caption(f"{len(rows)} of {len(every)} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
-        st.toggle("One line for all seeds", **state.bind("compare_seeds"), help=TERMS["seed"])
+        st.toggle("One line for all seeds", **binding.bind("compare_seeds"), help=TERMS["seed"])
     same, rest = comparing.shared(rows)
     st.caption(
         f"**{'All' if len(rows) > 1 else 'It'}:** {literal(same)}.", help=literal(rest) or None
@@ -304,7 +307,7 @@ def page():
     chosen = [
         row
         for entry in select(
-            picking.entries(rows, state.view().compare_order, state.view().compare_seeds)
+            picking.entries(rows, binding.view().compare_order, binding.view().compare_seeds)
         )
         for row in entry
     ]
@@ -323,5 +326,5 @@ def page():
     st.page_link("screens/finetune.py", label="Back: tune once more", icon=":material/arrow_back:")
 
 
-with state.sentences():
+with errors.sentences():
     page()

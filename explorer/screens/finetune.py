@@ -8,7 +8,8 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
 from ctsft.utils import format
-from explorer import aftermath, experiment_form, export, following, jobs, state, tune_form, tuning
+from explorer import aftermath, experiment_form, export, following, jobs, tune_form, tuning
+from explorer.session import binding, circuit, errors, inputs, score_runs
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.tuning import Given
@@ -18,7 +19,7 @@ TABS = ("One run", "Experiment")
 
 def head_map(given: Given, choice: Circuit | None):
     """The map of every page, with what would move outlined."""
-    now, model = state.view(), state.model()
+    now, model = binding.view(), inputs.model()
     shown = tuning.outlined(now, model, choice)
     fig = score_maps.score_map(given.scores, shown, model, flip=now.flip)
     key = (
@@ -51,7 +52,7 @@ def would(text: str, what: str) -> str:
 
 def numbers(choice: Circuit | None):
     """How many numbers would move."""
-    now, model = state.view(), state.model()
+    now, model = binding.view(), inputs.model()
     count = tuning.count(now, model, choice)
     if count is None:
         st.markdown(
@@ -75,7 +76,7 @@ def numbers(choice: Circuit | None):
 
 def start(given: Given, choice: Circuit | None, name: str):
     """The primary button, the same in the shell's words, and what else is going on."""
-    now = state.view()
+    now = binding.view()
     missing = tuning.missing(now, given)
     if missing:
         st.info(literal(missing), icon=":material/info:")
@@ -113,15 +114,15 @@ def one_run():
     given = state_of_the_heads()
     left, right = st.columns([3, 2], gap="medium")
     with right:
-        name = tune_form.draw(state.task(), given.k)
+        name = tune_form.draw(inputs.task(), given.k)
     with left:
-        choice = tuning.heads(state.view(), given)
+        choice = tuning.heads(binding.view(), given)
         if given.scores:
             head_map(given, choice)
         else:
             jobs.unscored("the map and the circuit's heads need scores")
         start(given, choice, name)
-    mine = tuning.listed(state.view())
+    mine = tuning.listed(binding.view())
     if mine:
         st.divider()
         run = following.choose(mine)
@@ -144,7 +145,7 @@ def outdated(run: runs.Run, given: Given):
     """Says so where the run shown moved, or followed, another circuit than the one in force, or
     took its scores elsewhere.
     """
-    what, now = run.request.params.get("tuning", {}).get("what"), state.view()
+    what, now = run.request.params.get("tuning", {}).get("what"), binding.view()
     moved = aftermath.chosen(run)
     if run.request.params.get("subject", {}).get("language") not in (None, now.source):
         st.info(
@@ -164,21 +165,21 @@ def outdated(run: runs.Run, given: Given):
 
 def state_of_the_heads() -> Given:
     # first: where the model is gone, that is what is to be told
-    weights = state.model().fingerprint
-    scored = state.score_run(("done",))
-    scores = state.scores_of(scored)
+    weights = inputs.model().fingerprint
+    scored = score_runs.score_run(("done",))
+    scores = score_runs.scores_of(scored)
     return Given(
         scored,
         scores,
-        state.circuit(scores) if scores else None,
-        tuning.advised(state.view(), weights),
+        circuit.circuit(scores) if scores else None,
+        tuning.advised(binding.view(), weights),
     )
 
 
 def page():
     st.header("Fine-tune", help=TERMS["recipes"])
     tab = st.segmented_control(
-        "What to do", TABS, required=True, label_visibility="collapsed", **state.bind("tune_tab")
+        "What to do", TABS, required=True, label_visibility="collapsed", **binding.bind("tune_tab")
     )
     if tab == "Experiment":
         experiment_form.draw()
@@ -189,5 +190,5 @@ def page():
     )
 
 
-with state.sentences():
+with errors.sentences():
     page()

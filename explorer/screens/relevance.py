@@ -10,19 +10,9 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import head_map, score_charts, score_maps
-from explorer import (
-    advising,
-    checking,
-    costs,
-    export,
-    guard,
-    head_panel,
-    inspector,
-    jobs,
-    links,
-    state,
-    versus,
-)
+from explorer import advising, checking, costs, export, head_panel, inspector, jobs, links, versus
+from explorer.session import binding, errors, inputs, score_runs, start_runs, view
+from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 
@@ -59,11 +49,11 @@ def page():
         " average over examples that the model gets right. Click a head to look into it; then"
         " choose the circuit from the heads that count."
     )
-    model, task = state.model(), state.task()
+    model, task = inputs.model(), inputs.task()
     with st.expander("Settings of the scores"):
         settings(len(task.labels))
     begin()
-    scores, kind = state.scores()
+    scores, kind = score_runs.scores()
     if scores is not None:
         show(scores, kind, model, task)
     st.page_link(
@@ -72,20 +62,20 @@ def page():
 
 
 def settings(n_labels: int):
-    now = state.view()
+    now = binding.view()
     a, b, c = st.columns(3)
     a.selectbox(
         "Method",
         list(METHODS),
         format_func=METHODS.get,
-        **state.bind("method"),
+        **binding.bind("method"),
         help=TERMS["method"],
     )
     b.selectbox(
         "Attention patterns",
         list(ATTENTION),
         format_func=ATTENTION.get,
-        **state.bind("attention"),
+        **binding.bind("attention"),
         disabled=now.method != "cdt",
         help=TERMS["patterns"],
     )
@@ -93,14 +83,14 @@ def settings(n_labels: int):
         "Split a head at",
         list(POSITIONS),
         format_func=POSITIONS.get,
-        **state.bind("positions"),
+        **binding.bind("positions"),
         help=TERMS["positions"],
     )
     c.selectbox(
         "Cross terms",
         list(RULES),
         format_func=RULES.get,
-        **state.bind("rules"),
+        **binding.bind("rules"),
         disabled=now.method != "cdt",
         help=TERMS["cross terms"],
     )
@@ -108,23 +98,23 @@ def settings(n_labels: int):
         "Examples",
         n_labels,
         2000,
-        **state.bind("size"),
+        **binding.bind("size"),
         help="Size of the discovery set. " + TERMS["discovery set"],
     )
     b.number_input(
         "Seed",
         0,
         10**6,
-        **state.bind("pool_seed"),
+        **binding.bind("pool_seed"),
         help="Draws the discovery set. " + TERMS["seed"],
     )
-    if now.scoring != state.View().scoring:
+    if now.scoring != view.View().scoring:
         c.button("Back to the defaults", on_click=defaults)
 
 
 def defaults():
-    fresh = state.View()
-    state.put(
+    fresh = view.View()
+    binding.put(
         **{
             name: getattr(fresh, name)
             for name in ("method", "attention", "positions", "rules", "size", "pool_seed")
@@ -138,9 +128,9 @@ def begin():
     """
     first = not st.session_state.get("relevance_visited")
     st.session_state.relevance_visited = True
-    active, ready = state.score_run(jobs.ACTIVE), state.scores()[0]
-    if first and state.view().model == "demo" and state.score_run() is None:
-        active = jobs.start_score(state.view())
+    active, ready = score_runs.score_run(start_runs.ACTIVE), score_runs.scores()[0]
+    if first and binding.view().model == "demo" and score_runs.score_run() is None:
+        active = start_runs.start_score(binding.view())
         st.session_state.started_itself = active.id
     if active:
         if st.session_state.get("started_itself") == active.id:
@@ -149,11 +139,11 @@ def begin():
             )
         jobs.watch(active, keepable=False)
         if ready is None:
-            guard.fragment(await_preview, run_every=1.0)(active.id)
+            errors.fragment(await_preview, run_every=1.0)(active.id)
         return
     if ready is not None:
         return
-    last = state.score_run()
+    last = score_runs.score_run()
     if last and last.status().state == "done":
         st.warning(
             "The scores of these settings were removed from their run folder; score the heads"
@@ -163,7 +153,7 @@ def begin():
     elif last:
         jobs.ended(last)
         st.page_link("screens/setup.py", label="Back to the setup", icon=":material/arrow_back:")
-    elif state.find_run("score", ("done",)):
+    elif score_runs.find_run("score", ("done",)):
         st.info(
             "Out of date: nothing is scored with this model, task, source language and these"
             " settings yet.",
@@ -171,9 +161,9 @@ def begin():
         )
     else:
         st.info("No head is scored yet.", icon=":material/grid_on:")
-    costs.draw(state.view().scoring, "Scoring")
+    costs.draw(binding.view().scoring, "Scoring")
     if st.button("Score heads", type="primary"):
-        jobs.ensure_score(state.view())
+        start_runs.ensure_score(binding.view())
         st.rerun()
 
 
@@ -184,16 +174,19 @@ def await_preview(run_id: str):
 
 
 def show(scores: Scores, kind: str, model: Model, task: Task):
-    now = state.view()
+    now = binding.view()
     if kind == "preview":
         st.info(
             "**Preview** by attribution patching, a first-order estimate; the scores asked for"
             " replace it when they are done.",
             icon=":material/hourglass:",
         )
-    state.look_at_first(scores, model.heads)
-    circuit, run = state.circuit(scores), state.score_run(("done",)) or state.score_run(jobs.ACTIVE)
-    means = state.means_of(run)
+    session_circuit.look_at_first(scores, model.heads)
+    circuit, run = (
+        session_circuit.circuit(scores),
+        score_runs.score_run(("done",)) or score_runs.score_run(start_runs.ACTIVE),
+    )
+    means = score_runs.means_of(run)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         title = (
@@ -203,7 +196,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
         )
         fig = score_maps.score_map(scores, circuit, model, now.head, now.flip, title)
         export.show(fig, MAP, width="content", on_select=pick, selection_mode="points")
-        st.toggle("Layer 0 at the bottom", **state.bind("flip"))
+        st.toggle("Layer 0 at the bottom", **binding.bind("flip"))
         for note in scores.notes:
             st.caption(note)
         exports(scores, run, kind)
@@ -221,7 +214,7 @@ def pick():
     """A click selects the head it hits."""
     points = st.session_state[MAP]["selection"]["points"]
     for head in head_map.toggle(points[-1:], ()):
-        state.put(head=head)
+        binding.put(head=head)
 
 
 def exports(scores: Scores, run: runs.Run, kind: str):
@@ -246,13 +239,13 @@ def exports(scores: Scores, run: runs.Run, kind: str):
 
 
 def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
-    now, drawn = state.view(), score_maps.marks(circuit, state.view().head)
+    now, drawn = binding.view(), score_maps.marks(circuit, binding.view().head)
     st.segmented_control(
         "More about all heads",
         PANELS,
         required=True,
         wrap=True,
-        **state.bind("panel"),
+        **binding.bind("panel"),
         help=TERMS["panels"],
     )
     if now.panel == "By label":
@@ -284,25 +277,25 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         )
         row(score_maps.departure_maps(means, scores.by_label, drawn, now.flip), "departure")
     elif now.panel == "Distribution":
-        line = score_maps.cut(scores, circuit, state.threshold(scores))
+        line = score_maps.cut(scores, circuit, session_circuit.threshold(scores))
         fig = score_charts.score_histogram(
             scores.values.numpy(), line, circuit.heads, unit=score_maps.UNITS[scores.method]
         )
         export.show(fig, "histogram", name="distribution-of-scores")
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
     elif now.panel == "One example":
-        one_example(scores, circuit, state.pool_of(run))
+        one_example(scores, circuit, score_runs.pool_of(run))
 
 
 def compare(scores: Scores, circuit: Circuit, run: runs.Run, task: Task):
-    now = state.view()
+    now = binding.view()
     st.segmented_control(
         "Compare",
         COMPARISONS,
         required=True,
         wrap=True,
         label_visibility="collapsed",
-        **state.bind("comparison"),
+        **binding.bind("comparison"),
     )
     if now.comparison == "Two methods":
         versus.methods(scores, run)
@@ -313,7 +306,7 @@ def compare(scores: Scores, circuit: Circuit, run: runs.Run, task: Task):
 
 
 def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
-    now = state.view()
+    now = binding.view()
     text = pool[now.example]["text"] if now.example < len(pool) else ""
     st.caption(
         f"Scores on the example chosen below: “{literal(text)}”,"

@@ -11,8 +11,9 @@ from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from ctsft.utils.right_to_left import isolate
-from explorer import costs, gallery, jobs, measuring, recent, state, upload
-from explorer.subject import pieces, spread
+from explorer import costs, gallery, measuring, upload
+from explorer.session import binding, errors, inputs, recent, start_runs
+from explorer.session.data_facts import pieces, spread
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
 
@@ -40,30 +41,33 @@ def page():
         choose_model()
     with right:
         choose_task()
-    if state.view().task_kind == "own":
+    if binding.view().task_kind == "own":
         with st.container(border=True):
             own_tables()
     task = model = None
-    with state.sentences(stop=False):
-        task = state.load_task(state.view().task, state.view().data_dir)
+    with errors.sentences(stop=False):
+        task = inputs.load_task(binding.view().task, binding.view().data_dir)
         choose_languages(task)
-    with state.sentences(stop=False):
-        model = state.load_model(state.view().model)
+    with errors.sentences(stop=False):
+        model = inputs.load_model(binding.view().model)
     ready = False
     if model:
         show_model(model)
     if model and task:
-        with state.sentences(stop=False):
+        with errors.sentences(stop=False):
             task.label_ids(model)
             measuring.draw(model, task)
-            state.load_rows(
-                state.view().task, state.view().data_dir, state.view().source, state.view().split
+            inputs.load_rows(
+                binding.view().task,
+                binding.view().data_dir,
+                binding.view().source,
+                binding.view().split,
             )
             ready = True
-        recent.remember("models", state.view().model)
-        recent.remember("tasks", state.view().task)
+        recent.remember("models", binding.view().model)
+        recent.remember("tasks", binding.view().task)
     if ready:
-        costs.draw(state.view().scoring, "Scoring")
+        costs.draw(binding.view().scoring, "Scoring")
     if st.button(
         "Score heads",
         type="primary",
@@ -73,13 +77,13 @@ def page():
             " them on the next page."
         ),
     ):
-        jobs.ensure_score(state.view())
+        start_runs.ensure_score(binding.view())
         st.switch_page("screens/relevance.py")
     if task:
-        with state.sentences(stop=False):
+        with errors.sentences(stop=False):
             gallery.draw(task, model)
     if ready:
-        with state.sentences(stop=False):
+        with errors.sentences(stop=False):
             show_prompt(model, task)
     st.page_link(
         "screens/relevance.py",
@@ -89,13 +93,13 @@ def page():
 
 
 def choose_model():
-    now = state.view()
+    now = binding.view()
     st.radio(
         "Model",
         list(MODELS),
         format_func=MODELS.get,
         horizontal=True,
-        **state.bind("model_kind", take_model),
+        **binding.bind("model_kind", take_model),
         help=(
             "A causal language model, such as GPT-2, Llama, Mistral, Qwen, Gemma, Phi or OLMo, or"
             " an encoder, such as BERT, with a classification head; another type is refused by"
@@ -106,13 +110,13 @@ def choose_model():
         st.text_input(
             "Name on the Hugging Face hub",
             placeholder="Qwen/Qwen2.5-0.5B",
-            **state.bind("hub", take_model),
+            **binding.bind("hub", take_model),
         )
     if now.model_kind == "folder":
         st.text_input(
             "Folder",
             placeholder="/path/to/model",
-            **state.bind("folder", take_model),
+            **binding.bind("folder", take_model),
             help=(
                 "A Hugging Face folder with config.json, tokenizer files and *.safetensors. Pickled"
                 " weights are refused: they can run code when they are read."
@@ -126,7 +130,7 @@ def choose_model():
 
 
 def wanted_model() -> str:
-    now = state.view()
+    now = binding.view()
     return {
         "bundled": "demo",
         "hub": now.hub.strip(),
@@ -136,19 +140,19 @@ def wanted_model() -> str:
 
 def take_model():
     wanted = wanted_model()
-    if wanted and wanted != state.view().model:
-        state.put(model=wanted)
-        state.forget_circuit()
+    if wanted and wanted != binding.view().model:
+        binding.put(model=wanted)
+        binding.forget_circuit()
 
 
 def choose_task():
-    now = state.view()
+    now = binding.view()
     st.radio(
         "Task",
         list(TASKS),
         format_func=TASKS.get,
         horizontal=True,
-        **state.bind("task_kind", take_task),
+        **binding.bind("task_kind", take_task),
         help=(
             "Demo: 300 short sentences in four parallel languages, bundled. NusaX and XNLI are"
             " fetched, or read from a data folder."
@@ -158,7 +162,7 @@ def choose_task():
         st.text_input(
             "Task file",
             placeholder="/path/to/task.json",
-            **state.bind("task_file", take_task),
+            **binding.bind("task_file", take_task),
             help=(
                 "JSON with name, prompt, labels, source, targets and files or hub; see the README."
             ),
@@ -177,7 +181,7 @@ def choose_task():
     st.text_input(
         "Data folder (optional)",
         placeholder="bundled or fetched",
-        **state.bind("data_dir", take_data),
+        **binding.bind("data_dir", take_data),
         help=(
             "A folder with the task's files, one for each language and split, such as"
             " javanese/train.csv."
@@ -205,29 +209,29 @@ def again(kind: str, title: str, then):
 
 
 def open_model(name: str):
-    state.put(**recent.model_fields(name))
+    binding.put(**recent.model_fields(name))
     take_model()
 
 
 def open_task(name: str):
-    state.put(**recent.task_fields(name))
+    binding.put(**recent.task_fields(name))
     take_task()
 
 
 def own_tables():
     model = None
-    with state.sentences(stop=False):
-        model = state.load_model(state.view().model)
+    with errors.sentences(stop=False):
+        model = inputs.load_model(binding.view().model)
 
     def use(path: str):
-        state.put(data_dir="", split="train")
+        binding.put(data_dir="", split="train")
         open_task(path)
 
     upload.draw(model, use)
 
 
 def wanted_task() -> str:
-    now = state.view()
+    now = binding.view()
     if now.task_kind == "own":
         return ""
     return (
@@ -239,15 +243,15 @@ def wanted_task() -> str:
 
 def take_task():
     wanted = wanted_task()
-    if wanted and wanted != state.view().task:
-        state.put(task=wanted)
+    if wanted and wanted != binding.view().task:
+        binding.put(task=wanted)
         take_data()
         first_languages()
 
 
 def take_data():
-    state.put(data_dir=state.view().data_dir.strip())
-    state.forget_circuit()
+    binding.put(data_dir=binding.view().data_dir.strip())
+    binding.forget_circuit()
 
 
 def first_languages():
@@ -255,34 +259,34 @@ def first_languages():
     drawn.
     """
     try:
-        task = state.load_task(state.view().task, state.view().data_dir)
+        task = inputs.load_task(binding.view().task, binding.view().data_dir)
     except UserError:
         return
-    state.put(source=task.source, target=(*task.targets, task.source)[0])
+    binding.put(source=task.source, target=(*task.targets, task.source)[0])
 
 
 def choose_languages(task: Task):
-    now = state.view()
+    now = binding.view()
     if now.source not in task.languages or now.target not in task.languages:
         # the task file was another one when they were chosen
         first_languages()
     others = [language for language in task.languages if language != now.source] or [now.source]
     if now.target not in others:
-        state.put(target=others[0])
+        binding.put(target=others[0])
     source, target, split = st.columns(3)
     source.selectbox(
         ":blue[●] Source language",
         task.languages,
-        **state.bind("source", state.forget_circuit),
+        **binding.bind("source", binding.forget_circuit),
         help=TERMS["source"],
     )
     target.selectbox(
-        ":orange[●] Target language", others, **state.bind("target"), help=TERMS["target"]
+        ":orange[●] Target language", others, **binding.bind("target"), help=TERMS["target"]
     )
     split.selectbox(
         "Rows to find heads with",
         SPLITS,
-        **state.bind("split"),
+        **binding.bind("split"),
         help="The split that the discovery set is drawn from. " + TERMS["discovery set"],
     )
 
@@ -313,12 +317,12 @@ def show_model(model: Model):
 
 
 def show_prompt(model: Model, task: Task):
-    now = state.view()
+    now = binding.view()
     st.subheader("What the model reads", help=TERMS["tokens"])
     rows = {
         row.id: row
         for row in spread(
-            state.load_rows(now.task, now.data_dir, now.source, now.split), task.labels, 30
+            inputs.load_rows(now.task, now.data_dir, now.source, now.split), task.labels, 30
         )
     }
     chosen = st.selectbox(

@@ -8,11 +8,6 @@ rows, and blind to the seed, which every sentence says.
 from collections import Counter
 from collections.abc import Mapping
 
-from ctsft.data.task import fingerprint
-from ctsft.runs.folder import Run
-from ctsft.runs.tuning_table import result
-from ctsft.utils.errors import UserError
-from explorer import state
 from explorer.text.markdown import literal
 
 WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
@@ -76,33 +71,6 @@ def noise(a: float, b: float, rows: int) -> float:
         p * (1 - p) / rows for p in ((share * rows + 1) / (rows + 2) for share in (a, b))
     )
     return 2 * variance**0.5
-
-
-def measured_on(run: Run) -> dict[str, int]:
-    """How many rows a run's accuracies were measured on; {} when the rows are not there any more or
-    are other ones.
-    """
-    params, final = run.request.params, result(run).get("final")
-    if final:
-        # its figures are of another split than the curves, and were counted
-        return {language: of["rows"] for language, of in final["after"].items()}
-    subject, split, known = (
-        params.get("subject", {}),
-        params.get("tuning", {}).get("eval_split", "test"),
-        params.get("data_fingerprints", {}),
-    )
-    counts = {}
-    for language in [name for name in known if name != "train"]:
-        try:
-            rows = state.load_rows(
-                subject.get("task"), subject.get("data_dir") or "", language, split
-            )
-        except UserError:
-            return {}
-        if fingerprint(rows) != known[language]:
-            return {}
-        counts[language] = len(rows)
-    return counts
 
 
 def moved(row: Mapping) -> str:

@@ -59,3 +59,18 @@ def fragment(draw: Callable, run_every: float | None = None) -> Callable:
             draw(*args)
 
     return st.fragment(safe, run_every=run_every)
+
+
+@contextmanager
+def sentences(stop: bool = True, setup: bool = False) -> Iterator[None]:
+    """A UserError inside becomes one sentence on the page, and the page ends there (`stop=False`:
+    only the block does). `setup`: with the way to the page where it can be mended.
+    """
+    try:
+        yield
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+        if setup:
+            st.page_link("screens/setup.py", label="Mend it on Setup", icon=":material/arrow_back:")
+        if stop:
+            st.stop()

@@ -9,7 +9,7 @@ from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.jobs.advice import read_advice
 from ctsft.utils.errors import UserError
-from explorer.view import View
+from explorer.session.view import View
 
 
 def asked_by(view: View) -> tuple[int, int]:

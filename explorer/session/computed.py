@@ -14,31 +14,31 @@ from ctsft.jobs.requests import Scoring
 from ctsft.model.evaluation import predict
 from ctsft.runs.launcher import get
 from ctsft.utils.errors import UserError
-from explorer import state
+from explorer.session import inputs, score_runs
 
 Rows = tuple[str, str, str, str]  # task, data folder, language, split
 
 
 def answers(model: str, weights: str, rows: Rows) -> list[str]:
     """The predicted label of every row; `weights` is the model's fingerprint."""
-    return _answers(model, weights, rows, state.changed(*rows))
+    return _answers(model, weights, rows, inputs.changed(*rows))
 
 
 @st.cache_data(show_spinner="Measuring accuracy ...", max_entries=256)
 def _answers(model: str, weights: str, rows: Rows, files: tuple) -> list[str]:
-    task = state.load_task(*rows[:2])
-    return predict(state.load_model(model), task, state.load_rows(*rows))
+    task = inputs.load_task(*rows[:2])
+    return predict(inputs.load_model(model), task, inputs.load_rows(*rows))
 
 
 def lengths(model: str, rows: Rows) -> list[int]:
     """Tokens of each row's prompt."""
-    return _lengths(model, rows, state.changed(*rows))
+    return _lengths(model, rows, inputs.changed(*rows))
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def _lengths(model: str, rows: Rows, files: tuple) -> list[int]:
-    task, own = state.load_task(*rows[:2]), state.load_model(model)
-    return [len(task.encode(own, row)) for row in state.load_rows(*rows)]
+    task, own = inputs.load_task(*rows[:2]), inputs.load_model(model)
+    return [len(task.encode(own, row)) for row in inputs.load_rows(*rows)]
 
 
 @st.cache_data(show_spinner="Estimating what it will cost ...", max_entries=256)
@@ -46,8 +46,8 @@ def cost(model: str, weights: str, rows: Rows, scoring: Scoring) -> Estimate:
     """Of scoring every head on as many of these rows as `scoring` asks for; takes about a
     second.
     """
-    own, task = state.load_model(model), state.load_task(*rows[:2])
-    some = state.load_rows(*rows)[: scoring.size]
+    own, task = inputs.load_model(model), inputs.load_task(*rows[:2])
+    some = inputs.load_rows(*rows)[: scoring.size]
     config = scoring.config | {"score": "signed", "positions": scoring.positions}
     return estimate_cost(own, [task.encode(own, row) for row in some], scoring.method, **config)
 
@@ -57,13 +57,13 @@ def head_view(
     model: str, weights: str, rows: Rows, run_id: str, index: int, head: Head, scoring: Scoring
 ) -> HeadView:
     """A head on one example of a run's discovery set."""
-    run, task = get(run_id), state.load_task(*rows[:2])
+    run, task = get(run_id), inputs.load_task(*rows[:2])
     config = scoring.config | {"adaptive": False, "normalise": "none"}
     return view_head(
-        state.load_model(model),
+        inputs.load_model(model),
         task,
         example(run_id, index, rows),
-        state.means_of(run),
+        score_runs.means_of(run),
         head,
         scoring.method,
         **config,
@@ -74,9 +74,9 @@ def example(run_id: str, index: int, rows: Rows) -> Example:
     """The row that example `index` of a run's pool was; UserError when the data no longer holds
     it.
     """
-    kept = state.pool_of(get(run_id))[index]
+    kept = score_runs.pool_of(get(run_id))[index]
     found = [
-        row for row in state.load_rows(*rows) if row.id == kept["id"] and row.text == kept["text"]
+        row for row in inputs.load_rows(*rows) if row.id == kept["id"] and row.text == kept["text"]
     ]
     if not found:
         raise UserError(f"Example {kept['id']!r} is no longer in the data; score the heads again.")

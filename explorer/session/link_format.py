@@ -11,7 +11,7 @@ from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import CHOICES, Head
 from ctsft.data.sources import SPLITS
 from ctsft.utils.format import name
-from explorer.view import View
+from explorer.session.view import View
 
 # letters of one word: every head of a large model
 LONGEST = 20_000

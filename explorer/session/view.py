@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring, Subject
-from explorer.choices import Compare, Experiment, Tune
+from explorer.session.page_choices import Compare, Experiment, Tune
 
 
 @dataclass

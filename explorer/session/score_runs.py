@@ -1,0 +1,96 @@
+"""The scoring run of a session's settings, and the scores, means and examples it saved."""
+
+import json
+from dataclasses import asdict
+
+import streamlit as st
+
+from ctsft import runs
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Scores
+from ctsft.circuit.circuit import Circuit
+from explorer.session.binding import view
+from explorer.session.inputs import load_model
+
+
+def find_run(
+    kind: str, states: tuple[str, ...] = (), weights: tuple = (), **params
+) -> runs.Run | None:
+    """The newest run of a kind whose request says `params`, in one of `states` and of one of the
+    models with `weights` (any, if none are named).
+    """
+    for run in runs.list_runs(kind):
+        own = run.request.params
+        same = all(own.get(key) == value for key, value in params.items()) and (
+            not weights or own.get("model_fingerprint") in weights
+        )
+        if same and (not states or run.status().state in states):
+            return run
+    return None
+
+
+def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:
+    """The newest scoring run with the view's model (its very weights, once the run has seen them),
+    task, language and settings.
+    """
+    weights = load_model(view().model).fingerprint
+    return find_run(
+        "score",
+        states,
+        (None, weights),
+        subject=asdict(view().subject),
+        scoring=asdict(view().scoring),
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _read_scores(path: str, changed: float) -> Scores:
+    return Scores.load(path)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _read_means(path: str, changed: float) -> Means:
+    return Means.load(path)
+
+
+def scores_of(run: runs.Run | None, name: str = "scores") -> Scores | None:
+    """Scores ("scores", or the first look "preview") of a run; None while they are not there."""
+    path = run.file(f"{name}.safetensors") if run else None
+    return _read_scores(str(path), path.stat().st_mtime) if path and path.is_file() else None
+
+
+def means_of(run: runs.Run | None) -> Means | None:
+    path = run.file("means.safetensors") if run else None
+    return _read_means(str(path), path.stat().st_mtime) if path and path.is_file() else None
+
+
+def pool_of(run: runs.Run | None) -> list[dict]:
+    """The discovery set of a run, {"id", "text", "label"} in the order of its scores; [] while it
+    is not there.
+    """
+    try:
+        return json.loads(run.file("pool.json").read_text(encoding="utf-8")) if run else []
+    except (OSError, ValueError):
+        return []
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _read_circuit(path: str, changed: float) -> Circuit:
+    return Circuit.load(path)
+
+
+def circuit_of(run: runs.Run | None) -> Circuit | None:
+    """What a discovery found; None while it is not there."""
+    path = run.file("circuit.json") if run else None
+    return _read_circuit(str(path), path.stat().st_mtime) if path and path.is_file() else None
+
+
+def scores() -> tuple[Scores | None, str]:
+    """The best scores there are for the view, and what they are: "scores", "preview" (attribution
+    patching) or "".
+    """
+    done = score_run(("done",))
+    if done:
+        return scores_of(done), "scores"
+    preview = scores_of(score_run(("running", "stopping", "queued")), "preview")
+    return preview, "preview" if preview else ""
