@@ -13,10 +13,11 @@ from ctsft.data.task import Task
 from ctsft.jobs.advice import ADVICE_ROWS
 from ctsft.plots import advice as plots_advice
 from ctsft.plots import head_map
-from explorer import costs, export, jobs
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.outcomes import said
+from explorer.widgets import chart, cost_estimate, run_progress
+from explorer.widgets.advice_notice import weights
 
 MAP, SCATTER = "advice_map", "advice_scatter"
 
@@ -66,36 +67,6 @@ def draw(scores: Scores, circuit: Circuit, task: Task):
             show(kept, run, scores, circuit)
 
 
-def told():
-    """On the Circuit page: which rows the rule Advised rests on, or where to ask."""
-    now = binding.view()
-    run = advice_runs.run_of(now, weights())
-    if advice_runs.read(run) is None:
-        st.info(
-            f"Nobody asked yet which heads should move for {said(now.target)}, so this rule picks"
-            " none.",
-            icon=":material/balance:",
-        )
-        st.page_link(
-            "screens/relevance.py", label="Ask on the Relevance page", icon=":material/arrow_back:"
-        )
-        return
-    n, seed = advice_runs.rows_of(run)
-    words = f"Advice from {n} {said(now.target)} rows, seed {seed}"
-    if (n, seed) == advice_runs.asked_by(now):
-        st.caption(f"{words}: those that Fine-tune draws.")
-    else:
-        st.warning(
-            f"{words}; Fine-tune would now draw {now.n} with seed {now.tune_seed}. Ask again on"
-            " Relevance, or mind that these rows count as seen too.",
-            icon=":material/update:",
-        )
-
-
-def weights() -> str:
-    return inputs.load_model(binding.view().model).fingerprint
-
-
 def choose(targets: list[str]):
     """Whose advice: the language, and how many of its rows."""
     now = binding.view()
@@ -130,13 +101,13 @@ def ask(k: int):
         advice_runs.run_of(now, weights()),
     )
     if active:
-        jobs.watch(active, keepable=False)
+        run_progress.watch(active, keepable=False)
         return
     if done and advice_runs.rows_of(done) == advice_runs.asked_by(now):
         return
     last = next(advice_runs.found(now, weights()), None)
     if last and last != done:
-        jobs.ended(last)
+        run_progress.ended(last)
     if done:
         n, seed = advice_runs.rows_of(done)
         st.warning(
@@ -145,10 +116,10 @@ def ask(k: int):
             icon=":material/update:",
         )
     rows = now.n + ADVICE_ROWS
-    costs.of_rows(
+    cost_estimate.of_rows(
         rows,
         "Advice",
-        costs.BY_TEXT,
+        cost_estimate.BY_TEXT,
         f"a forward and a backward pass of {rows} texts, most of them one at a time",
     )
     if st.button(
@@ -182,12 +153,12 @@ def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
             help=HELP[now.advice_map],
         )
         fig = plots_advice.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
-        export.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
+        chart.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
     with right:
         fig = plots_advice.advice_scatter(
             kept, circuit, k, now.head, tuple(name.replace("_", " ").capitalize() for name in roles)
         )
-        export.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
+        chart.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
         st.caption(
             "A point is a head: the higher, the more is asked of it; the further left, the less"
             " would be lost. The ring is the selected one; click another to select it.",

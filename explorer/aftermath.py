@@ -15,10 +15,11 @@ from ctsft.plots.head_map import Marks
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils import format
-from explorer import export, jobs, tuning
+from explorer import tuning
 from explorer.session import binding, errors, inputs, measured_rows, start_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
+from explorer.widgets import chart, run_progress
 
 PANELS = ("What changed", "Did the circuit move?", "Files and export")
 
@@ -83,7 +84,7 @@ def changed(run: runs.Run):
         return
     rows = kept or measured(base_path(run), model.fingerprint, str(path), path.stat().st_mtime)
     heads = chosen(run)
-    export.show(
+    chart.show(
         weight_change.change_map(rows, heads, binding.view().flip),
         "change_map",
         width="content",
@@ -118,10 +119,10 @@ def moved(run: runs.Run):
     )
     again = rescored(run)
     if again and again.status().active:
-        jobs.watch(again, keepable=False)
+        run_progress.watch(again, keepable=False)
         return
     if again:
-        jobs.ended(again)
+        run_progress.ended(again)
     pair = read_pair(again.id, again.status().finished) if again else None
     if pair is None:
         if st.button(
@@ -139,7 +140,7 @@ def moved(run: runs.Run):
     )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
-            export.show(fig, f"moved-{i}", width="content", name=f"moved-{i}-{run.id}")
+            chart.show(fig, f"moved-{i}", width="content", name=f"moved-{i}-{run.id}")
     st.caption(
         f"{score_maps.NAMES[words['method']]}, {words['examples']} examples; the tuned model still"
         f" answers {words['right']:.0%} of them rightly. The first two maps share one scale; in the"
@@ -217,7 +218,7 @@ def exported(run: runs.Run):
         None,
     )
     if job and job.status().active:
-        jobs.watch(job, keepable=False)
+        run_progress.watch(job, keepable=False)
     elif folder.is_dir():
         st.success(
             "The exported model is in this folder; give its path to from_pretrained, or to Setup as"
@@ -227,7 +228,7 @@ def exported(run: runs.Run):
         st.code(str(folder), language=None)
     else:
         if job:
-            jobs.ended(job)
+            run_progress.ended(job)
         words = ["export", run.id, "--to", str(folder)]
         if st.button(
             "Export the tuned model",

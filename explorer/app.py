@@ -4,8 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer import links, sidebar, zoom
+from explorer import sidebar
 from explorer.session import errors
+from explorer.widgets import keep_zoom, share_link
 
 # its width in pixels
 st.set_page_config(
@@ -28,14 +29,14 @@ PAGES = {
 page = st.navigation(list(PAGES.values()), position="hidden")
 
 
-links.read()
+share_link.read()
 
 
 sidebar.draw(PAGES)
 
 
 with st.sidebar:
-    zoom.keep()
+    keep_zoom.keep()
 
 
 with errors.guarded():

@@ -8,9 +8,9 @@ import streamlit as st
 
 from ctsft.plots import validation
 from ctsft.runs import tuning_table
-from explorer import costs, export, jobs
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
+from explorer.widgets import chart, cost_estimate, run_progress
 
 COLUMNS = {
     "Spearman": st.column_config.NumberColumn(format="%.2f", help=TERMS["spearman"]),
@@ -43,9 +43,9 @@ def draw():
     )
     run = score_runs.find_run("validate", subject=asdict(now.subject))
     if run and run.status().active:
-        jobs.watch(run)
+        run_progress.watch(run)
     elif run:
-        jobs.ended(run)
+        run_progress.ended(run)
     report = tuning_table.result(run) if run else None
     if report and report.get("agreement"):
         show(report)
@@ -61,7 +61,7 @@ def draw():
             4,
             help="Pools that are drawn and scored to see how stable the top heads are; not 1.",
         )
-        costs.of_checks(n_random, pools)
+        cost_estimate.of_checks(n_random, pools)
         if st.button(
             "Check the scores",
             disabled=pools == 1,
@@ -90,7 +90,7 @@ def show(report: dict):
             help=TERMS["faithfulness"],
         )
         fig = validation.ranking_curves(report)
-        export.show(fig, "ranking_curves", name="faithfulness-of-rankings")
+        chart.show(fig, "ranking_curves", name="faithfulness-of-rankings")
     if report.get("stability"):
         st.markdown("**Stability from pool to pool.**", help=TERMS["stability"])
         rows = validation.stability_rows(report)

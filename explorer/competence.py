@@ -7,11 +7,11 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft.runs import tuning_table
-from explorer import costs, jobs
 from explorer.session import binding, inputs, score_runs, start_runs
 from explorer.subject import Measured
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import cost_estimate, run_progress
 
 
 def draw(source: Measured):
@@ -29,7 +29,7 @@ def draw(source: Measured):
             icon=":material/school:",
         )
     if run:
-        jobs.watch(run)
+        run_progress.watch(run)
         if run.status().active:
             return
         if run.file("model/config.json").is_file():
@@ -65,10 +65,10 @@ def draw(source: Measured):
                 inputs.load_rows(now.task, now.data_dir, now.source, now.split)
             )[0]
         )
-        costs.of_rows(
+        cost_estimate.of_rows(
             rows * epochs,
             "Tuning",
-            costs.TUNED,
+            cost_estimate.TUNED,
             f"{epochs} passes over {rows} rows, and its evaluations",
         )
         if st.button(

@@ -12,9 +12,9 @@ from ctsft.circuit.selection import share_of
 from ctsft.model.model import Model
 from ctsft.plots import discovery_graph, head_map
 from ctsft.utils import format
-from explorer import costs, export, jobs
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
+from explorer.widgets import chart, cost_estimate, run_progress
 
 GRAPH = "layered_graph"
 
@@ -30,7 +30,7 @@ def draw(model: Model, circuit: Circuit):
     now = binding.view()
     run = asked(now, model) or newest(now, model)
     if asked(now, model) is None:
-        costs.draw(replace(now.scoring, method="cdt"), "An iteration")
+        cost_estimate.draw(replace(now.scoring, method="cdt"), "An iteration")
     active = run is not None and run.status().active
     if st.button("Run discovery", disabled=active, icon=":material/account_tree:"):
         start_runs.start_discovery(now)
@@ -41,7 +41,7 @@ def draw(model: Model, circuit: Circuit):
             icon=":material/account_tree:",
         )
         return
-    jobs.watch(run, keepable=False)
+    run_progress.watch(run, keepable=False)
     found = score_runs.circuit_of(run)
     if found is not None and found.edges and run.status().state == "done":
         show(run, found, model, circuit)
@@ -110,7 +110,7 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         help=TERMS["edge"],
     )
     fig = discovery_graph.graph(found.edges, model.n_layers, now.edge, now.head)
-    export.show(fig, GRAPH, on_select=pick, selection_mode="points")
+    chart.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
         st.dataframe(
             discovery_graph.table(found.edges, now.edge),

@@ -10,10 +10,11 @@ from ctsft import runs
 from ctsft.experiment import tables
 from ctsft.plots import frontier
 from ctsft.utils.errors import UserError
-from explorer import designs, export, jobs
+from explorer import designs
 from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
+from explorer.widgets import chart, run_progress
 
 RUN = "experiment_run"
 
@@ -51,13 +52,13 @@ def draw():
     ]
     active = run.status().active
     if active:
-        jobs.watch(run, keep=STOP)
+        run_progress.watch(run, keep=STOP)
         st.caption(
             "The experiment goes on when this tab or the server is closed. Stopped, it keeps its"
             " finished cells; *Resume* runs the others."
         )
     else:
-        jobs.ended(run)
+        run_progress.ended(run)
         again(run)
     errors.fragment(results, run_every=3.0 if active else None)(run.id)
 
@@ -137,7 +138,7 @@ def results(run_id: str):
         " are seeds, large ones their mean.",
         help=TERMS["frontier"],
     )
-    export.show(fig, f"frontier-{run_id}", name="frontier")
+    chart.show(fig, f"frontier-{run_id}", name="frontier")
 
 
 def downloads(run: runs.Run, rows: list[dict], source: str):

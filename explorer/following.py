@@ -11,10 +11,10 @@ from ctsft.plots.live_curves import Shown, live
 from ctsft.runs import tuning_table
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
-from explorer import export, jobs
 from explorer.session import binding, errors, inputs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
+from explorer.widgets import chart, run_progress
 
 RUN = "tune_run"  # the widget that says which run is shown
 
@@ -75,13 +75,13 @@ def draw(run: runs.Run):
     """Progress and buttons while it goes on, what ended it afterwards; curves and log."""
     shown = [run.id, *binding.view().overlaid]
     if run.status().active:
-        jobs.watch(run, keep=PAUSE)
+        run_progress.watch(run, keep=PAUSE)
         st.caption(
             "The run is a process of its own: it goes on when this tab or the server is closed, and"
             " is found here again. To pause it, stop and keep; *Resume* goes on at the same step."
         )
     else:
-        jobs.ended(run)
+        run_progress.ended(run)
         resume(run)
     going = any(runs.get(one).status().active for one in shown)
     errors.fragment(draw_curves, run_every=1.0 if going else None)(shown, going)
@@ -126,10 +126,10 @@ def draw_curves(ids: list[str], going: bool):
         st.session_state.tune_curves = (ids, counts, fig)
     for run in found[1:]:
         if run.status().active:
-            st.caption(f"{outcomes.said(label(run))}: {outcomes.said(jobs.sentence(run))}")
+            st.caption(f"{outcomes.said(label(run))}: {outcomes.said(run_progress.sentence(run))}")
     fig = st.session_state.tune_curves[2]
     if fig:
-        export.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
+        chart.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
         st.caption(
             "Each mark is an evaluation: the first one before tuning, whose level the dashed lines"
             " keep. Loss: the mean over the training rows since the mark before.",

@@ -7,11 +7,11 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
-from explorer import export
 from explorer.session import binding, computed, errors, inputs
 from explorer.session.data_facts import aligned, balance, spread, tally
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart
 
 EACH = 2  # rows of a label in each language
 
@@ -56,7 +56,7 @@ def charts(task: Task, model: Model | None, tables: dict):
         fig = data.balance_bars(
             {language: tally(of, task.labels) for language, of in tables.items()}
         )
-        export.show(fig, "balance")
+        chart.show(fig, "balance")
     with right, errors.sentences(stop=False):
         if model:
             lengths = {
@@ -65,7 +65,7 @@ def charts(task: Task, model: Model | None, tables: dict):
             }
             roles = {now.target: "target", now.source: "source"}
             fig = data.length_lines(lengths, roles, task.max_length)
-            export.show(fig, "lengths")
+            chart.show(fig, "lengths")
 
 
 def rows(task: Task, tables: dict):

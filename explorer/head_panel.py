@@ -12,10 +12,10 @@ from ctsft.model.model import Model
 from ctsft.plots import head_on_text, score_maps
 from ctsft.utils import format
 from ctsft.utils.right_to_left import isolate
-from explorer import export
 from explorer.session import binding, computed, errors, inputs, score_runs
 from explorer.text.glossary import POSITIONS, TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart as widgets_chart
 
 VIEWS = ("By token", "Attention pattern", "Direct effect")
 
@@ -141,7 +141,7 @@ def effect(view: HeadView, scores: Scores, gold: str):
 
 
 def chart(fig, key: str):
-    export.show(fig, f"head-{key}")
+    widgets_chart.show(fig, f"head-{key}")
 
 
 SHOW = dict(zip(VIEWS, (by_token, attention, effect), strict=True))

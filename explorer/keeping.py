@@ -13,11 +13,11 @@ from ctsft.model.model import Model
 from ctsft.plots import score_maps
 from ctsft.plots.head_map import Scale, head_map, symmetric_limit
 from ctsft.utils.errors import UserError
-from explorer import export
 from explorer.session import binding, saved_circuits
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
 from explorer.text.markdown import literal
+from explorer.widgets import chart
 
 SIDE_BY_SIDE = 4
 
@@ -183,7 +183,7 @@ def beside(kept: dict[str, Circuit], scores: Scores):
         for i, (name, fig) in enumerate(
             maps({name: kept[name] for name in binding.view().side}, scores, now.flip).items()
         ):
-            export.show(fig, f"kept-{i}", width="content", name=name)
+            chart.show(fig, f"kept-{i}", width="content", name=name)
     st.caption(
         "The colours are the scores on this page, on one scale; the outlines are each circuit's"
         " heads, crosses those removed by hand."

@@ -7,12 +7,13 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
-from explorer import competence, export
+from explorer import competence
 from explorer.session import binding, computed, errors, inputs
 from explorer.session.data_facts import confusion, split_of
 from explorer.subject import Measured
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
+from explorer.widgets import chart
 
 BESIDE = 2  # confusion maps in a row
 
@@ -99,4 +100,4 @@ def confused(model: Model, task: Task, figures: list, others: list[str]):
     for start in range(0, len(figures), BESIDE):
         for i, column in enumerate(st.columns(BESIDE)[: len(figures) - start]):
             with column:
-                export.show(figures[start + i], f"confusion-{start + i}")
+                chart.show(figures[start + i], f"confusion-{start + i}")

@@ -10,10 +10,11 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import head_map, overlap
 from ctsft.plots.overlap import LETTERS, MOST
-from explorer import export, keeping, rivals
+from explorer import keeping, rivals
 from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart
 
 
 def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
@@ -67,8 +68,8 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
         fig = overlap.membership_map(
             chosen, tuple(scores.values.shape), binding.view().head, binding.view().flip
         )
-        export.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
-        export.show(overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
+        chart.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
+        chart.show(overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
     with st.expander("As a table"):
         st.dataframe(
             overlap.table(chosen),

@@ -13,11 +13,11 @@ from ctsft.data.task import Task
 from ctsft.jobs.requests import Scoring
 from ctsft.plots import head_map, score_agreement, score_maps
 from ctsft.utils import format, statistics
-from explorer import costs, export, jobs
 from explorer.session import binding, inputs, score_runs, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart, cost_estimate, run_progress
 
 SCATTER = "methods_scatter"
 
@@ -43,18 +43,18 @@ def methods(scores: Scores, run: runs.Run):
     if other is None:
         active = scored(way, start_runs.ACTIVE)
         if active:
-            jobs.watch(active, keepable=False)
+            run_progress.watch(active, keepable=False)
             return
         st.info(
             f"{WAYS[way][0]} has not scored these examples yet.", icon=":material/scatter_plot:"
         )
-        costs.draw(scoring_choices.other_way(now.scoring, way), WAYS[way][0])
+        cost_estimate.draw(scoring_choices.other_way(now.scoring, way), WAYS[way][0])
         if st.button(f"Score with {WAYS[way][0]}"):
             start_runs.start_score(replace(now, **WAYS[way][1]))
             st.rerun()
         return
     fig = score_agreement.scatter(scores, other, (WAYS[mine][0], WAYS[way][0]), now.head)
-    export.show(fig, SCATTER, on_select=pick, selection_mode="points")
+    chart.show(fig, SCATTER, on_select=pick, selection_mode="points")
     st.caption(
         "A point is a head; the ring is the selected one. Click a point to select its head.",
         help=TERMS["spearman"],
@@ -130,7 +130,7 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
     )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
-            export.show(fig, f"beside-{i}", width="content")
+            chart.show(fig, f"beside-{i}", width="content")
     st.caption(
         "The first two maps share one scale. In the third, purple heads count more in the second,"
         " green ones more in the first; the outline is the circuit of the first."
@@ -171,10 +171,10 @@ def start_other(task: Task):
         "score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring)
     )
     if last and last.status().active:
-        jobs.watch(last, keepable=False)
+        run_progress.watch(last, keepable=False)
     elif last is None or last.status().state != "done":
         if right.button(f"Score {literal(wanted.source)} too"):
             start_runs.start_score(wanted)
             st.rerun()
         if last:
-            jobs.ended(last)
+            run_progress.ended(last)

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ctsft.attribution.cost_estimate import Estimate
-from explorer import costs
+from explorer.widgets import cost_estimate
 
 
 def page(kind: str):
@@ -78,8 +78,10 @@ def test_what_checking_the_scores_takes_is_the_sum_of_its_parts():
     # 490 s: 49 passes over 10 texts, 1 s a text
     parts = (cost(3.0), cost(1.0), cost(490.0), 48)
     scorings = 4 * 3 + 1 + 5 + 9 + 490
-    assert costs.checks_seconds(*parts, 0, 0, 0) == pytest.approx(scorings)
-    assert costs.checks_seconds(*parts, 0, 9, 5) == pytest.approx(scorings + 5 * (3 + 1))
+    assert cost_estimate.checks_seconds(*parts, 0, 0, 0) == pytest.approx(scorings)
+    assert cost_estimate.checks_seconds(*parts, 0, 9, 5) == pytest.approx(scorings + 5 * (3 + 1))
     # 1, 2, 4, 9, 16, 24, 36 and 48 heads
     sizes = 8
-    assert costs.checks_seconds(*parts, 20, 3, 0) == pytest.approx(scorings + 20 * sizes * (3 + 8))
+    assert cost_estimate.checks_seconds(*parts, 20, 3, 0) == pytest.approx(
+        scorings + 20 * sizes * (3 + 8)
+    )

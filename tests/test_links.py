@@ -23,15 +23,15 @@ from test_page_circuit import (
 
 from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
-from explorer import links
 from explorer.session import link_format, recent
 from explorer.session.view import View
 from explorer.text import circuit_words
+from explorer.widgets import share_link
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
 
-CHOICES = links.PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
+CHOICES = share_link.PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
 
 
 CHANGED = View(

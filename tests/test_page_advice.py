@@ -23,7 +23,7 @@ from ctsft.data.task import sample
 from ctsft.jobs.advice import advice, advice_rows
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.tuning.head_advice import advise_heads
-from explorer import costs, jobs
+from explorer.widgets import cost_estimate, run_progress
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def asked(view, monkeypatch):  # noqa: F811
             advice(run, Subject(**params["subject"]), tuning, 1.0, params["seed"])
         return run
 
-    monkeypatch.setattr(jobs.runs, "start", start)
-    monkeypatch.setattr(costs, "of_rows", lambda *words: None)
+    monkeypatch.setattr(run_progress.runs, "start", start)
+    monkeypatch.setattr(cost_estimate, "of_rows", lambda *words: None)
     return started
 
 

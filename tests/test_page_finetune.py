@@ -20,10 +20,11 @@ from ctsft.jobs.requests import Tuning
 from ctsft.runs.folder import birth
 from ctsft.tuning.checkpoints import MOVED
 from ctsft.tuning.config import TuneConfig
-from explorer import following, jobs, sidebar, tuning
+from explorer import following, sidebar, tuning
 from explorer.session import inputs, score_runs, start_runs
 from explorer.session import view as session_view
 from explorer.text import outcomes
+from explorer.widgets import run_progress
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
 
@@ -453,10 +454,12 @@ def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):
 def test_a_run_that_waits_for_its_turn_says_for_which(view):
     with runs.record("finetune", ["finetune"]) as run:
         run.progress(1, 4, "tuning")
-        assert jobs.sentence(run).startswith("starting") or "tuning" in jobs.sentence(run)
+        assert run_progress.sentence(run).startswith(
+            "starting"
+        ) or "tuning" in run_progress.sentence(run)
         run.waits("waiting for run other")
         assert (
-            jobs.sentence(run) == "queued · waiting for run other"
+            run_progress.sentence(run) == "queued · waiting for run other"
             and sidebar.finetune() == "queued"
         )
         run.waits("")

@@ -19,9 +19,9 @@ from ctsft.circuit.selection import select
 from ctsft.jobs import scoring as work
 from ctsft.plots import score_maps
 from ctsft.utils import format
-from explorer import inspector
 from explorer.session import inputs, start_runs
 from explorer.session.view import View
+from explorer.widgets import head_inspector
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
 
@@ -268,7 +268,7 @@ def made(values: torch.Tensor, labels: list[str]) -> Scores:
 
 def test_standard_errors_by_label():
     scores = made(torch.tensor([1.0, 3.0, 10.0, 10.0]).view(4, 1, 1), ["a", "a", "b", "b"])
-    averages, errors = inspector.by_label(scores, (0, 0))
+    averages, errors = head_inspector.by_label(scores, (0, 0))
     assert averages == {"a": 2.0, "b": 10.0} and errors == {
         "a": pytest.approx(1 / 2**0.5),
         "b": 0.0,

@@ -11,26 +11,17 @@ from ctsft.plots import head_map as plots_head_map
 from ctsft.plots import score_maps
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer import (
-    advising,
-    circuits,
-    discovering,
-    export,
-    inspector,
-    jobs,
-    keeping,
-    links,
-    overlapping,
-)
-from explorer.links import PANELS
+from explorer import circuits, discovering, keeping, overlapping
 from explorer.session import binding, errors, inputs, saved_circuits, score_runs, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
 from explorer.text.glossary import TERMS
+from explorer.widgets import advice_notice, chart, head_inspector, run_progress, share_link
+from explorer.widgets.share_link import PANELS
 
 
 def draw():
-    links.header("Circuit", TERMS["circuit"])
+    share_link.header("Circuit", TERMS["circuit"])
     st.write(
         "The circuit is the set of heads that fine-tuning will move. Choose a rule and its size,"
         " then click heads on the map to add or remove them by hand. Below the map, see whether it"
@@ -41,7 +32,7 @@ def draw():
     if scores is None:
         # where it cannot be read, that is what is to be told
         inputs.task()
-        jobs.unscored("every rule chooses by score")
+        run_progress.unscored("every rule chooses by score")
         return
     if kind == "preview":
         st.info(
@@ -49,7 +40,7 @@ def draw():
             " same rule when the final scores arrive; hand edits stay.",
             icon=":material/hourglass_top:",
         )
-        jobs.watch(score_runs.score_run(start_runs.ACTIVE), keepable=False)
+        run_progress.watch(score_runs.score_run(start_runs.ACTIVE), keepable=False)
     session_circuit.look_at_first(scores, model.heads)
     circuit, run = (
         session_circuit.circuit(scores),
@@ -68,7 +59,7 @@ def draw():
         every_head(scores, circuit, session_circuit.reasons(circuit, outside))
     with right:
         rule(scores)
-        inspector.draw(scores, score_runs.means_of(run), model, circuit)
+        head_inspector.draw(scores, score_runs.means_of(run), model, circuit)
     st.subheader("Look closer", help="Is it enough: " + TERMS["faithfulness"])
     st.segmented_control(
         "Section",
@@ -111,7 +102,7 @@ def head_map(model, scores, circuit: Circuit, kind: str):
             session_circuit.click(head, scores)
         st.session_state.map_turn += bool(heads)
 
-    export.show(
+    chart.show(
         fig,
         key,
         name="circuit",
@@ -141,7 +132,7 @@ def rule(scores):
     if now.k > n_heads:
         binding.put(k=n_heads)
     if now.rule == "advised":
-        advising.told()
+        advice_notice.told()
     if now.rule in ("top", "advised", "near_zero", "least", "random"):
         st.slider(
             f"Heads (k), of {n_heads}",
@@ -354,7 +345,7 @@ def faithfulness(circuit: Circuit, kind: str, n_heads: int):
         start_runs.start_curve(now, scored, now.n_random)
         st.rerun()
     if run:
-        jobs.watch(run)
+        run_progress.watch(run)
         errors.fragment(curve, run_every=1.5 if active else None)(run.id, len(circuit), n_heads)
 
 
@@ -378,7 +369,7 @@ def curve(run_id: str, size: int, n_heads: int):
         st.info(plots_faithfulness.UNDEFINED, icon=":material/info:")
         return
     fig = plots_faithfulness.curve(rows, now.measure, size, n_heads)
-    export.show(fig, "faithfulness")
+    chart.show(fig, "faithfulness")
     st.caption(plots_faithfulness.reading(rows, now.measure, size, n_heads))
 
 

@@ -11,11 +11,12 @@ from ctsft import runs
 from ctsft.plots import run_frontier
 from ctsft.runs import notes, tuning_table
 from ctsft.utils.errors import UserError
-from explorer import comparing, exploration, export, narrative, picking
+from explorer import comparing, exploration, narrative, picking
 from explorer.session import binding, errors, start_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart
 
 # runs whose curves are drawn while none is chosen
 SHOWN = 4
@@ -249,7 +250,7 @@ def frontier(found: comparing.Points):
                 else ""
             )
         )
-    export.show(run_frontier.tradeoff(found.points), "tradeoff", name="frontier")
+    chart.show(run_frontier.tradeoff(found.points), "tradeoff", name="frontier")
 
 
 def overlaid(drawn: list[dict], called: dict[str, str], of: str):
@@ -264,7 +265,7 @@ def overlaid(drawn: list[dict], called: dict[str, str], of: str):
             else ""
         )
     )
-    export.show(fig, "overlay", name="curves")
+    chart.show(fig, "overlay", name="curves")
 
 
 def page():

@@ -8,11 +8,12 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
 from ctsft.utils import format
-from explorer import aftermath, experiment_form, export, following, jobs, tune_form, tuning
+from explorer import aftermath, experiment_form, following, tune_form, tuning
 from explorer.session import binding, circuit, errors, inputs, score_runs
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.tuning import Given
+from explorer.widgets import chart, run_progress
 
 TABS = ("One run", "Experiment")
 
@@ -35,7 +36,7 @@ def head_map(given: Given, choice: Circuit | None):
         lambda trace: trace.update(text=[would(text, now.what) for text in trace.text]),
         selector={"name": "heads"},
     )
-    export.show(
+    chart.show(
         fig, "tune_map", width="content", alt=would(style.alt(fig), now.what), name="what-moves"
     )
 
@@ -120,7 +121,7 @@ def one_run():
         if given.scores:
             head_map(given, choice)
         else:
-            jobs.unscored("the map and the circuit's heads need scores")
+            run_progress.unscored("the map and the circuit's heads need scores")
         start(given, choice, name)
     mine = tuning.listed(binding.view())
     if mine:

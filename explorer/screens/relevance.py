@@ -10,11 +10,12 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import head_map, score_charts, score_maps
-from explorer import advising, checking, costs, export, head_panel, inspector, jobs, links, versus
+from explorer import advising, checking, head_panel, versus
 from explorer.session import binding, errors, inputs, score_runs, start_runs, view
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart, cost_estimate, head_inspector, run_progress, share_link
 
 METHODS = {
     "cdt": "CD-T (decomposition)",
@@ -33,7 +34,7 @@ ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
 
 
-PANELS = links.PANELS["panel"]
+PANELS = share_link.PANELS["panel"]
 
 
 COMPARISONS = ("Two methods", "Side by side", "Are they true?")
@@ -43,7 +44,7 @@ MAP = "relevance_map"
 
 
 def page():
-    links.header("Relevance", TERMS["relevance"])
+    share_link.header("Relevance", TERMS["relevance"])
     st.write(
         "How much each attention head speaks for the right label (purple) or against it (green), on"
         " average over examples that the model gets right. Click a head to look into it; then"
@@ -137,7 +138,7 @@ def begin():
             st.caption(
                 "The bundled model is small, so its heads are being scored without being asked."
             )
-        jobs.watch(active, keepable=False)
+        run_progress.watch(active, keepable=False)
         if ready is None:
             errors.fragment(await_preview, run_every=1.0)(active.id)
         return
@@ -151,7 +152,7 @@ def begin():
             icon=":material/warning:",
         )
     elif last:
-        jobs.ended(last)
+        run_progress.ended(last)
         st.page_link("screens/setup.py", label="Back to the setup", icon=":material/arrow_back:")
     elif score_runs.find_run("score", ("done",)):
         st.info(
@@ -161,7 +162,7 @@ def begin():
         )
     else:
         st.info("No head is scored yet.", icon=":material/grid_on:")
-    costs.draw(binding.view().scoring, "Scoring")
+    cost_estimate.draw(binding.view().scoring, "Scoring")
     if st.button("Score heads", type="primary"):
         start_runs.ensure_score(binding.view())
         st.rerun()
@@ -195,14 +196,14 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
             else ""
         )
         fig = score_maps.score_map(scores, circuit, model, now.head, now.flip, title)
-        export.show(fig, MAP, width="content", on_select=pick, selection_mode="points")
+        chart.show(fig, MAP, width="content", on_select=pick, selection_mode="points")
         st.toggle("Layer 0 at the bottom", **binding.bind("flip"))
         for note in scores.notes:
             st.caption(note)
         exports(scores, run, kind)
         panel(scores, means, circuit, run)
     with right:
-        inspector.draw(scores, means, model, circuit, choosing=True)
+        head_inspector.draw(scores, means, model, circuit, choosing=True)
     head_panel.draw(scores, run, model)
     if kind == "scores":
         advising.draw(scores, circuit, task)
@@ -281,7 +282,7 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         fig = score_charts.score_histogram(
             scores.values.numpy(), line, circuit.heads, unit=score_maps.UNITS[scores.method]
         )
-        export.show(fig, "histogram", name="distribution-of-scores")
+        chart.show(fig, "histogram", name="distribution-of-scores")
         st.caption("The line is where the Circuit page's rule parts the heads by score.")
     elif now.panel == "One example":
         one_example(scores, circuit, score_runs.pool_of(run))
@@ -319,7 +320,7 @@ def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):
 def row(figures: list, key: str):
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
-            export.show(fig, f"{key}-{i}", width="content")
+            chart.show(fig, f"{key}-{i}", width="content")
 
 
 page()

@@ -11,11 +11,12 @@ from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from ctsft.utils.right_to_left import isolate
-from explorer import costs, gallery, measuring, upload
+from explorer import gallery, measuring, upload
 from explorer.session import binding, errors, inputs, recent, start_runs
 from explorer.session.data_facts import pieces, spread
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
+from explorer.widgets import cost_estimate
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
 
@@ -67,7 +68,7 @@ def page():
         recent.remember("models", binding.view().model)
         recent.remember("tasks", binding.view().task)
     if ready:
-        costs.draw(binding.view().scoring, "Scoring")
+        cost_estimate.draw(binding.view().scoring, "Scoring")
     if st.button(
         "Score heads",
         type="primary",

@@ -11,12 +11,13 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import score_charts, score_maps
 from ctsft.utils import format
-from explorer import drawn, export
 from explorer.session import binding, score_runs
 from explorer.session import circuit as session_circuit
 from explorer.text import membership
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import chart as widgets_chart
+from explorer.widgets import figure_cache
 
 
 def draw(
@@ -70,9 +71,9 @@ def show(
     st.markdown(f":material/{icon}: {literal(membership.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head), help=TERMS["kv"])
     averages, errors = by_label(scores, head)
-    facts = drawn.mark(scores), head
+    facts = figure_cache.mark(scores), head
     chart(
-        drawn.once(
+        figure_cache.once(
             "by-label",
             facts,
             lambda: score_charts.label_bars(averages, errors, title="Score by label", unit=unit),
@@ -81,7 +82,7 @@ def show(
     )
     if means is not None:
         chart(
-            drawn.once(
+            figure_cache.once(
                 "means",
                 (facts, means.values[head].sum().item()),
                 lambda: sizes(means, averages, head),
@@ -96,7 +97,7 @@ def show(
     }
     texts = [known.get(one, f"example {one}") for one in scores.examples]
     own = scores.per_example[:, head[0], head[1]].numpy()
-    fig = drawn.once(
+    fig = figure_cache.once(
         "strip",
         (facts, tuple(texts)),
         lambda: score_charts.example_strip(
@@ -126,11 +127,11 @@ def strip(fig, key: str):
             at = points[-1]["customdata"]
             binding.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
 
-    export.show(fig, f"inspector-{key}", on_select=chosen, selection_mode="points")
+    widgets_chart.show(fig, f"inspector-{key}", on_select=chosen, selection_mode="points")
 
 
 def chart(fig, key: str):
-    export.show(fig, f"inspector-{key}")
+    widgets_chart.show(fig, f"inspector-{key}")
 
 
 def sharing(model: Model, head: Head) -> str:
