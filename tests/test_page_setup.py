@@ -16,7 +16,7 @@ from ctsft.data.task import Example
 from explorer.session import recent, start_runs
 from explorer.session.data_facts import aligned, balance, spread
 from explorer.session.view import View
-from explorer.subject import Measured
+from explorer.setup.facts import Measured
 from explorer.text.markdown import literal, short
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")

@@ -7,10 +7,10 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
-from explorer import competence
 from explorer.session import binding, computed, errors, inputs
 from explorer.session.data_facts import confusion, split_of
-from explorer.subject import Measured
+from explorer.setup import competence
+from explorer.setup.facts import Measured
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
 from explorer.widgets import chart

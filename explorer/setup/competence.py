@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft.runs import tuning_table
 from explorer.session import binding, inputs, score_runs, start_runs
-from explorer.subject import Measured
+from explorer.setup.facts import Measured
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import cost_estimate, run_progress

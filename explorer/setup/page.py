@@ -11,9 +11,10 @@ from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from ctsft.utils.right_to_left import isolate
-from explorer import gallery, measuring, upload
 from explorer.session import binding, errors, inputs, recent, start_runs
 from explorer.session.data_facts import pieces, spread
+from explorer.setup import accuracy, data_preview
+from explorer.setup import own_tables as setup_own_tables
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
 from explorer.widgets import cost_estimate
@@ -57,7 +58,7 @@ def page():
     if model and task:
         with errors.sentences(stop=False):
             task.label_ids(model)
-            measuring.draw(model, task)
+            accuracy.draw(model, task)
             inputs.load_rows(
                 binding.view().task,
                 binding.view().data_dir,
@@ -82,7 +83,7 @@ def page():
         st.switch_page("screens/relevance.py")
     if task:
         with errors.sentences(stop=False):
-            gallery.draw(task, model)
+            data_preview.draw(task, model)
     if ready:
         with errors.sentences(stop=False):
             show_prompt(model, task)
@@ -228,7 +229,7 @@ def own_tables():
         binding.put(data_dir="", split="train")
         open_task(path)
 
-    upload.draw(model, use)
+    setup_own_tables.draw(model, use)
 
 
 def wanted_task() -> str:
