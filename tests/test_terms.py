@@ -15,7 +15,8 @@ from test_page_finetune import (
 
 from ctsft.plots import score_maps
 from ctsft.tuning.recipes import RECIPES
-from explorer import checking, comparing
+from explorer import comparing
+from explorer.relevance import validation
 from explorer.text import circuit_words, glossary
 from explorer.text.glossary import TERMS
 
@@ -123,7 +124,8 @@ def test_the_check_sees_a_bare_number():
 
 def test_columns_of_numbers_that_come_late_are_explained():
     assert all(
-        column.get("help") for column in [*checking.COLUMNS.values(), *checking.STABILITY.values()]
+        column.get("help")
+        for column in [*validation.COLUMNS.values(), *validation.STABILITY.values()]
     )
     frame = pd.DataFrame(columns=[*comparing.OUTCOMES, *comparing.SETTINGS, "lora_rank"])
     assert all(column.get("help") for column in comparing.columns(frame).values())

@@ -10,7 +10,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import head_map, score_charts, score_maps
-from explorer import advising, checking, head_panel, versus
+from explorer.relevance import advice, comparison, head_on_text, validation
 from explorer.session import binding, errors, inputs, score_runs, start_runs, view
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
@@ -204,9 +204,9 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
         panel(scores, means, circuit, run)
     with right:
         head_inspector.draw(scores, means, model, circuit, choosing=True)
-    head_panel.draw(scores, run, model)
+    head_on_text.draw(scores, run, model)
     if kind == "scores":
-        advising.draw(scores, circuit, task)
+        advice.draw(scores, circuit, task)
     st.subheader("Held against other scores", help=TERMS["against"])
     compare(scores, circuit, run, task)
 
@@ -299,11 +299,11 @@ def compare(scores: Scores, circuit: Circuit, run: runs.Run, task: Task):
         **binding.bind("comparison"),
     )
     if now.comparison == "Two methods":
-        versus.methods(scores, run)
+        comparison.methods(scores, run)
     elif now.comparison == "Side by side":
-        versus.beside(scores, run, circuit, task)
+        comparison.beside(scores, run, circuit, task)
     else:
-        checking.draw()
+        validation.draw()
 
 
 def one_example(scores: Scores, circuit: Circuit, pool: list[dict]):

@@ -1,0 +1,1 @@
+"""The Relevance page."""
