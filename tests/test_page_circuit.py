@@ -24,7 +24,7 @@ from ctsft.cli.app import app as shell
 from ctsft.jobs import faithfulness
 from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
-from explorer import circuits
+from explorer.circuit import table as circuit_table
 from explorer.session import binding, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.session.view import View
@@ -492,12 +492,12 @@ def test_any_other_circuit_comes_in_head_by_head(session, rule):
 
 def test_table_rows_that_say_something_else_than_the_circuit():
     scores = made()
-    heads, circuit = circuits.order(scores), select(scores, "top", k=2)
+    heads, circuit = circuit_table.order(scores), select(scores, "top", k=2)
     assert heads[:3] == [(1, 2), (0, 0), (2, 3)] and sorted(heads) == [
         (layer, head) for layer in range(LAYERS) for head in range(HEADS)
     ]
-    assert circuits.edited({}, heads, circuit) == []
-    assert circuits.edited(
+    assert circuit_table.edited({}, heads, circuit) == []
+    assert circuit_table.edited(
         {0: {"in circuit": False}, 1: {"in circuit": True}, 2: {"in circuit": True}, 3: {}},
         heads,
         circuit,
@@ -507,7 +507,7 @@ def test_table_rows_that_say_something_else_than_the_circuit():
 def test_heads_without_a_score_stand_last_without_a_rank():
     scores = made()
     scores.per_example[:, 2] = math.nan
-    table = circuits.table(scores, select(scores, "top", k=1), {})
+    table = circuit_table.table(scores, select(scores, "top", k=1), {})
     assert (
         list(table["layer"][-4:]) == [2, 2, 2, 2]
         and table["rank"].isna().sum() == 4

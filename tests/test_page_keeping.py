@@ -27,7 +27,7 @@ from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.jobs.scoring import discover
-from explorer import rivals
+from explorer.circuit import comparable
 from explorer.session import inputs, saved_circuits, score_runs, start_runs
 
 EDGES = (((1, 2), LOGITS, 2.0), ((2, 1), LOGITS, 1.5), ((0, 3), (1, 2), 0.5), ((0, 3), (2, 1), 0.1))
@@ -160,7 +160,7 @@ def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view)
 def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
     keep(view)
     app = on(view, "Overlap")
-    assert [keyed(app, f"overlap-{group}").disabled for group in rivals.GROUPS] == [
+    assert [keyed(app, f"overlap-{group}").disabled for group in comparable.GROUPS] == [
         True,
         True,
         True,
@@ -180,7 +180,7 @@ def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
         made([(2, 2)]).save(run.file("scores.safetensors"))
     shown(app.run())
     shown(keyed(app, "overlap-languages").click().run())
-    assert app.session_state["view"].overlap == [rivals.NOW, "javanese (train)"]
+    assert app.session_state["view"].overlap == [comparable.NOW, "javanese (train)"]
     assert any(
         "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 12 heads"
         " reach 0.16" in one.value
@@ -191,9 +191,9 @@ def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
         [0.5, 1.0],
     ]
     shown(keyed(app, "overlap-methods").click().run())
-    assert app.session_state["view"].overlap == [rivals.NOW, "Attribution patching"]
+    assert app.session_state["view"].overlap == [comparable.NOW, "Attribution patching"]
     shown(keyed(app, "overlap-labels").click().run())
-    assert app.session_state["view"].overlap == [rivals.NOW, "label positive", "label negative"]
+    assert app.session_state["view"].overlap == [comparable.NOW, "label positive", "label negative"]
     shown(widget(app.multiselect, "Circuits").set_value(["label positive"]).run())
     assert any("at least two" in info.value for info in app.info)
 
@@ -204,7 +204,7 @@ def test_a_labels_circuit_is_chosen_by_its_own_means():
     # counts for the positive example alone
     per_example[0, 2, 0] = 99
     scores = replace(scores, per_example=per_example)
-    positive, negative = (rivals.of_label(scores, label) for label in ("positive", "negative"))
+    positive, negative = (comparable.of_label(scores, label) for label in ("positive", "negative"))
     assert positive.ranking()[0] == (2, 0) and negative.ranking()[0] == (1, 2)
     assert torch.equal(positive.values, scores.by_label["positive"]) and torch.equal(
         negative.values, scores.by_label["negative"]
@@ -248,7 +248,7 @@ def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):  # noqa: F811
     assert outlined(app) == set(WHY) and button(app, "Redo").disabled
     shown(widget(app.button_group, "Section").set_value("Overlap").run())
     shown(keyed(app, "overlap-depths").click().run())
-    assert app.session_state["view"].overlap == [rivals.NOW, "depth 0", "depth 1"]
+    assert app.session_state["view"].overlap == [comparable.NOW, "depth 0", "depth 1"]
 
 
 def test_a_discovery_that_ended_in_layer_0_says_so_plainly(view):  # noqa: F811

@@ -11,7 +11,7 @@ from ctsft.plots import head_map as plots_head_map
 from ctsft.plots import score_maps
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer import circuits, discovering, keeping, overlapping
+from explorer.circuit import discovery, overlap, saved, table
 from explorer.session import binding, errors, inputs, saved_circuits, score_runs, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
@@ -70,11 +70,11 @@ def draw():
         **binding.bind("circuit_panel"),
     )
     if binding.view().circuit_panel == "Kept circuits":
-        keeping.draw(model, scores)
+        saved.draw(model, scores)
     elif binding.view().circuit_panel == "Overlap":
-        overlapping.draw(model, scores, run, circuit)
+        overlap.draw(model, scores, run, circuit)
     elif binding.view().circuit_panel == "Discovery":
-        discovering.draw(model, circuit)
+        discovery.draw(model, circuit)
     else:
         faithfulness(circuit, kind, len(model.heads))
     st.page_link(
@@ -223,16 +223,16 @@ def counters(model, circuit: Circuit, outside: dict):
 
 
 def every_head(scores, circuit: Circuit, why: dict):
-    heads, turn = circuits.order(scores), st.session_state.setdefault("table_turn", 0)
+    heads, turn = table.order(scores), st.session_state.setdefault("table_turn", 0)
     name = f"heads-{hash(tuple(heads)):x}"
     edits = st.session_state.get(f"{name}-{turn}", {}).get("edited_rows", {})
-    if circuits.edited(edits, heads, circuit):
+    if table.edited(edits, heads, circuit):
         # changed elsewhere since: forget the checkboxes
         turn = st.session_state.table_turn = turn + 1
     key = f"{name}-{turn}"
 
     def checked():
-        for head in circuits.edited(st.session_state[key]["edited_rows"], heads, circuit):
+        for head in table.edited(st.session_state[key]["edited_rows"], heads, circuit):
             session_circuit.click(head, scores)
 
     number, text, box = (
@@ -241,12 +241,12 @@ def every_head(scores, circuit: Circuit, why: dict):
         st.column_config.CheckboxColumn,
     )
     st.data_editor(
-        circuits.table(scores, circuit, why),
+        table.table(scores, circuit, why),
         key=key,
         on_change=checked,
         hide_index=True,
         height=480,
-        disabled=list(circuits.COLUMNS[1:]),
+        disabled=list(table.COLUMNS[1:]),
         alt=(
             "All heads by falling score, with a checkbox that puts a head into the circuit or takes"
             " it out."
@@ -293,7 +293,7 @@ def save_and_load(model, scores, circuit: Circuit):
         buttons.button(
             "Keep this circuit",
             icon=":material/bookmark_add:",
-            on_click=keeping.keep,
+            on_click=saved.keep,
             args=(circuit,),
             help="Under this name, in this explorer; see Kept circuits below the map.",
         )

@@ -10,7 +10,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import head_map, overlap
 from ctsft.plots.overlap import LETTERS, MOST
-from explorer import keeping, rivals
+from explorer.circuit import comparable, saved
 from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -23,16 +23,16 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
         " another depth? Each is the circuit that the same rule picks there, at the same size. Take"
         " a group at one click, or choose up to six."
     )
-    offered = rivals.offers(model, scores, run, circuit, keeping.own(model))
-    heads = {rivals.NOW: circuit.heads} | {
+    offered = comparable.offers(model, scores, run, circuit, saved.own(model))
+    heads = {comparable.NOW: circuit.heads} | {
         name: own for group in offered.values() for name, own in group.items()
     }
 
     def take(group: str):
-        binding.put(overlap=[rivals.NOW, *offered[group]][:MOST])
+        binding.put(overlap=[comparable.NOW, *offered[group]][:MOST])
 
     with st.container(horizontal=True):
-        for group, (title, remedy) in rivals.GROUPS.items():
+        for group, (title, remedy) in comparable.GROUPS.items():
             st.button(
                 title,
                 key=f"overlap-{group}",
