@@ -15,7 +15,7 @@ from ctsft import runs
 from ctsft.experiment.design import MEASURING, Design, read_design
 from ctsft.experiment.runner import experiment
 from ctsft.runs import tuning_table
-from explorer import designs
+from explorer.finetune import experiment_command
 from explorer.session.view import View
 
 VIEW = View(
@@ -30,7 +30,7 @@ VIEW = View(
 
 
 def test_the_form_is_a_design_that_the_shell_takes():
-    found = designs.design(
+    found = experiment_command.design(
         replace(VIEW, size=20, attention="frozen", design_rows=30, design_related=["minangkabau"])
     )
     assert (found.model, found.task, found.source, found.targets) == (
@@ -61,12 +61,12 @@ def test_the_form_is_a_design_that_the_shell_takes():
         8,
     )
     assert found.size == 2 * 2 * 2 * 3 and not found.grid() and found.base is None
-    path = designs.save(found)
-    assert read_design(path) == found and designs.save(found) == path != designs.save(
-        found.model_copy(update={"k": 3})
-    )
+    path = experiment_command.save(found)
+    assert read_design(path) == found and experiment_command.save(
+        found
+    ) == path != experiment_command.save(found.model_copy(update={"k": 3}))
     assert runs.home() in Path(path).parents
-    assert designs.words(found, path, "", 2) == [
+    assert experiment_command.words(found, path, "", 2) == [
         "experiment",
         path,
         "--jobs",
@@ -74,22 +74,22 @@ def test_the_form_is_a_design_that_the_shell_takes():
         "--name",
         "experiment",
     ]
-    assert "--data-dir" in designs.words(found, path, "somewhere", 1)
-    strange = designs.save(found.model_copy(update={"name": "../../<b>etc"}))
+    assert "--data-dir" in experiment_command.words(found, path, "somewhere", 1)
+    strange = experiment_command.save(found.model_copy(update={"name": "../../<b>etc"}))
     assert Path(strange).parent == runs.home() / "designs" and Path(strange).name.startswith(
         "b-etc-"
     )
 
 
 def test_several_rates_are_a_grid_chosen_on_validation_rows():
-    found = designs.design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
+    found = experiment_command.design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
     assert (
         found.settings[0].choose == "valid"
         and len(found.grid()) == 3 * 2 * 2
         and {cell.split for cell in found.grid()} == {"valid"}
     )
     assert found.size == 24 + 12
-    assert designs.design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
+    assert experiment_command.design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_several_rates_are_a_grid_chosen_on_validation_rows():
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_sentence(changes, words):
-    said(lambda: designs.design(replace(VIEW, **changes)), words)
+    said(lambda: experiment_command.design(replace(VIEW, **changes)), words)
 
 
 def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
-    found = designs.design(
+    found = experiment_command.design(
         replace(
             VIEW,
             design_rates="1e-3, 3e-3",
@@ -122,46 +122,55 @@ def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
             design_k=3,
         )
     )
-    assert designs.design(replace(View(), **designs.fields(found, View()))) == found
-    assert designs.parse(found.model_dump_json(), "a.json") == found
+    assert (
+        experiment_command.design(replace(View(), **experiment_command.fields(found, View())))
+        == found
+    )
+    assert experiment_command.parse(found.model_dump_json(), "a.json") == found
     other = found.model_copy(update={"task": "nusax"})
-    said(lambda: designs.fields(other, View()), "task = 'nusax'", "Setup")
+    said(lambda: experiment_command.fields(other, View()), "task = 'nusax'", "Setup")
     said(
-        lambda: designs.fields(found.model_copy(update={"choose_seeds": [2]}), View()),
+        lambda: experiment_command.fields(found.model_copy(update={"choose_seeds": [2]}), View()),
         "choose_seeds",
         "python -m ctsft experiment",
     )
     two = found.model_copy(
         update={"settings": [*found.settings, found.settings[0].model_copy(update={"name": "b"})]}
     )
-    said(lambda: designs.fields(two, View()), "several")
-    said(lambda: designs.parse("{", "a.json"), "'a.json' is not valid JSON")
-    said(lambda: designs.parse('{"targets": []}', "a.json"), "'a.json' cannot be used", "targets")
+    said(lambda: experiment_command.fields(two, View()), "several")
+    said(lambda: experiment_command.parse("{", "a.json"), "'a.json' is not valid JSON")
+    said(
+        lambda: experiment_command.parse('{"targets": []}', "a.json"),
+        "'a.json' cannot be used",
+        "targets",
+    )
 
 
 def test_too_few_rows_are_told_before_anything_starts():
-    found = designs.design(VIEW)
-    assert designs.room(found, {"english": 20, "javanese": 30}.get) is found
+    found = experiment_command.design(VIEW)
+    assert experiment_command.room(found, {"english": 20, "javanese": 30}.get) is found
     said(
-        lambda: designs.room(found, {"english": 20, "javanese": 19}.get),
+        lambda: experiment_command.room(found, {"english": 20, "javanese": 19}.get),
         "20 labelled examples",
         "pool B of the train rows of javanese holds 19",
     )
     said(
-        lambda: designs.room(found.model_copy(update={"pool": "all"}), lambda target: 5),
+        lambda: experiment_command.room(found.model_copy(update={"pool": "all"}), lambda target: 5),
         "rows of english are 5",
     )
 
 
 def test_the_time_is_that_of_measured_runs_or_is_not_known():
-    found = designs.design(VIEW)
+    found = experiment_command.design(VIEW)
     cost = sum(map(found.cost, found.cells({})))
     assert cost == 12 * (MEASURING + 2 * 2) + 12 * (MEASURING + 2 * 3), (
         "two epochs of 10 and of 20 rows, 8 a step"
     )
-    assert designs.seconds(found, []) is None
-    assert designs.seconds(found, [(1.0, 10), (30.0, 10), (2.0, 10)]) == pytest.approx(0.2 * cost)
-    assert designs.seconds(found, [(2.0, 10)], at_once=4) == pytest.approx(0.05 * cost)
+    assert experiment_command.seconds(found, []) is None
+    assert experiment_command.seconds(found, [(1.0, 10), (30.0, 10), (2.0, 10)]) == pytest.approx(
+        0.2 * cost
+    )
+    assert experiment_command.seconds(found, [(2.0, 10)], at_once=4) == pytest.approx(0.05 * cost)
     for run_id, words in (
         ("plain", {"history": [{"seconds": 0.0, "step": 0}, {"seconds": 3.0, "step": 6}]}),
         ("x", {"history": []}),
@@ -174,12 +183,15 @@ def test_the_time_is_that_of_measured_runs_or_is_not_known():
             "finetune", [], {"subject": {"model": "demo", "task": "demo"}}, run_id=run_id
         ) as run:
             run.file("result.json").write_text(json.dumps(words))
-    assert sorted(designs.measured(VIEW)) == [(2.0, MEASURING + 8), (3.0, 2 * MEASURING + 6)]
-    assert designs.measured(replace(VIEW, task="xnli")) == []
+    assert sorted(experiment_command.measured(VIEW)) == [
+        (2.0, MEASURING + 8),
+        (3.0, 2 * MEASURING + 6),
+    ]
+    assert experiment_command.measured(replace(VIEW, task="xnli")) == []
 
 
 def test_tables_in_the_layout_of_the_papers():
-    ((title, table),) = designs.frames(ROWS)
+    ((title, table),) = experiment_command.frames(ROWS)
     assert title == "one, n = 5, 1 or 2 seeds" and list(table.columns) == [
         "target",
         "accuracy on",
@@ -188,7 +200,7 @@ def test_tables_in_the_layout_of_the_papers():
         "full",
     ]
     assert table.iloc[0].tolist() == ["jv", "target", ".250", ".600 ± .141", ".400 ± .000"]
-    pairs = designs.differences(ROWS)
+    pairs = experiment_command.differences(ROWS)
     assert pairs.iloc[0].tolist() == [
         "one",
         "circuit − full",
@@ -197,9 +209,9 @@ def test_tables_in_the_layout_of_the_papers():
         "+.333 [+.200, +.400]",
         "fewer than 6 pairs",
     ]
-    assert list(designs.differences(ROWS[:1]).columns) == list(pairs.columns) and not len(
-        designs.differences(ROWS[:1])
-    )
+    assert list(experiment_command.differences(ROWS[:1]).columns) == list(
+        pairs.columns
+    ) and not len(experiment_command.differences(ROWS[:1]))
 
 
 def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, loaded, task, tmp_path):
@@ -227,27 +239,28 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
         design_epochs=1,
         design_pool="all",
     )
-    design = designs.design(view)
+    design = experiment_command.design(view)
     with runs.record(
         "experiment", ["experiment"], {"design": design.model_dump()}, run_id="exp"
     ) as run:
-        assert designs.so_far(run) == ([], "indonesian", {}) and designs.of(run) == design, (
-            "before it has written anything"
-        )
+        assert (
+            experiment_command.so_far(run) == ([], "indonesian", {})
+            and experiment_command.of(run) == design
+        ), "before it has written anything"
         experiment(run, design, None)
-    assert [one.id for one in designs.listed(view)] == ["exp"] and designs.listed(
-        replace(view, task="other")
-    ) == []
-    rows, source, chosen = designs.so_far(run)
+    assert [one.id for one in experiment_command.listed(view)] == [
+        "exp"
+    ] and experiment_command.listed(replace(view, task="other")) == []
+    rows, source, chosen = experiment_command.so_far(run)
     assert (
         chosen == {}
-        and designs.rates(chosen) == ""
-        and designs.rates({("one", "full"): 3e-3}).endswith("rows: full 0.003.")
+        and experiment_command.rates(chosen) == ""
+        and experiment_command.rates({("one", "full"): 3e-3}).endswith("rows: full 0.003.")
     )
     assert (
         [row["method"] for row in rows] == ["near_zero", "full"]
         and source == "indonesian"
-        and designs.failures(run) == []
+        and experiment_command.failures(run) == []
     )
     cells = design.cells({})
     with open(run.file("events.jsonl"), "a") as events:
@@ -262,9 +275,10 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
             )
             + "\n"
         )
-    assert designs.failures(run) == [], "it was run again since"
+    assert experiment_command.failures(run) == [], "it was run again since"
     runs.delete(runs.get(f"exp-{cells[0].key}"))
     assert (
-        designs.failures(run) == [f"{cells[0].says}: no room"] and len(designs.so_far(run)[0]) == 1
+        experiment_command.failures(run) == [f"{cells[0].says}: no room"]
+        and len(experiment_command.so_far(run)[0]) == 1
     )
-    assert len(tuning_table.compare()) == 1 and isinstance(designs.of(run), Design)
+    assert len(tuning_table.compare()) == 1 and isinstance(experiment_command.of(run), Design)

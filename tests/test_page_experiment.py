@@ -21,7 +21,7 @@ from ctsft import runs
 from ctsft.experiment.design import read_design
 from ctsft.experiment.runner import experiment
 from ctsft.utils.units import time_words
-from explorer import designs, experiment_results
+from explorer.finetune import experiment_command, experiment_results
 from explorer.session import view as session_view
 
 
@@ -73,7 +73,7 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):  # noqa: 
         json.dumps({"history": [{"seconds": 0, "step": 0}, {"seconds": 30.0, "step": 6}]})
     )
     at = visit(form)
-    cost = sum(map(designs.design(form).cost, designs.design(form).cells({})))
+    cost = sum(map(experiment_command.design(form).cost, experiment_command.design(form).cells({})))
     assert f"**About {time_words(cost)}** at the pace of 1 finished run" in texts(at), (
         "30 steps of measuring and tuning took 30 s"
     )
@@ -130,7 +130,7 @@ def test_start_writes_the_design_and_asks_for_the_shells_command(form, started):
 
 
 def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeypatch):
-    design = designs.design(form)
+    design = experiment_command.design(form)
     with runs.record(
         "experiment", ["experiment"], {"design": design.model_dump()}, name="mine"
     ) as run:
@@ -174,14 +174,15 @@ def test_the_tables_of_a_finished_experiment(form, words):  # noqa: F811
         design_epochs=1,
         design_rates="1e-3, 1e-2",
     )
-    design = designs.design(form)
+    design = experiment_command.design(form)
     with runs.record("experiment", ["experiment"], {"design": design.model_dump()}) as run:
         experiment(run, design, None)
     at = visit(form)
     assert not at.exception and "4 cells" in texts(at) and button(at, "Resume") is None
-    chosen = designs.so_far(run)[2]
+    chosen = experiment_command.so_far(run)[2]
     assert (
-        designs.rates(chosen).replace("_", " ") in texts(at).replace("\\", "") and len(chosen) == 2
+        experiment_command.rates(chosen).replace("_", " ") in texts(at).replace("\\", "")
+        and len(chosen) == 2
     )
     table, pairs = (frame.value for frame in at.dataframe[:2])
     assert (
@@ -197,7 +198,9 @@ def test_the_tables_of_a_finished_experiment(form, words):  # noqa: F811
 
 
 def test_a_saved_design_fills_the_form_and_a_foreign_one_is_told(form):
-    saved = designs.design(replace(form, design_seeds="5", design_name="mine", design_epochs=3))
+    saved = experiment_command.design(
+        replace(form, design_seeds="5", design_name="mine", design_epochs=3)
+    )
     at = visit(form)
     at.file_uploader[0].set_value(
         ("mine.json", saved.model_dump_json().encode(), "application/json")

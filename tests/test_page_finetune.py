@@ -20,7 +20,9 @@ from ctsft.jobs.requests import Tuning
 from ctsft.runs.folder import birth
 from ctsft.tuning.checkpoints import MOVED
 from ctsft.tuning.config import TuneConfig
-from explorer import following, sidebar, tuning
+from explorer import sidebar
+from explorer.finetune import command as finetune_command
+from explorer.finetune import live_run
 from explorer.session import inputs, score_runs, start_runs
 from explorer.session import view as session_view
 from explorer.text import outcomes
@@ -109,7 +111,10 @@ def tuned(
     **changes,
 ) -> runs.Run:
     """A tuning run's folder as the job leaves it: indonesian from .85, javanese from .50."""
-    subject, tuning = asdict(view.subject), asdict(Tuning(view.target, what, k=2, n=view.n))
+    subject, finetune_command = (
+        asdict(view.subject),
+        asdict(Tuning(view.target, what, k=2, n=view.n)),
+    )
     config = TuneConfig(
         epochs=view.epochs,
         learning_rate=view.lr,
@@ -122,7 +127,7 @@ def tuned(
     }
     params = {
         "subject": subject,
-        "tuning": tuning,
+        "tuning": finetune_command,
         "config": config,
         "data_fingerprints": {"train": "x", **prints},
     }
@@ -231,7 +236,7 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     at = visit(view)
     at.number_input(key="w_n").set_value(12).run()
     at.number_input(key="w_lr").set_value(1e-3).run()
-    file = tuning.keep_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
+    file = finetune_command.keep_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
@@ -294,7 +299,9 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
         }[what]
     )
     scores = score_runs.scores_of(scored)
-    moving = tuning.heads(view, tuning.Given(scored, scores, ctsft.select(scores, "top", k=2)))
+    moving = finetune_command.heads(
+        view, finetune_command.Given(scored, scores, ctsft.select(scores, "top", k=2))
+    )
     assert len(moving) == {"full": 12}.get(what, 2)
 
 
@@ -378,7 +385,7 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
         )
     )
     at = visit(view)
-    assert "was lost" in texts(at) and not button(at, following.PAUSE)
+    assert "was lost" in texts(at) and not button(at, live_run.PAUSE)
     run.file("status.json").write_text(
         json.dumps(
             status
@@ -392,7 +399,7 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
         )
     )
     at.run()
-    assert button(at, following.PAUSE) and "1 run is going on" in texts(at)
+    assert button(at, live_run.PAUSE) and "1 run is going on" in texts(at)
     assert len(spec(at)["data"][0]["x"]) == 3
     before = at.session_state["tune_curves"][2]
     at.run()
@@ -411,7 +418,7 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
         )
     at.run()
     assert spec(at)["data"][0]["x"][-1] == 15
-    button(at, following.PAUSE).click().run()
+    button(at, live_run.PAUSE).click().run()
     assert run.file("stop").read_text() == "keep"
 
 

@@ -24,7 +24,7 @@ from ctsft.jobs import rescoring
 from ctsft.jobs.requests import Scoring, Subject, Tuning
 from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
-from explorer import following
+from explorer.finetune import live_run
 from explorer.session import start_runs
 from explorer.session import view as session_view
 
@@ -121,7 +121,7 @@ def test_the_log_on_request_and_what_a_closed_tab_means(view):  # noqa: F811
     at = visit(view)
     assert (
         "goes on when this tab or the server is closed" in texts(at)
-        and button(at, following.PAUSE)
+        and button(at, live_run.PAUSE)
         and button(at, "Discard")
     )
     assert not any("not bold" in code.value for code in at.code)

@@ -18,11 +18,11 @@ from ctsft.cli.main import main
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, moves_of
-from explorer import tuning
+from explorer.finetune import command
+from explorer.finetune.command import Given
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
 from explorer.text import outcomes
-from explorer.tuning import Given
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def asked(words: list[str], monkeypatch) -> tuple:
     return found[0]
 
 
-@pytest.mark.parametrize("what", tuning.OFFERED)
+@pytest.mark.parametrize("what", command.OFFERED)
 def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch, capsys):  # noqa: F811
     """Read by the shell itself, the words give the very settings that the run's request names."""
     view = replace(
@@ -73,23 +73,25 @@ def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch,
         final_split="test",
         base="some/base",
     )
-    file = tuning.keep_circuit(given.circuit)
-    subject, wanted, config, scoring = asked(tuning.words(view, given, file, "a name"), monkeypatch)
-    assert subject == view.subject and config == tuning.config(view)
+    file = command.keep_circuit(given.circuit)
+    subject, wanted, config, scoring = asked(
+        command.words(view, given, file, "a name"), monkeypatch
+    )
+    assert subject == view.subject and config == command.config(view)
     assert scoring.seed == (view.tune_seed if what == "random" else 0)
-    told = tuning.tuning(view, given, file)
+    told = command.tuning(view, given, file)
     assert wanted == (
-        told if RECIPES[what].heads and what not in tuning.BY_FILE else replace(told, k=6)
+        told if RECIPES[what].heads and what not in command.BY_FILE else replace(told, k=6)
     ), "--k is named where it is read"
     assert (config.kv, config.norms) == (
-        ("expand", False) if what in tuning.SLICES else ("group", True)
+        ("expand", False) if what in command.SLICES else ("group", True)
     )
-    assert config.lora_rank == (3 if what in tuning.ADAPTERS else 8)
+    assert config.lora_rank == (3 if what in command.ADAPTERS else 8)
     assert runs.list_runs("finetune")[0].request.name == "a name"
 
 
 def test_settings_left_alone_are_not_named(view, given):  # noqa: F811
-    words = tuning.words(view, given, "c.json")
+    words = command.words(view, given, "c.json")
     assert [word[2:] for word in words if word.startswith("--")] == [
         "model",
         "task",
@@ -105,8 +107,8 @@ def test_settings_left_alone_are_not_named(view, given):  # noqa: F811
         "checkpoint-every",
         "circuit",
     ]
-    assert tuple(tuning.OFFERED) == tuple(dict.fromkeys(tuning.OFFERED)) and set(
-        tuning.OFFERED
+    assert tuple(command.OFFERED) == tuple(dict.fromkeys(command.OFFERED)) and set(
+        command.OFFERED
     ) == set(RECIPES) - {"edited"}
     assert set(outcomes.WHAT) == set(RECIPES)
 
@@ -127,7 +129,7 @@ def test_settings_left_alone_are_not_named(view, given):  # noqa: F811
 def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):  # noqa: F811
     view = replace(view, what=what, **changes)
     model = ctsft.load_model(view.model, device="cpu")
-    choice = tuning.heads(view, given)
+    choice = command.heads(view, given)
     rows = cued(3)
     moves = moves_of(model, what, choice if RECIPES[what].heads else None, view.norms)
     result = ctsft.finetune(
@@ -136,22 +138,22 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes): 
         moves,
         rows,
         {},
-        tuning.config(view).model_copy(update={"epochs": 1}),
+        command.config(view).model_copy(update={"epochs": 1}),
     )
-    assert tuning.count(view, inputs.load_model(view.model), choice) == result.trainable
-    outlined = tuning.outlined(view, model, choice)
+    assert command.count(view, inputs.load_model(view.model), choice) == result.trainable
+    outlined = command.outlined(view, model, choice)
     layers = {layer for layer, _ in given.circuit.heads}
     expected = {
         "lora": set(model.heads),
         "lora_circuit": {head for head in model.heads if head[0] in layers},
     }
     assert outlined.heads == expected.get(what, choice.heads)
-    assert bool(tuning.touched(view, model, choice)) == (what in ("circuit", "near_zero"))
+    assert bool(command.touched(view, model, choice)) == (what in ("circuit", "near_zero"))
 
 
 def test_expanded_counts_are_of_the_expanded_model(view, given):  # noqa: F811
     model, heads = inputs.load_model(view.model), given.circuit.heads
-    count = tuning.count(replace(view, kv="expand"), model, given.circuit)
+    count = command.count(replace(view, kv="expand"), model, given.circuit)
     assert (
         count
         == trainable.trainable(kv_expansion.expand(model), heads)
@@ -160,23 +162,25 @@ def test_expanded_counts_are_of_the_expanded_model(view, given):  # noqa: F811
 
 
 def test_what_stands_in_the_way_is_one_sentence(view, given):  # noqa: F811
-    assert tuning.missing(view, given) == "" == tuning.missing(replace(view, what="norms"), Given())
-    assert "score them on the Relevance page" in tuning.missing(view, Given())
-    assert "no heads" in tuning.missing(
+    assert (
+        command.missing(view, given) == "" == command.missing(replace(view, what="norms"), Given())
+    )
+    assert "score them on the Relevance page" in command.missing(view, Given())
+    assert "no heads" in command.missing(
         view, replace(given, circuit=ctsft.select(given.scores, "none"))
     )
-    assert "at least one map" in tuning.missing(replace(view, what="lora", lora_targets=[]), given)
-    assert "competence stage" in tuning.missing(replace(view, what="direct"), given)
+    assert "at least one map" in command.missing(replace(view, what="lora", lora_targets=[]), given)
+    assert "competence stage" in command.missing(replace(view, what="direct"), given)
     assert (
-        tuning.missing(replace(view, what="direct", base="some/folder"), given)
+        command.missing(replace(view, what="direct", base="some/folder"), given)
         == ""
-        == tuning.missing(session_view.View(what="direct"), given)
+        == command.missing(session_view.View(what="direct"), given)
     )
     advised = replace(view, what="advised")
     assert (
-        tuning.heads(advised, given)
+        command.heads(advised, given)
         is None
-        is tuning.count(advised, inputs.load_model(view.model), None)
+        is command.count(advised, inputs.load_model(view.model), None)
     ), "found out by the run"
 
 
@@ -189,28 +193,28 @@ def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):  
         replace(view.subject, language=view.source),
     )
     view = replace(view, what="advised")
-    assert tuning.advised(view, weights) is None
+    assert command.advised(view, weights) is None
     with runs.record("advise", ["advise"]) as run:
         advice(run, subject, Tuning(view.target, "advised", k=2, n=view.n), 1.0, view.tune_seed)
-    found = tuning.advised(view, weights)
-    assert found.id == run.id and tuning.advised(
+    found = command.advised(view, weights)
+    assert found.id == run.id and command.advised(
         replace(view, n=12), weights
-    ) is None is tuning.advised(replace(view, pool="B"), weights)
+    ) is None is command.advised(replace(view, pool="B"), weights)
     given = replace(given, advised=found)
     assert (
-        tuning.words(view, given, None)[-4:] == ["--advice", run.id, "--k", "2"]
-        and len(tuning.heads(view, given)) == 2
+        command.words(view, given, None)[-4:] == ["--advice", run.id, "--k", "2"]
+        and len(command.heads(view, given)) == 2
     )
 
 
 def test_everything_again_leaves_out_what_said_what_moves(view, given):  # noqa: F811
-    words = tuning.words(
+    words = command.words(
         replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1),
         given,
         None,
         "mine",
     )
-    again = tuning.everything_words(words)
+    again = command.everything_words(words)
     assert again[-2:] == ["--what", "full"] and "--weight-decay" in again
     assert not {"--kv", "--no-norms", "--scores", "--k", "--name", "near_zero"} & set(again)
 
@@ -225,7 +229,7 @@ def test_direct_runs_are_listed_with_the_model_that_was_asked_for(view):  # noqa
             "finetune", argv, {"subject": subject, "tuning": {"what": what, "target": view.target}}
         ) as run:
             run.file("result.json").write_text(json.dumps({}))
-    assert [run.request.params["tuning"]["what"] for run in tuning.listed(view)] == ["direct"]
+    assert [run.request.params["tuning"]["what"] for run in command.listed(view)] == ["direct"]
     with runs.record(
         "finetune",
         ["finetune"],
@@ -236,4 +240,4 @@ def test_direct_runs_are_listed_with_the_model_that_was_asked_for(view):  # noqa
         },
     ):
         pass
-    assert len(tuning.listed(view)) == 1, "an experiment's cells have a table of their own"
+    assert len(command.listed(view)) == 1, "an experiment's cells have a table of their own"

@@ -15,7 +15,7 @@ from ctsft.plots.head_map import Marks
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils import format
-from explorer import tuning
+from explorer.finetune import command
 from explorer.session import binding, errors, inputs, measured_rows, start_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -40,7 +40,7 @@ def draw(run: runs.Run):
                 " what moving little saves and costs."
             ),
         ):
-            st.session_state.tune_next = tuning.start_everything(run).id
+            st.session_state.tune_next = command.start_everything(run).id
             st.rerun()
     if not run.file("delta.safetensors").is_file() or not tuning_table.result(run):
         return
@@ -102,7 +102,7 @@ def changed(run: runs.Run):
 
 
 def lora(run: runs.Run) -> bool:
-    return run.request.params["tuning"].get("what") in tuning.ADAPTERS
+    return run.request.params["tuning"].get("what") in command.ADAPTERS
 
 
 def rescored(run: runs.Run) -> runs.Run | None:

@@ -10,7 +10,7 @@ from ctsft import runs
 from ctsft.experiment import tables
 from ctsft.plots import frontier
 from ctsft.utils.errors import UserError
-from explorer import designs
+from explorer.finetune import experiment_command
 from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -31,7 +31,7 @@ TABLE_HELP = {
 
 
 def draw():
-    mine = {run.id: run for run in designs.listed(binding.view())}
+    mine = {run.id: run for run in experiment_command.listed(binding.view())}
     if not mine:
         st.caption(
             "No experiment with this model and task yet: press *Start experiment*, and its tables"
@@ -70,7 +70,7 @@ def label(run: runs.Run) -> str:
 
 
 def again(run: runs.Run):
-    failed = designs.failures(run)
+    failed = experiment_command.failures(run)
     if (run.status().state != "done" or failed) and st.button(
         "Resume",
         icon=":material/resume:",
@@ -84,10 +84,10 @@ def results(run_id: str):
     """Tables, differences and the frontier; computed anew only when a cell was finished."""
     try:
         run = runs.get(run_id)
-        rows, source, chosen = designs.so_far(run)
+        rows, source, chosen = experiment_command.so_far(run)
     except UserError:  # discarded, here or elsewhere
         return
-    failed = designs.failures(run)
+    failed = experiment_command.failures(run)
     if failed:
         with st.expander(f"{len(failed)} {'cell' if len(failed) == 1 else 'cells'} failed"):
             st.code("\n".join(failed), language=None, wrap_lines=True)
@@ -98,8 +98,8 @@ def results(run_id: str):
     if st.session_state.get("experiment_table", ((),))[0] != key:
         st.session_state.experiment_table = (
             key,
-            designs.frames(rows),
-            designs.differences(rows),
+            experiment_command.frames(rows),
+            experiment_command.differences(rows),
             frontier.frontier(rows),
         )
     _, frames, pairs, fig = st.session_state.experiment_table
@@ -108,7 +108,8 @@ def results(run_id: str):
     )
     st.caption(
         "Accuracy after tuning, mean ± standard deviation over seeds; the source language is"
-        f" {outcomes.said(source)}. {len(rows)} cells. " + outcomes.said(designs.rates(chosen))
+        f" {outcomes.said(source)}. {len(rows)} cells. "
+        + outcomes.said(experiment_command.rates(chosen))
     )
     for title, frame in frames:
         st.markdown(f"**{outcomes.said(title)}**")
@@ -142,7 +143,7 @@ def results(run_id: str):
 
 
 def downloads(run: runs.Run, rows: list[dict], source: str):
-    name = designs.file_name(designs.of(run))
+    name = experiment_command.file_name(experiment_command.of(run))
     with st.container(horizontal=True):
         for title, ending, kind, text in (
             ("Markdown", "md", "text/markdown", lambda: tables.markdown(rows, source)),

@@ -7,7 +7,7 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.tuning.lora import TARGETS
 from ctsft.tuning.recipes import RECIPES
-from explorer import tuning
+from explorer.finetune import command
 from explorer.session import binding, inputs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -39,7 +39,7 @@ def draw(task: Task, k: int) -> str:
 
 def what(k: int):
     now = binding.view()
-    offered = tuning.OFFERED if now.every_way else tuple(dict.fromkeys((*tuning.FIRST, now.what)))
+    offered = command.OFFERED if now.every_way else tuple(dict.fromkeys((*command.FIRST, now.what)))
     st.radio(
         "What moves",
         offered,
@@ -49,7 +49,7 @@ def what(k: int):
         help=TERMS["recipes"],
     )
     st.toggle(
-        f"Show all {len(tuning.OFFERED)} ways",
+        f"Show all {len(command.OFFERED)} ways",
         **binding.bind("every_way"),
         help=(
             "Further controls (least relevant, random), heads by advice, adapters (LoRA), and"
@@ -117,7 +117,7 @@ def moves():
     out or not there.
     """
     now = binding.view()
-    slices, (one, two) = now.what in tuning.SLICES, st.columns(2)
+    slices, (one, two) = now.what in command.SLICES, st.columns(2)
     one.selectbox(
         "Keys and values",
         list(KV),
@@ -134,7 +134,7 @@ def moves():
         disabled=not slices,
         help="Whether the gain and bias of every norm move beside the heads, as in the paper.",
     )
-    if now.what in tuning.ADAPTERS:
+    if now.what in command.ADAPTERS:
         one.number_input(
             "LoRA rank",
             1,

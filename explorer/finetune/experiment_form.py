@@ -8,11 +8,11 @@ from ctsft import runs
 from ctsft.experiment.design import Design
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words
-from explorer import designs, experiment_results
+from explorer.finetune import experiment_command, experiment_results
+from explorer.finetune.form import POOLS, spoken
 from explorer.session import binding, inputs
 from explorer.text import outcomes
 from explorer.text.markdown import literal
-from explorer.tune_form import POOLS, spoken
 
 
 def draw():
@@ -54,7 +54,7 @@ def compared(others: list[str]):
     )
     st.multiselect(
         "Ways of tuning",
-        designs.METHODS,
+        experiment_command.METHODS,
         format_func=lambda one: outcomes.WHAT[one][0],
         **binding.bind("design_methods"),
         help=(
@@ -182,8 +182,8 @@ def opened():
     st.session_state.pop("design_told", None)
     if file is not None:
         try:
-            found = designs.parse(file.getvalue().decode(errors="replace"), file.name)
-            binding.put(**designs.fields(found, binding.view()))
+            found = experiment_command.parse(file.getvalue().decode(errors="replace"), file.name)
+            binding.put(**experiment_command.fields(found, binding.view()))
             st.session_state.design_told = f"Opened the design {found.name}.", True
         except UserError as error:
             st.session_state.design_told = str(error), False
@@ -193,14 +193,16 @@ def begin(task):
     """How large it is, how long it may take, and the primary button."""
     now = binding.view()
     try:
-        found = designs.room(designs.design(now), lambda target: rows(task, target))
+        found = experiment_command.room(
+            experiment_command.design(now), lambda target: rows(task, target)
+        )
     except UserError as error:
         st.info(literal(str(error)), icon=":material/info:")
         st.button("Start experiment", type="primary", disabled=True, icon=":material/play_arrow:")
         return
     st.markdown(size(found))
-    pace = designs.measured(now)
-    expected = designs.seconds(found, pace, now.design_jobs)
+    pace = experiment_command.measured(now)
+    expected = experiment_command.seconds(found, pace, now.design_jobs)
     st.caption(
         "How long it will take is not known: no run of this model and task was measured here yet."
         " Tune once under One run to know."
@@ -211,17 +213,17 @@ def begin(task):
             " scoring the heads comes on top."
         )
     )
-    command = designs.words(
-        found, f"{designs.file_name(found)}.json", now.data_dir, now.design_jobs
+    command = experiment_command.words(
+        found, f"{experiment_command.file_name(found)}.json", now.data_dir, now.design_jobs
     )
     with st.container(horizontal=True):
         if st.button("Start experiment", type="primary", icon=":material/play_arrow:"):
-            st.session_state.experiment_next = designs.start(now, found).id
+            st.session_state.experiment_next = experiment_command.start(now, found).id
             st.rerun()
         st.download_button(
             "Save design",
             lambda: found.model_dump_json(indent=1),
-            f"{designs.file_name(found)}.json",
+            f"{experiment_command.file_name(found)}.json",
             "application/json",
             icon=":material/download:",
             on_click="ignore",

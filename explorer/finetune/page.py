@@ -8,11 +8,11 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
 from ctsft.utils import format
-from explorer import aftermath, experiment_form, following, tune_form, tuning
+from explorer.finetune import after_run, command, experiment_form, form, live_run
+from explorer.finetune.command import Given
 from explorer.session import binding, circuit, errors, inputs, score_runs
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
-from explorer.tuning import Given
 from explorer.widgets import chart, run_progress
 
 TABS = ("One run", "Experiment")
@@ -21,7 +21,7 @@ TABS = ("One run", "Experiment")
 def head_map(given: Given, choice: Circuit | None):
     """The map of every page, with what would move outlined."""
     now, model = binding.view(), inputs.model()
-    shown = tuning.outlined(now, model, choice)
+    shown = command.outlined(now, model, choice)
     fig = score_maps.score_map(given.scores, shown, model, flip=now.flip)
     key = (
         "no head would move"
@@ -42,7 +42,7 @@ def head_map(given: Given, choice: Circuit | None):
 
 
 def would(text: str, what: str) -> str:
-    if what in tuning.ADAPTERS:
+    if what in command.ADAPTERS:
         return text.replace("not in the circuit", "no adapters in its layer").replace(
             "in the circuit", "in a layer with adapters"
         )
@@ -54,7 +54,7 @@ def would(text: str, what: str) -> str:
 def numbers(choice: Circuit | None):
     """How many numbers would move."""
     now, model = binding.view(), inputs.model()
-    count = tuning.count(now, model, choice)
+    count = command.count(now, model, choice)
     if count is None:
         st.markdown(
             "**Which heads move is decided when the run begins: it asks for advice on its own"
@@ -65,7 +65,7 @@ def numbers(choice: Circuit | None):
         f"**{count:,} of {model.n_params:,} numbers would move ({count / model.n_params:.2%}).**",
         help=TERMS["moves"],
     )
-    others = tuning.touched(now, model, choice)
+    others = command.touched(now, model, choice)
     if others:
         st.caption(
             "Keys and values are shared in groups of heads, so those of"
@@ -78,7 +78,7 @@ def numbers(choice: Circuit | None):
 def start(given: Given, choice: Circuit | None, name: str):
     """The primary button, the same in the shell's words, and what else is going on."""
     now = binding.view()
-    missing = tuning.missing(now, given)
+    missing = command.missing(now, given)
     if missing:
         st.info(literal(missing), icon=":material/info:")
         if given.scores and not given.circuit:
@@ -88,7 +88,7 @@ def start(given: Given, choice: Circuit | None, name: str):
     if st.button(
         "Start tuning", type="primary", disabled=bool(missing), icon=":material/play_arrow:"
     ):
-        st.session_state.tune_next = tuning.start(now, given, name).id
+        st.session_state.tune_next = command.start(now, given, name).id
         st.rerun()
     active = sum(run.status().active for run in runs.list_runs())
     if active:
@@ -97,10 +97,10 @@ def start(given: Given, choice: Circuit | None, name: str):
             " its turn on this machine."
         )
     if not missing:
-        file = tuning.keep_circuit(given.circuit) if now.what in tuning.BY_FILE else None
+        file = command.keep_circuit(given.circuit) if now.what in command.BY_FILE else None
         with st.expander("The same from the shell"):
             st.code(
-                runs.shell_command(runs.Request(argv=tuning.words(now, given, file, name))),
+                runs.shell_command(runs.Request(argv=command.words(now, given, file, name))),
                 language="shell",
                 wrap_lines=True,
             )
@@ -115,22 +115,22 @@ def one_run():
     given = state_of_the_heads()
     left, right = st.columns([3, 2], gap="medium")
     with right:
-        name = tune_form.draw(inputs.task(), given.k)
+        name = form.draw(inputs.task(), given.k)
     with left:
-        choice = tuning.heads(binding.view(), given)
+        choice = command.heads(binding.view(), given)
         if given.scores:
             head_map(given, choice)
         else:
             run_progress.unscored("the map and the circuit's heads need scores")
         start(given, choice, name)
-    mine = tuning.listed(binding.view())
+    mine = command.listed(binding.view())
     if mine:
         st.divider()
-        run = following.choose(mine)
+        run = live_run.choose(mine)
         outdated(run, given)
-        following.draw(run)
+        live_run.draw(run)
         if not run.status().active:
-            aftermath.draw(run)
+            after_run.draw(run)
     else:
         st.caption(
             "No run with this model and task yet: press *Start tuning*, and its curves appear here."
@@ -147,7 +147,7 @@ def outdated(run: runs.Run, given: Given):
     took its scores elsewhere.
     """
     what, now = run.request.params.get("tuning", {}).get("what"), binding.view()
-    moved = aftermath.chosen(run)
+    moved = after_run.chosen(run)
     if run.request.params.get("subject", {}).get("language") not in (None, now.source):
         st.info(
             "Out of date: this run kept another source language than the one chosen now. Start"
@@ -173,7 +173,7 @@ def state_of_the_heads() -> Given:
         scored,
         scores,
         circuit.circuit(scores) if scores else None,
-        tuning.advised(binding.view(), weights),
+        command.advised(binding.view(), weights),
     )
 
 
