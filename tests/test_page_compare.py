@@ -19,7 +19,7 @@ from test_page_finetune import (
 from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.runs import tuning_table
-from explorer import comparing
+from explorer.compare import table as compare_table
 from explorer.session import measured_rows
 from explorer.session import view as session_view
 from explorer.text import outcomes
@@ -272,7 +272,7 @@ def test_many_runs_are_read_once(view, monkeypatch):  # noqa: F811
     )
     at.selectbox(key="w_compare_scope").set_value("").run()
     assert (
-        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= comparing.DRAWN
+        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= compare_table.DRAWN
     ), "only what is drawn as curves is read again"
 
 
@@ -338,5 +338,7 @@ def test_the_csv_holds_every_row_and_curves_share_a_start(view):  # noqa: F811
         "full",
         "circuit",
     ]
-    fig, left_out = comparing.overlay([rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"])
+    fig, left_out = compare_table.overlay(
+        [rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"]
+    )
     assert left_out == 1 and "<b>a" not in fig.to_json()

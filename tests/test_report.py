@@ -20,7 +20,7 @@ from ctsft import runs
 from ctsft.plots.html_report import Code, Items, Section, Table, report
 from ctsft.plots.run_frontier import tradeoff
 from ctsft.runs import notes, tuning_table
-from explorer import comparing, exploration, narrative
+from explorer.compare import report_content, report_sections, table
 
 
 class Outline(HTMLParser):
@@ -106,9 +106,9 @@ def session(view, monkeypatch):  # noqa: F811
 
 def written(some=None) -> str:
     rows = some or tuning_table.compare()
-    return narrative.write(
-        exploration.gather(
-            rows, dict(zip((row["run"] for row in rows), comparing.called(rows), strict=True))
+    return report_sections.write(
+        report_content.gather(
+            rows, dict(zip((row["run"] for row in rows), table.called(rows), strict=True))
         )
     )
 

@@ -15,7 +15,7 @@ from test_page_finetune import (
 
 from ctsft.plots import score_maps
 from ctsft.tuning.recipes import RECIPES
-from explorer import comparing
+from explorer.compare import table as compare_table
 from explorer.relevance import validation
 from explorer.text import circuit_words, glossary
 from explorer.text.glossary import TERMS
@@ -127,5 +127,5 @@ def test_columns_of_numbers_that_come_late_are_explained():
         column.get("help")
         for column in [*validation.COLUMNS.values(), *validation.STABILITY.values()]
     )
-    frame = pd.DataFrame(columns=[*comparing.OUTCOMES, *comparing.SETTINGS, "lora_rank"])
-    assert all(column.get("help") for column in comparing.columns(frame).values())
+    frame = pd.DataFrame(columns=[*compare_table.OUTCOMES, *compare_table.SETTINGS, "lora_rank"])
+    assert all(column.get("help") for column in compare_table.columns(frame).values())

@@ -11,7 +11,9 @@ from ctsft import runs
 from ctsft.plots import run_frontier
 from ctsft.runs import notes, tuning_table
 from ctsft.utils.errors import UserError
-from explorer import comparing, exploration, narrative, picking
+from explorer.compare import filters as compare_filters
+from explorer.compare import report_content, report_sections
+from explorer.compare import table as compare_table
 from explorer.session import binding, errors, start_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -31,9 +33,12 @@ def scope(every: list[dict]) -> list[dict]:
     """
 
     def gather():
-        binding.put(compare_seeds=binding.view().compare_scope not in (picking.SINGLE, picking.ALL))
+        binding.put(
+            compare_seeds=binding.view().compare_scope
+            not in (compare_filters.SINGLE, compare_filters.ALL)
+        )
 
-    words = picking.scopes(every)
+    words = compare_filters.scopes(every)
     if binding.view().compare_scope not in words:
         binding.put(compare_scope=next(iter(words)))
         gather()
@@ -45,7 +50,7 @@ def scope(every: list[dict]) -> list[dict]:
             **binding.bind("compare_scope", gather),
             help="The cells of an experiment stand apart from runs that were started one by one.",
         )
-    return picking.in_scope(every, binding.view().compare_scope)
+    return compare_filters.in_scope(every, binding.view().compare_scope)
 
 
 def filters(rows: list[dict]) -> list[dict]:
@@ -54,11 +59,11 @@ def filters(rows: list[dict]) -> list[dict]:
     """
     now, first = (
         binding.view(),
-        [key for key in ("model", "task", "target") if len(picking.values(rows, key)) > 1],
+        [key for key in ("model", "task", "target") if len(compare_filters.values(rows, key)) > 1],
     )
     places = iter(st.columns([*([2] * len(first)), 3, 2]))
     for key in first:
-        values = [*map(str, picking.values(rows, key)), ""]
+        values = [*map(str, compare_filters.values(rows, key)), ""]
         if getattr(now, f"compare_{key}") not in values:
             binding.put(**{f"compare_{key}": values[0]})
         chosen = next(places).selectbox(
@@ -80,18 +85,20 @@ def filters(rows: list[dict]) -> list[dict]:
     )
     next(places).selectbox(
         "Order",
-        list(picking.ORDERS),
-        format_func=lambda by: picking.ORDERS[by][0],
+        list(compare_filters.ORDERS),
+        format_func=lambda by: compare_filters.ORDERS[by][0],
         **binding.bind("compare_order"),
         help="A click on a column's head sorts by it too.",
     )
-    return picking.picked(rows, narrowed(rows), now.compare_text)
+    return compare_filters.picked(rows, narrowed(rows), now.compare_text)
 
 
 def narrowed(rows: list[dict]) -> dict[str, list]:
     """Choices of what moved, seed and state, where there are several."""
     wanted = {}
-    several = {key: values for key in NARROWED if len(values := picking.values(rows, key)) > 1}
+    several = {
+        key: values for key in NARROWED if len(values := compare_filters.values(rows, key)) > 1
+    }
     for place, (key, values) in zip(st.columns(3), several.items(), strict=False):
         field = f"compare_{key}"
         binding.put(
@@ -118,11 +125,11 @@ def select(entries: list[list[dict]]) -> list[list[dict]]:
     keep = set(binding.view().compare_chosen)
     key = f"compare-{zlib.crc32(' '.join(row['run'] for entry in entries for row in entry).encode()):08x}"
     before = [i for i, entry in enumerate(entries) if keep & {row["run"] for row in entry}]
-    table = comparing.frame(entries)
+    table = compare_table.frame(entries)
     event = st.dataframe(
         table,
         key=key,
-        column_config=comparing.columns(table),
+        column_config=compare_table.columns(table),
         hide_index=True,
         placeholder="–",
         height="auto",
@@ -151,10 +158,10 @@ def actions(rows: list[dict], chosen: list[dict], called: dict[str, str]):
             on_click="ignore",
             help="All runs shown, one a row, with every figure.",
         )
-        story = exploration.gather(rows, called)
+        story = report_content.gather(rows, called)
         st.download_button(
             "Report (HTML)",
-            lambda: narrative.write(story),
+            lambda: report_sections.write(story),
             "exploration.html",
             "text/html",
             icon=":material/description:",
@@ -233,7 +240,7 @@ def delete(ids: list[str]):
             runs.delete(runs.get(run_id))
 
 
-def frontier(found: comparing.Points):
+def frontier(found: compare_table.Points):
     st.subheader("Frontier", help=TERMS["frontier"] + " " + TERMS["interval"])
     st.caption(
         "What each run gained on the target (up) against what it kept of the source (right);"
@@ -255,11 +262,11 @@ def frontier(found: comparing.Points):
 
 def overlaid(drawn: list[dict], called: dict[str, str], of: str):
     st.subheader("Curves", help=TERMS["curves"])
-    fig, left_out = comparing.overlay(drawn, [called[row["run"]] for row in drawn])
+    fig, left_out = compare_table.overlay(drawn, [called[row["run"]] for row in drawn])
     st.caption(
         f"Accuracy while tuning, {of}."
         + (
-            f" {left_out} left out: more than {comparing.DRAWN} curves, or another model, task or"
+            f" {left_out} left out: more than {compare_table.DRAWN} curves, or another model, task or"
             " start."
             if left_out
             else ""
@@ -291,24 +298,26 @@ def page():
             icon=":material/filter_alt_off:",
         )
         return
-    called = dict(zip((row["run"] for row in rows), comparing.called(rows), strict=True))
+    called = dict(zip((row["run"] for row in rows), compare_table.called(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
-    found = comparing.points(ended, [called[row["run"]] for row in ended])
-    seeds = comparing.reading(run_frontier.grouped(found.points))
-    for sentence in [seeds] if seeds else outcomes.summary(rows, comparing.measured(ended)):
+    found = compare_table.points(ended, [called[row["run"]] for row in ended])
+    seeds = compare_table.reading(run_frontier.grouped(found.points))
+    for sentence in [seeds] if seeds else outcomes.summary(rows, compare_table.measured(ended)):
         st.markdown(sentence, help=TERMS["interval" if seeds else "noise"])
     if len(rows) < len(every):
         st.caption(f"{len(rows)} of {len(every)} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
         st.toggle("One line for all seeds", **binding.bind("compare_seeds"), help=TERMS["seed"])
-    same, rest = comparing.shared(rows)
+    same, rest = compare_table.shared(rows)
     st.caption(
         f"**{'All' if len(rows) > 1 else 'It'}:** {literal(same)}.", help=literal(rest) or None
     )
     chosen = [
         row
         for entry in select(
-            picking.entries(rows, binding.view().compare_order, binding.view().compare_seeds)
+            compare_filters.entries(
+                rows, binding.view().compare_order, binding.view().compare_seeds
+            )
         )
         for row in entry
     ]

@@ -16,7 +16,7 @@ from ctsft.plots.run_frontier import Point
 from ctsft.runs import tuning_table
 from ctsft.runs.tuning_table import MAIN, parted, value_text
 from ctsft.utils.statistics import Spread, spread
-from explorer import picking
+from explorer.compare import filters
 from explorer.session import inputs, measured_rows
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -218,7 +218,7 @@ def points(rows: list[Mapping], names: list[str]) -> Points:
     found: dict[tuple, list[tuple[Mapping, str]]] = {}
     for row, name in pairs:
         found.setdefault(
-            (picking.kind(row, ("target",)), *([row["run"]] if targets == 1 else [])), []
+            (filters.kind(row, ("target",)), *([row["run"]] if targets == 1 else [])), []
         ).append((row, name))
     whole = [own for own in found.values() if len({row["target"] for row, _ in own}) == targets]
     return Points([point(own, told) for own in whole], targets, len(rows) - sum(map(len, whole)))

@@ -15,8 +15,9 @@ from ctsft.plots.html_report import Code, Items, Section, Table
 from ctsft.tuning import trainable
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer import comparing, picking
-from explorer.exploration import Exploration, opened
+from explorer.compare import filters
+from explorer.compare import table as compare_table
+from explorer.compare.report_content import Exploration, opened
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words, outcomes
 
@@ -69,7 +70,7 @@ def subject(of: Exploration) -> Section:
         rows += [["prompt", of.task.prompt], ["labels", ", ".join(of.task.labels)]]
     rows += [
         ["source language", first["source"]],
-        ["target languages", ", ".join(picking.values(of.rows, "target"))],
+        ["target languages", ", ".join(filters.values(of.rows, "target"))],
     ]
     rows += [
         [f"fingerprint of rows: {name}", str(value)]
@@ -195,21 +196,23 @@ def enough(of: Exploration) -> Section:
 
 def tuning(of: Exploration) -> Section:
     ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
-    found = comparing.points(ended, [of.called[row["run"]] for row in ended])
+    found = compare_table.points(ended, [of.called[row["run"]] for row in ended])
     groups = run_frontier.grouped(found.points)
     sentences = (
         [text]
-        if (text := comparing.reading(groups))
-        else outcomes.summary(of.rows, comparing.measured(ended))
+        if (text := compare_table.reading(groups))
+        else outcomes.summary(of.rows, compare_table.measured(ended))
     )
-    same, rest = comparing.shared(of.rows)
+    same, rest = compare_table.shared(of.rows)
     shared = [
         f"All runs: {same}." if len(of.rows) > 1 else f"The run: {same}.",
         *([f"Further settings, the same in all: {rest}."] if rest else []),
     ]
-    entries = picking.entries(of.rows, "newest", len(of.rows) > TOP)
-    frame = comparing.frame(entries[:LINES])
-    words = {name: column.get("label") or name for name, column in comparing.columns(frame).items()}
+    entries = filters.entries(of.rows, "newest", len(of.rows) > TOP)
+    frame = compare_table.frame(entries[:LINES])
+    words = {
+        name: column.get("label") or name for name, column in compare_table.columns(frame).items()
+    }
     table = Table(
         f"{len(of.rows)} runs; forgetting is source accuracy before minus after, gain target"
         " accuracy after minus before."
@@ -218,8 +221,8 @@ def tuning(of: Exploration) -> Section:
         [words[name] for name in frame],
         [[shown(name, value) for name, value in row.items()] for row in frame.to_dict("records")],
     )
-    drawn = ended[: comparing.DRAWN] or of.rows[:1]
-    with_curves = comparing.overlay(drawn, [of.called[row["run"]] for row in drawn])[0]
+    drawn = ended[: compare_table.DRAWN] or of.rows[:1]
+    with_curves = compare_table.overlay(drawn, [of.called[row["run"]] for row in drawn])[0]
     how = (
         "The frontier: what was gained on the target (up) against what was kept of the source"
         " (right); large marks are means over seeds with 95 % bootstrap intervals, or single runs,"
@@ -256,7 +259,7 @@ def shown(name: str, value) -> str:
 
 def trust(of: Exploration) -> Section:
     rows, items = of.rows, []
-    counts = comparing.measured([row for row in rows if row["state"] in outcomes.ENDED])
+    counts = compare_table.measured([row for row in rows if row["state"] in outcomes.ENDED])
     if counts:
         size = min(counts.values())
         middle = fmean(row["source_after"] for row in rows)
@@ -271,7 +274,7 @@ def trust(of: Exploration) -> Section:
             "How many rows the accuracies were measured on is not recorded alike in all runs, so"
             " small differences may be noise."
         )
-    seeds = picking.values(rows, "seed")
+    seeds = filters.values(rows, "seed")
     items.append(
         "Every run has the same seed, so another draw of the examples may turn the order."
         if len(seeds) == 1
@@ -286,7 +289,7 @@ def trust(of: Exploration) -> Section:
             " error. Another discovery set can rank heads that lie close together in another"
             " order."
         )
-    kinds = picking.values(rows, "what")
+    kinds = filters.values(rows, "what")
     missing = [
         outcomes.moved({"what": what})
         for what in ("near_zero", "random", "full")
@@ -357,7 +360,7 @@ def said(language: str) -> str:
 
 
 def targets(rows: list[Mapping]) -> str:
-    names = [said(target) for target in picking.values(rows, "target")]
+    names = [said(target) for target in filters.values(rows, "target")]
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 
