@@ -141,7 +141,7 @@ def main():
         at = AppTest.from_file(str(APP), default_timeout=120)
         at.run()  # Setup: the model is loaded here
         began = time.perf_counter()
-        at.switch_page("screens/compare.py").run()
+        at.switch_page("compare/page.py").run()
         first, times = time.perf_counter() - began, []
         if at.exception:
             raise SystemExit(str(at.exception))

@@ -13,25 +13,28 @@ st.set_page_config(
     page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244
 )
 
-
 st.html(Path(__file__).with_name("style.css"))
 
-
 PAGES = {
-    "setup": st.Page("screens/setup.py", title="Setup", icon=":material/tune:", default=True),
-    "relevance": st.Page("screens/relevance.py", title="Relevance", icon=":material/grid_on:"),
-    "circuit": st.Page("screens/circuit.py", title="Circuit", icon=":material/hub:"),
-    "finetune": st.Page("screens/finetune.py", title="Fine-tune", icon=":material/model_training:"),
-    "compare": st.Page("screens/compare.py", title="Compare", icon=":material/compare_arrows:"),
+    "setup": st.Page(
+        "setup/page.py", url_path="setup", title="Setup", icon=":material/tune:", default=True
+    ),
+    "relevance": st.Page(
+        "relevance/page.py", url_path="relevance", title="Relevance", icon=":material/grid_on:"
+    ),
+    "circuit": st.Page(
+        "circuit/page.py", url_path="circuit", title="Circuit", icon=":material/hub:"
+    ),
+    "finetune": st.Page(
+        "finetune/page.py", url_path="finetune", title="Fine-tune", icon=":material/model_training:"
+    ),
+    "compare": st.Page(
+        "compare/page.py", url_path="compare", title="Compare", icon=":material/compare_arrows:"
+    ),
 }
 
-
 page = st.navigation(list(PAGES.values()), position="hidden")
-
-
 share_link.read()
-
-
 sidebar.draw(PAGES)
 
 

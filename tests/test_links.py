@@ -66,7 +66,7 @@ def followed(page: str, query: dict) -> AppTest:
     """A fresh session that opens a link."""
     app = AppTest.from_file(APP, default_timeout=60)
     app.query_params.update(query)
-    app.switch_page(f"screens/{page}.py")
+    app.switch_page(f"{page}/page.py")
     app.query_params.update(query)
     return shown(app.run())
 
@@ -190,7 +190,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):  # noqa: F811
     )
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = mine
-    first = shown(app.switch_page("screens/circuit.py").run())
+    first = shown(app.switch_page("circuit/page.py").run())
     link = first.code[0].value
     query = dict(pair.split("=") for pair in link.partition("?")[2].split("&"))
     query = {word: unquote_plus(text) for word, text in query.items()}

@@ -94,7 +94,7 @@ def measured(rows, **params) -> runs.Run:
 def opened(view: View) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = view
-    return shown(app.switch_page("screens/circuit.py").run())
+    return shown(app.switch_page("circuit/page.py").run())
 
 
 def shown(app: AppTest) -> AppTest:

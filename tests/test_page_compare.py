@@ -24,7 +24,7 @@ from explorer.session import measured_rows
 from explorer.session import view as session_view
 from explorer.text import outcomes
 
-PAGE = "screens/compare.py"
+PAGE = "compare/page.py"
 
 
 def row(what, source, target, **changes) -> dict:
@@ -173,7 +173,7 @@ def test_filters_search_and_order(view):  # noqa: F811
     assert len(table_of(at)) == 1 and at.session_state["view"].compare_text == "CIRCUIT 777"
     at.text_input(key="w_compare_text").set_value("<b>nothing").run()
     assert not at.exception and not at.dataframe and "No run fits" in texts(at)
-    at.switch_page("screens/finetune.py").run()
+    at.switch_page("finetune/page.py").run()
     at.switch_page(PAGE).run()
     assert at.text_input(key="w_compare_text").value == "<b>nothing", (
         "another page forgets no filter"

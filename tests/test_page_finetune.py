@@ -178,7 +178,7 @@ def checkpoint(run: runs.Run, step: int = 5):
     save_file({"x": torch.zeros(1)}, folder / MOVED)
 
 
-def visit(view: session_view.View, page: str = "screens/finetune.py") -> AppTest:
+def visit(view: session_view.View, page: str = "finetune/page.py") -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.session_state["view"] = view
     at.run()
@@ -277,8 +277,8 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
         and params["tuning"]["circuit"] == file
         and params["config"]["learning_rate"] == 1e-3
     )
-    at.switch_page("screens/circuit.py").run()
-    at.switch_page("screens/finetune.py").run()
+    at.switch_page("circuit/page.py").run()
+    at.switch_page("finetune/page.py").run()
     assert at.number_input(key="w_n").value == 12
 
 
@@ -453,8 +453,8 @@ def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):
     at = visit(view)
     assert at.selectbox(key="w_target").value == "english" and at.number_input(key="w_n").value == 5
     at.selectbox(key="w_target").set_value("javanese").run()
-    at.switch_page("screens/setup.py").run()
-    at.switch_page("screens/finetune.py").run()
+    at.switch_page("setup/page.py").run()
+    at.switch_page("finetune/page.py").run()
     assert at.selectbox(key="w_target").value == "javanese" == at.session_state["view"].target
 
 

@@ -60,7 +60,7 @@ def opened(view: View) -> AppTest:
     app.session_state["view"] = view
     app.session_state["measured"] = set()
     app.run()
-    return shown(app.switch_page("screens/relevance.py").run())
+    return shown(app.switch_page("relevance/page.py").run())
 
 
 def shown(app: AppTest) -> AppTest:
@@ -137,8 +137,8 @@ def test_a_head_is_chosen_by_keyboard_and_survives_the_page(view):
     assert any(trace.get("name") == "selected" for trace in charts(app)[0]["data"])
     assert any("L2.H3" in text.value for text in app.markdown)
     assert any("Shares keys and values with L2.H2:" in caption.value for caption in app.caption)
-    shown(app.switch_page("screens/setup.py").run())
-    shown(app.switch_page("screens/relevance.py").run())
+    shown(app.switch_page("setup/page.py").run())
+    shown(app.switch_page("relevance/page.py").run())
     assert app.selectbox(key="w_head").value == (2, 3)
 
 

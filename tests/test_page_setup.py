@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.data.task import Example
-from explorer.session import recent, start_runs
+from explorer.session import inputs, recent, start_runs
 from explorer.session.data_facts import aligned, balance, spread
 from explorer.session.view import View
 from explorer.setup.facts import Measured
@@ -267,7 +267,7 @@ def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
     monkeypatch.setattr(start_runs, "start_score", start)
     next(button for button in shown.button if button.label == "Score heads").click().run()
     assert errors(shown) == [] and len(started) == 1 and shown.header[0].value == "Relevance"
-    shown.switch_page("screens/setup.py").run()
+    shown.switch_page("setup/page.py").run()
     next(button for button in shown.button if button.label == "Score heads").click().run()
     assert errors(shown) == [] and len(started) == 1  # what is done is not done again
 
@@ -293,9 +293,7 @@ def test_small_facts():
 
 
 def test_a_large_model_is_measured_only_when_asked(shown, monkeypatch):
-    from explorer.session import binding as state
-
-    monkeypatch.setattr(state, "SMALL", 10)
+    monkeypatch.setattr(inputs, "SMALL", 10)
     assert not [metric for metric in shown.run().metric if "Accuracy" in metric.label]
     next(button for button in shown.button if button.label == "Measure accuracy").click().run()
     assert (

@@ -18,7 +18,7 @@ import ctsft
 from ctsft import runs
 from explorer.session import score_runs
 
-NEEDS = ("screens/circuit.py", "screens/finetune.py")
+NEEDS = ("circuit/page.py", "finetune/page.py")
 
 
 def links(at) -> list[str]:
@@ -62,9 +62,7 @@ def test_a_scoring_that_failed_is_told(view, page):  # noqa: F811
     )
 
 
-@pytest.mark.parametrize(
-    "page", ["screens/setup.py", "screens/relevance.py", *NEEDS, "screens/compare.py"]
-)
+@pytest.mark.parametrize("page", ["setup/page.py", "relevance/page.py", *NEEDS, "compare/page.py"])
 def test_run_folders_deleted_by_hand_leave_the_page_whole(view, page):  # noqa: F811
     one, other = score(view), tuned(view)
     at = visit(view, page)
@@ -74,7 +72,7 @@ def test_run_folders_deleted_by_hand_leave_the_page_whole(view, page):  # noqa: 
     assert not at.exception and not [error for error in at.error if "did not expect" in error.value]
 
 
-@pytest.mark.parametrize("page", ["screens/setup.py", "screens/relevance.py", *NEEDS])
+@pytest.mark.parametrize("page", ["setup/page.py", "relevance/page.py", *NEEDS])
 @pytest.mark.parametrize("gone", ["data_dir", "model"])
 def test_a_missing_folder_is_one_sentence(view, page, gone):  # noqa: F811
     at = visit(replace(view, **{gone: "/nowhere/at/all"}), page)

@@ -24,8 +24,6 @@ from ctsft.model.memory_plan import plain_batches
 from ctsft.utils.errors import UserError
 
 POSITIONS = ("all", "readout")
-
-
 Progress = Callable[[float, float], None]  # progress(done, total)
 
 

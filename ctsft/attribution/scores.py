@@ -16,7 +16,6 @@ from ctsft.utils.units import as_bytes
 
 Head = tuple[int, int]
 
-
 CHOICES = {
     "attention": ("softmax", "frozen"),
     "rules": ("paper", "symmetric"),

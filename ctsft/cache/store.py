@@ -27,10 +27,7 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
 KINDS = ("pools", "means", "scores")
-
-
 LIMIT = 2 * 10**9
-
 
 # seconds after which another process's unfinished file is nobody's
 LEFT_BEHIND = 3600.0

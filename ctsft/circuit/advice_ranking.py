@@ -18,7 +18,6 @@ from ctsft.utils.errors import UserError
 
 COLUMNS = ("layer", "head", "value", "gradient", "fisher", "rank")
 
-
 # of `about`: which rows were asked, and how
 ROWS_OF = ("target", "n", "seed", "pool", "damping")
 

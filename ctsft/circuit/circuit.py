@@ -12,7 +12,6 @@ from ctsft.utils.errors import UserError
 
 LOGITS = "logits"
 
-
 # from a head to what it was chosen for, a later head or LOGITS; its relevance there
 Edge = tuple[Head, Head | str, float]
 

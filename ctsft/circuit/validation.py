@@ -34,7 +34,6 @@ from ctsft.utils.errors import UserError
 
 TRUTH = "ablation"
 
-
 RANKINGS = {
     TRUTH: ("ablation", {}),
     "cdt": ("cdt", {}),
@@ -46,17 +45,12 @@ RANKINGS = {
     "ig 9 steps": ("ig", {"steps": 9}),
 }
 
-
 # shares of the heads whose overlap is counted
 TOPS = (0.02, 0.1)
 
-
 # shares of the heads whose faithfulness is measured
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-
-
 MEASURES = ("accuracy", "margin")
-
 
 # stage(name) -> progress(done, total)
 Stage = Callable[[str], Progress]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+from types import SimpleNamespace
 from typing import Annotated, Optional
 
 import typer
@@ -22,70 +23,52 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-
 ModelName = Annotated[
     str, typer.Option("--model", help='Hub name, local folder, or "demo" (bundled).')
 ]
 
-
 TaskName = Annotated[
     str, typer.Option("--task", help="demo, nusax, xnli, or the path of a task file (.json).")
 ]
-
 
 DataDir = Annotated[
     Optional[str],
     typer.Option("--data-dir", help="Folder of the task's files; without it they are fetched."),
 ]
 
-
 Language = Annotated[
     Optional[str], typer.Option("--language", help="Default: the task's source language.")
 ]
-
 
 Split = Annotated[
     str, typer.Option("--split", help="Split the pool is drawn from: train, valid or test.")
 ]
 
-
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, mps, or map (spread over all).")
 ]
-
 
 Dtype = Annotated[
     str,
     typer.Option("--dtype", help="auto (float32), float32, tf32, float64, bfloat16 or float16."),
 ]
 
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
 RunId = Annotated[Optional[str], typer.Option("--run", hidden=True)]
-
-
 RunName = Annotated[str, typer.Option("--name", help="A name for the run, shown in tables.")]
-
-
 Size = Annotated[int, typer.Option("--size", help="Examples of the discovery set.")]
-
 
 Seed = Annotated[
     int,
     typer.Option("--pool-seed", help="Seed that draws the discovery set (and random circuits)."),
 ]
 
-
 Attention = Annotated[str, typer.Option("--attention", help="softmax (decomposed) or frozen.")]
-
 
 BatchTokens = Annotated[
     Optional[int],
     typer.Option("--batch-tokens", help="Token streams in flight; default: what is fast and fits."),
 ]
-
 
 NoCache = Annotated[
     bool,
@@ -94,14 +77,11 @@ NoCache = Annotated[
     ),
 ]
 
-
 Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
-
 
 Rules = Annotated[
     str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")
 ]
-
 
 MaxMemory = Annotated[
     Optional[str],
@@ -110,7 +90,6 @@ MaxMemory = Annotated[
         help="What the process may use at its peak, such as 4GB; default: what is free.",
     ),
 ]
-
 
 Adaptive = Annotated[
     bool,
@@ -126,7 +105,7 @@ def job(
     """Run `work(run)` inside a run folder, when it is its turn on the device, and print its
     summary.
     """
-    from ctsft.jobs import scoring as jobs  # torch and transformers: not for --help and `runs`
+    jobs = job_modules()  # torch and transformers: not for --help and `runs`
 
     with contextlib.ExitStack() as stack:
         if distributed.RANK:
@@ -152,6 +131,16 @@ def job(
             f" runs resume {run.id}`."
         )
     print(json.dumps(summary, indent=1) if as_json else f"{say(summary)}\nrun {run.id}: {run.path}")
+
+
+def job_modules() -> SimpleNamespace:
+    """The jobs by name; imported when one begins."""
+    from ctsft.circuit.validation import Checks
+    from ctsft.jobs import faithfulness, reporter, requests, scoring
+
+    modules = (requests, reporter, scoring, faithfulness)
+    names = {name: value for module in modules for name, value in vars(module).items()}
+    return SimpleNamespace(**names | {"Checks": Checks})
 
 
 def take_turn(stack: contextlib.ExitStack, jobs, run: runs.Writer, device: str):

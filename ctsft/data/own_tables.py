@@ -22,10 +22,7 @@ from ctsft.utils.errors import UserError
 
 # instead of a split: 70 % train, 15 % valid, 15 % test
 DRAW = "draw"
-
-
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
-
 
 SPELT = {
     "train": "train",
@@ -36,7 +33,6 @@ SPELT = {
     "dev": "valid",
     "test": "test",
 }
-
 
 MOST_LABELS = 20
 

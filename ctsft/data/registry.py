@@ -7,8 +7,7 @@ from ctsft.data.sources import Files, Hub
 from ctsft.data.task import MAX_LENGTH, Task, placeholders
 from ctsft.utils.errors import UserError
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
-
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 NUSAX = (
     "acehnese",
@@ -25,11 +24,9 @@ NUSAX = (
     "toba_batak",
 )
 
-
 NUSAX_URL = (
     "https://raw.githubusercontent.com/IndoNLP/nusax/main/datasets/sentiment/{language}/{split}.csv"
 )
-
 
 XNLI = {
     "english": "en",
@@ -48,7 +45,6 @@ XNLI = {
     "urdu": "ur",
     "vietnamese": "vi",
 }
-
 
 SENTIMENT = {
     "prompt": "{text} | sentiment:",

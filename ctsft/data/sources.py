@@ -18,7 +18,6 @@ from ctsft.utils.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 
-
 READERS = {  # by ending; every cell stays text: "NA" and "null" are words that people write
     ".csv": lambda path, names: pd.read_csv(path, names=names, dtype=str, keep_default_na=False),
     ".tsv": lambda path, names: pd.read_csv(

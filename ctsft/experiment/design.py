@@ -24,10 +24,7 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.statistics import spread
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
-
-
 DEFAULT_RATE = 5e-5
-
 
 # what a cell takes beside its steps, in steps: measuring, mostly
 MEASURING = 12.0

@@ -14,11 +14,7 @@ from ctsft.experiment.design import Cell
 from ctsft.utils.statistics import ALL, Spread, averaged, grouped, paired, spread
 
 SIDES = ("target", "source")
-
-
 GROUP = ("setting", "method", "target", "n")
-
-
 FEW = 6  # pairs below which an interval says little
 
 

@@ -20,7 +20,6 @@ from ctsft.utils.errors import UserError
 # of an advice run's result
 KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)
 
-
 # source rows, of pool A, that Fisher information is taken on
 ADVICE_ROWS = 100
 

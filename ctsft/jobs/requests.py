@@ -75,11 +75,7 @@ class Scoring:
 
 
 CONTROLS = ("near_zero", "least", "random")
-
-
 WHAT = tuple(RECIPES)
-
-
 POOLS = ("all", "B")
 
 

@@ -247,10 +247,7 @@ DECODERS = {
     "olmo2": olmo2,
 }
 
-
 ENCODERS = {"bert": bert, "roberta": bert, "xlm-roberta": bert, "distilbert": distilbert}
-
-
 FAMILIES = DECODERS | ENCODERS  # by config.model_type
 
 

@@ -21,7 +21,6 @@ NAMELESS = (
     "label2id",
 )
 
-
 MEMO = 200  # model folders whose fingerprint is remembered
 
 

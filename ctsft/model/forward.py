@@ -21,7 +21,6 @@ from ctsft.model.batching import Batch
 
 ATTENTION = "ctsft"
 
-
 # of this thread's forward pass only
 _tap: ContextVar[Callable | None] = ContextVar("tap", default=None)
 
@@ -77,8 +76,6 @@ def _attention(
 
 
 AttentionInterface.register(ATTENTION, _attention)
-
-
 AttentionMaskInterface.register(ATTENTION, eager_mask)
 
 

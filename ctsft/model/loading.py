@@ -37,7 +37,6 @@ DTYPES = {
     "tf32": torch.float32,
 }
 
-
 # relative
 REPLAY_TOLERANCE = {
     torch.float64: 1e-5,
@@ -46,22 +45,16 @@ REPLAY_TOLERANCE = {
     torch.float16: 5e-2,
 }
 
-
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
 
 # weights in other formats than safetensors
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
-
 # transformers would ask a service to convert such a checkpoint
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "true")
 
-
 # seconds, above any file system's resolution of times
 SETTLED = 2.0
-
-
 NAMES = {"demo": ASSETS / "demo" / "model", "demo-base": ASSETS / "demo" / "base"}
 
 

@@ -24,20 +24,12 @@ from ctsft.utils.units import as_bytes, words
 
 # bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
 IN_CACHE = 8 * 2**20
-
-
 ON_DEVICE = 512 * 2**20  # the same on an accelerator
-
-
 FORWARD_TOKENS = 4096  # of a plain forward pass
-
-
 MARGIN = 64 * 10**6  # bytes: threads' buffers, the allocator's leftovers
-
 
 # glibc's malloc.h, and the largest block it keeps
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20
-
 
 # bytes of freed memory that a pass without a bound keeps for its next steps
 KEPT = 256 * 2**20

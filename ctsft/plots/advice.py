@@ -20,14 +20,8 @@ from ctsft.utils.format import name, number, safe
 from ctsft.utils.statistics import spearman
 
 MAPS = {"worth": "Worth moving", "asks": "Target asks", "costs": "Source would lose"}
-
-
 UNITS = {"worth": "gain at equal loss", "asks": "gradient norm", "costs": "√ Fisher information"}
-
-
 DARK = 0.55  # share of a scale from which a number on a cell is white
-
-
 ADVISED = CHOSEN["advised"]
 
 

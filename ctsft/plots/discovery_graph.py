@@ -18,14 +18,10 @@ from ctsft.plots import style
 from ctsft.utils import format
 
 WIDTHS = 6  # classes of width: one trace each
-
-
 THICK = 7.0  # pixels of the strongest edge
-
 
 # of a layer, up or down, in distances between heads
 SHIFT = 0.14
-
 
 # marker of each iteration
 STEPS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")

@@ -11,7 +11,6 @@ from ctsft.utils.format import number, safe
 
 MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
 
-
 UNDEFINED = (
     "There is nothing to show by this measure: on these rows the full model does exactly as well as"
     " with every head replaced by its mean; a circuit cannot keep a share of no difference. Look at"

@@ -13,10 +13,7 @@ import plotly.graph_objects as go
 from ctsft.plots.style import alt
 
 ENDS = ("x low", "x high", "y low", "y high")
-
-
 INK = {"light": "#23252b", "dark": "#e9e9ee"}
-
 
 STYLE = f"""
 :root {{ color-scheme: light dark; --ink: {INK["light"]}; --page: #ffffff; --soft: #5c6370; --line: #d9dbe0; --shade: #f5f5f7; --link: #6a3fa0; }}

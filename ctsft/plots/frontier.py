@@ -32,10 +32,8 @@ SYMBOLS = {
     "lora_circuit": "pentagon",
 }
 
-
 # what is proposed; all else is what it is compared with
 CHOSEN = {"circuit": COLOURS["circuit"], "advised": "#1d9a8a"}
-
 
 AXES = {
     "x": ("source", "source accuracy, after − before"),

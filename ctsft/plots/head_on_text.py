@@ -17,8 +17,6 @@ from ctsft.utils.format import number, safe
 from ctsft.utils.right_to_left import fence
 
 NAMED = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
-
-
 LONGEST = 22  # characters of a token's label
 
 

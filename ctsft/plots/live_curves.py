@@ -16,7 +16,6 @@ from ctsft.utils.format import safe
 
 LOSS = 150  # pixels of the loss panel
 
-
 # where the upper panel begins and the lower one ends, in shares of the height
 ACCURACY, GAP = 0.36, 0.26
 

@@ -21,14 +21,8 @@ from ctsft.plots.head_map import Marks, Scale, head_map
 from ctsft.utils import format
 
 LETTERS = "ABCDEF"
-
-
 MOST = len(LETTERS)  # circuits compared at a time
-
-
 ROOMY = 26  # pixels of a cell that letters fit into
-
-
 Circuits = Mapping[str, frozenset[Head]]  # heads by the circuit's name
 
 

@@ -24,12 +24,8 @@ SYMBOLS = [
     "triangle-down",
 ]
 
-
 STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
-
-
 ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
-
 
 # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
 History = list[Mapping[str, float]]

@@ -22,14 +22,12 @@ UNITS = {
     "ablation": "drop if ablated (logits)",
 }
 
-
 NAMES = {
     "cdt": "CD-T",
     "atp": "Attribution patching",
     "ig": "Integrated gradients",
     "ablation": "Mean ablation",
 }
-
 
 # cells of a small map, of the size on the large one
 SMALL = 0.5

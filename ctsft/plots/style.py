@@ -22,10 +22,8 @@ COLOURS = {
     "empty": "#e9e8ec",  # zero on every map
 }
 
-
 # the task's labels, in task order
 LABEL_COLOURS = ["#cc5f98", "#a8921f", "#8488b5", "#a8766c", "#5f9aa8", "#b58ad0"]
-
 
 DIVERGING = [
     [0, "#00483f"],
@@ -35,9 +33,7 @@ DIVERGING = [
     [1, "#4b1266"],
 ]
 
-
 SEQUENTIAL = [[0, COLOURS["empty"]], [0.5, "#8d92b8"], [1, "#343a6e"]]
-
 
 LEGEND = {
     "orientation": "h",

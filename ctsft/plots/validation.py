@@ -20,7 +20,6 @@ NAMES = {
     "ig 9 steps": "Integrated gradients, nine passes",
 }
 
-
 LOOKS = (
     ("#8b919c", "solid"),
     ("#9a6cc4", "solid"),
@@ -32,7 +31,6 @@ LOOKS = (
     ("#4f8fd6", "solid"),
     ("#4f8fd6", "dash"),
 )
-
 
 SYMBOLS = (
     "diamond",

@@ -22,7 +22,6 @@ from ctsft.utils.home import home
 
 POLL = 0.3  # seconds between tries
 
-
 # the devices this process, or the one that started it, has a turn on
 HOLDS = "CTSFT_HOLDS"
 

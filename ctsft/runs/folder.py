@@ -34,20 +34,11 @@ from ctsft.utils.errors import UserError
 
 HOST = socket.gethostname()
 
-
 # seconds without a heartbeat after which a run on another machine reads as lost
 STALE = 120.0
-
-
 SETTLED = 2.0  # seconds after a change until a file's stamp tells the next one
-
-
 GRACE = 60.0  # seconds a queued run may be without a known process
-
-
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
-
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -40,7 +40,7 @@ from ctsft.runs.folder import (
 from ctsft.runs.recorder import ID, folder_of, new_id, without_run
 from ctsft.utils.home import home
 
-ROOT = Path(__file__).resolve().parent.parent  # what a started job must be able to import
+ROOT = Path(__file__).resolve().parents[2]  # what a started job must be able to import
 
 
 def start(kind_words: Sequence[str], params: dict | None = None, name: str = "") -> Run:

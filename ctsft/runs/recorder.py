@@ -31,10 +31,7 @@ from ctsft.utils.home import home
 
 # seconds between looks for progress to write; between heartbeats without any
 TICK, BEAT = 0.5, 5.0
-
-
 ID = re.compile(r"[a-z0-9][a-z0-9-]*")
-
 
 # a file that keeps these bytes free for the run's last status
 SPARE, ROOM = ".spare", 65536

@@ -35,13 +35,9 @@ COLUMNS = (
     "note",
 )
 
-
 # what a row is made of
 READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)
-
-
 ACTIVE = ("queued", "running", "stopping")
-
 
 # told where all agree
 MAIN = (
@@ -58,9 +54,7 @@ MAIN = (
     "eval_split",
 )
 
-
 SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
-
 
 # settings that change no number of the result
 TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")

@@ -22,10 +22,7 @@ from transformers import Trainer
 from ctsft.utils import atomic_files
 
 MOVED, WATCHED, STATE = "moved.safetensors", "watched.json", "trainer_state.json"
-
-
 KEPT = 2
-
 
 # bytes beside tensors: generators, the optimiser's words, the state
 OVERHEAD = 200_000

@@ -18,7 +18,6 @@ from ctsft.utils.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-
 # C++'s, Rust's
 WORDS = (
     "no space left",

@@ -19,7 +19,6 @@ from explorer.session.scoring_choices import WAYS
 
 NOW = "in force"
 
-
 GROUPS = {  # what is offered at one click -> its name, and what to do where there is none
     "kept": ("Kept circuits", "Keep a circuit by name first."),
     "languages": (
@@ -36,7 +35,6 @@ GROUPS = {  # what is offered at one click -> its name, and what to do where the
     "labels": ("Labels", "The scores have one label only."),
     "depths": ("Discovery depths", "Run the discovery first."),
 }
-
 
 Found = dict[str, frozenset[Head]]
 

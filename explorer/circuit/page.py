@@ -78,7 +78,7 @@ def draw():
     else:
         faithfulness(circuit, kind, len(model.heads))
     st.page_link(
-        "screens/finetune.py", label="Next: tune this circuit", icon=":material/arrow_forward:"
+        "finetune/page.py", label="Next: tune this circuit", icon=":material/arrow_forward:"
     )
 
 

@@ -12,7 +12,6 @@ from explorer.text import outcomes
 
 SINGLE, ALL = "single", ""
 
-
 # name, and what is smallest in front
 ORDERS: dict[str, tuple[str, Callable[[Mapping], float]]] = {
     "newest": ("newest first", lambda row: -row["created"]),

@@ -22,8 +22,6 @@ from explorer.widgets import chart
 
 # runs whose curves are drawn while none is chosen
 SHOWN = 4
-
-
 NARROWED = {"what": "What moved", "seed": "Seed", "state": "State"}
 
 
@@ -289,7 +287,7 @@ def page():
             " after its first evaluation.",
             icon=":material/compare_arrows:",
         )
-        st.page_link("screens/finetune.py", label="Go to Fine-tune", icon=":material/arrow_back:")
+        st.page_link("finetune/page.py", label="Go to Fine-tune", icon=":material/arrow_back:")
         return
     rows = filters(scope(every))
     if not rows:
@@ -333,7 +331,7 @@ def page():
             else f"of the newest finished runs (at most {SHOWN}); select rows for others"
         ),
     )
-    st.page_link("screens/finetune.py", label="Back: tune once more", icon=":material/arrow_back:")
+    st.page_link("finetune/page.py", label="Back: tune once more", icon=":material/arrow_back:")
 
 
 with errors.sentences():

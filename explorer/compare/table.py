@@ -23,13 +23,9 @@ from explorer.text.glossary import TERMS
 
 DRAWN = len(run_curves.SYMBOLS)  # curves that can be told apart
 
-
 # rows of one line of the table: one run, or the seeds of one
 Entry = list[Mapping]
-
-
 _text, _number = st.column_config.TextColumn, st.column_config.NumberColumn
-
 
 OUTCOMES = {
     "what": _text(
@@ -76,7 +72,6 @@ OUTCOMES = {
     "state": _text("state", help="A stopped run kept what it had learned by then."),
 }
 
-
 SETTINGS = {  # name on the page, and what it is; any other setting stands under its own name
     "target": ("target", "Language tuned on."),
     "n": ("n", "Labelled target examples; 0: all there are."),
@@ -88,7 +83,6 @@ SETTINGS = {  # name on the page, and what it is; any other setting stands under
     "eval_split": ("measured on", "The split that accuracies are measured on."),
     "setting": ("setting", "Of the experiment."),
 }
-
 
 AFTER = {
     "note": _text("note", help="What you noted of it."),

@@ -22,24 +22,16 @@ from explorer.session.view import View
 # what a newcomer sees; the rest is folded
 FIRST = ("circuit", "near_zero", "norms", "full")
 
-
 # "edited" is what "circuit" does here
 OFFERED = (*FIRST, "least", "random", "advised", "direct", "lora", "lora_circuit")
 
-
 # heads move, and norms beside them
 SLICES = tuple(name for name, one in RECIPES.items() if one.heads and name != "lora_circuit")
-
-
 ADAPTERS = ("lora", "lora_circuit")
-
 
 # they take the circuit in force
 BY_FILE = ("circuit", "lora_circuit")
-
-
 EVERY = 5  # steps between checkpoints
-
 
 CHOICE = (
     "--what",

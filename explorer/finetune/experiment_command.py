@@ -24,8 +24,6 @@ from ctsft.utils.errors import UserError
 from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
-
-
 DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
 
 

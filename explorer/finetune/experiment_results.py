@@ -17,10 +17,7 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
 RUN = "experiment_run"
-
-
 STOP = "Stop and keep"
-
 
 TABLE_HELP = {
     "before": st.column_config.TextColumn(help="Accuracy before tuning, mean over seeds."),

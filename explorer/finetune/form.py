@@ -13,11 +13,7 @@ from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
 POOLS = {"all": "All", "B": "Pool B"}
-
-
 KV = {"group": "By group", "expand": "One a head"}
-
-
 PRECISION = {"full": "Full", "bf16": "bfloat16"}
 
 

@@ -17,11 +17,7 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
 RUN = "tune_run"  # the widget that says which run is shown
-
-
 PAUSE = "Pause (stop and keep)"
-
-
 LINES = 40  # of the log
 
 

@@ -82,7 +82,7 @@ def start(given: Given, choice: Circuit | None, name: str):
     if missing:
         st.info(literal(missing), icon=":material/info:")
         if given.scores and not given.circuit:
-            st.page_link("screens/circuit.py", label="Choose heads", icon=":material/arrow_back:")
+            st.page_link("circuit/page.py", label="Choose heads", icon=":material/arrow_back:")
     else:
         numbers(choice)
     if st.button(
@@ -161,7 +161,7 @@ def outdated(run: runs.Run, given: Given):
             " the Circuit page.",
             icon=":material/update:",
         )
-        st.page_link("screens/circuit.py", label="Go to the circuit", icon=":material/arrow_back:")
+        st.page_link("circuit/page.py", label="Go to the circuit", icon=":material/arrow_back:")
 
 
 def state_of_the_heads() -> Given:
@@ -186,9 +186,7 @@ def page():
         experiment_form.draw()
     else:
         one_run()
-    st.page_link(
-        "screens/compare.py", label="Next: compare the runs", icon=":material/arrow_forward:"
-    )
+    st.page_link("compare/page.py", label="Next: compare the runs", icon=":material/arrow_forward:")
 
 
 with errors.sentences():

@@ -20,10 +20,7 @@ from explorer.widgets import chart, cost_estimate, run_progress
 from explorer.widgets.advice_notice import weights
 
 MAP, SCATTER = "advice_map", "advice_scatter"
-
-
 HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
-
 
 COLUMNS = {
     "worth": st.column_config.NumberColumn(

@@ -24,22 +24,11 @@ METHODS = {
     "ablation": "Mean ablation (causal)",
 }
 
-
 RULES = {"paper": "The paper's", "symmetric": "Shared evenly"}
-
-
 ATTENTION = {"softmax": "Decomposed", "frozen": "Kept as it is"}
-
-
 POSITIONS = {"all": "Every token", "readout": "Only the last token"}
-
-
 PANELS = share_link.PANELS["panel"]
-
-
 COMPARISONS = ("Two methods", "Side by side", "Are they true?")
-
-
 MAP = "relevance_map"
 
 
@@ -58,7 +47,7 @@ def page():
     if scores is not None:
         show(scores, kind, model, task)
     st.page_link(
-        "screens/circuit.py", label="Next: choose the circuit", icon=":material/arrow_forward:"
+        "circuit/page.py", label="Next: choose the circuit", icon=":material/arrow_forward:"
     )
 
 
@@ -153,7 +142,7 @@ def begin():
         )
     elif last:
         run_progress.ended(last)
-        st.page_link("screens/setup.py", label="Back to the setup", icon=":material/arrow_back:")
+        st.page_link("setup/page.py", label="Back to the setup", icon=":material/arrow_back:")
     elif score_runs.find_run("score", ("done",)):
         st.info(
             "Out of date: nothing is scored with this model, task, source language and these"

@@ -20,7 +20,6 @@ COLUMNS = {
     "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
 }
 
-
 STABILITY = {
     "pairs with the same first head": st.column_config.NumberColumn(
         format="%.2f",

@@ -71,6 +71,6 @@ def sentences(stop: bool = True, setup: bool = False) -> Iterator[None]:
     except UserError as error:
         st.error(str(error), icon=":material/error:")
         if setup:
-            st.page_link("screens/setup.py", label="Mend it on Setup", icon=":material/arrow_back:")
+            st.page_link("setup/page.py", label="Mend it on Setup", icon=":material/arrow_back:")
         if stop:
             st.stop()

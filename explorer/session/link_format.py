@@ -15,8 +15,6 @@ from explorer.session.view import View
 
 # letters of one word: every head of a large model
 LONGEST = 20_000
-
-
 Reader = Callable[[str], object]
 
 
@@ -90,7 +88,6 @@ FIELDS: dict[str, tuple[str, Reader, str]] = {
     "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
     "edge": ("edge", real(0, 1), "a number from 0 to 1"),
 }
-
 
 NAMES = ("model", "task", "data")  # checked against what was opened here before
 

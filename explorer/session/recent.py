@@ -8,11 +8,7 @@ from pathlib import Path
 from ctsft.utils import home
 
 MOST = 8
-
-
 KINDS = ("models", "tasks")
-
-
 BUILT_IN = ("demo", "nusax", "xnli")
 
 

@@ -18,11 +18,7 @@ from explorer.session.data_facts import spread
 from explorer.text.markdown import literal
 
 SPLIT_WORDS = {"train": "train", "valid": "validation", "test": "test", DRAW: "draw all three"}
-
-
 ONE_EACH = "one language a file"
-
-
 SHOWN = 3
 
 

@@ -21,7 +21,6 @@ from explorer.widgets import cost_estimate
 
 MODELS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
 
-
 TASKS = {
     "demo": "Demo sentiment",
     "nusax": "NusaX sentiment",
@@ -80,7 +79,7 @@ def page():
         ),
     ):
         start_runs.ensure_score(binding.view())
-        st.switch_page("screens/relevance.py")
+        st.switch_page("relevance/page.py")
     if task:
         with errors.sentences(stop=False):
             data_preview.draw(task, model)
@@ -88,7 +87,7 @@ def page():
         with errors.sentences(stop=False):
             show_prompt(model, task)
     st.page_link(
-        "screens/relevance.py",
+        "relevance/page.py",
         label="Next: see which heads carry the task",
         icon=":material/arrow_forward:",
     )

@@ -32,14 +32,12 @@ RULES = {  # what `ctsft.select` knows -> its name on the page, and what it take
     "random": ("Random", "A control: k heads drawn by chance. Another seed draws others."),
 }
 
-
 DISCOVERED = {
     "discover": (
         "Discovered",
         "The heads that the paper's iterations found: see Discovery below the map.",
     )
 }
-
 
 MOST_SEEDS = 10**6
 

@@ -39,9 +39,7 @@ WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
     "edited": ("Circuit file", "The heads of a circuit file, and every norm."),
 }
 
-
 ENDED = ("done", "stopped")
-
 
 DIFFERING = (
     ("target", "{}"),
@@ -50,7 +48,6 @@ DIFFERING = (
     ("learning_rate", "lr {:g}"),
     ("seed", "seed {}"),
 )
-
 
 Counts = Mapping[str, int]  # language -> rows that its accuracy was measured on
 

@@ -17,7 +17,7 @@ def told():
             icon=":material/balance:",
         )
         st.page_link(
-            "screens/relevance.py", label="Ask on the Relevance page", icon=":material/arrow_back:"
+            "relevance/page.py", label="Ask on the Relevance page", icon=":material/arrow_back:"
         )
         return
     n, seed = advice_runs.rows_of(run)

@@ -14,12 +14,10 @@ from ctsft.plots import figure_files, style
 
 PLAIN = {"displayModeBar": False}
 
-
 HTML = (
     '<div><button data-kind="png">PNG</button><button data-kind="svg">SVG</button><span'
     ' role="status"></span></div>'
 )
-
 
 CSS = """
 div { display: grid; grid-template-columns: 1fr 1fr; gap: 0.5rem; font-family: var(--st-font); font-size: 0.875rem; }
@@ -31,7 +29,6 @@ button:focus-visible { box-shadow: 0 0 0 3px color-mix(in srgb, var(--st-primary
 span { grid-column: 1 / 3; color: var(--st-text-color); }
 span:empty { display: none; }
 """
-
 
 JS = """
 const INK = "#23252b";

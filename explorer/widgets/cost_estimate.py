@@ -15,7 +15,6 @@ from explorer.session import binding, computed, inputs
 # thread that takes 0.65 s for 150 texts.
 BY_TEXT = 2.5  # gradients of single texts: 1.6 s for 150
 
-
 # full tuning with its evaluations: 6.3 s for three epochs of 120
 TUNED = 4.0
 

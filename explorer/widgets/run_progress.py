@@ -46,7 +46,7 @@ def unscored(why: str):
             f"There are no scores for these settings yet, and {why}. Score the heads first.",
             icon=":material/grid_on:",
         )
-    st.page_link("screens/relevance.py", label="Score the heads", icon=":material/arrow_back:")
+    st.page_link("relevance/page.py", label="Score the heads", icon=":material/arrow_back:")
 
 
 def time_left(seconds: float | None) -> str:

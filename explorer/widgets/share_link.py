@@ -21,7 +21,6 @@ from explorer.text.markdown import literal
 
 BUNDLED = ("demo", "demo-base")
 
-
 PANELS = {
     "panel": ("By label", "Means", "Distribution", "One example"),
     "circuit_panel": ("Is it enough?", "Kept circuits", "Overlap", "Discovery"),
