@@ -11,7 +11,7 @@ from benchmarks.browser import browser
 from ctsft import runs
 from ctsft.experiment.design import Design
 from ctsft.experiment.results import rows_of
-from ctsft.plots.frontier import frontier
+from ctsft.plots.experiment_frontier import frontier
 from ctsft.plots.style import alt
 
 

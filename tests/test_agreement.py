@@ -13,7 +13,7 @@ from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.requests import Scoring, Subject
 from ctsft.plots import score_agreement
-from ctsft.plots.head_map import Marks, symmetric_limit
+from ctsft.plots.head_grid import Marks, symmetric_limit
 from ctsft.plots.style import alt
 from ctsft.utils import home, statistics
 from explorer.session import recent, scoring_choices

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctsft.plots import weight_change
+from ctsft.plots import change_map
 from ctsft.plots.style import alt
 
 ROWS = [
@@ -15,7 +15,7 @@ ROWS += [{"layer": None, "head": "norms", "change": 0.25, "of": 1.0}]
 
 
 def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
-    fig = weight_change.change_map(ROWS, [(0, 0)])
+    fig = change_map.change_map(ROWS, [(0, 0)])
     heat = fig.data[0]
     assert [list(row) for row in heat.z] == [
         [0.5, 0.1],
@@ -30,7 +30,7 @@ def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
     assert "1 in the circuit: L0.H0" in alt(fig) and [
         note.text for note in fig.layout.annotations
     ] == ["□ chosen to move"]
-    everything = weight_change.change_map(ROWS, [])
+    everything = change_map.change_map(ROWS, [])
     assert (
         "moved" in next(trace for trace in everything.data if trace.name == "heads").text[1]
         and not everything.layout.annotations[0].text
@@ -38,17 +38,15 @@ def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
 
 
 def test_sentences_say_what_changed_most_and_why_others_did():
-    said = weight_change.said(ROWS, [(0, 0)])
+    said = change_map.said(ROWS, [(0, 0)])
     assert (
         said
         == "2 of 4 heads changed, L0.H0 most: 0.5, or 25.0% of its numbers' norm. L0.H1 changed"
         " because keys and values are shared in groups. The norms changed by 0.25."
     )
-    assert "because" not in weight_change.said(ROWS, []), (
-        "without chosen heads every one was to move"
-    )
+    assert "because" not in change_map.said(ROWS, []), "without chosen heads every one was to move"
     still = [row | {"change": 0.0} for row in ROWS]
-    assert weight_change.said(still, [(0, 0)]) == "0 of 4 heads changed. No norm changed."
+    assert change_map.said(still, [(0, 0)]) == "0 of 4 heads changed. No norm changed."
 
 
 @pytest.mark.parametrize(
@@ -73,4 +71,4 @@ def test_sentences_say_what_changed_most_and_why_others_did():
     ],
 )
 def test_whether_the_circuit_moved(words, said):
-    assert weight_change.stayed({"k": 2, **words}) == said
+    assert change_map.stayed({"k": 2, **words}) == said

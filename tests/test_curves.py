@@ -1,7 +1,7 @@
 import pytest
 
+from ctsft.plots.accuracy_curves import STYLES, _spread, accuracy_curves, overlay_curves
 from ctsft.plots.faithfulness import faithfulness_curve
-from ctsft.plots.run_curves import STYLES, _spread, accuracy_curves, overlay_curves
 from ctsft.plots.style import COLOURS, alt
 
 ROLES = {"indonesian": "source", "javanese": "target", "buginese": "related"}

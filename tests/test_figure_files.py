@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from streamlit.testing.v1 import AppTest
 
-from ctsft.plots import head_map, run_curves, score_charts
+from ctsft.plots import accuracy_curves, head_grid, score_charts
 from ctsft.plots.figure_files import csv_of, page_of, plain
 from ctsft.plots.run_frontier import tradeoff
 
@@ -66,7 +66,9 @@ def test_a_map_is_a_row_a_head_and_its_strokes_are_none():
         [f"<b>L{layer}.H{head}</b><br>in &amp; out" for head in range(3)] for layer in range(2)
     ]
     rows = table(
-        head_map.head_map(values, head_map.Marks(frozenset({(0, 1)}), selected=(1, 1)), hover=hover)
+        head_grid.head_map(
+            values, head_grid.Marks(frozenset({(0, 1)}), selected=(1, 1)), hover=hover
+        )
     )
     assert len(rows) == 6 and list(rows[0]) == ["series", "head", "layer", "value", "note"]
     assert rows[1] | {"series": ""} == {
@@ -86,7 +88,7 @@ def test_points_bring_their_series_and_the_ends_of_their_intervals():
         ("bad", "-1.5", "-0.5"),
     ]
     rows = table(
-        run_curves.accuracy_curves(
+        accuracy_curves.accuracy_curves(
             [{"step": 5, "id": 0.5}], {"id": "source"}, {"id": 0.75}, total_steps=5
         )
     )

@@ -3,7 +3,7 @@
 import pytest
 from test_experiment import row
 
-from ctsft.plots.frontier import frontier, means, undominated
+from ctsft.plots.experiment_frontier import frontier, means, undominated
 from ctsft.plots.style import COLOURS, alt
 
 ROWS = [

@@ -1,7 +1,7 @@
 """Curves of tuning runs: accuracies above, losses below; one run or several."""
 
-from ctsft.plots.live_curves import Shown, live, losses
 from ctsft.plots.style import COLOURS, alt
+from ctsft.plots.training_curves import Shown, live, losses
 
 
 def rows(target: str, scale: float = 1.0, steps: int = 20, start: float = 0.5) -> list[dict]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ctsft.plots import style
-from ctsft.plots.head_map import (
+from ctsft.plots.head_grid import (
     Marks,
     Scale,
     cell_size,

@@ -19,7 +19,7 @@ from tiny import tiny
 from ctsft import runs
 from ctsft.data.registry import load_task
 from ctsft.model.loading import load_model
-from ctsft.plots import head_map, score_charts
+from ctsft.plots import head_grid, score_charts
 from ctsft.utils.errors import UserError
 from explorer.session import circuit, saved_circuits
 from explorer.text import markdown
@@ -146,8 +146,8 @@ def test_names_of_runs_and_circuits_cannot_leave_their_folders(name):
 def figures():
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(2, 3)), [NASTY, "b"] * 3
-    yield head_map.head_map(
-        values, title=NASTY, hover=head_map.hover_texts(values, {NASTY: values}, {(0, 0): NASTY})
+    yield head_grid.head_map(
+        values, title=NASTY, hover=head_grid.hover_texts(values, {NASTY: values}, {(0, 0): NASTY})
     )
     yield score_charts.example_strip(values.ravel(), labels, [NASTY] * 6, title=NASTY)
     yield score_charts.label_bars({NASTY: 1.0, "b": 2.0}, {NASTY: 0.1, "b": 0.1})

@@ -13,8 +13,8 @@ from ctsft.attribution.scores import Head
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps
-from ctsft.plots.frontier import CHOSEN
-from ctsft.plots.head_map import Scale, head_map, symmetric_limit
+from ctsft.plots.experiment_frontier import CHOSEN
+from ctsft.plots.head_grid import Scale, head_map, symmetric_limit
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import name, number, safe
 from ctsft.utils.statistics import spearman

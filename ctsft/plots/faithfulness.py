@@ -5,7 +5,7 @@ import statistics
 import plotly.graph_objects as go
 
 from ctsft.plots import style
-from ctsft.plots.run_curves import _curve
+from ctsft.plots.accuracy_curves import _curve
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import number, safe
 

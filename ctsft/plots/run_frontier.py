@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from ctsft.plots.frontier import AXES, bars, best_line, look, undominated, words
+from ctsft.plots.experiment_frontier import AXES, bars, best_line, look, undominated, words
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import safe
 from ctsft.utils.statistics import spread

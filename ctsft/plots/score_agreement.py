@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head, Scores
 from ctsft.plots import score_charts, score_maps
-from ctsft.plots.head_map import Marks, Scale, head_map
+from ctsft.plots.head_grid import Marks, Scale, head_map
 from ctsft.utils.statistics import spearman
 
 

@@ -12,7 +12,7 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from ctsft.plots.head_map import Marks, Scale, cell_size, head_map, hover_texts, symmetric_limit
+from ctsft.plots.head_grid import Marks, Scale, cell_size, head_map, hover_texts, symmetric_limit
 from ctsft.utils.format import number
 
 UNITS = {

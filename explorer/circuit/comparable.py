@@ -13,7 +13,7 @@ from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
-from ctsft.plots import discovery_graph
+from ctsft.plots import layered_graph
 from explorer.session import score_runs, scoring_choices
 from explorer.session.scoring_choices import WAYS
 
@@ -136,5 +136,5 @@ def depths(model: Model) -> Found:
     return {
         f"depth {depth}": heads
         for _, circuit in discovered(model)[:1]
-        for depth, heads in enumerate(discovery_graph.grown(circuit.edges))
+        for depth, heads in enumerate(layered_graph.grown(circuit.edges))
     }

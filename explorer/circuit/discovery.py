@@ -10,7 +10,7 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import share_of
 from ctsft.model.model import Model
-from ctsft.plots import discovery_graph, head_map
+from ctsft.plots import head_grid, layered_graph
 from ctsft.utils import format
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
@@ -99,21 +99,21 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         ),
     )
     now = binding.view()
-    top = discovery_graph.strongest(found.edges)
+    top = layered_graph.strongest(found.edges)
     kinds = [f"{format.number(now.edge * top[True])} for the logits"] + [
         f"{format.number(now.edge * top[False])} for heads"
     ] * bool(top[False])
     st.caption(
-        f"{len(discovery_graph.above(found.edges, now.edge))} of {len(found.edges)} edges have at least"
+        f"{len(layered_graph.above(found.edges, now.edge))} of {len(found.edges)} edges have at least"
         f" this relevance: {' and '.join(kinds)}. Width is relevance; purple speaks for the right"
         " label, green against it.",
         help=TERMS["edge"],
     )
-    fig = discovery_graph.graph(found.edges, model.n_layers, now.edge, now.head)
+    fig = layered_graph.graph(found.edges, model.n_layers, now.edge, now.head)
     chart.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
         st.dataframe(
-            discovery_graph.table(found.edges, now.edge),
+            layered_graph.table(found.edges, now.edge),
             hide_index=True,
             column_config={
                 "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
@@ -174,5 +174,5 @@ def pick():
         for point in st.session_state[GRAPH]["selection"]["points"]
         if point.get("customdata") is not None
     ]
-    for head in head_map.toggle(points[-1:], ()):
+    for head in head_grid.toggle(points[-1:], ()):
         binding.put(head=head)

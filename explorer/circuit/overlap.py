@@ -8,8 +8,8 @@ from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from ctsft.plots import head_map, overlap
-from ctsft.plots.overlap import LETTERS, MOST
+from ctsft.plots import circuit_overlap, head_grid
+from ctsft.plots.circuit_overlap import LETTERS, MOST
 from explorer.circuit import comparable, saved
 from explorer.session import binding
 from explorer.text.glossary import TERMS
@@ -57,7 +57,7 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
             icon=":material/join_inner:",
         )
         return
-    st.markdown(f"**{overlap.sentence(chosen, len(model.heads))}**", help=TERMS["jaccard"])
+    st.markdown(f"**{circuit_overlap.sentence(chosen, len(model.heads))}**", help=TERMS["jaccard"])
     st.caption(
         " · ".join(
             f"**{letter}** {literal(name)}, {len(own)} heads"
@@ -65,14 +65,14 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
         )
     )
     with st.container(horizontal=True):
-        fig = overlap.membership_map(
+        fig = circuit_overlap.membership_map(
             chosen, tuple(scores.values.shape), binding.view().head, binding.view().flip
         )
         chart.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
-        chart.show(overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
+        chart.show(circuit_overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
     with st.expander("As a table"):
         st.dataframe(
-            overlap.table(chosen),
+            circuit_overlap.table(chosen),
             hide_index=True,
             column_config={
                 "in how many": st.column_config.NumberColumn(
@@ -88,5 +88,5 @@ OVERLAP = "overlap_map"
 
 def pick():
     """A click selects the head it hits."""
-    for head in head_map.toggle(st.session_state[OVERLAP]["selection"]["points"][-1:], ()):
+    for head in head_grid.toggle(st.session_state[OVERLAP]["selection"]["points"][-1:], ()):
         binding.put(head=head)

@@ -7,8 +7,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import faithfulness as plots_faithfulness
-from ctsft.plots import head_map as plots_head_map
-from ctsft.plots import score_maps
+from ctsft.plots import head_grid, score_maps
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
 from explorer.circuit import discovery, overlap, saved, table
@@ -97,7 +96,7 @@ def head_map(model, scores, circuit: Circuit, kind: str):
     def clicked():
         # of a chart that is gone already
         late = key != f"map-{st.session_state.map_turn}"
-        heads = () if late else plots_head_map.toggle(st.session_state[key].selection.points, ())
+        heads = () if late else head_grid.toggle(st.session_state[key].selection.points, ())
         for head in heads:
             session_circuit.click(head, scores)
         st.session_state.map_turn += bool(heads)

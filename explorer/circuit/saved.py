@@ -11,7 +11,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import score_maps
-from ctsft.plots.head_map import Scale, head_map, symmetric_limit
+from ctsft.plots.head_grid import Scale, head_map, symmetric_limit
 from ctsft.utils.errors import UserError
 from explorer.session import binding, saved_circuits
 from explorer.session import circuit as session_circuit

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft import runs
-from ctsft.plots import run_curves
-from ctsft.plots.frontier import same_start
+from ctsft.plots import accuracy_curves
+from ctsft.plots.experiment_frontier import same_start
 from ctsft.plots.run_frontier import Point
 from ctsft.runs import tuning_table
 from ctsft.runs.tuning_table import MAIN, parted, value_text
@@ -21,7 +21,7 @@ from explorer.session import inputs, measured_rows
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 
-DRAWN = len(run_curves.SYMBOLS)  # curves that can be told apart
+DRAWN = len(accuracy_curves.SYMBOLS)  # curves that can be told apart
 
 # rows of one line of the table: one run, or the seeds of one
 Entry = list[Mapping]
@@ -314,8 +314,8 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
     steps = max(of[0].get("steps", of[-1]["step"]) for of in history.values())
     subject = runs.get(rows[0]["run"]).request.params["subject"]
     labels = inputs.load_task(subject["task"], subject.get("data_dir") or "").labels
-    return run_curves.overlay_curves(
-        {name: run_curves.flat(of) for name, of in history.items()},
+    return accuracy_curves.overlay_curves(
+        {name: accuracy_curves.flat(of) for name, of in history.items()},
         roles,
         levels,
         total_steps=steps,

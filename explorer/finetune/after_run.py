@@ -10,8 +10,8 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import rescoring
 from ctsft.jobs.export import base_path
-from ctsft.plots import score_agreement, score_maps, weight_change
-from ctsft.plots.head_map import Marks
+from ctsft.plots import change_map, score_agreement, score_maps
+from ctsft.plots.head_grid import Marks
 from ctsft.runs import tuning_table
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils import format
@@ -85,13 +85,13 @@ def changed(run: runs.Run):
     rows = kept or measured(base_path(run), model.fingerprint, str(path), path.stat().st_mtime)
     heads = chosen(run)
     chart.show(
-        weight_change.change_map(rows, heads, binding.view().flip),
+        change_map.change_map(rows, heads, binding.view().flip),
         "change_map",
         width="content",
         name=f"change-{run.id}",
     )
     st.caption(
-        weight_change.said(rows, heads)
+        change_map.said(rows, heads)
         + (
             " Adapters change whole matrices, so every head of an adapted layer."
             if lora(run)
@@ -134,7 +134,7 @@ def moved(run: runs.Run):
             st.rerun()
         return
     words = tuning_table.result(again)
-    st.markdown(weight_change.stayed(words), help=TERMS["spearman"])
+    st.markdown(change_map.stayed(words), help=TERMS["spearman"])
     figures = score_agreement.side_by_side(
         *pair, ("before tuning", "after tuning"), Marks(chosen(run)), binding.view().flip
     )

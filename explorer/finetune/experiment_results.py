@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.experiment import tables
-from ctsft.plots import frontier
+from ctsft.plots import experiment_frontier
 from ctsft.utils.errors import UserError
 from explorer.finetune import experiment_command
 from explorer.session import binding, errors
@@ -97,7 +97,7 @@ def results(run_id: str):
             key,
             experiment_command.frames(rows),
             experiment_command.differences(rows),
-            frontier.frontier(rows),
+            experiment_frontier.frontier(rows),
         )
     _, frames, pairs, fig = st.session_state.experiment_table
     st.subheader(

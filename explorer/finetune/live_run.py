@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from ctsft import runs
-from ctsft.plots.live_curves import Shown, live
+from ctsft.plots.training_curves import Shown, live
 from ctsft.runs import tuning_table
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError

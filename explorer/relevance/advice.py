@@ -12,7 +12,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs.advice import ADVICE_ROWS
 from ctsft.plots import advice as plots_advice
-from ctsft.plots import head_map
+from ctsft.plots import head_grid
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.outcomes import said
@@ -206,5 +206,5 @@ def adopt(k: int):
 
 def pick(key: str):
     """A click selects the head it hits."""
-    for head in head_map.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
+    for head in head_grid.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
         binding.put(head=head)

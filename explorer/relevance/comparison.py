@@ -11,7 +11,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs.requests import Scoring
-from ctsft.plots import head_map, score_agreement, score_maps
+from ctsft.plots import head_grid, score_agreement, score_maps
 from ctsft.utils import format, statistics
 from explorer.session import binding, inputs, score_runs, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS
@@ -85,7 +85,7 @@ def found(way: str) -> Scores | None:
 
 def pick():
     points = st.session_state[SCATTER]["selection"]["points"]
-    for head in head_map.toggle(points[-1:], ()):
+    for head in head_grid.toggle(points[-1:], ()):
         binding.put(head=head)
 
 

@@ -9,7 +9,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from ctsft.plots import head_map, score_charts, score_maps
+from ctsft.plots import head_grid, score_charts, score_maps
 from explorer.relevance import advice, comparison, head_on_text, validation
 from explorer.session import binding, errors, inputs, score_runs, start_runs, view
 from explorer.session import circuit as session_circuit
@@ -203,7 +203,7 @@ def show(scores: Scores, kind: str, model: Model, task: Task):
 def pick():
     """A click selects the head it hits."""
     points = st.session_state[MAP]["selection"]["points"]
-    for head in head_map.toggle(points[-1:], ()):
+    for head in head_grid.toggle(points[-1:], ()):
         binding.put(head=head)
 
 
@@ -255,7 +255,7 @@ def panel(scores: Scores, means, circuit: Circuit, run: runs.Run):
         )
         row(
             [
-                head_map.means_map(
+                head_grid.means_map(
                     score_maps.mean_sizes(means),
                     drawn,
                     title="Size of the balanced mean",

@@ -15,9 +15,8 @@ import plotly.graph_objects as go
 from scipy.stats import hypergeom
 
 from ctsft.attribution.scores import Head
-from ctsft.plots import head_map as plots_head_map
-from ctsft.plots import style
-from ctsft.plots.head_map import Marks, Scale, head_map
+from ctsft.plots import head_grid, style
+from ctsft.plots.head_grid import Marks, Scale, head_map
 from ctsft.utils import format
 
 LETTERS = "ABCDEF"
@@ -173,7 +172,7 @@ def membership_map(
         flip=flip,
         scale=Scale("circuits", max(len(circuits), 1), sequential=True),
     )
-    size = plots_head_map.cell_size(layers, heads)
+    size = head_grid.cell_size(layers, heads)
     line = int(size // 10)  # letters that fit side by side
     ticks = list(range(len(circuits) + 1))
     bar = {

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
-from ctsft.plots.head_map import Marks, Scale, head_map
+from ctsft.plots.head_grid import Marks, Scale, head_map
 from ctsft.utils.format import name, number
 
 MOST = 8  # heads named in a sentence

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from ctsft.plots.run_curves import STYLES, SYMBOLS, accuracy_curves, flat, overlay_curves
+from ctsft.plots.accuracy_curves import STYLES, SYMBOLS, accuracy_curves, flat, overlay_curves
 from ctsft.plots.style import COLOURS, alt
 from ctsft.utils.format import safe
 
