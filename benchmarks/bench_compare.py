@@ -18,7 +18,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from ctsft.experiment.design import Cell
+from ctsft.jobs.experiment_design import Cell
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.tuning.config import TuneConfig
 

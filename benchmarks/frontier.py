@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.browser import browser
 from ctsft import runs
-from ctsft.experiment.design import Design
 from ctsft.experiment.results import rows_of
+from ctsft.jobs.experiment_design import Design
 from ctsft.plots.experiment_frontier import frontier
 from ctsft.plots.style import alt
 

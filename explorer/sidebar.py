@@ -5,7 +5,7 @@ where one is.
 import streamlit as st
 
 from ctsft import runs
-from ctsft.runs import tuning_table
+from ctsft.jobs import tuning_table
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs, score_runs
 from explorer.session import circuit as session_circuit

@@ -12,9 +12,9 @@ from test_experiment import ROWS
 from test_sources import said
 
 from ctsft import runs
-from ctsft.experiment.design import MEASURING, Design, read_design
 from ctsft.experiment.runner import experiment
-from ctsft.runs import tuning_table
+from ctsft.jobs import tuning_table
+from ctsft.jobs.experiment_design import MEASURING, Design, read_design
 from explorer.finetune import experiment_command
 from explorer.session.view import View
 

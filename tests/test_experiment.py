@@ -16,16 +16,16 @@ from test_sources import said
 
 from ctsft import runs
 from ctsft.experiment import results, runner, tables, trials, workers
-from ctsft.experiment.design import Cell, Design, choices, read_design
 from ctsft.experiment.results import rows_of
 from ctsft.experiment.runner import experiment as run_experiment
 from ctsft.experiment.trials import Ground, cell_id, finished, run_cell, words_of
-from ctsft.jobs import requests
+from ctsft.jobs import requests, tuning_table
 from ctsft.jobs import tuning as jobs_tuning
+from ctsft.jobs.experiment_design import Cell, Design, choices, read_design
 from ctsft.jobs.reporter import Stopped
 from ctsft.jobs.requests import Scoring, Subject
 from ctsft.model.evaluation import change, measures
-from ctsft.runs import tuning_table
+from ctsft.runs import results as runs_results
 from ctsft.tuning import config, finetune
 from ctsft.utils.statistics import grouped, paired, spread
 
@@ -236,8 +236,8 @@ def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypa
         for one in compared
     )
     own = runs.get(compared[0]["run"])
-    assert len(tuning_table.evaluations(own)) == 2 and set(
-        tuning_table.evaluations(own)[0]["metrics"]
+    assert len(runs_results.evaluations(own)) == 2 and set(
+        runs_results.evaluations(own)[0]["metrics"]
     ) == {
         "indonesian",
         "javanese",
@@ -619,7 +619,7 @@ def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
     )
     assert (
         len(run.file("advice.csv").read_text().splitlines()) == 13
-        and tuning_table.result(run)["heads"][0]["rank"] == 1
+        and runs_results.result(run)["heads"][0]["rank"] == 1
     )
 
 
@@ -674,4 +674,4 @@ def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(wor
     until(lambda: run.status().state == "done")
     # these were not run again
     assert {key: runs.get(f"{run.id}-{key}").status().finished for key in first} == when
-    assert tuning_table.result(run)["pairs"] == go(Design(**words), "whole")[1]["pairs"]
+    assert runs_results.result(run)["pairs"] == go(Design(**words), "whole")[1]["pairs"]

@@ -17,9 +17,9 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import fingerprint
-from ctsft.jobs import faithfulness, reporter, requests, scoring
+from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning_table
 from ctsft.jobs import tuning as jobs_tuning
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.tuning import config
 from ctsft.tuning.recipes import RECIPES
 
@@ -75,7 +75,7 @@ def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, tas
     )
     found = list(csv.DictReader(scored.file("scores.csv").open()))
     assert [(int(row["layer"]), int(row["head"])) for row in found] == scores.ranking()
-    heads = tuning_table.result(scored)["heads"]
+    heads = results.result(scored)["heads"]
     assert [(row["layer"], row["head"]) for row in heads] == scores.ranking() and heads[0][
         "score"
     ] == scores.values.max().item()
@@ -227,7 +227,7 @@ def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
     )
     for one, other in zip(second["history"], uninterrupted["history"], strict=True):
         assert (one["step"], one["accuracy"]) == (other["step"], other["accuracy"])
-    assert [row["step"] for row in tuning_table.evaluations(run)] == [0, 2, 4, 6, 8, 9]
+    assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6, 8, 9]
     assert len(tuning_table.compare()) == 2
 
 

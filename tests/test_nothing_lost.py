@@ -29,8 +29,8 @@ from test_runs import until
 from test_tuning import CIRCUIT, QUICK, same, stopping, timeless
 
 from ctsft import runs
-from ctsft.jobs import requests, tuning
-from ctsft.runs import tuning_table
+from ctsft.jobs import requests, tuning, tuning_table
+from ctsft.runs import results
 from ctsft.runs.device_queue import turn
 from ctsft.tuning import checkpoints
 from ctsft.tuning.checkpoints import newest_checkpoint
@@ -93,8 +93,8 @@ def finished(run):
     until(run, "done", seconds=120)
     return (
         run.file("delta.safetensors").read_bytes(),
-        timeless(tuning_table.result(run)["history"]),
-        timeless(tuning_table.evaluations(run)),
+        timeless(results.result(run)["history"]),
+        timeless(results.evaluations(run)),
     )
 
 
@@ -285,7 +285,7 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
         "checkpoint-2",
         "checkpoint-4",
     ]
-    assert [row["step"] for row in tuning_table.evaluations(run)] == [0, 2, 4, 6]
+    assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6]
     monkeypatch.setattr(atomic_files, "free", real)
     tuned(subject, scored, run_id=run.id)
     assert (

@@ -18,7 +18,8 @@ from test_page_finetune import (
 
 from benchmarks.bench_compare import make
 from ctsft import runs
-from ctsft.runs import tuning_table
+from ctsft.jobs import tuning_table
+from ctsft.runs import results
 from explorer.compare import table as compare_table
 from explorer.session import measured_rows
 from explorer.session import view as session_view
@@ -266,10 +267,8 @@ def test_a_name_and_a_note_are_kept_shown_and_found(view):  # noqa: F811
 
 def test_many_runs_are_read_once(view, monkeypatch):  # noqa: F811
     make(runs.home(), 60)
-    at, read, plain_read = visit(view, PAGE), [], tuning_table.evaluations
-    monkeypatch.setattr(
-        tuning_table, "evaluations", lambda run: read.append(run.id) or plain_read(run)
-    )
+    at, read, plain_read = visit(view, PAGE), [], results.evaluations
+    monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
     at.selectbox(key="w_compare_scope").set_value("").run()
     assert (
         not at.exception and len(tuning_table.compare()) == 60 and len(read) <= compare_table.DRAWN

@@ -18,8 +18,8 @@ from test_page_finetune import (
 )
 
 from ctsft import runs
-from ctsft.experiment.design import read_design
 from ctsft.experiment.runner import experiment
+from ctsft.jobs.experiment_design import read_design
 from ctsft.utils.units import time_words
 from explorer.finetune import experiment_command, experiment_results
 from explorer.session import view as session_view

@@ -17,9 +17,10 @@ from test_page_finetune import (
 
 from benchmarks.bench_compare import make
 from ctsft import runs
+from ctsft.jobs import tuning_table
 from ctsft.plots.html_report import Code, Items, Section, Table, report
 from ctsft.plots.run_frontier import tradeoff
-from ctsft.runs import notes, tuning_table
+from ctsft.runs import notes
 from explorer.compare import report_content, report_sections, table
 
 

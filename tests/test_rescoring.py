@@ -17,7 +17,7 @@ from ctsft.cli.main import main
 from ctsft.jobs import rescoring
 from ctsft.jobs.requests import Scoring, Subject, Tuning
 from ctsft.jobs.tuning import tune
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.tuning import delta_comparison
 from ctsft.tuning.config import TuneConfig
 
@@ -92,7 +92,7 @@ def test_the_tuned_model_is_scored_on_the_same_examples(tuned, folders, task, kv
     assert before.examples == after.examples and not torch.equal(before.values, after.values)
     assert torch.allclose(after.values, own.values, atol=1e-6)
     assert words["right"] == ctsft.accuracy(model, task, pool) and -1 <= words["spearman"] <= 1
-    assert tuning_table.result(writer)["changes"] == words["changes"]
+    assert results.result(writer)["changes"] == words["changes"]
 
 
 def test_a_change_by_head_is_that_of_both_sides_compared(tuned, loaded, folders):

@@ -10,8 +10,9 @@ from dataclasses import asdict
 import pytest
 
 from ctsft import runs
+from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import Subject, Tuning
-from ctsft.runs import folder, notes, tuning_table
+from ctsft.runs import folder, notes, results
 from ctsft.runs.folder import stamp
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
@@ -56,7 +57,7 @@ def settle(run: runs.Run):
 
 def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
     run, read = tuned(), []
-    plain = tuning_table.evaluations
+    plain = results.evaluations
     monkeypatch.setattr(tuning_table, "evaluations", lambda run: read.append(run.id) or plain(run))
     tuning_table.compare()
     assert len(read) == 1 and tuning_table.compare() and len(read) == 2, (

@@ -58,8 +58,8 @@ def experiment(
         )
 
     def work(_, folder):
-        from ctsft.experiment.design import read_design
         from ctsft.experiment.runner import experiment as work_on
+        from ctsft.jobs.experiment_design import read_design
 
         kept = folder.file("design.json")
         resumed = kept if kept.is_file() and not Path(file).is_file() else file
@@ -89,8 +89,8 @@ def tables(
             f"Run {run_id!r} is no experiment; name one that `python -m ctsft runs` lists as"
             " experiment."
         )
-    from ctsft.experiment.design import Design
     from ctsft.experiment.results import rows_of, source_of, write_tables
+    from ctsft.jobs.experiment_design import Design
 
     rows, _ = rows_of(
         found, Design.model_validate_json(found.file("design.json").read_text(encoding="utf-8"))

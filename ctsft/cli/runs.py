@@ -8,7 +8,7 @@ import typer
 
 from ctsft import runs
 from ctsft.cli.app import AsJson, Halt, app
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.utils.errors import UserError
 
 
@@ -76,7 +76,7 @@ def show(run: runs.Run):
         "command": runs.shell_command(run.request),
         "request": run.request.model_dump(),
         "folder": str(run.path),
-        "result": tuning_table.result(run),
+        "result": results.result(run),
     }
     print(json.dumps(words, indent=1))
     if run.status().state in ("failed", "lost"):

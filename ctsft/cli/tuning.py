@@ -22,7 +22,7 @@ from ctsft.cli.app import (
     app,
     job,
 )
-from ctsft.runs import tuning_table
+from ctsft.jobs import tuning_table
 from ctsft.tuning.recipes import RECIPES
 
 

@@ -3,8 +3,8 @@
 import json
 
 from ctsft.experiment import tables
-from ctsft.experiment.design import Design
 from ctsft.experiment.trials import finished
+from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
 from ctsft.runs.folder import Run
 from ctsft.utils.atomic_files import whole

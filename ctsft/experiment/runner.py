@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 
 from ctsft.attribution.score_heads import score_heads
-from ctsft.experiment.design import Cell, Design, choices
 from ctsft.experiment.results import conclude
 from ctsft.experiment.trials import Ground, finished, scoring_of
 from ctsft.experiment.workers import one_by_one, several
+from ctsft.jobs.experiment_design import Cell, Design, choices
 from ctsft.jobs.reporter import Reporter, Stopped, begin
 from ctsft.jobs.requests import Subject
 from ctsft.jobs.results import save_scores

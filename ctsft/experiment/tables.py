@@ -10,11 +10,15 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
-from ctsft.experiment.design import Cell
+from ctsft.jobs.experiment_design import Cell
 from ctsft.utils.statistics import ALL, Spread, averaged, grouped, paired, spread
 
 SIDES = ("target", "source")
+
+
 GROUP = ("setting", "method", "target", "n")
+
+
 FEW = 6  # pairs below which an interval says little
 
 

@@ -19,8 +19,8 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, fingerprint, sample
-from ctsft.experiment.design import Cell, Design
 from ctsft.jobs.advice import advice_rows
+from ctsft.jobs.experiment_design import Cell, Design
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ctsft.experiment.design import Cell, Design
 from ctsft.experiment.trials import Ground, recorded_cell, run_cell
+from ctsft.jobs.experiment_design import Cell, Design
 from ctsft.jobs.reporter import Stopped
 from ctsft.runs.recorder import Writer
 

@@ -10,7 +10,7 @@ from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.jobs.tuning_rows import training_rows
 from ctsft.model.model import Model
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.runs.launcher import get
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.head_advice import Advice, advise_heads
@@ -19,6 +19,7 @@ from ctsft.utils.errors import UserError
 
 # of an advice run's result
 KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)
+
 
 # source rows, of pool A, that Fisher information is taken on
 ADVICE_ROWS = 100
@@ -35,7 +36,7 @@ def read_advice(name: str) -> Ranking:
             f"There is no advice at {path}; name a finished `python -m ctsft advise` (see `python"
             " -m ctsft runs`) or an advice.csv."
         ) from None
-    result = run and tuning_table.result(run) or {}
+    result = run and results.result(run) or {}
     return Ranking.parse(text, str(path), {name: result[name] for name in KEPT if name in result})
 
 

@@ -11,7 +11,7 @@ from ctsft.jobs.requests import Subject
 from ctsft.model.families import CLASSES
 from ctsft.model.loading import NAMES, load_model
 from ctsft.model.model import Model
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import whole
@@ -66,7 +66,7 @@ def export(run_id: str, folder) -> Path:
     is not the one that was tuned.
     """
     run, folder = runs.get(run_id), Path(folder)
-    if not run.file("delta.safetensors").is_file() or not tuning_table.result(run):
+    if not run.file("delta.safetensors").is_file() or not results.result(run):
         raise UserError(
             f"Run {run_id!r} has no tuned model to export: it is a run of kind {run.request.kind!r}"
             f" in state {run.status().state!r}; name a fine-tuning run that is done or was stopped"
@@ -114,7 +114,7 @@ def base_path(run: runs.Run) -> str:
 
 def card(run: runs.Run, model: Model) -> str:
     """The README.md of an exported folder."""
-    request, done = run.request, tuning_table.result(run)
+    request, done = run.request, results.result(run)
     params = request.params
     tuning, subject = params["tuning"], Subject(**params["subject"])
     hub = subject.model not in NAMES and not (Path(request.cwd) / subject.model).exists()
@@ -168,7 +168,7 @@ def rest_words(run: runs.Run) -> str:
             "They are low-rank adapters, merged into the matrices they adapt; every other matrix"
             " has the base model's bits."
         )
-    done = tuning_table.result(run)
+    done = results.result(run)
     return (
         "Every other number has the base model's bits." if done["trainable"] < done["total"] else ""
     )

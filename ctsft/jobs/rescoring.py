@@ -23,7 +23,7 @@ from ctsft.jobs.requests import Scoring, Subject
 from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import pool_and_means
 from ctsft.model.evaluation import accuracy
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import apply_delta
 from ctsft.tuning.delta_comparison import head_changes
@@ -140,6 +140,6 @@ def scores_of(run: runs.Run) -> tuple[Scores, Scores] | None:
     paths: list[Path] = [run.file(f"{when}.safetensors") for when in ("before", "after")]
     return (
         tuple(map(Scores.load, paths))
-        if tuning_table.result(run) and all(path.is_file() for path in paths)
+        if results.result(run) and all(path.is_file() for path in paths)
         else None
     )

@@ -7,10 +7,11 @@ list of rows, one run or the seeds of one.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ctsft.runs.tuning_table import value_text
+from ctsft.jobs.tuning_table import value_text
 from explorer.text import outcomes
 
 SINGLE, ALL = "single", ""
+
 
 # name, and what is smallest in front
 ORDERS: dict[str, tuple[str, Callable[[Mapping], float]]] = {

@@ -8,8 +8,9 @@ from contextlib import suppress
 import streamlit as st
 
 from ctsft import runs
+from ctsft.jobs import tuning_table
 from ctsft.plots import run_frontier
-from ctsft.runs import notes, tuning_table
+from ctsft.runs import notes
 from ctsft.utils.errors import UserError
 from explorer.compare import filters as compare_filters
 from explorer.compare import report_content, report_sections
@@ -22,6 +23,8 @@ from explorer.widgets import chart
 
 # runs whose curves are drawn while none is chosen
 SHOWN = 4
+
+
 NARROWED = {"what": "What moved", "seed": "Seed", "state": "State"}
 
 

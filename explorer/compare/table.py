@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft import runs
+from ctsft.jobs.tuning_table import MAIN, parted, value_text
 from ctsft.plots import accuracy_curves
 from ctsft.plots.experiment_frontier import same_start
 from ctsft.plots.run_frontier import Point
-from ctsft.runs import tuning_table
-from ctsft.runs.tuning_table import MAIN, parted, value_text
+from ctsft.runs import results
 from ctsft.utils.statistics import Spread, spread
 from explorer.compare import filters
 from explorer.session import inputs, measured_rows
@@ -23,9 +23,13 @@ from explorer.text.glossary import TERMS
 
 DRAWN = len(accuracy_curves.SYMBOLS)  # curves that can be told apart
 
+
 # rows of one line of the table: one run, or the seeds of one
 Entry = list[Mapping]
+
+
 _text, _number = st.column_config.TextColumn, st.column_config.NumberColumn
+
 
 OUTCOMES = {
     "what": _text(
@@ -72,6 +76,7 @@ OUTCOMES = {
     "state": _text("state", help="A stopped run kept what it had learned by then."),
 }
 
+
 SETTINGS = {  # name on the page, and what it is; any other setting stands under its own name
     "target": ("target", "Language tuned on."),
     "n": ("n", "Labelled target examples; 0: all there are."),
@@ -83,6 +88,7 @@ SETTINGS = {  # name on the page, and what it is; any other setting stands under
     "eval_split": ("measured on", "The split that accuracies are measured on."),
     "setting": ("setting", "Of the experiment."),
 }
+
 
 AFTER = {
     "note": _text("note", help="What you noted of it."),
@@ -306,7 +312,7 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
         for row, name in zip(rows, names, strict=True)
         if start_of(row) == start_of(rows[0])
     ][:DRAWN]
-    history = {name: tuning_table.evaluations(runs.get(row["run"])) for row, name in kept}
+    history = {name: results.evaluations(runs.get(row["run"])) for row, name in kept}
     levels = {
         language: share for of in history.values() for language, share in of[0]["accuracy"].items()
     }

@@ -8,11 +8,11 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
-from ctsft.jobs import rescoring
+from ctsft.jobs import rescoring, tuning_table
 from ctsft.jobs.export import base_path
 from ctsft.plots import change_map, score_agreement, score_maps
 from ctsft.plots.head_grid import Marks
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils import format
 from explorer.finetune import command
@@ -42,7 +42,7 @@ def draw(run: runs.Run):
         ):
             st.session_state.tune_next = command.start_everything(run).id
             st.rerun()
-    if not run.file("delta.safetensors").is_file() or not tuning_table.result(run):
+    if not run.file("delta.safetensors").is_file() or not results.result(run):
         return
     panel = st.segmented_control(
         "Afterwards", PANELS, required=True, **binding.bind("after_panel"), help=TERMS["moved"]
@@ -52,7 +52,7 @@ def draw(run: runs.Run):
 
 
 def split_of(run: runs.Run) -> str:
-    final = tuning_table.result(run).get("final")
+    final = results.result(run).get("final")
     return final["split"] if final else run.request.params["tuning"].get("eval_split", "test")
 
 
@@ -74,7 +74,7 @@ def changed(run: runs.Run):
     )
     model = inputs.load_model(base_path(run))
     path, again = run.file("delta.safetensors"), rescored(run)
-    kept = tuning_table.result(again).get("changes") if again else None
+    kept = results.result(again).get("changes") if again else None
     if kept is None and model.n_params > inputs.SMALL:
         st.info(
             "For a model of this size the change is measured by a run of its own, together with the"
@@ -133,7 +133,7 @@ def moved(run: runs.Run):
             start(run)
             st.rerun()
         return
-    words = tuning_table.result(again)
+    words = results.result(again)
     st.markdown(change_map.stayed(words), help=TERMS["spearman"])
     figures = score_agreement.side_by_side(
         *pair, ("before tuning", "after tuning"), Marks(chosen(run)), binding.view().flip
@@ -206,7 +206,7 @@ def files(run: runs.Run):
 
 
 def exported(run: runs.Run):
-    step = tuning_table.result(run)["history"][-1]["step"]
+    step = results.result(run)["history"][-1]["step"]
     # it may be resumed later
     folder = (
         runs.home()

@@ -13,17 +13,19 @@ import pandas as pd
 
 from ctsft import runs
 from ctsft.experiment import tables
-from ctsft.experiment.design import MEASURING, Cell, Design, checked
 from ctsft.experiment.results import rows_of, source_of
 from ctsft.experiment.trials import finished
+from ctsft.jobs.experiment_design import MEASURING, Cell, Design, checked
 from ctsft.jobs.requests import Tuning, base_model
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import whole
 from ctsft.utils.errors import UserError
 from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
+
+
 DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
 
 
@@ -205,7 +207,7 @@ def measured(view: View) -> list[tuple[float, float]]:
     """
     found = []
     for run in runs.list_runs("finetune"):
-        subject, done = run.request.params.get("subject", {}), tuning_table.result(run)
+        subject, done = run.request.params.get("subject", {}), results.result(run)
         if (subject.get("model"), subject.get("task")) == (view.model, view.task) and done.get(
             "history"
         ):

@@ -5,7 +5,7 @@ would take before it starts.
 import streamlit as st
 
 from ctsft import runs
-from ctsft.experiment.design import Design
+from ctsft.jobs.experiment_design import Design
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_words
 from explorer.finetune import experiment_command, experiment_results

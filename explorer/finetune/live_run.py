@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.plots.training_curves import Shown, live
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
 from explorer.session import binding, errors, inputs
@@ -17,7 +17,11 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
 RUN = "tune_run"  # the widget that says which run is shown
+
+
 PAUSE = "Pause (stop and keep)"
+
+
 LINES = 40  # of the log
 
 
@@ -146,7 +150,7 @@ def named(found: list[runs.Run]) -> list[Shown]:
     """The runs with short names that tell them apart."""
     rows = [facts(run) for run in found]
     return [
-        Shown(name, tuning_table.evaluations(run), row["target"])
+        Shown(name, results.evaluations(run), row["target"])
         for run, row, name in zip(found, rows, outcomes.names(rows), strict=True)
     ]
 
@@ -157,7 +161,7 @@ def facts(run: runs.Run) -> dict:
     return {
         "run": run.id,
         "name": run.request.name,
-        "heads": tuning_table.result(run).get("heads"),
+        "heads": results.result(run).get("heads"),
         "task": None,
         "model": None,
         **{key: tuning.get(key) for key in ("what", "target", "n")},

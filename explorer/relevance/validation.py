@@ -7,7 +7,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft.plots import validation
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, run_progress
@@ -19,6 +19,7 @@ COLUMNS = {
     ),
     "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
 }
+
 
 STABILITY = {
     "pairs with the same first head": st.column_config.NumberColumn(
@@ -45,7 +46,7 @@ def draw():
         run_progress.watch(run)
     elif run:
         run_progress.ended(run)
-    report = tuning_table.result(run) if run else None
+    report = results.result(run) if run else None
     if report and report.get("agreement"):
         show(report)
     if not run or not run.status().active:

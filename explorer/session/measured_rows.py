@@ -2,7 +2,7 @@
 
 from ctsft.data.task import fingerprint
 from ctsft.runs.folder import Run
-from ctsft.runs.tuning_table import result
+from ctsft.runs.results import result
 from ctsft.utils.errors import UserError
 from explorer.session import inputs
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import Scoring
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 
 WAYS = {  # how heads can be scored, as changes to a `Scoring`
     "cdt": ("CD-T", {"method": "cdt", "attention": "softmax", "rules": "paper"}),
@@ -56,7 +56,7 @@ def comparable(own: runs.Run, scores: Scores) -> list[runs.Run]:
     found: dict[str, runs.Run] = {}
     for run in runs.list_runs("score"):
         result = (
-            tuning_table.result(run)
+            results.result(run)
             if run.id != own.id and run.status().state == "done" and way(run) == way(own)
             else None
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from ctsft.runs import tuning_table
+from ctsft.runs import results
 from explorer.session import binding, inputs, score_runs, start_runs
 from explorer.setup.facts import Measured
 from explorer.text.glossary import TERMS
@@ -33,7 +33,7 @@ def draw(source: Measured):
         if run.status().active:
             return
         if run.file("model/config.json").is_file():
-            after = tuning_table.evaluations(run)
+            after = results.evaluations(run)
             reached = (
                 f" It reached {after[-1]['accuracy'][now.source]:.2f} on the validation rows."
                 if after

@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from functools import lru_cache
 from pathlib import Path
 
 from ctsft.runs.folder import Run, settled, stamp
 from ctsft.runs.launcher import list_runs
 from ctsft.runs.notes import FILE, note_of
+from ctsft.runs.results import evaluations, result
 
 COLUMNS = (
     "run",
@@ -35,9 +35,13 @@ COLUMNS = (
     "note",
 )
 
+
 # what a row is made of
 READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)
+
+
 ACTIVE = ("queued", "running", "stopping")
+
 
 # told where all agree
 MAIN = (
@@ -54,31 +58,12 @@ MAIN = (
     "eval_split",
 )
 
+
 SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
+
 
 # settings that change no number of the result
 TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")
-
-
-def result(run: Run) -> dict:
-    """A run's result.json; {} while there is none or it cannot be read."""
-    try:
-        return json.loads(run.file("result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def evaluations(run: Run) -> list[dict]:
-    """One row an evaluation, by step; a resumed run goes on from the rows that its checkpoint
-    held.
-    """
-    rows = {}
-    for row in run.events():
-        if row.get("kind") == "resumed":
-            rows = {old["step"]: old for old in row.get("history", ())}
-        elif row.get("kind") == "evaluation" and "accuracy" in row:
-            rows[row["step"]] = row
-    return [rows[step] for step in sorted(rows)]
 
 
 def compare_row(run: Run) -> dict | None:
