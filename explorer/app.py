@@ -1,4 +1,4 @@
-"""The circuit explorer: the list of pages, and the sidebar that is the path through them."""
+"""The circuit explorer: its pages, and the sidebar that leads through them."""
 
 from pathlib import Path
 
@@ -8,39 +8,33 @@ from explorer import sidebar
 from explorer.session import errors
 from explorer.widgets import keep_zoom, share_link
 
-# its width in pixels
-st.set_page_config(
-    page_title="Circuit explorer", page_icon="🧭", layout="wide", initial_sidebar_state=244
-)
+SIDEBAR_WIDTH = 244  # pixels
 
-st.html(Path(__file__).with_name("style.css"))
-
-PAGES = {
-    "setup": st.Page(
-        "setup/page.py", url_path="setup", title="Setup", icon=":material/tune:", default=True
-    ),
-    "relevance": st.Page(
-        "relevance/page.py", url_path="relevance", title="Relevance", icon=":material/grid_on:"
-    ),
-    "circuit": st.Page(
-        "circuit/page.py", url_path="circuit", title="Circuit", icon=":material/hub:"
-    ),
-    "finetune": st.Page(
-        "finetune/page.py", url_path="finetune", title="Fine-tune", icon=":material/model_training:"
-    ),
-    "compare": st.Page(
-        "compare/page.py", url_path="compare", title="Compare", icon=":material/compare_arrows:"
-    ),
+PAGES = {  # name, also the address and the folder of the page -> its title and icon
+    "setup": ("Setup", ":material/tune:"),
+    "relevance": ("Relevance", ":material/grid_on:"),
+    "circuit": ("Circuit", ":material/hub:"),
+    "finetune": ("Fine-tune", ":material/model_training:"),
+    "compare": ("Compare", ":material/compare_arrows:"),
 }
 
-page = st.navigation(list(PAGES.values()), position="hidden")
+st.set_page_config(
+    page_title="Circuit explorer",
+    page_icon="🧭",
+    layout="wide",
+    initial_sidebar_state=SIDEBAR_WIDTH,
+)
+st.html(Path(__file__).with_name("style.css"))
+
+pages = {
+    name: st.Page(f"{name}/page.py", url_path=name, title=title, icon=icon, default=name == "setup")
+    for name, (title, icon) in PAGES.items()
+}
+page = st.navigation(list(pages.values()), position="hidden")
 share_link.read()
-sidebar.draw(PAGES)
-
-
+sidebar.draw(pages)
 with st.sidebar:
     keep_zoom.keep()
-
 
 with errors.guarded():
     page.run()

@@ -1,6 +1,4 @@
-"""The sidebar: the five steps, each with its state in three or four words, so that a glance tells
-where one is.
-"""
+"""The sidebar: the five steps, each with its state in three or four words."""
 
 import streamlit as st
 
@@ -16,17 +14,17 @@ def draw(pages: dict):
         st.title("Circuit explorer", anchor=False)
         for number, (name, page) in enumerate(pages.items(), 1):
             with st.container(gap=None):
-                # the state stands right under its step
+                # no gap: the state belongs to the step above it
                 st.page_link(page, label=f"{number} · {page.title}")
-                st.caption(words(name))
+                st.caption(state(name))
 
 
-def words(step: str) -> str:
-    """A step's state; an error there is told on its own page."""
+def state(step: str) -> str:
+    """The state of a step. Its page shows the errors; here they are one phrase."""
     try:
         return STEPS[step]()
     except UserError:
-        return "needs a look"
+        return "has an error"
 
 
 def setup() -> str:
@@ -35,27 +33,29 @@ def setup() -> str:
 
 
 def relevance() -> str:
-    now = binding.view()
     scores, kind = score_runs.scores()
     active = score_runs.score_run(("queued", "running", "stopping"))
-    if active and waits(active):
+    if active and waits_for_device(active):
         return "queued"
     if active:
-        return f"scoring, {active.status().progress:.0%}" + (
-            " (preview shown)" if kind == "preview" else ""
-        )
+        preview = " (preview shown)" if kind == "preview" else ""
+        return f"scoring, {active.status().progress:.0%}{preview}"
     if scores is not None:
         return f"scored, {len(scores.examples)} examples"
-    other = any(
-        run.request.params.get("subject", {}).get("model") == now.model
+    return "out of date: score again" if scored_otherwise() else "not scored yet"
+
+
+def scored_otherwise() -> bool:
+    """Whether the current model was scored with other settings."""
+    model = binding.view().model
+    return any(
+        run.request.params.get("subject", {}).get("model") == model
         for run in runs.list_runs("score")
         if run.status().state == "done"
     )
-    return "out of date: score again" if other else "not scored yet"
 
 
-def waits(run: runs.Run) -> bool:
-    """Whether a run waits for its turn on the device."""
+def waits_for_device(run: runs.Run) -> bool:
     status = run.status()
     return status.state == "queued" and bool(status.message)
 
@@ -63,23 +63,27 @@ def waits(run: runs.Run) -> bool:
 def circuit() -> str:
     scores, _ = score_runs.scores()
     if scores is None:
-        return "waits for scores"
-    found = session_circuit.circuit(scores)
-    count = session_circuit.would_move(binding.view().model, tuple(sorted(found.heads)))
-    return f"{len(found)} heads, {count['group'] / count['total']:.1%} moves"
+        return "needs scores"
+    heads = session_circuit.circuit(scores).heads
+    counts = session_circuit.would_move(binding.view().model, tuple(sorted(heads)))
+    return f"{len(heads)} heads, {counts['group'] / counts['total']:.1%} trainable"
 
 
 def finetune() -> str:
     active = [run for run in runs.list_runs("finetune") if run.status().active]
-    going = [run for run in active if not waits(run)]
+    running = [run for run in active if not waits_for_device(run)]
+    if running:
+        return f"running, {running[0].status().progress:.0%}"
     if active:
-        return f"running, {going[0].status().progress:.0%}" if going else "queued"
-    return "ready" if score_runs.scores()[0] is not None else "waits for a circuit"
+        return "queued"
+    return "ready" if score_runs.scores()[0] is not None else "needs a circuit"
 
 
 def compare() -> str:
     count = len(tuning_table.compare())
-    return "no runs yet" if not count else "1 run" if count == 1 else f"{count} runs"
+    if count == 0:
+        return "no runs yet"
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 STEPS = {

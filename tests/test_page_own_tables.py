@@ -61,10 +61,10 @@ def answer(app: AppTest, **words):
 
 
 def test_an_empty_page_says_what_to_do(app):
-    assert any("Drop one file or several" in caption.value for caption in app.caption) and not any(
+    assert any("Upload one or more files" in caption.value for caption in app.caption) and not any(
         one.label == "Use this task" for one in app.button
     )
-    assert any("stays in force until you use them" in info.value for info in app.info)
+    assert any("is still in use until you press" in info.value for info in app.info)
 
 
 def test_from_files_to_a_task(app, home):

@@ -16,7 +16,7 @@ from ctsft.data.task import Example
 from explorer.session import inputs, recent, start_runs
 from explorer.session.data_facts import aligned, balance, spread
 from explorer.session.view import View
-from explorer.setup.facts import Measured
+from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.markdown import literal, short
 
 APP = str(Path(__file__).parents[1] / "explorer" / "app.py")
@@ -200,10 +200,10 @@ def test_another_task_or_model_drops_hand_edits_and_takes_the_tasks_languages(sh
     assert view.model == str(folders["llama"]) and not view.added
 
 
-def test_a_model_is_in_force_until_another_is_named(shown, folders):
+def test_a_model_is_in_use_until_another_is_entered(shown, folders):
     shown.radio(key="w_model_kind").set_value("hub").run()
     assert errors(shown) == [] and shown.session_state["view"].model == str(folders["qwen2"])
-    assert any("stays in force" in info.value for info in shown.info)
+    assert any("is still in use" in info.value for info in shown.info)
 
 
 def test_a_guessing_model_is_told_and_tuned_first(folders, tmp_path, monkeypatch):
@@ -231,7 +231,7 @@ def test_a_guessing_model_is_told_and_tuned_first(folders, tmp_path, monkeypatch
         lambda view, epochs, lr: started.append((view.source, epochs, lr)),
     )
     app = opened(**view)
-    assert errors(app) == [] and "hardly does better than guessing" in app.warning[0].value
+    assert errors(app) == [] and "hardly better than guessing" in app.warning[0].value
     app.number_input(key="competence_epochs").set_value(4).run()
     assert any(
         "Tuning would take" in caption.value and "4 passes over 24 rows" in caption.value
@@ -273,10 +273,10 @@ def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
 
 
 def test_near_chance_needs_two_errors_or_a_tenth():
-    assert Measured(0.42, 10000, 1 / 3).near_chance  # certain, but less than .1 above
-    assert Measured(0.60, 10, 1 / 3).near_chance  # .27 above, but the error is .15
-    assert not Measured(0.60, 120, 1 / 3).near_chance
-    assert Measured(0.5, 100, 1 / 3).error == pytest.approx(0.05)
+    assert MeasuredAccuracy(0.42, 10000, 1 / 3).near_chance  # certain, but less than .1 above
+    assert MeasuredAccuracy(0.60, 10, 1 / 3).near_chance  # .27 above, but the error is .15
+    assert not MeasuredAccuracy(0.60, 120, 1 / 3).near_chance
+    assert MeasuredAccuracy(0.5, 100, 1 / 3).error == pytest.approx(0.05)
 
 
 def test_small_facts():

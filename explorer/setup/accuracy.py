@@ -1,7 +1,10 @@
-"""How well the model does the task before any tuning, on Setup: accuracy of source and target, and
-the labels it confuses in any language.
+"""Accuracy before any tuning, on Setup: in the source and the target language, with confusion
+matrices of these and of further languages.
 """
 
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft.data.task import Task
@@ -10,94 +13,122 @@ from ctsft.plots import data
 from explorer.session import binding, computed, errors, inputs
 from explorer.session.data_facts import confusion, split_of
 from explorer.setup import competence
-from explorer.setup.facts import Measured
+from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
 from explorer.widgets import chart
 
-BESIDE = 2  # confusion maps in a row
+MATRICES_PER_ROW = 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The accuracy in one language, the split it was measured on, and its confusion matrix."""
+
+    language: str
+    accuracy: MeasuredAccuracy
+    split: str
+    matrix: go.Figure
 
 
 def draw(model: Model, task: Task):
-    now = binding.view()
-    asked = (now.model, now.task, now.data_dir)
-    measured = st.session_state.setdefault("measured", set())
-    if model.n_params > inputs.SMALL and asked not in measured:
-        if not st.button(
-            "Measure accuracy",
-            help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}.",
-        ):
-            st.caption("Accuracy is not measured by itself for a model of this size.")
-            return
-        measured.add(asked)
-    found, figures = {}, []
-    roles = {now.source: (":blue[●]", "source"), now.target: (":orange[●]", "target")}
-    for column, (language, (dot, role)) in zip(st.columns(2), roles.items(), strict=False):
+    if not may_measure(model):
+        return
+    view = binding.view()
+    roles = {view.source: "source", view.target: "target"}
+    measurements = {}
+    for column, (language, role) in zip(st.columns(2), roles.items(), strict=False):
         with column, errors.sentences(stop=False):
-            one, split, fig = measure(model, task, language)
-            found[role] = one
-            figures.append(fig)
-            st.metric(
-                f"{dot} Accuracy in {literal(language)} ({role})",
-                f"{one.accuracy:.2f} ± {one.error:.2f}",
-                help="Before any tuning. " + TERMS["accuracy"],
-            )
-            st.caption(f"{one.rows} {split} rows; guessing reaches {one.chance:.2f}")
-    if figures:
-        with st.expander("Which labels it confuses"):
-            confused(
-                model,
-                task,
-                figures,
-                [language for language in task.languages if language not in roles],
-            )
-    if "source" in found:
-        competence.draw(found["source"])
+            measurements[role] = measure(model, task, language)
+            show(measurements[role], role)
+    if measurements:
+        others = [language for language in task.languages if language not in roles]
+        with st.expander("Confusion matrices"):
+            matrices(model, task, list(measurements.values()), others)
+    if "source" in measurements:
+        competence.draw(measurements["source"].accuracy)
 
 
-def measure(model: Model, task: Task, language: str):
-    """Accuracy, the split it was measured on, and the confusion map."""
-    now = binding.view()
-    split = split_of(task, language, now.split)
-    rows = inputs.load_rows(now.task, now.data_dir, language, split)
+def may_measure(model: Model) -> bool:
+    """True for a small model, or after the button was pressed for a large one."""
+    view = binding.view()
+    subject = (view.model, view.task, view.data_dir)
+    measured = st.session_state.setdefault("measured", set())
+    if model.n_params <= inputs.SMALL or subject in measured:
+        return True
+    if st.button(
+        "Measure accuracy",
+        help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}.",
+    ):
+        measured.add(subject)
+        return True
+    st.caption("The accuracy of a model of this size is measured only on request.")
+    return False
+
+
+def measure(model: Model, task: Task, language: str) -> Measurement:
+    """Measured on the test rows, else on the validation rows, else on the chosen split."""
+    view = binding.view()
+    split = split_of(task, language, view.split)
+    rows = inputs.load_rows(view.task, view.data_dir, language, split)
     answers = computed.answers(
-        now.model, model.fingerprint, (now.task, now.data_dir, language, split)
+        view.model, model.fingerprint, (view.task, view.data_dir, language, split)
     )
-    one = Measured.of(rows, answers, len(task.labels))
-    title = f"{language}: {one.accuracy:.2f} ± {one.error:.2f}, {one.rows} {split} rows"
-    return (
-        one,
-        split,
-        data.confusion_map(confusion(rows, answers, task.labels), task.labels, title=title),
+    accuracy = MeasuredAccuracy.of(rows, answers, len(task.labels))
+    title = (
+        f"{language}: {accuracy.accuracy:.2f} ± {accuracy.error:.2f}, {accuracy.rows} {split} rows"
+    )
+    counts = confusion(rows, answers, task.labels)
+    return Measurement(
+        language, accuracy, split, data.confusion_map(counts, task.labels, title=title)
     )
 
 
-def confused(model: Model, task: Task, figures: list, others: list[str]):
-    """Maps of source and target, and of further languages that are chosen here."""
+def show(measurement: Measurement, role: str):
+    dot = {"source": ":blue[●]", "target": ":orange[●]"}[role]
+    accuracy = measurement.accuracy
+    st.metric(
+        f"{dot} Accuracy in {literal(measurement.language)} ({role})",
+        f"{accuracy.accuracy:.2f} ± {accuracy.error:.2f}",
+        help="Before any tuning. " + TERMS["accuracy"],
+    )
+    st.caption(f"{accuracy.rows} {measurement.split} rows; guessing reaches {accuracy.chance:.2f}")
+
+
+def matrices(model: Model, task: Task, measurements: list[Measurement], others: list[str]):
+    """The matrices of `measurements`, and of those `others` that the user chooses."""
     st.caption(
-        "Numbers are rows; a darker cell is a larger share of its row. The diagonal is right.",
+        "Each cell is a number of rows; darker cells hold a larger share of their row. Correct"
+        " answers lie on the diagonal.",
         help=TERMS["confusion"],
     )
-    if others:
-        here = [language for language in binding.view().confused if language in others]
-        if here != binding.view().confused:
-            binding.put(confused=here)
-        st.pills(
-            "Other languages too",
-            others,
-            selection_mode="multi",
-            format_func=literal,
-            wrap=True,
-            **binding.bind("confused"),
-            help=(
-                "Each is measured when it is chosen, on its test rows, or on validation rows where"
-                " it has none."
-            ),
-        )
-        for language in binding.view().confused:
-            with errors.sentences(stop=False):
-                figures.append(measure(model, task, language)[2])
-    for start in range(0, len(figures), BESIDE):
-        for i, column in enumerate(st.columns(BESIDE)[: len(figures) - start]):
+    figures = [measurement.matrix for measurement in measurements]
+    for language in further_languages(others):
+        with errors.sentences(stop=False):
+            figures.append(measure(model, task, language).matrix)
+    for start in range(0, len(figures), MATRICES_PER_ROW):
+        row = figures[start : start + MATRICES_PER_ROW]
+        for i, (column, figure) in enumerate(
+            zip(st.columns(MATRICES_PER_ROW), row, strict=False), start
+        ):
             with column:
-                chart.show(figures[start + i], f"confusion-{start + i}")
+                chart.show(figure, f"confusion-{i}")
+
+
+def further_languages(others: list[str]) -> list[str]:
+    """The languages chosen from `others`."""
+    if not others:
+        return []
+    chosen = [language for language in binding.view().confused if language in others]
+    if chosen != binding.view().confused:
+        binding.put(confused=chosen)
+    st.pills(
+        "Further languages",
+        others,
+        selection_mode="multi",
+        format_func=literal,
+        wrap=True,
+        **binding.bind("confused"),
+        help="Measured on their test rows, or on validation rows where there are no test rows.",
+    )
+    return binding.view().confused

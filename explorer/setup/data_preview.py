@@ -1,10 +1,10 @@
-"""What the data look like: rows of every label in each language, how the labels are shared out, how
-long the prompts are.
+"""A preview of the data on Setup: how many rows each label has, how long the prompts are, and a few
+rows of each label in each language.
 """
 
 import streamlit as st
 
-from ctsft.data.task import Task
+from ctsft.data.task import Example, Task
 from ctsft.model.model import Model
 from ctsft.plots import data
 from explorer.session import binding, computed, errors, inputs
@@ -13,15 +13,36 @@ from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart
 
-EACH = 2  # rows of a label in each language
+ROWS_PER_LABEL = 2  # in each language
+
+RowsByLanguage = dict[str, list[Example]]
 
 
 def draw(task: Task, model: Model | None):
-    now = binding.view()
+    view = binding.view()
     st.subheader("Data", help=TERMS["data"])
-    here = [language for language in now.gallery if language in task.languages]
-    if here != now.gallery:
-        binding.put(gallery=here)
+    rows: RowsByLanguage = {}
+    for language in shown_languages(task):
+        with errors.sentences(stop=False):
+            rows[language] = inputs.load_rows(view.task, view.data_dir, language, view.split)
+    if not rows:
+        return
+    for language, of_language in rows.items():
+        st.caption(
+            f"**{literal(language)}**, {len(of_language)} {view.split} rows:"
+            f" {literal(', '.join(balance(of_language, task.labels)))}"
+        )
+    charts(task, model, rows)
+    st.markdown(f"**{ROWS_PER_LABEL} {literal(view.split)} rows of each label**")
+    example_rows(task, rows)
+
+
+def shown_languages(task: Task) -> list[str]:
+    """The chosen languages; source and target where none is chosen."""
+    view = binding.view()
+    chosen = [language for language in view.gallery if language in task.languages]
+    if chosen != view.gallery:
+        binding.put(gallery=chosen)
     if len(task.languages) > 2:
         st.pills(
             "Languages shown",
@@ -30,83 +51,61 @@ def draw(task: Task, model: Model | None):
             format_func=literal,
             wrap=True,
             **binding.bind("gallery"),
-            help="None chosen: the source and the target language.",
+            help="Choose none to see the source and the target language.",
         )
-    languages = list(binding.view().gallery or dict.fromkeys((now.source, now.target)))
-    tables = {}
-    for language in languages:
-        with errors.sentences(stop=False):
-            tables[language] = inputs.load_rows(now.task, now.data_dir, language, now.split)
-    if not tables:
-        return
-    for language, of in tables.items():
-        st.caption(
-            f"**{literal(language)}**, {len(of)} {now.split} rows:"
-            f" {literal(', '.join(balance(of, task.labels)))}"
-        )
-    charts(task, model, tables)
-    st.markdown(f"**{EACH} {literal(now.split)} rows of each label**")
-    rows(task, tables)
+    return list(view.gallery or dict.fromkeys((view.source, view.target)))
 
 
-def charts(task: Task, model: Model | None, tables: dict):
-    now = binding.view()
+def charts(task: Task, model: Model | None, rows: RowsByLanguage):
+    view = binding.view()
     left, right = st.columns(2, gap="medium")
     with left:
-        fig = data.balance_bars(
-            {language: tally(of, task.labels) for language, of in tables.items()}
-        )
-        chart.show(fig, "balance")
+        counts = {language: tally(rows[language], task.labels) for language in rows}
+        chart.show(data.balance_bars(counts), "balance")
     with right, errors.sentences(stop=False):
         if model:
             lengths = {
-                language: computed.lengths(now.model, (now.task, now.data_dir, language, now.split))
-                for language in tables
+                language: computed.lengths(
+                    view.model, (view.task, view.data_dir, language, view.split)
+                )
+                for language in rows
             }
-            roles = {now.target: "target", now.source: "source"}
-            fig = data.length_lines(lengths, roles, task.max_length)
-            chart.show(fig, "lengths")
+            roles = {view.target: "target", view.source: "source"}
+            chart.show(data.length_lines(lengths, roles, task.max_length), "lengths")
 
 
-def rows(task: Task, tables: dict):
+def example_rows(task: Task, rows: RowsByLanguage):
     """One table when the languages are translations of each other, otherwise one for each."""
-    first, *others = tables
-    pairs = {
-        other: {id(a): b for a, b in aligned(tables[first], tables[other])} for other in others
+    first, *others = rows
+    n = ROWS_PER_LABEL * len(task.labels)
+    translations = {
+        other: {id(row): translated for row, translated in aligned(rows[first], rows[other])}
+        for other in others
     }
-    n = EACH * len(task.labels)
-    if others and all(pairs.values()):
-        few = spread(
-            [row for row in tables[first] if all(id(row) in of for of in pairs.values())],
-            task.labels,
-            n,
-        )
+    if others and all(translations.values()):
+        in_all = [row for row in rows[first] if all(id(row) in of for of in translations.values())]
         table(
             [
-                {
-                    "id": row.id,
-                    "label": row.label,
-                    first: row.text,
-                    **{other: of[id(row)].text for other, of in pairs.items()},
-                }
-                for row in few
+                {"id": row.id, "label": row.label, first: row.text}
+                | {other: of[id(row)].text for other, of in translations.items()}
+                for row in spread(in_all, task.labels, n)
             ]
         )
         return
-    for start in range(0, len(tables), 2):
-        for column, language in zip(st.columns(2), list(tables)[start : start + 2], strict=False):
+    for start in range(0, len(rows), 2):
+        for column, language in zip(st.columns(2), list(rows)[start : start + 2], strict=False):
             with column:
                 table(
                     [
                         {"id": row.id, "label": row.label, language: row.text}
-                        for row in spread(tables[language], task.labels, n)
+                        for row in spread(rows[language], task.labels, n)
                     ]
                 )
 
 
-def table(of: list[dict]):
-    """Whole texts: cells of a table wrap, and what they hold is Markdown."""
+def table(rows: list[dict]):
+    """Shows whole texts: the cells of `st.table` wrap, and they are Markdown."""
     st.table(
-        [{literal(name): literal(value) for name, value in row.items()} for row in of],
+        [{literal(name): literal(value) for name, value in row.items()} for row in rows],
         hide_index=True,
     )

@@ -1,5 +1,5 @@
-"""Own files on Setup: drop tables, say which column is what, see three prompts with their label
-tokens, and keep that as a task.
+"""A task from the user's own tables, on Setup: upload files, assign their columns, check three
+prompts with their label tokens, and save the task.
 """
 
 from collections.abc import Callable
@@ -17,142 +17,95 @@ from explorer.session import binding, errors
 from explorer.session.data_facts import spread
 from explorer.text.markdown import literal
 
-SPLIT_WORDS = {"train": "train", "valid": "validation", "test": "test", DRAW: "draw all three"}
-ONE_EACH = "one language a file"
-SHOWN = 3
+SPLIT_NAMES = {
+    "train": "train",
+    "valid": "validation",
+    "test": "test",
+    DRAW: "split at random",
+}
+NO_LANGUAGE_COLUMN = "none: one language per file"
+LABEL_COLUMNS = ("label", "labels", "sentiment", "class")  # usual names of the label column
+TEXT_COLUMNS = ("text", "sentence", "review")
+PROMPTS_SHOWN = 3
+
+Frames = dict[str, pd.DataFrame]  # by file name
 
 
 def draw(model: Model | None, use: Callable[[str], None]):
-    """`use(path)` is called, in a callback, with the task file that was written."""
+    """`use(path)` is a callback that opens the task file written to `path`."""
     files = st.file_uploader(
         "Tables of labelled texts",
         ["csv", "tsv", "jsonl"],
         accept_multiple_files=True,
         key="own_files",
         help=(
-            "CSV and TSV with a header line, or JSONL, in UTF-8; at most 50 MB each. They stay on"
+            "CSV or TSV with a header line, or JSONL; UTF-8, at most 50 MB each. The files stay on"
             " this machine."
         ),
     )
     if not files:
         st.caption(
-            "Drop one file or several: for instance one for each language and split. Each needs a"
-            " column with texts and one with labels."
+            "Upload one or more files, for example one for each language and split. Each file"
+            " needs a column of texts and a column of labels."
         )
         return
-    frames: dict[str, pd.DataFrame] = {}
+    frames: Frames = {}
     for file in files:
         with errors.sentences(stop=False):
             frames[file.name] = read_table(file.name, data=file.getvalue())
     if not frames:
         return
     with errors.sentences(stop=False):
-        task = mapped(frames)
-        ready = preview(task, model)
+        task = draft_task(frames)
+        usable = preview(task, model)
         st.button(
             "Use this task",
             on_click=lambda: use(str(own_tables.keep(task, home.home() / "tasks"))),
-            disabled=not ready,
+            disabled=not usable,
             icon=":material/check:",
-            help=(
-                "Writes it into your folder, where it is found again, and takes it as the task of"
-                " this session."
-            ),
+            help="Saves the task in your folder and opens it in this session.",
         )
 
 
-def mapped(frames: dict[str, pd.DataFrame]) -> Task:
-    """The draft that the widgets describe."""
-    now = binding.view()
-    every = list(
+def draft_task(frames: Frames) -> Task:
+    """The task that the widgets describe."""
+    view = binding.view()
+    choose_columns(frames)
+    parts = [file_part(name, frame) for name, frame in frames.items()]
+    choose_prompt(frames)
+    labels = choose_labels(frames)
+    choose_source_and_name(parts)
+    name = view.own_name.strip() or "my task"
+    return own_tables.draft(name, view.own_prompt, parts, view.own_label, labels, view.own_source)
+
+
+def all_columns(frames: Frames) -> list[str]:
+    return list(
         dict.fromkeys(column for frame in frames.values() for column in map(str, frame.columns))
     )
-    names = {
-        column: name
-        for frame in frames.values()
-        for column, name in own_tables.columns(frame).items()
-    }
-    if now.own_label not in every:
-        binding.put(
-            own_label=next(
-                (
-                    column
-                    for column in every
-                    if column.lower() in ("label", "labels", "sentiment", "class")
-                ),
-                every[-1],
-            )
-        )
-    if now.own_column not in every:
+
+
+def choose_columns(frames: Frames):
+    """The label column, and the language column if there is one."""
+    view, columns = binding.view(), all_columns(frames)
+    if view.own_label not in columns:
+        usual = (column for column in columns if column.lower() in LABEL_COLUMNS)
+        binding.put(own_label=next(usual, columns[-1]))
+    if view.own_column not in columns:
         binding.put(own_column="")
     left, right = st.columns(2)
     left.selectbox(
         "Label column",
-        every,
+        columns,
         **binding.bind("own_label", clear_prompt),
-        help="The column with the right answers.",
+        help="The column with the correct answers.",
     )
     right.selectbox(
         "Language column",
-        ["", *every],
-        format_func=lambda column: column or ONE_EACH,
+        ["", *columns],
+        format_func=lambda column: column or NO_LANGUAGE_COLUMN,
         **binding.bind("own_column"),
-        help="A column that names the language of each row, if one file holds several.",
-    )
-    parts = [part(name, frame) for name, frame in frames.items()]
-    now = binding.view()
-    if not now.own_prompt:
-        free = [column for column in every if column not in (now.own_label, now.own_column)]
-        text = next(
-            (column for column in free if column.lower() in ("text", "sentence", "review")),
-            longest(frames, free),
-        )
-        binding.put(own_prompt=f"{{{names[text]}}} | {names[now.own_label]}:" if text else "")
-    st.text_input(
-        "Prompt",
-        **binding.bind("own_prompt"),
-        help="It ends just before the label. Columns stand in braces: "
-        + ", ".join(f"`{{{name}}}`" for column, name in names.items() if column != now.own_label)
-        + ".",
-    )
-    values = own_tables.label_values(frames.values(), now.own_label)
-    st.caption(
-        "The word the model is to answer for each label of the files; each has to be one token."
-    )
-    columns = st.columns(min(4, len(values)))
-    words = {
-        value: (
-            columns[i % len(columns)].text_input(
-                f"“{literal(value)}”", value, key=f"own_word_{now.own_label}_{value}"
-            )
-        )
-        for i, value in enumerate(values)
-    }
-    languages = list(
-        dict.fromkeys(language for one in parts for language, _ in own_tables.by_language(one))
-    )
-    if now.own_source not in languages:
-        binding.put(own_source=languages[0])
-    left, right = st.columns(2)
-    left.selectbox(
-        "Source language",
-        languages,
-        **binding.bind("own_source"),
-        help="The one the model knows; circuits are found in it.",
-    )
-    right.text_input(
-        "Name of the task",
-        **binding.bind("own_name"),
-        help="The task file is kept under this name.",
-    )
-    now = binding.view()
-    return own_tables.draft(
-        now.own_name.strip() or "my task",
-        now.own_prompt,
-        parts,
-        now.own_label,
-        words,
-        now.own_source,
+        help="The column that names the language of each row, if a file holds several languages.",
     )
 
 
@@ -160,69 +113,143 @@ def clear_prompt():
     binding.put(own_prompt="")
 
 
-def longest(frames: dict[str, pd.DataFrame], columns: list[str]) -> str:
-    """The column with the longest values on average: most likely the texts."""
-    frame = next(iter(frames.values()))
-    sizes = {
-        column: frame[column].map(lambda value: len(str(value))).mean()
-        for column in columns
-        if column in frame.columns
-    }
-    return max(sizes, key=sizes.get, default="")
-
-
-def part(name: str, frame: pd.DataFrame) -> Part:
-    """One file's line: what its rows are."""
+def file_part(name: str, frame: pd.DataFrame) -> Part:
+    """One line for a file: its language and its split."""
     language, split = own_tables.guess(name)
-    told, first, second = st.columns([2, 2, 2], vertical_alignment="bottom")
-    told.markdown(f"**{literal(name)}**  \n{len(frame):,} rows")
+    title, first, second = st.columns([2, 2, 2], vertical_alignment="bottom")
+    title.markdown(f"**{literal(name)}**  \n{len(frame):,} rows")
     if not binding.view().own_column:
         language = first.text_input("Language", language, key=f"own_language_{name}")
     splits = [*SPLITS, DRAW]
     split = second.selectbox(
-        "Rows are",
+        "Split",
         splits,
         splits.index(split),
-        format_func=SPLIT_WORDS.get,
+        format_func=SPLIT_NAMES.get,
         key=f"own_split_{name}",
-        help="Draw all three: 70 % train, 15 % validation, 15 % test, label by label.",
+        help="Split at random: 70 % train, 15 % validation and 15 % test, for each label.",
     )
     return Part(frame, language.strip(), split, binding.view().own_column or None)
 
 
+def choose_prompt(frames: Frames):
+    view = binding.view()
+    names = {
+        column: name
+        for frame in frames.values()
+        for column, name in own_tables.columns(frame).items()
+    }
+    if not view.own_prompt:
+        text = text_column(frames)
+        prompt = f"{{{names[text]}}} | {names[view.own_label]}:" if text else ""
+        binding.put(own_prompt=prompt)
+    placeholders = [f"`{{{name}}}`" for column, name in names.items() if column != view.own_label]
+    st.text_input(
+        "Prompt",
+        **binding.bind("own_prompt"),
+        help=(
+            "The text that the model reads before it answers with the label. Placeholders:"
+            f" {', '.join(placeholders)}."
+        ),
+    )
+
+
+def text_column(frames: Frames) -> str:
+    """The column that most likely holds the texts: by its name, else the one with the longest
+    values on average in the first file; "" where there is none.
+    """
+    view = binding.view()
+    columns = [
+        column for column in all_columns(frames) if column not in (view.own_label, view.own_column)
+    ]
+    for column in columns:
+        if column.lower() in TEXT_COLUMNS:
+            return column
+    frame = next(iter(frames.values()))
+    lengths = {
+        column: frame[column].map(lambda value: len(str(value))).mean()
+        for column in columns
+        if column in frame.columns
+    }
+    return max(lengths, key=lengths.get, default="")
+
+
+def choose_labels(frames: Frames) -> dict[str, str]:
+    """{value of the label column: the label that the model answers}"""
+    label_column = binding.view().own_label
+    values = own_tables.label_values(frames.values(), label_column)
+    st.caption("The word that the model answers for each label. It must be a single token.")
+    columns = st.columns(min(4, len(values)))
+    return {
+        value: columns[i % len(columns)].text_input(
+            f"“{literal(value)}”", value, key=f"own_word_{label_column}_{value}"
+        )
+        for i, value in enumerate(values)
+    }
+
+
+def choose_source_and_name(parts: list[Part]):
+    languages = list(
+        dict.fromkeys(language for part in parts for language, _ in own_tables.by_language(part))
+    )
+    if binding.view().own_source not in languages:
+        binding.put(own_source=languages[0])
+    left, right = st.columns(2)
+    left.selectbox(
+        "Source language",
+        languages,
+        **binding.bind("own_source"),
+        help="The language that the model knows. Circuits are found in it.",
+    )
+    right.text_input(
+        "Name of the task",
+        **binding.bind("own_name"),
+        help="The task file is saved under this name.",
+    )
+
+
 def preview(task: Task, model: Model | None) -> bool:
-    """Three prompts and what each label becomes; whether the task can be used."""
+    """Three prompts and the tokens of each label; True where the model can answer with them."""
     split = task.splits(task.source)[0]
-    rows = spread(task.load(task.source, split), task.labels, SHOWN)
+    rows = spread(task.load(task.source, split), task.labels, PROMPTS_SHOWN)
     if model is None:
-        st.info("Choose a model to see what the labels become.", icon=":material/info:")
+        st.info("Choose a model to see the tokens of the labels.", icon=":material/info:")
         return False
     if model.classes:
         task.label_ids(model)
-        told = {label: f":green-badge[class {literal(label)}]" for label in task.labels}
+        badges = {label: f":green-badge[class {literal(label)}]" for label in task.labels}
+        usable = True
     else:
-        found = own_tables.label_tokens(model.tokenizer, task.labels)
-        told = {one.label: badge(one.pieces, one.one) for one in found}
-        wrong = [one for one in found if not one.one]
-        if wrong:
-            st.error(
-                f"“ {literal(wrong[0].label)}” becomes {len(wrong[0].pieces)} tokens of this model,"
-                " and a label has to be one known token; choose another word for it.",
-                icon=":material/error:",
-            )
+        tokens = own_tables.label_tokens(model.tokenizer, task.labels)
+        badges = {label.label: badge(label) for label in tokens}
+        usable = all(label.one for label in tokens)
+        refuse_long_label(tokens)
     st.caption(
-        f"The first prompts of {literal(task.source)}, {split}, as the model would read them, and"
-        " the token of the right label:"
+        f"The first prompts of {literal(task.source)}, {split}, as the model reads them, with the"
+        " token of the correct label:"
     )
     for row in rows:
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.code(task.text(row), language=None, wrap_lines=True)
-        right.markdown(told[row.label])
-    st.markdown("All labels: " + " ".join(told.values()))
-    return bool(model.classes) or all(one.one for one in found)
+        right.markdown(badges[row.label])
+    st.markdown("All labels: " + " ".join(badges.values()))
+    return usable
 
 
-def badge(pieces: list[str], one: bool) -> str:
-    """A label's tokens, green when it is one, red with the cuts shown when it is more."""
-    text = literal(" │ ".join(piece.strip() or "␣" for piece in pieces))
-    return f":green-badge[{text}]" if one else f":red-badge[{text}]"
+def refuse_long_label(tokens: list[own_tables.LabelTokens]):
+    """An error for the first label that is not a single token."""
+    for label in tokens:
+        if not label.one:
+            st.error(
+                f"“ {literal(label.label)}” is {len(label.pieces)} tokens for this model, but a"
+                " label must be one known token. Enter another word for it.",
+                icon=":material/error:",
+            )
+            return
+
+
+def badge(label: own_tables.LabelTokens) -> str:
+    """A label's tokens: green for a single token, red with its parts otherwise."""
+    text = literal(" │ ".join(piece.strip() or "␣" for piece in label.pieces))
+    colour = "green" if label.one else "red"
+    return f":{colour}-badge[{text}]"

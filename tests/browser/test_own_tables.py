@@ -68,7 +68,7 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         page.goto(address)
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         settle(page)
-        page.get_by_text("Own tables").click()
+        page.get_by_text("Your tables").click()
         page.locator("input[type=file]").set_input_files(tables)
         page.get_by_text("indonesian-train.csv").first.wait_for()
         page.get_by_text("The first prompts of").wait_for()
@@ -78,14 +78,14 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         fill(page, "Prompt", "{review_text} | sentiment:")
         for value, word in (("0", "negative"), ("1", "neutral"), ("2", "overwhelming")):
             fill(page, f"“{value}”", word)
-        page.get_by_text("tokens of this model, and a label has to be one").wait_for()
+        page.get_by_text("tokens for this model, but a label must be one").wait_for()
         assert (
             use.is_disabled()
             and page.locator("[data-testid=stMarkdown]", has_text="│").count() >= 1
         )
         fill(page, "“2”", "positive")
         page.wait_for_function(
-            "() => !document.body.innerText.includes('a label has to be one known')"
+            "() => !document.body.innerText.includes('a label must be one known')"
         )
         assert harmless(page)
         use.click()

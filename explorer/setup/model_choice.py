@@ -1,0 +1,96 @@
+"""The choice of the model on Setup, and its size, type and device."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from ctsft.model.model import Model
+from explorer.session import binding, recent
+from explorer.setup import recent_choice
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal, short
+
+KINDS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
+
+
+def draw():
+    view = binding.view()
+    st.radio(
+        "Model",
+        list(KINDS),
+        format_func=KINDS.get,
+        horizontal=True,
+        **binding.bind("model_kind", open_entered),
+        help=(
+            "A causal language model, such as GPT-2, Llama, Mistral, Qwen, Gemma, Phi or OLMo, or"
+            " an encoder with a classification head, such as BERT. The bundled model is small and"
+            " needs no network."
+        ),
+    )
+    if view.model_kind == "hub":
+        st.text_input(
+            "Name on the Hugging Face hub",
+            placeholder="Qwen/Qwen2.5-0.5B",
+            **binding.bind("hub", open_entered),
+        )
+    if view.model_kind == "folder":
+        st.text_input(
+            "Folder",
+            placeholder="/path/to/model",
+            **binding.bind("folder", open_entered),
+            help=(
+                "A Hugging Face folder with config.json, tokenizer files and *.safetensors."
+                " Pickled weights are refused, because loading them can run code."
+            ),
+        )
+    recent_choice.draw("models", "Recent models", open_recent)
+    if view.model != entered():
+        what = "folder" if view.model_kind == "folder" else "name"
+        st.info(
+            f"Enter a model {what}. {literal(view.model)} is still in use.",
+            icon=":material/edit:",
+        )
+
+
+def entered() -> str:
+    """The model that the input fields name; "" while the field is empty."""
+    view = binding.view()
+    if view.model_kind == "bundled":
+        return "demo"
+    if view.model_kind == "hub":
+        return view.hub.strip()
+    folder = view.folder.strip()
+    return str(Path(folder).expanduser()) if folder else ""
+
+
+def open_entered():
+    name = entered()
+    if name and name != binding.view().model:
+        binding.put(model=name)
+        binding.forget_circuit()
+
+
+def open_recent(name: str):
+    binding.put(**recent.model_fields(name))
+    open_entered()
+
+
+def show_facts(model: Model):
+    heads, groups, parameters, device = st.columns(4)
+    heads.metric(
+        "Heads",
+        f"{model.n_layers * model.n_heads}",
+        help=f"{model.n_layers} layers of {model.n_heads} attention heads.",
+    )
+    heads.caption(f"{model.n_layers} layers × {model.n_heads}")
+    groups.metric("Key/value groups", f"{model.n_kv_heads}", help=TERMS["kv"])
+    size = model.n_heads // model.n_kv_heads
+    groups.caption("per layer; 1 head each" if size == 1 else f"per layer; {size} heads each")
+    parameters.metric("Parameters", short(model.n_params), help=f"{model.n_params:,} parameters.")
+    parameters.caption(f"type {model.model_type}")
+    device.metric(
+        "Device",
+        str(model.device),
+        help="Where the model runs. Its number format (dtype) stands below.",
+    )
+    device.caption(str(model.dtype).removeprefix("torch."))
