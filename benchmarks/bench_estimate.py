@@ -105,7 +105,8 @@ def main():
             print(
                 f"{row['model']:8} {row['method']:9} {row['estimated_seconds']:9.2f}s"
                 f" {row['seconds']:8.2f}s {row['estimated_seconds'] / row['seconds']:6.2f}"
-                f" {units.words(row['estimated_memory']):>10} {units.words(row['memory']):>9}"
+                f" {units.bytes_text(row['estimated_memory']):>10}"
+                f" {units.bytes_text(row['memory']):>9}"
                 f" {row['estimated_memory'] / row['memory']:6.2f}",
                 flush=True,
             )

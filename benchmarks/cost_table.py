@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 from ctsft.attribution.cost_estimate import estimate_shape
 from ctsft.model.footprint import Shape
 from ctsft.model.model import Model
-from ctsft.utils.units import time_words, words
+from ctsft.utils.units import bytes_text, duration_text
 
 SHAPES = {
     "7 B (28 layers x 28 heads)": (
@@ -65,8 +65,9 @@ def main():
             )
             print(
                 f"{name:28} {method:9} {found.operations:9.2e} operations "
-                f" {time_words(found.seconds):>9} on one, {time_words(found.seconds / 8):>9} on 8 "
-                f" {words(found.memory):>8}"
+                f" {duration_text(found.seconds):>9} on one,"
+                f" {duration_text(found.seconds / 8):>9} on 8 "
+                f" {bytes_text(found.memory):>8}"
             )
 
 

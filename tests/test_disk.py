@@ -33,17 +33,17 @@ def small(tmp_path):
 def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "thing"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_files.whole(path, "it") as part:
+    with pytest.raises(ZeroDivisionError), atomic_files.atomic_path(path, "it") as part:
         part.write_text("half")
         assert path.read_text() == "old"
         raise ZeroDivisionError
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "old"
     (tmp_path / ".thing.part").mkdir()  # a killed writer's leftover
-    with atomic_files.whole(path, "it") as part:
+    with atomic_files.atomic_path(path, "it") as part:
         part.write_text("new")
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "new"
     for words in ("one", "two"):
-        with atomic_files.whole(tmp_path / "folder", "it") as part:
+        with atomic_files.atomic_path(tmp_path / "folder", "it") as part:
             part.mkdir()
             (part / "a").write_text(words)
     assert (tmp_path / "folder" / "a").read_text() == "two" and len(list(tmp_path.iterdir())) == 2
@@ -63,7 +63,7 @@ def test_a_full_disk_is_one_sentence_whoever_writes(small, write, need):
     (small / "kept").write_text("kept")
     with (
         pytest.raises(atomic_files.DiskFull) as error,
-        atomic_files.whole(small / "kept", "the checkpoint of step 7", need) as part,
+        atomic_files.atomic_path(small / "kept", "the checkpoint of step 7", need) as part,
     ):
         write(part)
     text = str(error.value)
@@ -77,7 +77,7 @@ def test_a_full_disk_is_one_sentence_whoever_writes(small, write, need):
     assert [one.name for one in small.iterdir()] == ["kept"] and (
         small / "kept"
     ).read_text() == "kept"
-    with pytest.raises(OSError), atomic_files.whole(small / "kept", "it"):
+    with pytest.raises(OSError), atomic_files.atomic_path(small / "kept", "it"):
         raise OSError("something else")
 
 
@@ -87,7 +87,7 @@ def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed
     monkeypatch.setenv("CTSFT_HOME", str(small))
     with pytest.raises(atomic_files.DiskFull), runs.record("score") as run:
         run.event(step=1)
-        run.file("filler").write_bytes(bytes(atomic_files.free(small) // 4096 * 4096))
+        run.file("filler").write_bytes(bytes(atomic_files.free_bytes(small) // 4096 * 4096))
         for step in range(2, 100):
             # the last block still has room for some
             last = step
@@ -101,7 +101,7 @@ def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed
     status = run.status()
     assert (
         status.state == "failed"
-        and status.message.startswith("There is no room for a line")
+        and status.message.startswith("There is no space left for a line")
         and str(run.path) in status.message
     )
     with pytest.raises(atomic_files.DiskFull), runs.record("score", run_id=run.id):

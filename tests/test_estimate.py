@@ -20,7 +20,7 @@ from ctsft.model.batching import pad
 from ctsft.model.footprint import Shape
 from ctsft.model.forward import readout_logits
 from ctsft.model.model import Model
-from ctsft.utils.units import time_words
+from ctsft.utils.units import duration_text
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])
@@ -113,7 +113,7 @@ def test_the_command(folders, tmp_path, capsys):
 
 
 def test_times_in_words():
-    assert [time_words(value) for value in (0.4, 42, 190, 9000)] == [
+    assert [duration_text(value) for value in (0.4, 42, 190, 9000)] == [
         "0.4 s",
         "42 s",
         "3.2 min",

@@ -8,7 +8,7 @@ import pytest
 from ctsft.plots.data import balance_bars, confusion_map, length_lines
 from ctsft.plots.head_on_text import attention_map, label, label_effects, token_bars, word_effects
 from ctsft.plots.style import alt, signed
-from ctsft.utils.right_to_left import END, ISOLATE
+from ctsft.utils.right_to_left import ISOLATE_END, ISOLATE_START
 
 PIECES = ["قهوة", " ممتازة", " <b>x</b>", "\n", " ", "…", " tea"]
 
@@ -29,7 +29,9 @@ def test_tokens_are_isolated_visible_and_escaped():
         "…",
         "tea",
     ]
-    assert all(label(piece)[0] == ISOLATE and label(piece)[-1] == END for piece in PIECES)
+    assert all(
+        label(piece)[0] == ISOLATE_START and label(piece)[-1] == ISOLATE_END for piece in PIECES
+    )
     assert (
         label("\x07")[1:-1] == "U+0007"
         and label("\u202eabc")[1:-1] == "U+202Eabc"

@@ -17,11 +17,11 @@ from ctsft.data.own_tables import (
     keep,
     label_tokens,
     label_values,
-    slug,
 )
 from ctsft.data.registry import load_task
 from ctsft.data.sources import read_table
 from ctsft.utils.errors import UserError
+from ctsft.utils.file_names import slug
 
 WORDS = {"0": "negative", "1": "positive"}
 
@@ -143,7 +143,7 @@ def test_columns_get_names_a_prompt_can_use():
     [("a/../b", "a-b"), ("..", "task"), ("日本 語", "日本-語"), ("x" * 99, "x" * 60), ("", "task")],
 )
 def test_names_are_safe_for_a_folder(words, safe):
-    assert slug(words) == safe
+    assert slug(words, "task") == safe
 
 
 def test_labels_are_shown_with_their_tokens(tokenizer):

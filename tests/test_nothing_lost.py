@@ -264,13 +264,13 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
     monkeypatch,
 ):
     whole, _ = tuned(subject, scored)
-    real, calls = atomic_files.free, []
+    real, calls = atomic_files.free_bytes, []
 
     def free(folder):
         calls.append(folder)
         return 1000 if len(calls) > 2 else real(folder)  # two checkpoints fit
 
-    monkeypatch.setattr(atomic_files, "free", free)
+    monkeypatch.setattr(atomic_files, "free_bytes", free)
     with pytest.raises(atomic_files.DiskFull) as error, runs.record("finetune") as run:
         tuning.tune(
             run, subject, SMALL, requests.Tuning("javanese", scores=scored.id, k=3, n=12), CONFIG
@@ -286,7 +286,7 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
         "checkpoint-4",
     ]
     assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6]
-    monkeypatch.setattr(atomic_files, "free", real)
+    monkeypatch.setattr(atomic_files, "free_bytes", real)
     tuned(subject, scored, run_id=run.id)
     assert (
         run.file("delta.safetensors").read_bytes() == whole.file("delta.safetensors").read_bytes()

@@ -20,7 +20,7 @@ from test_page_finetune import (
 from ctsft import runs
 from ctsft.experiment.runner import experiment
 from ctsft.jobs.experiment_design import read_design
-from ctsft.utils.units import time_words
+from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command, experiment_results
 from explorer.session import view as session_view
 
@@ -74,7 +74,7 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):  # noqa: 
     )
     at = visit(form)
     cost = sum(map(experiment_command.design(form).cost, experiment_command.design(form).cells({})))
-    assert f"**About {time_words(cost)}** at the pace of 1 finished run" in texts(at), (
+    assert f"**About {duration_text(cost)}** at the pace of 1 finished run" in texts(at), (
         "30 steps of measuring and tuning took 30 s"
     )
 

@@ -122,7 +122,7 @@ def test_the_map_its_hover_and_the_inspector(view, loaded):
     )
     assert app.session_state["view"].head == best == app.selectbox(key="w_head").value
     assert any(
-        format.name(best) in text.value and "± standard error" in text.value
+        format.head_name(best) in text.value and "± standard error" in text.value
         for text in app.markdown
     )
     outlined = next(trace for trace in charts(app)[0]["data"] if trace.get("name") == "outline")

@@ -23,7 +23,7 @@ from ctsft.model.footprint import Shape
 from ctsft.model.memory_plan import Plan, Work, candidates
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import as_bytes
+from ctsft.utils.units import parse_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,16 +53,16 @@ EACH = ("cdt", "atp", "ig", "ablation")
     ],
 )
 def test_sizes_are_read(said, size):
-    assert as_bytes(said) == size
+    assert parse_bytes(said) == size
 
 
 @pytest.mark.parametrize("wrong", ["", "four", "-1GB", "0", 0, -5, "4 GB extra", "4 XB"])
 def test_what_is_no_size_is_refused(wrong):
-    said(lambda: as_bytes(wrong), repr(wrong), "4GB")
+    said(lambda: parse_bytes(wrong), repr(wrong), "4GB")
 
 
 def test_sizes_are_said():
-    assert [units.words(size) for size in (1_234_567_890, 45_600_000, 1000, 12)] == [
+    assert [units.bytes_text(size) for size in (1_234_567_890, 45_600_000, 1000, 12)] == [
         "1.23 GB",
         "45.6 MB",
         "1 kB",

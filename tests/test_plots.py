@@ -15,7 +15,7 @@ from ctsft.plots.head_grid import (
     toggle,
 )
 from ctsft.plots.style import COLOURS, alt
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 
 
 def values(layers=4, heads=8):
@@ -218,7 +218,9 @@ def test_the_figure_leaves_background_and_font_to_the_theme():
 
 
 def test_foreign_text_is_escaped_and_cut():
-    assert safe("<b>x</b>") == "&lt;b&gt;x&lt;/b&gt;" and safe("word " * 500).endswith("…")
+    assert hover_text("<b>x</b>") == "&lt;b&gt;x&lt;/b&gt;" and hover_text("word " * 500).endswith(
+        "…"
+    )
 
 
 def luminance(colour):

@@ -222,8 +222,8 @@ def test_two_processes_tune_to_the_result_of_one_with_twice_the_batch(words, tmp
 def test_alone_nothing_is_exchanged(loaded, task):
     values = torch.tensor([1.0, float("nan")])
     assert (
-        distributed.alone()
-        and distributed.merged(values, torch.device("cpu")) is values
-        and distributed.mine([1, 2, 3]) == [1, 2, 3]
+        distributed.is_single_process()
+        and distributed.merge_filled(values, torch.device("cpu")) is values
+        and distributed.local_share([1, 2, 3]) == [1, 2, 3]
     )
     assert discovery_set is not None

@@ -24,7 +24,7 @@ from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import Plan, Work
 from ctsft.model.model import Model
 from ctsft.utils import units
-from ctsft.utils.units import time_words
+from ctsft.utils.units import duration_text
 
 SECONDS = 1.0  # of calibration
 
@@ -46,8 +46,8 @@ class Estimate:
     def text(self) -> str:
         return (
             f"estimates for {self.method} on {self.examples} texts, {self.tokens} tokens:"
-            f" {self.operations:.3g} floating-point operations, {time_words(self.seconds)} at"
-            f" {self.rate / 1e9:.3g} GFLOP/s, {units.words(self.memory)} of memory at the peak"
+            f" {self.operations:.3g} floating-point operations, {duration_text(self.seconds)} at"
+            f" {self.rate / 1e9:.3g} GFLOP/s, {units.bytes_text(self.memory)} of memory at the peak"
         )
 
     def row(self) -> dict:

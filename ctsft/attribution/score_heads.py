@@ -52,7 +52,7 @@ def score_heads(
     settings = settle(model, pool, means, method, config)
     entry = question(model, task, pool, means, method, settings) if cache else None
     kept = entry.read() if entry else None
-    if distributed.agreed(bool(kept), model.device) and kept:
+    if distributed.all_agree(bool(kept), model.device) and kept:
         if progress:
             progress(1.0, 1.0)
         return finished(
@@ -187,9 +187,9 @@ def sweep(
     ]
     if method in ("cdt", "ablation"):
         # a pass for every head: processes share heads, otherwise texts
-        sources = distributed.mine(sources)
+        sources = distributed.local_share(sources)
     else:
-        rows = distributed.mine(rows)
+        rows = distributed.local_share(rows)
     wanted = {layer: [head for at, head in sources if at == layer] for layer in range(len(work))}
     asked = memory_plan.Work(
         method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric"
@@ -228,7 +228,7 @@ def sweep(
                     plan, done = smaller(plan, error, notes, model), began
                     # once more, with less in flight; other batches go on as they were cut
                     waiting.append(index.tolist())
-    part_of = distributed.merged(part_of, model.device)
+    part_of = distributed.merge_filled(part_of, model.device)
     out.copy_(torch.where(part_of.isnan(), out, part_of))
     leave_out(out, asked_rows, heads & (torch.arange(len(heads)) < len(work))[:, None], notes)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from ctsft.attribution.means import POSITIONS
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import as_bytes
+from ctsft.utils.units import parse_bytes
 
 Head = tuple[int, int]
 
@@ -68,7 +68,7 @@ class ScoreConfig:
             raise UserError(f"k is {self.k}; an adaptive pass finds at least 1 head.")
         if not 1 <= self.steps <= 1000:
             raise UserError(f"steps is {self.steps}; choose 1 to 1000 points on the path.")
-        object.__setattr__(self, "max_memory", as_bytes(self.max_memory))
+        object.__setattr__(self, "max_memory", parse_bytes(self.max_memory))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ may read and write at once. The least recently used answers go when all together
 
 import json
 import os
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
@@ -93,18 +93,9 @@ def put(path: Path, data: bytes) -> bool:
     """Keep a file below `cache_folder()`, whole or not at all. What cannot be written is not kept,
     and costs one warning.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            with suppress(OSError):
-                part.unlink()
+        atomic_files.write_bytes(path, data)
     except OSError as error:
         complain(cache_folder(), error.strerror or type(error).__name__)
         return False

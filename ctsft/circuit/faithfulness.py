@@ -65,14 +65,14 @@ def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) 
     tokens, right, margin = list(task.label_ids(model).values()), 0, 0.0
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
     weights = directions(gold, len(tokens))
-    for batch in distributed.mine(
+    for batch in distributed.local_share(
         list(plain_batches(model, [task.encode(model, row) for row in rows], 0.25))
     ):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
         right += (logits.argmax(-1) == gold[batch.index]).sum().item()
         margin += (logits * weights[batch.index]).sum().item()
-    right, margin = distributed.summed(
+    right, margin = distributed.sum_over_processes(
         torch.tensor([right, margin], dtype=torch.float64), model.device
     ).tolist()
     return {"accuracy": right / len(rows), "margin": margin / len(rows)}

@@ -117,7 +117,7 @@ def job(
         else:
             run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
         try:
-            if distributed.alone():
+            if distributed.is_single_process():
                 # several processes on one job were given their devices by whoever started them
                 take_turn(stack, jobs, run, device)
             summary = work(jobs, run)

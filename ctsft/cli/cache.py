@@ -5,11 +5,11 @@ import time
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from ctsft.cache import store
 from ctsft.cli.app import AsJson, app
 from ctsft.utils.errors import UserError
+from ctsft.utils.units import bytes_text, duration_text
 
 
 @app.command("cache")
@@ -39,7 +39,7 @@ def list_or_clear(
         print(
             json.dumps({"answers": count, "bytes": freed})
             if as_json
-            else f"{counted(count)} deleted, {size_words(freed)} freed."
+            else f"{counted(count)} deleted, {bytes_text(freed)} freed."
         )
         return
     rows = [
@@ -57,29 +57,15 @@ def list_or_clear(
     ]
     lines = [
         f"{row['kind']:7} {row['model']:24} {row['task']:12} {row['what']:20}"
-        f" {size_words(row['bytes']):>8}  {age_words(row['age']):>6}".rstrip()
+        f" {bytes_text(row['bytes']):>9}  {duration_text(row['age']):>8}".rstrip()
         for row in rows
     ]
     lines.append(
-        f"{counted(len(rows))}, {size_words(sum(row['bytes'] for row in rows))} of at most"
-        f" {size_words(store.limit())}, in {store.cache_folder()}"
+        f"{counted(len(rows))}, {bytes_text(sum(row['bytes'] for row in rows))} of at most"
+        f" {bytes_text(store.limit())}, in {store.cache_folder()}"
     )
     print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
 
 
 def counted(count: int) -> str:
     return f"{count} answer{'' if count == 1 else 's'}"
-
-
-def size_words(size: int) -> str:
-    return tqdm.format_sizeof(size, "B")
-
-
-def age_words(seconds: float) -> str:
-    """How long ago, in the largest unit that fits."""
-    unit, name = next(
-        pair
-        for pair in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-        if seconds >= pair[0] or pair[0] == 1
-    )
-    return f"{max(seconds, 0) / unit:.0f} {name}"

@@ -19,6 +19,7 @@ from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task, label_token, placeholders
 from ctsft.data.token_text import readable
 from ctsft.utils.errors import UserError
+from ctsft.utils.file_names import slug
 
 # instead of a split: 70 % train, 15 % valid, 15 % test
 DRAW = "draw"
@@ -73,11 +74,6 @@ class LabelTokens:
     label: str
     pieces: list[str]
     one: bool
-
-
-def slug(words: str, otherwise: str = "task") -> str:
-    """A name that is safe as a file's and as a folder's."""
-    return re.sub(r"[^\w-]+", "-", str(words)).strip("-_")[:60] or otherwise
 
 
 def guess(file_name: str) -> tuple[str, str]:
@@ -245,10 +241,10 @@ def label_tokens(tokenizer, labels: Iterable[str]) -> list[LabelTokens]:
 
 def keep(task: Task, folder: Path) -> Path:
     """Write a draft below `folder`, in a new folder of its own; the path of its task file."""
-    place, count = folder / slug(task.name), 1
+    place, count = folder / slug(task.name, "task"), 1
     while place.exists():
         count += 1
-        place = folder / f"{slug(task.name)}-{count}"
+        place = folder / f"{slug(task.name, 'task')}-{count}"
     for (language, split), frame in task.rows.frames.items():
         path = place / language / f"{split}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
 from ctsft.runs.folder import Run
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 
 FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
 
@@ -71,6 +71,6 @@ def write_tables(run: Run, rows: list[dict], source: str) -> str:
         ),
         strict=True,
     ):
-        with whole(run.file(name), "a table") as part:
+        with atomic_path(run.file(name), "a table") as part:
             part.write_text(content, encoding="utf-8")
     return text

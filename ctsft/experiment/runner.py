@@ -23,8 +23,9 @@ from ctsft.jobs.requests import Subject
 from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import pool_and_means
 from ctsft.runs.recorder import Writer
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
+from ctsft.utils.units import time_left_text
 
 
 def experiment(run: Writer, design: Design, data_dir: str | None, jobs: int = 1) -> dict:
@@ -68,7 +69,7 @@ def kept(run: Writer, design: Design) -> Design:
                 " out --run for a new experiment."
             )
     else:
-        with whole(path, "the design") as part:
+        with atomic_path(path, "the design") as part:
             part.write_text(design.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return design
 
@@ -145,7 +146,7 @@ class Course:
             {"setting": setting, "method": method, **one}
             for (setting, method), one in found.items()
         ]
-        with whole(self.run.file("choices.json"), "the choice of learning rates") as part:
+        with atomic_path(self.run.file("choices.json"), "the choice of learning rates") as part:
             part.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
         return {key: one["learning_rate"] for key, one in found.items()}
 
@@ -205,7 +206,7 @@ class Course:
         if cell:
             print(
                 f"cell {self.done} of {total}: {said(cell, row, self.ground.source)};"
-                f" {minutes(self.left)} left",
+                f" {time_left_text(self.left, 'unknown time left')}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -219,13 +220,3 @@ def said(cell: Cell, row: dict, source: str) -> str:
         for side, name in (("source", source), ("target", cell.target))
     ]
     return f"{cell.says} ({cell.split}): {', '.join(figures)}, {row['seconds']:.1f} s"
-
-
-def minutes(seconds: float | None) -> str:
-    return (
-        "unknown time"
-        if seconds is None
-        else f"about {seconds / 60:.0f} min"
-        if seconds > 90
-        else f"about {seconds:.0f} s"
-    )

@@ -32,7 +32,7 @@ from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch, finetune
 from ctsft.tuning.head_advice import advise_heads, fisher
 from ctsft.tuning.recipes import RECIPES, moves_of
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 # steps between evaluations: only before the first and after the last
@@ -321,7 +321,7 @@ def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[]
                 if circuit:
                     circuit.save(run.file("circuit.json"))
                 if design.keep_deltas:
-                    with whole(run.file("delta.safetensors"), "the delta") as part:
+                    with atomic_path(run.file("delta.safetensors"), "the delta") as part:
                         result.delta.save(part)
 
             row = run_cell(ground, cell, stop, keep)

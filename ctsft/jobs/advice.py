@@ -14,7 +14,7 @@ from ctsft.runs import results
 from ctsft.runs.launcher import get
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.head_advice import Advice, advise_heads
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 # of an advice run's result
@@ -68,7 +68,7 @@ def take_advice(
         damping,
         progress=reporter.stage("Fisher information"),
     )
-    with whole(run.file("advice.csv"), "the advice") as part:
+    with atomic_path(run.file("advice.csv"), "the advice") as part:
         part.write_text(found.kept().csv(), encoding="utf-8")
     return found, model
 

@@ -14,7 +14,7 @@ from ctsft.model.model import Model
 from ctsft.runs import results
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 CARD = """---
@@ -78,7 +78,7 @@ def export(run_id: str, folder) -> Path:
         )
     model = tuned_model(run)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole(folder, "the exported model") as part:
+    with atomic_path(folder, "the exported model") as part:
         part.mkdir()
         save_folder(model, part)
         (part / "README.md").write_text(card(run, model), encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 from ctsft.attribution.scores import Scores
 from ctsft.runs.launcher import get
 from ctsft.runs.recorder import Writer
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 
@@ -15,7 +15,7 @@ def save_scores(run: Writer, scores: Scores, name: str):
         (".safetensors", scores.save),
         (".csv", lambda path: Path(path).write_text(scores.csv(), encoding="utf-8")),
     ):
-        with whole(run.file(name + ending), name) as part:
+        with atomic_path(run.file(name + ending), name) as part:
             save(part)
     run.event(kind=name, method=scores.method)
 

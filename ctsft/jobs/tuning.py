@@ -25,7 +25,7 @@ from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
 from ctsft.tuning.recipes import RECIPES, moves_of, recipe
 from ctsft.utils import atomic_files, distributed
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 
@@ -43,8 +43,8 @@ def tune(
     subject = replace(subject, model=base_model(subject, tuning)) if chosen.base else subject
     device = choose_device("cpu" if subject.device == "map" else subject.device)
     # the folder of the process that keeps the run
-    first = Run(Path(distributed.told(str(run.path), device)))
-    checkpoints, resume = first.file("checkpoints"), distributed.told(begun(first), device)
+    first = Run(Path(distributed.broadcast(str(run.path), device)))
+    checkpoints, resume = first.file("checkpoints"), distributed.broadcast(begun(first), device)
     task = load_task(subject.task, subject.data_dir)
     source = subject.language or task.source
     # refused before anything is scored
@@ -54,7 +54,7 @@ def tune(
         if tuning.final_split not in (None, tuning.eval_split)
         else {}
     )
-    found = distributed.told(first.file("circuit.json").is_file(), device)
+    found = distributed.broadcast(first.file("circuit.json").is_file(), device)
     choice = (
         circuit_of(run, subject, scoring, tuning, train, first if found else None)
         if chosen.heads
@@ -96,7 +96,7 @@ def tune(
     }
 
     def keep(result: TuneResult) -> dict:
-        with whole(run.file("delta.safetensors"), "the delta") as part:
+        with atomic_path(run.file("delta.safetensors"), "the delta") as part:
             result.delta.save(part)
         return finish(
             run,
@@ -129,7 +129,7 @@ def tune(
         final |= change(final["before"], final["after"], source, tuning.target)
         words["final"] = final
     if tuning.save_model:
-        with whole(run.file("model"), "the tuned model") as part:
+        with atomic_path(run.file("model"), "the tuned model") as part:
             model.hf.save_pretrained(part)
             model.tokenizer.save_pretrained(part)
     summary = keep(result)

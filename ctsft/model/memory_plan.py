@@ -20,7 +20,7 @@ from ctsft.model.footprint import Shape
 from ctsft.model.model import Model
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import as_bytes, words
+from ctsft.utils.units import bytes_text, parse_bytes
 
 # bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
 IN_CACHE = 8 * 2**20
@@ -116,9 +116,9 @@ def make(
 
 def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
     return UserError(
-        f"{words(max_memory) if max_memory else 'The free memory'} is not enough: the model and one"
-        f" text of {pos} tokens need {words(1.02 * need)}; allow more, shorten the texts, or take a"
-        " smaller model."
+        f"{bytes_text(max_memory) if max_memory else 'The free memory'} is not enough: the model"
+        f" and one text of {pos} tokens need {bytes_text(1.02 * need)}; allow more, shorten the"
+        " texts, or take a smaller model."
     )
 
 
@@ -169,7 +169,7 @@ def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) 
     """Tokens of a plain forward pass over texts of at most `pos` tokens. Raises UserError when
     `max_memory` cannot hold one text.
     """
-    shape, max_memory = Shape.of(model), as_bytes(max_memory)
+    shape, max_memory = Shape.of(model), parse_bytes(max_memory)
     fast = max(pos, min(FORWARD_TOKENS, 2 * in_flight(shape, model.device.type)))
     if max_memory is None:
         return fast
@@ -216,7 +216,7 @@ def plain_batches(
     allows (see `planning`).
     """
     if encoded:
-        max_memory = units.as_bytes(max_memory)
+        max_memory = units.parse_bytes(max_memory)
         with bounded(max_memory, model.device):
             yield from batches(
                 model,

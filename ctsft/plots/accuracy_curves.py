@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from ctsft.plots.style import COLOURS, figure
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 
 SYMBOLS = [
     "circle",
@@ -67,9 +67,14 @@ def accuracy_curves(
                 opacity=0.75,
                 layer="below",
             )
-        fig.add_trace(_curve(steps, values, safe(set_name), colour, (ROLE_SYMBOLS[role], "solid")))
+        fig.add_trace(
+            _curve(steps, values, hover_text(set_name), colour, (ROLE_SYMBOLS[role], "solid"))
+        )
         ends.append(
-            (values[-1], f'<span style="color:{colour}">●</span> {safe(set_name)} {values[-1]:.2f}')
+            (
+                values[-1],
+                f'<span style="color:{colour}">●</span> {hover_text(set_name)} {values[-1]:.2f}',
+            )
         )
         spoken.append(f"{set_name} ({role}) {values[0]:.2f} to {values[-1]:.2f}")
     for (_, text), y in zip(ends, _spread([value for value, _ in ends]), strict=True):
@@ -124,20 +129,20 @@ def overlay_curves(
                 y=[None],
                 mode="lines",
                 line={"color": COLOURS[role], "width": 5},
-                name=safe(set_name),
+                name=hover_text(set_name),
             )
         )
     for i, (run, history) in enumerate(runs.items()):
         look = SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]
-        key = _curve([None], [None], safe(run), COLOURS["control"], look)
-        fig.add_trace(key.update(legendgroup=safe(run), showlegend=True))
+        key = _curve([None], [None], hover_text(run), COLOURS["control"], look)
+        fig.add_trace(key.update(legendgroup=hover_text(run), showlegend=True))
         for set_name, role in roles.items():
             steps, values = _series(history, set_name, start)
             if steps:
-                label = f"{safe(set_name)}, {safe(run)}"
+                label = f"{hover_text(set_name)}, {hover_text(run)}"
                 fig.add_trace(
                     _curve(steps, values, label, COLOURS[role], look).update(
-                        legendgroup=safe(run), showlegend=False
+                        legendgroup=hover_text(run), showlegend=False
                     )
                 )
                 spoken.append(f"{run} on {set_name} {values[0]:.2f} to {values[-1]:.2f}")

@@ -16,7 +16,7 @@ from ctsft.plots import score_maps
 from ctsft.plots.experiment_frontier import CHOSEN
 from ctsft.plots.head_grid import Scale, head_map, symmetric_limit
 from ctsft.plots.style import COLOURS, LEGEND, figure
-from ctsft.utils.format import name, number, safe
+from ctsft.utils.format import head_name, hover_text, number
 from ctsft.utils.statistics import spearman
 
 MAPS = {"worth": "Worth moving", "asks": "Target asks", "costs": "Source would lose"}
@@ -68,7 +68,7 @@ def advice_map(
         filter(None, [key.text, f"1 to {k}: advised, in this order" if k else ""])
     )
     fig.layout.meta["alt"] = fig.layout.meta["alt"] + (
-        f" Advised, in order: {', '.join(map(name, kept.order[:k]))}." if k else ""
+        f" Advised, in order: {', '.join(map(head_name, kept.order[:k]))}." if k else ""
     )
     return fig
 
@@ -80,7 +80,7 @@ def hover(kept: Ranking, circuit: Circuit) -> list[list[str]]:
         (row["layer"], row["head"]): "<br>".join(
             [
                 (
-                    f"<b>{name((row['layer'], row['head']))}</b>  place {row['rank']} of"
+                    f"<b>{head_name((row['layer'], row['head']))}</b>  place {row['rank']} of"
                     f" {len(kept.rows)} in the advice"
                 ),
                 (
@@ -89,7 +89,7 @@ def hover(kept: Ranking, circuit: Circuit) -> list[list[str]]:
                 ),
                 f"target asks: {number(row['gradient'])} (gradient norm)",
                 f"source would lose: {number(row['fisher'] ** 0.5)} (√ Fisher information)",
-                safe(score_maps.reason(circuit, (row["layer"], row["head"]))),
+                hover_text(score_maps.reason(circuit, (row["layer"], row["head"]))),
             ]
         )
         for row in kept.rows
@@ -114,7 +114,9 @@ def advice_scatter(
         ("both", both, "hexagon", ADVISED, COLOURS["circuit"]),
     )
     spoken = ", ".join(
-        f"{label}: {' '.join(map(name, sorted(heads)))}" for label, heads, *_ in kinds[1:] if heads
+        f"{label}: {' '.join(map(head_name, sorted(heads)))}"
+        for label, heads, *_ in kinds[1:]
+        if heads
     )
     fig = figure(
         "",
@@ -161,8 +163,10 @@ def advice_scatter(
             )
         )
     kind = "log" if min(asks.min(), costs.min()) > 0 else "linear"
-    fig.update_xaxes(title_text=f"{safe(source)} would lose (√ Fisher information)", type=kind)
-    fig.update_yaxes(title_text=f"{safe(target)} asks (gradient norm)", type=kind)
+    fig.update_xaxes(
+        title_text=f"{hover_text(source)} would lose (√ Fisher information)", type=kind
+    )
+    fig.update_yaxes(title_text=f"{hover_text(target)} asks (gradient norm)", type=kind)
     return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=70)
 
 
@@ -180,13 +184,13 @@ def sentences(
         else (
             "all of them are"
             if len(inside) == k
-            else f"{', '.join(map(name, inside))} {'is' if len(inside) == 1 else 'are'}"
+            else f"{', '.join(map(head_name, inside))} {'is' if len(inside) == 1 else 'are'}"
         )
     )
     shows = (
         f"For what {source} would lose, {target} has most to win from"
-        f" {', '.join(map(name, advised))}; {shared} in the circuit, and over all {len(kept.rows)}"
-        f" heads the rank correlation of advice and relevance is {number(rho)}."
+        f" {', '.join(map(head_name, advised))}; {shared} in the circuit, and over all"
+        f" {len(kept.rows)} heads the rank correlation of advice and relevance is {number(rho)}."
     )
     if circuit.heads == set(advised):
         return (
@@ -212,7 +216,7 @@ def table(kept: Ranking, relevance: np.ndarray, circuit: Circuit) -> list[dict]:
     return [
         {
             "place": place,
-            "head": name(at),
+            "head": head_name(at),
             **{what: float(shown[at]) for what, shown in columns.items()},
             "relevance": float(relevance[at]),
             "in circuit": at in circuit,

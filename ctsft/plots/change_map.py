@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
 from ctsft.plots.head_grid import Marks, Scale, head_map
-from ctsft.utils.format import name, number
+from ctsft.utils.format import head_name, number
 
 MOST = 8  # heads named in a sentence
 
@@ -43,7 +43,7 @@ def change_map(rows: list[Mapping], chosen: Iterable[Head], flip: bool = False) 
             else "did not move"
         )
         return (
-            f"<b>{name(at)}</b>  change"
+            f"<b>{head_name(at)}</b>  change"
             f" {number(row['change'])}{share}<br>{'chosen to move' if at in chosen else beside}"
         )
 
@@ -77,9 +77,11 @@ def said(rows: list[Mapping], chosen: Iterable[Head]) -> str:
         share = (
             f", or {first['change'] / first['of']:.1%} of its numbers' norm" if first["of"] else ""
         )
-        text += f", {name((first['layer'], first['head']))} most: {number(first['change'])}{share}"
+        text += (
+            f", {head_name((first['layer'], first['head']))} most: {number(first['change'])}{share}"
+        )
     beside = [
-        name((row["layer"], row["head"]))
+        head_name((row["layer"], row["head"]))
         for row in moved
         if (row["layer"], row["head"]) not in chosen
     ]
@@ -100,7 +102,9 @@ def stayed(words: Mapping) -> str:
         f"{kept} of the {k} top heads before tuning {'is' if kept == 1 else 'are'} among the {k}"
         " top heads after it"
     )
-    names = {key: ", ".join(name(tuple(head)) for head in words[key]) for key in ("left", "came")}
+    names = {
+        key: ", ".join(head_name(tuple(head)) for head in words[key]) for key in ("left", "came")
+    }
     text += f": {names['left']} left, {names['came']} came." if words["left"] else "."
     rho = words["spearman"]
     order = (

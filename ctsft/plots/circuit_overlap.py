@@ -159,7 +159,7 @@ def membership_map(
     everywhere = frozenset.intersection(*circuits.values()) if circuits else frozenset()
     hover = [
         [
-            f"<b>{format.name((layer, head))}</b>  {told(circuits, (layer, head))}"
+            f"<b>{format.head_name((layer, head))}</b>  {told(circuits, (layer, head))}"
             for head in range(heads)
         ]
         for layer in range(layers)
@@ -211,7 +211,7 @@ def described(circuits: Circuits) -> str:
         {head for heads in circuits.values() for head in heads},
         key=lambda head: (-len(holders(circuits, head)), head),
     )
-    names = [f"{format.name(head)} ({holders(circuits, head)})" for head in held]
+    names = [f"{format.head_name(head)} ({holders(circuits, head)})" for head in held]
     return (
         f"Which of {len(circuits)} circuits hold a head:"
         f" {', '.join(names[:24]) or 'none is held by any'}{' and more' if len(names) > 24 else ''}."
@@ -226,7 +226,7 @@ def table(circuits: Circuits) -> pd.DataFrame:
     )
     rows = [
         (
-            format.name(head),
+            format.head_name(head),
             len(holders(circuits, head)),
             *(head in heads for heads in circuits.values()),
         )

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, SEQUENTIAL, figure
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 
 
 def balance_bars(
@@ -28,9 +28,9 @@ def balance_bars(
         fig.add_trace(
             go.Bar(
                 x=rows,
-                y=[safe(language) for language in counts],
+                y=[hover_text(language) for language in counts],
                 orientation="h",
-                name=safe(label),
+                name=hover_text(label),
                 text=rows,
                 textposition="inside",
                 textangle=0,
@@ -73,7 +73,7 @@ def length_lines(
                 x=((edges[:-1] + edges[1:]) / 2).tolist(),
                 y=share.tolist(),
                 mode="lines",
-                name=safe(language),
+                name=hover_text(language),
                 line_shape="hvh",
                 line={
                     "color": COLOURS[roles.get(language, "related")],
@@ -109,7 +109,7 @@ def confusion_map(matrix: np.ndarray, labels: tuple[str, ...], *, title: str = "
         for label, row in zip(labels, matrix, strict=True)
     )
     fig = figure(title, f"{title or 'Answers'}, by right label. {spoken}.", 150 + 40 * len(labels))
-    names = [safe(label) for label in labels]
+    names = [hover_text(label) for label in labels]
     places = list(range(len(labels)))
     fig.add_trace(
         go.Heatmap(

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import Spread, averaged, spread
 
 SYMBOLS = {
@@ -71,7 +71,7 @@ def frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
         shared_yaxes="all",
         horizontal_spacing=0.05,
         vertical_spacing=0.11,
-        subplot_titles=[f"{safe(setting)}, n = {n}" for setting, n in panels],
+        subplot_titles=[f"{hover_text(setting)}, n = {n}" for setting, n in panels],
     )
     fig.update_layout(base.layout)
     for i, (setting, n) in enumerate(panels):
@@ -180,7 +180,7 @@ def seeds(method: str, own: list[dict]) -> go.Scatter:
         marker=look(method, 6, opacity=0.45),
         legendgroup=method,
         showlegend=False,
-        text=[f"{safe(method)}, seed {row['seed']}" for row in own],
+        text=[f"{hover_text(method)}, seed {row['seed']}" for row in own],
         hovertemplate="%{text}<br>source %{x:+.3f}, target %{y:+.3f}<extra></extra>",
     )
 
@@ -191,15 +191,15 @@ def mean(method: str, own: list[dict], first: bool) -> go.Scatter:
         x=[kept.mean],
         y=[gained.mean],
         mode="markers",
-        name=safe(method.replace("_", " ")),
+        name=hover_text(method.replace("_", " ")),
         legendgroup=method,
         showlegend=first,
         marker=look(method, 14, line={"width": 1.5, "color": COLOURS["ink"]}),
         error_x=bars(kept, method),
         error_y=bars(gained, method),
         text=[
-            f"<b>{safe(method)}</b>, mean of {kept.count} seeds<br>source {words(kept)}<br>target"
-            f" {words(gained)}"
+            f"<b>{hover_text(method)}</b>, mean of {kept.count} seeds<br>source {words(kept)}"
+            f"<br>target {words(gained)}"
         ],
         hovertemplate="%{text}<extra></extra>",
     )

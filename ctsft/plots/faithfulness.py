@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from ctsft.plots import style
 from ctsft.plots.accuracy_curves import _curve
 from ctsft.plots.style import COLOURS, LEGEND, figure
-from ctsft.utils.format import number, safe
+from ctsft.utils.format import hover_text, number
 
 MEASURES = {"accuracy": "accuracy", "margin": "logit margin"}
 
@@ -155,7 +155,7 @@ def faithfulness_curve(
     everything = [*low, *high, *circuit, 0, 1]
     fig.update_yaxes(
         range=[min(everything) - 0.08, max(everything) + 0.12],
-        title_text=f"faithfulness ({safe(metric)})",
+        title_text=f"faithfulness ({hover_text(metric)})",
     )
     fig.update_xaxes(title_text="heads in the circuit")
     fig.update_layout(showlegend=True, legend=LEGEND, margin_t=76)

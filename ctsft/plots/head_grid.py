@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
 from ctsft.plots.style import COLOURS, DIVERGING, SEQUENTIAL, figure
-from ctsft.utils.format import name, number, safe
+from ctsft.utils.format import head_name, hover_text, number
 
 STRENGTH = 99  # percentile of |values| at which a map's colours end
 
@@ -97,17 +97,20 @@ def hover_texts(
     own, places, averages = (
         values.tolist(),
         rank.reshape(values.shape).tolist(),
-        [(safe(label), np.asarray(means, float).tolist()) for label, means in by_label.items()],
+        [
+            (hover_text(label), np.asarray(means, float).tolist())
+            for label, means in by_label.items()
+        ],
     )
 
     def text(layer: int, head: int) -> str:
         at = (layer, head)
         lines = [
-            f"<b>{name(at)}</b>  {number(own[layer][head])}",
+            f"<b>{head_name(at)}</b>  {number(own[layer][head])}",
             f"rank {places[layer][head]} of {values.size}",
         ]
         lines += [f"{label}: {number(means[layer][head])}" for label, means in averages]
-        lines.append(safe(why.get(at, "not in the circuit")))
+        lines.append(hover_text(why.get(at, "not in the circuit")))
         if kv_group > 1:
             first = head // kv_group * kv_group
             lines.append(
@@ -135,7 +138,7 @@ def head_map(
     values = np.asarray(values, float)
     layers, heads = values.shape
     beyond = [
-        name(at)
+        head_name(at)
         for at in sorted({*marks.members, *marks.removed, marks.selected or (0, 0)})
         if not (0 <= at[0] < layers and 0 <= at[1] < heads)
     ]
@@ -170,7 +173,9 @@ def head_map(
                 customdata=[list(at) for at in cells],
                 name="heads",
                 text=[
-                    hover[at[0]][at[1]] if hover else f"<b>{name(at)}</b>  {number(values[at])}"
+                    hover[at[0]][at[1]]
+                    if hover
+                    else f"<b>{head_name(at)}</b>  {number(values[at])}"
                     for at in cells
                 ],
                 mode="markers",
@@ -262,7 +267,7 @@ def _colourbar(values: np.ndarray, limit: float, scale: Scale) -> dict:
         ticks[-limit] = f"≤ −{ends}" if below else f"−{ends}"
     return {
         "title": {
-            "text": f"{safe(scale.unit)}<br>clipped at {ends}:<br>{where}",
+            "text": f"{hover_text(scale.unit)}<br>clipped at {ends}:<br>{where}",
             "side": "right",
             "font": {"size": 11},
         },
@@ -288,19 +293,19 @@ def _map_alt(values: np.ndarray, marks: Marks, title: str, scale: Scale) -> str:
             np.unravel_index(pick(values), values.shape) for pick in (np.nanargmax, np.nanargmin)
         )
         text += (
-            f", highest {name(best)} {number(values[best])}, lowest {name(worst)}"
+            f", highest {head_name(best)} {number(values[best])}, lowest {head_name(worst)}"
             f" {number(values[worst])}"
         )
     else:
         text += ", none computed yet"
     chosen = sorted(marks.members)
     if chosen:
-        text += f"; {len(chosen)} in the circuit: {', '.join(map(name, chosen[:12]))}" + (
+        text += f"; {len(chosen)} in the circuit: {', '.join(map(head_name, chosen[:12]))}" + (
             " and more" if len(chosen) > 12 else ""
         )
     text += f", {len(marks.added)} added by hand" if marks.added else ""
     text += f", {len(marks.removed)} removed by hand" if marks.removed else ""
-    return text + (f"; {name(marks.selected)} selected." if marks.selected else ".")
+    return text + (f"; {head_name(marks.selected)} selected." if marks.selected else ".")
 
 
 Path = tuple[list, list]  # x, y of one pen stroke

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, SEQUENTIAL, figure, signed
-from ctsft.utils.format import number, safe
-from ctsft.utils.right_to_left import fence
+from ctsft.utils.format import hover_text, number
+from ctsft.utils.right_to_left import add_isolates
 
 NAMED = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
 LONGEST = 22  # characters of a token's label
@@ -26,7 +26,9 @@ def label(piece: str) -> str:
     text = NAMED.get(text) or "".join(
         char if char.isprintable() else NAMED.get(char, f"U+{ord(char):04X}") for char in text
     )
-    return fence(safe(text[:LONGEST] + ("…" if len(text) > LONGEST else ""), LONGEST + 2, 1))
+    return add_isolates(
+        hover_text(text[:LONGEST] + ("…" if len(text) > LONGEST else ""), LONGEST + 2, 1)
+    )
 
 
 def attention_map(

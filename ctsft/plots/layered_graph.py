@@ -28,7 +28,7 @@ STEPS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
 
 
 def called(target: Head | str) -> str:
-    return LOGITS if target == LOGITS else format.name(target)
+    return LOGITS if target == LOGITS else format.head_name(target)
 
 
 def strongest(edges: Sequence[Edge]) -> dict[bool, float]:
@@ -142,7 +142,7 @@ def graph(
             name="relevance",
             showlegend=False,
             text=[
-                f"{format.name(source)} → {called(target)}: {format.number(value)}"
+                f"{format.head_name(source)} → {called(target)}: {format.number(value)}"
                 for source, target, value in drawn
             ],
             hovertemplate="%{text}<extra></extra>",
@@ -165,7 +165,7 @@ def _nodes(fig: go.Figure, at: dict, steps: dict[Head, int], selected: Head | No
                 y=[at[head][1] for head in heads],
                 mode="markers+text",
                 customdata=[list(head) for head in heads],
-                text=[format.name(head) for head in heads],
+                text=[format.head_name(head) for head in heads],
                 textposition="top center",
                 textfont={"size": 11},
                 name=f"iteration {step}",
@@ -219,7 +219,7 @@ def _axes(fig: go.Figure, at: dict, n_layers: int):
 def alt(edges: Sequence[Edge], least: float) -> str:
     drawn, steps = sorted(above(edges, least), key=lambda edge: -abs(edge[2])), iteration(edges)
     words = [
-        f"{format.name(source)} to {called(target)} {format.number(value)}"
+        f"{format.head_name(source)} to {called(target)} {format.number(value)}"
         for source, target, value in drawn[:8]
     ]
     return (
@@ -234,7 +234,7 @@ def table(edges: Sequence[Edge], least: float = 0.0) -> pd.DataFrame:
     steps = iteration(edges)
     rows = sorted(
         (
-            (steps[source], format.name(source), called(target), value)
+            (steps[source], format.head_name(source), called(target), value)
             for source, target, value in above(edges, least)
         ),
         key=lambda row: (row[0], -row[3]),

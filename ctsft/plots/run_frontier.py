@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from ctsft.plots.experiment_frontier import AXES, bars, best_line, look, undominated, words
 from ctsft.plots.style import COLOURS, LEGEND, figure
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import spread
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
@@ -126,8 +126,8 @@ def large(method: str, groups: list[dict], first: bool) -> go.Scatter | None:
             if single
             else "<br>".join(
                 [
-                    f"<b>{safe(one['name'])}</b>, mean of {one['kept'].count} seeds",
-                    *([safe(one["group"])] if one["group"] else []),
+                    f"<b>{hover_text(one['name'])}</b>, mean of {one['kept'].count} seeds",
+                    *([hover_text(one["group"])] if one["group"] else []),
                     f"source {words(one['kept'])}",
                     f"target {words(one['gained'])}",
                     "[95 % bootstrap interval]",
@@ -148,7 +148,7 @@ def large(method: str, groups: list[dict], first: bool) -> go.Scatter | None:
         x=[one["kept"].mean for one in groups],
         y=[one["gained"].mean for one in groups],
         mode="markers",
-        name=safe(groups[0]["name"]),
+        name=hover_text(groups[0]["name"]),
         legendgroup=method,
         showlegend=first,
         marker=look(method, 14, line={"width": 1.5, "color": COLOURS["ink"]}),
@@ -167,9 +167,9 @@ def merged(each: list[dict]) -> dict:
 
 def facts(point: Point) -> str:
     lines = [
-        f"<b>{safe(point['run'])}</b>",
-        safe(", ".join(filter(None, [point["name"], point["group"]]))),
-        *map(safe, point["facts"]),
+        f"<b>{hover_text(point['run'])}</b>",
+        hover_text(", ".join(filter(None, [point["name"], point["group"]]))),
+        *map(hover_text, point["facts"]),
     ]
     return "<br>".join(
         [*lines, f"source {point['kept']:+.3f}, target {point['gained']:+.3f}".replace("-", "−")]

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, figure
-from ctsft.utils.format import name, number, safe
+from ctsft.utils.format import head_name, hover_text, number
 
 
 def head_means_bar(norm: float, departures: Mapping[str, float], *, title: str = "") -> go.Figure:
@@ -65,7 +65,7 @@ def label_bars(
         }
         fig.add_trace(
             _bars([label], [float(value)], [colour]).update(
-                error_x=whisker, marker_opacity=0.45, name=safe(label)
+                error_x=whisker, marker_opacity=0.45, name=hover_text(label)
             )
         )
     fig.add_vline(0, line={"color": COLOURS["reference"], "width": 1})
@@ -108,9 +108,12 @@ def example_strip(
                 y=[row + float(spread[i]) for i in own],
                 customdata=[[i] for i in own],
                 mode="markers",
-                name=safe(kind),
+                name=hover_text(kind),
                 marker={"color": colour, "size": 9, "opacity": 0.8, "line": {"width": 0}},
-                text=[f"<b>{number(scores[i])}</b>  {safe(kind)}<br>{safe(texts[i])}" for i in own],
+                text=[
+                    f"<b>{number(scores[i])}</b>  {hover_text(kind)}<br>{hover_text(texts[i])}"
+                    for i in own
+                ],
                 hovertemplate="%{text}<extra></extra>",
             )
         )
@@ -128,7 +131,7 @@ def example_strip(
     rows = range(len(kinds))
     fig.update_yaxes(
         tickvals=list(rows),
-        ticktext=[safe(k) for k in kinds],
+        ticktext=[hover_text(k) for k in kinds],
         range=[len(kinds) - 0.5, -0.5],
         showgrid=False,
         automargin=True,
@@ -189,7 +192,7 @@ def score_histogram(
             showlegend=False,
             name="kept",
             customdata=[list(at) for at in chosen],
-            text=[f"{name(at)} {number(values[at])}" for at in chosen],
+            text=[f"{head_name(at)} {number(values[at])}" for at in chosen],
             marker={
                 "symbol": "line-ns",
                 "size": 11,
@@ -204,7 +207,7 @@ def score_histogram(
             line={"color": COLOURS["reference"], "width": 2},
             annotation_text=f"threshold {number(threshold)}",
         )
-    fig.update_xaxes(title_text=safe(unit))
+    fig.update_xaxes(title_text=hover_text(unit))
     fig.update_yaxes(title_text="heads", range=[-0.12 * tall, 1.12 * tall], tick0=0)
     fig.update_layout(barmode="stack", showlegend=True, legend=LEGEND, margin_t=76)
     return fig
@@ -237,8 +240,8 @@ def correlation(
             customdata=[list(at) for at in heads],
             mode="markers",
             text=[
-                f"<b>{name(at)}</b><br>{safe(names[0])} {number(a[at])}<br>{safe(names[1])}"
-                f" {number(b[at])}"
+                f"<b>{head_name(at)}</b><br>{hover_text(names[0])} {number(a[at])}"
+                f"<br>{hover_text(names[1])} {number(b[at])}"
                 for at in heads
             ],
             hovertemplate="%{text}<extra></extra>",
@@ -255,15 +258,15 @@ def correlation(
         xanchor="left",
         yanchor="top",
     )
-    fig.update_xaxes(title_text=safe(names[0]))
-    fig.update_yaxes(title_text=safe(names[1]))
+    fig.update_xaxes(title_text=hover_text(names[0]))
+    fig.update_yaxes(title_text=hover_text(names[1]))
     return fig
 
 
 def _bars(rows: list[str], sizes: list[float], colours: list[str]) -> go.Bar:
     return go.Bar(
         x=sizes,
-        y=[safe(row) for row in rows],
+        y=[hover_text(row) for row in rows],
         orientation="h",
         marker={"color": colours, "line": {"width": 0}},
         hovertemplate="%{y}: %{x:.3g}<extra></extra>",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 
 # one meaning each, on white and on Streamlit's dark page alike; told apart with any colour vision
 COLOURS = {
@@ -65,7 +65,7 @@ def figure(title: str, alt_text: str, height: float) -> go.Figure:
     return go.Figure(
         layout={
             "title": {
-                "text": safe(title, 200),
+                "text": hover_text(title, 200),
                 "x": 0,
                 "xanchor": "left",
                 "y": 1,

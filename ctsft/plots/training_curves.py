@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from ctsft.plots.accuracy_curves import STYLES, SYMBOLS, accuracy_curves, flat, overlay_curves
 from ctsft.plots.style import COLOURS, alt
-from ctsft.utils.format import safe
+from ctsft.utils.format import hover_text
 
 LOSS = 150  # pixels of the loss panel
 
@@ -104,8 +104,10 @@ def with_loss(fig: go.Figure, runs: list[Shown], looks: list[tuple[str, str]]) -
                 y=values,
                 yaxis="y2",
                 mode="lines+markers",
-                name="training loss" if len(runs) == 1 else f"training loss, {safe(run.name)}",
-                legendgroup=safe(run.name),
+                name="training loss"
+                if len(runs) == 1
+                else f"training loss, {hover_text(run.name)}",
+                legendgroup=hover_text(run.name),
                 showlegend=False,
                 line={"color": COLOURS["reference"], "width": 2, "dash": dash},
                 marker={"symbol": symbol, "size": 7, "color": COLOURS["reference"]},

@@ -19,7 +19,6 @@ import json
 import os
 import re
 import socket
-import threading
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -214,18 +213,12 @@ def plain(value: Any) -> Any:
 
 def write(path: Path, value: Any) -> None:
     """All or nothing: a reader sees the old file or the new one."""
-    text = json.dumps(value, default=plain, indent=1)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    data = json.dumps(value, default=plain, indent=1).encode()
     try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        atomic_files.replace(part, path)
-    except BaseException as error:
-        atomic_files.remove(part)
-        if atomic_files.is_full(error):
-            raise atomic_files.no_room(path.name, len(text), path.parent) from error
+        atomic_files.write_bytes(path, data)
+    except OSError as error:
+        if atomic_files.is_disk_full(error):
+            raise atomic_files.disk_full(path.name, len(data), path.parent) from error
         raise
 
 

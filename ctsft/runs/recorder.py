@@ -206,8 +206,8 @@ def record(
         raise
     except BaseException as error:
         told = (
-            atomic_files.no_room("the run's files", 0, run.path)
-            if atomic_files.is_full(error) and not isinstance(error, UserError)
+            atomic_files.disk_full("the run's files", 0, run.path)
+            if atomic_files.is_disk_full(error) and not isinstance(error, UserError)
             else error
         )
         message = _sentence(told)

@@ -6,7 +6,7 @@
                                           the seed and them
                     watched.json          the evaluations so far and the losses since the last one
 
-A checkpoint appears whole or not at all (`disk.whole`), so a run killed at any moment goes on from
+A checkpoint appears whole or not at all (`atomic_path`), so a run killed at any moment goes on from
 the newest one to the same bits. The two newest are kept.
 """
 
@@ -47,7 +47,7 @@ class Checkpointing(Trainer):
             self.accelerator.wait_for_everyone()
             return
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_files.whole(
+        with atomic_files.atomic_path(
             folder / f"checkpoint-{step}", f"the checkpoint of step {step}", need
         ) as part:
             part.mkdir()

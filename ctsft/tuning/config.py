@@ -77,7 +77,7 @@ def arguments(config: TuneConfig, model: Model, folder: Path | None) -> Training
         output_dir=str(folder or tempfile.gettempdir()),
         num_train_epochs=config.epochs,
         learning_rate=config.learning_rate,
-        per_device_train_batch_size=config.batch_size * distributed.COUNT,
+        per_device_train_batch_size=config.batch_size * distributed.PROCESSES,
         gradient_accumulation_steps=config.accumulate,
         seed=config.seed,
         weight_decay=config.weight_decay,

@@ -120,7 +120,7 @@ class CircuitTrainer(Checkpointing):
         # DDP averages
         total = (
             F.cross_entropy(logits.float(), inputs["labels"], ignore_index=IGNORED, reduction="sum")
-            * distributed.COUNT
+            * distributed.PROCESSES
         )
         self.observer.losses.append(total.detach() / inputs["rows"])
         loss = total / (num_items_in_batch or inputs["rows"])
@@ -131,7 +131,7 @@ class CircuitTrainer(Checkpointing):
 
     def get_train_dataloader(self):
         loader = super().get_train_dataloader()
-        if not distributed.alone():
+        if not distributed.is_single_process():
             # accelerate would deal whole batches out, and fill up the last ones
             (
                 loader.batch_sampler.num_processes,
@@ -195,7 +195,10 @@ class Observer(TrainerCallback):
         if self.history and self.history[-1]["step"] == state.global_step:
             return
         loss = (
-            (distributed.summed(torch.stack(self.losses), self.model.device) / distributed.COUNT)
+            (
+                distributed.sum_over_processes(torch.stack(self.losses), self.model.device)
+                / distributed.PROCESSES
+            )
             .mean()
             .item()
             if self.losses
@@ -235,7 +238,7 @@ class Observer(TrainerCallback):
         """Before a step is taken: its loss and gradient are numbers, or the run goes back to where
         they were, and ends.
         """
-        finite = distributed.agreed(math.isfinite(self.losses[-1].item()), self.model.device)
+        finite = distributed.all_agree(math.isfinite(self.losses[-1].item()), self.model.device)
         if finite and (self.scaled or finite_gradients(self.model.hf)):
             self.good_now(state.global_step)
             return
@@ -278,7 +281,7 @@ class Observer(TrainerCallback):
         )
         self.watch.progress(state.global_step, state.max_steps)
         # asked for in one process
-        stop = not distributed.agreed(not self.watch.stop(), self.model.device)
+        stop = not distributed.all_agree(not self.watch.stop(), self.model.device)
         if state.global_step < state.max_steps and stop:
             self.stopped = control.should_training_stop = True
         control.should_save = self.watch.folder is not None and (saves or self.stopped)
@@ -302,7 +305,7 @@ def collate(model: Model) -> Callable:
     """
 
     def rows(items: list[tuple[list[int], int]]) -> dict:
-        mine = distributed.mine(items) or [(items[0][0], IGNORED)]
+        mine = distributed.local_share(items) or [(items[0][0], IGNORED)]
         ids, tokens = zip(*mine, strict=True)
         batch = pad(list(ids), model.device, reads_first=model.architecture.reads_first)
         return {

@@ -8,18 +8,21 @@ import textwrap
 from ctsft.utils.right_to_left import isolate
 
 
-def name(head: tuple[int, int]) -> str:
+def head_name(head: tuple[int, int]) -> str:
+    """ "L3.H5" for the head (3, 5); both numbers count from 0."""
     return f"L{head[0]}.H{head[1]}"
 
 
 def number(value: float) -> str:
+    """Three significant digits with a typographic minus; "not computed" for NaN or infinity."""
     return f"{value:.3g}".replace("-", "−") if math.isfinite(value) else "not computed"
 
 
 @functools.lru_cache(8192)
-def safe(text: str, width: int = 60, lines: int = 6) -> str:
-    """Foreign text as hover text: escaped, wrapped, cut after `lines`."""
+def hover_text(text: str, width: int = 60, lines: int = 6) -> str:
+    """Text of unknown origin for a Plotly hover label: HTML escaped, wrapped at `width` characters
+    and cut after `lines` lines.
+    """
     rows = textwrap.wrap(str(text), width) or [""]
-    return "<br>".join(isolate(html.escape(row)) for row in rows[:lines]) + (
-        "…" if len(rows) > lines else ""
-    )
+    more = "…" if len(rows) > lines else ""
+    return "<br>".join(isolate(html.escape(row)) for row in rows[:lines]) + more

@@ -1,4 +1,4 @@
-"""Where the program keeps a user's data: `$CTSFT_HOME`, or the user's data directory."""
+"""The folder with the user's data: `$CTSFT_HOME`, or the system's data directory of the user."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,6 @@ import platformdirs
 
 
 def home() -> Path:
-    """Where runs, circuits and the cache are kept."""
-    return (
-        Path(os.environ.get("CTSFT_HOME") or platformdirs.user_data_dir("ctsft", appauthor=False))
-        .expanduser()
-        .absolute()
-    )
+    """The absolute path of the folder that holds runs, circuits and the cache."""
+    folder = os.environ.get("CTSFT_HOME") or platformdirs.user_data_dir("ctsft", appauthor=False)
+    return Path(folder).expanduser().absolute()

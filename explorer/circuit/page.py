@@ -212,7 +212,7 @@ def counters(model, circuit: Circuit, outside: dict):
         + circuit_words.by_hand(circuit)
     )
     if outside:
-        names = [format.name(head) for head in outside]
+        names = [format.head_name(head) for head in outside]
         st.caption(
             f"{len(names)} other {'head is' if len(names) == 1 else 'heads are'} touched, because"
             f" key/value rows are shared by groups of {model.n_heads // model.n_kv_heads} heads:"

@@ -112,7 +112,7 @@ def heads(of: Exploration) -> Section:
     rows = [
         [
             str(i),
-            format.name(at),
+            format.head_name(at),
             f"{format.number(scores.values[at].item())} ± {format.number(scores.stderr[at].item())}",
             *(format.number(values[at].item()) for values in scores.by_label.values()),
             "yes" if of.circuit and at in of.circuit else "",
@@ -153,7 +153,7 @@ def circuit(of: Exploration) -> Section:
         outside = {}
     ranked = {at: i for i, at in enumerate(of.scores.ranking(), 1)} if of.scores is not None else {}
     rows = [
-        [format.name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
+        [format.head_name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
         for at in sorted(found.heads, key=lambda at: (ranked.get(at, 10**9), at))
     ]
     blocks.append(
@@ -164,7 +164,7 @@ def circuit(of: Exploration) -> Section:
     if outside:
         blocks.append(
             "Key/value rows are shared by groups of heads, so these move in part too: "
-            f"{', '.join(f'{format.name(at)} ({why})' for at, why in outside.items())}."
+            f"{', '.join(f'{format.head_name(at)} ({why})' for at, why in outside.items())}."
         )
     return Section("The circuit", blocks)
 

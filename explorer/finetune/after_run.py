@@ -233,7 +233,7 @@ def exported(run: runs.Run):
         if st.button(
             "Export the tuned model",
             icon=":material/folder_zip:",
-            help=format.safe(f"Writes {folder}.", 200),
+            help=format.hover_text(f"Writes {folder}.", 200),
         ):
             runs.start(words, {"exported": run.id, "to": str(folder)})
             st.rerun()

@@ -4,7 +4,6 @@ so far. No streamlit.
 
 import hashlib
 import json
-import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -19,8 +18,9 @@ from ctsft.jobs.experiment_design import MEASURING, Cell, Design, checked
 from ctsft.jobs.requests import Tuning, base_model
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.atomic_files import whole
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
+from ctsft.utils.file_names import slug
 from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
@@ -172,13 +172,13 @@ def save(found: Design) -> str:
         folder
         / f"{file_name(found)}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.json"
     )
-    with whole(path, "the design") as part:
+    with atomic_path(path, "the design") as part:
         part.write_text(text, encoding="utf-8")
     return str(path)
 
 
 def file_name(found: Design) -> str:
-    return re.sub(r"[^\w-]+", "-", found.name).strip("-")[:60] or "experiment"
+    return slug(found.name, "experiment")
 
 
 def words(found: Design, path: str, data_dir: str, at_once: int) -> list[str]:

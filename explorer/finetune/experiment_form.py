@@ -7,7 +7,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.jobs.experiment_design import Design
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import time_words
+from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command, experiment_results
 from explorer.finetune.form import POOLS, spoken
 from explorer.session import binding, inputs
@@ -208,7 +208,7 @@ def begin(task):
         " Tune once under One run to know."
         if expected is None
         else (
-            f"**About {time_words(expected)}** at the pace of {len(pace)} finished"
+            f"**About {duration_text(expected)}** at the pace of {len(pace)} finished"
             f" {'run' if len(pace) == 1 else 'runs'} of this model and task on this machine;"
             " scoring the heads comes on top."
         )

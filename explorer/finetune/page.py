@@ -69,7 +69,8 @@ def numbers(choice: Circuit | None):
     if others:
         st.caption(
             "Keys and values are shared in groups of heads, so those of"
-            f" {', '.join(map(format.name, others[:8]))}{' and more' if len(others) > 8 else ''}"
+            f" {', '.join(map(format.head_name, others[:8]))}"
+            f"{' and more' if len(others) > 8 else ''}"
             " move too.",
             help=TERMS["kv"],
         )

@@ -23,7 +23,7 @@ VIEWS = ("By token", "Attention pattern", "Direct effect")
 def draw(scores: Scores, run: runs.Run, model: Model):
     """`run`: the one whose discovery set and means the scores are of."""
     now, pool = binding.view(), score_runs.pool_of(run)
-    st.subheader(f"{format.name(now.head)} on one example", help=TERMS["one head"])
+    st.subheader(f"{format.head_name(now.head)} on one example", help=TERMS["one head"])
     if not pool or score_runs.means_of(run) is None:
         st.info(
             "The discovery set of these scores is gone from their run folder; score the heads again"

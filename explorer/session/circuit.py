@@ -1,6 +1,5 @@
 """The session's circuit: what the rule selects, and what was added or removed by hand."""
 
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.tuning import trainable
 from ctsft.utils import format
+from ctsft.utils.file_names import slug
 from explorer.session import advice_runs, binding, inputs
 from explorer.session.binding import put, remember, view
 from explorer.session.inputs import load_model
@@ -27,7 +27,7 @@ def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
     found = {}
     for layer, head in sorted(trainable.touched(model, circuit.heads)):
         sharing = [
-            format.name((layer, other))
+            format.head_name((layer, other))
             for other in model.kv_group(head)
             if (layer, other) in circuit
         ]
@@ -65,7 +65,7 @@ def file_text(circuit: Circuit) -> str:
 
 
 def file_name(words: str) -> str:
-    return (re.sub(r"[^\w.-]+", "-", words).strip("-.") or "circuit") + ".json"
+    return slug(words, "circuit", also=".") + ".json"
 
 
 def adopt(loaded: Circuit, scores: Scores) -> str:

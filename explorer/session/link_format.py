@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import CHOICES, Head
 from ctsft.data.sources import SPLITS
-from ctsft.utils.format import name
+from ctsft.utils.format import head_name
 from explorer.session.view import View
 
 # letters of one word: every head of a large model
@@ -170,7 +170,7 @@ def beyond(found: dict, layers: int, n_heads: int) -> list[str]:
             found[field] -= outside
     if "head" in found and not (found["head"][0] < layers and found["head"][1] < n_heads):
         lacking.add(found.pop("head"))
-    names = [name(at) for at in sorted(lacking)]
+    names = [head_name(at) for at in sorted(lacking)]
     more = " and more" if len(names) > 6 else ""
     return (
         [f"{', '.join(names[:6])}{more} (the model has {layers} layers of {n_heads} heads)"]

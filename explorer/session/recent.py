@@ -1,11 +1,11 @@
 """Models and tasks that were opened before, in `recent.json` of the user's folder; no streamlit."""
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
 from ctsft.utils import home
+from ctsft.utils.atomic_files import write_bytes
 
 MOST = 8
 KINDS = ("models", "tasks")
@@ -30,11 +30,9 @@ def remember(kind: str, name: str):
         return
     words[kind] = [name, *(other for other in words[kind] if other != name)][:MOST]
     path = file()
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
-        part.replace(path)
+        write_bytes(path, json.dumps(words, ensure_ascii=False).encode())
 
 
 def model_fields(name: str) -> dict:

@@ -5,13 +5,13 @@ A file is never overwritten: a name that is taken gets a number, whichever sessi
 it.
 """
 
-import re
 from contextlib import suppress
 from pathlib import Path
 
 from ctsft.circuit.circuit import Circuit
 from ctsft.utils import home
 from ctsft.utils.errors import UserError
+from ctsft.utils.file_names import slug
 
 # letters of a name: as a file's name it fits every disk
 LONGEST = 50
@@ -23,12 +23,7 @@ def folder() -> Path:
 
 def proper(words: str) -> str:
     """A name that is a file's name too: letters, digits, spaces and . , ( ) + - only."""
-    return (
-        re.sub(r"\s+", " ", re.sub(r"[^\w .,()+-]+", "-", words))
-        .strip(" .-")[:LONGEST]
-        .strip(" .-")
-        or "circuit"
-    )
+    return " ".join(slug(words, "circuit", also=" .,()+", longest=LONGEST).split())
 
 
 def file_of(name: str) -> Path:

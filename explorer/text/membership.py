@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import LOGITS, Circuit
-from ctsft.utils.format import name, number
+from ctsft.utils.format import head_name, number
 
 
 def sentence(scores: Scores, circuit: Circuit, head: Head) -> str:
@@ -74,7 +74,8 @@ def found(circuit: Circuit, head: Head) -> str:
     if not later:
         return words
     others = f", of {len(later)} targets" if len(later) > 1 else ""
-    return f"{words}; chosen most for {name(later[0][1])} (relevance {number(later[0][0])}{others})"
+    relevance, target = later[0]
+    return f"{words}; chosen most for {head_name(target)} (relevance {number(relevance)}{others})"
 
 
 def top(scores: Scores, rule: dict, head: Head, ranking: list[Head], is_in: bool) -> str:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft.plots import figure_files, style
+from ctsft.utils.file_names import slug
 
 PLAIN = {"displayModeBar": False}
 
@@ -66,7 +67,7 @@ def show(
     """`st.plotly_chart` with its description and its menu; what that returns. `name`: of the files
     (default: the key).
     """
-    safe = re.sub(r"[^\w.-]+", "-", name or key).strip("-.").lower() or "chart"
+    safe = slug(name or key, "chart", also=".").lower()
     with st.container(key=f"chart-{key}", gap=None, width=width):
         event = st.plotly_chart(
             fig,

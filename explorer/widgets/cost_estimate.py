@@ -8,7 +8,7 @@ from ctsft.circuit.selection import share_of
 from ctsft.jobs.requests import Scoring
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import time_words
+from ctsft.utils.units import duration_text
 from explorer.session import binding, computed, inputs
 
 # A text's share of the time, in units of attribution patching's; on the bundled model with one
@@ -26,9 +26,9 @@ def draw(scoring: Scoring, name: str):
     found = estimate(scoring, name)
     if found:
         st.caption(
-            f":material/timer: {name} would take **about {time_words(found.seconds)}** on this"
-            f" machine ({device()}) and hold {units.words(found.memory)} of memory at its peak:"
-            f" {found.examples} texts, {found.tokens:,} tokens, every head.",
+            f":material/timer: {name} would take **about {duration_text(found.seconds)}** on this"
+            f" machine ({device()}) and hold {units.bytes_text(found.memory)} of memory at its"
+            f" peak: {found.examples} texts, {found.tokens:,} tokens, every head.",
             help=(
                 f"An estimate: {found.operations:.2g} operations at {found.rate / 1e9:.3g} GFLOP/s,"
                 " measured on one batch of this pass. Within a factor of 1.5 on a machine that"
@@ -53,7 +53,7 @@ def of_rows(rows: int, name: str, times: float, what: str):
     if found:
         st.caption(
             f":material/timer: {name} would take **roughly"
-            f" {time_words(times * found.seconds * rows / found.examples)}** on this machine"
+            f" {duration_text(times * found.seconds * rows / found.examples)}** on this machine"
             f" ({device()}): {what}.",
             help=(
                 "From one batch of attribution patching on this machine, a forward and a backward"
@@ -89,7 +89,7 @@ def of_checks(n_random: int, pools: int):
         return
     seconds = checks_seconds(cdt, atp, ablation, len(model.heads), unseen, n_random, pools)
     st.caption(
-        f":material/timer: Checking would take **roughly {time_words(seconds)}** on this machine"
+        f":material/timer: Checking would take **roughly {duration_text(seconds)}** on this machine"
         f" ({device()}): {len(validation.RANKINGS)} scorings of {cdt.examples} texts, circuits of"
         f" every size on {unseen} unseen rows, {pools} pools.",
         help=(

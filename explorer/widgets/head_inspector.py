@@ -42,7 +42,7 @@ def draw(
     st.selectbox(
         "Head",
         ranking,
-        format_func=lambda head: f"{format.name(head)} · rank {rank[head]} of {len(ranking)}",
+        format_func=lambda head: f"{format.head_name(head)} · rank {rank[head]} of {len(ranking)}",
         **binding.bind("head"),
         help="Click a head on the map, or choose it here (type L1.H4 to search).",
     )
@@ -63,7 +63,7 @@ def show(
         scores.stderr[head].item(),
     )
     st.markdown(
-        f"**{format.name(head)}**: {format.number(value)} ± {format.number(error)} logits, mean over"
+        f"**{format.head_name(head)}**: {format.number(value)} ± {format.number(error)} logits, mean over"
         f" {len(scores.examples)} examples ± standard error.",
         help=TERMS["relevance"],
     )
@@ -137,7 +137,7 @@ def chart(fig, key: str):
 def sharing(model: Model, head: Head) -> str:
     """Whom the head shares its keys and values with, in a sentence."""
     others = [
-        format.name((head[0], other)) for other in model.kv_group(head[1]) if other != head[1]
+        format.head_name((head[0], other)) for other in model.kv_group(head[1]) if other != head[1]
     ]
     if not others:
         return "Its keys and values are its own."

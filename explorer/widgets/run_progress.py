@@ -8,6 +8,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.utils.errors import UserError
+from ctsft.utils.units import time_left_text
 from explorer.session import errors
 from explorer.session.errors import sentences
 from explorer.session.score_runs import find_run, score_run
@@ -49,16 +50,6 @@ def unscored(why: str):
     st.page_link("relevance/page.py", label="Score the heads", icon=":material/arrow_back:")
 
 
-def time_left(seconds: float | None) -> str:
-    """ "about 40 s left"; empty while it is not known."""
-    if seconds is None:
-        return ""
-    for unit, size, enough in (("s", 1, 90), ("min", 60, 5400)):
-        if seconds < enough:
-            return f"about {seconds / size:.0f} {unit} left"
-    return f"about {seconds / 3600:.1f} h left"
-
-
 def sentence(run: runs.Run) -> str:
     """A run's state in a line."""
     status = run.status()
@@ -67,7 +58,8 @@ def sentence(run: runs.Run) -> str:
     if status.state in ("queued", "running"):
         return " · ".join(
             filter(
-                None, [status.stage or "starting", f"{status.progress:.0%}", time_left(status.eta)]
+                None,
+                [status.stage or "starting", f"{status.progress:.0%}", time_left_text(status.eta)],
             )
         )
     return " · ".join(filter(None, [status.state, status.message]))
