@@ -51,14 +51,14 @@ CHANGED = View(
     rule="random",
     k=9,
     fraction=0.25,
-    level=0.125,
-    seed=8,
+    threshold_level=0.125,
+    random_seed=8,
     added=frozenset({(0, 1), (2, 3)}),
     removed=frozenset({(1, 0)}),
     circuit_panel="Overlap",
     depth=2,
     each=0.1,
-    edge=0.3,
+    min_edge=0.3,
 )
 
 
@@ -160,14 +160,14 @@ def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
         rule={"name": "discover", "run": "a-run"},
         edges=(((0, 1), LOGITS, 1.0),),
     )
-    assert link_format.written(View(rule="discover", found=found)) == {
+    assert link_format.written(View(rule="discover", discovered=found)) == {
         "rule": "discover",
         "found": "a-run",
     }
     words = link_format.written(
         View(
             rule="discover",
-            found=replace(found, rule={}),
+            discovered=replace(found, rule={}),
             added=frozenset({(2, 2)}),
             removed=frozenset({(0, 1)}),
         )

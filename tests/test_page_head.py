@@ -112,7 +112,7 @@ def test_one_way_of_scoring_against_another(view, monkeypatch):  # noqa: F811
         start_runs, "start_score", lambda view: started.append(view.method) or scored(view)
     )
     app = opened(view)
-    assert app.selectbox(key="w_against").value == "ablation" and any(
+    assert app.selectbox(key="w_compared_method").value == "ablation" and any(
         "has not scored these examples yet" in info.value for info in app.info
     )
     assert any(
@@ -154,7 +154,7 @@ def test_another_language_beside(view, monkeypatch):  # noqa: F811
     app = opened(view)
     shown(app.segmented_control(key="w_comparison").set_value("Side by side").run())
     assert any("Nothing else is scored in the same way yet" in info.value for info in app.info)
-    shown(app.number_input(key="w_other_size").set_value(6).run())
+    shown(app.number_input(key="w_compared_size").set_value(6).run())
     press(app, "Score javanese too")
     other = score_runs.find_run("score", subject=asdict(replace(view, source="javanese").subject))
     assert other.request.params["scoring"]["size"] == 6

@@ -107,7 +107,7 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):  # noqa: F
     shown(button(app, "Undo").click().run())
     assert metric(app, "Heads") == "1 of 12"
     shown(next(one for one in app.text_input if one.key == "name-mine").set_value("../best").run())
-    assert set(app.session_state["view"].kept) == {"best", "mine 2"} and set(
+    assert set(app.session_state["view"].saved_circuits) == {"best", "mine 2"} and set(
         saved_circuits.names()
     ) == {
         "best",
@@ -116,7 +116,9 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):  # noqa: F
     shown(keyed(app, "remove-best").click().run())
     assert set(saved_circuits.names()) == {"best", "mine 2"}, "removing asks first"
     shown(button(app, "Remove it").click().run())
-    assert set(app.session_state["view"].kept) == {"mine 2"} == set(saved_circuits.names())
+    assert (
+        set(app.session_state["view"].saved_circuits) == {"mine 2"} == set(saved_circuits.names())
+    )
 
 
 def test_kept_maps_stand_side_by_side_on_one_scale(view):  # noqa: F811
@@ -141,20 +143,23 @@ def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view)
         keep_as(on(view, "Kept circuits"), "mine"),
         on(replace(view, k=1), "Kept circuits"),
     )
-    assert not second.session_state["view"].kept and any(
+    assert not second.session_state["view"].saved_circuits and any(
         "No circuit is kept yet" in info.value for info in second.info
     )
     keep_as(second, "mine")
-    assert set(second.session_state["view"].kept) == {"mine 2"} and set(
-        first.session_state["view"].kept
+    assert set(second.session_state["view"].saved_circuits) == {"mine 2"} and set(
+        first.session_state["view"].saved_circuits
     ) == {"mine"}
     assert len(saved_circuits.read("mine")) == 3 and len(saved_circuits.read("mine 2")) == 1
     shown(widget(second.selectbox, "Kept in another session").set_value("mine").run())
-    assert set(second.session_state["view"].kept) == {"mine 2", "mine"}
+    assert set(second.session_state["view"].saved_circuits) == {"mine 2", "mine"}
     saved_circuits.keep("foreign", Circuit(frozenset({(30, 1)})))
     shown(second.run())
     shown(widget(second.selectbox, "Kept in another session").set_value("foreign").run())
-    assert "L30.H1" in second.error[0].value and "foreign" not in second.session_state["view"].kept
+    assert (
+        "L30.H1" in second.error[0].value
+        and "foreign" not in second.session_state["view"].saved_circuits
+    )
 
 
 def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
@@ -180,7 +185,7 @@ def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
         made([(2, 2)]).save(run.file("scores.safetensors"))
     shown(app.run())
     shown(keyed(app, "overlap-languages").click().run())
-    assert app.session_state["view"].overlap == [comparable.NOW, "javanese (train)"]
+    assert app.session_state["view"].overlap_circuits == [comparable.NOW, "javanese (train)"]
     assert any(
         "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 12 heads"
         " reach 0.16" in one.value
@@ -191,9 +196,13 @@ def test_overlap_of_a_group_at_one_click(view):  # noqa: F811
         [0.5, 1.0],
     ]
     shown(keyed(app, "overlap-methods").click().run())
-    assert app.session_state["view"].overlap == [comparable.NOW, "Attribution patching"]
+    assert app.session_state["view"].overlap_circuits == [comparable.NOW, "Attribution patching"]
     shown(keyed(app, "overlap-labels").click().run())
-    assert app.session_state["view"].overlap == [comparable.NOW, "label positive", "label negative"]
+    assert app.session_state["view"].overlap_circuits == [
+        comparable.NOW,
+        "label positive",
+        "label negative",
+    ]
     shown(widget(app.multiselect, "Circuits").set_value(["label positive"]).run())
     assert any("at least two" in info.value for info in app.info)
 
@@ -233,7 +242,7 @@ def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):  # noqa: F811
     assert outlined(app) == set(WHY) and widget(app.button_group, "Rule").value == "discover"
     assert (
         button(app, "Put this circuit in force").disabled
-        and app.session_state["view"].found.rule["run"] == run.id
+        and app.session_state["view"].discovered.rule["run"] == run.id
     )
     shown(widget(app.selectbox, "Head").set_value((0, 3)).run())
     assert any(
@@ -248,7 +257,7 @@ def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):  # noqa: F811
     assert outlined(app) == set(WHY) and button(app, "Redo").disabled
     shown(widget(app.button_group, "Section").set_value("Overlap").run())
     shown(keyed(app, "overlap-depths").click().run())
-    assert app.session_state["view"].overlap == [comparable.NOW, "depth 0", "depth 1"]
+    assert app.session_state["view"].overlap_circuits == [comparable.NOW, "depth 0", "depth 1"]
 
 
 def test_a_discovery_that_ended_in_layer_0_says_so_plainly(view):  # noqa: F811

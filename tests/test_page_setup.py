@@ -347,5 +347,5 @@ def test_further_languages_are_measured_when_they_are_chosen(folders, tmp_path, 
         "indonesian: 1.00 ± 0.00, 24 test rows",
         "javanese: 1.00 ± 0.00, 24 test rows",
     ]
-    app.button_group(key="w_confused").set_value(["acehnese"]).run()
+    app.button_group(key="w_accuracy_languages").set_value(["acehnese"]).run()
     assert errors(app) == [] and maps()[2:] == ["acehnese: 1.00 ± 0.00, 6 test rows"]

@@ -63,10 +63,10 @@ def slide(session, name, value):
         ("fraction", {"fraction": 0.01}, [0]),
         ("all", {}, [0, 1, 2, 3, 4, 5]),
         ("none", {}, []),
-        ("threshold", {"level": 1.0}, [0]),
-        ("threshold", {"level": 0.0}, [0, 1, 2, 3, 4, 5]),
-        ("threshold", {"level": 8 / 11}, [0, 1, 2, 3]),
-        ("threshold", {"level": 8.1 / 11}, [0, 1, 2]),
+        ("threshold", {"threshold_level": 1.0}, [0]),
+        ("threshold", {"threshold_level": 0.0}, [0, 1, 2, 3, 4, 5]),
+        ("threshold", {"threshold_level": 8 / 11}, [0, 1, 2, 3]),
+        ("threshold", {"threshold_level": 8.1 / 11}, [0, 1, 2]),
     ],
 )
 def test_rules_read_their_own_setting(scores, rule, settings, ranks):
@@ -77,7 +77,7 @@ def test_rules_read_their_own_setting(scores, rule, settings, ranks):
 def test_random_draws_k_heads_and_others_with_another_seed(scores):
     drawn = set()
     for seed in range(8):
-        binding.put(rule="random", k=3, seed=seed)
+        binding.put(rule="random", k=3, random_seed=seed)
         assert len(chosen(scores)) == 3 and chosen(scores) == chosen(scores)
         drawn.add(tuple(chosen(scores)))
     assert len(drawn) > 3
@@ -180,19 +180,19 @@ def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores)
 def test_a_discovered_circuit_is_a_rule_with_hand_edits_and_undo_on_top(session, scores):
     found = Circuit(frozenset({RANKING[4], RANKING[1]}), rule={"name": "discover"})
     binding.remember()
-    binding.put(rule="discover", found=found)
+    binding.put(rule="discover", discovered=found)
     assert chosen(scores) == [1, 4]
     circuit.click(RANKING[4], scores)
     circuit.click(RANKING[0], scores)
     assert chosen(scores) == [0, 1] and circuit.circuit(scores).removed == {RANKING[4]}
     for _ in range(3):
         binding.undo()
-    assert binding.view().rule == "top" and binding.view().found is None
+    assert binding.view().rule == "top" and binding.view().discovered is None
     binding.redo()
     binding.forget_circuit()
     assert (
         binding.view().rule == "top"
-        and binding.view().found is None
+        and binding.view().discovered is None
         and binding.view().future == []
     )
 

@@ -92,7 +92,7 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         1.0,
         step=0.01,
         format="percent",
-        **binding.bind("edge"),
+        **binding.bind("min_edge"),
         help=(
             "Edges to the logits and edges to heads are measured in two units, so each kind goes by"
             " its own strongest edge."
@@ -100,20 +100,20 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
     )
     now = binding.view()
     top = layered_graph.strongest(found.edges)
-    kinds = [f"{format.number(now.edge * top[True])} for the logits"] + [
-        f"{format.number(now.edge * top[False])} for heads"
+    kinds = [f"{format.number(now.min_edge * top[True])} for the logits"] + [
+        f"{format.number(now.min_edge * top[False])} for heads"
     ] * bool(top[False])
     st.caption(
-        f"{len(layered_graph.above(found.edges, now.edge))} of {len(found.edges)} edges have at least"
+        f"{len(layered_graph.above(found.edges, now.min_edge))} of {len(found.edges)} edges have at least"
         f" this relevance: {' and '.join(kinds)}. Width is relevance; purple speaks for the right"
         " label, green against it.",
         help=TERMS["edge"],
     )
-    fig = layered_graph.graph(found.edges, model.n_layers, now.edge, now.head)
+    fig = layered_graph.graph(found.edges, model.n_layers, now.min_edge, now.head)
     chart.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
         st.dataframe(
-            layered_graph.table(found.edges, now.edge),
+            layered_graph.table(found.edges, now.min_edge),
             hide_index=True,
             column_config={
                 "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
@@ -161,7 +161,7 @@ def take(run_id: str, found: Circuit):
     binding.remember()
     binding.put(
         rule="discover",
-        found=replace(found, rule=found.rule | {"run": run_id}),
+        discovered=replace(found, rule=found.rule | {"run": run_id}),
         added=frozenset(),
         removed=frozenset(),
     )

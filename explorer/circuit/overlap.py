@@ -29,7 +29,7 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
     }
 
     def take(group: str):
-        binding.put(overlap=[comparable.NOW, *offered[group]][:MOST])
+        binding.put(overlap_circuits=[comparable.NOW, *offered[group]][:MOST])
 
     with st.container(horizontal=True):
         for group, (title, remedy) in comparable.GROUPS.items():
@@ -41,16 +41,18 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
                 disabled=not offered[group],
                 help=None if offered[group] else remedy,
             )
-    if [name for name in binding.view().overlap if name not in heads]:
-        binding.put(overlap=[name for name in binding.view().overlap if name in heads])
+    if [name for name in binding.view().overlap_circuits if name not in heads]:
+        binding.put(
+            overlap_circuits=[name for name in binding.view().overlap_circuits if name in heads]
+        )
     st.multiselect(
         "Circuits",
         list(heads),
         max_selections=MOST,
         placeholder="choose at least two",
-        **binding.bind("overlap"),
+        **binding.bind("overlap_circuits"),
     )
-    chosen = {name: heads[name] for name in binding.view().overlap}
+    chosen = {name: heads[name] for name in binding.view().overlap_circuits}
     if len(chosen) < 2:
         st.info(
             "Choose at least two circuits, or press one of the buttons above.",

@@ -116,7 +116,7 @@ def head_map(model, scores, circuit: Circuit, kind: str):
 def rule(scores):
     now, n_heads = binding.view(), scores.values.numel()
     rules = circuit_words.RULES | (
-        circuit_words.DISCOVERED if now.found or now.rule == "discover" else {}
+        circuit_words.DISCOVERED if now.discovered or now.rule == "discover" else {}
     )
     st.segmented_control(
         "Rule",
@@ -146,7 +146,7 @@ def rule(scores):
             0.0,
             1.0,
             step=0.005,
-            **binding.bind("level"),
+            **binding.bind("threshold_level"),
             help=TERMS["threshold"],
         )
     if now.rule == "fraction":
@@ -161,7 +161,7 @@ def rule(scores):
         )
     if now.rule == "random":
         st.number_input(
-            "Seed", 0, circuit_words.MOST_SEEDS, **binding.bind("seed"), help=TERMS["seed"]
+            "Seed", 0, circuit_words.MOST_SEEDS, **binding.bind("random_seed"), help=TERMS["seed"]
         )
     with st.container(horizontal=True):
         st.button(

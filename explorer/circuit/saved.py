@@ -24,7 +24,11 @@ SIDE_BY_SIDE = 4
 
 def own(model: Model) -> dict[str, Circuit]:
     """This session's kept circuits that fit the model."""
-    return {name: circuit for name, circuit in binding.view().kept.items() if fits(circuit, model)}
+    return {
+        name: circuit
+        for name, circuit in binding.view().saved_circuits.items()
+        if fits(circuit, model)
+    }
 
 
 def fits(circuit: Circuit, model: Model) -> bool:
@@ -38,7 +42,7 @@ def keep(circuit: Circuit):
     """A callback: keep the circuit under the name in the field."""
     now = binding.view()
     try:
-        name = saved_circuits.keep(now.file_name, circuit, now.kept)
+        name = saved_circuits.keep(now.file_name, circuit, now.saved_circuits)
         take_in(name, circuit)
         other = "" if name == saved_circuits.proper(now.file_name) else " (the name was taken)"
         st.session_state.loaded = (
@@ -55,7 +59,10 @@ def keep(circuit: Circuit):
 def take_in(name: str, circuit: Circuit):
     """Onto the list, and the last of those side by side."""
     now = binding.view()
-    binding.put(kept={**now.kept, name: circuit}, side=[*now.side, name][-SIDE_BY_SIDE:])
+    binding.put(
+        saved_circuits={**now.saved_circuits, name: circuit},
+        side_by_side=[*now.side_by_side, name][-SIDE_BY_SIDE:],
+    )
 
 
 def draw(model: Model, scores: Scores):
@@ -112,11 +119,13 @@ def rename(name: str):
     now = binding.view()
     with told():
         new = saved_circuits.rename(
-            name, st.session_state[f"name-{name}"], now.kept[name], now.kept
+            name, st.session_state[f"name-{name}"], now.saved_circuits[name], now.saved_circuits
         )
         binding.put(
-            kept={new if one == name else one: circuit for one, circuit in now.kept.items()},
-            side=[new if one == name else one for one in now.side],
+            saved_circuits={
+                new if one == name else one: circuit for one, circuit in now.saved_circuits.items()
+            },
+            side_by_side=[new if one == name else one for one in now.side_by_side],
         )
 
 
@@ -134,7 +143,11 @@ def remove(name: str):
     with told():
         saved_circuits.remove(name)
         binding.put(
-            kept={one: circuit for one, circuit in binding.view().kept.items() if one != name}
+            saved_circuits={
+                one: circuit
+                for one, circuit in binding.view().saved_circuits.items()
+                if one != name
+            }
         )
 
 
@@ -149,7 +162,7 @@ def told() -> Iterator[None]:
 
 def earlier(model: Model):
     """Circuits on disk that this session has not opened."""
-    names = [name for name in saved_circuits.names() if name not in binding.view().kept]
+    names = [name for name in saved_circuits.names() if name not in binding.view().saved_circuits]
 
     def chosen():
         name = st.session_state.pop("kept_earlier")
@@ -173,15 +186,20 @@ def beside(kept: dict[str, Circuit], scores: Scores):
     circuit.
     """
     now = binding.view()
-    if [name for name in now.side if name not in kept] or not now.side:
-        binding.put(side=[name for name in now.side if name in kept] or list(kept)[-SIDE_BY_SIDE:])
+    if [name for name in now.side_by_side if name not in kept] or not now.side_by_side:
+        binding.put(
+            side_by_side=[name for name in now.side_by_side if name in kept]
+            or list(kept)[-SIDE_BY_SIDE:]
+        )
     if len(kept) > 1:
         st.multiselect(
-            "Side by side", list(kept), max_selections=SIDE_BY_SIDE, **binding.bind("side")
+            "Side by side", list(kept), max_selections=SIDE_BY_SIDE, **binding.bind("side_by_side")
         )
     with st.container(horizontal=True):
         for i, (name, fig) in enumerate(
-            maps({name: kept[name] for name in binding.view().side}, scores, now.flip).items()
+            maps(
+                {name: kept[name] for name in binding.view().side_by_side}, scores, now.flip
+            ).items()
         ):
             chart.show(fig, f"kept-{i}", width="content", name=name)
     st.caption(

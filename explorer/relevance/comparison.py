@@ -28,17 +28,17 @@ def methods(scores: Scores, run: runs.Run):
     kept = Scoring(**run.request.params["scoring"])
     mine = "atp" if scores.method == "atp" else scoring_choices.way_of(kept)
     ways = [way for way in WAYS if way != mine]
-    if now.against not in ways:
-        binding.put(against="ablation" if "ablation" in ways else ways[0])
+    if now.compared_method not in ways:
+        binding.put(compared_method="ablation" if "ablation" in ways else ways[0])
     done = {way: found(way) for way in ways}
     st.selectbox(
         "Against",
         ways,
-        **binding.bind("against"),
+        **binding.bind("compared_method"),
         help="Another way of scoring the same heads on the same examples.",
         format_func=lambda way: WAYS[way][0] + ("" if done[way] else " · not scored yet"),
     )
-    way = binding.view().against
+    way = binding.view().compared_method
     other = done[way]
     if other is None:
         active = scored(way, start_runs.ACTIVE)
@@ -101,25 +101,25 @@ def beside(scores: Scores, run: runs.Run, circuit: Circuit, task: Task):
             icon=":material/compare:",
         )
         return
-    if now.beside not in others:
-        binding.put(beside=next(iter(others)))
+    if now.compared_run not in others:
+        binding.put(compared_run=next(iter(others)))
     st.selectbox(
         "Beside",
         list(others),
         format_func=lambda one: scoring_choices.named(others[one]),
-        **binding.bind("beside"),
+        **binding.bind("compared_run"),
         help=(
             "Finished scorings with the same settings, of a model of the same shape: another"
             " language, or another checkpoint."
         ),
     )
-    other = score_runs.scores_of(others[binding.view().beside])
-    names = (scoring_choices.named(run), scoring_choices.named(others[binding.view().beside]))
+    other = score_runs.scores_of(others[binding.view().compared_run])
+    names = (scoring_choices.named(run), scoring_choices.named(others[binding.view().compared_run]))
     rho = statistics.spearman(scores.values.numpy(), other.values.numpy())
     figures = score_agreement.side_by_side(
         scores,
         other,
-        scoring_choices.titles(run, others[binding.view().beside]),
+        scoring_choices.titles(run, others[binding.view().compared_run]),
         score_maps.marks(circuit, now.head),
         now.flip,
     )
@@ -149,24 +149,24 @@ def start_other(task: Task):
     ]
     if not languages:
         return
-    if now.other not in languages:
-        binding.put(other=languages[0], other_size=now.size)
+    if now.compared_language not in languages:
+        binding.put(compared_language=languages[0], compared_size=now.size)
     left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")
     left.selectbox(
         "Another language",
         languages,
-        **binding.bind("other"),
+        **binding.bind("compared_language"),
         help="Scored with the same settings, on rows the model gets right.",
     )
     middle.number_input(
         "Its examples",
         len(task.labels),
         2000,
-        **binding.bind("other_size"),
+        **binding.bind("compared_size"),
         help="Fewer, where the model gets few rows right.",
     )
     now = binding.view()
-    wanted = replace(now, source=now.other, size=now.other_size)
+    wanted = replace(now, source=now.compared_language, size=now.compared_size)
     last = score_runs.find_run(
         "score", (), subject=asdict(wanted.subject), scoring=asdict(wanted.scoring)
     )

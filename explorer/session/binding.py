@@ -78,8 +78,8 @@ def forget_circuit():
         head=None,
         past=[],
         future=[],
-        found=None,
-        overlap=[],
+        discovered=None,
+        overlap_circuits=[],
     )
     if view().rule == "discover":
         put(rule=View.rule)

@@ -81,7 +81,9 @@ def adopt(loaded: Circuit, scores: Scores) -> str:
                 added=frozenset(),
                 removed=frozenset(),
             )
-            binding.put(rule="discover", found=by_rule, added=loaded.added, removed=loaded.removed)
+            binding.put(
+                rule="discover", discovered=by_rule, added=loaded.added, removed=loaded.removed
+            )
             return f"Loaded {len(loaded)} heads, as they were discovered."
         settings = rule_fields(loaded.rule, scores)
         binding.put(**settings, added=loaded.added, removed=loaded.removed)
@@ -107,11 +109,14 @@ def rule_fields(rule: Mapping, scores: Scores) -> dict:
     name, heads = rule["name"], scores.values.numel()
     if name == "threshold":
         low, high = threshold(scores, 0.0), threshold(scores, 1.0)
-        return {"rule": name, "level": within((rule["threshold"] - low) / (high - low), 0.0, 1.0)}
+        return {
+            "rule": name,
+            "threshold_level": within((rule["threshold"] - low) / (high - low), 0.0, 1.0),
+        }
     if name == "fraction":
         return {"rule": name, "fraction": within(float(rule["fraction"]), 0.01, 1.0)}
     size = {} if name in ("all", "none") else {"k": within(int(rule["k"]), 0, heads)}
-    seed = {"seed": within(int(rule["seed"]), 0, MOST_SEEDS)} if name == "random" else {}
+    seed = {"random_seed": within(int(rule["seed"]), 0, MOST_SEEDS)} if name == "random" else {}
     return {"rule": RULES[name] and name, **size, **seed}
 
 
@@ -135,14 +140,14 @@ def threshold(of: Scores, level: float | None = None) -> float:
     """The score at a place of the slider's fixed 0..1 range."""
     finite = of.values[of.values == of.values]
     low, high = finite.min().item(), finite.max().item()
-    return low + (view().level if level is None else level) * (high - low)
+    return low + (view().threshold_level if level is None else level) * (high - low)
 
 
 def rule_circuit(of: Scores) -> Circuit:
     """The circuit of the view's rule, without the hand edits."""
     now = view()
     if now.rule == "discover":
-        return now.found or ctsft.select(of, "none")
+        return now.discovered or ctsft.select(of, "none")
     if now.rule == "advised":
         given = advice_runs.read(advice_runs.run_of(now, load_model(now.model).fingerprint))
         return (
@@ -153,7 +158,7 @@ def rule_circuit(of: Scores) -> Circuit:
     settings = {
         "threshold": {"threshold": threshold(of)},
         "fraction": {"fraction": now.fraction},
-        "random": {"k": now.k, "seed": now.seed},
+        "random": {"k": now.k, "seed": now.random_seed},
         "all": {},
         "none": {},
     }

@@ -79,14 +79,14 @@ FIELDS: dict[str, tuple[str, Reader, str]] = {
     # which rows advice saw
     "labelled": ("n", whole(1, 10**6), "a whole number"),
     "order": ("tune_seed", whole(0, 2**31 - 1), "a whole number"),
-    "level": ("level", real(0, 1), "a number from 0 to 1"),
-    "draw": ("seed", whole(0, 10**6), "a whole number"),
+    "level": ("threshold_level", real(0, 1), "a number from 0 to 1"),
+    "draw": ("random_seed", whole(0, 10**6), "a whole number"),
     "add": ("added", heads, "heads, such as 0.1_2.3"),
     "out": ("removed", heads, "heads, such as 0.1_2.3"),
     "show": ("circuit_panel", words, ""),
     "depth": ("depth", whole(0, 10), "0 to 10"),
     "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
-    "edge": ("edge", real(0, 1), "a number from 0 to 1"),
+    "edge": ("min_edge", real(0, 1), "a number from 0 to 1"),
 }
 
 NAMES = ("model", "task", "data")  # checked against what was opened here before
@@ -109,9 +109,9 @@ def written(view: View) -> dict[str, str]:
         ):
             # another task has its own
             found[word] = text_of(value)
-    if view.rule == "discover" and view.found is not None:
-        run = view.found.rule.get("run")
-        by_hand = (view.found.heads | view.added) - view.removed
+    if view.rule == "discover" and view.discovered is not None:
+        run = view.discovered.rule.get("run")
+        by_hand = (view.discovered.heads | view.added) - view.removed
         found |= (
             {"found": run}
             if run

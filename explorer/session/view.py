@@ -33,9 +33,9 @@ class View(Tune, Experiment, Compare):
     # that names the language of each row; "": one language a file
     own_column: str = ""
     # languages whose rows are shown; none: source and target
-    gallery: list[str] = field(default_factory=list)
+    preview_languages: list[str] = field(default_factory=list)
     # languages measured beside source and target
-    confused: list[str] = field(default_factory=list)
+    accuracy_languages: list[str] = field(default_factory=list)
     source: str = "indonesian"
     target: str = "english"
     split: str = "train"
@@ -52,34 +52,34 @@ class View(Tune, Experiment, Compare):
     comparison: str = "Two methods"  # what the scores are held against
     example: int = 0  # of the discovery set, looked at alone
     head_view: str = "By token"  # what is shown of the head on that example
-    against: str = "ablation"  # the other way of scoring in the scatter
-    other: str = ""  # the language that may be scored for that
-    other_size: int = 50
-    beside: str = ""  # the run whose map stands beside
+    compared_method: str = "ablation"  # the other way of scoring in the scatter
+    compared_language: str = ""  # the language that may be scored for that
+    compared_size: int = 50
+    compared_run: str = ""  # the run whose map stands beside
     advice_map: str = "worth"  # of the advice: "worth", "asks" or "costs"
     # Circuit: the rule's circuit, and what was clicked, kept apart
     rule: str = "top"
     k: int = 6
     fraction: float = 0.1
     # threshold on a fixed 0..1 range between the lowest and the highest score
-    level: float = 0.5
-    seed: int = 0  # of the rule "random"
+    threshold_level: float = 0.5
+    random_seed: int = 0  # of the rule "random"
     added: frozenset[Head] = frozenset()
     removed: frozenset[Head] = frozenset()
-    found: Circuit | None = None  # by discovery: what the rule "discover" gives
+    discovered: Circuit | None = None  # by discovery: what the rule "discover" gives
     # for undo: earlier values of CIRCUIT_FIELDS
     past: list[dict] = field(default_factory=list)
     future: list[dict] = field(default_factory=list)  # for redo: what was undone
-    kept: dict[str, Circuit] = field(default_factory=dict)  # by name
+    saved_circuits: dict[str, Circuit] = field(default_factory=dict)  # by name
     circuit_panel: str = "Is it enough?"  # what stands below the map
     # names of the kept circuits that stand side by side
-    side: list[str] = field(default_factory=list)
+    side_by_side: list[str] = field(default_factory=list)
     # names of the circuits whose overlap is shown
-    overlap: list[str] = field(default_factory=list)
+    overlap_circuits: list[str] = field(default_factory=list)
     depth: int = 1  # of discovery: iterations behind the first
     each: float = 0.02  # share of all heads that an iteration keeps
     # smallest edge drawn, as a share of the strongest one of its kind
-    edge: float = 0.0
+    min_edge: float = 0.0
     file_name: str = "circuit"  # of the saved circuit
     measure: str = "accuracy"  # faithfulness by "accuracy" or "margin"
     n_random: int = 10  # random circuits of each size
@@ -100,4 +100,13 @@ class View(Tune, Experiment, Compare):
         )
 
 
-CIRCUIT_FIELDS = ("rule", "k", "fraction", "level", "seed", "added", "removed", "found")
+CIRCUIT_FIELDS = (
+    "rule",
+    "k",
+    "fraction",
+    "threshold_level",
+    "random_seed",
+    "added",
+    "removed",
+    "discovered",
+)

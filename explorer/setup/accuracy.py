@@ -119,16 +119,16 @@ def further_languages(others: list[str]) -> list[str]:
     """The languages chosen from `others`."""
     if not others:
         return []
-    chosen = [language for language in binding.view().confused if language in others]
-    if chosen != binding.view().confused:
-        binding.put(confused=chosen)
+    chosen = [language for language in binding.view().accuracy_languages if language in others]
+    if chosen != binding.view().accuracy_languages:
+        binding.put(accuracy_languages=chosen)
     st.pills(
         "Further languages",
         others,
         selection_mode="multi",
         format_func=literal,
         wrap=True,
-        **binding.bind("confused"),
+        **binding.bind("accuracy_languages"),
         help="Measured on their test rows, or on validation rows where there are no test rows.",
     )
-    return binding.view().confused
+    return binding.view().accuracy_languages

@@ -42,7 +42,7 @@ def shown_languages(task: Task) -> list[str]:
     view = binding.view()
     chosen = [language for language in view.gallery if language in task.languages]
     if chosen != view.gallery:
-        binding.put(gallery=chosen)
+        binding.put(preview_languages=chosen)
     if len(task.languages) > 2:
         st.pills(
             "Languages shown",
@@ -50,7 +50,7 @@ def shown_languages(task: Task) -> list[str]:
             selection_mode="multi",
             format_func=literal,
             wrap=True,
-            **binding.bind("gallery"),
+            **binding.bind("preview_languages"),
             help="Choose none to see the source and the target language.",
         )
     return list(view.gallery or dict.fromkeys((view.source, view.target)))

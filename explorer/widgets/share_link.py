@@ -92,7 +92,7 @@ def take(given: dict[str, str]) -> list[str]:
         model = inputs.load_model(binding.view().model)
         wrong += link_format.beyond(found, model.n_layers, model.n_heads)
         if found.get("rule") == "discover":
-            found["found"] = discovered(given.get("found", "")).check(model)
+            found["discovered"] = discovered(given.get("found", "")).check(model)
     except UserError as error:
         wrong.append(f"its circuit ({str(error).rstrip('.')})")
         found = {
