@@ -40,8 +40,8 @@ def draw(task: Task, model: Model | None):
 def shown_languages(task: Task) -> list[str]:
     """The chosen languages; source and target where none is chosen."""
     view = binding.view()
-    chosen = [language for language in view.gallery if language in task.languages]
-    if chosen != view.gallery:
+    chosen = [language for language in view.preview_languages if language in task.languages]
+    if chosen != view.preview_languages:
         binding.put(preview_languages=chosen)
     if len(task.languages) > 2:
         st.pills(
@@ -53,7 +53,7 @@ def shown_languages(task: Task) -> list[str]:
             **binding.bind("preview_languages"),
             help="Choose none to see the source and the target language.",
         )
-    return list(view.gallery or dict.fromkeys((view.source, view.target)))
+    return list(view.preview_languages or dict.fromkeys((view.source, view.target)))
 
 
 def charts(task: Task, model: Model | None, rows: RowsByLanguage):
