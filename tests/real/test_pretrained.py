@@ -7,11 +7,11 @@ one this was written with is SmolLM2-135M (30 layers of 9 heads, 3 key/value hea
 import os
 import random
 
-import naive
 import pytest
 import torch
 
 import ctsft
+from oracle import naive
 
 FOLDER = os.environ.get("CTSFT_TEST_MODEL")
 pytestmark = pytest.mark.skipif(

@@ -1,0 +1,335 @@
+"""The Compare page on run folders made here; nothing is trained."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from benchmarks.bench_compare import make
+from ctsft import runs
+from ctsft.jobs import tuning_table
+from ctsft.runs import results
+from explorer.compare import table as compare_table
+from explorer.session import measured_rows
+from explorer.session import view as session_view
+from explorer.text import outcomes
+from support.finetune_page import tuned, two_targets
+from support.pages import alive, button, spec, texts, visit
+
+PAGE = "compare/page.py"
+
+
+def row(what, source, target, **changes) -> dict:
+    words = {
+        "run": f"{what}-{source}-{target}-{changes}",
+        "name": "",
+        "state": "done",
+        "what": what,
+        "heads": None if what in ("norms", "full") else 6,
+        "target": "javanese",
+        "n": 50,
+        "learning_rate": 3e-3,
+        "epochs": 10.0,
+        "seed": 31,
+        "source": "indonesian",
+        "source_before": 0.85,
+        "source_after": source,
+        "target_before": 0.5,
+        "target_after": target,
+        "model": "demo",
+        "task": "demo",
+        "setting": "same",
+    }
+    return words | changes
+
+
+def plain(text: str) -> str:
+    return text.replace("\\", "")
+
+
+def test_no_runs_says_where_to_start_one(view):
+    at = visit(view, PAGE)
+    assert not at.exception and "Start one on the Fine-tune page" in texts(at) and not at.dataframe
+
+
+def table_of(at):
+    return at.dataframe[0].value
+
+
+def chosen(at, *rows: int):
+    """The page with these rows of the table selected."""
+    key = at.dataframe[0].proto.id.split("-", 2)[2]
+    at.session_state[key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    return at.run()
+
+
+def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
+    tuned(view)
+    full = tuned(view, "full", after=(0.5, 0.75))
+    at = visit(view, PAGE)
+    assert not at.exception
+    table = table_of(at)
+    assert list(table.columns) == [
+        "what",
+        "heads",
+        "share",
+        "source accuracy",
+        "target accuracy",
+        "forgetting",
+        "gain",
+        "run",
+    ], "no setting differs"
+    assert list(table["what"]) == ["Everything", "Circuit"]
+    assert table["source accuracy"][0] == "0.850 → 0.500" and table[
+        "forgetting"
+    ].tolist() == pytest.approx([0.35, 0.05])
+    assert table["gain"].tolist() == pytest.approx([0.25, 0.2]) and table[
+        "share"
+    ].tolist() == pytest.approx([0.1, 0.1])
+    assert (
+        "target javanese, n 24, epochs 10, learning rate 0.003, batch 16, seed 31, measured on"
+        " test, done" in plain(texts(at))
+    )
+    scatter, overlay = spec(at, 0), spec(at, 1)
+    placed = {
+        trace["name"]: (trace["x"][0], trace["y"][0])
+        for trace in scatter["data"]
+        if trace["name"] != "frontier"
+    }
+    assert placed == {
+        "Everything": pytest.approx((-0.35, 0.25)),
+        "Circuit (2 heads)": pytest.approx((-0.05, 0.2)),
+    }
+    assert {trace["name"] for trace in overlay["data"]} >= {
+        "javanese, Everything",
+        "indonesian, Circuit (2 heads)",
+    }
+    assert (
+        "“Circuit (2 heads)” kept most of Indonesian (0.85 → 0.80; 0.30 ahead of the next, beyond"
+        " noise)" in plain(texts(at))
+    )
+    chosen(at, 0)
+    drawn = {trace["name"] for trace in spec(at, 1)["data"]}
+    assert (
+        "javanese, Everything" in drawn
+        and not any("Circuit" in name for name in drawn)
+        and "of the selected runs" in texts(at)
+    )
+    button(at, "Delete selected").click().run()
+    assert runs.get(full.id), "nothing is deleted before it is confirmed"
+    button(at, "Delete for good").click().run()
+    assert [run["what"] for run in tuning_table.compare()] == ["circuit"] and not at.exception
+
+
+def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):
+    tuned(view)
+    run = tuned(view, "norms", steps=10, result=False)
+    status = json.loads(run.file("status.json").read_text())
+    run.file("status.json").write_text(
+        json.dumps(
+            status | {"state": "running", **dict(zip(("pid", "pid_started"), alive(), strict=True))}
+        )
+    )
+    at = visit(view, PAGE)
+    assert list(table_of(at)["state"]) == ["running", "done"]
+    assert [trace["name"] for trace in spec(at, 0)["data"]] == ["Circuit (2 heads)"]
+    assert button(chosen(at, 0), "Delete selected").disabled
+
+
+def test_one_target_at_a_time_until_all_are_asked_for(view, tmp_path):
+    both = session_view.View(**{**view.__dict__, "task": two_targets(tmp_path)})
+    tuned(session_view.View(**{**both.__dict__, "target": "english"}))
+    tuned(both)
+    at = visit(both, PAGE)
+    assert "target javanese" in plain(texts(at)) and "1 of 2 runs are shown" in texts(at)
+    at.selectbox(key="w_compare_target").set_value("").run()
+    assert list(table_of(at)["target"]) == ["javanese", "english"] and not at.exception
+    assert plain(texts(at)).count("One finished run on") == 2 and "mean over 2 targets" in texts(at)
+    assert spec(at, 0)["data"][-1]["text"][0].startswith("<b>mean of 2 targets")
+
+
+def test_filters_search_and_order(view):
+    for what, seed, after in (
+        ("circuit", 31, (0.8, 0.7)),
+        ("circuit", 777, (0.7, 0.6)),
+        ("full", 31, (0.5, 0.9)),
+    ):
+        tuned(view, what, after=after, seed=seed)
+    at = visit(view, PAGE)
+    assert list(table_of(at)["seed"]) == ["31", "777", "31"]
+    at.multiselect(key="w_compare_what").set_value(["circuit"]).run()
+    assert list(table_of(at)["seed"]) == ["777", "31"] and "2 of 3 runs are shown" in texts(at)
+    at.selectbox(key="w_compare_order").set_value("kept").run()
+    assert list(table_of(at)["seed"]) == ["31", "777"]
+    at.text_input(key="w_compare_text").set_value("CIRCUIT 777").run()
+    assert len(table_of(at)) == 1 and at.session_state["view"].compare_text == "CIRCUIT 777"
+    at.text_input(key="w_compare_text").set_value("<b>nothing").run()
+    assert not at.exception and not at.dataframe and "No run fits" in texts(at)
+    at.switch_page("finetune/page.py").run()
+    at.switch_page(PAGE).run()
+    assert at.text_input(key="w_compare_text").value == "<b>nothing", (
+        "another page forgets no filter"
+    )
+
+
+def test_a_selection_outlives_another_order_and_a_filter(view):
+    first = tuned(view, seed=1)
+    tuned(view, "full", seed=2, after=(0.5, 0.6))
+    at = chosen(visit(view, PAGE), 1)
+    assert "of the selected runs" in texts(at)
+    at.selectbox(key="w_compare_order").set_value("share").run()
+    at.selectbox(key="w_compare_order").set_value("gain").run()
+    assert "of the selected runs" in texts(at) and at.session_state["view"].compare_chosen == [
+        first.id
+    ]
+
+
+def cell(view, run, seed, what="circuit", after=(0.8, 0.7)):
+    """A finished tuning run turned into a cell of an experiment."""
+    made = tuned(view, what, after=after, seed=seed)
+    request = json.loads(made.file("request.json").read_text())
+    request["params"]["experiment"] = {
+        "run": run,
+        "cell": {"setting": "rough", "method": what, "seed": seed},
+    }
+    made.file("request.json").write_text(
+        json.dumps(request | {"name": f"nusax: {what} seed {seed}"})
+    )
+    return made
+
+
+def test_an_experiment_stands_apart_with_its_seeds_on_one_line(view):
+    for seed, kept in ((1, 0.8), (2, 0.7), (3, 0.75)):
+        cell(view, "exp", seed, after=(kept, 0.7))
+    cell(view, "exp", 1, "full", (0.5, 0.8))
+    single = tuned(view)
+    at = visit(view, PAGE)
+    assert at.selectbox(key="w_compare_scope").options == [
+        "Single runs (1)",
+        "Experiment nusax (4 cells)",
+        "Everything (5)",
+    ]
+    assert list(table_of(at)["run"]) == [single.id] and "1 of 5 runs are shown" in texts(at)
+    at.selectbox(key="w_compare_scope").set_value("exp").run()
+    table = table_of(at)
+    assert (
+        list(table["what"]) == ["Everything", "Circuit"]
+        and list(table["seeds"]) == [1, 3]
+        and "seed" not in table
+        and not at.exception
+    )
+    assert (
+        table["source accuracy"][1] == "0.850 → 0.750 ± 0.050"
+        and table["run"][1] == "3 runs"
+        and "setting rough" in plain(texts(at))
+    )
+    large = [trace for trace in spec(at, 0)["data"] if trace["name"] == "Circuit (2 heads)"]
+    assert (
+        large[0]["x"] == pytest.approx([-0.1])
+        and "By means over 3 seeds" in texts(at)
+        and "−0.100" in texts(at)
+    )
+    at.toggle(key="w_compare_seeds").set_value(False).run()
+    assert (
+        len(table_of(at)) == 4
+        and list(table_of(at)["seed"]) == ["1", "3", "2", "1"]
+        and "name" not in table_of(at)
+    )
+
+
+def test_a_name_and_a_note_are_kept_shown_and_found(view):
+    run = tuned(view)
+    tuned(view, "full", after=(0.5, 0.6))
+    request = run.file("request.json").read_bytes()
+    at = chosen(visit(view, PAGE), 1)
+    button(at, "Name or note").click().run()
+    at.text_input(key="note_name").set_value("<script>best</script>")
+    at.text_area(key="note_text").set_value("kept **most**")
+    button(at, "Save").click().run()
+    assert not at.exception and run.file("request.json").read_bytes() == request
+    assert list(table_of(at)["name"]) == ["", "<script>best</script>"] and list(
+        table_of(at)["note"]
+    ) == ["", "kept **most**"]
+    assert "“<script>best</script>” kept most" in plain(texts(at)) and r"\<script\>" in texts(at)
+    assert all("<script>" not in json.dumps(spec(at, i)["data"]) for i in (0, 1))
+    at.text_input(key="w_compare_text").set_value("MOST").run()
+    assert list(table_of(at)["run"]) == [run.id]
+
+
+def test_many_runs_are_read_once(view, monkeypatch):
+    make(runs.home(), 60)
+    at, read, plain_read = visit(view, PAGE), [], results.evaluations
+    monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
+    at.selectbox(key="w_compare_scope").set_value("").run()
+    assert (
+        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= compare_table.DRAWN
+    ), "only what is drawn as curves is read again"
+
+
+def test_names_say_what_differs_and_stay_unique():
+    full = row("full", 0.6, 0.7)
+    rows = [
+        row("circuit", 0.8, 0.7),
+        row("circuit", 0.8, 0.7, seed=777),
+        full,
+        full,
+        full | {"name": "mine"},
+    ]
+    circuit = "Circuit (6 heads), seed"
+    assert outcomes.names(rows) == [
+        f"{circuit} 31",
+        f"{circuit} 777",
+        "Everything, seed 31",
+        "Everything, seed 31 #2",
+        "mine",
+    ]
+    assert outcomes.names(rows[2:3]) == ["Everything"]
+
+
+def test_the_summary_claims_no_more_than_the_rows():
+    rows = [
+        row("circuit", 0.84, 0.56),
+        row("full", 0.6, 0.58),
+        row("norms", 0.9, 0.9, state="stopped"),
+    ]
+    (text,) = outcomes.summary(rows, {"indonesian": 120, "javanese": 120})
+    text = plain(text)
+    assert (
+        "Of 2 finished runs on Javanese" in text
+        and "“Circuit (6 heads)” kept most of Indonesian" in text
+    )
+    assert "0.24 ahead of the next, beyond noise" in text
+    assert (
+        "“Everything” reached most Javanese (0.50 → 0.58; 0.02 ahead of the next, within noise)"
+        in text
+    )
+    assert "One seed, 120 rows a language" in text and "differ in more" not in text
+    (other,) = outcomes.summary([rows[0], rows[1] | {"setting": "longer"}], {})
+    assert "differ in more than what moves" in other and "noise" not in other
+    assert outcomes.summary([rows[2]], {}) == []
+    assert "shared with the next" in outcomes.summary([rows[0], rows[0] | {"run": "again"}], {})[0]
+
+
+def test_rows_that_changed_since_are_not_counted(view, tmp_path):
+    run = tuned(view)
+    assert measured_rows.measured_on(run) == {"indonesian": 60, "javanese": 60}
+    test = tmp_path / "task" / "javanese" / "test.csv"
+    test.write_text(
+        test.read_text(encoding="utf-8").rstrip().rpartition("\n")[0] + "\n", encoding="utf-8"
+    )
+    assert measured_rows.measured_on(run) == {}
+
+
+def test_the_csv_holds_every_row_and_curves_share_a_start(view):
+    tuned(view)
+    tuned(view, "full")
+    rows = tuning_table.compare()
+    assert [line["what"] for line in csv.DictReader(io.StringIO(tuning_table.table_csv(rows)))] == [
+        "full",
+        "circuit",
+    ]
+    fig, left_out = compare_table.overlay(
+        [rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"]
+    )
+    assert left_out == 1 and "<b>a" not in fig.to_json()

@@ -1,0 +1,62 @@
+"""Shared by the pages' tests."""
+
+import pytest
+import streamlit as st
+
+from ctsft import runs
+from explorer.session import errors
+from explorer.session import view as session_view
+from support.tasks import cued, write_task
+
+
+@pytest.fixture(autouse=True)
+def unexpected(monkeypatch):
+    """An error that a page reports in a sentence is an exception of the page to these tests."""
+    monkeypatch.setattr(errors, "told", st.exception)
+
+
+@pytest.fixture
+def finetune_view(folders, tmp_path) -> session_view.View:
+    """A tiny model (3 x 4 heads, 2 key/value heads) and a task of 60 test rows."""
+    rows = {
+        (language, split): cued(n, i)
+        for i, language in enumerate(("indonesian", "javanese"))
+        for split, n in {"train": 30, "valid": 6, "test": 60}.items()
+    }
+    return session_view.View(
+        model=str(folders["qwen2"]),
+        task=str(write_task(tmp_path / "task", rows)),
+        target="javanese",
+        n=24,
+        k=2,
+    )
+
+
+@pytest.fixture
+def started(monkeypatch) -> list:
+    """What `runs.start` is asked for; nothing starts, but the folder is there."""
+    calls = []
+
+    def start(words, params=None, name=""):
+        calls.append((list(words), params, name))
+        with runs.record("finetune", words, params, name=name) as run:
+            pass
+        return run
+
+    monkeypatch.setattr(runs, "start", start)
+    return calls
+
+
+@pytest.fixture(scope="session")
+def circuit_task(tmp_path_factory):
+    files = {
+        (language, split): cued(6, 1)
+        for language in ("indonesian", "javanese")
+        for split in ("train", "valid", "test")
+    }
+    return str(write_task(tmp_path_factory.mktemp("task"), files))
+
+
+@pytest.fixture
+def circuit_view(folders, circuit_task) -> session_view.View:
+    return session_view.View(model=str(folders["qwen2"]), task=circuit_task, target="javanese", k=3)

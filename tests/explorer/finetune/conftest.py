@@ -1,0 +1,13 @@
+"""The view of this folder's tests."""
+
+import pytest
+
+
+@pytest.fixture
+def view(finetune_view):
+    return finetune_view
+
+
+@pytest.fixture(scope="session")
+def words(experiment_words):
+    return experiment_words

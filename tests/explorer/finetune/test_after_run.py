@@ -1,0 +1,256 @@
+"""The Fine-tune page's curves of several runs, its log, and what it offers once a run is over;
+nothing is trained but a step.
+"""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ctsft import runs
+from ctsft.jobs import rescoring
+from ctsft.jobs.requests import Scoring, Subject, Tuning
+from ctsft.jobs.tuning import tune
+from ctsft.tuning.config import TuneConfig
+from explorer.finetune import live_run
+from explorer.session import start_runs
+from explorer.session import view as session_view
+from support.finetune_page import score, tuned
+from support.pages import alive, button, spec, texts, visit
+from support.tasks import agreed, cued, write_task
+
+
+@pytest.fixture
+def done(folders, loaded, task, tmp_path):
+    """A really tuned run of a tiny model, and the view it belongs to."""
+    rows = agreed(loaded["qwen2"], task, each=12)
+    found = {
+        ("indonesian", "train"): rows[:24],
+        ("indonesian", "valid"): rows[24:30],
+        ("indonesian", "test"): rows[30:],
+    }
+    found |= {
+        ("javanese", split): cued(n, i)
+        for i, (split, n) in enumerate({"train": 24, "valid": 6, "test": 6}.items())
+    }
+    own = session_view.View(
+        model=str(folders["qwen2"]),
+        task=str(write_task(tmp_path / "own", found)),
+        target="javanese",
+        n=6,
+        k=2,
+        size=6,
+        method="atp",
+    )
+    words = ["finetune", *start_runs.subject_words(own.subject), "--target", "javanese"]
+    with runs.record("finetune", words) as run:
+        tune(
+            run,
+            own.subject,
+            Scoring(size=6, method="atp"),
+            Tuning("javanese", "near_zero", n=6, k=2),
+            TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
+        )
+    return run, own
+
+
+def test_runs_are_drawn_together_and_each_says_what_it_is(view):
+    first, second = tuned(view), tuned(view, "full", after=(0.6, 0.7))
+    at = visit(view)
+    assert {"javanese", "indonesian", "training loss"} <= {
+        trace["name"] for trace in spec(at)["data"]
+    }
+    at.multiselect(key="w_overlaid").set_value([first.id]).run()
+    drawn = {trace["name"]: trace for trace in spec(at)["data"]}
+    one, two = drawn["javanese, Everything"], drawn["javanese, Circuit (2 heads)"]
+    assert (
+        one["line"]["color"] == two["line"]["color"]
+        and one["line"]["dash"] != two["line"]["dash"]
+        and not at.exception
+    )
+    at.selectbox(key="tune_run").set_value(first.id).run()
+    assert at.multiselect(key="w_overlaid").value == [], "a run does not stand beside itself"
+    at.session_state["view"].overlaid = [second.id]
+    runs.delete(second)
+    at.run()
+    assert not at.exception and {trace["name"] for trace in spec(at)["data"]} >= {
+        "javanese",
+        "training loss",
+    }
+
+
+def test_a_related_language_has_its_own_role(view):
+    run = tuned(view)
+    rows = run.events()
+    run.file("events.jsonl").write_text(
+        "".join(
+            json.dumps(row | {"accuracy": row["accuracy"] | {"madurese": 0.3}}) + "\n"
+            for row in rows
+        )
+    )
+    at = visit(view)
+    colours = {trace["name"]: trace["line"]["color"] for trace in spec(at)["data"]}
+    assert len({colours["indonesian"], colours["javanese"], colours["madurese"]}) == 3
+
+
+def test_the_log_on_request_and_what_a_closed_tab_means(view):
+    run = tuned(view, steps=10, result=False)
+    run.file("log.txt").write_text("tuning ...\n<b>not bold</b>\n")
+    status = json.loads(run.file("status.json").read_text())
+    run.file("status.json").write_text(
+        json.dumps(
+            status
+            | {
+                "state": "running",
+                "stage": "tuning",
+                "progress": 0.5,
+                "eta": 30.0,
+                **dict(zip(("pid", "pid_started"), alive(), strict=True)),
+            }
+        )
+    )
+    at = visit(view)
+    assert (
+        "goes on when this tab or the server is closed" in texts(at)
+        and button(at, live_run.PAUSE)
+        and button(at, "Discard")
+    )
+    assert not any("not bold" in code.value for code in at.code)
+    at.toggle(key="w_log").set_value(True).run()
+    assert any(code.value.endswith("<b>not bold</b>") for code in at.code), "as text"
+    button(at, "Discard").click().run()
+    assert runs.get(run.id), "discarding asks first"
+
+
+def test_what_changed_is_a_map_and_a_sentence(done):
+    run, own = done
+    at = visit(own)
+    assert not at.exception and spec(at)["layout"]["title"]["text"] == "Change by head"
+    assert "of 12 heads changed" in texts(at) and "The norms changed by" in texts(at)
+    assert "2 in the circuit" in spec(at)["layout"]["meta"]["alt"], (
+        "the two that were chosen are outlined"
+    )
+
+
+def test_whether_the_circuit_moved_is_asked_by_a_run_of_its_own(done, started):
+    run, own = replace_panel(done, "Did the circuit move?")
+    at = visit(own)
+    button(at, "Score the tuned model").click().run()
+    ((words, params, _),) = started
+    assert words == [
+        "rescore",
+        run.id,
+        "--k",
+        "2",
+        "--method",
+        "atp",
+        "--attention",
+        "softmax",
+        "--size",
+        "6",
+        "--pool-seed",
+        "0",
+        "--positions",
+        "all",
+        "--rules",
+        "paper",
+    ]
+    assert params["tuned"] == run.id
+
+
+def test_the_answer_stands_beside_the_maps(done):
+    run, own = replace_panel(done, "Did the circuit move?")
+    with runs.record("rescore", ["rescore"], {"tuned": run.id}) as again:
+        words = rescoring.rescore(again, run.id, Scoring(size=6, method="atp"), k=2)
+    at = visit(own)
+    said = "\n".join(element.value for element in at.markdown)
+    assert (
+        f"{len(words['stayed'])} of the 2 top heads before tuning" in said
+        and "rank correlation" in said
+        and not at.exception
+    )
+    maps = [json.loads(chart.proto.spec) for chart in at.get("plotly_chart")][-3:]
+    assert [one["layout"]["title"]["text"] for one in maps] == [
+        "before tuning",
+        "after tuning",
+        "after tuning − before tuning",
+    ]
+    limits = [one["data"][0]["zmax"] for one in maps]
+    assert limits[0] == limits[1], "one scale for both"
+
+
+def test_files_and_export(done, started):
+    run, own = replace_panel(done, "Files and export")
+    at = visit(own)
+    shown = [code.value for code in at.code]
+    assert str(run.file("delta.safetensors")) in shown
+    button(at, "Export the tuned model").click().run()
+    ((words, params, _),) = started
+    folder = runs.home() / "exports" / run.id
+    assert words == ["export", run.id, "--to", str(folder)] and params["exported"] == run.id
+    folder.mkdir(parents=True)
+    at.run()
+    assert (
+        str(folder) in [code.value for code in at.code]
+        and button(at, "Export the tuned model") is None
+    )
+
+
+def test_a_changed_model_is_told_in_a_sentence(done, folders, tmp_path):
+    run, own = done
+    params = run.request.params
+    run_request = json.loads(run.file("request.json").read_text())
+    run_request["params"] = params | {
+        "subject": params["subject"] | {"model": str(folders["llama"])}
+    }
+    run.file("request.json").write_text(json.dumps(run_request))
+    at = visit(replace(own, model=str(folders["llama"])))
+    assert not at.exception and any(
+        "belongs to a model with the fingerprint" in error.value for error in at.error
+    )
+
+
+def replace_panel(done, panel: str):
+    run, own = done
+    return run, replace(own, after_panel=panel)
+
+
+def test_the_advanced_settings_reach_the_command(view, started):
+    score(view)
+    at = visit(view)
+    at.selectbox(key="w_kv").set_value("expand").run()
+    at.selectbox(key="w_norms").set_value(False).run()
+    at.selectbox(key="w_final_split").set_value("valid").run()
+    at.number_input(key="w_accumulate").set_value(2).run()
+    button(at, "Start tuning").click().run()
+    ((words, params, _),) = started
+    assert not at.exception
+    assert {"--kv", "--no-norms", "--final-split", "--accumulate"} <= set(words) and params[
+        "config"
+    ]["norms"] is False
+    assert (
+        Subject(**params["subject"]) == view.subject and params["tuning"]["final_split"] == "valid"
+    )
+    at.radio(key="w_what").set_value("full").run()
+    assert at.selectbox(key="w_kv").disabled, "what the chosen way does not read is greyed out"
+    at.toggle(key="w_every_way").set_value(True).run()
+    at.radio(key="w_what").set_value("lora").run()
+    at.multiselect(key="w_lora_targets").set_value([]).run()
+    assert button(at, "Start tuning").disabled and "at least one map" in texts(at)
+
+
+@pytest.mark.parametrize("tab", ["One run", "Experiment"])
+def test_every_setting_has_help(view, tab):
+    score(view)
+    tuned(view)
+    tuned(view, "full")
+    at = visit(replace(view, tune_tab=tab, every_way=True, what="lora"))
+    settings = [
+        *at.main.selectbox,
+        *at.main.number_input,
+        *at.main.multiselect,
+        *at.main.text_input,
+        *at.main.radio,
+        *at.main.toggle,
+    ]
+    assert len(settings) > 12 and [one.label for one in settings if not one.help] == []

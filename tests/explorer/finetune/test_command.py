@@ -1,0 +1,240 @@
+"""The Fine-tune page's command: every setting, exactly; what would move, counted; what stands in
+the way.
+"""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import ctsft
+from ctsft import runs
+from ctsft.cli.main import main
+from ctsft.model import kv_expansion
+from ctsft.tuning import trainable
+from ctsft.tuning.recipes import RECIPES, moves_of
+from explorer.finetune import command
+from explorer.finetune.command import Given
+from explorer.session import inputs, score_runs
+from explorer.session import view as session_view
+from explorer.text import outcomes
+from support.finetune_page import score
+from support.tasks import cued
+
+
+@pytest.fixture
+def given(view) -> Given:
+    scored = score(view)
+    scores = score_runs.scores_of(scored)
+    return Given(scored, scores, ctsft.select(scores, "top", k=2))
+
+
+def asked(words: list[str], monkeypatch) -> tuple:
+    """What the shell's command hands to the tuning job for these words."""
+    from ctsft.jobs import tuning as tuning_jobs
+
+    found = []
+
+    def tune(run, subject, scoring, wanted, config):
+        found.append((subject, wanted, config, scoring))
+        return {
+            "what": wanted.what,
+            "history": [{"accuracy": {}}],
+            "trainable": 1,
+            "total": 1,
+            "stopped": False,
+        }
+
+    monkeypatch.setattr(tuning_jobs, "tune", tune)
+    assert main([*words, "--json"]) == 0
+    return found[0]
+
+
+@pytest.mark.parametrize("what", command.OFFERED)
+def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch, capsys):
+    """Read by the shell itself, the words give the very settings that the run's request names."""
+    view = replace(
+        view,
+        what=what,
+        kv="expand",
+        norms=False,
+        lora_rank=3,
+        lora_targets=["o", "up"],
+        weight_decay=0.1,
+        accumulate=2,
+        precision="bf16",
+        eval_every=4,
+        related=["indonesian"],
+        pool="B",
+        eval_split="valid",
+        final_split="test",
+        base="some/base",
+    )
+    file = command.keep_circuit(given.circuit)
+    subject, wanted, config, scoring = asked(
+        command.words(view, given, file, "a name"), monkeypatch
+    )
+    assert subject == view.subject and config == command.config(view)
+    assert scoring.seed == (view.tune_seed if what == "random" else 0)
+    told = command.tuning(view, given, file)
+    assert wanted == (
+        told if RECIPES[what].heads and what not in command.BY_FILE else replace(told, k=6)
+    ), "--k is named where it is read"
+    assert (config.kv, config.norms) == (
+        ("expand", False) if what in command.SLICES else ("group", True)
+    )
+    assert config.lora_rank == (3 if what in command.ADAPTERS else 8)
+    assert runs.list_runs("finetune")[0].request.name == "a name"
+
+
+def test_settings_left_alone_are_not_named(view, given):
+    words = command.words(view, given, "c.json")
+    assert [word[2:] for word in words if word.startswith("--")] == [
+        "model",
+        "task",
+        "split",
+        "language",
+        "target",
+        "what",
+        "n",
+        "epochs",
+        "lr",
+        "batch",
+        "seed",
+        "checkpoint-every",
+        "circuit",
+    ]
+    assert tuple(command.OFFERED) == tuple(dict.fromkeys(command.OFFERED)) and set(
+        command.OFFERED
+    ) == set(RECIPES) - {"edited"}
+    assert set(outcomes.WHAT) == set(RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("circuit", {}),
+        ("near_zero", {"norms": False}),
+        ("least", {"kv": "expand"}),
+        ("norms", {}),
+        ("full", {}),
+        ("direct", {}),
+        ("lora", {"lora_rank": 3}),
+        ("lora_circuit", {"lora_targets": ["q", "o"]}),
+    ],
+)
+def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
+    view = replace(view, what=what, **changes)
+    model = ctsft.load_model(view.model, device="cpu")
+    choice = command.heads(view, given)
+    rows = cued(3)
+    moves = moves_of(model, what, choice if RECIPES[what].heads else None, view.norms)
+    result = ctsft.finetune(
+        model,
+        ctsft.load_task(view.task),
+        moves,
+        rows,
+        {},
+        command.config(view).model_copy(update={"epochs": 1}),
+    )
+    assert command.count(view, inputs.load_model(view.model), choice) == result.trainable
+    outlined = command.outlined(view, model, choice)
+    layers = {layer for layer, _ in given.circuit.heads}
+    expected = {
+        "lora": set(model.heads),
+        "lora_circuit": {head for head in model.heads if head[0] in layers},
+    }
+    assert outlined.heads == expected.get(what, choice.heads)
+    assert bool(command.touched(view, model, choice)) == (what in ("circuit", "near_zero"))
+
+
+def test_expanded_counts_are_of_the_expanded_model(view, given):
+    model, heads = inputs.load_model(view.model), given.circuit.heads
+    count = command.count(replace(view, kv="expand"), model, given.circuit)
+    assert (
+        count
+        == trainable.trainable(kv_expansion.expand(model), heads)
+        == trainable.trainable(model, heads, "expand")
+    )
+
+
+def test_what_stands_in_the_way_is_one_sentence(view, given):
+    assert (
+        command.missing(view, given) == "" == command.missing(replace(view, what="norms"), Given())
+    )
+    assert "score them on the Relevance page" in command.missing(view, Given())
+    assert "no heads" in command.missing(
+        view, replace(given, circuit=ctsft.select(given.scores, "none"))
+    )
+    assert "at least one map" in command.missing(replace(view, what="lora", lora_targets=[]), given)
+    assert "competence stage" in command.missing(replace(view, what="direct"), given)
+    assert (
+        command.missing(replace(view, what="direct", base="some/folder"), given)
+        == ""
+        == command.missing(session_view.View(what="direct"), given)
+    )
+    advised = replace(view, what="advised")
+    assert (
+        command.heads(advised, given)
+        is None
+        is command.count(advised, inputs.load_model(view.model), None)
+    ), "found out by the run"
+
+
+def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):
+    from ctsft.jobs.advice import advice
+    from ctsft.jobs.requests import Tuning
+
+    weights, subject = (
+        inputs.load_model(view.model).fingerprint,
+        replace(view.subject, language=view.source),
+    )
+    view = replace(view, what="advised")
+    assert command.advised(view, weights) is None
+    with runs.record("advise", ["advise"]) as run:
+        advice(run, subject, Tuning(view.target, "advised", k=2, n=view.n), 1.0, view.tune_seed)
+    found = command.advised(view, weights)
+    assert found.id == run.id and command.advised(
+        replace(view, n=12), weights
+    ) is None is command.advised(replace(view, pool="B"), weights)
+    given = replace(given, advised=found)
+    assert (
+        command.words(view, given, None)[-4:] == ["--advice", run.id, "--k", "2"]
+        and len(command.heads(view, given)) == 2
+    )
+
+
+def test_everything_again_leaves_out_what_said_what_moves(view, given):
+    words = command.words(
+        replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1),
+        given,
+        None,
+        "mine",
+    )
+    again = command.everything_words(words)
+    assert again[-2:] == ["--what", "full"] and "--weight-decay" in again
+    assert not {"--kv", "--no-norms", "--scores", "--k", "--name", "near_zero"} & set(again)
+
+
+def test_direct_runs_are_listed_with_the_model_that_was_asked_for(view):
+    subject = {"model": "base", "task": view.task, "data_dir": None, "language": view.source}
+    for what, argv in (
+        ("direct", ["finetune", "--model", view.model]),
+        ("full", ["finetune", "--model", "base"]),
+    ):
+        with runs.record(
+            "finetune", argv, {"subject": subject, "tuning": {"what": what, "target": view.target}}
+        ) as run:
+            run.file("result.json").write_text(json.dumps({}))
+    assert [run.request.params["tuning"]["what"] for run in command.listed(view)] == ["direct"]
+    with runs.record(
+        "finetune",
+        ["finetune"],
+        {
+            "subject": subject | {"model": view.model},
+            "tuning": {"what": "full", "target": view.target},
+            "experiment": {"run": "x"},
+        },
+    ):
+        pass
+    assert len(command.listed(view)) == 1, "an experiment's cells have a table of their own"

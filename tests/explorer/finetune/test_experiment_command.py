@@ -1,0 +1,284 @@
+"""An experiment's form as a design: what it says, what it refuses, what it would take, and the
+tables of what is finished.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ctsft import runs
+from ctsft.experiment.runner import experiment
+from ctsft.jobs import tuning_table
+from ctsft.jobs.experiment_design import MEASURING, Design, read_design
+from explorer.finetune import experiment_command
+from explorer.session.view import View
+from support.errors import said
+from support.experiment import ROWS
+from support.tasks import agreed, cued, write_task
+
+VIEW = View(
+    design_targets=["english", "javanese"],
+    design_methods=["circuit", "full"],
+    design_n="10, 20",
+    design_seeds=" 1,2 ,3",
+    design_rates="1e-3",
+    design_epochs=2,
+    design_batch=8,
+)
+
+
+def test_the_form_is_a_design_that_the_shell_takes():
+    found = experiment_command.design(
+        replace(VIEW, size=20, attention="frozen", design_rows=30, design_related=["minangkabau"])
+    )
+    assert (found.model, found.task, found.source, found.targets) == (
+        "demo",
+        "demo",
+        "indonesian",
+        ["english", "javanese"],
+    )
+    assert (found.n, found.seeds, found.rows, found.related) == (
+        [10, 20],
+        [1, 2, 3],
+        30,
+        ["minangkabau"],
+    )
+    assert found.discovery == {
+        "size": 20,
+        "seed": 0,
+        "method": "cdt",
+        "attention": "frozen",
+        "positions": "all",
+        "rules": "paper",
+    }
+    (setting,) = found.settings
+    assert (setting.epochs, setting.learning_rate, setting.learning_rates, setting.batch_size) == (
+        2,
+        1e-3,
+        [],
+        8,
+    )
+    assert found.size == 2 * 2 * 2 * 3 and not found.grid() and found.base is None
+    path = experiment_command.save(found)
+    assert read_design(path) == found and experiment_command.save(
+        found
+    ) == path != experiment_command.save(found.model_copy(update={"k": 3}))
+    assert runs.home() in Path(path).parents
+    assert experiment_command.words(found, path, "", 2) == [
+        "experiment",
+        path,
+        "--jobs",
+        "2",
+        "--name",
+        "experiment",
+    ]
+    assert "--data-dir" in experiment_command.words(found, path, "somewhere", 1)
+    strange = experiment_command.save(found.model_copy(update={"name": "../../<b>etc"}))
+    assert Path(strange).parent == runs.home() / "designs" and Path(strange).name.startswith(
+        "b-etc-"
+    )
+
+
+def test_several_rates_are_a_grid_chosen_on_validation_rows():
+    found = experiment_command.design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
+    assert (
+        found.settings[0].choose == "valid"
+        and len(found.grid()) == 3 * 2 * 2
+        and {cell.split for cell in found.grid()} == {"valid"}
+    )
+    assert found.size == 24 + 12
+    assert experiment_command.design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"design_targets": []}, "No target language is chosen"),
+        ({"design_methods": []}, "No method is chosen"),
+        ({"design_n": "10; 20"}, "'10; 20' under Labelled examples is not a whole number"),
+        ({"design_n": ""}, "Labelled examples is empty"),
+        ({"design_n": "0"}, "n has to be at least 1"),
+        ({"design_seeds": "1, 1"}, "stands twice"),
+        ({"design_rates": "fast"}, "such as 3e-4, 1e-3"),
+        ({"design_rates": "-1"}, "greater than 0"),
+        ({"design_rates": "1e-3, 1e-3"}, "0.001 stands twice"),
+        ({"design_methods": ["direct"], "model": "other"}, "--base"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_sentence(changes, words):
+    said(lambda: experiment_command.design(replace(VIEW, **changes)), words)
+
+
+def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
+    found = experiment_command.design(
+        replace(
+            VIEW,
+            design_rates="1e-3, 3e-3",
+            design_rows=30,
+            design_related=["minangkabau"],
+            design_name="mine",
+            design_k=3,
+        )
+    )
+    assert (
+        experiment_command.design(replace(View(), **experiment_command.fields(found, View())))
+        == found
+    )
+    assert experiment_command.parse(found.model_dump_json(), "a.json") == found
+    other = found.model_copy(update={"task": "nusax"})
+    said(lambda: experiment_command.fields(other, View()), "task = 'nusax'", "Setup")
+    said(
+        lambda: experiment_command.fields(found.model_copy(update={"choose_seeds": [2]}), View()),
+        "choose_seeds",
+        "python -m ctsft experiment",
+    )
+    two = found.model_copy(
+        update={"settings": [*found.settings, found.settings[0].model_copy(update={"name": "b"})]}
+    )
+    said(lambda: experiment_command.fields(two, View()), "several")
+    said(lambda: experiment_command.parse("{", "a.json"), "'a.json' is not valid JSON")
+    said(
+        lambda: experiment_command.parse('{"targets": []}', "a.json"),
+        "'a.json' cannot be used",
+        "targets",
+    )
+
+
+def test_too_few_rows_are_told_before_anything_starts():
+    found = experiment_command.design(VIEW)
+    assert experiment_command.room(found, {"english": 20, "javanese": 30}.get) is found
+    said(
+        lambda: experiment_command.room(found, {"english": 20, "javanese": 19}.get),
+        "20 labelled examples",
+        "pool B of the train rows of javanese holds 19",
+    )
+    said(
+        lambda: experiment_command.room(found.model_copy(update={"pool": "all"}), lambda target: 5),
+        "rows of english are 5",
+    )
+
+
+def test_the_time_is_that_of_measured_runs_or_is_not_known():
+    found = experiment_command.design(VIEW)
+    cost = sum(map(found.cost, found.cells({})))
+    assert cost == 12 * (MEASURING + 2 * 2) + 12 * (MEASURING + 2 * 3), (
+        "two epochs of 10 and of 20 rows, 8 a step"
+    )
+    assert experiment_command.seconds(found, []) is None
+    assert experiment_command.seconds(found, [(1.0, 10), (30.0, 10), (2.0, 10)]) == pytest.approx(
+        0.2 * cost
+    )
+    assert experiment_command.seconds(found, [(2.0, 10)], at_once=4) == pytest.approx(0.05 * cost)
+    for run_id, words in (
+        ("plain", {"history": [{"seconds": 0.0, "step": 0}, {"seconds": 3.0, "step": 6}]}),
+        ("x", {"history": []}),
+        (
+            "cell",
+            {"cell": {}, "history": [{"seconds": 0.0, "step": 0}, {"seconds": 2.0, "step": 8}]},
+        ),
+    ):
+        with runs.record(
+            "finetune", [], {"subject": {"model": "demo", "task": "demo"}}, run_id=run_id
+        ) as run:
+            run.file("result.json").write_text(json.dumps(words))
+    assert sorted(experiment_command.measured(VIEW)) == [
+        (2.0, MEASURING + 8),
+        (3.0, 2 * MEASURING + 6),
+    ]
+    assert experiment_command.measured(replace(VIEW, task="xnli")) == []
+
+
+def test_tables_in_the_layout_of_the_papers():
+    ((title, table),) = experiment_command.frames(ROWS)
+    assert title == "one, n = 5, 1 or 2 seeds" and list(table.columns) == [
+        "target",
+        "accuracy on",
+        "before",
+        "circuit",
+        "full",
+    ]
+    assert table.iloc[0].tolist() == ["jv", "target", ".250", ".600 ± .141", ".400 ± .000"]
+    pairs = experiment_command.differences(ROWS)
+    assert pairs.iloc[0].tolist() == [
+        "one",
+        "circuit − full",
+        3,
+        "+.167 [+.100, +.300]",
+        "+.333 [+.200, +.400]",
+        "fewer than 6 pairs",
+    ]
+    assert list(experiment_command.differences(ROWS[:1]).columns) == list(
+        pairs.columns
+    ) and not len(experiment_command.differences(ROWS[:1]))
+
+
+def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, loaded, task, tmp_path):
+    rows = agreed(loaded["qwen2"], task, each=9)
+    found = {
+        ("indonesian", "train"): rows[:18],
+        ("indonesian", "valid"): rows[18:21],
+        ("indonesian", "test"): rows[21:],
+    }
+    found |= {
+        ("javanese", split): cued(n, i)
+        for i, (split, n) in enumerate({"train": 20, "valid": 6, "test": 6}.items())
+    }
+    view = View(
+        model=str(folders["qwen2"]),
+        task=str(write_task(tmp_path / "task", found)),
+        target="javanese",
+        size=6,
+        method="atp",
+        design_targets=["javanese"],
+        design_methods=["near_zero", "full"],
+        design_n="4",
+        design_seeds="1",
+        design_k=2,
+        design_epochs=1,
+        design_pool="all",
+    )
+    design = experiment_command.design(view)
+    with runs.record(
+        "experiment", ["experiment"], {"design": design.model_dump()}, run_id="exp"
+    ) as run:
+        assert (
+            experiment_command.so_far(run) == ([], "indonesian", {})
+            and experiment_command.of(run) == design
+        ), "before it has written anything"
+        experiment(run, design, None)
+    assert [one.id for one in experiment_command.listed(view)] == [
+        "exp"
+    ] and experiment_command.listed(replace(view, task="other")) == []
+    rows, source, chosen = experiment_command.so_far(run)
+    assert (
+        chosen == {}
+        and experiment_command.rates(chosen) == ""
+        and experiment_command.rates({("one", "full"): 3e-3}).endswith("rows: full 0.003.")
+    )
+    assert (
+        [row["method"] for row in rows] == ["near_zero", "full"]
+        and source == "indonesian"
+        and experiment_command.failures(run) == []
+    )
+    cells = design.cells({})
+    with open(run.file("events.jsonl"), "a") as events:
+        events.write(
+            json.dumps(
+                {
+                    "kind": "failed",
+                    "key": cells[0].key,
+                    "cell": cells[0].model_dump(),
+                    "error": "no room",
+                }
+            )
+            + "\n"
+        )
+    assert experiment_command.failures(run) == [], "it was run again since"
+    runs.delete(runs.get(f"exp-{cells[0].key}"))
+    assert (
+        experiment_command.failures(run) == [f"{cells[0].says}: no room"]
+        and len(experiment_command.so_far(run)[0]) == 1
+    )
+    assert len(tuning_table.compare()) == 1 and isinstance(experiment_command.of(run), Design)

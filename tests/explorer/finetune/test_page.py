@@ -1,0 +1,310 @@
+"""The Fine-tune page, on run folders made here and a tiny model; nothing is trained."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from streamlit.testing.v1 import AppTest
+
+import ctsft
+from ctsft import runs
+from ctsft.tuning.checkpoints import MOVED
+from explorer import sidebar
+from explorer.finetune import command as finetune_command
+from explorer.finetune import live_run
+from explorer.session import inputs, score_runs
+from explorer.session import view as session_view
+from explorer.text import outcomes
+from explorer.widgets import run_progress
+from support.finetune_page import score, tuned, two_targets
+from support.pages import alive, button, spec, texts, visit
+from support.tasks import write_task
+
+SUBJECT = ("model", "task", "data_dir", "language", "split", "device", "dtype")
+
+
+def hovers(at: AppTest) -> dict:
+    (cells,) = [trace for trace in spec(at)["data"] if trace.get("name") == "heads"]
+    return {
+        tuple(cell): text for cell, text in zip(cells["customdata"], cells["text"], strict=True)
+    }
+
+
+def checkpoint(run: runs.Run, step: int = 5):
+    folder = run.file("checkpoints") / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    for name in ("trainer_state.json", "watched.json"):
+        (folder / name).write_text("{}")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({}, folder / name)
+    save_file({"x": torch.zeros(1)}, folder / MOVED)
+
+
+def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_can_start(view):
+    at = visit(view)
+    assert not at.exception and "score them on the Relevance page" in texts(at)
+    assert button(at, "Start tuning").disabled and not at.get("plotly_chart")
+    at.radio(key="w_what").set_value("full").run()
+    total = inputs.load_model(view.model).n_params
+    assert not button(
+        at, "Start tuning"
+    ).disabled and f"{total:,} of {total:,} numbers would move (100.00%)" in texts(at)
+
+
+def test_the_map_and_the_numbers_are_of_what_would_move(view):
+    score(view)
+    at = visit(view)
+    model = inputs.load_model(view.model)
+    share = ctsft.trainable(model, {(2, 3), (0, 1)})
+    assert f"{share:,} of {model.n_params:,} numbers would move" in texts(at)
+    assert "L0.H0, L2.H2" in texts(at), "heads of the same key/value groups are named"
+    keys = [note["text"] for note in spec(at)["layout"]["annotations"]]
+    assert "□ would move" in keys
+    hover = hovers(at)
+    assert "would move: rank 1 by score" in hover[2, 3] and "would not move" in hover[1, 0]
+    assert len(at.radio(key="w_what").options) == 4, "a newcomer sees the four that matter first"
+    at.toggle(key="w_every_way").set_value(True).run()
+    at.radio(key="w_what").set_value("least").run()
+    hover = hovers(at)
+    assert "would move: rank 1 from the bottom" in hover[1, 0] and "would not move" in hover[2, 3]
+    at.radio(key="w_what").set_value("norms").run()
+    assert f"{ctsft.trainable(model, ()):,} of" in texts(at)
+
+
+def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(view, started):
+    scored = score(view)
+    at = visit(view)
+    at.number_input(key="w_n").set_value(12).run()
+    at.number_input(key="w_lr").set_value(1e-3).run()
+    file = finetune_command.keep_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
+    command = at.code[0].value
+    button(at, "Start tuning").click().run()
+    assert not at.exception
+    ((words, params, _),) = started
+    assert words == [
+        "finetune",
+        "--model",
+        view.model,
+        "--task",
+        view.task,
+        "--split",
+        "train",
+        "--language",
+        "indonesian",
+        "--target",
+        "javanese",
+        "--what",
+        "circuit",
+        "--n",
+        "12",
+        "--epochs",
+        "10",
+        "--lr",
+        "0.001",
+        "--batch",
+        "16",
+        "--seed",
+        "31",
+        "--checkpoint-every",
+        "5",
+        "--circuit",
+        file,
+    ]
+    assert command == runs.shell_command(runs.Request(argv=words))
+    assert ctsft.Circuit.load(file).heads == {(2, 3), (0, 1)}
+    assert (
+        set(params["subject"]) == set(SUBJECT)
+        and params["tuning"]["circuit"] == file
+        and params["config"]["learning_rate"] == 1e-3
+    )
+    at.switch_page("circuit/page.py").run()
+    at.switch_page("finetune/page.py").run()
+    assert at.number_input(key="w_n").value == 12
+
+
+@pytest.mark.parametrize("what", ["near_zero", "random", "full"])
+def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
+    view.what, view.tune_seed = what, 777
+    scored = score(view)
+    at = visit(view)
+    button(at, "Start tuning").click().run()
+    ((words, params, _),) = started
+    rest = words[words.index("--checkpoint-every") + 2 :]
+    assert (
+        rest
+        == {
+            "near_zero": ["--scores", scored.id, "--k", "2"],
+            "full": [],
+            "random": ["--scores", scored.id, "--k", "2", "--pool-seed", "777"],
+        }[what]
+    )
+    scores = score_runs.scores_of(scored)
+    moving = finetune_command.heads(
+        view, finetune_command.Given(scored, scores, ctsft.select(scores, "top", k=2))
+    )
+    assert len(moving) == {"full": 12}.get(what, 2)
+
+
+def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
+    run = tuned(view)
+    at = visit(view)
+    said = texts(at)
+    assert (
+        "Javanese (target) 0.50 → 0.70, a gain beyond noise" in said
+        and "Indonesian (source) 0.85 → 0.80, a loss within noise" in said
+    )
+    assert "60 test rows" in said and "two standard errors" in said and "another seed" in said
+    lines = {trace["name"]: trace["y"] for trace in spec(at)["data"]}
+    assert (
+        lines["javanese"] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
+        and spec(at)["layout"]["shapes"][0]["line"]["dash"] == "dash"
+    )
+    button(at, "Run the same with everything moving").click().run()
+    ((words, params, _),) = started
+    assert words == [
+        *run.request.argv[: run.request.argv.index("--what=circuit")],
+        "--n",
+        "24",
+        "--lr",
+        "0.003",
+        "--what",
+        "full",
+    ]
+    assert (
+        params["tuning"]["what"] == "full"
+        and params["tuning"]["circuit"] is None
+        and params["config"] == run.request.params["config"]
+    )
+    assert at.selectbox(key="tune_run").value != run.id, "the new run is the one that is shown"
+
+
+def test_runs_of_other_tasks_and_competence_runs_are_not_shown(view, tmp_path):
+    other = session_view.View(**{**view.__dict__, "task": str(write_task(tmp_path / "other"))})
+    tuned(other)
+    with runs.record(
+        "finetune",
+        ["finetune"],
+        {"competence": view.model, "subject": {"model": view.model, "task": view.task}},
+    ):
+        pass
+    at = visit(view)
+    assert not at.exception and not [box for box in at.selectbox if box.label == "Run"]
+    first, second = tuned(view), tuned(view, "full", after=(0.6, 0.7))
+    at.run()
+    assert at.selectbox(key="tune_run").options and at.selectbox(key="tune_run").value == second.id
+    at.selectbox(key="tune_run").set_value(first.id).run()
+    assert "0.85 → 0.80" in texts(at) and "0.85 → 0.60" not in texts(at)
+
+
+def test_a_failed_run_shows_its_log_and_one_with_a_checkpoint_resumes(view, monkeypatch):
+    run = tuned(view, steps=10, raising=ValueError("the loss is not finite"), result=False)
+    at = visit(view)
+    assert "failed: the loss is not finite" in texts(at) and "Traceback" in at.code[-1].value
+    assert button(at, "Resume") is None, "nothing to resume from"
+    checkpoint(run)
+    resumed = []
+    monkeypatch.setattr(runs, "resume", lambda run: resumed.append(run.id))
+    at.run()
+    button(at, "Resume").click().run()
+    assert resumed == [run.id] and not at.exception
+
+
+def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
+    run = tuned(view, steps=10, result=False)
+    status = json.loads(run.file("status.json").read_text())
+    run.file("status.json").write_text(
+        json.dumps(
+            status
+            | {
+                "state": "running",
+                "pid": 1,
+                "pid_started": -1.0,
+                "stage": "tuning",
+                "progress": 0.5,
+            }
+        )
+    )
+    at = visit(view)
+    assert "was lost" in texts(at) and not button(at, live_run.PAUSE)
+    run.file("status.json").write_text(
+        json.dumps(
+            status
+            | {
+                "state": "running",
+                "stage": "tuning",
+                "progress": 0.5,
+                "eta": 30.0,
+                **dict(zip(("pid", "pid_started"), alive(), strict=True)),
+            }
+        )
+    )
+    at.run()
+    assert button(at, live_run.PAUSE) and "1 run is going on" in texts(at)
+    assert len(spec(at)["data"][0]["x"]) == 3
+    before = at.session_state["tune_curves"][2]
+    at.run()
+    assert at.session_state["tune_curves"][2] is before, "no new rows, no new figure"
+    with open(run.file("events.jsonl"), "a") as events:
+        events.write(
+            json.dumps(
+                {
+                    "kind": "evaluation",
+                    "step": 15,
+                    "steps": 20,
+                    "accuracy": {"indonesian": 0.8, "javanese": 0.6},
+                }
+            )
+            + "\n"
+        )
+    at.run()
+    assert spec(at)["data"][0]["x"][-1] == 15
+    button(at, live_run.PAUSE).click().run()
+    assert run.file("stop").read_text() == "keep"
+
+
+def test_small_differences_are_noise_and_large_ones_are_not():
+    assert outcomes.noise(0.5, 0.5, 120) == pytest.approx(2 * (2 * 0.25 / 120) ** 0.5)
+    assert outcomes.noise(1.0, 1.0, 10) > 0.2, "all right on ten rows is not certainty"
+    row = {
+        "what": "full",
+        "heads": None,
+        "source": "indonesian",
+        "target": "toba_batak",
+        "source_before": 0.85,
+        "source_after": 0.73,
+        "target_before": 0.36,
+        "target_after": 0.36,
+    }
+    said = outcomes.outcome(row, {"indonesian": 1000, "toba_batak": 1000})
+    assert (
+        "Toba batak (target) 0.36 → 0.36, unchanged" in said.replace("\\", "")
+        and "a loss beyond noise" in said
+    )
+    assert "a loss within noise" in outcomes.outcome(row, {"indonesian": 20, "toba_batak": 20})
+    assert "not known" in outcomes.outcome(row, {}) and "beyond" not in outcomes.outcome(row, {})
+
+
+def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):
+    view.task, view.target, view.n = two_targets(tmp_path), "english", 5
+    at = visit(view)
+    assert at.selectbox(key="w_target").value == "english" and at.number_input(key="w_n").value == 5
+    at.selectbox(key="w_target").set_value("javanese").run()
+    at.switch_page("setup/page.py").run()
+    at.switch_page("finetune/page.py").run()
+    assert at.selectbox(key="w_target").value == "javanese" == at.session_state["view"].target
+
+
+def test_a_run_that_waits_for_its_turn_says_for_which(view):
+    with runs.record("finetune", ["finetune"]) as run:
+        run.progress(1, 4, "tuning")
+        assert run_progress.sentence(run).startswith(
+            "starting"
+        ) or "tuning" in run_progress.sentence(run)
+        run.waits("waiting for run other")
+        assert (
+            run_progress.sentence(run) == "queued · waiting for run other"
+            and sidebar.finetune() == "queued"
+        )
+        run.waits("")
+        assert run.status().state == "running" and sidebar.finetune().startswith("running")

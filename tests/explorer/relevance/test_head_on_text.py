@@ -1,0 +1,175 @@
+"""Relevance's linked views: the selected head on the chosen example, one way of scoring against
+another, one language beside another.
+"""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from ctsft.attribution.head_view import view_head
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Scores
+from ctsft.data.registry import load_task
+from explorer.session import computed, inputs, score_runs, start_runs
+from support.pages import charts, press, shown
+from support.relevance_page import opened, scored
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Nothing that another test's run left in the shared caches."""
+    for cache in (computed.head_view, computed.cost, computed._answers):
+        cache.clear()
+
+
+def named(app, *names) -> dict:
+    return next(
+        chart
+        for chart in charts(app)
+        if [trace.get("name") for trace in chart["data"]][: len(names)] == list(names)
+    )
+
+
+def asked(view, run, model, index, head):
+    """What the library says of a head on an example of a run."""
+    task, means = load_task(view.task), Means.load(run.file("means.safetensors"))
+    kept = json.loads(run.file("pool.json").read_text())[index]
+    row = next(row for row in task.load(view.source, view.split) if row.id == kept["id"])
+    return view_head(model, task, row, means, head, view.method)
+
+
+def test_the_selected_head_on_the_chosen_example(view, loaded):
+    run = scored(view)
+    app = opened(view)
+    shown(app.selectbox(key="w_head").set_value((1, 2)).run())
+    shown(app.selectbox(key="w_example").set_value(3).run())
+    found = asked(view, run, loaded["qwen2"], 3, (1, 2))
+    bars = named(app, "relevance", "attention")
+    assert np.allclose(bars["data"][0]["x"], found.relevance, atol=1e-5) and np.allclose(
+        bars["data"][1]["x"], found.attention[-1], atol=1e-5
+    )
+    whole = Scores.load(run.file("scores.safetensors")).per_example[3, 1, 2].item()
+    assert any(
+        f"split everywhere at once, is {whole:.3g}".replace("-", "−") in caption.value
+        for caption in app.caption
+    )
+    shown(app.segmented_control(key="w_head_view").set_value("Attention pattern").run())
+    n = len(found.pieces)
+    heat = next(
+        trace
+        for chart in charts(app)
+        for trace in chart["data"]
+        if trace["type"] == "heatmap" and len(trace["z"]) == n
+    )
+    assert np.allclose(heat["z"], found.attention, atol=1e-5)
+    shown(app.segmented_control(key="w_head_view").set_value("Direct effect").run())
+    drawn = [
+        trace["x"]
+        for chart in charts(app)
+        for trace in chart["data"]
+        if trace["type"] == "bar" and not trace.get("name")
+    ]
+    assert any(
+        len(x) == 3 and np.allclose(x, list(found.labels.values()), atol=1e-5) for x in drawn
+    )
+    assert any(
+        len(x) == 20 and np.allclose(x[:10], [value for _, value in found.promoted], atol=1e-5)
+        for x in drawn
+    )
+
+
+def test_a_large_model_is_run_only_when_asked(view, monkeypatch):
+    scored(view)
+    monkeypatch.setattr(inputs, "SMALL", 10)
+    app = opened(view)
+    assert not any(
+        [trace.get("name") for trace in chart["data"]][:2] == ["relevance", "attention"]
+        for chart in charts(app)
+    )
+    press(app, "Look into heads")
+    assert named(app, "relevance", "attention")
+
+
+def test_data_that_changed_since_is_told(view, tmp_path):
+    run = scored(view)
+    pool = json.loads(run.file("pool.json").read_text())
+    run.file("pool.json").write_text(json.dumps([row | {"text": "other"} for row in pool]))
+    assert any("is no longer in the data" in error.value for error in opened(view).error)
+
+
+def test_one_way_of_scoring_against_another(view, monkeypatch):
+    run, started = scored(view), []
+    monkeypatch.setattr(
+        start_runs, "start_score", lambda view: started.append(view.method) or scored(view)
+    )
+    app = opened(view)
+    assert app.selectbox(key="w_compared_method").value == "ablation" and any(
+        "has not scored these examples yet" in info.value for info in app.info
+    )
+    assert any(
+        "Mean ablation would take" in caption.value and "memory" in caption.value
+        for caption in app.caption
+    )
+    press(app, "Score with Mean ablation")
+    assert started == ["ablation"]
+    points = next(
+        chart
+        for chart in charts(app)
+        if any(
+            "Spearman" in note.get("text", "") for note in chart["layout"].get("annotations", [])
+        )
+    )
+    cells = {
+        tuple(at): (x, y)
+        for at, x, y in zip(
+            *(points["data"][0][name] for name in ("customdata", "x", "y")), strict=True
+        )
+    }
+    other = Scores.load(
+        score_runs.find_run(
+            "score",
+            subject=asdict(view.subject),
+            scoring=asdict(replace(view, method="ablation").scoring),
+        ).file("scores.safetensors")
+    )
+    mine = Scores.load(run.file("scores.safetensors"))
+    assert len(cells) == 12 and all(
+        cells[at] == pytest.approx((mine.values[at].item(), other.values[at].item()))
+        for at in cells
+    )
+
+
+def test_another_language_beside(view, monkeypatch):
+    run = scored(view)
+    monkeypatch.setattr(start_runs, "start_score", lambda view: scored(view))
+    app = opened(view)
+    shown(app.segmented_control(key="w_comparison").set_value("Side by side").run())
+    assert any("Nothing else is scored in the same way yet" in info.value for info in app.info)
+    shown(app.number_input(key="w_compared_size").set_value(6).run())
+    press(app, "Score javanese too")
+    other = score_runs.find_run("score", subject=asdict(replace(view, source="javanese").subject))
+    assert other.request.params["scoring"]["size"] == 6
+    first, second = (Scores.load(one.file("scores.safetensors")).values for one in (run, other))
+    maps = {
+        chart["layout"]["title"]["text"]: chart["data"][0]
+        for chart in charts(app)
+        if chart["data"][0]["type"] == "heatmap"
+    }
+    assert np.allclose(maps["javanese"]["z"], second) and np.allclose(
+        maps["javanese − indonesian"]["z"], second - first
+    )
+    assert (
+        maps["indonesian"]["zmax"]
+        == maps["javanese"]["zmax"]
+        != maps["javanese − indonesian"]["zmax"]
+    )
+
+
+def test_the_cost_stands_before_the_button(view):
+    app = opened(view)
+    assert any(
+        "Scoring would take" in caption.value and "12 texts" in caption.value
+        for caption in app.caption
+    )

@@ -1,0 +1,132 @@
+"""Every term says where it comes from, and every number of the pages has a definition on hover."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ctsft.plots import score_maps
+from ctsft.tuning.recipes import RECIPES
+from explorer.compare import table as compare_table
+from explorer.relevance import validation
+from explorer.text import circuit_words, glossary
+from explorer.text.glossary import TERMS
+from support.finetune_page import score, tuned
+from support.pages import visit
+
+SOURCE = re.compile(
+    r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Efron) \d{4}"
+)
+
+
+LISTED = (
+    "relevance",
+    "method",
+    "patterns",
+    "cross terms",
+    "discovery set",
+    "mean",
+    "readout",
+    "pattern",
+    "direct effect",
+    "circuit",
+    "faithfulness",
+    "measure",
+    "accuracy",
+    "jaccard",
+    "depth",
+    "kv",
+    "moves",
+    "recipes",
+    "seed",
+    "n",
+    "source",
+    "target",
+    "related",
+    "kept",
+    "gained",
+    "frontier",
+    "interval",
+    "advice",
+    "asks",
+    "costs",
+    "spearman",
+    "stability",
+    "competence",
+    "noise",
+    "change",
+    "experiment",
+)
+
+
+PAGES = [f"screens/{name}.py" for name in ("setup", "relevance", "circuit", "finetune", "compare")]
+
+
+@pytest.fixture
+def view(finetune_view):
+    return finetune_view
+
+
+@pytest.mark.parametrize("term", sorted({*LISTED, *TERMS}))
+def test_a_term_has_a_source(term):
+    assert SOURCE.search(TERMS[term]), TERMS[term]
+    assert not re.search(r"(CD-T|CT-SFT), arXiv \S+, section", TERMS[term]), (
+        "its sections are not known for certain"
+    )
+
+
+def test_every_rule_and_method_has_one():
+    assert {*circuit_words.RULES, *circuit_words.DISCOVERED} <= set(TERMS)
+    assert set(glossary.METHODS) == set(score_maps.NAMES) and all(
+        SOURCE.search(text) for text in glossary.METHODS.values()
+    )
+    assert not SOURCE.search("A number without a source.") and RECIPES
+
+
+def without_help(at: AppTest) -> list[str]:
+    """Metrics, sliders, number fields and number columns that nothing explains."""
+    found = [one.label for one in at.metric if not one.proto.help]
+    found += [one.label for one in [*at.slider, *at.number_input] if not one.help]
+    for table in at.dataframe:
+        config = json.loads(table.proto.columns or "{}")
+        found += [
+            name
+            for name in table.value.select_dtypes("number").columns
+            if not config.get(name, {}).get("help")
+        ]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_number_of_a_page_is_explained(view, page):
+    score(view)
+    tuned(view)
+    at = visit(view, page)
+    assert not at.exception and without_help(at) == []
+    if page == PAGES[2]:
+        for rule in ("threshold", "fraction", "random"):
+            at.segmented_control(key="w_rule").set_value(rule).run()
+            assert without_help(at) == []
+
+
+def bare():
+    import pandas as pd
+    import streamlit as st
+
+    st.metric("bare", 1)
+    st.dataframe(pd.DataFrame({"naked": [1.0]}))
+
+
+def test_the_check_sees_a_bare_number():
+    assert without_help(AppTest.from_function(bare).run()) == ["bare", "naked"]
+
+
+def test_columns_of_numbers_that_come_late_are_explained():
+    assert all(
+        column.get("help")
+        for column in [*validation.COLUMNS.values(), *validation.STABILITY.values()]
+    )
+    frame = pd.DataFrame(columns=[*compare_table.OUTCOMES, *compare_table.SETTINGS, "lora_rank"])
+    assert all(column.get("help") for column in compare_table.columns(frame).values())

@@ -1,0 +1,348 @@
+"""A link: what it says comes back the same; what it must not say is one sentence, never an error,
+and the rest of it counts.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ctsft import runs
+from ctsft.circuit.circuit import LOGITS, Circuit
+from explorer.session import link_format, recent
+from explorer.session.view import View
+from explorer.text import circuit_words
+from explorer.widgets import share_link
+from support.circuit_page import keep, made, outlined
+from support.pages import chart, metric, shown, widget
+
+APP = str(Path(__file__).parents[3] / "explorer" / "app.py")
+
+
+CHOICES = share_link.PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
+
+
+CHANGED = View(
+    source="javanese",
+    target="english",
+    split="valid",
+    size=12,
+    pool_seed=3,
+    method="ig",
+    attention="frozen",
+    rules="symmetric",
+    positions="readout",
+    head=(1, 2),
+    flip=True,
+    panel="Means",
+    example=4,
+    rule="random",
+    k=9,
+    fraction=0.25,
+    threshold_level=0.125,
+    random_seed=8,
+    added=frozenset({(0, 1), (2, 3)}),
+    removed=frozenset({(1, 0)}),
+    circuit_panel="Overlap",
+    depth=2,
+    each=0.1,
+    min_edge=0.3,
+)
+
+
+@pytest.fixture
+def view(circuit_view):
+    return circuit_view
+
+
+@pytest.fixture
+def task_file(circuit_task):
+    return circuit_task
+
+
+def followed(page: str, query: dict) -> AppTest:
+    """A fresh session that opens a link."""
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.query_params.update(query)
+    app.switch_page(f"{page}/page.py")
+    app.query_params.update(query)
+    return shown(app.run())
+
+
+def told(app: AppTest) -> str:
+    return "".join(one.value.replace("\\", "") for one in app.warning)
+
+
+def test_every_field_comes_back_as_it_was():
+    words = link_format.written(CHANGED)
+    found, wrong = link_format.read(words, CHOICES)
+    assert wrong == [] and replace(View(), **found) == CHANGED
+    assert (
+        words["add"] == "0.1_2.3"
+        and words["head"] == "1.2"
+        and all(isinstance(word, str) for word in words.values())
+    )
+
+
+def test_the_defaults_need_no_words_and_every_field_is_one_of_the_view():
+    assert link_format.written(View()) == {}
+    assert {field for field, *_ in link_format.FIELDS.values()} <= set(View.__dataclass_fields__)
+    assert link_format.written(View(task="xnli", source="english", target="thai")) == {
+        "task": "xnli",
+        "source": "english",
+        "target": "thai",
+    }
+    assert link_format.written(View(task="nusax"))["target"] == "english", (
+        "another task has another first target, so it is said"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("k", "banana"),
+        ("k", "-1"),
+        ("k", "1e3"),
+        ("k", ""),
+        ("k", "9" * 5000),
+        ("share", "nan"),
+        ("share", "2"),
+        ("level", "inf"),
+        ("head", "1"),
+        ("head", "1.2.3"),
+        ("head", "-1.0"),
+        ("add", "0.1__2.3"),
+        ("add", "x"),
+        ("flip", "yes"),
+        ("method", "best"),
+        ("rule", "top2"),
+        ("show", "<b>"),
+        ("rows", "../secret"),
+        ("attention", ""),
+        ("n", "0"),
+        ("each", "0"),
+        ("depth", "99"),
+        ("draw", "1.5"),
+        ("add", "0.1" * 9000),
+        ("utm", "x"),
+        ("__class__", "x"),
+        ("kept", "x"),
+    ],
+)
+def test_what_a_word_may_not_say_is_told_and_the_rest_counts(word, text):
+    found, wrong = link_format.read({word: text, "seed": "7"}, CHOICES)
+    assert (
+        found == {"pool_seed": 7} and len(wrong) == 1 and word in wrong[0] and len(wrong[0]) < 200
+    )
+
+
+def test_heads_beyond_the_model_are_left_out_and_named():
+    found = {
+        "added": frozenset({(0, 1), (9, 0)}),
+        "removed": frozenset({(0, 4)}),
+        "head": (3, 0),
+        "k": 2,
+    }
+    assert link_format.beyond(found, 3, 4) == [
+        "L0.H4, L3.H0, L9.H0 (the model has 3 layers of 4 heads)"
+    ]
+    assert (
+        found == {"added": {(0, 1)}, "removed": frozenset(), "k": 2}
+        and link_format.beyond({"k": 1}, 3, 4) == []
+    )
+
+
+def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
+    found = Circuit(
+        frozenset({(0, 1), (1, 2)}),
+        rule={"name": "discover", "run": "a-run"},
+        edges=(((0, 1), LOGITS, 1.0),),
+    )
+    assert link_format.written(View(rule="discover", discovered=found)) == {
+        "rule": "discover",
+        "found": "a-run",
+    }
+    words = link_format.written(
+        View(
+            rule="discover",
+            discovered=replace(found, rule={}),
+            added=frozenset({(2, 2)}),
+            removed=frozenset({(0, 1)}),
+        )
+    )
+    assert words == {"rule": "none", "add": "1.2_2.2"}
+
+
+def test_a_fresh_session_shows_the_very_circuit_and_view(view):
+    keep(view)
+    recent.remember("models", view.model)
+    mine = replace(
+        view,
+        rule="least",
+        k=2,
+        added=frozenset({(1, 1)}),
+        removed=frozenset({(2, 2)}),
+        head=(1, 1),
+        flip=True,
+        circuit_panel="Overlap",
+    )
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.session_state["view"] = mine
+    first = shown(app.switch_page("circuit/page.py").run())
+    link = first.code[0].value
+    query = dict(pair.split("=") for pair in link.partition("?")[2].split("&"))
+    query = {word: unquote_plus(text) for word, text in query.items()}
+    second = followed("circuit", query)
+    assert (
+        not second.warning
+        and outlined(second) == outlined(first)
+        and metric(second, "Heads") == metric(first, "Heads")
+    )
+    assert (
+        chart(second)["data"] == chart(first)["data"]
+        and chart(second)["layout"]["yaxis"] == chart(first)["layout"]["yaxis"]
+    )
+    own = second.session_state["view"]
+    assert all(
+        getattr(own, field) == getattr(mine, field) for field, *_ in link_format.FIELDS.values()
+    )
+    assert (own.model, own.task, own.model_kind, own.folder, own.task_kind) == (
+        view.model,
+        view.task,
+        "folder",
+        view.model,
+        "file",
+    )
+    assert second.code[0].value == link and not dict(second.query_params), (
+        "read once: a later change is not undone by it"
+    )
+    shown(widget(second.slider, "Heads (k)").set_value(4).run())
+    assert second.session_state["view"].k == 4
+    relevance = followed("relevance", query)
+    assert (
+        relevance.header[0].value == "Relevance"
+        and relevance.session_state["view"].head == (1, 1)
+        and not relevance.warning
+    )
+
+
+def test_what_was_never_opened_here_is_not_opened_by_a_link(view, tmp_path):
+    query = {
+        "model": str(tmp_path),
+        "task": str(tmp_path / "task.json"),
+        "data": "/etc",
+        "k": "2",
+        "head": "1.1",
+        "add": "0.0",
+    }
+    app = followed("circuit", query)
+    now = app.session_state["view"]
+    assert (now.model, now.task, now.data_dir, now.k, now.head, now.added) == (
+        "demo",
+        "demo",
+        "",
+        2,
+        None,
+        frozenset(),
+    )
+    assert told(app).count("never opened here") == 2 and told(app).startswith(
+        "The link was opened without"
+    )
+    shown(app.run())
+    assert "never opened here" in told(app), "it stands until it is closed"
+    shown(next(one for one in app.button if one.label == "Close").click().run())
+    assert not app.warning
+    assert "never read here" in told(followed("circuit", {"data": "/etc"})) and "its model" in told(
+        followed("relevance", {"model": "a/b"})
+    )
+
+
+def test_wrong_words_of_a_link_are_one_sentence_on_the_page(view):
+    keep(view)
+    query = {
+        "model": view.model,
+        "task": view.task,
+        "target": "latin",
+        "add": "0.1_9.9",
+        "rule": "discover",
+        "found": "../../x",
+        "k": "banana",
+        "n": "1",
+        "example": "77",
+        "seed": str(view.pool_seed),
+    }
+    app = followed("circuit", query)
+    assert len(app.warning) == 1 and not app.exception
+    for words in ("latin", "L9.H9", "its circuit", "banana", "example 77", "size 1"):
+        assert words in told(app), words
+    now = app.session_state["view"]
+    assert (
+        now.model == view.model
+        and now.target == "javanese"
+        and now.rule == "top"
+        and now.size == View.size
+    )
+
+
+def test_a_link_brings_back_a_discovery_by_its_run(view):
+    keep(view)
+    edges = (((1, 2), LOGITS, 2.0), ((0, 3), (1, 2), 0.5))
+    why = {
+        (1, 2): "iteration 0: rank 1 for the logits",
+        (0, 3): "iteration 1: rank 1 for the heads of iteration 0",
+    }
+    with runs.record("discover") as run:
+        Circuit(
+            frozenset(why), why, made().about, {"name": "discover", "depth": 1}, edges=edges
+        ).save(run.file("circuit.json"))
+    app = followed(
+        "circuit",
+        {
+            "model": view.model,
+            "task": view.task,
+            "target": "javanese",
+            "rule": "discover",
+            "found": run.id,
+            "head": "0.3",
+        },
+    )
+    assert (
+        outlined(app) == {(1, 2), (0, 3)}
+        and not app.warning
+        and f"found={run.id}" in app.code[0].value
+    )
+    assert "discovery iteration 1" in " ".join(one.value.replace("\\", "") for one in app.markdown)
+    with runs.record("discover") as other:
+        Circuit(
+            frozenset(why), why, made().about | {"n_layers": 24}, {"name": "discover"}, edges=edges
+        ).save(other.file("circuit.json"))
+    assert "belongs to another model" in told(
+        followed("circuit", {"model": view.model, "rule": "discover", "found": other.id})
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x onerror=alert(1)>",
+        "![x](http://elsewhere)",
+        "\0",
+        "🙂" * 300,
+        "%%%",
+        "a=b&c=d",
+        ":material/x:",
+    ],
+)
+def test_a_links_own_words_are_only_ever_text(text):
+    app = followed("circuit", {"model": text, "task": text, text: text, "head": text})
+    assert len(app.warning) == 1
+    shown_text = app.warning[0].value
+    assert (
+        "<img" not in shown_text.replace("\\<", "")
+        and "](" not in shown_text
+        and len(shown_text) < 2500
+    )
+    assert json.dumps(shown_text)

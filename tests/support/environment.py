@@ -1,0 +1,24 @@
+"""The environment of every test, set before any library reads it: the local hub's address, new
+empty folders for caches and runs, one thread for torch. Import it first.
+"""
+
+import os
+import tempfile
+
+import torch
+
+from support.hub import ADDRESS
+
+os.environ |= {
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_ENDPOINT": ADDRESS,
+    "HF_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"),
+    "HF_HUB_DISABLE_XET": "1",
+    "CTSFT_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"),
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
+# tiny tensors: more threads only wait for each other
+torch.set_num_threads(1)

@@ -1,0 +1,114 @@
+"""Run folders as the Fine-tune page finds them: scores and tuning runs, made by hand."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict
+
+import torch
+
+import ctsft
+from ctsft import runs
+from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.data.task import fingerprint
+from ctsft.jobs.requests import Tuning
+from ctsft.tuning.config import TuneConfig
+from explorer.session import start_runs
+from explorer.session import view as session_view
+from support.tasks import cued, write_task
+
+
+def two_targets(folder) -> str:
+    languages, splits = ("indonesian", "javanese", "english"), ("train", "valid", "test")
+    rows = {
+        (language, split): cued(12, i) for i, language in enumerate(languages) for split in splits
+    }
+    return str(write_task(folder / "both", rows, targets=["javanese", "english"]))
+
+
+def score(view: session_view.View) -> runs.Run:
+    """A finished scoring run: L2.H3 and L0.H1 lead, L1.H0 is least, the others lie apart near
+    zero.
+    """
+    values = torch.linspace(0.01, 0.12, 12).reshape(3, 4)
+    values[2, 3], values[0, 1], values[1, 0] = 2.0, 1.0, -1.0
+    about = {"model_type": "qwen2", "n_layers": 3, "n_heads": 4}
+    scores = Scores(
+        values.expand(6, 3, 4).clone(),
+        list("abcdef"),
+        ["negative", "neutral", "positive"] * 2,
+        "cdt",
+        ScoreConfig(),
+        about,
+    )
+    with runs.record(
+        "score", ["score"], {"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
+    ) as run:
+        scores.save(run.file("scores.safetensors"))
+    return run
+
+
+def tuned(
+    view: session_view.View,
+    what="circuit",
+    after=(0.8, 0.7),
+    steps=20,
+    raising: Exception | None = None,
+    result=True,
+    **changes,
+) -> runs.Run:
+    """A tuning run's folder as the job leaves it: indonesian from .85, javanese from .50."""
+    subject, finetune_command = (
+        asdict(view.subject),
+        asdict(Tuning(view.target, what, k=2, n=view.n)),
+    )
+    config = TuneConfig(
+        epochs=view.epochs,
+        learning_rate=view.lr,
+        batch_size=view.batch,
+        seed=changes.pop("seed", view.tune_seed),
+    ).model_dump()
+    prints = {
+        name: fingerprint(ctsft.load_task(view.task).load(name, "test"))
+        for name in ("indonesian", view.target)
+    }
+    params = {
+        "subject": subject,
+        "tuning": finetune_command,
+        "config": config,
+        "data_fingerprints": {"train": "x", **prints},
+    }
+    words = [
+        "finetune",
+        *start_runs.subject_words(view.subject),
+        "--target",
+        view.target,
+        f"--what={what}",
+        "--circuit",
+        "c.json",
+        "--n",
+        "24",
+        "--lr",
+        "0.003",
+    ]
+    with suppress(ValueError), runs.record("finetune", words, params, **changes) as run:
+        for step in range(0, steps + 1, 5):
+            part = step / 20
+            run.event(
+                kind="evaluation",
+                step=step,
+                steps=20,
+                epoch=part,
+                loss=1.0,
+                accuracy={
+                    "indonesian": 0.85 + part * (after[0] - 0.85),
+                    view.target: 0.5 + part * (after[1] - 0.5),
+                },
+            )
+        if raising:
+            raise raising
+        if result:
+            heads = 2 if what not in ("norms", "full") else None
+            run.file("result.json").write_text(
+                json.dumps({"heads": heads, "trainable": 100, "total": 1000})
+            )
+    return run

@@ -1,0 +1,62 @@
+"""The app in Streamlit's test driver: open a page, read what it shows, press."""
+
+import json
+import os
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from ctsft.runs.folder import birth
+from explorer.session import view as session_view
+
+
+def charts(app: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return shown(next(button for button in app.button if button.label == label).click().run())
+
+
+APP = Path(__file__).parents[1] / "explorer" / "app.py"
+
+
+def spec(at: AppTest, n: int = -1) -> dict:
+    return json.loads(at.get("plotly_chart")[n].proto.spec)
+
+
+def texts(at: AppTest) -> str:
+    return "\n".join(element.value for element in [*at.markdown, *at.caption, *at.info, *at.error])
+
+
+def button(at: AppTest, label: str):
+    found = [one for one in at.button if one.label == label]
+    return found[0] if found else None
+
+
+def visit(view: session_view.View, page: str = "finetune/page.py") -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.session_state["view"] = view
+    at.run()
+    return at.switch_page(page).run()
+
+
+def alive() -> tuple[int, float]:
+    return os.getpid(), birth(os.getpid())
+
+
+def shown(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception
+    return app
+
+
+def chart(app: AppTest, at=0) -> dict:
+    return json.loads(app.get("plotly_chart")[at].proto.spec)
+
+
+def metric(app: AppTest, label: str) -> str:
+    return next(one.value for one in app.metric if one.label == label)
+
+
+def widget(kind, label: str):
+    return next(one for one in kind if one.label.startswith(label))

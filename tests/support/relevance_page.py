@@ -1,0 +1,29 @@
+"""The Relevance page of a tiny model, and its finished runs."""
+
+from dataclasses import asdict
+
+from streamlit.testing.v1 import AppTest
+
+from ctsft import runs
+from ctsft.jobs import scoring as work
+from explorer.session.view import View
+from support.pages import APP, shown
+
+SIZE = 12
+
+
+def opened(view: View) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.session_state["view"] = view
+    app.session_state["measured"] = set()
+    app.run()
+    return shown(app.switch_page("relevance/page.py").run())
+
+
+def scored(view: View, preview: bool = False) -> runs.Run:
+    """A finished run of the view's settings, made by the job itself."""
+    with runs.record(
+        "score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
+    ) as run:
+        work.score(run, view.subject, view.scoring, preview)
+    return run

@@ -1,0 +1,31 @@
+"""Runs in real processes: start one, wait for its state."""
+
+import sys
+import time
+
+from ctsft import runs
+
+JOB = """
+import os, sys, time
+from ctsft import runs
+"""
+
+
+def queued(kind="finetune"):
+    with runs.record(kind, [kind]) as run:
+        pass
+    return runs.Run(run.path)
+
+
+def child(code, run=None):
+    """A detached process that runs `code` as the job of `run`; RUN in it is the id."""
+    run = run or queued()
+    return runs._spawn(run, [sys.executable, "-c", f"RUN = {run.id!r}{JOB}{code}"])
+
+
+def until(run, *states, seconds=8.0):
+    end = time.monotonic() + seconds
+    while (status := run.status()).state not in states and time.monotonic() < end:
+        time.sleep(0.02)
+    assert status.state in states, (status, run.log_tail())
+    return status

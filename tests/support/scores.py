@@ -1,0 +1,13 @@
+"""Scores by hand."""
+
+import torch
+
+from ctsft.attribution.scores import ScoreConfig, Scores
+
+
+def made(values, labels=("a", "b"), **about) -> Scores:
+    """Scores with the same values for every example."""
+    per_example = torch.tensor(values).expand(len(labels), -1, -1).clone()
+    return Scores(
+        per_example, [str(i) for i in range(len(labels))], list(labels), "cdt", ScoreConfig(), about
+    )

@@ -1,0 +1,387 @@
+"""Attribution patching, integrated gradients and mean ablation against the oracle and plain hooks;
+what `Scores` keeps and gives out.
+"""
+
+import csv
+import io
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from ctsft.attribution import methods
+from ctsft.attribution.means import Means, label_balanced_means
+from ctsft.attribution.methods import Job, dealt, slopes
+from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.data.registry import load_task
+from ctsft.data.task import Example
+from ctsft.model.batching import pad
+from ctsft.model.evaluation import directions
+from ctsft.model.forward import readout_logits
+from ctsft.model.loading import load_model
+from oracle import naive
+from support.errors import said
+from support.models import FAMILIES
+from support.scores import made
+from support.tasks import LABELS, texts
+
+POOL = [
+    Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))
+]
+
+
+each_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+each_place = pytest.mark.parametrize("positions", ["all", "readout"])
+
+
+def close(mine, theirs):
+    assert theirs.abs().max() > 1e-3
+    return ((mine.double() - theirs.double()).abs().max() / theirs.abs().max()).item() < 1e-4
+
+
+@each_family
+@each_place
+def test_attribution_patching_agrees_with_the_oracle(loaded, task, family, positions):
+    model = loaded[family]
+    means, labels = label_balanced_means(model, task, POOL, positions), task.label_ids(model)
+    scores = score_heads(model, task, POOL, means, "atp")
+    theirs = torch.stack(
+        [
+            naive.attribution_patching(
+                model.hf,
+                task.encode(model, row),
+                labels[row.label],
+                list(labels.values()),
+                means.values.double(),
+                positions,
+            )
+            for row in POOL
+        ]
+    )
+    assert close(scores.per_example, theirs)
+
+
+@each_family
+@each_place
+def test_mean_ablation_agrees_with_the_oracle_and_with_a_hook_on_the_output_projection(
+    loaded, task, family, positions
+):
+    model = loaded[family]
+    means, labels = label_balanced_means(model, task, POOL, positions), task.label_ids(model)
+    tokens = list(labels.values())
+    scores = score_heads(model, task, POOL, means, "ablation").per_example
+    theirs = torch.zeros(3, 4, dtype=torch.float64)
+    row, ids = POOL[1], task.encode(model, POOL[1])
+    use = slice(None) if positions == "all" else slice(-1, None)
+
+    def direction():
+        logits = readout_logits(model.hf, pad([ids], "cpu"))[0]
+        gold = labels[row.label]
+        return logits[gold] - logits[[token for token in tokens if token != gold]].mean()
+
+    with torch.no_grad():
+        intact = direction()
+        for layer, head in model.heads:
+
+            def ablate(_, args, layer=layer, head=head):
+                z = args[0].clone()
+                z[0, use, head * 8 : (head + 1) * 8] = means.values[layer, head]
+                return (z,)
+
+            hook = model.blocks[layer].o.module.register_forward_pre_hook(ablate)
+            theirs[layer, head] = intact - direction()
+            hook.remove()
+    assert close(scores[1], theirs)
+    for layer, head in ((0, 1), (2, 3)):
+        oracle = [
+            naive.mean_ablation(
+                model.hf,
+                task.encode(model, row),
+                labels[row.label],
+                tokens,
+                layer,
+                head,
+                means.values[layer, head].double(),
+                positions,
+            )
+            for row in POOL
+        ]
+        assert close(scores[:, layer, head], torch.tensor(oracle))
+
+
+def test_a_head_at_its_mean_has_no_relevance_by_any_method(build, task):
+    """A head that always gives the same z: its value rows are 0 and their bias is not."""
+    model = build("qwen2")
+    with torch.no_grad():
+        # heads 0 and 1 share these rows
+        model.blocks[1].v.module.weight[:8] = 0
+    means = label_balanced_means(model, task, POOL)
+    for method in ("cdt", "atp", "ig", "ablation"):
+        scores = score_heads(model, task, POOL, means, method).per_example.abs()
+        assert scores[:, 1, :2].max() < 1e-5 and scores[:, 1, 2:].min() > 1e-6, method
+
+
+@each_family
+@each_place
+def test_the_end_point_alone_is_attribution_patching_and_a_path_of_each_head_alone_is_nearly_ablation(
+    loaded, task, family, positions
+):
+    model = loaded[family]
+    means = label_balanced_means(model, task, POOL, positions)
+    atp, end, path, truth = (
+        score_heads(model, task, POOL, means, method, steps=steps).per_example
+        for method, steps in (("atp", 1), ("ig", 1), ("ig", 13), ("ablation", 1))
+    )
+    assert (
+        torch.equal(end, atp)
+        and (path - truth).square().mean() < 0.1 * (atp - truth).square().mean()
+    )
+
+
+@each_place
+def test_a_texts_scores_depend_on_nothing_it_is_batched_with(loaded, task, positions):
+    model = loaded["llama"]
+    means = label_balanced_means(model, task, POOL, positions)
+    together = score_heads(model, task, POOL, means, "ig").per_example
+    alone = torch.cat([score_heads(model, task, [row], means, "ig").per_example for row in POOL])
+    assert close(together, alone) and not close(
+        together, score_heads(model, task, POOL, means, "ig", steps=4).per_example
+    )
+
+
+def job(model, task, means, rows, **config) -> Job:
+    encoded, labels = [task.encode(model, row) for row in rows], task.label_ids(model)
+    gold = directions(torch.tensor([list(labels).index(row.label) for row in rows]), len(labels))
+    return Job(
+        model,
+        pad(encoded, "cpu"),
+        list(labels.values()),
+        gold,
+        means.values,
+        ScoreConfig(**config),
+        plan=None,
+    )
+
+
+def test_heads_are_dealt_evenly_and_anew_for_each_text(loaded, task):
+    model = loaded["gpt2"]
+    mine = job(model, task, label_balanced_means(model, task, POOL), POOL)
+    for groups, sizes in ((1, [12]), (4, [3, 3, 3, 3]), (5, [3, 3, 2, 2, 2]), (12, [1] * 12)):
+        group = dealt(mine, groups)
+        assert group.shape == (5, 3, 4) and all(
+            row.flatten().bincount(minlength=groups).tolist() == sizes for row in group
+        )
+        assert torch.equal(group, dealt(mine, groups))
+    # no two heads of one layer
+    assert (dealt(mine, 4).sort(-1).values == torch.arange(4)).all()
+    assert len({tuple(row.flatten().tolist()) for row in dealt(mine, 4)}) == 5
+
+
+@each_place
+def test_only_the_heads_of_the_group_leave_their_place(loaded, task, positions):
+    """At alpha 0 a head gives its mean and the direction is that of mean ablation; a head at 1
+    gives what it gives.
+    """
+    model = loaded["qwen2"]
+    means = label_balanced_means(model, task, POOL, positions)
+    mine = job(model, task, means, POOL[1:3], positions=positions)
+    alpha = torch.ones(2, 3, 4)
+    alpha[0, 1, 2] = 0
+    (plain, _), (moved, slope) = slopes(mine), slopes(mine, alpha)
+    where = mine.split[0].expand(-1, 1, 8)[:, 0]
+    assert (
+        torch.equal(moved[1][0, :, 2], torch.where(where, means.values[1, 2], plain[1][0, :, 2]))
+        and where.any()
+    )
+    kept = [0, 1, 3]
+    assert torch.equal(moved[1][0][:, kept], plain[1][0][:, kept]) and torch.equal(
+        moved[0], plain[0]
+    )
+    assert all(
+        torch.equal(a[1], b[1]) for a, b in zip(moved, plain, strict=True)
+    ) and not torch.equal(moved[2][0], plain[2][0])
+    assert slope[2].abs().max() > 0
+
+
+def test_the_path_ranks_the_bundled_models_heads_as_ablation_does():
+    model, task = load_model("demo", device="cpu"), load_task("demo")
+    pool = discovery_set(model, task, task.load("indonesian", "train"), 12)
+    means = label_balanced_means(model, task, pool)
+    truth, path, end = (
+        score_heads(model, task, pool, means, method).values.flatten()
+        for method in ("ablation", "ig", "atp")
+    )
+    assert spearmanr(path, truth).statistic > 0.9 > spearmanr(end, truth).statistic
+
+
+def test_means_errors_and_labels_are_those_of_the_examples(loaded, task):
+    model = loaded["llama"]
+    scores = score_heads(model, task, POOL, label_balanced_means(model, task, POOL))
+    per = scores.per_example.double()
+    assert (
+        per.shape == (5, 3, 4)
+        and scores.examples == [row.id for row in POOL]
+        and scores.labels == [row.label for row in POOL]
+    )
+    assert torch.allclose(scores.values.double(), sum(per) / 5) and scores.about["n_kv_heads"] == 2
+    error = (((per - per.mean(0)) ** 2).sum(0) / 4 / 5) ** 0.5
+    assert torch.allclose(scores.stderr.double(), error) and error.min() > 0
+    assert list(scores.by_label) == ["negative", "neutral", "positive"]
+    assert torch.allclose(scores.by_label["negative"].double(), (per[0] + per[3]) / 2)
+    assert torch.allclose(scores.by_label["positive"].double(), per[2])
+
+
+def test_the_ranking_falls_and_ties_go_by_layer_and_head():
+    nan = float("nan")
+    scores = made([[0.5, -1.0, 2.0], [0.5, nan, 2.0]])
+    assert scores.ranking() == [(0, 2), (1, 2), (0, 0), (1, 0), (0, 1)]
+
+
+def test_csv_has_a_line_a_head_in_rank_order(loaded, task):
+    model = loaded["gpt2"]
+    scores = score_heads(model, task, POOL, label_balanced_means(model, task, POOL), "atp")
+    rows = list(csv.DictReader(io.StringIO(scores.csv())))
+    assert (
+        list(rows[0]) == ["layer", "head", "score", "stderr", "rank", *LABELS] and len(rows) == 12
+    )
+    assert [(int(row["layer"]), int(row["head"])) for row in rows] == scores.ranking()
+    assert [row["rank"] for row in rows] == [str(i + 1) for i in range(12)]
+    top = scores.ranking()[0]
+    assert (
+        float(rows[0]["score"]) == scores.values[top].item()
+        and float(rows[0]["neutral"]) == scores.by_label["neutral"][top].item()
+    )
+
+
+def test_scores_survive_saving(loaded, task, tmp_path):
+    model = loaded["mistral"]
+    scores = score_heads(
+        model,
+        task,
+        POOL,
+        label_balanced_means(model, task, POOL),
+        attention="frozen",
+        targets=[(2, 1), (1, 0)],
+    )
+    scores.save(tmp_path / "scores.safetensors")
+    again = Scores.load(tmp_path / "scores.safetensors")
+    assert (
+        torch.equal(again.per_example.nan_to_num(7), scores.per_example.nan_to_num(7))
+        and torch.isnan(again.per_example[:, 2]).all()
+    )
+    assert (again.examples, again.labels, again.method, again.about) == (
+        scores.examples,
+        scores.labels,
+        "cdt",
+        scores.about,
+    )
+    assert (
+        again.config == scores.config
+        and again.config.targets == ((1, 0), (2, 1))
+        and again.ranking() == scores.ranking()
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "config"),
+    [
+        ("cdt", {}),
+        ("cdt", {"targets": ((2, 0),)}),
+        ("atp", {}),
+        ("ig", {}),
+        ("ablation", {}),
+        ("cdt", {"batch_tokens": 1}),
+    ],
+)
+def test_progress_rises_to_the_total(loaded, task, method, config):
+    seen, model = [], loaded["gpt2"]
+    score_heads(
+        model,
+        task,
+        POOL,
+        label_balanced_means(model, task, POOL),
+        method,
+        lambda *step: seen.append(step),
+        **config,
+    )
+    done = [at for at, _ in seen]
+    assert (
+        done == sorted(set(done)) and len(done) > 1 and {total for _, total in seen} == {done[-1]}
+    )
+
+
+def test_a_path_serves_as_a_model(folders, loaded, task):
+    means = label_balanced_means(loaded["gpt2"], task, POOL)
+    by_path, by_model = (
+        score_heads(model, task, POOL, means, "atp")
+        for model in (str(folders["gpt2"]), loaded["gpt2"])
+    )
+    assert torch.equal(by_path.values, by_model.values)
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "words"),
+    [
+        ("lime", {}, ("'lime'", "cdt, atp, ig, ablation")),
+        ("cdt", {"atention": "frozen"}, ("'atention'", "attention")),
+        ("cdt", {"attention": "linear"}, ("'linear'", "softmax, frozen")),
+        ("cdt", {"score": "abs"}, ("'abs'", "signed, magnitude")),
+        ("cdt", {"positions": "last"}, ("'last'", "all, readout")),
+        ("cdt", {"batch_tokens": 0}, ("batch_tokens is 0",)),
+        ("atp", {"targets": [(1, 0)]}, ("'cdt' only", "'atp'")),
+        ("ablation", {"score": "magnitude"}, ("'cdt' only", "'ablation'")),
+    ],
+)
+def test_wrong_settings_are_refused(loaded, task, method, config, words):
+    model = loaded["gpt2"]
+    means = label_balanced_means(model, task, POOL)
+    said(lambda: score_heads(model, task, POOL, means, method, **config), *words)
+
+
+def test_an_empty_pool_and_means_of_another_shape_are_refused(loaded, task):
+    model = loaded["gpt2"]
+    means = label_balanced_means(model, task, POOL)
+    said(lambda: score_heads(model, task, [], means), "no examples")
+    said(
+        lambda: score_heads(model, task, POOL, Means(torch.zeros(2, 4, 8), {}, {})),
+        "(2, 4, 8)",
+        "(3, 4, 8)",
+    )
+
+
+def test_scores_that_ran_over_are_left_out_and_told(loaded, task, monkeypatch):
+    model, run = loaded["llama"], methods.METHODS["cdt"]
+    means = label_balanced_means(model, task, POOL)
+    calm = score_heads(model, task, POOL, means)
+
+    def overflowing(job):
+        for layer, heads, part in run(job):
+            if layer == 1:
+                part = part.clone()
+                part[0, heads.index(2)], part[-1, heads.index(3)] = float("inf"), float("nan")
+            yield layer, heads, part
+
+    monkeypatch.setitem(methods.METHODS, "cdt", overflowing)
+    scores = score_heads(model, task, POOL, means, batch_tokens=10_000)
+    lost = scores.per_example.isnan()
+    assert (
+        lost.any(0).nonzero().tolist() == [[1, 2], [1, 3]]
+        and scores.values.isfinite().all()
+        and not calm.notes
+    )
+    assert torch.equal(scores.per_example[~lost], calm.per_example[~lost])
+    assert (
+        f"{lost.sum()} of {lost.numel()} scores are no finite numbers" in scores.notes[0]
+        and "L1.H2, L1.H3" in scores.notes[0]
+    )
+
+    monkeypatch.setitem(
+        methods.METHODS,
+        "cdt",
+        lambda job: ((layer, heads, part * float("nan")) for layer, heads, part in run(job)),
+    )
+    said(lambda: score_heads(model, task, POOL, means), "None of the", "float64")

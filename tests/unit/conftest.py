@@ -1,0 +1,51 @@
+"""Shared by the library's tests: the shell, a subject and a scoring run of it."""
+
+import sys
+
+import pytest
+
+from ctsft.cli.main import main
+from ctsft.jobs import requests, scoring
+from support.jobs import SMALL, done
+from support.tasks import agreed, cued, write_task
+
+
+@pytest.fixture
+def shell(capsys, monkeypatch):
+    """shell(*words) -> exit code, stdout, stderr without the lines that tell progress."""
+
+    def call(*words):
+        words = [str(word) for word in words]
+        monkeypatch.setattr(sys, "argv", ["ctsft", *words])
+        code = main(words)
+        out, err = capsys.readouterr()
+        return code, out, [line for line in err.splitlines() if not line.endswith("...")]
+
+    return call
+
+
+@pytest.fixture
+def tiny_words(subject):
+    return ["--model", subject.model, "--task", subject.task, "--device", "cpu"]
+
+
+@pytest.fixture(scope="session")
+def subject(folders, loaded, task, tmp_path_factory) -> requests.Subject:
+    """A tiny Qwen2 and a task whose source rows it predicts correctly; its target rows can be
+    learnt.
+    """
+    rows = agreed(loaded["qwen2"], task, each=18)
+    splits = {"train": rows[:36], "valid": rows[36:45], "test": rows[45:]}
+    found = {("indonesian", split): these for split, these in splits.items()}
+    found |= {
+        ("javanese", split): cued(n, i)
+        for i, (split, n) in enumerate({"train": 24, "valid": 9, "test": 9}.items())
+    }
+    return requests.Subject(
+        str(folders["qwen2"]), str(write_task(tmp_path_factory.mktemp("task"), found)), device="cpu"
+    )
+
+
+@pytest.fixture
+def scored(subject, home):
+    return done("score", lambda run: scoring.score(run, subject, SMALL, preview=True))[0]

@@ -1,0 +1,611 @@
+"""Experiments: statistics by hand, tables, each cell once whatever happens, a failing cell, and a
+choice that sees no test row.
+"""
+
+import json
+import math
+import os
+import signal
+import statistics
+import time
+
+import pytest
+import torch
+
+from ctsft import runs
+from ctsft.experiment import results, runner, tables, trials, workers
+from ctsft.experiment.results import rows_of
+from ctsft.experiment.runner import experiment as run_experiment
+from ctsft.experiment.trials import Ground, cell_id, finished, run_cell, words_of
+from ctsft.jobs import requests, tuning_table
+from ctsft.jobs import tuning as jobs_tuning
+from ctsft.jobs.experiment_design import Cell, Design, choices, read_design
+from ctsft.jobs.reporter import Stopped
+from ctsft.jobs.requests import Scoring, Subject
+from ctsft.model.evaluation import change, measures
+from ctsft.runs import results as runs_results
+from ctsft.tuning import config, finetune
+from ctsft.utils.statistics import grouped, paired, spread
+from support.errors import said
+from support.experiment import ROWS
+
+GRID = {"name": "one", "epochs": 1, "learning_rates": [1e-3, 1e-2], "choose": "valid"}
+
+
+def go(design: Design, run_id="exp", jobs=1):
+    with runs.record("experiment", ["experiment"], run_id=run_id) as run:
+        return run, run_experiment(run, design, None, jobs)
+
+
+def test_measures_are_those_of_the_confusion_counted_by_hand():
+    gold, answers = list("aaaabbc"), list("aabbbac")
+    found = measures(gold, answers, ("a", "b", "c", "d"))
+    # 2 tp / (gold + predicted)
+    f1 = [2 * 2 / (4 + 3), 2 * 1 / (2 + 3), 1.0, 0.0]
+    assert (
+        found["accuracy"] == 4 / 7
+        and found["rows"] == 7
+        and found["macro_f1"] == pytest.approx(sum(f1) / 4)
+    )
+    assert found["recall"] == {"a": 0.5, "b": 0.5, "c": 1.0, "d": None}
+    assert math.isnan(measures([], [], ("a",))["accuracy"])
+    after = {"s": {"accuracy": 0.5, "macro_f1": 0.4}, "t": {"accuracy": 0.75, "macro_f1": 0.7}}
+    before = {"s": {"accuracy": 0.75, "macro_f1": 0.7}, "t": {"accuracy": 0.25, "macro_f1": 0.1}}
+    found = change(before, after, "s", "t")
+    assert (found["forgetting"]["accuracy"], found["plasticity"]["accuracy"]) == (0.25, 0.5)
+    assert found["plasticity"]["macro_f1"] == pytest.approx(0.6)
+
+
+def test_statistics_by_hand():
+    one = spread([0.5, 0.7, 0.6, 0.8])
+    assert one.mean == pytest.approx(0.65) and one.sd == pytest.approx(
+        statistics.stdev([0.5, 0.7, 0.6, 0.8])
+    ) == pytest.approx(0.12909944)
+    assert (
+        0.5 <= one.low < one.mean < one.high <= 0.8
+        and one == spread([0.5, 0.7, 0.6, 0.8])
+        and one.count == 4
+    )
+    # the mean of two draws from {0, 1} is 0, 1/2 or 1; 1/4 of the draws at each end
+    two = spread([0, 1])
+    assert (two.low, two.high) == (0, 1)
+    assert (
+        spread([0.4]).low,
+        spread([0.4]).sd,
+        spread([0.3, 0.3]).high,
+        spread([0.3, 0.3]).sd,
+    ) == (0.4, None, 0.3, 0)
+    with pytest.raises(statistics.StatisticsError):
+        spread([])
+    rows = [
+        {"method": method, "target": "t", "n": 5, "seed": seed, "x": x}
+        for method, values in {"a": [1, 2, 3], "b": [0, 1, 5]}.items()
+        for seed, x in enumerate(values)
+    ]
+    found = paired(rows, "a", "b", lambda row: row["x"])
+    assert (
+        found.count == 3
+        and found.mean == pytest.approx((1 + 1 - 2) / 3)
+        and (found.low, found.high) == (-2, 1)
+    )
+    assert (
+        paired(rows[:3], "a", "b", lambda row: row["x"]) is None
+        and paired(rows[:4], "a", "b", lambda row: row["x"]).count == 1
+    )
+    assert grouped(rows, ("method",), lambda row: row["x"])["b",].mean == 2
+
+
+def test_the_verdict_speaks_of_intervals_only():
+    up, down, both = (
+        spread([0.1, 0.2, 0.1, 0.2, 0.1, 0.2]),
+        spread([-0.1, -0.2] * 3),
+        spread([-0.1, 0.1] * 3),
+    )
+    assert (
+        tables.verdict(up, both) == "better on target"
+        and tables.verdict(up, up) == "better on target and source"
+    )
+    assert (
+        tables.verdict(both, down) == "worse on source"
+        and tables.verdict(both, both) == "no difference beyond chance"
+    )
+    assert (
+        tables.verdict(up, down).startswith("trades")
+        and tables.verdict(spread([1, 2]), up) == "fewer than 6 pairs"
+    )
+
+
+def test_tables_in_the_layout_of_the_papers():
+    text = tables.markdown(ROWS, "id")
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    assert lines[0] == ["target", "accuracy on", "before", "circuit", "full"]
+    assert lines[2] == ["jv", "target", ".250", ".600 ± .141", ".400 ± .000"] and lines[3][:2] == [
+        "su",
+        "target",
+    ]
+    # seed 1 only: seed 2 lacks a target
+    assert lines[4] == ["all targets", "target", ".250", ".400", ".300"]
+    assert lines[5] == ["jv", "source", ".750", ".700 ± .000", ".400 ± .141"]
+    assert (
+        "| one | circuit − full | 3 | +.167 [+.100, +.300] | +.333 [+.200, +.400] | fewer than 6"
+        " pairs |" in text
+    )
+    tex = tables.latex(ROWS)
+    assert (
+        r"jv & target & .250 & .600 $\pm$ .141 & .400 $\pm$ .000 \\" in tex
+        and r"\multicolumn{2}{c}{$n=5$}" in tex
+    )
+    assert (
+        tex.count("{") == tex.count("}") and "all targets" in tex and r"\_" in tables.escaped("a_b")
+    )
+    long = {(one["method"], one["target"], one["value"]): one for one in tables.long(ROWS)}
+    assert long["circuit", "jv", "target_after"]["mean"] == 0.6 and long[
+        "full", "jv", "forgetting"
+    ]["mean"] == pytest.approx(0.35)
+    assert (
+        tables.as_csv(tables.long(ROWS)).splitlines()[0]
+        == "setting,method,target,n,value,mean,sd,low,high,count"
+        and tables.as_csv([]) == ""
+    )
+
+
+def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypatch):
+    run, summary = go(Design(**words))
+    assert (summary["cells"], summary["of"], summary["failed"]) == (4, 4, []) and summary[
+        "source"
+    ] == "indonesian"
+    compared = tuning_table.compare()
+    assert {(one["what"], one["seed"]) for one in compared} == {
+        ("near_zero", 1),
+        ("near_zero", 2),
+        ("full", 1),
+        ("full", 2),
+    }
+    assert all(
+        one["state"] == "done" and one["run"].startswith("exp-") and one["source_before"] == 1
+        for one in compared
+    )
+    own = runs.get(compared[0]["run"])
+    assert len(runs_results.evaluations(own)) == 2 and set(
+        runs_results.evaluations(own)[0]["metrics"]
+    ) == {
+        "indonesian",
+        "javanese",
+    }
+    rows, _ = rows_of(runs.get("exp"), Design(**words))
+    assert (
+        len(rows) == 4
+        and rows[0]["plasticity"] == rows[0]["target_after"] - rows[0]["target_before"]
+    )
+    assert all(run.file(name).stat().st_size for name in results.FILES)
+    status = runs.get("exp").status()
+    assert status.state == "done" and status.stage == "cell 4 of 4"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            workers, "recorded_cell", lambda *_: pytest.fail("a finished cell was run again")
+        )
+        assert go(Design(**words))[1] == summary
+    said(lambda: go(Design(**words | {"n": [3]})), "another design")
+
+
+def test_a_cell_is_what_its_command_does(words, monkeypatch):
+    """The same numbers from the fine-tuning job with the words of the cell's request, in the order
+    of an experiment that ran others before.
+    """
+    design = Design(
+        **words
+        | {
+            "methods": ["full", "advised", "random", "lora"],
+            "related": ["acehnese"],
+            "seeds": [7],
+        }
+    )
+    go(design)
+    ground = Ground(design, None, "exp")
+    for cell in design.cells({}):
+        kept, asked = finished("exp", cell), runs.get(cell_id("exp", cell)).request.argv
+        assert asked == words_of(ground, cell) and asked[:2] == ["finetune", "--model"]
+        subject = Subject(design.model, design.task, device="cpu")
+        with runs.record("finetune", []) as run:
+            alone = jobs_tuning.tune(
+                run, subject, Scoring(seed=cell.seed), ground.tuning(cell), ground.config(cell)
+            )
+        assert (
+            alone["history"][-1]["metrics"] == kept["after"]
+            and alone["trainable"] == kept["trainable"]
+        )
+        assert alone["history"][-1]["loss"] == pytest.approx(kept["loss"], rel=1e-5) and set(
+            kept["after"]
+        ) == {"indonesian", "javanese", "acehnese"}
+
+
+def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words):
+    watched = Design(
+        **words
+        | {
+            "seeds": [1],
+            "eval_every": 1,
+            "settings": [words["settings"][0] | {"batch_size": 2}],
+        }
+    )
+    ground = Ground(watched, None, "exp")
+    go(watched)
+    kept = finished("exp", watched.cells({})[1])
+    assert [row["step"] for row in kept["course"]] == [0, 1, 2, 3] and kept["course"][0][
+        "metrics"
+    ].keys() == {"indonesian", "javanese"}
+    assert kept["course"][0]["metrics"]["javanese"]["rows"] == len(
+        ground.rows("javanese", "valid")
+    ) and kept["after"]["javanese"]["rows"] == len(ground.rows("javanese", "test"))
+    go(watched.model_copy(update={"eval_every": 0}), "quiet")
+    quiet = finished("quiet", watched.cells({})[1])
+    assert quiet["after"] == kept["after"] and quiet["course"] == []
+    asked = words_of(ground, watched.cells({})[1])
+    assert (
+        asked[asked.index("--eval-split") + 1] == "valid"
+        and asked[asked.index("--final-split") + 1] == "test"
+    )
+
+
+def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
+    whole = go(Design(**words), "whole")[1]
+    real, ran = trials.run_cell, []
+
+    def dies(ground, cell, *rest):
+        ran.append(cell.key)
+        if len(ran) == 3:
+            raise KeyboardInterrupt  # SIGTERM, in the middle of a cell
+        return real(ground, cell, *rest)
+
+    monkeypatch.setattr(trials, "run_cell", dies)
+    with pytest.raises(KeyboardInterrupt):
+        go(Design(**words), "cut")
+    assert len(tuning_table.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
+    lost = runs.folder_of(cell_id("cut", Design(**words).cells({})[2]))
+    # and as SIGKILL would have left it: begun, by nobody who lives
+    lost.mkdir()
+    (lost / "status.json").write_text('{"state": "running", "pid": 999999, "pid_started": 1.0}')
+    (lost / "events.jsonl").write_text('{"kind": "evaluation", "step"')
+    summary = go(Design(**words), "cut")[1]
+    # two before, the one that was cut off twice, one after
+    assert len(ran) == 5 and len(set(ran)) == 4
+    assert summary["cells"] == 4 and [{**one} for one in summary["pairs"]] == whole["pairs"]
+
+
+def test_a_stop_keeps_finished_cells(words, monkeypatch):
+    real = trials.run_cell
+
+    def stopped(ground, cell, stop, *rest):
+        if cell.method == "full":
+            runs.get("exp").file("stop").write_text("keep")
+        return real(ground, cell, stop, *rest)
+
+    monkeypatch.setattr(trials, "run_cell", stopped)
+    with pytest.raises(Stopped):
+        go(Design(**words))
+    assert [one["what"] for one in tuning_table.compare()] in (["near_zero"], ["full", "near_zero"])
+
+
+def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
+    real = finetune.finetune
+
+    def fails(model, task, moves, *rest, **more):
+        if moves.name == "full":
+            raise RuntimeError("out of luck\nand more")
+        return real(model, task, moves, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trials, "finetune", fails)
+        run, summary = go(Design(**words))
+    assert (
+        summary["cells"] == 2 and [one["error"] for one in summary["failed"]] == ["out of luck"] * 2
+    )
+    cell = Cell(**summary["failed"][0]["cell"])
+    own = runs.get(cell_id("exp", cell))
+    assert (
+        own.status().state == "failed"
+        and "out of luck" in own.log_tail()
+        and "failed: out of luck" in capfd.readouterr().err
+    )
+    assert go(Design(**words))[1]["cells"] == 4  # tried again
+    monkeypatch.setattr(trials, "finetune", lambda *_: 1 / 0)
+    said(lambda: go(Design(**words), "none"), "None of the 4 cells", "division")
+
+
+def seen_rows(monkeypatch) -> list:
+    """Texts that the model is asked about, or tuned on, from now on."""
+    seen = []
+
+    def spy(name, of):
+        real = getattr(trials, name)
+
+        def call(*args, **more):
+            seen.extend(row.text for row in of(args))
+            return real(*args, **more)
+
+        monkeypatch.setattr(trials, name, call)
+
+    spy("measure", lambda args: args[2])
+    spy("finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
+    spy("advise_heads", lambda args: [*args[2], *args[3]])
+    return seen
+
+
+def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
+    design = Design(**words | {"methods": ["advised", "full"], "settings": [GRID]})
+    task = Ground(design, None, "none").task
+    secret = {
+        row.text for language in ("indonesian", "javanese") for row in task.load(language, "test")
+    } - {
+        row.text
+        for language in ("indonesian", "javanese")
+        for split in ("train", "valid")
+        for row in task.load(language, split)
+    }
+    with runs.record("experiment", ["experiment"], run_id="exp") as run:
+        runner.scores(run, design, None)
+        ground = Ground(design, None, "exp")
+        course = runner.Course(run, design, ground, None, 1)
+        seen = seen_rows(monkeypatch)
+        rates = course.choose()
+        assert seen and not secret & set(seen)
+        course.results(rates)
+        # the control: the spy does see test rows once they are asked for
+        assert secret & set(seen)
+    written = json.loads(run.file("choices.json").read_text())
+    assert {
+        (one["setting"], one["method"]): one["learning_rate"] for one in written
+    } == rates and len(written[0]["tried"]) == 2
+    grid = [one for one in run.events() if one["kind"] == "grid"]
+    assert len(grid) == 4 and all(
+        one["split"] == "valid" and one["cell"]["seed"] == 1 for one in grid
+    )
+    assert all(
+        cell.learning_rate == rates[cell.setting, cell.method] for cell in design.cells(rates)
+    )
+    monkeypatch.setattr(workers, "run_cell", lambda *_: pytest.fail("a grid cell was run again"))
+    assert runner.Course(run, design, ground, None, 1).choose() == rates
+
+
+def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
+    design = Design(
+        targets=["a", "b"], methods=["full", "norms"], n=[5], seeds=[1], settings=[GRID]
+    )
+    grid = design.grid()
+    assert len(grid) == 8 and {cell.split for cell in grid} == {"valid"} and design.size == 8 + 4
+    figures = {
+        ("full", 1e-3): (0.5, 0.9),
+        ("full", 1e-2): (0.6, 0.1),
+        ("norms", 1e-3): (0.5, 0.8),
+        ("norms", 1e-2): (0.5, 0.7),
+    }
+    measured = {
+        cell.key: dict(
+            zip(("target", "source"), figures[cell.method, cell.learning_rate], strict=True)
+        )
+        for cell in grid
+    }
+    found = {method: one["learning_rate"] for (_, method), one in choices(design, measured).items()}
+    assert found == {"full": 1e-2, "norms": 1e-3}
+    failed = next(cell.key for cell in grid if (cell.method, cell.learning_rate) == ("full", 1e-2))
+    # a rate with a cell that failed is not chosen
+    del measured[failed]
+    assert choices(design, measured)["one", "full"]["learning_rate"] == 1e-3
+    said(lambda: choices(design, {}), "'full'", "'one'")
+
+
+def test_workers_come_to_the_same_figures(words):
+    one = go(Design(**words | {"seeds": [1]}), "one")[1]
+    several = go(Design(**words | {"seeds": [1]}), "two", jobs=2)[1]
+    assert several["cells"] == one["cells"] == 2 and several["pairs"] == one["pairs"]
+
+
+def test_target_rows_come_from_the_pool_that_discovery_never_saw(words):
+    design = Design(**words)
+    ground = Ground(design, None, "none")
+    train = ground.task.load("indonesian", "train")
+    from ctsft.data.registry import load_task
+
+    pool_a, pool_b = load_task(design.task).pools(train)
+    assert {row.id for row in pool_a}.isdisjoint(row.id for row in pool_b)
+    cell = design.cells({})[0]
+    assert {row.id for row in ground.train_rows(cell)} <= {
+        row.id for row in ground.task.pools(ground.task.load("javanese", "train"))[1]
+    }
+    assert torch.equal(
+        next(ground.fresh(design.model).hf.parameters()), next(ground.model.hf.parameters())
+    )
+    before = ground.fresh(design.model).fingerprint
+    run_cell_quietly(ground, design)
+    # put back
+    assert ground.model.fingerprint != before and ground.fresh(design.model).fingerprint == before
+
+
+def run_cell_quietly(ground, design):
+    run_cell(
+        ground, next(cell for cell in design.cells({}) if cell.method == "full"), lambda: False
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words_said"),
+    [
+        ({"methods": ["best"]}, ("'best'", "circuit")),
+        ({"targets": []}, ("targets",)),
+        ({"n": [0]}, ("n has to be",)),
+        ({"typo": 1}, ("typo",)),
+        ({"seeds": [1, 1]}, ("twice",)),
+        ({"settings": [{"learning_rates": [1e-3]}]}, ("choose",)),
+        ({"settings": [{"name": "a"}, {"name": "a"}]}, ("same name",)),
+    ],
+)
+def test_a_design_that_cannot_be_run_is_refused_in_one_sentence(
+    words, tmp_path, change, words_said
+):
+    path = tmp_path / "design.json"
+    path.write_text(json.dumps(words | change))
+    said(lambda: read_design(path), *words_said)
+
+
+def test_what_the_rows_cannot_give_is_refused_before_any_cell(words):
+    said(lambda: go(Design(**words | {"n": [500]})), "n = 500", "pool B")
+    said(lambda: go(Design(**words | {"targets": ["latin"]}), "two"), "latin")
+    said(lambda: go(Design(**words | {"k": 99}), "three"), "k is 99")
+    said(lambda: go(Design(**words | {"discovery": {"sise": 6}}), "four"), "sise")
+    said(lambda: go(Design(**words), "five", jobs=0), "jobs is 0")
+    said(lambda: read_design("nowhere.json"), "nowhere.json")
+    assert tuning_table.compare() == []
+
+
+def test_curves_by_validation_and_one_final_figure_by_test(words):
+    """From the shell's job: `final_split` is measured before and after only, and Compare shows
+    it.
+    """
+    tuning = requests.Tuning(
+        "javanese",
+        "norms",
+        n=6,
+        eval_split="valid",
+        final_split="test",
+        related=("acehnese",),
+        pool="B",
+    )
+    subject = Subject(words["model"], words["task"], device="cpu")
+    with runs.record("finetune", []) as run:
+        summary = jobs_tuning.tune(
+            run,
+            subject,
+            Scoring(),
+            tuning,
+            config.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
+        )
+    final, (shown,) = summary["final"], tuning_table.compare()
+    assert (
+        set(summary["history"][0]["accuracy"])
+        == set(final["before"])
+        == {"indonesian", "javanese", "acehnese"}
+    )
+    assert (final["split"], shown["target_after"]) == (
+        "test",
+        final["after"]["javanese"]["accuracy"],
+    )
+    assert (
+        final["forgetting"]["accuracy"]
+        == final["before"]["indonesian"]["accuracy"] - final["after"]["indonesian"]["accuracy"]
+    )
+    assert (
+        final["before"]["javanese"]["rows"] == 9
+        and shown["gain"] == final["plasticity"]["accuracy"]
+    )
+    said(
+        lambda: jobs_tuning.tune(
+            run,
+            subject,
+            Scoring(),
+            requests.Tuning("javanese", "norms", pool="C"),
+            config.TuneConfig(),
+        ),
+        "'C'",
+        "B",
+    )
+    for wrong, words in (({"pool": "A"}, "all, B"), ({"n": -1}, "0 for all")):
+        tuning = requests.Tuning("javanese", "norms", **wrong)
+        said(
+            lambda tuning=tuning: jobs_tuning.tune(
+                run, subject, Scoring(), tuning, config.TuneConfig()
+            ),
+            words,
+        )
+
+
+def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
+    from ctsft.circuit.circuit import Circuit
+    from ctsft.cli.main import main
+
+    code = main(
+        [
+            "advise",
+            "--target",
+            "javanese",
+            "--k",
+            "2",
+            "--n",
+            "6",
+            "--model",
+            words["model"],
+            "--task",
+            words["task"],
+            "--device",
+            "cpu",
+        ]
+    )
+    text = capsys.readouterr().out
+    run = runs.list_runs("advise")[0]
+    circuit = Circuit.load(run.file("circuit.json"))
+    assert (
+        code == 0
+        and len(circuit) == 2
+        and all(f"L{layer}.H{head}" in text for layer, head in circuit.heads)
+    )
+    assert (
+        len(run.file("advice.csv").read_text().splitlines()) == 13
+        and runs_results.result(run)["heads"][0]["rank"] == 1
+    )
+
+
+def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
+    from ctsft.cli.main import main
+
+    path = tmp_path / "design.json"
+    path.write_text(json.dumps(words | {"seeds": [1]}))
+    assert (
+        main(["experiment", str(path), "--run", "exp", "--device", "cpu"]) == 0
+        and "2 of 2 cells" in capsys.readouterr().out
+    )
+    assert main(["tables", "exp"]) == 0 and "| javanese | target |" in capsys.readouterr().out
+    assert (
+        main(["tables", cell_id("exp", Design(**words | {"seeds": [1]}).cells({})[0])]) == 2
+        and "is no experiment" in capsys.readouterr().err
+    )
+    assert (
+        main(["experiment", str(tmp_path / "none.json")]) == 2
+        and "does not exist" in capsys.readouterr().err
+    )
+
+
+def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(words, tmp_path):
+    """SIGKILL of the real process between and within cells; `runs resume` runs only what was not
+    finished.
+    """
+    path = tmp_path / "design.json"
+    path.write_text(json.dumps(words))
+    run = runs.start(["experiment", str(path), "--device", "cpu"])
+
+    def until(done):
+        end = time.monotonic() + 120
+        while not done():
+            assert time.monotonic() < end and run.status().state in (
+                "queued",
+                "running",
+                "done",
+            ), run.log_tail()
+            time.sleep(0.05)
+
+    until(lambda: finished(run.id, Design(**words).cells({})[0]))
+    os.kill(run.status().pid, signal.SIGKILL)
+    first = [cell.key for cell in Design(**words).cells({}) if finished(run.id, cell)]
+    when = {key: runs.get(f"{run.id}-{key}").status().finished for key in first}
+    end = time.monotonic() + 30
+    while run.status().state == "running" and time.monotonic() < end:
+        # a busy machine takes a moment to end a killed process
+        time.sleep(0.05)
+    assert 1 <= len(first) < 4 and run.status().state == "lost"
+    runs.resume(run)
+    until(lambda: run.status().state == "done")
+    # these were not run again
+    assert {key: runs.get(f"{run.id}-{key}").status().finished for key in first} == when
+    assert runs_results.result(run)["pairs"] == go(Design(**words), "whole")[1]["pairs"]

@@ -1,0 +1,173 @@
+"""A tuned model leaves as an ordinary Hugging Face folder: plain transformers loads it and predicts
+the same.
+"""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ctsft import Circuit, load_model, load_task, predict
+from ctsft.tuning.delta_comparison import compare_deltas
+from support.shell import bad, newest
+from support.tasks import cued
+
+
+@pytest.fixture
+def tune(shell, tiny_words, tmp_path):
+    """tune(*words) -> summary of a run that moves two heads, or what the words say."""
+    Circuit(frozenset({(0, 1), (2, 0)})).save(tmp_path / "circuit.json")
+
+    def run(*words):
+        code, out, err = shell(
+            "finetune",
+            *tiny_words,
+            "--target",
+            "javanese",
+            "--circuit",
+            tmp_path / "circuit.json",
+            "--n",
+            9,
+            "--epochs",
+            4,
+            "--lr",
+            0.03,
+            "--batch",
+            4,
+            "--json",
+            *words,
+        )
+        assert (code, err) == (0, []), err
+        return json.loads(out)
+
+    return run
+
+
+def plainly(folder, task, rows) -> list[str]:
+    """Predictions by transformers alone."""
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForCausalLM.from_pretrained(folder),
+    )
+    tokens, found = {label: tokenizer.encode(" " + label)[-1] for label in task.labels}, []
+    for row in rows:
+        with torch.no_grad():
+            logits = model(
+                **tokenizer(
+                    task.prompt.format(**row.fields),
+                    return_tensors="pt",
+                    return_token_type_ids=False,
+                )
+            ).logits[0, -1]
+        found.append(max(tokens, key=lambda label: logits[tokens[label]].item()))
+    return found
+
+
+@pytest.mark.parametrize("words", [[], ["--kv", "expand"], ["--what", "full"], ["--what", "lora"]])
+def test_round_trip(shell, tiny_words, tune, tmp_path, words):
+    summary, folder, rows = tune("--save-model", *words), tmp_path / "out" / "tuned", cued(60, 5)
+    code, out, err = shell("export", summary["run"], "--to", folder)
+    assert (code, out, err) == (0, f"{folder}\n", [])
+    task, model = load_task(tiny_words[3]), load_model(newest().file("model"), device="cpu")
+    expected = predict(model, task, rows)
+    assert (
+        plainly(folder, task, rows)
+        == expected
+        == predict(load_model(folder, device="cpu"), task, rows)
+    )
+    # the control: tuning changed some
+    assert predict(load_model(tiny_words[1], device="cpu"), task, rows) != expected
+    assert load_model(folder, device="cpu").fingerprint == model.fingerprint
+    card = (folder / "README.md").read_text()
+    accuracy = summary["history"][-1]["accuracy"]["javanese"]
+    for said in (
+        f"| javanese | {summary['history'][0]['accuracy']['javanese']:.3f} | {accuracy:.3f} |",
+        "python -m ctsft finetune",
+        "2601.08146",
+        f"{summary['trainable']:,} numbers",
+        f"base model's {summary['total']:,}",
+        f"--what {summary['what']}",
+        "`{text} | sentiment:`",
+        "learning_rate 0.03",
+        "9 labelled javanese",
+    ):
+        assert said in card, said
+    rest = {"full": "numbers were trained, 100.00%", "lora": "low-rank adapters"}.get(
+        summary["what"], "Every other number has the base"
+    )
+    assert rest in card and ("Every other number" in card) == (summary["what"] == "circuit")
+    assert ("| 2 | 0 |" in card) == (folder / "circuit.json").exists() == (words[:1] != ["--what"])
+
+
+def test_what_cannot_be_exported_is_refused(shell, tiny_words, tune, tmp_path, home):
+    summary = tune()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    bad(shell("export", summary["run"], "--to", tmp_path / "full"), "not an empty folder", "--to")
+    bad(shell("export", summary["run"], "--to", tmp_path / "full" / "file"), "not an empty folder")
+    bad(shell("export", "20260101-000000-score-abcd", "--to", tmp_path / "new"), "no run '20260101")
+    code, out, _ = shell("score", *tiny_words, "--size", 6, "--json")
+    bad(
+        shell("export", json.loads(out)["run"], "--to", tmp_path / "new"),
+        "no tuned model",
+        "'score'",
+    )
+    assert (tmp_path / "full" / "file").read_text() == "mine" and not (tmp_path / "new").exists()
+    (tmp_path / "empty").mkdir()
+    assert (
+        shell("export", summary["run"], "--to", tmp_path / "empty")[0] == 0
+        and (tmp_path / "empty" / "README.md").exists()
+    )
+    other = tmp_path / "other"
+    shutil.copytree(tiny_words[1], other)
+    path = home / "runs" / summary["run"] / "request.json"
+    request = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(
+            request
+            | {
+                "params": (
+                    request["params"]
+                    | {"subject": request["params"]["subject"] | {"model": str(tmp_path / "empty")}}
+                )
+            }
+        )
+    )
+    bad(
+        shell("export", summary["run"], "--to", tmp_path / "new"),
+        "belongs to a model with the fingerprint",
+    )
+
+
+def test_deltas_and_expand_from_the_shell(shell, tiny_words, tune, tmp_path):
+    one, two = tune()["run"], tune("--seed", 777)["run"]
+    model = ["--model", tiny_words[1]]
+    code, out, _ = shell("deltas", one, two, *model, "--json")
+    assert code == 0 and len(json.loads(out)) == 14
+    code, out, _ = shell("deltas", one, two, *model)
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == [
+        "head",
+        "L0.H0",
+        "L0.H1",
+        "L2.H0",
+        "L2.H1",
+        "norms",
+    ]
+    code, out, _ = shell(
+        "deltas", one, two, *model, "--add", tmp_path / "sum.safetensors", "--json"
+    )
+    assert code == 0 and json.loads(out)["numbers"] > 0
+    rows = compare_deltas(
+        load_model(tiny_words[1], device="cpu"),
+        tmp_path / "sum.safetensors",
+        tmp_path / "sum.safetensors",
+    )
+    assert rows[1]["cosine"] == pytest.approx(1)
+    bad(shell("deltas", one, *model), "1 came", "--add")
+    assert (
+        shell("expand", *model, "--to", tmp_path / "wide")[:2] == (0, f"{tmp_path / 'wide'}\n")
+        and load_model(tmp_path / "wide").n_kv_heads == 4
+    )
+    bad(shell("expand", *model, "--to", tmp_path / "wide"), "exists")

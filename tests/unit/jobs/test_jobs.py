@@ -1,0 +1,211 @@
+"""Jobs as runs, in this process: what each leaves in its folder, and stopping and resuming a tuning
+run through the folder alone.
+"""
+
+import csv
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ctsft
+from ctsft import runs
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Scores
+from ctsft.circuit.circuit import Circuit
+from ctsft.data.registry import load_task
+from ctsft.data.task import fingerprint
+from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning_table
+from ctsft.jobs import tuning as jobs_tuning
+from ctsft.runs import results
+from ctsft.tuning.recipes import RECIPES
+from support.jobs import CONFIG, SMALL, done, tuned
+
+
+def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, task):
+    scores, preview = (
+        Scores.load(scored.file(f"{name}.safetensors")) for name in ("scores", "preview")
+    )
+    means, pool = (
+        Means.load(scored.file("means.safetensors")),
+        json.loads(scored.file("pool.json").read_text()),
+    )
+    rows = {row.id: row for row in load_task(subject.task).load("indonesian", "train")}
+    chosen = [rows[row["id"]] for row in pool]
+    assert (scores.method, preview.method, len(pool)) == ("cdt", "atp", 6) and scores.examples == [
+        row.id for row in chosen
+    ]
+    again = ctsft.score_heads(loaded["qwen2"], task, chosen, means)
+    assert (
+        torch.allclose(scores.values, again.values, atol=1e-6)
+        and scores.ranking() == again.ranking()
+    )
+    found = list(csv.DictReader(scored.file("scores.csv").open()))
+    assert [(int(row["layer"]), int(row["head"])) for row in found] == scores.ranking()
+    heads = results.result(scored)["heads"]
+    assert [(row["layer"], row["head"]) for row in heads] == scores.ranking() and heads[0][
+        "score"
+    ] == scores.values.max().item()
+    assert [row["kind"] for row in scored.events()] == ["preview", "scores"]
+
+
+def test_the_request_holds_all_that_determines_the_result(subject, scored, loaded):
+    params = scored.request.params
+    chosen = {row["id"] for row in json.loads(scored.file("pool.json").read_text())}
+    pool = [row for row in load_task(subject.task).load("indonesian", "train") if row.id in chosen]
+    assert (
+        params["model_fingerprint"] == loaded["qwen2"].fingerprint
+        and params["code"] == ctsft.__version__
+        and params["torch"] == torch.__version__
+    )
+    assert (
+        params["subject"]["task"] == subject.task
+        and params["scoring"]["size"] == 6
+        and params["scoring"]["attention"] == "softmax"
+    )
+    assert len(params["data_fingerprints"]["pool"]) == len(fingerprint(pool)) == 16
+
+
+def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):
+    run, summary = done("discover", lambda run: scoring.discover(run, subject, SMALL, 1, 0.17))
+    circuit = Circuit.load(run.file("circuit.json"))
+    assert {
+        (row["layer"], row["head"]): row["why"] for row in summary["heads"]
+    } == circuit.why and len(circuit) >= 2
+    assert Scores.load(run.file("scores.safetensors")).config.targets == ()
+    if circuit.rule["depth"]:
+        assert Scores.load(run.file("scores-1.safetensors")).config.targets
+
+
+def test_a_curve_is_an_event_a_point(subject, scored):
+    run, summary = done(
+        "faithfulness",
+        lambda run: faithfulness.measure_faithfulness(
+            run, subject, scored.id, None, "valid", [0, 2, 99], 2
+        ),
+    )
+    assert [(row["size"], row["kind"]) for row in summary["points"]] == [
+        (0, "ranked"),
+        (2, "ranked"),
+        (2, "random"),
+        (2, "random"),
+        (12, "ranked"),
+    ]
+    assert (summary["points"][0]["margin"], summary["points"][-1]["margin"]) == (0, 1)
+    assert [
+        {key: value for key, value in row.items() if key != "time"} for row in run.events()
+    ] == summary["points"]
+
+
+# these: test_recipes
+@pytest.mark.parametrize(
+    "what", [what for what, recipe in RECIPES.items() if not (recipe.file or recipe.base)]
+)
+def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, loaded):
+    run, summary = tuned(subject, scored, what=what)
+    assert [row["step"] for row in summary["history"]] == [0, 2, 4, 6, 8, 9] and summary[
+        "source"
+    ] == "indonesian"
+    assert summary["history"][0]["accuracy"]["indonesian"] == 1
+    assert summary["heads"] == (3 if RECIPES[what].heads else None) and summary["n"] == 12
+    moved = load_file(run.file("delta.safetensors"))
+    assert (
+        sum(
+            value.numel()
+            for name, value in moved.items()
+            if not name.endswith((":rows", ":columns"))
+        )
+        == summary["trainable"]
+    )
+    assert not run.file("checkpoints").exists()
+    row = tuning_table.compare()[0]
+    assert (row["run"], row["what"], row["target"], row["seed"], row["source_before"]) == (
+        run.id,
+        what,
+        "javanese",
+        31,
+        1,
+    )
+    assert (
+        row["share"] == summary["trainable"] / loaded["qwen2"].n_params
+        and row["gain"] == row["target_after"] - row["target_before"]
+    )
+    if what in ("circuit", *requests.CONTROLS):
+        scores, rule = (
+            Scores.load(scored.file("scores.safetensors")),
+            {"circuit": "top"}.get(what, what),
+        )
+        assert Circuit.load(run.file("circuit.json")) == ctsft.select(scores, rule, k=3)
+
+
+def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):
+    tuning = requests.Tuning("javanese", k=2, n=6, save_model=True)
+    run, summary = done(
+        "finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG)
+    )
+    assert len(Scores.load(run.file("scores.safetensors")).examples) == 6 and summary["heads"] == 2
+    rows = load_task(subject.task).load("javanese", "test")
+    assert (
+        ctsft.accuracy(str(run.file("model")), load_task(subject.task), rows)
+        == summary["history"][-1]["accuracy"]["javanese"]
+    )
+
+
+def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
+    subject, scored, monkeypatch
+):
+    whole, uninterrupted = tuned(subject, scored)
+    asked, real = [], runs.Writer.stop_requested
+
+    def keep(run):
+        asked.append(1)
+        if len(asked) == 4:
+            run.file("stop").write_text("keep")
+        return real(run)
+
+    monkeypatch.setattr(runs.Writer, "stop_requested", keep)
+    run, first = tuned(subject, scored)
+    assert (
+        first["stopped"] and first["history"][-1]["step"] == 4 and run.status().state == "stopped"
+    )
+    assert run.file("delta.safetensors").is_file() and run.file("checkpoints").is_dir()
+    monkeypatch.setattr(runs.Writer, "stop_requested", real)
+    again, second = tuned(subject, scored, run_id=run.id)
+    assert (
+        again.status().state == "done"
+        and not second["stopped"]
+        and not run.file("checkpoints").exists()
+    )
+    mine, theirs = (load_file(of.file("delta.safetensors")) for of in (run, whole))
+    assert set(mine) == set(theirs) and all(
+        torch.equal(mine[name], theirs[name]) for name in theirs
+    )
+    for one, other in zip(second["history"], uninterrupted["history"], strict=True):
+        assert (one["step"], one["accuracy"]) == (other["step"], other["accuracy"])
+    assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6, 8, 9]
+    assert len(tuning_table.compare()) == 2
+
+
+def test_a_scoring_run_stops_where_it_is(subject, home):
+    with pytest.raises(reporter.Stopped), runs.record("score") as run:
+        run.file("stop").write_text("keep")
+        scoring.score(run, subject, SMALL)
+    assert not run.file("scores.safetensors").exists()
+
+
+def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, home):
+    tuning = requests.Tuning("indonesian", what="full", n=0)
+    _, summary = done("finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG))
+    assert (
+        summary["n"] == 29
+        and list(summary["history"][0]["accuracy"]) == ["indonesian"]
+        and tuning_table.compare() == []
+    )
+
+
+def test_default_sizes_span_none_to_all():
+    for n in (1, 12, 336):
+        sizes = faithfulness.default_sizes(n)
+        assert sizes[0] == 0 and sizes[-1] == n and sizes == sorted(set(sizes))
+    assert len(faithfulness.default_sizes(336)) == 12

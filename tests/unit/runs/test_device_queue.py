@@ -1,0 +1,146 @@
+"""Turns on a device, with real processes: who waits, in which order, and that a dead holder frees
+its slot.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ctsft import runs
+from ctsft.runs import device_queue
+from ctsft.utils.errors import UserError
+from support.runs import child, until
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+TURN = """
+from ctsft import turns
+with runs.record('finetune', [], None, RUN) as run:
+    with turns.turn('cpu', RUN, run.waits, run.stop_requested) as mine:
+        run.event(mine=mine)
+        while mine and not run.stop_requested(): time.sleep(0.02)
+"""
+
+
+def starting():
+    """A run that takes its turn on the CPU and keeps it until it is stopped."""
+    run = child(TURN)
+    until(run, "running", "queued")
+    return run
+
+
+def works(run):
+    until(run, "running")
+    return [row["mine"] for row in run.events()] == [True]
+
+
+def waits(run, whom):
+    """Queued behind `whom`, with a process, and nothing done."""
+    return (
+        eventually(lambda: run.status().message == f"waiting for run {whom.id}")
+        and until(run, "queued").pid
+        and run.events() == []
+    )
+
+
+def eventually(true, seconds=15.0):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
+    first = starting()
+    assert eventually(lambda: works(first))
+    second = starting()
+    assert waits(second, first)
+    third = starting()
+    assert waits(third, first)
+    with pytest.raises(runs.RunError, match="running already"):
+        # it waits; it is not to be started twice
+        runs.resume(second)
+    os.kill(first.status().pid, 9)
+    assert eventually(lambda: works(second)) and waits(third, second)
+    fourth = starting()
+    assert waits(fourth, second)
+    # one that waits can be stopped
+    runs.stop(third)
+    until(third, "stopped")
+    assert [row["mine"] for row in third.events()] == [False]
+    # a dead one that waited is passed over
+    os.kill(fourth.status().pid, 9)
+    until(fourth, "lost")
+    fifth = starting()
+    assert waits(fifth, second)
+    runs.stop(second)
+    assert eventually(lambda: works(fifth)) and second.status().state == "stopped"
+    runs.stop(fifth)
+    until(fifth, "stopped")
+    left = list((runs.home() / "locks").rglob("*.ticket")) + list(
+        (runs.home() / "locks").rglob("*.holder")
+    )
+    assert left == []
+
+
+def test_the_cpu_has_as_many_slots_as_one_says(monkeypatch):
+    monkeypatch.setenv("CTSFT_SLOTS", "2")
+    pair = [starting(), starting()]
+    assert all(eventually(lambda run=run: works(run)) for run in pair)
+    third = starting()
+    until(third, "queued")
+    assert eventually(lambda: {run.id in third.status().message for run in pair} == {True})
+    monkeypatch.setenv("CTSFT_SLOTS", "no")
+    with pytest.raises(UserError, match="CTSFT_SLOTS is 'no'"):
+        device_queue.slots("cpu")
+    monkeypatch.setenv("CTSFT_SLOTS", "3")
+    assert (device_queue.slots("cpu"), device_queue.slots("cuda-0")) == (3, 1)
+
+
+def test_a_run_inside_another_and_one_it_starts_share_its_turn():
+    code = "from ctsft import turns\nwith turns.turn('cpu', 'inner', print) as mine: print(mine)"
+    with (
+        device_queue.turn("cpu", "outer") as mine,
+        device_queue.turn("cpu", "nested", pytest.fail) as nested,
+    ):
+        assert mine and nested
+        assert (
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=runs.ROOT,
+                capture_output=True,
+                text=True,
+                timeout=30,
+            ).stdout
+            == "True\n"
+        )
+        # one that is nobody's child has to wait
+        holds = os.environ.pop(device_queue.HOLDS)
+        asked = []
+        with device_queue.turn(
+            "cpu", "stranger", asked.append, lambda: len(asked) > 1
+        ) as strangers:
+            assert not strangers and asked == ["waiting for run outer"] * 2
+        os.environ[device_queue.HOLDS] = holds
+    with device_queue.turn("cpu", "later", pytest.fail) as later:
+        assert later
+
+
+def test_devices_have_names_of_their_own():
+    assert (
+        device_queue.device_key("cpu"),
+        device_queue.device_key("cuda"),
+        device_queue.device_key("cuda:1"),
+    ) == (
+        "cpu",
+        "cuda-0",
+        "cuda-1",
+    )
+    assert (
+        device_queue.device_key("auto")
+        == device_queue.device_key("map")
+        in ("cpu", "cuda-0", "mps")
+    )
