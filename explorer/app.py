@@ -24,7 +24,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state=SIDEBAR_WIDTH,
 )
-st.html(Path(__file__).with_name("style.css"))
+st.html(Path(__file__).with_name("static") / "style.css")
 
 pages = {
     name: st.Page(f"{name}/page.py", url_path=name, title=title, icon=icon, default=name == "setup")

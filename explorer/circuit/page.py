@@ -131,7 +131,7 @@ def rule(scores):
     if now.k > n_heads:
         binding.put(k=n_heads)
     if now.rule == "advised":
-        advice_notice.told()
+        advice_notice.draw()
     if now.rule in ("top", "advised", "near_zero", "least", "random"):
         st.slider(
             f"Heads (k), of {n_heads}",

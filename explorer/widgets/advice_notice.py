@@ -1,4 +1,4 @@
-"""What the pages say about advice that is missing or was given for other rows."""
+"""A notice about advice that is missing, or that was computed from other rows."""
 
 import streamlit as st
 
@@ -6,28 +6,31 @@ from explorer.session import advice_runs, binding, inputs
 from explorer.text.outcomes import said
 
 
-def told():
-    """On the Circuit page: which rows the rule Advised rests on, or where to ask."""
-    now = binding.view()
-    run = advice_runs.run_of(now, weights())
+def draw():
+    """On the Circuit page: which rows the rule Advised is based on, or where to compute advice."""
+    view = binding.view()
+    run = advice_runs.run_of(view, weights())
     if advice_runs.read(run) is None:
         st.info(
-            f"Nobody asked yet which heads should move for {said(now.target)}, so this rule picks"
-            " none.",
+            f"There is no advice yet on which heads to train for {said(view.target)}, so this rule"
+            " selects no heads.",
             icon=":material/balance:",
         )
         st.page_link(
-            "relevance/page.py", label="Ask on the Relevance page", icon=":material/arrow_back:"
+            "relevance/page.py",
+            label="Compute advice on the Relevance page",
+            icon=":material/arrow_back:",
         )
         return
     n, seed = advice_runs.rows_of(run)
-    words = f"Advice from {n} {said(now.target)} rows, seed {seed}"
-    if (n, seed) == advice_runs.asked_by(now):
-        st.caption(f"{words}: those that Fine-tune draws.")
+    origin = f"Advice from {n} {said(view.target)} rows, seed {seed}"
+    if (n, seed) == advice_runs.asked_by(view):
+        st.caption(f"{origin}: the same rows that Fine-tune will use.")
     else:
         st.warning(
-            f"{words}; Fine-tune would now draw {now.n} with seed {now.tune_seed}. Ask again on"
-            " Relevance, or mind that these rows count as seen too.",
+            f"{origin}. With the current settings, Fine-tune will use {view.n} rows, seed"
+            f" {view.tune_seed}. Compute the advice again on Relevance, or take into account that"
+            " the rows of the advice have been seen too.",
             icon=":material/update:",
         )
 

@@ -1,5 +1,5 @@
-"""Figures that are drawn once: a page's script runs from top to bottom at every move of a slider,
-and most of its figures stay as they are.
+"""Figures that are drawn once: Streamlit runs a page's script at every interaction, and most of the
+page's figures stay the same.
 """
 
 from collections.abc import Callable, Hashable
@@ -10,18 +10,18 @@ import streamlit as st
 from ctsft.attribution.scores import Scores
 
 
-def once(key: str, facts: Hashable, make: Callable[[], go.Figure]) -> go.Figure:
-    """What `make()` draws of these facts; drawn anew in this session only when they change. The
-    figure is not to be changed afterwards.
+def once(key: str, inputs: Hashable, make: Callable[[], go.Figure]) -> go.Figure:
+    """The figure that `make()` draws from `inputs`; drawn again in this session only when they
+    change. Do not change the returned figure.
     """
-    kept = st.session_state.setdefault("drawn", {})
-    if key not in kept or kept[key][0] != facts:
-        kept[key] = facts, make()
-    return kept[key][1]
+    cache = st.session_state.setdefault("figure_cache", {})
+    if key not in cache or cache[key][0] != inputs:
+        cache[key] = inputs, make()
+    return cache[key][1]
 
 
 def mark(scores: Scores) -> int:
-    """Another number for other scores."""
+    """A hash of the scores and their examples."""
     return hash(
         (
             scores.method,
