@@ -10,9 +10,8 @@ something on CUDA only.
 import argparse
 import time
 
-from scipy.stats import spearmanr
-
 import ctsft
+from ctsft.utils.statistics import spearman
 
 
 def main():
@@ -44,7 +43,7 @@ def main():
         error = (found - truth).abs().max() / truth.abs().max()
         shared = len(set(truth.topk(k).indices.tolist()) & set(found.topk(k).indices.tolist()))
         print(
-            f"{dtype:9} {error:8.1e} {spearmanr(truth, found).statistic:9.4f} {f'{shared}/{k}':>7}"
+            f"{dtype:9} {error:8.1e} {spearman(truth, found):9.4f} {f'{shared}/{k}':>7}"
             f" {seconds:8.1f}",
             flush=True,
         )

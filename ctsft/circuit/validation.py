@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from ctsft.attribution.means import Means, Progress, label_balanced_means
 from ctsft.attribution.pool import discovery_set
@@ -31,6 +30,7 @@ from ctsft.model.evaluation import label_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
+from ctsft.utils.statistics import spearman
 
 TRUTH = "ablation"
 
@@ -191,7 +191,7 @@ def agreement(scores: Scores, truth: Scores) -> dict:
     n, mine, theirs = scores.values.numel(), scores.ranking(), truth.ranking()
     tops = {share: share_of(share, n) for share in TOPS}
     return {
-        "spearman": float(spearmanr(scores.values.flatten(), truth.values.flatten()).statistic),
+        "spearman": spearman(scores.values, truth.values),
         "overlap": [
             {"share": share, "k": k, "common": len(set(mine[:k]) & set(theirs[:k]))}
             for share, k in tops.items()

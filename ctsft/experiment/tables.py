@@ -11,7 +11,14 @@ import io
 from collections.abc import Iterable, Mapping
 
 from ctsft.jobs.experiment_design import Cell
-from ctsft.utils.statistics import ALL, Spread, averaged, grouped, paired, spread
+from ctsft.utils.statistics import (
+    ALL_TARGETS,
+    Spread,
+    average_over_targets,
+    paired_difference,
+    spread,
+    spread_by_group,
+)
 
 SIDES = ("target", "source")
 
@@ -57,11 +64,11 @@ def long(
     """
     found = []
     for value in values:
-        groups = grouped(
-            [*rows, *averaged(rows, value)], GROUP, lambda row, value=value: row[value]
+        groups = spread_by_group(
+            [*rows, *average_over_targets(rows, value)], GROUP, lambda row, value=value: row[value]
         )
         found += [
-            dict(zip(GROUP, key, strict=True)) | {"value": value} | one.words()
+            dict(zip(GROUP, key, strict=True)) | {"value": value} | one.as_dict()
             for key, one in groups.items()
         ]
     return found
@@ -79,7 +86,9 @@ def pairs(rows: list[Mapping]) -> list[dict]:
             for other in methods:
                 sides = (
                     {
-                        side: paired(some, one, other, lambda row, side=side: row[f"{side}_after"])
+                        side: paired_difference(
+                            some, one, other, lambda row, side=side: row[f"{side}_after"]
+                        )
                         for side in SIDES
                     }
                     if one != other
@@ -142,14 +151,18 @@ def layout(
     columns, lines = [(method, n) for n in sorted(sizes) for method in methods], []
     names = [*dict.fromkeys(row["target"] for row in some)]
     for side in SIDES:
-        means = averaged(some, f"{side}_after")
+        means = average_over_targets(some, f"{side}_after")
         # direct begins elsewhere
         starts = [row for row in some if row["method"] != "direct"] or some
-        for target in [*names, *([ALL] if len(names) > 1 and means else [])]:
-            own = [row for row in (means if target == ALL else some) if row["target"] == target]
-            found = grouped(own, ("method", "n"), lambda row, side=side: row[f"{side}_after"])
+        for target in [*names, *([ALL_TARGETS] if len(names) > 1 and means else [])]:
+            own = [
+                row for row in (means if target == ALL_TARGETS else some) if row["target"] == target
+            ]
+            found = spread_by_group(
+                own, ("method", "n"), lambda row, side=side: row[f"{side}_after"]
+            )
             before = spread(
-                row[f"{side}_before"] for row in starts if target in (ALL, row["target"])
+                row[f"{side}_before"] for row in starts if target in (ALL_TARGETS, row["target"])
             )
             lines.append((target, side, before, found))
     return columns, lines

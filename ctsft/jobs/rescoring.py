@@ -10,9 +10,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from scipy.stats import spearmanr
-
 from ctsft import runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
@@ -28,6 +25,7 @@ from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import apply_delta
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils.errors import UserError
+from ctsft.utils.statistics import spearman
 
 
 def rescore(run: Writer, tuned: str, scoring: Scoring, k: int = 6, cache: bool = True) -> dict:
@@ -105,13 +103,10 @@ def agreement(before: Scores, after: Scores, k: int) -> dict:
     (NaN where one ranks nothing), and what became of the k top heads, each list in the order of
     the scores that it was taken from. UserError for a k that the model has not.
     """
-    a, b = (np.ravel(scores.values.numpy()).astype(float) for scores in (before, after))
-    fits(k, a.size)
-    both = np.isfinite(a) & np.isfinite(b)
-    ranks = both.sum() > 2 and np.ptp(a[both]) > 0 and np.ptp(b[both]) > 0
+    fits(k, before.values.numel())
     first, last = before.ranking()[:k], after.ranking()[:k]
     return {
-        "spearman": float(spearmanr(a[both], b[both]).statistic) if ranks else float("nan"),
+        "spearman": spearman(before.values, after.values),
         "k": k,
         "stayed": kept(first, last),
         "left": kept(first, set(first) - set(last)),

@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.format import hover_text
-from ctsft.utils.statistics import Spread, averaged, spread
+from ctsft.utils.statistics import Spread, average_over_targets, spread
 
 SYMBOLS = {
     "circuit": "circle",
@@ -45,7 +45,10 @@ def means(rows: list[Mapping]) -> list[dict]:
     """One row a setting, method, n and seed, means over targets: "gained" (plasticity) and "kept"
     (forgetting, with its sign turned).
     """
-    gained, lost = averaged(rows, "plasticity"), averaged(rows, "forgetting")
+    gained, lost = (
+        average_over_targets(rows, "plasticity"),
+        average_over_targets(rows, "forgetting"),
+    )
     return [
         one | {"gained": one["plasticity"], "kept": -other["forgetting"]}
         for one, other in zip(gained, lost, strict=True)

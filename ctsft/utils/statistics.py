@@ -1,9 +1,9 @@
-"""Means over seeds with what they are worth: standard deviations, paired differences and bootstrap
-intervals (scipy.stats.bootstrap).
+"""Means over seeds with their uncertainty: standard deviations, paired differences and bootstrap
+intervals (scipy.stats.bootstrap), and the rank correlation of two maps of heads.
 
-Seeds are few, so an interval is a percentile bootstrap of the mean: no shape is assumed, and with
-four values it is rough and a little too narrow. Two methods are compared by the difference on the
-same target, rows and seed, which takes out what all methods share.
+There are few seeds, so an interval is a percentile bootstrap of the mean: it assumes no shape of
+the distribution, and with four values it is rough and a little too narrow. Two methods are compared
+by their difference on the same target, rows and seed, which removes what all methods share.
 """
 
 import statistics
@@ -15,13 +15,15 @@ from functools import lru_cache
 import numpy as np
 from scipy.stats import bootstrap, spearmanr
 
-DRAWS, LEVEL = 9999, 0.95
+DRAWS = 9999
+CONFIDENCE_LEVEL = 0.95
+ALL_TARGETS = "all targets"
 
 
 @dataclass(frozen=True)
 class Spread:
-    """`mean` and standard deviation (n - 1 below; None for one value) of `count` values, and the 95
-    % bootstrap interval of the mean.
+    """Mean and standard deviation (divisor n - 1; None for one value) of `count` values, and the
+    bootstrap interval of the mean at `CONFIDENCE_LEVEL`, from `low` to `high`.
     """
 
     mean: float
@@ -30,13 +32,15 @@ class Spread:
     high: float
     count: int
 
-    def words(self) -> dict:
+    def as_dict(self) -> dict:
         return asdict(self)
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """The interval is [mean, mean] for one value or equal ones. The draws are seeded: the same
-    values give the same interval. ValueError for none.
+    """Mean, deviation and interval of values. The interval is [mean, mean] for one value or equal
+    ones. The draws are seeded, so the same values give the same interval.
+
+    Raises ValueError for no values.
     """
     return _spread(tuple(float(value) for value in values))
 
@@ -47,84 +51,73 @@ def _spread(values: tuple[float, ...]) -> Spread:
     sd = statistics.stdev(values) if len(values) > 1 else None
     if len(set(values)) < 2:
         return Spread(mean, sd, mean, mean, len(values))
-    found = bootstrap(
+    interval = bootstrap(
         (np.array(values),),
         np.mean,
         n_resamples=DRAWS,
-        confidence_level=LEVEL,
+        confidence_level=CONFIDENCE_LEVEL,
         method="percentile",
         rng=np.random.default_rng(0),
-    )
-    return Spread(
-        mean,
-        sd,
-        float(found.confidence_interval.low),
-        float(found.confidence_interval.high),
-        len(values),
-    )
+    ).confidence_interval
+    return Spread(mean, sd, float(interval.low), float(interval.high), len(values))
 
 
-def grouped(
+def spread_by_group(
     rows: Iterable[Mapping], keys: tuple[str, ...], value: Callable[[Mapping], float]
 ) -> dict[tuple[Hashable, ...], Spread]:
-    """`spread` of a value over the rows that agree in `keys`, groups in the order of their first
+    """`spread` of a value over the rows with the same `keys`; groups in the order of their first
     rows.
     """
-    found: dict[tuple, list[float]] = defaultdict(list)
+    groups: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
-        found[tuple(row[key] for key in keys)].append(value(row))
-    return {key: spread(values) for key, values in found.items()}
+        groups[tuple(row[key] for key in keys)].append(value(row))
+    return {key: spread(values) for key, values in groups.items()}
 
 
-def paired(
+def paired_difference(
     rows: Iterable[Mapping],
     one: str,
     other: str,
     value: Callable[[Mapping], float],
     by: tuple[str, ...] = ("target", "n", "seed"),
 ) -> Spread | None:
-    """`spread` of value(one) - value(other) over the pairs of rows, by `method`, that agree in
-    `by`; None where no pair is.
+    """`spread` of value(one) - value(other), where `one` and `other` are methods, over the pairs of
+    rows with the same `by`; None where there is no pair.
     """
-    table = {(row["method"], *(row[key] for key in by)): value(row) for row in rows}
-    pairs = [
-        value_ - table[other, *rest]
-        for (method, *rest), value_ in table.items()
-        if method == one and (other, *rest) in table
+    values = {(row["method"], *(row[key] for key in by)): value(row) for row in rows}
+    differences = [
+        value_of_one - values[other, *pair]
+        for (method, *pair), value_of_one in values.items()
+        if method == one and (other, *pair) in values
     ]
-    return spread(pairs) if pairs else None
+    return spread(differences) if differences else None
 
 
-ALL = "all targets"
-
-
-def averaged(rows: list[Mapping], value: str) -> list[dict]:
-    """One row a setting, method, n and seed: the mean over targets, of the seeds in which no target
-    is missing.
+def average_over_targets(rows: list[Mapping], value: str) -> list[dict]:
+    """One row for each setting, method, n and seed: the mean of the field `value` over targets. A
+    seed in which a target is missing is left out.
     """
     targets = len({row["target"] for row in rows})
-    found: dict[tuple, list[float]] = {}
+    groups: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
-        found.setdefault((row["setting"], row["method"], row["n"], row["seed"]), []).append(
-            row[value]
-        )
+        groups[row["setting"], row["method"], row["n"], row["seed"]].append(row[value])
     return [
         {
             "setting": setting,
             "method": method,
-            "target": ALL,
+            "target": ALL_TARGETS,
             "n": n,
             "seed": seed,
             value: spread(values).mean,
         }
-        for (setting, method, n, seed), values in found.items()
+        for (setting, method, n, seed), values in groups.items()
         if len(values) == targets
     ]
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation over the heads both have; NaN for fewer than three, or where one ranks
-    nothing.
+    """Spearman's rank correlation of two arrays of one shape, over the places where both are
+    finite; NaN for fewer than three places, or where one array is constant.
     """
     a, b = np.ravel(a).astype(float), np.ravel(b).astype(float)
     both = np.isfinite(a) & np.isfinite(b)

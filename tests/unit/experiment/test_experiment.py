@@ -25,7 +25,7 @@ from ctsft.jobs.requests import Scoring, Subject
 from ctsft.model.evaluation import change, measures
 from ctsft.runs import results as runs_results
 from ctsft.tuning import config, finetune
-from ctsft.utils.statistics import grouped, paired, spread
+from ctsft.utils.statistics import paired_difference, spread, spread_by_group
 from support.errors import said
 from support.experiment import ROWS
 
@@ -82,17 +82,17 @@ def test_statistics_by_hand():
         for method, values in {"a": [1, 2, 3], "b": [0, 1, 5]}.items()
         for seed, x in enumerate(values)
     ]
-    found = paired(rows, "a", "b", lambda row: row["x"])
+    found = paired_difference(rows, "a", "b", lambda row: row["x"])
     assert (
         found.count == 3
         and found.mean == pytest.approx((1 + 1 - 2) / 3)
         and (found.low, found.high) == (-2, 1)
     )
     assert (
-        paired(rows[:3], "a", "b", lambda row: row["x"]) is None
-        and paired(rows[:4], "a", "b", lambda row: row["x"]).count == 1
+        paired_difference(rows[:3], "a", "b", lambda row: row["x"]) is None
+        and paired_difference(rows[:4], "a", "b", lambda row: row["x"]).count == 1
     )
-    assert grouped(rows, ("method",), lambda row: row["x"])["b",].mean == 2
+    assert spread_by_group(rows, ("method",), lambda row: row["x"])["b",].mean == 2
 
 
 def test_the_verdict_speaks_of_intervals_only():
