@@ -31,7 +31,7 @@ from ctsft.attribution.methods import Job, atp, cdt
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.model import memory_plan
 from ctsft.model.batching import pad
-from ctsft.model.evaluation import directions
+from ctsft.model.evaluation import direction_weights
 from ctsft.model.forward import readout_logits, record
 from ctsft.model.loading import load_model, wrap
 from ctsft.model.model import Model
@@ -113,7 +113,7 @@ def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> tuple[flo
 @torch.no_grad()
 def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     """Everything with freed memory kept, as `score_heads` has it."""
-    with memory_plan.bounded(None, model.device):
+    with memory_plan.limited_memory(None, model.device):
         return measured(model, batch, pos, repeats)
 
 
@@ -125,7 +125,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
     ]
     rows, tokens = pad(texts, model.device), [11, 12, 13]
     mu = torch.randn(model.n_layers, model.n_heads, model.d_head, generator=draw) * 0.1
-    gold = directions(torch.zeros(batch, dtype=torch.long), 3)
+    gold = direction_weights(torch.zeros(batch, dtype=torch.long), 3)
     job = Job(
         model,
         rows,
@@ -133,7 +133,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
         gold,
         mu,
         ScoreConfig(),
-        memory_plan.make(model, memory_plan.Work("cdt", pos, batch)),
+        memory_plan.make_plan(model, memory_plan.Workload("cdt", pos, batch)),
     )
 
     last = {model.n_layers - 1: list(range(model.n_heads))}
@@ -156,7 +156,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
         gold,
         mu,
         ScoreConfig(),
-        memory_plan.make(model, memory_plan.Work("atp", pos, batch)),
+        memory_plan.make_plan(model, memory_plan.Workload("atp", pos, batch)),
     )
     whole, needed = floor_seconds(model, batch, pos, repeats)
     times = {

@@ -54,9 +54,9 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
         for i in range(texts)
     ]
     guess = cost_estimate.estimate_cost(model, encoded, method)
-    plan = memory_plan.make(model, memory_plan.Work(method, pos, texts))
+    plan = memory_plan.make_plan(model, memory_plan.Workload(method, pos, texts))
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
-    with memory_plan.bounded(None, model.device):
+    with memory_plan.limited_memory(None, model.device):
         for batch in batches(model, encoded, plan.tokens):
             for _ in METHODS[method](
                 Job(

@@ -11,14 +11,14 @@ import argparse
 from statistics import mean
 
 import ctsft
-from ctsft.data.task import sample
+from ctsft.data.task import balanced_sample
 
 
 def one(what, target: str, lr: float, seed: int, args) -> tuple[dict, dict]:
     """Accuracies before and after one tuning run of a freshly loaded model."""
     model, task = ctsft.load_model("demo"), ctsft.load_task("demo")
     rows = task.load(target, "train")
-    train = sample(rows, args.n, task.labels, seed)
+    train = balanced_sample(rows, args.n, task.labels, seed)
     sets = {
         "source": task.load("indonesian", "train") + task.load("indonesian", "valid"),
         "target": [row for row in rows if row not in train] + task.load(target, "valid"),

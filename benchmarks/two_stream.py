@@ -107,7 +107,7 @@ def to_logits(
     index = trace.batch.readout
     rel, irrel = (part[:, torch.arange(len(index)), index] for part in x)
     n = norm(rel, irrel, model.architecture.final_norm)
-    return F.linear(n[0], model.architecture.unembed[tokens])
+    return F.linear(n[0], model.architecture.unembedding[tokens])
 
 
 def scores(model: Model, trace: Trace, mu, tokens, gold, whole: bool = False) -> torch.Tensor:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from ctsft.attribution.cdt_rules import RULES, add_share, linear
-from ctsft.model.architecture import Linear, Norm, present
-from ctsft.model.replay import Replay, loaded, pick, plain
+from ctsft.model.architecture import Linear, Norm, weights_loaded
+from ctsft.model.replay import Replay, apply_norm, select_positions, with_block_weights
 
 
 @dataclass
@@ -35,15 +35,15 @@ class Walk(Replay):
             self._scales[norm.module] = norm.scale(total)
         return self.rule.norm(rel, total, norm, self._scales[norm.module])
 
-    def heads_norm_rel(self, x, norm: Norm | None, rel):
+    def qk_norm_rel(self, x, norm: Norm | None, rel):
         """The relevant part behind the QK-norm of x, both [..., head * d_head]."""
         if norm is None:
             return rel
-        return self.rule.norm(self.by_head(rel, norm), self.by_head(x, norm), norm).reshape(
+        return self.rule.norm(self.per_head(rel, norm), self.per_head(x, norm), norm).reshape(
             rel.shape
         )
 
-    @loaded
+    @with_block_weights
     def source(self, layer: int, heads: list[int], mu, everywhere: bool = True, where=None):
         """rel behind block `layer` when its `heads`, one a source, are split into z - mu and mu.
 
@@ -60,7 +60,7 @@ class Walk(Replay):
         mu = mu.to(totals.z.device)
         # [source, batch, query pos, d_head]
         rel_z = totals.z[..., heads, :].permute(2, 0, 1, 3) - mu[:, None, None]
-        if self.at(layer) is None:
+        if self.query_positions(layer) is None:
             split = (
                 batch.real
                 if everywhere
@@ -69,7 +69,9 @@ class Walk(Replay):
             )
             rel_z = rel_z * split[..., None].to(rel_z.device)
         if where is not None:
-            rel_z = rel_z * pick(where[..., None].to(rel_z), self.at(layer))
+            rel_z = rel_z * select_positions(
+                where[..., None].to(rel_z), self.query_positions(layer)
+            )
         # [source, d_head, d_model]
         columns = block.o.weight.unflatten(1, (-1, d))[:, heads].permute(1, 2, 0)
         out = torch.matmul(rel_z, columns[:, None])
@@ -77,7 +79,7 @@ class Walk(Replay):
             out = add_share(out, out, totals.o - block.o.bias, block.o.bias)
         return self.mlp(layer, None, out)
 
-    @loaded
+    @with_block_weights
     def heads(self, layer: int, rel_x):
         """rel of every head's z in a block, from rel of the residual stream: [source, batch, query
         pos, head, d_head].
@@ -87,24 +89,28 @@ class Walk(Replay):
         v = linear(n, totals.v, block.v)
         if self.attention == "frozen":
             q, k = (
-                self.heads_norm(part, norm).expand(len(n), *part.shape)
+                self.qk_norm(part, norm).expand(len(n), *part.shape)
                 for part, norm in ((totals.q, block.q_norm), (totals.k, block.k_norm))
             )
         else:
-            q = self.heads_norm_rel(
-                totals.q, block.q_norm, linear(pick(n, self.at(layer)), totals.q, block.q)
+            q = self.qk_norm_rel(
+                totals.q,
+                block.q_norm,
+                linear(select_positions(n, self.query_positions(layer)), totals.q, block.q),
             )
-            k = self.heads_norm_rel(totals.k, block.k_norm, linear(n, totals.k, block.k))
+            k = self.qk_norm_rel(totals.k, block.k_norm, linear(n, totals.k, block.k))
         return self.mix(layer, q, k, v)
 
-    @loaded
+    @with_block_weights
     def block(self, layer: int, rel_x, rel_z=None):
         """rel behind a block, from rel in front of it."""
         block, totals = self.model.blocks[layer], self.totals(layer)
         rel_x = rel_x.to(totals.x.device)
         rel_z = self.heads(layer, rel_x) if rel_z is None else rel_z
         return self.mlp(
-            layer, pick(rel_x, self.at(layer)), linear(rel_z.flatten(-2), totals.o, block.o)
+            layer,
+            select_positions(rel_x, self.query_positions(layer)),
+            linear(rel_z.flatten(-2), totals.o, block.o),
         )
 
     def mlp(self, layer: int, x, o):
@@ -142,10 +148,10 @@ class Walk(Replay):
         d_model] behind the last block.
         """
         architecture, total = self.model.architecture, self.totals(self.model.n_layers - 1).out
-        with present(*architecture.end):
+        with weights_loaded(*architecture.output_modules):
             rel, total = (
                 self.norm(rel, total, architecture.final_norm),
-                plain(total, architecture.final_norm),
+                apply_norm(total, architecture.final_norm),
             )
             return self.through(rel[..., 0, :], total[..., 0, :], tokens)
 
@@ -157,7 +163,7 @@ class Walk(Replay):
         last = [step for step in head if isinstance(step, Linear)][-1]
         for step in head:
             if isinstance(step, Linear):
-                layer = step.only(tokens) if step is last else step
+                layer = step.select(tokens) if step is last else step
                 total = layer(total.to(layer.weight.device))
                 rel = linear(rel.to(total.device), total, layer)
             else:
@@ -183,8 +189,10 @@ class Walk(Replay):
         for later in range(layer + 1, last + 1):
             # [source, batch, query pos, head, d_head]
             rel_z = self.heads(later, rel.to(self.trace.x[later].device))
-            at = None if self.at(later) is not None else self.trace.batch.readout
-            z = pick(rel_z.flatten(-2), at)[..., 0, :].unflatten(-1, (-1, self.model.d_head))
+            at = None if self.query_positions(later) is not None else self.trace.batch.readout
+            z = select_positions(rel_z.flatten(-2), at)[..., 0, :].unflatten(
+                -1, (-1, self.model.d_head)
+            )
             found |= {(later, head): z[..., head, :] for target, head in targets if target == later}
             rel = self.block(later, rel, rel_z) if later < last else rel
         return found

@@ -21,7 +21,7 @@ from ctsft.model.batching import Batch, batches
 from ctsft.model.footprint import Shape
 from ctsft.model.forward import record
 from ctsft.model.loading import as_model
-from ctsft.model.memory_plan import Plan, Work
+from ctsft.model.memory_plan import Plan, Workload
 from ctsft.model.model import Model
 from ctsft.utils import units
 from ctsft.utils.units import duration_text
@@ -98,21 +98,21 @@ def estimate_cost(model, encoded: list[list[int]], method: str = "cdt", **config
     """
     model, settings = as_model(model), ScoreConfig(**config)
     shape, lengths = Shape.of(model), [len(ids) for ids in encoded]
-    plan = memory_plan.make(
+    plan = memory_plan.make_plan(
         model,
-        Work(method, max(lengths), len(encoded), settings.rules == "symmetric"),
+        Workload(method, max(lengths), len(encoded), settings.rules == "symmetric"),
         settings.batch_tokens,
         settings.max_memory,
     )
-    before = memory_plan.held(model.device)
+    before = memory_plan.memory_in_use(model.device)
     packed = sorted(batches(model, encoded, plan.tokens), key=lambda batch: batch.ids.numel())
     some = {at: packed[at] for at in (len(packed) // 4, len(packed) // 2, len(packed) - 1)}.values()
-    with memory_plan.bounded(settings.max_memory, model.device):
+    with memory_plan.limited_memory(settings.max_memory, model.device):
         rate = statistics.harmonic_mean(
             [calibrated(model, shape, batch, method, settings, plan) for batch in some]
         )
     total = operations(shape, lengths, method, settings.steps)
-    peak = min(before + plan.memory + memory_plan.MARGIN // 2, settings.max_memory or 2**63)
+    peak = min(before + plan.memory + memory_plan.MEMORY_MARGIN // 2, settings.max_memory or 2**63)
     return Estimate(method, len(encoded), sum(lengths), total, total / rate, peak, rate)
 
 
@@ -182,11 +182,11 @@ def estimate_shape(
     """
     total, pos = operations(shape, lengths, method), max(lengths)
     plan = next(
-        memory_plan.candidates(
-            shape, Work(method, pos, len(lengths)), memory_plan.in_flight(shape, device)
+        memory_plan.candidate_plans(
+            shape, Workload(method, pos, len(lengths)), memory_plan.fast_streams(shape, device)
         )
     )
-    memory = n_params * shape.itemsize + plan.memory + memory_plan.MARGIN
+    memory = n_params * shape.itemsize + plan.memory + memory_plan.MEMORY_MARGIN
     return Estimate(
         method, len(lengths), sum(lengths), total, total / (gflops * 1e9), memory, gflops * 1e9
     )

@@ -20,15 +20,15 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.methods import Job, direct, head_columns, slopes
 from ctsft.attribution.scores import Head, ScoreConfig
 from ctsft.data.task import Example, Task
-from ctsft.data.token_text import readable, token_text
+from ctsft.data.token_text import readable_token, readable_tokens
 from ctsft.model import memory_plan
-from ctsft.model.architecture import Linear, Norm, present
+from ctsft.model.architecture import Linear, Norm, weights_loaded
 from ctsft.model.batching import pad
-from ctsft.model.evaluation import directions
-from ctsft.model.forward import Trace, pattern, record, tapped
+from ctsft.model.evaluation import direction_weights
+from ctsft.model.forward import Trace, attention_pattern, record, tapped
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
-from ctsft.model.replay import pick
+from ctsft.model.replay import select_positions
 from ctsft.utils.errors import UserError
 
 
@@ -98,8 +98,8 @@ def view_head(
     words = None if model.classes else extremes(model, effect, top)
     return HeadView(
         head,
-        readable(model.tokenizer, ids),
-        pattern(trace, head[0])[0, head[1]].float().cpu(),
+        readable_tokens(model.tokenizer, ids),
+        attention_pattern(trace, head[0])[0, head[1]].float().cpu(),
         int(trace.batch.readout[0]),
         {label: effect[token].item() for label, token in tokens.items()},
         words and words[0],
@@ -116,7 +116,7 @@ def extremes(
 
     def named(found):
         return [
-            (token_text(model.tokenizer, token), value)
+            (readable_token(model.tokenizer, token), value)
             for token, value in zip(found.indices.tolist(), found.values.tolist(), strict=True)
         ]
 
@@ -132,7 +132,9 @@ def direct_effect(model: Model, trace: Trace, head: Head) -> torch.Tensor:
     the identity.
     """
     layer, at = head[0], trace.batch.readout
-    z = pick(trace.z[layer].flatten(-2), at)[0, 0].unflatten(-1, (-1, model.d_head))[head[1]]
+    z = select_positions(trace.z[layer].flatten(-2), at)[0, 0].unflatten(-1, (-1, model.d_head))[
+        head[1]
+    ]
     return to_logits(model, trace, layer, z @ head_columns(model, *head).T.to(z.device))
 
 
@@ -140,17 +142,17 @@ def to_logits(model: Model, trace: Trace, layer: int, x: torch.Tensor) -> torch.
     """What a vector [d_model] that the attention of `layer` writes at the first text's readout does
     to the logits directly.
     """
-    walk, at = Walk(model, trace, keep=False), trace.batch.readout
+    walk, at = Walk(model, trace, keep_totals=False), trace.batch.readout
 
     def total(value):
-        return (value if value.shape[1] == 1 else pick(value, at))[0, 0]
+        return (value if value.shape[1] == 1 else select_positions(value, at))[0, 0]
 
     for number in range(layer, model.n_layers):
         block = model.blocks[number]
         own = number == layer and block.attn_post is not None
         if own or block.attn_after is not None or block.mlp_after is not None:
             totals = walk.totals(number)
-            with present(block.module):
+            with weights_loaded(block.module):
                 x = frozen(x, block.attn_post, total(totals.o)) if own else x
                 x = frozen(
                     frozen(x, block.attn_after, total(totals.add)),
@@ -158,7 +160,7 @@ def to_logits(model: Model, trace: Trace, layer: int, x: torch.Tensor) -> torch.
                     total(totals.sum),
                 )
     architecture = model.architecture
-    with present(*architecture.end):
+    with weights_loaded(*architecture.output_modules):
         x = frozen(x, architecture.final_norm, total(trace.x[-1]))
         for step in architecture.head:
             if isinstance(step, Linear):
@@ -190,12 +192,12 @@ def position_relevance(
     """
     ids, tokens = task.encode(model, example), list(task.label_ids(model).values())
     batch = pad([ids], model.device, reads_first=model.architecture.reads_first)
-    gold = directions(torch.tensor([task.labels.index(example.label)]), len(tokens)).to(
+    gold = direction_weights(torch.tensor([task.labels.index(example.label)]), len(tokens)).to(
         model.device, model.dtype
     )
-    plan = memory_plan.make(
+    plan = memory_plan.make_plan(
         model,
-        memory_plan.Work(method, len(ids), 1, settings.rules == "symmetric"),
+        memory_plan.Workload(method, len(ids), 1, settings.rules == "symmetric"),
         settings.batch_tokens,
         settings.max_memory,
     )
@@ -231,7 +233,7 @@ def ig(job: Job, head: Head) -> torch.Tensor:
 def one_by_one(job: Job) -> list[list[int]]:
     """Positions, as many at a time as the plan keeps in flight."""
     length = job.batch.ids.shape[1]
-    size = memory_plan.chunk(length, job.plan.streams, length)
+    size = memory_plan.chunk_size(length, job.plan.streams, length)
     return [list(range(start, min(length, start + size))) for start in range(0, length, size)]
 
 

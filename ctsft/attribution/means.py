@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from ctsft.attribution.pool import seen
 from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
-from ctsft.model.fingerprint import identity
+from ctsft.model.fingerprint import model_identity
 from ctsft.model.forward import readout_logits, tapped
 from ctsft.model.loading import as_model
-from ctsft.model.memory_plan import plain_batches
+from ctsft.model.memory_plan import forward_batches
 from ctsft.utils.errors import UserError
 
 POSITIONS = ("all", "readout")
@@ -84,7 +84,7 @@ def label_balanced_means(
     entry = (
         Entry(
             "means",
-            identity(model),
+            model_identity(model),
             {"task": task.name, "what": f"{positions}, {len(pool)} texts"},
             {"rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions},
             label_balanced_means,
@@ -105,7 +105,7 @@ def label_balanced_means(
         len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64
     )
     gold, done = torch.tensor([task.labels.index(row.label) for row in pool]), 0
-    for batch in plain_batches(
+    for batch in forward_batches(
         model, [task.encode(model, row) for row in pool], max_memory=max_memory
     ):
         weight = (

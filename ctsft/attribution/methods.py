@@ -21,10 +21,10 @@ import torch
 
 from ctsft.attribution.cdt import Walk
 from ctsft.attribution.scores import ScoreConfig
-from ctsft.model.architecture import present
+from ctsft.model.architecture import weights_loaded
 from ctsft.model.batching import Batch
 from ctsft.model.forward import readout_logits, record, tapped
-from ctsft.model.memory_plan import Plan, chunk
+from ctsft.model.memory_plan import Plan, chunk_size
 from ctsft.model.model import Model
 
 
@@ -64,7 +64,7 @@ class Job:
         heads = (
             list(range(self.model.n_heads)) if self.wanted is None else self.wanted.get(layer, [])
         )
-        size = chunk(len(heads), self.plan.streams, self.batch.ids.numel())
+        size = chunk_size(len(heads), self.plan.streams, self.batch.ids.numel())
         yield from (heads[start : start + size] for start in range(0, len(heads), size))
 
 
@@ -77,7 +77,7 @@ def cdt(job: Job) -> Iterator[Part]:
     last = (
         max(layer for layer, _ in job.config.targets) if job.config.targets else job.model.n_layers
     )
-    walk = Walk(job.model, trace, job.plan.keep, job.config.attention, job.config.rules)
+    walk = Walk(job.model, trace, job.plan.keep_totals, job.config.attention, job.config.rules)
     for layer in range(last):
         for heads in job.chunks(layer):
             yield layer, heads, cdt_scores(job, walk, layer, heads).T
@@ -89,7 +89,7 @@ def cdt_scores(job: Job, walk: Walk, layer: int, heads: list[int]) -> torch.Tens
     if job.config.targets:
         found = walk.to_heads(layer, heads, mu, job.config.targets, job.everywhere)
         # [label, d_model]
-        unembed = job.model.architecture.unembed[job.tokens]
+        unembed = job.model.architecture.unembedding[job.tokens]
         # [batch, d_model]
         v = torch.nn.functional.normalize(job.gold.to(unembed.device) @ unembed, dim=-1)
         total = torch.zeros(len(heads), len(job.gold), device=v.device, dtype=v.dtype)
@@ -109,7 +109,7 @@ def cdt_scores(job: Job, walk: Walk, layer: int, heads: list[int]) -> torch.Tens
 
 def head_columns(model: Model, layer: int, head: int) -> torch.Tensor:
     """A head's slice of the output projection, [d_model, d_head]."""
-    with present(model.blocks[layer].o.module):
+    with weights_loaded(model.blocks[layer].o.module):
         return (
             model.blocks[layer].o.weight[:, head * model.d_head : (head + 1) * model.d_head].clone()
         )

@@ -7,7 +7,7 @@ import torch
 from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
 from ctsft.model.evaluation import predict
-from ctsft.model.fingerprint import identity
+from ctsft.model.fingerprint import model_identity
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
@@ -53,7 +53,7 @@ def discovery_set(
     entry = (
         Entry(
             "pools",
-            identity(model),
+            model_identity(model),
             {"task": task.name, "what": f"{size} of {len(rows)} texts"},
             {
                 "rows": seen(model, task, rows),

@@ -18,13 +18,13 @@ from ctsft.attribution.methods import METHODS, Job
 from ctsft.attribution.pool import seen
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.cache.entry import Entry
-from ctsft.cache.hashing import hash_of
+from ctsft.cache.hashing import tensors_hash
 from ctsft.data.task import Example, Task
 from ctsft.model import memory_plan
 from ctsft.model.activations import scratch
 from ctsft.model.batching import batches
-from ctsft.model.evaluation import directions
-from ctsft.model.fingerprint import identity
+from ctsft.model.evaluation import direction_weights
+from ctsft.model.fingerprint import model_identity
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.utils import distributed
@@ -101,14 +101,14 @@ def question(
     }
     return Entry(
         "scores",
-        identity(model),
+        model_identity(model),
         {"task": task.name, "what": f"{method}, {len(pool)} texts"},
         asked
         | {
             "method": method,
             "rows": seen(model, task, pool),
             "labels": list(task.label_ids(model).values()),
-            "means": hash_of({"": means.values}),
+            "means": tensors_hash({"": means.values}),
         },
         by=METHODS[method],
     )
@@ -174,7 +174,9 @@ def sweep(
     None; several processes share the work.
     """
     tokens = list(task.label_ids(model).values())
-    gold = directions(torch.tensor([task.labels.index(row.label) for row in pool]), len(tokens))
+    gold = direction_weights(
+        torch.tensor([task.labels.index(row.label) for row in pool]), len(tokens)
+    )
     mu = means.values.to(model.device, model.dtype)
     asked_rows = rows = list(range(len(pool))) if rows is None else rows
     encoded = {row: task.encode(model, pool[row]) for row in rows}
@@ -191,7 +193,7 @@ def sweep(
     else:
         rows = distributed.local_share(rows)
     wanted = {layer: [head for at, head in sources if at == layer] for layer in range(len(work))}
-    asked = memory_plan.Work(
+    asked = memory_plan.Workload(
         method, max(map(len, encoded.values())), len(encoded), settings.rules == "symmetric"
     )
     done, total = (
@@ -201,8 +203,8 @@ def sweep(
     waiting, part_of = deque([rows] if rows else []), torch.full_like(out, float("nan"))
     with ExitStack() as stack:
         stack.callback(scratch.clear)
-        stack.enter_context(memory_plan.bounded(settings.max_memory, model.device))
-        plan = memory_plan.make(model, asked, settings.batch_tokens, settings.max_memory)
+        stack.enter_context(memory_plan.limited_memory(settings.max_memory, model.device))
+        plan = memory_plan.make_plan(model, asked, settings.batch_tokens, settings.max_memory)
         while waiting:
             these = waiting.popleft()
             for batch in batches(model, [encoded[row] for row in these], plan.tokens):

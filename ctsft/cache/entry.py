@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import load, save
 
 from ctsft.cache import store
-from ctsft.cache.hashing import hash_of, key_of
+from ctsft.cache.hashing import json_hash, tensors_hash
 
 # The files and folders, below the package, whose source text decides a stored number. Each has to
 # be there: a list that names less than it should would answer new code with old scores.
@@ -59,7 +59,7 @@ class Entry:
     def __init__(self, kind: str, model: dict, about: dict, asked: dict, by: Callable):
         self.about = {"model": model["name"], **about}
         self.verb = VERBS[kind]
-        self.key = key_of(
+        self.key = json_hash(
             {
                 "kind": kind,
                 "engine": VERSION,
@@ -70,7 +70,7 @@ class Entry:
         )
         self.path = store.cache_folder() / kind / f"{self.key}.safetensors"
         built_in = model["built_in"] and by.__module__.startswith("ctsft.")
-        self.limit = store.limit() if built_in else 0
+        self.limit = store.size_limit() if built_in else 0
 
     def read(self) -> tuple[dict[str, torch.Tensor], dict] | None:
         """Tensors on the CPU, and the words, among them under "note" that they were kept; None when
@@ -82,14 +82,14 @@ class Entry:
             data = self.path.read_bytes()
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
             about, tensors = json.loads(header["__metadata__"]["ctsft"]), load(data)
-            if about["key"] != self.key or about["digest"] != hash_of(tensors):
+            if about["key"] != self.key or about["digest"] != tensors_hash(tensors):
                 return None
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(about["made"]))
             words = about["words"] | {"note": f"answered from the cache ({self.verb} on {when})"}
         except Exception:
             # whatever a file that is not there, torn or foreign makes its readers raise
             return None
-        store.touch(self.path)
+        store.mark_used(self.path)
         return tensors, words
 
     def write(self, tensors: dict[str, torch.Tensor], words: dict | None = None):
@@ -102,10 +102,10 @@ class Entry:
         }
         about = self.about | {
             "key": self.key,
-            "digest": hash_of(tensors),
+            "digest": tensors_hash(tensors),
             "made": time.time(),
             "words": words or {},
         }
         data = save(tensors, {"ctsft": json.dumps(about)})
-        if len(data) <= self.limit and store.put(self.path, data):
-            store.prune()
+        if len(data) <= self.limit and store.write_file(self.path, data):
+            store.delete_least_recent()

@@ -6,13 +6,13 @@ import json
 import torch
 
 
-def key_of(words) -> str:
+def json_hash(words) -> str:
     """32 hex digits of canonical JSON."""
     text = json.dumps(words, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def hash_of(tensors: dict[str, torch.Tensor]) -> str:
+def tensors_hash(tensors: dict[str, torch.Tensor]) -> str:
     """16 hex digits of the tensors' names and bits."""
     digest = hashlib.blake2b(digest_size=8)
     for name, value in sorted(tensors.items()):

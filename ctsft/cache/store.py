@@ -27,31 +27,31 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
 KINDS = ("pools", "means", "scores")
-LIMIT = 2 * 10**9
+DEFAULT_SIZE_LIMIT = 2 * 10**9
 
 # seconds after which another process's unfinished file is nobody's
-LEFT_BEHIND = 3600.0
+STALE_SECONDS = 3600.0
 
 
 def cache_folder() -> Path:
     return home() / "cache"
 
 
-def limit() -> int:
+def size_limit() -> int:
     """Bytes that all answers together may take. UserError for an environment variable that is no
     number.
     """
-    words = os.environ.get("CTSFT_CACHE_BYTES", "").strip() or str(LIMIT)
+    words = os.environ.get("CTSFT_CACHE_BYTES", "").strip() or str(DEFAULT_SIZE_LIMIT)
     if not words.isdecimal():
         raise UserError(
-            f"CTSFT_CACHE_BYTES is {words!r}; write a number of bytes, such as {LIMIT}, or 0 for no"
-            " cache."
+            f"CTSFT_CACHE_BYTES is {words!r}; write a number of bytes, such as"
+            f" {DEFAULT_SIZE_LIMIT}, or 0 for no cache."
         )
     return int(words)
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAnswer:
     """One answer on disk; times are seconds since 1970."""
 
     kind: str
@@ -62,24 +62,26 @@ class Kept:
     about: dict  # model, task, what
 
 
-def entries() -> list[Kept]:
+def stored_answers() -> list[StoredAnswer]:
     """Every answer, the last used first; files that are none are left out."""
     found = []
-    for kind, path in answers():
+    for kind, path in answer_paths():
         with suppress(OSError):
-            stat, about = path.stat(), metadata(path)
+            stat, about = path.stat(), read_description(path)
             if about:
-                found.append(Kept(kind, path, stat.st_size, stat.st_mtime, about["made"], about))
+                found.append(
+                    StoredAnswer(kind, path, stat.st_size, stat.st_mtime, about["made"], about)
+                )
     return sorted(found, key=lambda kept: -kept.used)
 
 
-def answers() -> Iterator[tuple[str, Path]]:
+def answer_paths() -> Iterator[tuple[str, Path]]:
     return (
         (kind, path) for kind in KINDS for path in (cache_folder() / kind).glob("*.safetensors")
     )
 
 
-def metadata(path: Path) -> dict:
+def read_description(path: Path) -> dict:
     """What an answer says of itself; {} for a torn or foreign file."""
     try:
         with safe_open(path, "np") as file:
@@ -89,7 +91,7 @@ def metadata(path: Path) -> dict:
         return {}
 
 
-def put(path: Path, data: bytes) -> bool:
+def write_file(path: Path, data: bytes) -> bool:
     """Keep a file below `cache_folder()`, whole or not at all. What cannot be written is not kept,
     and costs one warning.
     """
@@ -97,19 +99,19 @@ def put(path: Path, data: bytes) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_files.write_bytes(path, data)
     except OSError as error:
-        complain(cache_folder(), error.strerror or type(error).__name__)
+        warn_not_stored(cache_folder(), error.strerror or type(error).__name__)
         return False
     return True
 
 
-def touch(path: Path):
+def mark_used(path: Path):
     """This answer was used just now."""
     with suppress(OSError):
         os.utime(path)
 
 
 @lru_cache
-def complain(folder: Path, reason: str):
+def warn_not_stored(folder: Path, reason: str):
     warnings.warn(
         f"Nothing can be kept in the cache {folder} ({reason}); results are the same, only not"
         " remembered.",
@@ -117,16 +119,16 @@ def complain(folder: Path, reason: str):
     )
 
 
-def prune():
+def delete_least_recent():
     """Delete what was used least recently until the rest is within `limit()`, and what killed
     writers left behind.
     """
     sizes, now = {}, time.time()
-    for _, path in answers():
+    for _, path in answer_paths():
         with suppress(OSError):
             stat = path.stat()
             sizes[path] = stat.st_mtime_ns, stat.st_size
-    over = sum(size for _, size in sizes.values()) - limit()
+    over = sum(size for _, size in sizes.values()) - size_limit()
     for path in sorted(sizes, key=sizes.get):
         if over <= 0:
             break
@@ -135,7 +137,7 @@ def prune():
         over -= sizes[path][1]
     for part in cache_folder().glob("*/.*.part"):
         with suppress(OSError):
-            if now - part.stat().st_mtime > LEFT_BEHIND:
+            if now - part.stat().st_mtime > STALE_SECONDS:
                 part.unlink()
 
 
@@ -149,7 +151,7 @@ def clear(kind: str = "") -> tuple[int, int]:
             " all."
         )
     count, freed, refused = 0, 0, None
-    doomed = [path for own, path in answers() if kind in ("", own)]
+    doomed = [path for own, path in answer_paths() if kind in ("", own)]
     for path in doomed if kind else [*doomed, cache_folder() / "fingerprints.json"]:
         try:
             size = path.stat().st_size

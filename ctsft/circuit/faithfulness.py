@@ -10,10 +10,10 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, Task
-from ctsft.model.evaluation import directions
+from ctsft.model.evaluation import direction_weights
 from ctsft.model.forward import readout_logits, tapped
 from ctsft.model.loading import as_model
-from ctsft.model.memory_plan import plain_batches
+from ctsft.model.memory_plan import forward_batches
 from ctsft.model.model import Model
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
@@ -64,9 +64,9 @@ def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) 
 
     tokens, right, margin = list(task.label_ids(model).values()), 0, 0.0
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
-    weights = directions(gold, len(tokens))
+    weights = direction_weights(gold, len(tokens))
     for batch in distributed.local_share(
-        list(plain_batches(model, [task.encode(model, row) for row in rows], 0.25))
+        list(forward_batches(model, [task.encode(model, row) for row in rows], 0.25))
     ):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()

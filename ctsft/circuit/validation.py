@@ -25,7 +25,7 @@ from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.faithfulness import Faithfulness, ablated
 from ctsft.circuit.selection import select, share_of
-from ctsft.data.task import Example, Task, sample
+from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.model.evaluation import label_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
@@ -135,7 +135,7 @@ def validate(
     )
     if not rows:
         raise UserError("There are no rows to measure faithfulness on; give at least one.")
-    rows = sample(rows, min(checks.rows or len(rows), len(rows)), task.labels, checks.seed)
+    rows = balanced_sample(rows, min(checks.rows or len(rows), len(rows)), task.labels, checks.seed)
     pool, means = drawn(model, task, source, checks, checks.seed)
     report, before = (
         Validation(model.n_layers, model.n_heads, len(pool), len(rows)),

@@ -52,7 +52,7 @@ def list_or_clear(
             "age": round(time.time() - kept.made),
             "path": str(kept.path),
         }
-        for kept in store.entries()
+        for kept in store.stored_answers()
         if kind in ("", kept.kind)
     ]
     lines = [
@@ -62,7 +62,7 @@ def list_or_clear(
     ]
     lines.append(
         f"{counted(len(rows))}, {bytes_text(sum(row['bytes'] for row in rows))} of at most"
-        f" {bytes_text(store.limit())}, in {store.cache_folder()}"
+        f" {bytes_text(store.size_limit())}, in {store.cache_folder()}"
     )
     print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
 

@@ -17,15 +17,15 @@ import pandas as pd
 
 from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task, label_token, placeholders
-from ctsft.data.token_text import readable
+from ctsft.data.token_text import readable_tokens
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
 
 # instead of a split: 70 % train, 15 % valid, 15 % test
-DRAW = "draw"
+DRAW_SPLITS = "draw"
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
-SPELT = {
+SPLIT_SPELLINGS = {
     "train": "train",
     "training": "train",
     "valid": "valid",
@@ -35,11 +35,11 @@ SPELT = {
     "test": "test",
 }
 
-MOST_LABELS = 20
+MAX_LABELS = 20
 
 
 @dataclass(frozen=True)
-class Tables:
+class MemoryTables:
     """Rows in memory by (language, split): what `sources.Files` is for files."""
 
     frames: Mapping[tuple[str, str], pd.DataFrame] = field(hash=False)
@@ -56,14 +56,14 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Part:
+class TableFile:
     """One file: its rows, and what they are. `language_column` names the language of each row
     instead.
     """
 
     frame: pd.DataFrame = field(hash=False)
     language: str
-    split: str = DRAW
+    split: str = DRAW_SPLITS
     language_column: str | None = None
 
 
@@ -73,19 +73,19 @@ class LabelTokens:
 
     label: str
     pieces: list[str]
-    one: bool
+    single: bool
 
 
-def guess(file_name: str) -> tuple[str, str]:
+def guess_language_and_split(file_name: str) -> tuple[str, str]:
     """Language and split that a file's name suggests: "javanese-train.csv" -> ("javanese",
     "train"); ("texts", DRAW) when it tells nothing.
     """
     words = [word for word in re.split(r"[^\w]+|_", Path(file_name).stem.lower()) if word]
-    split = next((SPELT[word] for word in words if word in SPELT), DRAW)
-    return slug("-".join(word for word in words if word not in SPELT), "texts"), split
+    split = next((SPLIT_SPELLINGS[word] for word in words if word in SPLIT_SPELLINGS), DRAW_SPLITS)
+    return slug("-".join(word for word in words if word not in SPLIT_SPELLINGS), "texts"), split
 
 
-def columns(frame: pd.DataFrame) -> dict[str, str]:
+def prompt_names(frame: pd.DataFrame) -> dict[str, str]:
     """{column: the name a prompt calls it by}: letters, digits and underscores, each once."""
     found: dict[str, str] = {}
     for column in map(str, frame.columns):
@@ -104,18 +104,18 @@ def label_values(frames: Iterable[pd.DataFrame], column: str) -> list[str]:
     values = sorted(
         {str(value) for frame in frames if column in frame.columns for value in frame[column]}
     )
-    if not 2 <= len(values) <= MOST_LABELS:
+    if not 2 <= len(values) <= MAX_LABELS:
         many = "one value" if len(values) == 1 else f"{len(values)} different values"
         raise UserError(
-            f"The column {column!r} holds {many}; a label column holds 2 to {MOST_LABELS}."
+            f"The column {column!r} holds {many}; a label column holds 2 to {MAX_LABELS}."
         )
     return values
 
 
-def draft(
+def draft_task(
     name: str,
     prompt: str,
-    parts: list[Part],
+    parts: list[TableFile],
     label_column: str,
     words: Mapping[str, str],
     source: str,
@@ -126,7 +126,7 @@ def draft(
     Raises UserError for a prompt that names no column, or the label's; labels that are not at least
     two; a language without rows.
     """
-    names = {column: name for part in parts for column, name in columns(part.frame).items()}
+    names = {column: name for part in parts for column, name in prompt_names(part.frame).items()}
     if names.get(label_column, "") in placeholders(prompt):
         raise UserError(
             f"The prompt names {label_column!r}, the label itself, which the model is to answer;"
@@ -139,11 +139,15 @@ def draft(
         )
     frames: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for part in parts:
-        for language, rows in by_language(part):
+        for language, rows in rows_by_language(part):
             for split, some in (
-                divide(rows, label_column).items() if part.split == DRAW else ((part.split, rows),)
+                split_rows(rows, label_column).items()
+                if part.split == DRAW_SPLITS
+                else ((part.split, rows),)
             ):
-                frames.setdefault((language, split), []).append(standard(some, names, label_column))
+                frames.setdefault((language, split), []).append(
+                    standard_table(some, names, label_column)
+                )
     languages = list(dict.fromkeys(language for language, _ in frames))
     if source not in languages:
         raise UserError(
@@ -160,12 +164,12 @@ def draft(
         labels,
         source,
         tuple(language for language in languages if language != source),
-        Tables(joined),
+        MemoryTables(joined),
         rename={value: word.strip() for value, word in words.items()},
     )
 
 
-def by_language(part: Part) -> list[tuple[str, pd.DataFrame]]:
+def rows_by_language(part: TableFile) -> list[tuple[str, pd.DataFrame]]:
     if part.language_column is None:
         return [(slug(part.language, "texts"), part.frame)]
     if part.language_column not in part.frame.columns:
@@ -179,7 +183,7 @@ def by_language(part: Part) -> list[tuple[str, pd.DataFrame]]:
     ]
 
 
-def divide(frame: pd.DataFrame, label_column: str, seed: int = 0) -> dict[str, pd.DataFrame]:
+def split_rows(frame: pd.DataFrame, label_column: str, seed: int = 0) -> dict[str, pd.DataFrame]:
     """Rows dealt to the three splits, label by label, in an order drawn with a seed; a split that
     gets none is left out.
     """
@@ -198,7 +202,9 @@ def divide(frame: pd.DataFrame, label_column: str, seed: int = 0) -> dict[str, p
     return {split: frame.iloc[sorted(rows)] for split, rows in found.items() if rows}
 
 
-def standard(frame: pd.DataFrame, names: Mapping[str, str], label_column: str) -> pd.DataFrame:
+def standard_table(
+    frame: pd.DataFrame, names: Mapping[str, str], label_column: str
+) -> pd.DataFrame:
     """A table whose columns a task file can name: everything text, the label under "label", an
     "id".
     """
@@ -224,13 +230,15 @@ def label_tokens(tokenizer, labels: Iterable[str]) -> list[LabelTokens]:
     for label in labels:
         try:
             found.append(
-                LabelTokens(label, readable(tokenizer, [label_token(tokenizer, label)]), True)
+                LabelTokens(
+                    label, readable_tokens(tokenizer, [label_token(tokenizer, label)]), True
+                )
             )
         except UserError:
             found.append(
                 LabelTokens(
                     label,
-                    readable(
+                    readable_tokens(
                         tokenizer, tokenizer(" " + label, add_special_tokens=False)["input_ids"]
                     ),
                     False,
@@ -239,7 +247,7 @@ def label_tokens(tokenizer, labels: Iterable[str]) -> list[LabelTokens]:
     return found
 
 
-def keep(task: Task, folder: Path) -> Path:
+def save_task(task: Task, folder: Path) -> Path:
     """Write a draft below `folder`, in a new folder of its own; the path of its task file."""
     place, count = folder / slug(task.name, "task"), 1
     while place.exists():

@@ -218,7 +218,9 @@ def label_classes(classes: list[str], labels: tuple[str, ...]) -> dict[str, int]
     return {label: names.index(label.lower()) for label in labels}
 
 
-def sample(rows: list[Example], n: int, labels: tuple[str, ...], seed: int = 0) -> list[Example]:
+def balanced_sample(
+    rows: list[Example], n: int, labels: tuple[str, ...], seed: int = 0
+) -> list[Example]:
     """`n` rows drawn with a seed, equal numbers per label as near as the rows allow. UserError when
     there are fewer.
     """
@@ -234,7 +236,7 @@ def sample(rows: list[Example], n: int, labels: tuple[str, ...], seed: int = 0) 
     return sorted(order, key=lambda row: turn[id(row)])[:n]
 
 
-def fingerprint(rows: list[Example]) -> str:
+def rows_hash(rows: list[Example]) -> str:
     """16 hex digits that change with any text or label."""
     words = json.dumps([[row.id, row.text, row.label] for row in rows], ensure_ascii=False)
     return hashlib.blake2b(words.encode(), digest_size=8).hexdigest()

@@ -5,7 +5,7 @@ whatever the script.
 BROKEN = "\ufffd"  # what a decoder gives for a part of a character
 
 
-def readable(tokenizer, ids: list[int]) -> list[str]:
+def readable_tokens(tokenizer, ids: list[int]) -> list[str]:
     """Each token as the text it adds. A token that only begins a character gives "…", the one that
     completes it the whole character.
     """
@@ -25,7 +25,7 @@ def readable(tokenizer, ids: list[int]) -> list[str]:
     return pieces
 
 
-def token_text(tokenizer, token: int) -> str:
+def readable_token(tokenizer, token: int) -> str:
     """One token of the vocabulary by itself; one that is no whole character is named by its
     number.
     """

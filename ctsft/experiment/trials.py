@@ -18,13 +18,13 @@ import ctsft
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.data.task import Example, fingerprint, sample
+from ctsft.data.task import Example, balanced_sample, rows_hash
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.experiment_design import Cell, Design
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores
-from ctsft.model.evaluation import change, measure
+from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.runs.folder import Run
@@ -90,7 +90,7 @@ class Ground:
         return rows if self.design.pool == "all" else self.task.pools(rows)[1]
 
     def train_rows(self, cell: Cell) -> list[Example]:
-        return sample(self.pool(cell.target), cell.n, self.task.labels, cell.seed)
+        return balanced_sample(self.pool(cell.target), cell.n, self.task.labels, cell.seed)
 
     @cached_property
     def scores(self):
@@ -133,7 +133,7 @@ class Ground:
         """Measures of a model as it was loaded, once for all cells."""
         for language in languages:
             if (model.name, language, split) not in self._before:
-                self._before[model.name, language, split] = measure(
+                self._before[model.name, language, split] = evaluate(
                     model, self.task, self.measured_rows(language, split)
                 )
         return {language: self._before[model.name, language, split] for language in languages}
@@ -224,14 +224,14 @@ def run_cell(
         raise Stopped
     keep(result, circuit)
     after = {
-        language: measure(result.model, ground.task, ground.measured_rows(language, cell.split))
+        language: evaluate(result.model, ground.task, ground.measured_rows(language, cell.split))
         for language in languages
     }
     last = result.history[-1]
     return {
         "before": before,
         "after": after,
-        **change(before, after, ground.source, cell.target),
+        **metric_changes(before, after, ground.source, cell.target),
         "loss": last["loss"],
         "steps": last["steps"],
         "epoch": last["epoch"],
@@ -243,7 +243,7 @@ def run_cell(
             if curves
             else []
         ),
-        "train": fingerprint(train),
+        "train": rows_hash(train),
         "seconds": round(time.monotonic() - began, 3),
     }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
 from ctsft.data.registry import load_task
-from ctsft.data.task import Example, Task, sample
+from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.jobs.tuning_rows import training_rows
@@ -43,7 +43,7 @@ def read_advice(name: str) -> Ranking:
 def advice_rows(task: Task, rows: list[Example]) -> list[Example]:
     """The source rows whose loss advice would spare: of pool A, always the same."""
     pool = task.pools(rows)[0]
-    return sample(pool, min(ADVICE_ROWS, len(pool)), task.labels)
+    return balanced_sample(pool, min(ADVICE_ROWS, len(pool)), task.labels)
 
 
 def take_advice(

@@ -8,8 +8,8 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.jobs.requests import Subject
-from ctsft.model.families import CLASSES
-from ctsft.model.loading import NAMES, load_model
+from ctsft.model.families import CLASSIFIER
+from ctsft.model.loading import BUNDLED_MODELS, load_model
 from ctsft.model.model import Model
 from ctsft.runs import results
 from ctsft.tuning.delta import Delta, apply_delta
@@ -109,7 +109,7 @@ def base_path(run: runs.Run) -> str:
     """
     name = run.request.params["subject"]["model"]
     local = Path(run.request.cwd) / name
-    return str(local) if name not in NAMES and local.is_dir() else name
+    return str(local) if name not in BUNDLED_MODELS and local.is_dir() else name
 
 
 def card(run: runs.Run, model: Model) -> str:
@@ -117,7 +117,7 @@ def card(run: runs.Run, model: Model) -> str:
     request, done = run.request, results.result(run)
     params = request.params
     tuning, subject = params["tuning"], Subject(**params["subject"])
-    hub = subject.model not in NAMES and not (Path(request.cwd) / subject.model).exists()
+    hub = subject.model not in BUNDLED_MODELS and not (Path(request.cwd) / subject.model).exists()
     base = subject.model if hub else Path(subject.model).name
     task = load_task(subject.task, subject.data_dir)
     before, after = done["history"][0]["accuracy"], done["history"][-1]["accuracy"]
@@ -125,7 +125,7 @@ def card(run: runs.Run, model: Model) -> str:
     return CARD.format(
         pipeline=(
             "text-classification"
-            if type(model.hf).__name__.endswith(CLASSES)
+            if type(model.hf).__name__.endswith(CLASSIFIER)
             else "text-generation"
         ),
         base=base,

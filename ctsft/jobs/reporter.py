@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 import ctsft
-from ctsft.data.task import Example, fingerprint
+from ctsft.data.task import Example, rows_hash
 from ctsft.jobs.requests import Subject
 from ctsft.model.model import Model
 from ctsft.runs.folder import write
@@ -73,6 +73,6 @@ def begin(run: Writer, subject: Subject, model: Model, rows: dict[str, list[Exam
         code=ctsft.__version__,
         torch=torch.__version__,
         model_fingerprint=model.fingerprint,
-        data_fingerprints={name: fingerprint(of) for name, of in rows.items()},
+        data_fingerprints={name: rows_hash(of) for name, of in rows.items()},
         **seeds,
     )

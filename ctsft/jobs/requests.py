@@ -6,7 +6,7 @@ from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.data.registry import load_task
 from ctsft.data.task import Task
-from ctsft.model.loading import NAMES, load_model
+from ctsft.model.loading import BUNDLED_MODELS, load_model
 from ctsft.model.model import Model
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
@@ -106,7 +106,9 @@ class Tuning:
 
 def base_model(subject: Subject, tuning: Tuning) -> str:
     """The model without the competence stage; the bundled one's is bundled too."""
-    base = tuning.base or (f"{subject.model}-base" if f"{subject.model}-base" in NAMES else None)
+    base = tuning.base or (
+        f"{subject.model}-base" if f"{subject.model}-base" in BUNDLED_MODELS else None
+    )
     if not base:
         raise UserError(
             f"{tuning.what!r} tunes the model before its competence stage, and which one that is"

@@ -16,7 +16,7 @@ from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import pool_and_means
 from ctsft.jobs.tuning_rows import tuning_rows
-from ctsft.model.evaluation import change, measure
+from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.model.loading import choose_device
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
@@ -112,7 +112,7 @@ def tune(
     final = (
         {
             "split": tuning.final_split,
-            "before": {name: measure(model, task, rows) for name, rows in last.items()},
+            "before": {name: evaluate(model, task, rows) for name, rows in last.items()},
         }
         if last
         else None
@@ -125,8 +125,8 @@ def tune(
         raise
     model = result.model
     if final:
-        final["after"] = {name: measure(model, task, rows) for name, rows in last.items()}
-        final |= change(final["before"], final["after"], source, tuning.target)
+        final["after"] = {name: evaluate(model, task, rows) for name, rows in last.items()}
+        final |= metric_changes(final["before"], final["after"], source, tuning.target)
         words["final"] = final
     if tuning.save_model:
         with atomic_path(run.file("model"), "the tuned model") as part:

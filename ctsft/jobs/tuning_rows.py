@@ -1,6 +1,6 @@
 """The rows that a tuning run trains on."""
 
-from ctsft.data.task import Example, Task, sample
+from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.jobs.requests import POOLS, Tuning
 from ctsft.utils.errors import UserError
 
@@ -26,4 +26,4 @@ def training_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int
     # competence tuning leaves pool B unseen
     pool = "A" if tuning.target == source else tuning.pool
     rows = rows if pool == "all" else task.pools(rows)["AB".index(pool)]
-    return sample(rows, tuning.n, task.labels, seed) if tuning.n else rows
+    return balanced_sample(rows, tuning.n, task.labels, seed) if tuning.n else rows

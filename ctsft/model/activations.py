@@ -42,7 +42,7 @@ def tanh_gelu(x):
     return x.mul_(u.mul_(1.5957691216057308).sigmoid_())
 
 
-FAST = {
+FAST_ACTIVATIONS = {
     "gelu_new": tanh_gelu,
     "gelu_pytorch_tanh": tanh_gelu,
     "gelu_fast": tanh_gelu,
@@ -51,11 +51,11 @@ FAST = {
 }
 
 
-def fast(name: str, module: Callable) -> Callable:
+def fast_activation(name: str, module: Callable) -> Callable:
     """The activation a configuration names, in a form that makes fewer passes over memory where
     there is one.
     """
-    return FAST.get(name, module)
+    return FAST_ACTIVATIONS.get(name, module)
 
 
 def softcap(cap: float) -> Callable:

@@ -44,7 +44,7 @@ class Linear:
     def __call__(self, x):  # [..., in] -> [..., out]
         return F.linear(x, self.weight, self.bias)
 
-    def features(self, start: int, stop: int) -> list[int]:
+    def output_features(self, start: int, stop: int) -> list[int]:
         """Numbers of the module's output features that are this projection's features start to
         stop.
         """
@@ -53,7 +53,7 @@ class Linear:
         first = self.rows.start or 0
         return list(range(first + start, first + stop))
 
-    def only(self, rows: list[int]) -> "Linear":
+    def select(self, rows: list[int]) -> "Linear":
         """A whole module's rows that are named."""
         return Linear(self.module, torch.tensor(rows))
 
@@ -149,18 +149,18 @@ class Architecture:
         return [norm for block in self.blocks for norm in block.norms] + ends
 
     @property
-    def end(self) -> list[nn.Module]:
+    def output_modules(self) -> list[nn.Module]:
         """Modules behind the last block."""
         return [norm.module for norm in (self.final_norm,) if norm] + [
             step.module for step in self.head if isinstance(step, Linear)
         ]
 
     @property
-    def unembed(self) -> torch.Tensor:
+    def unembedding(self) -> torch.Tensor:
         """The head as one matrix, [logit, d_model]: the product of its linear maps (an encoder's
         tanh or ReLU counts as the identity).
         """
-        with present(*self.end):
+        with weights_loaded(*self.output_modules):
             matrices = [step.weight.detach() for step in self.head if isinstance(step, Linear)]
             out = matrices[-1].clone()
             for weight in reversed(matrices[:-1]):
@@ -169,7 +169,7 @@ class Architecture:
 
 
 @contextmanager
-def present(*modules: nn.Module | None):
+def weights_loaded(*modules: nn.Module | None):
     """Within, the weights of modules that accelerate keeps elsewhere (`device_map` with parts on
     the CPU or on disk) are there.
     """

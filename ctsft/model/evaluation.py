@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from ctsft.data.task import Example, Task
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
-from ctsft.model.memory_plan import plain_batches
+from ctsft.model.memory_plan import forward_batches
 
 
 @torch.no_grad()
@@ -21,7 +21,9 @@ def label_logits(
     model = as_model(model)
     tokens = list(task.label_ids(model).values())
     out = torch.empty(len(rows), len(tokens))
-    for batch in plain_batches(model, [task.encode(model, row) for row in rows], 0.25, max_memory):
+    for batch in forward_batches(
+        model, [task.encode(model, row) for row in rows], 0.25, max_memory
+    ):
         out[batch.index] = readout_logits(model.hf, batch)[:, tokens].float().cpu()
     return out
 
@@ -44,7 +46,7 @@ def accuracy(model, task: Task, rows: list[Example]) -> float:
     )
 
 
-def directions(gold: torch.Tensor, n_labels: int) -> torch.Tensor:
+def direction_weights(gold: torch.Tensor, n_labels: int) -> torch.Tensor:
     """Weights of `gold minus the mean of the others`, [row, label]: 1 for the gold label, -1 /
     (n_labels - 1) elsewhere.
     """
@@ -53,10 +55,10 @@ def directions(gold: torch.Tensor, n_labels: int) -> torch.Tensor:
     return out
 
 
-MEASURES = ("accuracy", "macro_f1")
+METRICS = ("accuracy", "macro_f1")
 
 
-def measures(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> dict:
+def metrics(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> dict:
     """{"accuracy", "macro_f1": 0 to 1, "recall": {label: 0 to 1, None where no row has the label},
     "rows"}; NaN without rows.
     """
@@ -84,20 +86,20 @@ def measures(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> 
     }
 
 
-def measure(model, task: Task, rows: list[Example]) -> dict:
+def evaluate(model, task: Task, rows: list[Example]) -> dict:
     """`measures` of a model's answers to some rows."""
-    return measures(
+    return metrics(
         [row.label for row in rows], predict(model, task, rows) if rows else [], task.labels
     )
 
 
-def change(
+def metric_changes(
     before: dict[str, dict], after: dict[str, dict], source: str, target: str
 ) -> dict[str, dict[str, float]]:
     """{"forgetting": {measure: source before - after}, "plasticity": {measure: target after -
     before}}; sets by name.
     """
     return {
-        "forgetting": {name: before[source][name] - after[source][name] for name in MEASURES},
-        "plasticity": {name: after[target][name] - before[target][name] for name in MEASURES},
+        "forgetting": {name: before[source][name] - after[source][name] for name in METRICS},
+        "plasticity": {name: after[target][name] - before[target][name] for name in METRICS},
     }

@@ -3,14 +3,14 @@
 import torch
 from torch.nn import functional as F
 
-from ctsft.model.activations import fast, softcap
+from ctsft.model.activations import fast_activation, softcap
 from ctsft.model.architecture import Architecture, Block, Linear, Norm
 from ctsft.utils.errors import UserError
 
-CAUSAL, CLASSES = "ForCausalLM", "ForSequenceClassification"
+CAUSAL_LM, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
 
-def rms(module, offset: float = 0.0) -> Norm | None:
+def rms_norm(module, offset: float = 0.0) -> Norm | None:
     eps = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
     return None if module is None else Norm(module, eps, offset=offset)
 
@@ -40,7 +40,7 @@ def gpt2(hf) -> Architecture:
             Linear(layer.attn.c_proj),
             Linear(layer.mlp.c_fc),
             Linear(layer.mlp.c_proj),
-            fast(hf.config.activation_function, layer.mlp.act),
+            fast_activation(hf.config.activation_function, layer.mlp.act),
             attn_norm=layer_norm(layer.ln_1),
             mlp_norm=layer_norm(layer.ln_2),
         )
@@ -67,7 +67,7 @@ def gpt_neox(hf) -> Architecture:
             Linear(a.dense),
             Linear(m.dense_h_to_4h),
             Linear(m.dense_4h_to_h),
-            fast(hf.config.hidden_act, m.act),
+            fast_activation(hf.config.hidden_act, m.act),
             attn_norm=layer_norm(layer.input_layernorm),
             mlp_norm=layer_norm(layer.post_attention_layernorm),
             parallel=hf.config.use_parallel_residual,
@@ -80,11 +80,13 @@ def gpt_neox(hf) -> Architecture:
     )
 
 
-def gated(hf, layer, offset: float = 0.0, **norms) -> Block:
+def gated_block(hf, layer, offset: float = 0.0, **norms) -> Block:
     """A Llama-like block; `norms` names the attribute each norm stands under."""
     a, m = layer.self_attn, layer.mlp
-    found = {place: rms(getattr(layer, name), offset) for place, name in norms.items()}
-    act = fast(getattr(hf.config, "hidden_activation", None) or hf.config.hidden_act, m.act_fn)
+    found = {place: rms_norm(getattr(layer, name), offset) for place, name in norms.items()}
+    act = fast_activation(
+        getattr(hf.config, "hidden_activation", None) or hf.config.hidden_act, m.act_fn
+    )
     return Block(
         layer,
         a,
@@ -96,18 +98,20 @@ def gated(hf, layer, offset: float = 0.0, **norms) -> Block:
         Linear(m.down_proj),
         act,
         Linear(m.gate_proj),
-        q_norm=rms(getattr(a, "q_norm", None), offset),
-        k_norm=rms(getattr(a, "k_norm", None), offset),
+        q_norm=rms_norm(getattr(a, "q_norm", None), offset),
+        k_norm=rms_norm(getattr(a, "k_norm", None), offset),
         **found,
     )
 
 
 def llama(hf, offset: float = 0.0) -> Architecture:
     blocks = [
-        gated(hf, layer, offset, attn_norm="input_layernorm", mlp_norm="post_attention_layernorm")
+        gated_block(
+            hf, layer, offset, attn_norm="input_layernorm", mlp_norm="post_attention_layernorm"
+        )
         for layer in hf.model.layers
     ]
-    return Architecture(blocks, decoder_head(hf), rms(hf.model.norm, offset))
+    return Architecture(blocks, decoder_head(hf), rms_norm(hf.model.norm, offset))
 
 
 def gemma(hf) -> Architecture:
@@ -122,20 +126,20 @@ def gemma2(hf) -> Architecture:
         "mlp_post": "post_feedforward_layernorm",
     }
     return Architecture(
-        [gated(hf, layer, 1.0, **places) for layer in hf.model.layers],
+        [gated_block(hf, layer, 1.0, **places) for layer in hf.model.layers],
         decoder_head(hf),
-        rms(hf.model.norm, 1.0),
+        rms_norm(hf.model.norm, 1.0),
     )
 
 
 def olmo2(hf) -> Architecture:
     blocks = [
-        gated(
+        gated_block(
             hf, layer, attn_post="post_attention_layernorm", mlp_post="post_feedforward_layernorm"
         )
         for layer in hf.model.layers
     ]
-    return Architecture(blocks, decoder_head(hf), rms(hf.model.norm))
+    return Architecture(blocks, decoder_head(hf), rms_norm(hf.model.norm))
 
 
 def phi3(hf) -> Architecture:
@@ -164,14 +168,14 @@ def phi3(hf) -> Architecture:
             Linear(a.o_proj),
             Linear(m.gate_up_proj, slice(inner, 2 * inner)),
             Linear(m.down_proj),
-            fast(hf.config.hidden_act, m.activation_fn),
+            fast_activation(hf.config.hidden_act, m.activation_fn),
             Linear(m.gate_up_proj, slice(0, inner)),
-            attn_norm=rms(layer.input_layernorm),
-            mlp_norm=rms(layer.post_attention_layernorm),
+            attn_norm=rms_norm(layer.input_layernorm),
+            mlp_norm=rms_norm(layer.post_attention_layernorm),
         )
 
     return Architecture(
-        [block(layer) for layer in hf.model.layers], decoder_head(hf), rms(hf.model.norm)
+        [block(layer) for layer in hf.model.layers], decoder_head(hf), rms_norm(hf.model.norm)
     )
 
 
@@ -190,7 +194,7 @@ def bert(hf) -> Architecture:
             Linear(a.output.dense),
             Linear(layer.intermediate.dense),
             Linear(m.dense),
-            fast(hf.config.hidden_act, layer.intermediate.intermediate_act_fn),
+            fast_activation(hf.config.hidden_act, layer.intermediate.intermediate_act_fn),
             attn_after=layer_norm(a.output.LayerNorm),
             mlp_after=layer_norm(m.LayerNorm),
         )
@@ -219,7 +223,7 @@ def distilbert(hf) -> Architecture:
             Linear(a.out_lin),
             Linear(m.lin1),
             Linear(m.lin2),
-            fast(hf.config.activation, m.activation),
+            fast_activation(hf.config.activation, m.activation),
             attn_after=layer_norm(layer.sa_layer_norm),
             mlp_after=layer_norm(layer.output_layer_norm),
         )
@@ -258,10 +262,10 @@ def check_family(model_type: str, class_name: str, name: str) -> str:
             f"{name} is a model of type {model_type!r}, which is not supported; choose one of type"
             f" {', '.join(sorted(FAMILIES))}."
         )
-    if model_type in ENCODERS and not class_name.endswith(CLASSES):
+    if model_type in ENCODERS and not class_name.endswith(CLASSIFIER):
         raise UserError(
             f"{name} is an encoder ({model_type}) without a sequence-classification head"
-            f" ({class_name}); give one that was fine-tuned as {CLASSES.removeprefix('For')} on"
+            f" ({class_name}); give one that was fine-tuned as {CLASSIFIER.removeprefix('For')} on"
             " your labels, or a decoder such as Qwen/Qwen2.5-0.5B."
         )
     return model_type

@@ -211,7 +211,7 @@ def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -
     return trace
 
 
-def pattern(trace: Trace, layer: int) -> torch.Tensor:
+def attention_pattern(trace: Trace, layer: int) -> torch.Tensor:
     """Attention pattern of every head, [batch, head, query pos, key pos]."""
     call = trace.calls[layer]
     whole = torch.eye(call.key.shape[2], dtype=call.query.dtype, device=call.query.device).expand(

@@ -22,7 +22,7 @@ from transformers import (
 
 from ctsft.data.registry import ASSETS
 from ctsft.model.batching import pad
-from ctsft.model.families import CAUSAL, CLASSES, check_family
+from ctsft.model.families import CAUSAL_LM, CLASSIFIER, check_family
 from ctsft.model.forward import ATTENTION, record
 from ctsft.model.model import Model
 from ctsft.model.replay import replay_error
@@ -55,7 +55,7 @@ os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "true")
 
 # seconds, above any file system's resolution of times
 SETTLED = 2.0
-NAMES = {"demo": ASSETS / "demo" / "model", "demo-base": ASSETS / "demo" / "base"}
+BUNDLED_MODELS = {"demo": ASSETS / "demo" / "model", "demo-base": ASSETS / "demo" / "base"}
 
 
 def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "auto") -> Model:
@@ -68,7 +68,7 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     a family that is not supported, or a replay that differs.
     """
     name = str(name_or_path)
-    where = str(NAMES.get(name, name))
+    where = str(BUNDLED_MODELS.get(name, name))
     local = bool(where) and Path(where).is_dir()
     if not local:
         check_hub(name)
@@ -81,9 +81,9 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     config = read(
         lambda: AutoConfig.from_pretrained(where, trust_remote_code=False), name, "config"
     )
-    kind = (config.architectures or [CAUSAL])[0]
+    kind = (config.architectures or [CAUSAL_LM])[0]
     check_family(config.model_type, kind, name)
-    auto = AutoModelForSequenceClassification if kind.endswith(CLASSES) else AutoModelForCausalLM
+    auto = AutoModelForSequenceClassification if kind.endswith(CLASSIFIER) else AutoModelForCausalLM
     tokenizer = read(
         lambda: AutoTokenizer.from_pretrained(where, trust_remote_code=False), name, "tokenizer"
     )
@@ -103,7 +103,7 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     )
     model = wrap(hf if spread else hf.to(device), tokenizer, name)
     if files and files == stamped(where, local):  # nothing changed while they were read
-        model.origin = model.stamp, files
+        model.loaded_from = model.weights_version, files
     return model
 
 

@@ -26,7 +26,7 @@ from ctsft.utils.units import bytes_text, parse_bytes
 IN_CACHE = 8 * 2**20
 ON_DEVICE = 512 * 2**20  # the same on an accelerator
 FORWARD_TOKENS = 4096  # of a plain forward pass
-MARGIN = 64 * 10**6  # bytes: threads' buffers, the allocator's leftovers
+MEMORY_MARGIN = 64 * 10**6  # bytes: threads' buffers, the allocator's leftovers
 
 # glibc's malloc.h, and the largest block it keeps
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20
@@ -36,7 +36,7 @@ KEPT = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What a pass is asked: `texts` of at most `pos` tokens by a method of `methods.METHODS`."""
 
     method: str
@@ -53,7 +53,7 @@ class Plan:
 
     streams: int
     tokens: int
-    keep: bool
+    keep_totals: bool
     # bytes at the peak, beside what the process held before
     memory: int
     # tokens of the longest text: no less can be in flight
@@ -61,19 +61,19 @@ class Plan:
 
     def halved(self) -> "Plan | None":
         """With half as much in flight; None when there is no less."""
-        if max(self.streams, self.tokens) <= self.pos and not self.keep:
+        if max(self.streams, self.tokens) <= self.pos and not self.keep_totals:
             return None
         streams = max(self.pos, self.streams // 2)
         return replace(
             self,
             streams=streams,
             tokens=max(self.pos, min(self.tokens // 2, streams)),
-            keep=False,
+            keep_totals=False,
             memory=self.memory // 2,
         )
 
 
-def held(device: torch.device) -> int:
+def memory_in_use(device: torch.device) -> int:
     """Bytes the process holds now: resident memory, or what is allocated on the accelerator."""
     return (
         torch.cuda.memory_allocated(device)
@@ -82,7 +82,7 @@ def held(device: torch.device) -> int:
     )
 
 
-def free(device: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
     return (
         torch.cuda.mem_get_info(device)[0]
         if device.type == "cuda"
@@ -90,28 +90,33 @@ def free(device: torch.device) -> int:
     )
 
 
-def in_flight(shape: Shape, device: str) -> int:
+def fast_streams(shape: Shape, device: str) -> int:
     """Token streams at a time that are fast on a kind of device."""
     return max(
         256, (ON_DEVICE if device == "cuda" else IN_CACHE) // (shape.widest * shape.itemsize)
     )
 
 
-def make(
-    model: Model, work: Work, batch_tokens: int | None = None, max_memory: int | None = None
+def make_plan(
+    model: Model, work: Workload, batch_tokens: int | None = None, max_memory: int | None = None
 ) -> Plan:
     """What a pass keeps in flight.
 
     Raises UserError when `max_memory` cannot hold one head of one text, and says how much would.
     """
-    shape, before = Shape.of(model), held(model.device)
-    room = (max_memory - before if max_memory else int(0.8 * free(model.device))) - MARGIN
-    for plan in candidates(
-        shape, work, batch_tokens or in_flight(shape, model.device.type), batch_tokens is not None
+    shape, before = Shape.of(model), memory_in_use(model.device)
+    room = (
+        max_memory - before if max_memory else int(0.8 * free_memory(model.device))
+    ) - MEMORY_MARGIN
+    for plan in candidate_plans(
+        shape,
+        work,
+        batch_tokens or fast_streams(shape, model.device.type),
+        batch_tokens is not None,
     ):
         if plan.memory <= room:
             return plan
-    raise too_little(max_memory, before + MARGIN + plan.memory, work.pos)
+    raise too_little(max_memory, before + MEMORY_MARGIN + plan.memory, work.pos)
 
 
 def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
@@ -122,7 +127,7 @@ def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
     )
 
 
-def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
+def candidate_plans(shape: Shape, work: Workload, streams: int, exact: bool = False):
     """Plans from the fastest to the smallest, the last of one head and one text. `exact`: `streams`
     is what was asked for.
     """
@@ -138,7 +143,7 @@ def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
         # of whole texts
         tokens = min(max(1, most // share // pos), work.texts) * pos
         yield from (
-            Plan(streams, tokens, keep, memory(shape, work, streams, tokens, keep), pos)
+            Plan(streams, tokens, keep, peak_memory(shape, work, streams, tokens, keep), pos)
             for keep in (True, False)[work.method != "cdt" :]
         )
         if streams <= pos:
@@ -146,9 +151,9 @@ def candidates(shape: Shape, work: Work, streams: int, exact: bool = False):
         streams //= 2
 
 
-def memory(shape: Shape, work: Work, streams: int, tokens: int, keep: bool) -> int:
+def peak_memory(shape: Shape, work: Workload, streams: int, tokens: int, keep: bool) -> int:
     """Bytes at the peak of a pass."""
-    pos, used = work.pos, chunk(shape.n_heads, streams, tokens) * tokens
+    pos, used = work.pos, chunk_size(shape.n_heads, streams, tokens) * tokens
     if work.method == "ablation":
         return (used + tokens) * shape.forward(pos)
     if work.method != "cdt":
@@ -159,7 +164,7 @@ def memory(shape: Shape, work: Work, streams: int, tokens: int, keep: bool) -> i
     )
 
 
-def chunk(n_heads: int, streams: int, tokens: int) -> int:
+def chunk_size(n_heads: int, streams: int, tokens: int) -> int:
     """Heads at a time: as many as fit, in chunks of nearly one size."""
     most = max(1, streams // tokens)
     return -(-n_heads // -(-n_heads // most)) if n_heads else 1
@@ -170,18 +175,18 @@ def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) 
     `max_memory` cannot hold one text.
     """
     shape, max_memory = Shape.of(model), parse_bytes(max_memory)
-    fast = max(pos, min(FORWARD_TOKENS, 2 * in_flight(shape, model.device.type)))
+    fast = max(pos, min(FORWARD_TOKENS, 2 * fast_streams(shape, model.device.type)))
     if max_memory is None:
         return fast
-    before, each = held(model.device), shape.forward(pos)
-    room = max_memory - before - MARGIN
+    before, each = memory_in_use(model.device), shape.forward(pos)
+    room = max_memory - before - MEMORY_MARGIN
     if room < pos * each:
-        raise too_little(max_memory, before + MARGIN + pos * each, pos)
+        raise too_little(max_memory, before + MEMORY_MARGIN + pos * each, pos)
     return min(fast, room // each)
 
 
 @contextmanager
-def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
+def limited_memory(max_memory: int | None, device: torch.device) -> Iterator[None]:
     """Within, large blocks of memory go back to the system when they are freed, so that what a
     CPU's process holds is what it uses. Without a bound they stay with the process: to get them
     anew at each step costs a pass time.
@@ -196,7 +201,7 @@ def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
     block, unused = LARGEST_KEPT, KEPT
     if max_memory:
         libc.malloc_trim(0)
-        block = min(max((max_memory - held(device)) // 64, 2**20), LARGEST_KEPT)
+        block = min(max((max_memory - memory_in_use(device)) // 64, 2**20), LARGEST_KEPT)
         unused = 2 * block
     try:
         libc.mallopt(M_MMAP_THRESHOLD, block)
@@ -209,7 +214,7 @@ def bounded(max_memory: int | None, device: torch.device) -> Iterator[None]:
             libc.malloc_trim(0)
 
 
-def plain_batches(
+def forward_batches(
     model, encoded: list[list[int]], padding: float = 0.05, max_memory: int | str | None = None
 ) -> Iterator[Batch]:
     """Batches for plain forward passes, as large as is fast, and as a bound on the process's memory
@@ -217,7 +222,7 @@ def plain_batches(
     """
     if encoded:
         max_memory = units.parse_bytes(max_memory)
-        with bounded(max_memory, model.device):
+        with limited_memory(max_memory, model.device):
             yield from batches(
                 model,
                 encoded,

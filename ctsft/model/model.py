@@ -9,8 +9,8 @@ A family is one short function that lists the modules of a Hugging Face model. E
 import torch
 
 from ctsft.model.architecture import Block
-from ctsft.model.families import CLASSES, FAMILIES, check_family
-from ctsft.model.fingerprint import fingerprint
+from ctsft.model.families import CLASSIFIER, FAMILIES, check_family
+from ctsft.model.fingerprint import weights_hash
 
 
 class Model:
@@ -20,7 +20,7 @@ class Model:
         kind = check_family(hf.config.model_type, type(hf).__name__, name or "This model")
         self.hf, self.tokenizer, self.name = hf, tokenizer, name
         # set by `load_model`: `stamp` as it was read, and `files`
-        self.origin: tuple[tuple, list] | None = None
+        self.loaded_from: tuple[tuple, list] | None = None
         # `stamp` as it was hashed, and the fingerprint
         self._hashed: tuple[tuple, str] | None = None
         self.architecture = FAMILIES[kind](hf)
@@ -49,7 +49,7 @@ class Model:
         config = self.hf.config
         return (
             [config.id2label[i] for i in range(config.num_labels)]
-            if type(self.hf).__name__.endswith(CLASSES)
+            if type(self.hf).__name__.endswith(CLASSIFIER)
             else None
         )
 
@@ -76,7 +76,7 @@ class Model:
         return range(head // size * size, (head // size + 1) * size)
 
     @property
-    def stamp(self) -> tuple:
+    def weights_version(self) -> tuple:
         """Another one once a weight was replaced or written in place (what goes through `.data`,
         torch does not tell).
         """
@@ -86,28 +86,32 @@ class Model:
         )
 
     @property
-    def files(self) -> list | None:
+    def source_files(self) -> list | None:
         """What tells the files apart that the weights were read from; None for a model made in
         memory, or written to since.
         """
-        return self.origin[1] if self.origin and self.origin[0] == self.stamp else None
+        return (
+            self.loaded_from[1]
+            if self.loaded_from and self.loaded_from[0] == self.weights_version
+            else None
+        )
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits that change when a weight does; computed again once one was written to."""
-        if not self.fingerprinted:
-            self.fingerprint = fingerprint(self.hf)
+        if not self.has_fingerprint:
+            self.fingerprint = weights_hash(self.hf)
         return self._hashed[1]
 
     @fingerprint.setter
     def fingerprint(self, value: str):
-        self._hashed = self.stamp, value
+        self._hashed = self.weights_version, value
 
-    def written(self):
+    def mark_changed(self):
         """Say that weights were written to: torch's fused optimisers do it without a word."""
-        self.origin = self._hashed = None
+        self.loaded_from = self._hashed = None
 
     @property
-    def fingerprinted(self) -> bool:
+    def has_fingerprint(self) -> bool:
         """Whether the fingerprint is known already."""
-        return self._hashed is not None and self._hashed[0] == self.stamp
+        return self._hashed is not None and self._hashed[0] == self.weights_version

@@ -5,7 +5,7 @@ from functools import wraps
 
 import torch
 
-from ctsft.model.architecture import Linear, Norm, present
+from ctsft.model.architecture import Linear, Norm, weights_loaded
 from ctsft.model.forward import Trace, attend
 from ctsft.model.model import Model
 
@@ -35,11 +35,11 @@ class Totals:
     out: torch.Tensor
 
 
-def plain(x, norm: Norm | None):
+def apply_norm(x, norm: Norm | None):
     return x if norm is None else norm(x)
 
 
-def pick(x, at):
+def select_positions(x, at):
     """[..., batch, pos, d] at one position of each text, [..., batch, 1, d]; everything when `at`
     is None.
     """
@@ -49,7 +49,7 @@ def pick(x, at):
     return x.gather(-2, index)
 
 
-def turn(x, cos, sin):
+def apply_rope(x, cos, sin):
     """RoPE (rotate-half) of [source, batch, head, pos, d_head] by angles [batch, 1, pos, d_rotary];
     further features stay.
     """
@@ -61,12 +61,12 @@ def turn(x, cos, sin):
     return out if d == x.shape[-1] else torch.cat([out, x[..., d:]], -1)
 
 
-def loaded(step):
+def with_block_weights(step):
     """A step of the walk that needs the weights of the block it is at, wherever they are kept."""
 
     @wraps(step)
     def within(self, layer, *args, **words):
-        with present(self.model.blocks[layer].module):
+        with weights_loaded(self.model.blocks[layer].module):
             return step(self, layer, *args, **words)
 
     return within
@@ -80,13 +80,13 @@ class Replay:
 
     model: Model
     trace: Trace
-    keep: bool = True
+    keep_totals: bool = True
 
     def __post_init__(self):
         self._totals: dict[int, Totals] = {}
         self._masks: dict[int, tuple] = {}
 
-    def at(self, layer: int):
+    def query_positions(self, layer: int):
         """Positions the block's output is needed at: all (None), or in the last block each text's
         readout.
         """
@@ -96,34 +96,34 @@ class Replay:
         """Our own reading of a block, from the recorded residual stream that enters it."""
         if layer in self._totals:
             return self._totals[layer]
-        if not self.keep:
+        if not self.keep_totals:
             # the latest block's only
             self._totals.clear()
         totals = self._totals[layer] = self.read(layer)
         return totals
 
-    @loaded
+    @with_block_weights
     def read(self, layer: int) -> Totals:
-        block, x, at = self.model.blocks[layer], self.trace.x[layer], self.at(layer)
-        n = plain(x, block.attn_norm)
-        q, k, v = block.q(pick(n, at)), block.k(n), block.v(n)
+        block, x, at = self.model.blocks[layer], self.trace.x[layer], self.query_positions(layer)
+        n = apply_norm(x, block.attn_norm)
+        q, k, v = block.q(select_positions(n, at)), block.k(n), block.v(n)
         z = self.mix(
             layer,
             *(
                 part[None]
-                for part in (self.heads_norm(q, block.q_norm), self.heads_norm(k, block.k_norm), v)
+                for part in (self.qk_norm(q, block.q_norm), self.qk_norm(k, block.k_norm), v)
             ),
         )[0]
         o = block.o(z.flatten(-2))
-        start = pick(x, at)
-        add = start + plain(o, block.attn_post)
-        mid = plain(add, block.attn_after)
+        start = select_positions(x, at)
+        add = start + apply_norm(o, block.attn_post)
+        mid = apply_norm(add, block.attn_after)
         inner = start if block.parallel else mid
-        m = plain(inner, block.mlp_norm)
+        m = apply_norm(inner, block.mlp_norm)
         up, gate = block.up(m), block.gate and block.gate(m)
         hidden = block.act(up.clone()) if gate is None else block.act(gate.clone()) * up
         down = block.down(hidden)
-        total = mid + plain(down, block.mlp_post)
+        total = mid + apply_norm(down, block.mlp_post)
         return Totals(
             x,
             q,
@@ -139,19 +139,19 @@ class Replay:
             hidden,
             down,
             total,
-            plain(total, block.mlp_after),
+            apply_norm(total, block.mlp_after),
         )
 
-    def by_head(self, x, norm: Norm):
+    def per_head(self, x, norm: Norm):
         """[..., head * d_head] as [..., head, d_head] where the norm is of each head by itself."""
         single = norm.gain.numel() == self.model.d_head
         return x.unflatten(-1, (-1, self.model.d_head)) if single else x
 
-    def heads_norm(self, x, norm: Norm | None):
+    def qk_norm(self, x, norm: Norm | None):
         """QK-norm of [..., head * d_head], of each head or of all together by the gain's length."""
         if norm is None:
             return x
-        parts = self.by_head(x, norm)
+        parts = self.per_head(x, norm)
         return norm(parts).reshape(x.shape)
 
     def mask(self, layer: int) -> tuple[torch.Tensor | None, bool]:
@@ -161,7 +161,11 @@ class Replay:
         Under a causal mask no real position sees padding, so the longest text's mask serves all.
         """
         if layer not in self._masks:
-            mask, batch, at = self.trace.calls[layer].mask, self.trace.batch, self.at(layer)
+            mask, batch, at = (
+                self.trace.calls[layer].mask,
+                self.trace.batch,
+                self.query_positions(layer),
+            )
             causal = False
             if mask is not None and batch.reads_first:
                 # an encoder's queries all see the real positions
@@ -195,10 +199,12 @@ class Replay:
         if self.trace.rotary[layer] is not None:
             # [batch, pos, d_rotary]
             cos, sin = (part.expand(v.shape[1], -1, -1) for part in self.trace.rotary[layer])
-            at = self.at(layer)
+            at = self.query_positions(layer)
             q, k = (
-                turn(q, pick(cos, at)[:, None], pick(sin, at)[:, None]),
-                turn(k, cos[:, None], sin[:, None]),
+                apply_rope(
+                    q, select_positions(cos, at)[:, None], select_positions(sin, at)[:, None]
+                ),
+                apply_rope(k, cos[:, None], sin[:, None]),
             )
         mask, causal = self.mask(layer)
         if mask is not None and len(mask) > 1:
@@ -219,7 +225,7 @@ def replay_error(model: Model, trace: Trace) -> float:
     """Largest difference between our reading of the model and its recorded pass, over all blocks
     and the readout's logits, relative to the largest value of each.
     """
-    replay, at = Replay(model, trace, keep=False), trace.batch.readout
+    replay, at = Replay(model, trace, keep_totals=False), trace.batch.readout
 
     def error(ours, theirs):
         return ((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)).item()
@@ -228,16 +234,18 @@ def replay_error(model: Model, trace: Trace) -> float:
     for layer in range(model.n_layers):
         totals, theirs = (
             replay.totals(layer),
-            pick(trace.x[layer + 1], replay.at(layer)).to(trace.x[layer].device),
+            select_positions(trace.x[layer + 1], replay.query_positions(layer)).to(
+                trace.x[layer].device
+            ),
         )
         real = (
             trace.batch.real
-            if replay.at(layer) is None
+            if replay.query_positions(layer) is None
             else torch.ones_like(at, dtype=torch.bool)[:, None]
         )
         errors.append(error(totals.out[real.to(theirs.device)], theirs[real.to(theirs.device)]))
-    with present(*model.architecture.end):
-        x = plain(pick(trace.x[-1], at), model.architecture.final_norm)[:, 0]
+    with weights_loaded(*model.architecture.output_modules):
+        x = apply_norm(select_positions(trace.x[-1], at), model.architecture.final_norm)[:, 0]
         for step in model.architecture.head:
             x = step(x.to(step.weight.device)) if isinstance(step, Linear) else step(x)
     errors.append(error(x, trace.logits.to(x.device)))

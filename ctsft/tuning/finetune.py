@@ -20,7 +20,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Example, Task
 from ctsft.model.batching import pad
-from ctsft.model.evaluation import measure
+from ctsft.model.evaluation import evaluate
 from ctsft.model.forward import readout_logits
 from ctsft.model.kv_expansion import expand
 from ctsft.model.loading import as_model
@@ -207,7 +207,7 @@ class Observer(TrainerCallback):
         self.losses.clear()
         self.model.hf.eval()
         measured = (
-            {name: measure(self.model, self.task, rows) for name, rows in self.sets.items()}
+            {name: evaluate(self.model, self.task, rows) for name, rows in self.sets.items()}
             if distributed.RANK == 0
             else {}
         )

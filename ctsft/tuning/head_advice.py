@@ -196,7 +196,7 @@ def pieces(model: Model, layer: int, head: int) -> tuple[list[Part], list[Part]]
     def rows(linear, number):
         return Part(
             type(linear)(linear.module),
-            torch.as_tensor(list(linear.features(number * d, (number + 1) * d))),
+            torch.as_tensor(list(linear.output_features(number * d, (number + 1) * d))),
             columns=False,
         )
 

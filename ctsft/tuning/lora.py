@@ -99,5 +99,5 @@ def adapters(
             }
         peft.unload()
         hf.requires_grad_(False)
-        model.written()
+        model.mark_changed()
         assert not any(isinstance(module, LoraLayer) for module in hf.modules())

@@ -97,7 +97,7 @@ def parts(model: Model, heads: Iterable[Head]) -> list[Part]:
         block, group = model.blocks[layer], head // (model.n_heads // model.n_kv_heads)
         for linear, number in ((block.q, head), (block.k, group), (block.v, group)):
             rows.setdefault(linear.module, set()).update(
-                linear.features(number * d, (number + 1) * d)
+                linear.output_features(number * d, (number + 1) * d)
             )
         columns.setdefault(block.o.module, set()).update(range(head * d, (head + 1) * d))
     return [
@@ -270,4 +270,4 @@ def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[n
         del hf.moving
         moving.write()
         hf.requires_grad_(False)
-        model.written()
+        model.mark_changed()

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from ctsft.data.task import Example, Task
-from ctsft.data.token_text import readable
+from ctsft.data.token_text import readable_tokens
 from ctsft.model.model import Model
 
 
@@ -62,4 +62,4 @@ def confusion(rows: list[Example], answers: list[str], labels: tuple[str, ...]) 
 
 def pieces(model: Model, task: Task, row: Example) -> list[str]:
     """The prompt as the model sees it, token by token."""
-    return readable(model.tokenizer, task.encode(model, row))
+    return readable_tokens(model.tokenizer, task.encode(model, row))

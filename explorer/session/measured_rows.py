@@ -1,6 +1,6 @@
 """On how many rows a finished run was measured."""
 
-from ctsft.data.task import fingerprint
+from ctsft.data.task import rows_hash
 from ctsft.runs.folder import Run
 from ctsft.runs.results import result
 from ctsft.utils.errors import UserError
@@ -28,7 +28,7 @@ def measured_on(run: Run) -> dict[str, int]:
             )
         except UserError:
             return {}
-        if fingerprint(rows) != known[language]:
+        if rows_hash(rows) != known[language]:
             return {}
         counts[language] = len(rows)
     return counts

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from ctsft.data import own_tables
-from ctsft.data.own_tables import DRAW, Part
+from ctsft.data.own_tables import DRAW_SPLITS, TableFile
 from ctsft.data.sources import SPLITS, read_table
 from ctsft.data.task import Task
 from ctsft.model.model import Model
@@ -21,7 +21,7 @@ SPLIT_NAMES = {
     "train": "train",
     "valid": "validation",
     "test": "test",
-    DRAW: "split at random",
+    DRAW_SPLITS: "split at random",
 }
 NO_LANGUAGE_COLUMN = "none: one language per file"
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class")  # usual names of the label column
@@ -60,7 +60,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
         usable = preview(task, model)
         st.button(
             "Use this task",
-            on_click=lambda: use(str(own_tables.keep(task, home.home() / "tasks"))),
+            on_click=lambda: use(str(own_tables.save_task(task, home.home() / "tasks"))),
             disabled=not usable,
             icon=":material/check:",
             help="Saves the task in your folder and opens it in this session.",
@@ -76,7 +76,9 @@ def draft_task(frames: Frames) -> Task:
     labels = choose_labels(frames)
     choose_source_and_name(parts)
     name = view.own_name.strip() or "my task"
-    return own_tables.draft(name, view.own_prompt, parts, view.own_label, labels, view.own_source)
+    return own_tables.draft_task(
+        name, view.own_prompt, parts, view.own_label, labels, view.own_source
+    )
 
 
 def all_columns(frames: Frames) -> list[str]:
@@ -113,14 +115,14 @@ def clear_prompt():
     binding.put(own_prompt="")
 
 
-def file_part(name: str, frame: pd.DataFrame) -> Part:
+def file_part(name: str, frame: pd.DataFrame) -> TableFile:
     """One line for a file: its language and its split."""
-    language, split = own_tables.guess(name)
+    language, split = own_tables.guess_language_and_split(name)
     title, first, second = st.columns([2, 2, 2], vertical_alignment="bottom")
     title.markdown(f"**{literal(name)}**  \n{len(frame):,} rows")
     if not binding.view().own_column:
         language = first.text_input("Language", language, key=f"own_language_{name}")
-    splits = [*SPLITS, DRAW]
+    splits = [*SPLITS, DRAW_SPLITS]
     split = second.selectbox(
         "Split",
         splits,
@@ -129,7 +131,7 @@ def file_part(name: str, frame: pd.DataFrame) -> Part:
         key=f"own_split_{name}",
         help="Split at random: 70 % train, 15 % validation and 15 % test, for each label.",
     )
-    return Part(frame, language.strip(), split, binding.view().own_column or None)
+    return TableFile(frame, language.strip(), split, binding.view().own_column or None)
 
 
 def choose_prompt(frames: Frames):
@@ -137,7 +139,7 @@ def choose_prompt(frames: Frames):
     names = {
         column: name
         for frame in frames.values()
-        for column, name in own_tables.columns(frame).items()
+        for column, name in own_tables.prompt_names(frame).items()
     }
     if not view.own_prompt:
         text = text_column(frames)
@@ -188,9 +190,11 @@ def choose_labels(frames: Frames) -> dict[str, str]:
     }
 
 
-def choose_source_and_name(parts: list[Part]):
+def choose_source_and_name(parts: list[TableFile]):
     languages = list(
-        dict.fromkeys(language for part in parts for language, _ in own_tables.by_language(part))
+        dict.fromkeys(
+            language for part in parts for language, _ in own_tables.rows_by_language(part)
+        )
     )
     if binding.view().own_source not in languages:
         binding.put(own_source=languages[0])

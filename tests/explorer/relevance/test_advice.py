@@ -9,7 +9,7 @@ import pytest
 
 from ctsft import runs
 from ctsft.data.registry import load_task
-from ctsft.data.task import sample
+from ctsft.data.task import balanced_sample
 from ctsft.jobs.advice import advice, advice_rows
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.tuning.head_advice import advise_heads
@@ -59,7 +59,10 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     task = load_task(view.task)
     train, source = (task.load(language, "train") for language in ("javanese", "indonesian"))
     found = advise_heads(
-        loaded["qwen2"], task, sample(train, 12, LABELS, view.tune_seed), advice_rows(task, source)
+        loaded["qwen2"],
+        task,
+        balanced_sample(train, 12, LABELS, view.tune_seed),
+        advice_rows(task, source),
     ).kept()
     drawn = maps(app)["Worth moving"]
     assert np.allclose(

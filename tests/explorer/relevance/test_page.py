@@ -187,7 +187,7 @@ def test_a_failed_run_is_told_in_its_own_words(view):
 def test_the_bundled_model_is_scored_without_being_asked_once(view, monkeypatch, folders):
     from ctsft.model import loading
 
-    monkeypatch.setitem(loading.NAMES, "demo", Path(view.model))
+    monkeypatch.setitem(loading.BUNDLED_MODELS, "demo", Path(view.model))
     inputs.load_model.clear()
     started = []
     monkeypatch.setattr(

@@ -12,7 +12,7 @@ from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.data.task import Example
 from ctsft.model.batching import pad
-from ctsft.model.evaluation import directions
+from ctsft.model.evaluation import direction_weights
 from ctsft.model.forward import record
 from ctsft.model.loading import wrap
 from ctsft.utils.errors import UserError
@@ -211,7 +211,7 @@ def test_ablation_at_one_position_by_hand(known, task):
     model, rows, means = known
     ids, gold = (
         task.encode(model, rows[0]),
-        directions(torch.tensor([LABELS.index(rows[0].label)]), 3)[0],
+        direction_weights(torch.tensor([LABELS.index(rows[0].label)]), 3)[0],
     )
     tokens, head, at = list(task.label_ids(model).values()), (0, 2), 1
     hook = model.blocks[0].o.module.register_forward_pre_hook(

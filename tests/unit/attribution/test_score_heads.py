@@ -18,7 +18,7 @@ from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.model.batching import pad
-from ctsft.model.evaluation import directions
+from ctsft.model.evaluation import direction_weights
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import load_model
 from oracle import naive
@@ -155,7 +155,9 @@ def test_a_texts_scores_depend_on_nothing_it_is_batched_with(loaded, task, posit
 
 def job(model, task, means, rows, **config) -> Job:
     encoded, labels = [task.encode(model, row) for row in rows], task.label_ids(model)
-    gold = directions(torch.tensor([list(labels).index(row.label) for row in rows]), len(labels))
+    gold = direction_weights(
+        torch.tensor([list(labels).index(row.label) for row in rows]), len(labels)
+    )
     return Job(
         model,
         pad(encoded, "cpu"),

@@ -358,7 +358,7 @@ def test_a_torn_or_foreign_file_counts_as_absent(ask, how, recwarn):
     spoil(path, how)
     again = ask()
     assert not from_cache(again.notes) and bits(again.per_example) == bits(first.per_example)
-    assert len(store.entries()) == (how != "folder")  # written anew
+    assert len(store.stored_answers()) == (how != "folder")  # written anew
     assert from_cache(ask().notes) == (how != "folder") and len(recwarn) == (how == "folder")
 
 
@@ -421,7 +421,7 @@ def test_the_least_recently_used_go_first(ask, monkeypatch):
     ask(pool=pools[3])
     assert (
         len(files("scores")) == 3
-        and sum(path.stat().st_size for path in files("scores")) <= store.limit()
+        and sum(path.stat().st_size for path in files("scores")) <= store.size_limit()
     )
     assert [
         from_cache(ask(pool=pool).notes) for pool in (pools[0], pools[2], pools[3], pools[1])
@@ -449,7 +449,7 @@ def test_what_a_killed_writer_left_is_removed_in_time(ask, home):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
     ask(pool=POOL[::-1])
-    assert not old.exists() and new.exists() and len(store.entries()) == 2
+    assert not old.exists() and new.exists() and len(store.stored_answers()) == 2
 
 
 def hammer(ask, plain, seed: int, out: Path):
@@ -473,7 +473,7 @@ def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, m
     plain = [ask("ablation", cache=False, pool=POOL[i:] + POOL[:i]).per_example for i in range(5)]
     ask("ablation")
     monkeypatch.setenv("CTSFT_CACHE_BYTES", str(7 * files("scores")[0].stat().st_size // 2))
-    monkeypatch.setattr(store, "complain", lambda folder, reason: pytest.fail(reason))
+    monkeypatch.setattr(store, "warn_not_stored", lambda folder, reason: pytest.fail(reason))
     outs, fork = [tmp_path / str(seed) for seed in range(3)], multiprocessing.get_context("fork")
     those = [
         fork.Process(target=hammer, args=(ask, plain, seed, out)) for seed, out in enumerate(outs)
@@ -485,7 +485,7 @@ def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, m
     assert [process.exitcode for process in those] == [0, 0, 0] and all(
         0 < int(out.read_text()) < 40 for out in outs
     )
-    assert 0 < len(store.entries()) <= 3 and not list(home.rglob("*.part"))
+    assert 0 < len(store.stored_answers()) <= 3 and not list(home.rglob("*.part"))
 
 
 @pytest.fixture
@@ -496,25 +496,27 @@ def folder(folders, tmp_path, monkeypatch) -> Path:
 
 
 def test_a_second_process_does_not_hash_a_folder_again(folder, loaded, monkeypatch):
-    first = fingerprint.fingerprint_of(load_model(folder, device="cpu"))
+    first = fingerprint.cached_fingerprint(load_model(folder, device="cpu"))
     assert first == loaded["qwen2"].fingerprint
-    monkeypatch.setattr(fingerprint, "fingerprint", None)
+    monkeypatch.setattr(fingerprint, "weights_hash", None)
     assert (
-        fingerprint.fingerprint_of(load_model(folder, device="cpu")) == first
-        and load_model(folder, device="cpu").origin
+        fingerprint.cached_fingerprint(load_model(folder, device="cpu")) == first
+        and load_model(folder, device="cpu").loaded_from
     )
 
 
 def test_a_changed_file_changes_the_fingerprint(folder, build):
-    first = fingerprint.fingerprint_of(load_model(folder, device="cpu"))
+    first = fingerprint.cached_fingerprint(load_model(folder, device="cpu"))
     stat = (folder / "model.safetensors").stat()
     other_weight(build, "layers.0").hf.save_pretrained(folder)
     assert (folder / "model.safetensors").stat().st_size == stat.st_size
     # size and time as before
     os.utime(folder / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     model = load_model(folder, device="cpu")
-    assert fingerprint.fingerprint_of(model) == fingerprint.fingerprint(model.hf) != first
-    assert fingerprint.fingerprint_of(load_model(folder, device="cpu", dtype="float64")) not in (
+    assert fingerprint.cached_fingerprint(model) == fingerprint.weights_hash(model.hf) != first
+    assert fingerprint.cached_fingerprint(
+        load_model(folder, device="cpu", dtype="float64")
+    ) not in (
         first,
         model.fingerprint,
     )
@@ -523,42 +525,45 @@ def test_a_changed_file_changes_the_fingerprint(folder, build):
 def test_a_hub_model_is_known_by_its_commit(hub, folders, monkeypatch):
     publish(hub, folders["qwen2"], "some/cached-qwen")
     # its configuration came first, and named the commit
-    assert load_model("some/cached-qwen", device="cpu").files
+    assert load_model("some/cached-qwen", device="cpu").source_files
     first = load_model("some/cached-qwen", device="cpu")
-    assert first.files[:2] == ["hub", "some/cached-qwen"] and len(first.files[2]) == 40
-    known = fingerprint.fingerprint_of(first)
-    monkeypatch.setattr(fingerprint, "fingerprint", None)
-    assert fingerprint.fingerprint_of(load_model("some/cached-qwen", device="cpu")) == known
+    assert (
+        first.source_files[:2] == ["hub", "some/cached-qwen"] and len(first.source_files[2]) == 40
+    )
+    known = fingerprint.cached_fingerprint(first)
+    monkeypatch.setattr(fingerprint, "weights_hash", None)
+    assert fingerprint.cached_fingerprint(load_model("some/cached-qwen", device="cpu")) == known
 
 
 def test_files_written_just_now_are_hashed(folder, monkeypatch):
     monkeypatch.setattr(loading, "SETTLED", 1000.0)
-    assert load_model(folder, device="cpu").files is None
+    assert load_model(folder, device="cpu").source_files is None
 
 
 def test_a_model_tuned_in_place_is_hashed_again(folder):
     model = load_model(folder, device="cpu")
-    first = fingerprint.fingerprint_of(model)
+    first = fingerprint.cached_fingerprint(model)
     again = load_model(folder, device="cpu")
     with moving_parts(again, [(1, 1)]), torch.no_grad():
         # before its fingerprint was ever asked for
         again.hf.moving.weights["0"].mul_(2)
     assert (
-        again.files is None
-        and fingerprint.fingerprint_of(again) == fingerprint.fingerprint(again.hf) != first
+        again.source_files is None
+        and fingerprint.cached_fingerprint(again) == fingerprint.weights_hash(again.hf) != first
     )
     with torch.no_grad():
         model.hf.model.norm.weight.mul_(2)
-    assert fingerprint.fingerprint_of(model) == fingerprint.fingerprint(model.hf) != first
+    assert fingerprint.cached_fingerprint(model) == fingerprint.weights_hash(model.hf) != first
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2]", b'{"a": 3}', b"\xff\xfe", b'{"half'])
 def test_a_spoilt_file_of_fingerprints_counts_as_empty(folder, loaded, content):
-    store.put(store.cache_folder() / "fingerprints.json", content)
+    store.write_file(store.cache_folder() / "fingerprints.json", content)
     assert (
-        fingerprint.fingerprint_of(load_model(folder, device="cpu")) == loaded["qwen2"].fingerprint
+        fingerprint.cached_fingerprint(load_model(folder, device="cpu"))
+        == loaded["qwen2"].fingerprint
     )
-    assert len(fingerprint.remembered(store.cache_folder() / "fingerprints.json")) == 1
+    assert len(fingerprint.read_fingerprints(store.cache_folder() / "fingerprints.json")) == 1
 
 
 @pytest.fixture
@@ -656,7 +661,7 @@ def test_answers_that_cannot_be_deleted_are_one_line(shell, words, monkeypatch):
 
     monkeypatch.setattr(Path, "unlink", refuse)
     bad(shell("cache", "clear"), "could not be deleted", "Permission denied")
-    assert len(store.entries()) == 3
+    assert len(store.stored_answers()) == 3
 
 
 def test_a_task_of_files_hits_after_it_is_opened_again(subject, loaded, means):

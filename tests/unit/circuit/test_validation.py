@@ -27,7 +27,7 @@ from ctsft.circuit.validation import (
     validate,
 )
 from ctsft.circuit.validation_report import table
-from ctsft.data.task import sample
+from ctsft.data.task import balanced_sample
 from ctsft.jobs import faithfulness as jobs_faithfulness
 from support.errors import said
 from support.scores import made
@@ -95,7 +95,7 @@ def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows,
             row["passes"] == pytest.approx(row["seconds"] / row["forward_seconds"])
             and row["seconds"] > 0
         )
-    unseen = sample(rows[24:], 6, task.labels)
+    unseen = balanced_sample(rows[24:], 6, task.labels)
     points = {(row["method"], row["size"]): row for row in report.curves}
     assert (
         set(points) == {(name, size) for name in report.agreement for size in (1, 2, 4, 6, 9, 12)}

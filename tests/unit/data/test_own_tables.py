@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from ctsft.data.own_tables import (
-    DRAW,
-    Part,
-    columns,
-    divide,
-    draft,
-    guess,
-    keep,
+    DRAW_SPLITS,
+    TableFile,
+    draft_task,
+    guess_language_and_split,
     label_tokens,
     label_values,
+    prompt_names,
+    save_task,
+    split_rows,
 )
 from ctsft.data.registry import load_task
 from ctsft.data.sources import read_table
@@ -40,16 +40,18 @@ def made(**changes):
     settings = {
         "name": "my reviews",
         "prompt": "{review_text} | sentiment:",
-        "parts": [Part(frame(), "javanese", "train")],
+        "parts": [TableFile(frame(), "javanese", "train")],
         "label_column": "stars",
         "words": WORDS,
         "source": "javanese",
     }
-    return draft(**settings | changes)
+    return draft_task(**settings | changes)
 
 
 def test_a_draft_is_a_task():
-    task = made(parts=[Part(frame(), "javanese", "train"), Part(frame(6), "English (UK)")])
+    task = made(
+        parts=[TableFile(frame(), "javanese", "train"), TableFile(frame(6), "English (UK)")]
+    )
     assert task.languages == ("javanese", "English-UK") and task.labels == ("negative", "positive")
     rows = task.load("javanese", "train")
     assert (
@@ -61,15 +63,15 @@ def test_a_draft_is_a_task():
 
 
 def test_what_is_kept_is_what_was_previewed(tmp_path):
-    task = made(parts=[Part(frame(40, id=[f"r{i}" for i in range(40)]), "javanese")])
-    path = keep(task, tmp_path / "tasks")
+    task = made(parts=[TableFile(frame(40, id=[f"r{i}" for i in range(40)]), "javanese")])
+    path = save_task(task, tmp_path / "tasks")
     assert path.parent.name == "my-reviews"
     again = load_task(str(path))
     for split in ("train", "valid", "test"):
         assert again.load("javanese", split) == task.load("javanese", split)
     assert again.prompt == task.prompt and again.labels == task.labels
     # nothing is written over
-    assert keep(task, tmp_path / "tasks").parent.name == "my-reviews-2"
+    assert save_task(task, tmp_path / "tasks").parent.name == "my-reviews-2"
 
 
 def test_foreign_text_comes_back_as_it_was(tmp_path):
@@ -82,13 +84,13 @@ def test_foreign_text_comes_back_as_it_was(tmp_path):
         "a\tb",
     ]
     table = frame(6).assign(**{"review text": texts})
-    path = keep(made(parts=[Part(table, "javanese", "train")]), tmp_path)
+    path = save_task(made(parts=[TableFile(table, "javanese", "train")]), tmp_path)
     assert [row.text for row in load_task(str(path)).load("javanese", "train")] == texts
 
 
 def test_rows_are_dealt_by_label_without_loss_and_the_same_every_time():
     table = frame(100)
-    dealt = divide(table, "stars")
+    dealt = split_rows(table, "stars")
     assert {split: len(rows) for split, rows in dealt.items()} == {
         "train": 70,
         "valid": 16,
@@ -97,18 +99,19 @@ def test_rows_are_dealt_by_label_without_loss_and_the_same_every_time():
     assert sorted(i for rows in dealt.values() for i in rows.index) == list(range(100))
     assert all((rows["stars"] == "1").mean() == 0.5 for rows in dealt.values())
     assert all(
-        a.equals(b) for a, b in zip(dealt.values(), divide(table, "stars").values(), strict=True)
+        a.equals(b)
+        for a, b in zip(dealt.values(), split_rows(table, "stars").values(), strict=True)
     )
 
 
 def test_a_column_may_name_the_language_of_each_row():
     table = frame(8, lang=["jv"] * 4 + ["en"] * 4)
-    task = made(parts=[Part(table, "", "test", "lang")], source="en")
+    task = made(parts=[TableFile(table, "", "test", "lang")], source="en")
     assert task.languages == ("en", "jv") and len(task.load("jv", "test")) == 4
 
 
 def test_ids_that_repeat_are_numbered_anew():
-    task = made(parts=[Part(frame(4, id=["x"] * 4), "javanese", "train")])
+    task = made(parts=[TableFile(frame(4, id=["x"] * 4), "javanese", "train")])
     assert [row.id for row in task.load("javanese", "train")] == ["0", "1", "2", "3"]
 
 
@@ -118,18 +121,18 @@ def test_ids_that_repeat_are_numbered_anew():
         ("javanese-train.csv", ("javanese", "train")),
         ("XNLI.dev.tsv", ("xnli", "valid")),
         ("validation_english.jsonl", ("english", "valid")),
-        ("reviews.csv", ("reviews", DRAW)),
+        ("reviews.csv", ("reviews", DRAW_SPLITS)),
         ("train.csv", ("texts", "train")),
-        ("../../etc/passwd.csv", ("passwd", DRAW)),
+        ("../../etc/passwd.csv", ("passwd", DRAW_SPLITS)),
     ],
 )
 def test_names_of_files_are_guessed_from(name, found):
-    assert guess(name) == found
+    assert guess_language_and_split(name) == found
 
 
 def test_columns_get_names_a_prompt_can_use():
     table = pd.DataFrame([["a"] * 5], columns=["review text", "review-text", "2nd", "", "ok"])
-    assert columns(table) == {
+    assert prompt_names(table) == {
         "review text": "review_text",
         "review-text": "review_text_",
         "2nd": "c_2nd",
@@ -148,8 +151,8 @@ def test_names_are_safe_for_a_folder(words, safe):
 
 def test_labels_are_shown_with_their_tokens(tokenizer):
     good, two = label_tokens(tokenizer, ["negative", "unlikely"])
-    assert good.one and good.pieces == [" negative"]
-    assert not two.one and len(two.pieces) > 1 and "".join(two.pieces) == " unlikely"
+    assert good.single and good.pieces == [" negative"]
+    assert not two.single and len(two.pieces) > 1 and "".join(two.pieces) == " unlikely"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_labels_are_shown_with_their_tokens(tokenizer):
         ({"words": {"0": "a", "1": ""}}, "none of them empty"),
         ({"source": "english"}, "no rows of the source"),
         ({"label_column": "mood"}, "no column 'mood'"),
-        ({"parts": [Part(frame(), "", DRAW, "lang")]}, "no column 'lang'"),
+        ({"parts": [TableFile(frame(), "", DRAW_SPLITS, "lang")]}, "no column 'lang'"),
     ],
 )
 def test_a_wrong_mapping_is_one_sentence(change, says):

@@ -11,7 +11,7 @@ import pytest
 
 from ctsft.data.registry import NUSAX, XNLI, load_task
 from ctsft.data.sources import Files
-from ctsft.data.task import Example, Task, fingerprint, label_token, sample
+from ctsft.data.task import Example, Task, balanced_sample, label_token, rows_hash
 from support.errors import said
 from support.tasks import LABELS, cued, task_words, write_csv, write_task
 from support.tokenizers import sentence_piece
@@ -167,18 +167,22 @@ def test_samples_are_balanced_seeded_and_as_near_as_the_rows_allow():
         Example(str(i), "", label)
         for i, label in enumerate(["negative"] * 40 + ["neutral"] * 3 + ["positive"] * 40)
     ]
-    drawn = sample(rows, 25, LABELS, seed=1)
+    drawn = balanced_sample(rows, 25, LABELS, seed=1)
     assert collections.Counter(row.label for row in drawn) == {
         "negative": 11,
         "neutral": 3,
         "positive": 11,
     }
     assert len({row.id for row in drawn}) == 25
-    assert sample(rows, 25, LABELS, seed=1) == drawn != sample(rows, 25, LABELS, seed=2)
+    assert (
+        balanced_sample(rows, 25, LABELS, seed=1)
+        == drawn
+        != balanced_sample(rows, 25, LABELS, seed=2)
+    )
     assert collections.Counter(
-        row.label for row in sample(rows, 9, LABELS, seed=1)
+        row.label for row in balanced_sample(rows, 9, LABELS, seed=1)
     ) == dict.fromkeys(LABELS, 3)
-    said(lambda: sample(rows, 84, LABELS), "84", "83")
+    said(lambda: balanced_sample(rows, 84, LABELS), "84", "83")
 
 
 def test_the_fingerprint_sees_text_label_and_order():
@@ -188,7 +192,7 @@ def test_the_fingerprint_sees_text_label_and_order():
         [*rows[:3], Example(rows[3].id, "x", rows[3].label)],
         rows[::-1],
     ]
-    prints = {fingerprint(these) for these in [rows, cued(4), *changed]}
+    prints = {rows_hash(these) for these in [rows, cued(4), *changed]}
     assert len(prints) == 4 and all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
 
 

@@ -22,7 +22,7 @@ from ctsft.jobs import tuning as jobs_tuning
 from ctsft.jobs.experiment_design import Cell, Design, choices, read_design
 from ctsft.jobs.reporter import Stopped
 from ctsft.jobs.requests import Scoring, Subject
-from ctsft.model.evaluation import change, measures
+from ctsft.model.evaluation import metric_changes, metrics
 from ctsft.runs import results as runs_results
 from ctsft.tuning import config, finetune
 from ctsft.utils.statistics import paired_difference, spread, spread_by_group
@@ -39,7 +39,7 @@ def go(design: Design, run_id="exp", jobs=1):
 
 def test_measures_are_those_of_the_confusion_counted_by_hand():
     gold, answers = list("aaaabbc"), list("aabbbac")
-    found = measures(gold, answers, ("a", "b", "c", "d"))
+    found = metrics(gold, answers, ("a", "b", "c", "d"))
     # 2 tp / (gold + predicted)
     f1 = [2 * 2 / (4 + 3), 2 * 1 / (2 + 3), 1.0, 0.0]
     assert (
@@ -48,10 +48,10 @@ def test_measures_are_those_of_the_confusion_counted_by_hand():
         and found["macro_f1"] == pytest.approx(sum(f1) / 4)
     )
     assert found["recall"] == {"a": 0.5, "b": 0.5, "c": 1.0, "d": None}
-    assert math.isnan(measures([], [], ("a",))["accuracy"])
+    assert math.isnan(metrics([], [], ("a",))["accuracy"])
     after = {"s": {"accuracy": 0.5, "macro_f1": 0.4}, "t": {"accuracy": 0.75, "macro_f1": 0.7}}
     before = {"s": {"accuracy": 0.75, "macro_f1": 0.7}, "t": {"accuracy": 0.25, "macro_f1": 0.1}}
-    found = change(before, after, "s", "t")
+    found = metric_changes(before, after, "s", "t")
     assert (found["forgetting"]["accuracy"], found["plasticity"]["accuracy"]) == (0.25, 0.5)
     assert found["plasticity"]["macro_f1"] == pytest.approx(0.6)
 

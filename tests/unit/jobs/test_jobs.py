@@ -15,7 +15,7 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
-from ctsft.data.task import fingerprint
+from ctsft.data.task import rows_hash
 from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning_table
 from ctsft.jobs import tuning as jobs_tuning
 from ctsft.runs import results
@@ -64,7 +64,7 @@ def test_the_request_holds_all_that_determines_the_result(subject, scored, loade
         and params["scoring"]["size"] == 6
         and params["scoring"]["attention"] == "softmax"
     )
-    assert len(params["data_fingerprints"]["pool"]) == len(fingerprint(pool)) == 16
+    assert len(params["data_fingerprints"]["pool"]) == len(rows_hash(pool)) == 16
 
 
 def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):

@@ -18,7 +18,7 @@ from ctsft.model import batching
 from ctsft.model.architecture import Linear
 from ctsft.model.batching import pad
 from ctsft.model.families import FAMILIES
-from ctsft.model.forward import pattern, readout_logits, record, tapped
+from ctsft.model.forward import attention_pattern, readout_logits, record, tapped
 from ctsft.model.loading import wrap
 from ctsft.model.model import Model
 from ctsft.model.replay import replay_error
@@ -107,7 +107,7 @@ def test_patterns_and_outputs_of_heads(family, kind, changes):
         hook.remove()
     for layer in range(model.n_layers):
         assert torch.equal(trace.z[layer].flatten(-2), read[layer])
-        weights = pattern(trace, layer)[1, :, :3]
+        weights = attention_pattern(trace, layer)[1, :, :3]
         assert (
             torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
             and weights[..., 3:].abs().max() == 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ctsft.model.batching import pack, pad
-from ctsft.model.forward import ATTENTION, pattern, readout_logits, record, tapped
+from ctsft.model.forward import ATTENTION, attention_pattern, readout_logits, record, tapped
 from support.models import FAMILIES
 from support.tasks import texts
 from support.tiny import tiny
@@ -39,9 +39,9 @@ def test_logits_z_and_patterns_are_hugging_faces(family):
                 trace.logits[i] - theirs.logits[0, -1]
             ).abs().max() < 1e-5 and theirs.logits.std() > 0.3
             for layer, weights in enumerate(theirs.attentions):
-                mine = pattern(trace, layer)[i, :, :n, :n]
+                mine = attention_pattern(trace, layer)[i, :, :n, :n]
                 assert (mine - weights[0]).abs().max() < 1e-5
-                assert (pattern(trace, layer)[i, :, :n].sum(-1) - 1).abs().max() < 1e-5
+                assert (attention_pattern(trace, layer)[i, :, :n].sum(-1) - 1).abs().max() < 1e-5
                 assert (mine.triu(1) == 0).all() and (
                     family != "mistral" or (mine.tril(-4) == 0).all()
                 )

@@ -18,7 +18,7 @@ from ctsft.data.task import Example
 from ctsft.model import activations, memory_plan
 from ctsft.model.evaluation import predict
 from ctsft.model.footprint import Shape
-from ctsft.model.memory_plan import Plan, Work, candidates
+from ctsft.model.memory_plan import Plan, Workload, candidate_plans
 from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import parse_bytes
@@ -73,16 +73,16 @@ def test_sizes_are_said():
 @pytest.mark.parametrize("method", EACH)
 @pytest.mark.parametrize("pos", [11, 40, 2048])
 def test_plans_shrink_to_one_head_of_one_text(method, pos):
-    plans = list(candidates(GPT2, Work(method, pos), 50_000))
+    plans = list(candidate_plans(GPT2, Workload(method, pos), 50_000))
     assert all(
         plan.tokens % pos == 0 and plan.tokens >= pos and plan.streams >= pos for plan in plans
     )
-    assert (plans[-1].streams, plans[-1].tokens, plans[-1].keep) == (pos, pos, False)
+    assert (plans[-1].streams, plans[-1].tokens, plans[-1].keep_totals) == (pos, pos, False)
     assert plans[-1].memory == min(plan.memory for plan in plans) < plans[0].memory
 
 
 def test_a_small_pool_needs_less_than_a_large_one():
-    few, many = (next(candidates(GPT2, Work("cdt", 40, n), 682)) for n in (1, 50))
+    few, many = (next(candidate_plans(GPT2, Workload("cdt", 40, n), 682)) for n in (1, 50))
     assert few.tokens == 40 < many.tokens == 160 and few.memory < many.memory
 
 
@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_heads_and_examples(method):
     """Twice the heads of the same width in all, and a pool a hundred times as large."""
     more = Shape(12, 24, 24, 32, 768, 3072, 50257, biased=3072)
     one, other = (
-        next(candidates(shape, Work(method, 40, n), 682)).memory
+        next(candidate_plans(shape, Workload(method, 40, n), 682)).memory
         for shape, n in ((GPT2, 100), (more, 10_000))
     )
     assert abs(one - other) < 0.05 * one
@@ -100,7 +100,7 @@ def test_memory_does_not_grow_with_heads_and_examples(method):
 def test_a_plan_halves_to_what_cannot_be_less():
     plan, seen = Plan(64, 32, True, 1000, 10), []
     while plan:
-        seen.append((plan.streams, plan.tokens, plan.keep))
+        seen.append((plan.streams, plan.tokens, plan.keep_totals))
         plan = plan.halved()
     assert seen == [(64, 32, True), (32, 16, False), (16, 10, False), (10, 10, False)]
 
@@ -110,7 +110,7 @@ def test_a_plan_halves_to_what_cannot_be_less():
     [(12, 682, 160, 4), (14, 3 * 40, 40, 3), (9, 5 * 40, 40, 5), (12, 40, 80, 1), (0, 9, 9, 1)],
 )
 def test_heads_are_cut_into_chunks_of_nearly_one_size(n_heads, streams, tokens, size):
-    assert memory_plan.chunk(n_heads, streams, tokens) == size
+    assert memory_plan.chunk_size(n_heads, streams, tokens) == size
 
 
 @pytest.mark.parametrize("method", EACH)
@@ -134,8 +134,8 @@ def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
     said(lambda: predict(model, task, POOL, max_memory="1MB"), "1 MB is not enough")
     said(lambda: label_balanced_means(model, task, POOL, max_memory="1MB"), "1 MB is not enough")
     pos = max(len(task.encode(model, row)) for row in POOL)
-    monkeypatch.setattr(memory_plan, "held", lambda device: 10**6)
-    bound = 10**6 + memory_plan.MARGIN + 3 * pos * Shape.of(model).forward(pos)
+    monkeypatch.setattr(memory_plan, "memory_in_use", lambda device: 10**6)
+    bound = 10**6 + memory_plan.MEMORY_MARGIN + 3 * pos * Shape.of(model).forward(pos)
     assert (
         memory_plan.forward_tokens(model, pos, bound)
         == 3 * pos

@@ -5,7 +5,7 @@ import torch
 
 from ctsft.model import families
 from ctsft.model.architecture import Linear
-from ctsft.model.fingerprint import fingerprint
+from ctsft.model.fingerprint import weights_hash
 from ctsft.model.model import Model
 from support.models import FAMILIES
 from support.tiny import tiny
@@ -49,7 +49,7 @@ def test_a_projection_is_the_modules_rows(loaded, family):
     assert torch.equal(
         block.k.weight, torch.stack([block.k.weight[i] for i in range(block.k.weight.shape[0])])
     )
-    first = block.v.features(8, 16)
+    first = block.v.output_features(8, 16)
     assert torch.equal(Linear(block.v.module).weight[list(first)], block.v.weight[8:16])
 
 
@@ -66,10 +66,10 @@ def test_norms_are_the_modules(loaded, family):
 
 def test_the_fingerprint_changes_with_one_bit_of_one_weight():
     a, b = tiny("qwen2"), tiny("qwen2")
-    assert fingerprint(a) == fingerprint(b) and len(fingerprint(a)) == 16
+    assert weights_hash(a) == weights_hash(b) and len(weights_hash(a)) == 16
     with torch.no_grad():
         b.model.layers[1].mlp.down_proj.weight.view(torch.int32)[3, 5] ^= 1
-    assert fingerprint(a) != fingerprint(b)
+    assert weights_hash(a) != weights_hash(b)
 
 
 def test_an_unknown_family_is_refused(monkeypatch):
