@@ -1,118 +1,113 @@
-"""Which heads should move: the advice run of the view's model and target, started, watched and
-shown on Relevance.
+"""Advice on which heads should be trained, on Relevance: its run for the current model and target,
+and its result as maps, a scatter and a table.
 """
 
 import pandas as pd
 import streamlit as st
 
 from ctsft import runs
-from ctsft.attribution.scores import Scores
 from ctsft.circuit.advice_ranking import Ranking
-from ctsft.circuit.circuit import Circuit
-from ctsft.data.task import Task
 from ctsft.jobs.advice import ADVICE_ROWS
 from ctsft.plots import advice as plots_advice
-from ctsft.plots import head_grid
+from explorer.relevance.page_scores import PageScores
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.outcomes import said
-from explorer.widgets import chart, cost_estimate, run_progress
+from explorer.widgets import chart, cost_estimate, head_selection, run_progress
 from explorer.widgets.advice_notice import weights
 
 MAP, SCATTER = "advice_map", "advice_scatter"
-HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
+MAP_HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
 
 COLUMNS = {
     "worth": st.column_config.NumberColumn(
-        "worth moving", format="%.2f", help=TERMS["advice"] + " The best head's is 1."
+        "worth training", format="%.2f", help=TERMS["advice"] + " The value of the best head is 1."
     ),
-    "asks": st.column_config.NumberColumn("target asks", format="%.3g", help=TERMS["asks"]),
-    "costs": st.column_config.NumberColumn("source would lose", format="%.3g", help=TERMS["costs"]),
+    "asks": st.column_config.NumberColumn("target gradient", format="%.3g", help=TERMS["asks"]),
+    "costs": st.column_config.NumberColumn("source loss", format="%.3g", help=TERMS["costs"]),
     "relevance": st.column_config.NumberColumn(format="%.3g", help=TERMS["relevance"]),
 }
 
 
-def draw(scores: Scores, circuit: Circuit, task: Task):
-    now = binding.view()
-    st.subheader("Which heads should move?", help=TERMS["advice"])
+def draw(shown: PageScores):
+    view = binding.view()
+    st.subheader("Which heads should be trained?", help=TERMS["advice"])
     st.write(
-        "A head that carries the task is not always the head to tune. This asks of every head what"
-        " the target language wants of it, and what the source language would lose if it moved; the"
-        " heads that win most for what they cost are advised."
+        "A head that carries the task is not always the best head to train. Advice estimates for"
+        " every head how much the target language gains from training it and how much the source"
+        " language loses, and ranks the heads by gain at equal loss."
     )
-    targets = [language for language in task.languages if language != now.source]
+    targets = [language for language in shown.task.languages if language != view.source]
     if not targets:
         st.info(
-            "This task has one language only, and advice weighs two; choose a task with a target"
+            "Advice compares two languages, and this task has only one. Choose a task with a target"
             " language on Setup.",
             icon=":material/info:",
         )
         return
-    if now.split == "test":
+    if view.split == "test":
         st.info(
-            "Advice is never taken on test rows, and Setup draws from them now; choose the train or"
-            " the validation rows there.",
+            "Advice never uses test rows, and Setup draws from them now. Choose the train or the"
+            " validation split there.",
             icon=":material/info:",
         )
         return
-    choose(targets)
+    choose_rows(targets)
     with errors.sentences(stop=False):
-        ask(len(circuit) or now.k)
-        run = advice_runs.run_of(binding.view(), weights())
-        kept = advice_runs.read(run)
-        if kept and kept.shape == tuple(scores.values.shape):
-            show(kept, run, scores, circuit)
+        compute(k=len(shown.circuit) or view.k)
+        run = advice_runs.run_of(view, weights())
+        ranking = advice_runs.read(run)
+        if ranking and ranking.shape == tuple(shown.scores.values.shape):
+            show(ranking, run, shown)
 
 
-def choose(targets: list[str]):
-    """Whose advice: the language, and how many of its rows."""
-    now = binding.view()
-    if now.target not in targets:
+def choose_rows(targets: list[str]):
+    """The target language, and how many of its rows advice uses."""
+    view = binding.view()
+    if view.target not in targets:
         binding.put(target=targets[0])
     left, right = st.columns(2)
     left.selectbox(
         ":orange[●] Target language", targets, **binding.bind("target"), help=TERMS["target"]
     )
     with errors.sentences(stop=False):
-        most = len(inputs.load_rows(now.task, now.data_dir, binding.view().target, now.split))
-        if not 1 <= now.n <= most:
+        most = len(inputs.load_rows(view.task, view.data_dir, view.target, view.split))
+        if not 1 <= view.n <= most:
             binding.put(n=most)
         right.number_input(
-            f"Labelled {now.split} rows",
+            f"Labelled {view.split} rows",
             1,
             most,
             step=5,
             **binding.bind("n"),
             help=(
-                f"Of {most}. The rows that Fine-tune draws with the same number and its seed,"
-                f" {now.tune_seed}: advice sees no others of the target, and never test rows."
+                f"Of {most}. Advice uses the rows that Fine-tune draws with this number and its"
+                f" seed, {view.tune_seed}: no other rows of the target, and never test rows."
             ),
         )
 
 
-def ask(k: int):
-    """The run that is under way, and the button where the rows in question were not asked yet."""
-    now = binding.view()
-    active, done = (
-        advice_runs.run_of(now, weights(), start_runs.ACTIVE),
-        advice_runs.run_of(now, weights()),
-    )
+def compute(k: int):
+    """The advice run in progress, or a button where there is no advice for the current rows."""
+    view = binding.view()
+    active = advice_runs.run_of(view, weights(), start_runs.ACTIVE)
+    done = advice_runs.run_of(view, weights())
     if active:
         run_progress.watch(active, keepable=False)
         return
-    if done and advice_runs.rows_of(done) == advice_runs.asked_by(now):
+    if done and advice_runs.rows_of(done) == advice_runs.asked_by(view):
         return
-    last = next(advice_runs.found(now, weights()), None)
+    last = next(advice_runs.found(view, weights()), None)
     if last and last != done:
         run_progress.ended(last)
     if done:
         n, seed = advice_runs.rows_of(done)
         st.warning(
-            f"This advice is from {n} rows drawn with seed {seed}; Fine-tune would now draw {now.n}"
-            f" with seed {now.tune_seed}.",
+            f"This advice is from {n} rows drawn with seed {seed}. Fine-tune would now draw"
+            f" {view.n} rows with seed {view.tune_seed}.",
             icon=":material/update:",
         )
-    rows = now.n + ADVICE_ROWS
+    rows = view.n + ADVICE_ROWS
     cost_estimate.of_rows(
         rows,
         "Advice",
@@ -120,91 +115,106 @@ def ask(k: int):
         f"a forward and a backward pass of {rows} texts, most of them one at a time",
     )
     if st.button(
-        "Ask again" if done else "Ask which heads should move",
+        "Update the advice" if done else "Get advice",
         icon=":material/balance:",
         help=(
-            f"Gradients of the loss on the target rows and on {ADVICE_ROWS} source rows that"
-            " competence and discovery know already."
+            f"Computes gradients of the loss on the target rows and on {ADVICE_ROWS} source rows"
+            " that competence tuning and discovery also use."
         ),
     ):
-        start_runs.start_advice(now, k)
+        start_runs.start_advice(view, k)
         st.rerun()
 
 
-def show(kept: Ranking, run: runs.Run, scores: Scores, circuit: Circuit):
-    now = binding.view()
-    k, roles = len(circuit) or now.k, (now.source, now.target)
-    shows, do = plots_advice.sentences(
-        kept, scores.values.numpy(), circuit, k, tuple(map(said, roles))
+def show(ranking: Ranking, run: runs.Run, shown: PageScores):
+    view, circuit = binding.view(), shown.circuit
+    relevance = shown.scores.values.numpy()
+    k = len(circuit) or view.k
+    roles = (view.source, view.target)
+    finding, suggestion = plots_advice.sentences(
+        ranking, relevance, circuit, k, tuple(map(said, roles))
     )
-    st.write(f"{shows} {do}")
+    st.write(f"{finding} {suggestion}")
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.segmented_control(
-            "Show",
-            list(plots_advice.MAPS),
-            format_func=plots_advice.MAPS.get,
-            required=True,
-            label_visibility="collapsed",
-            **binding.bind("advice_map"),
-            help=HELP[now.advice_map],
-        )
-        fig = plots_advice.advice_map(kept, now.advice_map, circuit, k, now.head, now.flip)
-        chart.show(fig, MAP, width="content", on_select=lambda: pick(MAP), selection_mode="points")
+        advice_map(ranking, shown, k)
     with right:
-        fig = plots_advice.advice_scatter(
-            kept, circuit, k, now.head, tuple(name.replace("_", " ").capitalize() for name in roles)
-        )
-        chart.show(fig, SCATTER, on_select=lambda: pick(SCATTER), selection_mode="points")
-        st.caption(
-            "A point is a head: the higher, the more is asked of it; the further left, the less"
-            " would be lost. The ring is the selected one; click another to select it.",
-            help=HELP["costs"],
-        )
-    take(kept, run, circuit, k)
-    with st.expander("Every head, and the same from the shell"):
+        advice_scatter(ranking, shown, k)
+    actions(ranking, run, shown, k)
+    with st.expander("Table of all heads, and the command"):
         st.dataframe(
-            pd.DataFrame(plots_advice.table(kept, scores.values.numpy(), circuit)),
+            pd.DataFrame(plots_advice.table(ranking, relevance, circuit)),
             hide_index=True,
             column_config=COLUMNS,
             alt=(
-                "Every head by its place in the advice: worth, what the target asks, what the"
-                " source would lose, relevance, in the circuit."
+                "All heads in the order of the advice: worth training, target gradient, source"
+                " loss, relevance, and whether the head is in the circuit."
             ),
         )
         st.code(runs.shell_command(run.request), language="shell", wrap_lines=True)
 
 
-def take(kept: Ranking, run: runs.Run, circuit: Circuit, k: int):
+def advice_map(ranking: Ranking, shown: PageScores, k: int):
+    view = binding.view()
+    st.segmented_control(
+        "Show",
+        list(plots_advice.MAPS),
+        format_func=plots_advice.MAPS.get,
+        required=True,
+        label_visibility="collapsed",
+        **binding.bind("advice_map"),
+        help=MAP_HELP[view.advice_map],
+    )
+    figure = plots_advice.advice_map(
+        ranking, view.advice_map, shown.circuit, k, view.head, view.flip
+    )
+    chart.show(
+        figure,
+        MAP,
+        width="content",
+        on_select=head_selection.on_click(MAP),
+        selection_mode="points",
+    )
+
+
+def advice_scatter(ranking: Ranking, shown: PageScores, k: int):
+    view = binding.view()
+    names = tuple(
+        language.replace("_", " ").capitalize() for language in (view.source, view.target)
+    )
+    figure = plots_advice.advice_scatter(ranking, shown.circuit, k, view.head, names)
+    chart.show(figure, SCATTER, on_select=head_selection.on_click(SCATTER), selection_mode="points")
+    st.caption(
+        "Each point is a head. Higher: the target gains more. Further left: the source loses less."
+        " The ring marks the selected head; click a point to select another.",
+        help=MAP_HELP["costs"],
+    )
+
+
+def actions(ranking: Ranking, run: runs.Run, shown: PageScores, k: int):
     with st.container(horizontal=True):
         st.button(
-            f"Take the {k} advised heads as the circuit",
-            on_click=adopt,
+            f"Use the {k} advised heads as the circuit",
+            on_click=use_advised,
             args=(k,),
             icon=":material/hub:",
-            disabled=circuit.heads == set(kept.order[:k]),
-            help="Sets the Circuit page's rule to Advised; undo there brings the old one back.",
+            disabled=shown.circuit.heads == set(ranking.order[:k]),
+            help="Sets the rule on the Circuit page to Advised. Undo there restores the old rule.",
         )
         st.download_button(
             "Advice (CSV)",
-            kept.csv,
+            ranking.csv,
             f"advice-{run.id}.csv",
             "text/csv",
             on_click="ignore",
             icon=":material/download:",
             help=(
-                "value: Σ g² / (F + damping); gradient: what the target asks; fisher: Fisher"
-                " information, not its root."
+                "Columns: value, Σ g² / (F + damping); gradient, the norm of the target's gradient;"
+                " fisher, the Fisher information F itself and not its root."
             ),
         )
 
 
-def adopt(k: int):
+def use_advised(k: int):
     binding.remember()
     binding.put(rule="advised", k=k, added=frozenset(), removed=frozenset())
-
-
-def pick(key: str):
-    """A click selects the head it hits."""
-    for head in head_grid.toggle(st.session_state[key]["selection"]["points"][-1:], ()):
-        binding.put(head=head)

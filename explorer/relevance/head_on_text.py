@@ -1,5 +1,5 @@
-"""The selected head on one example of the discovery set: attention pattern, relevance by token,
-direct logit effect.
+"""The selected head on one example of the discovery set: relevance by token, attention pattern and
+direct effect on the logits.
 """
 
 import streamlit as st
@@ -12,26 +12,32 @@ from ctsft.model.model import Model
 from ctsft.plots import head_on_text, score_maps
 from ctsft.utils import format
 from ctsft.utils.right_to_left import isolate
+from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, computed, errors, inputs, score_runs
 from explorer.text.glossary import POSITIONS, TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart as widgets_chart
-
-VIEWS = ("By token", "Attention pattern", "Direct effect")
+from explorer.widgets import chart
 
 
-def draw(scores: Scores, run: runs.Run, model: Model):
-    """`run`: the one whose discovery set and means the scores are of."""
-    now, pool = binding.view(), score_runs.pool_of(run)
-    st.subheader(f"{format.head_name(now.head)} on one example", help=TERMS["one head"])
-    if not pool or score_runs.means_of(run) is None:
+def draw(shown: PageScores):
+    view, pool = binding.view(), score_runs.pool_of(shown.run)
+    st.subheader(f"{format.name(view.head)} on one example", help=TERMS["one head"])
+    if not pool or shown.means is None:
         st.info(
-            "The discovery set of these scores is gone from their run folder; score the heads again"
-            " to look into one.",
+            "The discovery set was removed from the run folder of these scores. Score the heads"
+            " again to inspect a head on an example.",
             icon=":material/info:",
         )
         return
-    if now.example >= len(pool):
+    choose(pool)
+    with errors.sentences(stop=False):
+        if may_run(shown.model):
+            head_view = compute(shown.scores, shown.run, shown.model)
+            VIEWS[view.head_view](head_view, shown.scores, pool[view.example]["label"])
+
+
+def choose(pool: list[dict]):
+    if binding.view().example >= len(pool):
         binding.put(example=0)
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     left.selectbox(
@@ -42,106 +48,103 @@ def draw(scores: Scores, run: runs.Run, model: Model):
         format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}",
     )
     right.segmented_control(
-        "Show", VIEWS, required=True, **binding.bind("head_view"), help=TERMS["readout"]
-    )
-    with errors.sentences(stop=False):
-        view = look(scores, run, model)
-        if view:
-            SHOW[now.head_view](view, scores, pool[now.example]["label"])
-
-
-def look(scores: Scores, run: runs.Run, model: Model) -> HeadView | None:
-    """The view in question; a large model is run only when asked, once for all heads and
-    examples.
-    """
-    now = binding.view()
-    if model.n_params > inputs.SMALL and now.model not in st.session_state.setdefault(
-        "looked", set()
-    ):
-        if not st.button(
-            "Look into heads",
-            help=(
-                f"Runs the model on single examples, on {model.device}, whenever a head or an"
-                " example is chosen."
-            ),
-        ):
-            return None
-        st.session_state.looked.add(now.model)
-    kept = run.request.params["scoring"]
-    scoring = Scoring(
-        **kept
-        | {
-            "method": scores.method,
-            "attention": scores.config.attention,
-            "rules": scores.config.rules,
-        }
-    )
-    rows = (now.task, now.data_dir, now.source, now.split)
-    return computed.head_view(
-        now.model, model.fingerprint, rows, run.id, now.example, now.head, scoring
+        "Show", list(VIEWS), required=True, **binding.bind("head_view"), help=TERMS["readout"]
     )
 
 
-def by_token(view: HeadView, scores: Scores, gold: str):
-    now, unit = binding.view(), score_maps.UNITS[scores.method]
-    whole = scores.per_example[now.example, *view.head].item()
-    chart(
-        head_on_text.token_bars(
-            view.pieces,
-            view.relevance.numpy(),
-            view.attention[view.readout].numpy(),
-            unit,
-            title="",
+def may_run(model: Model) -> bool:
+    """True for a small model; for a large one, after the button was pressed once."""
+    name = binding.view().model
+    allowed = st.session_state.setdefault("inspected_models", set())
+    if model.n_params <= inputs.SMALL or name in allowed:
+        return True
+    if st.button(
+        "Inspect heads",
+        help=(
+            f"Runs the model on {model.device} whenever another head or example is chosen, on that"
+            " example only."
         ),
-        "tokens",
+    ):
+        allowed.add(name)
+        return True
+    return False
+
+
+def compute(scores: Scores, run: runs.Run, model: Model) -> HeadView:
+    """The selected head on the selected example, with the settings of the scores on the page."""
+    view = binding.view()
+    settings = run.request.params["scoring"] | {
+        "method": scores.method,
+        "attention": scores.config.attention,
+        "rules": scores.config.rules,
+    }
+    rows = (view.task, view.data_dir, view.source, view.split)
+    return computed.head_view(
+        view.model,
+        model.fingerprint,
+        rows,
+        run.id,
+        view.example,
+        view.head,
+        Scoring(**settings),
     )
+
+
+def by_token(head_view: HeadView, scores: Scores, label: str):
+    figure = head_on_text.token_bars(
+        head_view.pieces,
+        head_view.relevance.numpy(),
+        head_view.attention[head_view.readout].numpy(),
+        score_maps.UNITS[scores.method],
+        title="",
+    )
+    chart.show(figure, "head-tokens")
+    total = head_view.relevance.sum().item()
+    score = scores.per_example[binding.view().example, *head_view.head].item()
     st.caption(
-        f"The parts add up to {format.number(view.relevance.sum().item())} logits; the head's score"
-        f" on this example, split everywhere at once, is {format.number(whole)}."
-        f" {POSITIONS[view.method]}",
+        f"The parts add up to {format.number(total)} logits. The head's score on this example,"
+        f" split at all tokens at once, is {format.number(score)}. {POSITIONS[head_view.method]}",
         help=TERMS["relevance"],
     )
 
 
-def attention(view: HeadView, scores: Scores, gold: str):
-    chart(
-        head_on_text.attention_map(view.attention.numpy(), view.pieces, view.readout, title=""),
-        "attention",
+def attention(head_view: HeadView, scores: Scores, label: str):
+    figure = head_on_text.attention_map(
+        head_view.attention.numpy(), head_view.pieces, head_view.readout, title=""
     )
+    chart.show(figure, "head-attention")
     st.caption(
-        "Each row is a token, and its colours say at which tokens it looks. The frame is the"
+        "Each row is a token; its colours show which tokens it attends to. The frame marks the"
         " readout, where the answer is read. Tokens stand in the order in which the model reads"
         " them.",
         help=TERMS["pattern"],
     )
 
 
-def effect(view: HeadView, scores: Scores, gold: str):
+def direct_effect(head_view: HeadView, scores: Scores, label: str):
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.markdown("**On the labels**", help=TERMS["direct effect"])
-        chart(head_on_text.label_effects(view.labels, gold), "labels")
-        others = [value for name, value in view.labels.items() if name != gold]
-        lead = view.labels[gold] - sum(others) / len(others)
+        chart.show(head_on_text.label_effects(head_view.labels, label), "head-labels")
+        others = [effect for name, effect in head_view.labels.items() if name != label]
+        lead = head_view.labels[label] - sum(others) / len(others)
         st.caption(
-            f"By itself the head gives the right label, **{literal(gold)}**, a lead of"
-            f" {format.number(lead)} logits over the mean of the others. Its score counts what later"
-            " layers make of it too, and leaves out what it writes on every text."
+            f"The head directly gives the correct label, **{literal(label)}**, a lead of"
+            f" {format.number(lead)} logits over the mean of the other labels. Its score also"
+            " counts effects through later layers, and does not count what the head writes on"
+            " every text."
         )
     with right:
         st.markdown("**On the vocabulary**", help=TERMS["direct effect"])
-        if view.promoted is None:
-            st.caption("This model answers with classes, so it has no vocabulary to look at.")
+        if head_view.promoted is None:
+            st.caption("This model answers with classes, so it has no vocabulary to show.")
             return
-        chart(head_on_text.word_effects(view.promoted, view.suppressed), "vocabulary")
+        figure = head_on_text.word_effects(head_view.promoted, head_view.suppressed)
+        chart.show(figure, "head-vocabulary")
         st.caption(
-            "Above the line the tokens that the head raises most at the readout, below it those it"
-            " lowers most."
+            "Above the line: the tokens whose logits the head raises most at the readout. Below:"
+            " those that it lowers most."
         )
 
 
-def chart(fig, key: str):
-    widgets_chart.show(fig, f"head-{key}")
-
-
-SHOW = dict(zip(VIEWS, (by_token, attention, effect), strict=True))
+VIEWS = {"By token": by_token, "Attention pattern": attention, "Direct effect": direct_effect}

@@ -1,6 +1,4 @@
-"""Are the scores true? The validation run of the view's model and task: started, watched and shown
-on Relevance.
-"""
+"""Validation of the scores on Relevance: its run for the current model and task, and its report."""
 
 from dataclasses import asdict
 
@@ -15,18 +13,18 @@ from explorer.widgets import chart, cost_estimate, run_progress
 COLUMNS = {
     "Spearman": st.column_config.NumberColumn(format="%.2f", help=TERMS["spearman"]),
     "forward passes": st.column_config.NumberColumn(
-        format="%.1f", help="What the method cost, in plain forward passes over the same examples."
+        format="%.1f",
+        help="The cost of the method, in plain forward passes over the same examples.",
     ),
     "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
 }
 
-
-STABILITY = {
+STABILITY_COLUMNS = {
     "pairs with the same first head": st.column_config.NumberColumn(
         format="%.2f",
         help=(
-            "Share of the pairs of discovery sets whose first head is "
-            "the same (CT-SFT, arXiv 2601.08146)."
+            "Share of the pairs of discovery sets that have the same first head"
+            " (CT-SFT, arXiv 2601.08146)."
         ),
     ),
     "pools": st.column_config.NumberColumn(help="Discovery sets that were drawn and scored."),
@@ -34,14 +32,13 @@ STABILITY = {
 
 
 def draw():
-    now = binding.view()
     st.caption(
-        "A score is only worth something if removing the heads it names changes the answer. This"
-        " ranks the heads in every way the program knows, holds each ranking against mean ablation"
-        " (a head replaced by its mean, which is a causal test), against random circuits of the"
-        " same size on unseen rows, and against other discovery pools."
+        "Scores are useful only if removing high-scoring heads changes the answer. This check ranks"
+        " the heads with every method, and compares the rankings with mean ablation (a causal test"
+        " that replaces a head by its mean), with random circuits of the same size on unseen rows,"
+        " and with other discovery sets."
     )
-    run = score_runs.find_run("validate", subject=asdict(now.subject))
+    run = score_runs.find_run("validate", subject=asdict(binding.view().subject))
     if run and run.status().active:
         run_progress.watch(run)
     elif run:
@@ -50,51 +47,62 @@ def draw():
     if report and report.get("agreement"):
         show(report)
     if not run or not run.status().active:
-        left, right, _ = st.columns([1, 1, 2])
-        n_random = left.number_input(
-            "Random circuits of each size", 0, 500, 20, help="The grey band; 50 in README's tables."
-        )
-        pools = right.number_input(
-            "Discovery pools",
-            0,
-            50,
-            4,
-            help="Pools that are drawn and scored to see how stable the top heads are; not 1.",
-        )
-        cost_estimate.of_checks(n_random, pools)
-        if st.button(
-            "Check the scores",
-            disabled=pools == 1,
-            help="All methods on this model and task; minutes for the bundled model.",
-        ):
-            start_runs.start_checks(now, n_random, pools)
-            st.rerun()
+        start_form()
+
+
+def start_form():
+    left, right, _ = st.columns([1, 1, 2])
+    n_random = left.number_input(
+        "Random circuits of each size",
+        0,
+        500,
+        20,
+        help="They make the grey band of the chart. The tables in the documentation use 50.",
+    )
+    pools = right.number_input(
+        "Discovery sets",
+        0,
+        50,
+        4,
+        help=(
+            "Each is drawn and scored, to see how stable the top heads are. 0 skips this; 1 is not"
+            " enough to compare."
+        ),
+    )
+    cost_estimate.of_checks(n_random, pools)
+    if st.button(
+        "Validate the scores",
+        disabled=pools == 1,
+        help="Runs all methods on this model and task: minutes for the bundled model.",
+    ):
+        start_runs.start_checks(binding.view(), n_random, pools)
+        st.rerun()
 
 
 def show(report: dict):
     st.markdown(
         f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same"
-        " order, 0 no relation.",
+        " order of heads, 0 is no relation.",
         help=TERMS["spearman"],
     )
     st.dataframe(
         validation.agreement_rows(report),
         hide_index=True,
         column_config=COLUMNS,
-        alt="Each way of ranking heads: its agreement with mean ablation, and what it costs.",
+        alt="Each ranking method: its agreement with mean ablation, and its cost.",
     )
     if report.get("curves"):
         st.markdown(
-            f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the right label: 1"
-            " keeps all that the full model does, 0 no more than a model without heads.",
+            f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the correct label:"
+            " 1 is the full model, 0 is the model without any of its heads.",
             help=TERMS["faithfulness"],
         )
-        fig = validation.ranking_curves(report)
-        chart.show(fig, "ranking_curves", name="faithfulness-of-rankings")
+        figure = validation.ranking_curves(report)
+        chart.show(figure, "ranking_curves", name="faithfulness-of-rankings")
     if report.get("stability"):
-        st.markdown("**Stability from pool to pool.**", help=TERMS["stability"])
+        st.markdown("**Stability across discovery sets.**", help=TERMS["stability"])
         rows = validation.stability_rows(report)
-        top = {
+        jaccard_columns = {
             name: st.column_config.NumberColumn(format="%.2f", help=TERMS["stability"])
             for name in rows[0]
             if "Jaccard" in name
@@ -102,6 +110,6 @@ def show(report: dict):
         st.dataframe(
             rows,
             hide_index=True,
-            column_config=STABILITY | top,
-            alt="How alike the top heads of different discovery pools are, by method.",
+            column_config=STABILITY_COLUMNS | jaccard_columns,
+            alt="How similar the top heads of different discovery sets are, for each method.",
         )

@@ -1,0 +1,93 @@
+"""Below the head map of Relevance: the scores of all heads by label, their means, their
+distribution, and the scores on one example.
+"""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from ctsft.plots import head_grid, score_charts, score_maps
+from explorer.relevance.page_scores import PageScores
+from explorer.session import binding, score_runs
+from explorer.session import circuit as session_circuit
+from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
+from explorer.widgets import chart
+from explorer.widgets.share_link import PANELS
+
+
+def draw(shown: PageScores):
+    st.segmented_control(
+        "All heads",
+        PANELS["panel"],
+        required=True,
+        wrap=True,
+        **binding.bind("panel"),
+        help=TERMS["panels"],
+    )
+    DRAW[binding.view().panel](shown)
+
+
+def by_label(shown: PageScores):
+    view = binding.view()
+    st.caption(
+        "Mean score on the examples of each label, on one scale. A head may matter for one label"
+        " only."
+    )
+    marks = score_maps.marks(shown.circuit, view.head)
+    maps(score_maps.label_maps(shown.scores, marks, view.flip), "label")
+
+
+def means(shown: PageScores):
+    if shown.means is None:
+        return
+    view, labels = binding.view(), shown.scores.by_label
+    counts = ", ".join(f"{literal(label)} {shown.means.counts.get(label, 0)}" for label in labels)
+    st.caption(
+        "First the label-balanced mean output of each head, which carries no information about the"
+        " label; then how far the mean of each label departs from it. Examples:"
+        f" {counts}.",
+        help=TERMS["mean"],
+    )
+    marks = score_maps.marks(shown.circuit, view.head)
+    size = head_grid.means_map(
+        score_maps.mean_sizes(shown.means),
+        marks,
+        title="Size of the balanced mean",
+        unit="norm",
+        flip=view.flip,
+    )
+    maps([size], "mean")
+    maps(score_maps.departure_maps(shown.means, labels, marks, view.flip), "departure")
+
+
+def distribution(shown: PageScores):
+    scores = shown.scores
+    cutoff = score_maps.cut(scores, shown.circuit, session_circuit.threshold(scores))
+    figure = score_charts.score_histogram(
+        scores.values.numpy(), cutoff, shown.circuit.heads, unit=score_maps.UNITS[scores.method]
+    )
+    chart.show(figure, "histogram", name="distribution-of-scores")
+    st.caption("The line is the cutoff of the rule on the Circuit page.")
+
+
+def one_example(shown: PageScores):
+    view, scores = binding.view(), shown.scores
+    pool = score_runs.pool_of(shown.run)
+    text = pool[view.example]["text"] if view.example < len(pool) else ""
+    st.caption(
+        f"Scores on the example chosen below: “{literal(text)}”,"
+        f" **{literal(scores.labels[view.example])}**. The colours are those of the map above."
+        " Scores on one example vary more than their mean, so more cells reach the ends of the"
+        " scale."
+    )
+    figure = score_maps.example_map(scores, view.example, shown.circuit, view.head, view.flip)
+    maps([figure], "example")
+
+
+def maps(figures: list[go.Figure], key: str):
+    with st.container(horizontal=True):
+        for i, figure in enumerate(figures):
+            chart.show(figure, f"{key}-{i}", width="content")
+
+
+DRAW = dict(zip(PANELS["panel"], (by_label, means, distribution, one_example), strict=True))

@@ -1,0 +1,87 @@
+"""Two methods on Relevance: the scores on the page against another method's scores of the same
+examples.
+"""
+
+from dataclasses import asdict, replace
+
+import streamlit as st
+
+from ctsft import runs
+from ctsft.attribution.scores import Scores
+from ctsft.jobs.requests import Scoring
+from ctsft.plots import score_agreement
+from explorer.session import binding, inputs, score_runs, scoring_choices, start_runs
+from explorer.session.scoring_choices import WAYS
+from explorer.text.glossary import TERMS
+from explorer.widgets import chart, cost_estimate, head_selection, run_progress
+
+KEY = "methods_scatter"
+
+
+def draw(scores: Scores, run: runs.Run):
+    view = binding.view()
+    method = method_of(scores, run)
+    others = {way: scores_by(way) for way in WAYS if way != method}
+    if view.compared_method not in others:
+        binding.put(compared_method="ablation" if "ablation" in others else next(iter(others)))
+    st.selectbox(
+        "Compare with",
+        list(others),
+        **binding.bind("compared_method"),
+        help="Another method that scores the same heads on the same examples.",
+        format_func=lambda way: WAYS[way][0] + ("" if others[way] else " · not scored yet"),
+    )
+    other = view.compared_method
+    if others[other] is None:
+        offer_scoring(other)
+        return
+    names = (WAYS[method][0], WAYS[other][0])
+    figure = score_agreement.scatter(scores, others[other], names, view.head)
+    chart.show(figure, KEY, on_select=head_selection.on_click(KEY), selection_mode="points")
+    st.caption(
+        "Each point is a head; the ring marks the selected one. Click a point to select its head.",
+        help=TERMS["spearman"],
+    )
+
+
+def method_of(scores: Scores, run: runs.Run) -> str:
+    """One of `WAYS`. A preview is by attribution patching, whatever method the run uses."""
+    if scores.method == "atp":
+        return "atp"
+    return scoring_choices.way_of(Scoring(**run.request.params["scoring"]))
+
+
+def offer_scoring(way: str):
+    """The run that scores the examples with another method, or the button that starts it."""
+    view, name = binding.view(), WAYS[way][0]
+    active = scoring_run(way, start_runs.ACTIVE)
+    if active:
+        run_progress.watch(active, keepable=False)
+        return
+    st.info(f"{name} has not scored these examples yet.", icon=":material/scatter_plot:")
+    cost_estimate.draw(scoring_choices.other_way(view.scoring, way), name)
+    if st.button(f"Score with {name}"):
+        start_runs.start_score(replace(view, **WAYS[way][1]))
+        st.rerun()
+
+
+def scoring_run(way: str, states: tuple[str, ...]) -> runs.Run | None:
+    """The newest run that scores the current examples with a method."""
+    view = binding.view()
+    return score_runs.find_run(
+        "score",
+        states,
+        (None, inputs.load_model(view.model).fingerprint),
+        subject=asdict(view.subject),
+        scoring=asdict(scoring_choices.other_way(view.scoring, way)),
+    )
+
+
+def scores_by(way: str) -> Scores | None:
+    """The scores of a method. For attribution patching, the preview of the current scoring run
+    serves too.
+    """
+    scores = score_runs.scores_of(scoring_run(way, ("done",)))
+    if scores is None and way == "atp":
+        return score_runs.scores_of(score_runs.score_run(("done",)), "preview")
+    return scores

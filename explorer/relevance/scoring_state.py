@@ -1,0 +1,68 @@
+"""Between the settings and the scores on Relevance: a scoring run in progress, or why there are no
+scores and the button that makes them.
+"""
+
+import streamlit as st
+
+from ctsft import runs
+from explorer.session import binding, errors, score_runs, start_runs
+from explorer.widgets import cost_estimate, run_progress
+
+
+def draw():
+    active = score_runs.score_run(start_runs.ACTIVE)
+    scores, _ = score_runs.scores()
+    if starts_automatically():
+        active = start_runs.start_score(binding.view())
+        st.session_state.automatic_run = active.id
+    if active:
+        watch(active, has_scores=scores is not None)
+    elif scores is None:
+        explain()
+        cost_estimate.draw(binding.view().scoring, "Scoring")
+        if st.button("Score heads", type="primary"):
+            start_runs.ensure_score(binding.view())
+            st.rerun()
+
+
+def starts_automatically() -> bool:
+    """The bundled model is small: its first visit to this page scores it."""
+    first_visit = not st.session_state.get("relevance_visited")
+    st.session_state.relevance_visited = True
+    return first_visit and binding.view().model == "demo" and score_runs.score_run() is None
+
+
+def watch(run: runs.Run, has_scores: bool):
+    if st.session_state.get("automatic_run") == run.id:
+        st.caption("The bundled model is small, so scoring started automatically.")
+    run_progress.watch(run, keepable=False)
+    if not has_scores:
+        errors.fragment(await_preview, run_every=1.0)(run.id)
+
+
+def await_preview(run_id: str):
+    """Reruns the page as soon as there are preview scores."""
+    if (runs.home() / "runs" / run_id / "preview.safetensors").is_file():
+        st.rerun()
+
+
+def explain():
+    """Why there are no scores for the current settings."""
+    last = score_runs.score_run()
+    if last and last.status().state == "done":
+        st.warning(
+            "The scores for these settings were removed from their run folder. Score the heads"
+            " again.",
+            icon=":material/warning:",
+        )
+    elif last:
+        run_progress.ended(last)
+        st.page_link("setup/page.py", label="Back to Setup", icon=":material/arrow_back:")
+    elif score_runs.find_run("score", ("done",)):
+        st.info(
+            "Out of date: the existing scores are for another model, task or source language, or"
+            " for other settings. Score the heads again.",
+            icon=":material/update:",
+        )
+    else:
+        st.info("The heads are not scored yet.", icon=":material/grid_on:")
