@@ -21,7 +21,7 @@ from explorer.widgets import chart
 
 def draw(shown: PageScores):
     view, pool = binding.view(), score_runs.pool_of(shown.run)
-    st.subheader(f"{format.name(view.head)} on one example", help=TERMS["one head"])
+    st.subheader(f"{format.head_name(view.head)} on one example", help=TERMS["one head"])
     if not pool or shown.means is None:
         st.info(
             "The discovery set was removed from the run folder of these scores. Score the heads"

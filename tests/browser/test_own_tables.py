@@ -96,7 +96,7 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         assert page.get_by_text("<b>").count() > 0, "HTML of a table stands there as text"
 
         go(page, "Relevance")
-        page.get_by_text("Settings of the scores").click()
+        page.get_by_text("Scoring settings").click()
         page.wait_for_timeout(700)
         fill(page, "Examples", "9")
         # the estimate is about them: the page stands still again

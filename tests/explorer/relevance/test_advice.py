@@ -1,5 +1,5 @@
-"""Which heads should move?, on Relevance: asked once for its rows, drawn as the library says it,
-taken as the circuit; never on test rows.
+"""Advice on which heads should be trained, on Relevance: computed once for its rows, drawn as the
+library returns it, used as the circuit; never on test rows.
 """
 
 from dataclasses import replace
@@ -48,14 +48,16 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     scored(view)
     app = opened(replace(view, n=12, k=3))
     assert "Worth moving" not in maps(app)
-    press(app, "Ask which heads should move")
+    press(app, "Get advice")
     assert (
         len(asked) == 1
         and asked[0][:1] == ["advise"]
         and asked[0][asked[0].index("--n") + 1] == "12"
         and "test" not in asked[0]
     )
-    assert not [button for button in app.button if button.label.startswith("Ask")]
+    assert not [
+        button for button in app.button if button.label.startswith(("Get advice", "Update"))
+    ]
     task = load_task(view.task)
     train, source = (task.load(language, "train") for language in ("javanese", "indonesian"))
     found = advise_heads(
@@ -87,25 +89,25 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     )
     assert sum(len(trace["customdata"]) for trace in points["data"] if "customdata" in trace) == 12
     assert any("rank correlation of advice and relevance" in text.value for text in app.markdown)
-    press(app, "Take the 3 advised heads as the circuit")
+    press(app, "Use the 3 advised heads as the circuit")
     now = app.session_state["view"]
     assert (now.rule, now.k) == ("advised", 3) and now.past[-1]["rule"] == "top"
     outline = next(trace for trace in charts(app)[0]["data"] if trace.get("name") == "outline")
     assert outline["x"].count(None) == 3
-    assert next(button for button in app.button if button.label.startswith("Take the 3")).disabled
+    assert next(button for button in app.button if button.label.startswith("Use the 3")).disabled
     assert any("circuit in force is what is advised" in text.value for text in app.markdown)
 
 
 def test_other_rows_are_told_and_asked_again(view, asked):
     scored(view)
     app = opened(replace(view, n=6))
-    press(app, "Ask which heads should move")
+    press(app, "Get advice")
     shown(app.number_input(key="w_n").set_value(9).run())
     assert "Worth moving" in maps(app) and any(
-        "from 6 rows drawn with seed 31; Fine-tune would now draw 9" in one.value
+        "from 6 rows drawn with seed 31. Fine-tune would now draw 9" in one.value
         for one in app.warning
     )
-    press(app, "Ask again")
+    press(app, "Update the advice")
     assert len(asked) == 2 and not app.warning
     shown(app.number_input(key="w_n").set_value(6).run())
     # what was asked is remembered
@@ -123,14 +125,16 @@ def test_a_failed_run_is_told_and_can_be_asked_again(view, monkeypatch):
         raise ValueError("No room for gradients.")
     app = opened(view)
     assert any("No room for gradients" in error.value for error in app.error)
-    assert [button for button in app.button if button.label == "Ask which heads should move"]
+    assert [button for button in app.button if button.label == "Get advice"]
 
 
 def test_never_on_test_rows_and_not_without_a_target(view, tmp_path):
     scored(replace(view, split="test"))
     app = opened(replace(view, split="test"))
-    assert any("never taken on test rows" in info.value for info in app.info)
-    assert not [button for button in app.button if button.label.startswith("Ask")]
+    assert any("never uses test rows" in info.value for info in app.info)
+    assert not [
+        button for button in app.button if button.label.startswith(("Get advice", "Update"))
+    ]
 
 
 def test_the_cost_is_told_before(view):

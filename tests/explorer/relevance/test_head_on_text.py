@@ -52,7 +52,7 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):
     )
     whole = Scores.load(run.file("scores.safetensors")).per_example[3, 1, 2].item()
     assert any(
-        f"split everywhere at once, is {whole:.3g}".replace("-", "−") in caption.value
+        f"split at all tokens at once, is {whole:.3g}".replace("-", "−") in caption.value
         for caption in app.caption
     )
     shown(app.segmented_control(key="w_head_view").set_value("Attention pattern").run())
@@ -88,7 +88,7 @@ def test_a_large_model_is_run_only_when_asked(view, monkeypatch):
         [trace.get("name") for trace in chart["data"]][:2] == ["relevance", "attention"]
         for chart in charts(app)
     )
-    press(app, "Look into heads")
+    press(app, "Inspect heads")
     assert named(app, "relevance", "attention")
 
 
@@ -146,9 +146,11 @@ def test_another_language_beside(view, monkeypatch):
     monkeypatch.setattr(start_runs, "start_score", lambda view: scored(view))
     app = opened(view)
     shown(app.segmented_control(key="w_comparison").set_value("Side by side").run())
-    assert any("Nothing else is scored in the same way yet" in info.value for info in app.info)
+    assert any(
+        "There are no other scores with the same settings yet" in info.value for info in app.info
+    )
     shown(app.number_input(key="w_compared_size").set_value(6).run())
-    press(app, "Score javanese too")
+    press(app, "Score javanese")
     other = score_runs.find_run("score", subject=asdict(replace(view, source="javanese").subject))
     assert other.request.params["scoring"]["size"] == 6
     first, second = (Scores.load(one.file("scores.safetensors")).values for one in (run, other))

@@ -34,7 +34,7 @@ def test_nothing_scored_says_so_and_starts_once(view, monkeypatch):
         start_runs, "start_score", lambda view: started.append(view.scoring) or scored(view)
     )
     app = opened(view)
-    assert not charts(app) and not started and "No head is scored" in app.info[0].value
+    assert not charts(app) and not started and "heads are not scored yet" in app.info[0].value
     press(app, "Score heads")
     assert started == [view.scoring] and titles(app)[0] == f"CD-T, {SIZE} examples"
     assert not [button for button in app.button if button.label == "Score heads"]
@@ -166,7 +166,7 @@ def test_other_settings_are_not_scored_yet(view):
     shown(app.number_input(key="w_pool_seed").set_value(1).run())
     assert not charts(app) and "Out of date" in app.info[0].value
     assert [button for button in app.button if button.label == "Score heads"]
-    press(app, "Back to the defaults")
+    press(app, "Reset to defaults")
     shown(app.number_input(key="w_size").set_value(SIZE).run())
     assert charts(app)
 

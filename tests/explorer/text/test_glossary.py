@@ -126,7 +126,7 @@ def test_the_check_sees_a_bare_number():
 def test_columns_of_numbers_that_come_late_are_explained():
     assert all(
         column.get("help")
-        for column in [*validation.COLUMNS.values(), *validation.STABILITY.values()]
+        for column in [*validation.COLUMNS.values(), *validation.STABILITY_COLUMNS.values()]
     )
     frame = pd.DataFrame(columns=[*compare_table.OUTCOMES, *compare_table.SETTINGS, "lora_rank"])
     assert all(column.get("help") for column in compare_table.columns(frame).values())
