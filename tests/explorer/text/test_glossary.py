@@ -61,7 +61,7 @@ LISTED = (
 )
 
 
-PAGES = [f"screens/{name}.py" for name in ("setup", "relevance", "circuit", "finetune", "compare")]
+PAGES = [f"{name}/page.py" for name in ("setup", "relevance", "circuit", "finetune", "compare")]
 
 
 @pytest.fixture
