@@ -14,7 +14,7 @@ from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps
 from ctsft.plots.experiment_frontier import CHOSEN
-from ctsft.plots.head_grid import Scale, head_map, symmetric_limit
+from ctsft.plots.head_grid import Scale, head_grid, symmetric_limit
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import head_name, hover_text, number
 from ctsft.utils.statistics import spearman
@@ -43,9 +43,9 @@ def advice_map(
     """
     shown = values(kept, what)
     limit = symmetric_limit(shown)
-    fig = head_map(
+    fig = head_grid(
         shown,
-        score_maps.marks(circuit, selected),
+        score_maps.circuit_marks(circuit, selected),
         title=MAPS[what],
         scale=Scale(UNITS[what], sequential=True),
         flip=flip,
@@ -89,7 +89,7 @@ def hover(kept: Ranking, circuit: Circuit) -> list[list[str]]:
                 ),
                 f"target asks: {number(row['gradient'])} (gradient norm)",
                 f"source would lose: {number(row['fisher'] ** 0.5)} (√ Fisher information)",
-                hover_text(score_maps.reason(circuit, (row["layer"], row["head"]))),
+                hover_text(score_maps.membership_reason(circuit, (row["layer"], row["head"]))),
             ]
         )
         for row in kept.rows
@@ -189,8 +189,8 @@ def sentences(
     )
     shows = (
         f"For what {source} would lose, {target} has most to win from"
-        f" {', '.join(map(head_name, advised))}; {shared} in the circuit, and over all"
-        f" {len(kept.rows)} heads the rank correlation of advice and relevance is {number(rho)}."
+        f" {', '.join(map(head_name, advised))}; {shared} in the circuit, and over all {len(kept.rows)}"
+        f" heads the rank correlation of advice and relevance is {number(rho)}."
     )
     if circuit.heads == set(advised):
         return (

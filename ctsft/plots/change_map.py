@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
-from ctsft.plots.head_grid import Marks, Scale, head_map
+from ctsft.plots.head_grid import Marks, Scale, head_grid
 from ctsft.utils.format import head_name, number
 
 MOST = 8  # heads named in a sentence
@@ -50,7 +50,7 @@ def change_map(rows: list[Mapping], chosen: Iterable[Head], flip: bool = False) 
     texts = [
         [hover((layer, head)) for head in range(found.shape[1])] for layer in range(found.shape[0])
     ]
-    fig = head_map(
+    fig = head_grid(
         found,
         Marks(chosen),
         title="Change by head",

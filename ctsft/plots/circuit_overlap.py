@@ -1,12 +1,11 @@
-"""How far circuits agree: shared heads, Jaccard indices, what chance would give, and the maps that
-show it; no streamlit, no torch.
+"""How far circuits agree: shared heads, Jaccard indices, what chance would give, and their charts.
 
 Two random sets of a and b heads out of n share i heads with the hypergeometric probability, so the
 Jaccard index that chance gives is the mean of i / (a + b - i) over that distribution: exact, no
 drawing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -15,14 +14,48 @@ import plotly.graph_objects as go
 from scipy.stats import hypergeom
 
 from ctsft.attribution.scores import Head
-from ctsft.plots import head_grid, style
-from ctsft.plots.head_grid import Marks, Scale, head_map
-from ctsft.utils import format
+from ctsft.circuit.circuit import Circuit
+from ctsft.plots import style
+from ctsft.plots.head_grid import Marks, Scale, cell_size, head_grid
+from ctsft.plots.inputs import require
+from ctsft.utils.errors import UserError
+from ctsft.utils.format import head_name
 
 LETTERS = "ABCDEF"
-MOST = len(LETTERS)  # circuits compared at a time
-ROOMY = 26  # pixels of a cell that letters fit into
+MAX_CIRCUITS = len(LETTERS)  # compared at a time
+LETTER_CELL = 26  # pixels of the smallest cell that letters fit into
 Circuits = Mapping[str, frozenset[Head]]  # heads by the circuit's name
+
+
+def overlap(circuits: Mapping[str, Circuit] | Iterable[Circuit]) -> go.Figure:
+    """The Jaccard index of each pair of circuits, with the shared heads and what chance gives on
+    hover: two random circuits of these sizes, out of all heads of the model.
+
+    `circuits`: 2 to 6 circuits of one model, by name or as a list. UserError for another input,
+    another number of circuits, or circuits of models of different or unknown shapes.
+    """
+    if isinstance(circuits, Mapping):
+        named = dict(circuits)
+    else:
+        require("overlap", circuits, Iterable, "several Circuits")
+        named = {str(i): circuit for i, circuit in enumerate(circuits, 1)}
+    for circuit in named.values():
+        require("overlap", circuit, Circuit, "Circuits (ctsft.select, ctsft.discover)")
+    if not 2 <= len(named) <= MAX_CIRCUITS:
+        raise UserError(
+            f"overlap compares 2 to {MAX_CIRCUITS} circuits, and these are {len(named)}."
+        )
+    shapes = {
+        (circuit.model.get("n_layers"), circuit.model.get("n_heads")) for circuit in named.values()
+    }
+    if len(shapes) > 1 or None in next(iter(shapes)):
+        raise UserError(
+            "These circuits belong to models of different or unknown shapes; compare circuits of"
+            " one model."
+        )
+    layers, heads = shapes.pop()
+    sets = {title: circuit.heads for title, circuit in named.items()}
+    return jaccard_heatmap(sets, layers * heads)
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
@@ -32,7 +65,7 @@ def jaccard(a: frozenset, b: frozenset) -> float:
     return len(a & b) / len(a | b) if a | b else 1.0
 
 
-def chance(n: int, a: int, b: int) -> float:
+def expected_jaccard(n: int, a: int, b: int) -> float:
     """Mean Jaccard index of random circuits of `a` and `b` heads out of `n`."""
     if a + b == 0:
         return 1.0
@@ -40,59 +73,67 @@ def chance(n: int, a: int, b: int) -> float:
     return float((hypergeom.pmf(shared, n, a, b) * shared / (a + b - shared)).sum())
 
 
-def matrix(circuits: Circuits) -> np.ndarray:
+def jaccard_matrix(circuits: Circuits) -> np.ndarray:
     """Jaccard indices, [circuit, circuit]."""
     return np.array([[jaccard(a, b) for b in circuits.values()] for a in circuits.values()])
 
 
-def holders(circuits: Circuits, head: Head) -> str:
-    """The letters of the circuits that hold a head."""
+def letters_of(circuits: Circuits, head: Head) -> str:
+    """The letters of the circuits that contain a head."""
     return "".join(
         letter for letter, heads in zip(LETTERS, circuits.values(), strict=False) if head in heads
     )
 
 
-def sentence(circuits: Circuits, n: int) -> str:
-    """What the overlap comes to, against chance."""
+def overlap_sentence(circuits: Circuits, n: int) -> str:
+    """The overlap in words, against chance; "" for fewer than two circuits."""
     sets = list(circuits.values())
     if len(sets) < 2:
         return ""
     pairs = sorted(
         combinations(range(len(sets)), 2), key=lambda pair: -jaccard(sets[pair[0]], sets[pair[1]])
     )
-    near, far = pairs[0], pairs[-1]
-    a, b = (sets[i] for i in near)
+    closest, farthest = pairs[0], pairs[-1]
+    a, b = sets[closest[0]], sets[closest[1]]
+    by_chance = chance_text(n, len(a), len(b))
     if len(sets) == 2:
-        of = (
-            f"of {len(a)} heads are shared"
-            if len(a) == len(b)
-            else f"heads are shared by circuits of {len(a)} and {len(b)}"
-        )
-        return f"{len(a & b)} {of}, Jaccard {jaccard(a, b):.2f}; {by_chance(n, len(a), len(b))}."
-    words = (
-        f"Of the {len(frozenset.union(*sets))} heads that any of them holds,"
-        f" {len(frozenset.intersection(*sets))} are in all {len(sets)}. "
+        if len(a) == len(b):
+            shared = f"{len(a & b)} of {len(a)} heads are shared"
+        else:
+            shared = f"{len(a & b)} heads are shared by circuits of {len(a)} and {len(b)}"
+        return f"{shared}, Jaccard {jaccard(a, b):.2f}; {by_chance}."
+
+    def pair_text(pair: tuple[int, int]) -> str:
+        i, j = pair
+        return f"{LETTERS[i]} and {LETTERS[j]} (Jaccard {jaccard(sets[i], sets[j]):.2f})"
+
+    return (
+        f"Of the {len(frozenset.union(*sets))} heads in any of them,"
+        f" {len(frozenset.intersection(*sets))} are in all {len(sets)}. Closest are"
+        f" {pair_text(closest)}, farthest {pair_text(farthest)}; {by_chance}."
     )
-    closest, farthest = (
-        f"{LETTERS[i]} and {LETTERS[j]} (Jaccard {jaccard(sets[i], sets[j]):.2f})"
-        for i, j in (near, far)
-    )
-    return words + f"Closest are {closest}, farthest {farthest}; {by_chance(n, len(a), len(b))}."
 
 
-def by_chance(n: int, a: int, b: int) -> str:
+def chance_text(n: int, a: int, b: int) -> str:
     sizes = "this size" if a == b else f"{a} and {b} heads"
-    return f"two random circuits of {sizes} out of {n} heads reach {chance(n, a, b):.2f} on average"
+    return (
+        f"two random circuits of {sizes} out of {n} heads reach {expected_jaccard(n, a, b):.2f} on"
+        " average"
+    )
 
 
-def heatmap(circuits: Circuits, n: int) -> go.Figure:
-    """The Jaccard matrix with its numbers; hover says what is shared and what chance gives."""
-    values, sets, count = matrix(circuits), list(circuits.values()), len(circuits)
+def jaccard_heatmap(circuits: Circuits, n: int) -> go.Figure:
+    """The Jaccard matrix with its numbers; hover shows the shared heads and what chance gives out
+    of `n` heads.
+    """
+    values = jaccard_matrix(circuits)
+    sets = list(circuits.values())
+    count = len(sets)
     letters = list(LETTERS[:count])
     texts = [
         [
             f"{letters[i]} and {letters[j]}: {len(a & b)} of {len(a | b)} heads shared<br>Jaccard"
-            f" {values[i, j]:.2f}<br>by chance {chance(n, len(a), len(b)):.2f}"
+            f" {values[i, j]:.2f}<br>by chance {expected_jaccard(n, len(a), len(b)):.2f}"
             for j, b in enumerate(sets)
         ]
         for i, a in enumerate(sets)
@@ -128,7 +169,7 @@ def heatmap(circuits: Circuits, n: int) -> go.Figure:
                 y=letters[i],
                 text=f"{values[i, j]:.2f}",
                 showarrow=False,
-                font={"color": ink(values[i, j])},
+                font={"color": text_colour(values[i, j])},
             )
     fig.update_xaxes(showgrid=False, side="bottom", fixedrange=True)
     fig.update_yaxes(showgrid=False, autorange="reversed", fixedrange=True)
@@ -137,99 +178,96 @@ def heatmap(circuits: Circuits, n: int) -> go.Figure:
     )
 
 
-def ink(share: float) -> str:
-    """Text that reads on a place of the sequential scale."""
+def text_colour(share: float) -> str:
+    """A text colour that reads on a place of the sequential scale, 0 to 1."""
     return style.COLOURS["halo" if share > 0.45 else "ink"]
 
 
 def membership_map(
     circuits: Circuits, shape: tuple[int, int], selected: Head | None = None, flip: bool = False
 ) -> go.Figure:
-    """Every head coloured by how many of the circuits hold it, with their letters in it; those that
-    all hold are outlined.
+    """Every head coloured by how many of the circuits contain it, with their letters; heads in all
+    of them are outlined.
     """
     layers, heads = shape
-    values = np.array(
-        [
-            [sum((layer, head) in own for own in circuits.values()) for head in range(heads)]
-            for layer in range(layers)
-        ],
-        float,
-    )
-    everywhere = frozenset.intersection(*circuits.values()) if circuits else frozenset()
+    letters = {head: letters_of(circuits, head) for head in np.ndindex(layers, heads)}
+    counts = [[len(letters[layer, head]) for head in range(heads)] for layer in range(layers)]
+    in_all = frozenset.intersection(*circuits.values()) if circuits else frozenset()
     hover = [
-        [
-            f"<b>{format.head_name((layer, head))}</b>  {told(circuits, (layer, head))}"
-            for head in range(heads)
-        ]
+        [membership_text(circuits, (layer, head)) for head in range(heads)]
         for layer in range(layers)
     ]
-    fig = head_map(
-        values,
-        Marks(everywhere, selected=selected),
-        title="Which circuits hold a head",
+    fig = head_grid(
+        np.array(counts, float),
+        Marks(in_all, selected=selected),
+        title="Circuits that contain a head",
         hover=hover,
         flip=flip,
         scale=Scale("circuits", max(len(circuits), 1), sequential=True),
     )
-    size = head_grid.cell_size(layers, heads)
-    line = int(size // 10)  # letters that fit side by side
     ticks = list(range(len(circuits) + 1))
     bar = {
         "tickvals": ticks,
         "ticktext": list(map(str, ticks)),
-        "title.text": "circuits<br>that hold it",
+        "title.text": "circuits<br>with the head",
     }
     fig.update_traces(selector={"type": "heatmap"}, colorbar=bar)
-    for layer in range(layers if size >= ROOMY else 0):
-        for head in range(heads):
-            own = holders(circuits, (layer, head))
-            if own:
-                fig.add_annotation(
-                    x=head,
-                    y=layer,
-                    text="<br>".join(own[i : i + line] for i in range(0, len(own), line)),
-                    showarrow=False,
-                    font={"size": 10, "color": ink(len(own) / len(circuits))},
-                    name="holders",
-                )
-    keys = (("□ in all of them", everywhere), ("◎ selected", selected))
+    size = cell_size(layers, heads)
+    if size >= LETTER_CELL:
+        _add_letters(fig, letters, len(circuits), per_line=int(size // 10))
+    keys = (("□ in all of them", in_all), ("◎ selected", selected))
     fig.update_annotations(
         text="\u2003".join(text for text, present in keys if present), selector={"name": "key"}
     )
-    return fig.update_layout(meta={"alt": described(circuits)})
+    return fig.update_layout(meta={"alt": membership_alt(circuits)})
 
 
-def told(circuits: Circuits, head: Head) -> str:
-    own = holders(circuits, head)
-    return f"in {len(own)} of {len(circuits)}" + (f": {', '.join(own)}" if own else "")
+def _add_letters(fig: go.Figure, letters: dict[Head, str], circuits: int, per_line: int) -> None:
+    """Each head's letters in its cell, `per_line` of them side by side."""
+    for (layer, head), row in letters.items():
+        if row:
+            lines = [row[start : start + per_line] for start in range(0, len(row), per_line)]
+            fig.add_annotation(
+                x=head,
+                y=layer,
+                text="<br>".join(lines),
+                showarrow=False,
+                font={"size": 10, "color": text_colour(len(row) / circuits)},
+                name="letters",
+            )
 
 
-def described(circuits: Circuits) -> str:
-    """The membership map in words: every head that some circuit holds, the most shared first."""
-    held = sorted(
+def membership_text(circuits: Circuits, head: Head) -> str:
+    """A head's hover text: its name, and which circuits contain it."""
+    letters = letters_of(circuits, head)
+    listed = f": {', '.join(letters)}" if letters else ""
+    return f"<b>{head_name(head)}</b>  in {len(letters)} of {len(circuits)}{listed}"
+
+
+def most_shared(circuits: Circuits) -> list[Head]:
+    """Every head that some circuit contains, the most shared first."""
+    return sorted(
         {head for heads in circuits.values() for head in heads},
-        key=lambda head: (-len(holders(circuits, head)), head),
-    )
-    names = [f"{format.head_name(head)} ({holders(circuits, head)})" for head in held]
-    return (
-        f"Which of {len(circuits)} circuits hold a head:"
-        f" {', '.join(names[:24]) or 'none is held by any'}{' and more' if len(names) > 24 else ''}."
+        key=lambda head: (-len(letters_of(circuits, head)), head),
     )
 
 
-def table(circuits: Circuits) -> pd.DataFrame:
-    """A row a head that some circuit holds, the most shared first; a column a circuit."""
-    held = sorted(
-        {head for heads in circuits.values() for head in heads},
-        key=lambda head: (-len(holders(circuits, head)), head),
-    )
+def membership_alt(circuits: Circuits) -> str:
+    """The membership map in words."""
+    names = [f"{head_name(head)} ({letters_of(circuits, head)})" for head in most_shared(circuits)]
+    listed = ", ".join(names[:24]) or "none of them contains any"
+    more = " and more" if len(names) > 24 else ""
+    return f"Heads of {len(circuits)} circuits, with the circuits' letters: {listed}{more}."
+
+
+def membership_table(circuits: Circuits) -> pd.DataFrame:
+    """A row a head that some circuit contains, the most shared first; a column a circuit."""
     rows = [
         (
-            format.head_name(head),
-            len(holders(circuits, head)),
+            head_name(head),
+            len(letters_of(circuits, head)),
             *(head in heads for heads in circuits.values()),
         )
-        for head in held
+        for head in most_shared(circuits)
     ]
     return pd.DataFrame(rows, columns=["head", "in how many", *LETTERS[: len(circuits)]])

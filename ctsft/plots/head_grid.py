@@ -1,12 +1,11 @@
-"""Head maps, and the look that all charts share: arrays in, Plotly figures out; no streamlit, no
-torch.
+"""The head grid: every head as a cell, its value as a colour, marks on top. Arrays in, figure out.
 
-One head map serves every page. A heatmap cannot be clicked in Streamlit, so it lies (without hover)
-under a transparent scatter of squares that carries `customdata` [layer, head] and the hover text;
-`toggle` turns a click into the next set of heads. Marks are strokes in data coordinates, dark with
-a light halo, so that they fit the cells at any size or zoom and read on every cell colour. Each
-figure describes itself in one sentence for screen readers: `alt(fig)`. `bars.py` draws scores,
-`curves.py` runs.
+`ctsft.plots.head_map` and the other maps draw the library's objects with it. A heatmap cannot be
+clicked in Streamlit, so it lies (without hover) under a transparent scatter of squares that carries
+`customdata` [layer, head] and the hover text; `toggle` turns a click into the next set of heads.
+Marks are strokes in data coordinates, dark with a light halo, so that they fit the cells at any
+size or zoom and read on every cell colour. Each figure describes itself in one sentence for screen
+readers: `style.alt(fig)`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,15 +15,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
+from ctsft.plots.inputs import require_heads
 from ctsft.plots.style import COLOURS, DIVERGING, SEQUENTIAL, figure
 from ctsft.utils.format import head_name, hover_text, number
 
-STRENGTH = 99  # percentile of |values| at which a map's colours end
+CLIP_PERCENTILE = 99  # of |values|: where a map's colours end
+AXIS = {"showgrid": False, "ticks": "", "constrain": "domain"}
+
+AXIS = {"showgrid": False, "ticks": "", "constrain": "domain"}
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What is drawn on top of the colours. `circuit` is the set in force, heads added by hand
+    """What is drawn on top of the colours. `circuit`: the current set of heads, those added by hand
     included.
     """
 
@@ -50,8 +53,8 @@ class Scale:
 
 
 def toggle(points: Iterable[Mapping], heads: Iterable[Head]) -> set[Head]:
-    """The heads after a click: each head among `points` changes sides once, however many points
-    report it.
+    """The heads after a click: each head among `points` is added or removed once, however many
+    points report it.
     """
     clicked = set()
     for point in points:
@@ -67,11 +70,11 @@ def symmetric_limit(*values: np.ndarray) -> float:
     """Where a shared colour scale ends: the 99th percentile of |values|, NaN left out; 1 when there
     is nothing but zeros.
     """
-    flat = np.abs(np.concatenate([np.ravel(np.asarray(v, float)) for v in values]))
-    flat = flat[np.isfinite(flat)]
-    if flat.size == 0 or flat.max() == 0:
+    sizes = np.abs(np.concatenate([np.ravel(np.asarray(array, float)) for array in values]))
+    sizes = sizes[np.isfinite(sizes)]
+    if sizes.size == 0 or sizes.max() == 0:
         return 1.0
-    return float(np.percentile(flat, STRENGTH) or flat.max())
+    return float(np.percentile(sizes, CLIP_PERCENTILE) or sizes.max())
 
 
 def cell_size(layers: int, heads: int) -> float:
@@ -84,46 +87,38 @@ def cell_size(layers: int, heads: int) -> float:
 def hover_texts(
     values: np.ndarray,
     by_label: Mapping[str, np.ndarray],
-    why: Mapping[Head, str],
+    reasons: Mapping[Head, str] | None,
     kv_group: int = 1,
 ) -> list[list[str]]:
-    """[layer][head] -> `L5.H3`, score, rank, mean per label, in or out and why, KV group; all
-    arrays [layer, head].
+    """[layer][head] -> `L5.H3`, score, rank, mean per label, in or out of the circuit and why (not
+    for `reasons` None), key/value group; all arrays [layer, head].
     """
     values = np.asarray(values, float)
+    layers, heads = values.shape
     order = np.argsort(np.where(np.isfinite(values), -values, np.inf), axis=None, kind="stable")
-    rank = np.empty(values.size, int)
-    rank[order] = np.arange(1, values.size + 1)
-    own, places, averages = (
-        values.tolist(),
-        rank.reshape(values.shape).tolist(),
-        [
-            (hover_text(label), np.asarray(means, float).tolist())
-            for label, means in by_label.items()
-        ],
-    )
+    ranks = np.empty(values.size, int)
+    ranks[order] = np.arange(1, values.size + 1)
+    ranks = ranks.reshape(values.shape)
+    means = {hover_text(label): np.asarray(mean, float) for label, mean in by_label.items()}
 
-    def text(layer: int, head: int) -> str:
-        at = (layer, head)
+    def text(head: Head) -> str:
         lines = [
-            f"<b>{head_name(at)}</b>  {number(own[layer][head])}",
-            f"rank {places[layer][head]} of {values.size}",
+            f"<b>{head_name(head)}</b>  {number(values[head])}",
+            f"rank {ranks[head]} of {values.size}",
         ]
-        lines += [f"{label}: {number(means[layer][head])}" for label, means in averages]
-        lines.append(hover_text(why.get(at, "not in the circuit")))
+        lines += [f"{label}: {number(mean[head])}" for label, mean in means.items()]
+        if reasons is not None:
+            lines.append(hover_text(reasons.get(head, "not in the circuit")))
         if kv_group > 1:
-            first = head // kv_group * kv_group
-            lines.append(
-                f"shares keys and values: H{first} to H{min(first + kv_group, values.shape[1]) - 1}"
-            )
+            first = head[1] // kv_group * kv_group
+            last = min(first + kv_group, heads) - 1
+            lines.append(f"shares keys and values: H{first} to H{last}")
         return "<br>".join(lines)
 
-    return [
-        [text(layer, head) for head in range(values.shape[1])] for layer in range(values.shape[0])
-    ]
+    return [[text((layer, head)) for head in range(heads)] for layer in range(layers)]
 
 
-def head_map(
+def head_grid(
     values: np.ndarray,  # [layer, head]; NaN: not computed
     marks: Marks = Marks(),
     *,
@@ -133,67 +128,22 @@ def head_map(
     flip: bool = False,
 ) -> go.Figure:
     """Every head as a cell: x = head, y = layer, layer 0 on top (`flip`: at the bottom). Fixed
-    size: show it with width="content".
+    size: show it with width="content". UserError for marked heads that are not on the map.
     """
     values = np.asarray(values, float)
     layers, heads = values.shape
-    beyond = [
-        head_name(at)
-        for at in sorted({*marks.members, *marks.removed, marks.selected or (0, 0)})
-        if not (0 <= at[0] < layers and 0 <= at[1] < heads)
-    ]
-    if beyond:
-        raise ValueError(
-            f"{', '.join(beyond)} is not on this map of {layers} layers x {heads} heads; choose"
-            " heads of the same model"
-        )
-    limit = symmetric_limit(values) if scale.limit is None else float(scale.limit)
+    selected = [marks.selected] if marks.selected else []
+    require_heads({*marks.members, *marks.removed, *selected}, (layers, heads))
     size = cell_size(layers, heads)
     fig = figure(title, _map_alt(values, marks, title, scale), size * layers + 122)
-    top, bottom, left, right = 40, 82, 56, 128
-    cells = [(layer, head) for layer in range(layers) for head in range(heads)]
     fig.add_traces(
         [
-            go.Heatmap(
-                z=values.tolist(),
-                zmin=0 if scale.sequential else -limit,
-                zmax=limit,
-                hoverinfo="skip",
-                xgap=1,
-                ygap=1,
-                colorscale=SEQUENTIAL if scale.sequential else DIVERGING,
-                colorbar=_colourbar(values, limit, scale),
-                # plain lists: a numpy array is sent packed, and a click would return it as an
-                # object
-            ),
+            _cells(values, scale),
             *_strokes(marks),
-            go.Scatter(
-                x=[head for _, head in cells],
-                y=[layer for layer, _ in cells],
-                customdata=[list(at) for at in cells],
-                name="heads",
-                text=[
-                    hover[at[0]][at[1]]
-                    if hover
-                    else f"<b>{head_name(at)}</b>  {number(values[at])}"
-                    for at in cells
-                ],
-                mode="markers",
-                marker={
-                    "symbol": "square",
-                    "size": size - 1,
-                    "opacity": 0,
-                    "color": COLOURS["control"],
-                },
-                showlegend=False,
-                selected={"marker": {"opacity": 0}},
-                unselected={"marker": {"opacity": 0}},
-                hovertemplate="%{text}<extra></extra>",
-            ),
+            _click_layer(values, hover, size),
         ]
     )
-    across, down = [-0.5, heads - 0.5], [-0.5, layers - 0.5]
-    shared = {"showgrid": False, "ticks": "", "constrain": "domain"}
+    top, bottom, left, right = 40, 82, 56, 128
     fig.update_layout(
         width=max(size * heads + left + right, 340),
         uirevision="head map",
@@ -204,21 +154,8 @@ def head_map(
             "b": bottom,
             "autoexpand": False,
         },
-        xaxis={
-            "range": across,
-            "tickvals": _ticks(heads),
-            "title": {"text": "head"},
-            "constraintoward": "left",
-            **shared,
-        },
-        yaxis={
-            "range": down if flip else down[::-1],
-            "tickvals": _ticks(layers),
-            "title": {"text": "layer"},
-            "scaleanchor": "x",
-            "constraintoward": "top",
-            **shared,
-        },
+        xaxis=head_axis(heads),
+        yaxis=layer_axis(layers, flip),
         annotations=[
             {  # paper y = 0 is the map's lower edge
                 "text": _key(marks),
@@ -238,18 +175,66 @@ def head_map(
     return fig
 
 
-def means_map(
-    departure: np.ndarray,
-    marks: Marks = Marks(),
-    *,
-    title: str = "",
-    unit: str = "norm",
-    flip: bool = False,
-) -> go.Figure:
-    """[layer, head] sizes from 0 up: of the balanced means, or of one label's departure from
-    them.
-    """
-    return head_map(departure, marks, title=title, scale=Scale(unit, sequential=True), flip=flip)
+def head_axis(heads: int) -> dict:
+    """Plotly's settings of the x axis of a map with `heads` heads a layer."""
+    return {
+        "range": [-0.5, heads - 0.5],
+        "tickvals": _ticks(heads),
+        "title": {"text": "head"},
+        "constraintoward": "left",
+        **AXIS,
+    }
+
+
+def layer_axis(layers: int, flip: bool = False) -> dict:
+    """Plotly's settings of the y axis: layer 0 on top, or at the bottom for `flip`."""
+    ends = [-0.5, layers - 0.5]
+    return {
+        "range": ends if flip else ends[::-1],
+        "tickvals": _ticks(layers),
+        "title": {"text": "layer"},
+        "scaleanchor": "x",
+        "constraintoward": "top",
+        **AXIS,
+    }
+
+
+def _cells(values: np.ndarray, scale: Scale) -> go.Heatmap:
+    limit = symmetric_limit(values) if scale.limit is None else float(scale.limit)
+    return go.Heatmap(
+        # plain lists: a numpy array is sent packed, and a click would return it as an object
+        z=values.tolist(),
+        zmin=0 if scale.sequential else -limit,
+        zmax=limit,
+        hoverinfo="skip",
+        xgap=1,
+        ygap=1,
+        colorscale=SEQUENTIAL if scale.sequential else DIVERGING,
+        colorbar=_colourbar(values, limit, scale),
+    )
+
+
+def _click_layer(values: np.ndarray, hover: list[list[str]] | None, size: float) -> go.Scatter:
+    """Transparent squares on top of the cells: they carry the heads and the hover texts."""
+    layers, heads = values.shape
+    cells = [(layer, head) for layer in range(layers) for head in range(heads)]
+    if hover:
+        texts = [hover[layer][head] for layer, head in cells]
+    else:
+        texts = [f"<b>{head_name(head)}</b>  {number(values[head])}" for head in cells]
+    return go.Scatter(
+        x=[head for _, head in cells],
+        y=[layer for layer, _ in cells],
+        customdata=[list(cell) for cell in cells],
+        name="heads",
+        text=texts,
+        mode="markers",
+        marker={"symbol": "square", "size": size - 1, "opacity": 0, "color": COLOURS["control"]},
+        showlegend=False,
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def _ticks(count: int) -> list[int]:
@@ -261,7 +246,7 @@ def _colourbar(values: np.ndarray, limit: float, scale: Scale) -> dict:
     ends = number(limit)
     with np.errstate(invalid="ignore"):
         above, below = bool(np.any(values > limit)), bool(np.any(values < -limit))
-    where = f"{STRENGTH}th percentile of |value|" if scale.limit is None else "shared scale"
+    where = f"{CLIP_PERCENTILE}th percentile of |value|" if scale.limit is None else "shared scale"
     ticks = {0.0: "0", limit: f"≥ {ends}" if above else ends}
     if not scale.sequential:
         ticks[-limit] = f"≤ −{ends}" if below else f"−{ends}"
@@ -284,61 +269,62 @@ def _colourbar(values: np.ndarray, limit: float, scale: Scale) -> dict:
 
 
 def _map_alt(values: np.ndarray, marks: Marks, title: str, scale: Scale) -> str:
-    text = (
-        f"{title or 'Head map'}: {scale.unit} of {values.size} heads ({values.shape[0]} layers of"
-        f" {values.shape[1]})"
-    )
+    layers, heads = values.shape
+    parts = [
+        f"{title or 'Head map'}: {scale.unit} of {values.size} heads ({layers} layers of {heads})"
+    ]
     if np.isfinite(values).any():
-        best, worst = (
-            np.unravel_index(pick(values), values.shape) for pick in (np.nanargmax, np.nanargmin)
-        )
-        text += (
-            f", highest {head_name(best)} {number(values[best])}, lowest {head_name(worst)}"
-            f" {number(values[worst])}"
-        )
+        highest = np.unravel_index(np.nanargmax(values), values.shape)
+        lowest = np.unravel_index(np.nanargmin(values), values.shape)
+        parts.append(f", highest {head_name(highest)} {number(values[highest])}")
+        parts.append(f", lowest {head_name(lowest)} {number(values[lowest])}")
     else:
-        text += ", none computed yet"
-    chosen = sorted(marks.members)
-    if chosen:
-        text += f"; {len(chosen)} in the circuit: {', '.join(map(head_name, chosen[:12]))}" + (
-            " and more" if len(chosen) > 12 else ""
-        )
-    text += f", {len(marks.added)} added by hand" if marks.added else ""
-    text += f", {len(marks.removed)} removed by hand" if marks.removed else ""
-    return text + (f"; {head_name(marks.selected)} selected." if marks.selected else ".")
+        parts.append(", none computed yet")
+    members = sorted(marks.members)
+    if members:
+        parts.append(f"; {len(members)} in the circuit: {', '.join(map(head_name, members[:12]))}")
+    if len(members) > 12:
+        parts.append(" and more")
+    if marks.added:
+        parts.append(f", {len(marks.added)} added by hand")
+    if marks.removed:
+        parts.append(f", {len(marks.removed)} removed by hand")
+    parts.append(f"; {head_name(marks.selected)} selected." if marks.selected else ".")
+    return "".join(parts)
 
 
 Path = tuple[list, list]  # x, y of one pen stroke
 
 
-def _square(at: Head, half: float = 0.45) -> Path:
-    return [at[1] + half * s for s in (-1, 1, 1, -1, -1, 1)], [
-        at[0] + half * s for s in (-1, -1, 1, 1, -1, -1)
-    ]
+def _square(head: Head, half: float = 0.45) -> Path:
+    y, x = head
+    xs = [x + half * side for side in (-1, 1, 1, -1, -1, 1)]
+    ys = [y + half * side for side in (-1, -1, 1, 1, -1, -1)]
+    return xs, ys
 
 
-def _plus(at: Head, half: float = 0.17) -> list[Path]:
-    return [
-        ([at[1] - half, at[1] + half], [at[0]] * 2),
-        ([at[1]] * 2, [at[0] - half, at[0] + half]),
-    ]
+def _plus(head: Head, half: float = 0.17) -> list[Path]:
+    y, x = head
+    return [([x - half, x + half], [y, y]), ([x, x], [y - half, y + half])]
 
 
-def _cross(at: Head, half: float = 0.2) -> list[Path]:
-    return [([at[1] - half, at[1] + half], [at[0] - half * s, at[0] + half * s]) for s in (1, -1)]
+def _cross(head: Head, half: float = 0.2) -> list[Path]:
+    y, x = head
+    return [([x - half, x + half], [y - half * side, y + half * side]) for side in (1, -1)]
 
 
-def _ring(at: Head, radius: float = 0.31) -> Path:
-    turn = np.linspace(0, 2 * np.pi, 33)
-    return (at[1] + radius * np.cos(turn)).tolist(), (at[0] + radius * np.sin(turn)).tolist()
+def _ring(head: Head, radius: float = 0.31) -> Path:
+    y, x = head
+    angles = np.linspace(0, 2 * np.pi, 33)
+    return (x + radius * np.cos(angles)).tolist(), (y + radius * np.sin(angles)).tolist()
 
 
 def _strokes(marks: Marks) -> list[go.Scatter]:
     """All marks of a kind as one line with gaps, drawn twice: the wide one is the halo."""
     kinds = (
-        ("outline", 2, [_square(at) for at in sorted(marks.members)]),
-        ("added", 2, [p for at in sorted(marks.added) for p in _plus(at)]),
-        ("removed", 2, [p for at in sorted(marks.removed) for p in _cross(at)]),
+        ("outline", 2, [_square(head) for head in sorted(marks.members)]),
+        ("added", 2, [path for head in sorted(marks.added) for path in _plus(head)]),
+        ("removed", 2, [path for head in sorted(marks.removed) for path in _cross(head)]),
         ("selected", 2.5, [_ring(marks.selected)] if marks.selected else []),
     )
     return [trace for kind, width, paths in kinds if paths for trace in _stroke(paths, kind, width)]

@@ -1,58 +1,76 @@
-"""Two sets of scores of the same heads against each other: ways of scoring, languages or
-checkpoints; no streamlit.
-"""
+"""Two scorings of the same heads against each other: methods, languages or checkpoints."""
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head, Scores
-from ctsft.plots import score_charts, score_maps
-from ctsft.plots.head_grid import Marks, Scale, head_map
-from ctsft.utils.statistics import spearman
+from ctsft.plots.head_grid import Marks, Scale, head_grid
+from ctsft.plots.inputs import require, require_heads
+from ctsft.plots.score_charts import score_scatter
+from ctsft.plots.score_maps import NAMES, UNITS, shrink, small_maps
+from ctsft.plots.style import COLOURS
+from ctsft.utils.errors import UserError
 
 
-def scatter(
-    mine: Scores, other: Scores, names: tuple[str, str], selected: Head | None
+def agreement(
+    scores: Scores,
+    other: Scores,
+    names: tuple[str, str] | None = None,
+    selected: Head | None = None,
 ) -> go.Figure:
-    """A point a head, the selected one ringed; a click on a point carries the head."""
-    a, b = mine.values.numpy(), other.values.numpy()
-    units = tuple(
-        f"{name}: {score_maps.UNITS[scores.method]}"
-        for name, scores in zip(names, (mine, other), strict=True)
-    )
-    fig = score_charts.correlation(a, b, units, spearman(a, b), title="")
-    if selected and np.isfinite(a[selected]) and np.isfinite(b[selected]):
-        fig.add_trace(
-            go.Scatter(
-                x=[float(a[selected])],
-                y=[float(b[selected])],
-                mode="markers",
-                hoverinfo="skip",
-                name="selected",
-                marker={
-                    "symbol": "circle-open",
-                    "size": 17,
-                    "color": "#e0751f",
-                    "line": {"width": 3},
-                },
-            )
+    """A point a head: its score (x) against its score in `other` (y), both in logits, with the
+    Spearman rank correlation of all heads.
+
+    `names`: what the two are called on the axes; their methods where it is left out. `selected`: a
+    head (layer, head) with a ring. UserError for another input, or scores of models of different
+    shapes.
+    """
+    for one in (scores, other):
+        require("agreement", one, Scores, "two Scores (from ctsft.score_heads)")
+    x, y = scores.values.numpy(), other.values.numpy()
+    if x.shape != y.shape:
+        raise UserError(
+            f"These are scores of {x.shape[0]} layers x {x.shape[1]} heads and of {y.shape[0]} x"
+            f" {y.shape[1]}; compare scores of the same heads."
         )
+    names = (NAMES[scores.method], NAMES[other.method]) if names is None else names
+    axes = f"{names[0]}: {UNITS[scores.method]}", f"{names[1]}: {UNITS[other.method]}"
+    fig = score_scatter(x, y, axes)
+    if selected:
+        require_heads([selected], x.shape)
+    if selected and np.isfinite(x[selected]) and np.isfinite(y[selected]):
+        fig.add_trace(_ring(float(x[selected]), float(y[selected])))
     return fig
 
 
-def side_by_side(
-    mine: Scores, other: Scores, names: tuple[str, str], drawn: Marks, flip: bool
+def _ring(x: float, y: float) -> go.Scatter:
+    return go.Scatter(
+        x=[x],
+        y=[y],
+        mode="markers",
+        hoverinfo="skip",
+        name="selected",
+        marker={
+            "symbol": "circle-open",
+            "size": 17,
+            "color": COLOURS["target"],
+            "line": {"width": 3},
+        },
+    )
+
+
+def difference_maps(
+    first: Scores, second: Scores, names: tuple[str, str], marks: Marks, flip: bool
 ) -> list[go.Figure]:
-    """Two maps on one scale, and the map of the second minus the first on its own."""
-    unit = score_maps.UNITS[mine.method]
-    pair = score_maps.small_maps(
-        {name: scores.values.numpy() for name, scores in zip(names, (mine, other), strict=True)},
-        drawn,
-        Scale(unit),
-        flip,
+    """Two small maps on one scale, and the map of the second minus the first on its own."""
+    values = {names[0]: first.values.numpy(), names[1]: second.values.numpy()}
+    pair = small_maps(values, marks, Scale(UNITS[first.method]), flip)
+    difference = second.values.numpy() - first.values.numpy()
+    third = head_grid(
+        difference,
+        marks,
+        title=f"{names[1]} − {names[0]}",
+        scale=Scale("difference (logits)"),
+        flip=flip,
     )
-    gap = other.values.numpy() - mine.values.numpy()
-    third = head_map(
-        gap, drawn, title=f"{names[1]} − {names[0]}", scale=Scale("difference (logits)"), flip=flip
-    )
-    return [*pair, score_maps.shrink(third, gap.shape, bar=True)]
+    return [*pair, shrink(third, difference.shape, bar=True)]

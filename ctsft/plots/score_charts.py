@@ -1,9 +1,8 @@
-"""Charts of scores rather than of runs: one head's means, labels and examples, the distribution of
-all heads, two methods compared.
+"""Charts of scores other than maps: one head's means, labels and examples, the distribution of all
+heads, two scorings of the same heads.
 
-Same contract as `plots.py`: plain values in, one figure out, described by `alt(fig)`. Each label of
-the task has one colour and, where examples are drawn, its own row, so that colour is never the only
-sign.
+Each label of the task has one colour and, where examples are drawn, its own row, so that colour is
+never the only sign. The functions that take `Scores` are public; the others take plain values.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,26 +10,84 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from ctsft.attribution.scores import Head
+from ctsft.attribution.means import Means
+from ctsft.attribution.scores import Head, Scores
+from ctsft.plots.inputs import require, require_heads
+from ctsft.plots.score_maps import UNITS, label_distances, mean_norms
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, figure
+from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, hover_text, number
+from ctsft.utils.statistics import spearman
 
 
-def head_means_bar(norm: float, departures: Mapping[str, float], *, title: str = "") -> go.Figure:
-    """One head: how large its balanced mean is, and how far each label's own mean lies from it
-    (same unit: norm of z).
+def score_bars(scores: Scores, head: Head, *, title: str = "Score by label") -> go.Figure:
+    """One head's mean score on each label's examples (logits), with the standard error of the mean.
+
+    `head`: (layer, head). UserError for another input than Scores, or a head that they lack.
     """
-    farthest = max(departures, key=departures.get) if departures else None
+    require("score_bars", scores, Scores, "Scores (from ctsft.score_heads)")
+    require_heads([head], tuple(scores.values.shape))
+    means, errors = {}, {}
+    for label, mean in scores.by_label.items():
+        values = scores.per_example[np.array(scores.labels) == label, head[0], head[1]].numpy()
+        means[label] = mean[head].item()
+        errors[label] = float(np.std(values) / len(values) ** 0.5)
+    return label_bars(means, errors, title=title, unit=UNITS[scores.method])
+
+
+def example_strip(
+    scores: Scores,
+    head: Head,
+    texts: list[str] | None = None,
+    *,
+    title: str = "Score on each example",
+) -> go.Figure:
+    """One head's score on every example (logits), a row a label.
+
+    `head`: (layer, head). `texts`: what hovering shows, one for each example; their ids where it is
+    left out. UserError for another input than Scores, a head that they lack, or texts of another
+    number.
+    """
+    require("example_strip", scores, Scores, "Scores (from ctsft.score_heads)")
+    require_heads([head], tuple(scores.values.shape))
+    texts = [f"example {example}" for example in scores.examples] if texts is None else texts
+    if len(texts) != len(scores.examples):
+        raise UserError(
+            f"There are {len(texts)} texts for {len(scores.examples)} examples; give one for each."
+        )
+    values = scores.per_example[:, head[0], head[1]].numpy()
+    unit = UNITS[scores.method]
+    return example_points(values, scores.labels, texts, title=title, unit=unit)
+
+
+def head_means(
+    means: Means,
+    labels: Iterable[str],
+    head: Head,
+    *,
+    title: str = "Size of its mean, and distances",
+) -> go.Figure:
+    """How large one head's balanced mean is, and the distance of each label's mean from it; both
+    are Euclidean norms over d_head.
+    """
+    distances = {
+        label: float(values[head]) for label, values in label_distances(means, labels).items()
+    }
+    return mean_bars(float(mean_norms(means)[head]), distances, title=title)
+
+
+def mean_bars(norm: float, distances: Mapping[str, float], *, title: str = "") -> go.Figure:
+    """One head's balanced mean, and the distance of each label's mean from it (same unit: norm of
+    z).
+    """
     text = f"{title or 'Means of one head'}: balanced mean {number(norm)}"
-    text += (
-        f"; {farthest} departs most from it, by {number(departures[farthest])}."
-        if farthest
-        else "."
-    )
-    fig = figure(title, text, 96 + 34 * (len(departures) + 1))
-    rows = ["balanced mean", *departures]
-    sizes = [float(norm), *map(float, departures.values())]
-    fig.add_trace(_bars(rows, sizes, [COLOURS["control"], *_label_colours(departures)]))
+    if distances:
+        farthest = max(distances, key=distances.get)
+        text += f"; {farthest} is farthest from it, by {number(distances[farthest])}"
+    fig = figure(title, f"{text}.", 96 + 34 * (len(distances) + 1))
+    rows = ["balanced mean", *distances]
+    sizes = [float(norm), *map(float, distances.values())]
+    fig.add_trace(_bars(rows, sizes, [COLOURS["control"], *_label_colours(distances)]))
     fig.update_xaxes(
         title_text="norm: balanced mean, then distance of each label's mean from it",
         rangemode="tozero",
@@ -47,12 +104,12 @@ def label_bars(
     unit: str = "relevance",
 ) -> go.Figure:
     """One head's mean score per label, with standard errors."""
-    spoken = ", ".join(
+    listed = ", ".join(
         f"{label} {number(value)} ± {number(errors[label])}" for label, value in means.items()
     )
     fig = figure(
         title,
-        f"{title or 'Score per label'}: {spoken} (mean ± standard error, {unit}).",
+        f"{title or 'Score per label'}: {listed} (mean ± standard error, {unit}).",
         96 + 34 * len(means),
     )
     for (label, value), colour in zip(means.items(), _label_colours(means), strict=True):
@@ -74,7 +131,7 @@ def label_bars(
     return fig
 
 
-def example_strip(
+def example_points(
     scores: np.ndarray,
     labels: list[str],
     texts: list[str],
@@ -86,53 +143,52 @@ def example_strip(
     customdata = [index of the example].
     """
     scores = np.asarray(scores, float)
-    kinds = list(dict.fromkeys(labels))
-    means = {
-        kind: float(np.mean([s for s, own in zip(scores, labels, strict=True) if own == kind]))
-        for kind in kinds
-    }
-    spoken = ", ".join(f"{kind} {number(mean)}" for kind, mean in means.items())
+    rows = {label: [] for label in labels}
+    for i, label in enumerate(labels):
+        rows[label].append(i)
+    means = {label: float(np.mean(scores[members])) for label, members in rows.items()}
+    listed = ", ".join(f"{label} {number(mean)}" for label, mean in means.items())
     fig = figure(
         title,
-        f"{title or 'Score per example'}: {len(scores)} examples, mean by label: {spoken}"
+        f"{title or 'Score per example'}: {len(scores)} examples, mean by label: {listed}"
         f" ({unit}).",
-        100 + 46 * len(kinds),
+        100 + 46 * len(rows),
     )
-    # so that equal scores do not hide each other
-    spread = np.random.default_rng(0).uniform(-0.24, 0.24, len(scores))
-    for row, (kind, colour) in enumerate(zip(kinds, _label_colours(kinds), strict=True)):
-        own = [i for i, label in enumerate(labels) if label == kind]
+    # random heights within a row, so that equal scores do not hide each other
+    jitter = np.random.default_rng(0).uniform(-0.24, 0.24, len(scores))
+    for place, (label, colour) in enumerate(zip(rows, _label_colours(rows), strict=True)):
+        members = rows[label]
+        hover = [
+            f"<b>{number(scores[i])}</b>  {hover_text(label)}<br>{hover_text(texts[i])}"
+            for i in members
+        ]
         fig.add_trace(
             go.Scatter(
-                x=[float(scores[i]) for i in own],
-                y=[row + float(spread[i]) for i in own],
-                customdata=[[i] for i in own],
+                x=[float(scores[i]) for i in members],
+                y=[place + float(jitter[i]) for i in members],
+                customdata=[[i] for i in members],
                 mode="markers",
-                name=hover_text(kind),
+                name=hover_text(label),
                 marker={"color": colour, "size": 9, "opacity": 0.8, "line": {"width": 0}},
-                text=[
-                    f"<b>{number(scores[i])}</b>  {hover_text(kind)}<br>{hover_text(texts[i])}"
-                    for i in own
-                ],
+                text=hover,
                 hovertemplate="%{text}<extra></extra>",
             )
         )
         fig.add_shape(
             type="line",
-            x0=means[kind],
-            x1=means[kind],
-            y0=row - 0.38,
-            y1=row + 0.38,
+            x0=means[label],
+            x1=means[label],
+            y0=place - 0.38,
+            y1=place + 0.38,
             line={"color": colour, "width": 3},
             layer="above",
         )
     fig.add_vline(0, line={"color": COLOURS["reference"], "width": 1}, layer="below")
     fig.update_xaxes(title_text=f"{unit} on each example; bar: mean of the label")
-    rows = range(len(kinds))
     fig.update_yaxes(
-        tickvals=list(rows),
-        ticktext=[hover_text(k) for k in kinds],
-        range=[len(kinds) - 0.5, -0.5],
+        tickvals=list(range(len(rows))),
+        ticktext=[hover_text(label) for label in rows],
+        range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         automargin=True,
     )
@@ -142,7 +198,7 @@ def example_strip(
 def score_histogram(
     values: np.ndarray,
     threshold: float | None,
-    in_circuit: Iterable[Head],
+    circuit: Iterable[Head],
     *,
     title: str = "",
     unit: str = "relevance (logits)",
@@ -151,48 +207,40 @@ def score_histogram(
     tick below the axis; line = threshold.
     """
     values = np.asarray(values, float)
-    chosen = [at for at in sorted(in_circuit) if np.isfinite(values[at])]
-    kept = np.zeros(values.shape, bool)
-    for at in chosen:
-        kept[at] = True
+    members = [head for head in sorted(circuit) if np.isfinite(values[head])]
+    is_member = np.zeros(values.shape, bool)
+    for head in members:
+        is_member[head] = True
     finite = np.isfinite(values)
     edges = np.histogram_bin_edges(
         values[finite] if finite.any() else [0, 1],
         bins=int(np.clip(2 * np.sqrt(values.size), 12, 48)),
     )
-    middle, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
-    cut = "" if threshold is None else f", threshold {number(threshold)}"
+    cutoff = "" if threshold is None else f", threshold {number(threshold)}"
     fig = figure(
         title,
-        f"{title or 'Distribution of scores'}: {finite.sum()} heads, {len(chosen)} in the"
-        f" circuit{cut}.",
+        f"{title or 'Distribution of scores'}: {finite.sum()} heads, {len(members)} in the"
+        f" circuit{cutoff}.",
         300,
     )
-    most = 0
+    total = np.zeros(len(edges) - 1, int)
     for part, label, colour in (
-        (kept, "in the circuit", "circuit"),
-        (finite & ~kept, "other heads", "control"),
+        (is_member, "in the circuit", "circuit"),
+        (finite & ~is_member, "other heads", "control"),
     ):
         counts = np.histogram(values[part], edges)[0]
-        most = most + counts
-        bar = go.Bar(
-            x=middle.tolist(),
-            y=counts.tolist(),
-            width=width * 0.92,
-            name=label,
-            hovertemplate="%{y} heads near %{x:.3g}<extra>%{fullData.name}</extra>",
-        )
-        fig.add_trace(bar.update(marker={"color": COLOURS[colour], "line": {"width": 0}}))
-    tall = float(np.max(most)) or 1.0
+        total += counts
+        fig.add_trace(_histogram_bars(edges, counts, label, COLOURS[colour]))
+    tallest = float(total.max()) or 1.0
     fig.add_trace(
         go.Scatter(
-            x=[float(values[at]) for at in chosen],
-            y=[-0.06 * tall] * len(chosen),
+            x=[float(values[head]) for head in members],
+            y=[-0.06 * tallest] * len(members),
             mode="markers",
             showlegend=False,
-            name="kept",
-            customdata=[list(at) for at in chosen],
-            text=[f"{head_name(at)} {number(values[at])}" for at in chosen],
+            name="circuit",
+            customdata=[list(head) for head in members],
+            text=[f"{head_name(head)} {number(values[head])}" for head in members],
             marker={
                 "symbol": "line-ns",
                 "size": 11,
@@ -208,42 +256,43 @@ def score_histogram(
             annotation_text=f"threshold {number(threshold)}",
         )
     fig.update_xaxes(title_text=hover_text(unit))
-    fig.update_yaxes(title_text="heads", range=[-0.12 * tall, 1.12 * tall], tick0=0)
+    fig.update_yaxes(title_text="heads", range=[-0.12 * tallest, 1.12 * tallest], tick0=0)
     fig.update_layout(barmode="stack", showlegend=True, legend=LEGEND, margin_t=76)
     return fig
 
 
-def correlation(
-    scores_a: np.ndarray,
-    scores_b: np.ndarray,
+def score_scatter(
+    first: np.ndarray,
+    second: np.ndarray,
     names: tuple[str, str],
-    rho: float,
     *,
     title: str = "",
 ) -> go.Figure:
-    """Two methods' scores [layer, head] of the same heads, x against y, with the Spearman rank
+    """Two scorings [layer, head] of the same heads, x against y, with the Spearman rank
     correlation; customdata = [layer, head].
     """
-    a, b = np.asarray(scores_a, float), np.asarray(scores_b, float)
-    heads = [
-        (int(layer), int(head)) for layer, head in np.argwhere(np.isfinite(a) & np.isfinite(b))
-    ]
-    text = (
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    rho = spearman(x, y)
+    both = np.isfinite(x) & np.isfinite(y)
+    heads = [(int(layer), int(head)) for layer, head in np.argwhere(both)]
+    fig = figure(
+        title,
         f"{title or 'Agreement'}: {names[0]} against {names[1]} on {len(heads)} heads, Spearman"
-        f" rank correlation {rho:.2f}."
+        f" rank correlation {rho:.2f}.",
+        380,
     )
-    fig = figure(title, text, 380)
+    hover = [
+        f"<b>{head_name(head)}</b><br>{hover_text(names[0])} {number(x[head])}"
+        f"<br>{hover_text(names[1])} {number(y[head])}"
+        for head in heads
+    ]
     fig.add_trace(
         go.Scatter(
-            x=[float(a[at]) for at in heads],
-            y=[float(b[at]) for at in heads],
-            customdata=[list(at) for at in heads],
+            x=[float(x[head]) for head in heads],
+            y=[float(y[head]) for head in heads],
+            customdata=[list(head) for head in heads],
             mode="markers",
-            text=[
-                f"<b>{head_name(at)}</b><br>{hover_text(names[0])} {number(a[at])}"
-                f"<br>{hover_text(names[1])} {number(b[at])}"
-                for at in heads
-            ],
+            text=hover,
             hovertemplate="%{text}<extra></extra>",
             marker={"color": COLOURS["circuit"], "size": 9, "opacity": 0.75, "line": {"width": 0}},
         )
@@ -261,6 +310,17 @@ def correlation(
     fig.update_xaxes(title_text=hover_text(names[0]))
     fig.update_yaxes(title_text=hover_text(names[1]))
     return fig
+
+
+def _histogram_bars(edges: np.ndarray, counts: np.ndarray, label: str, colour: str) -> go.Bar:
+    return go.Bar(
+        x=((edges[:-1] + edges[1:]) / 2).tolist(),
+        y=counts.tolist(),
+        width=float(edges[1] - edges[0]) * 0.92,
+        name=label,
+        hovertemplate="%{y} heads near %{x:.3g}<extra>%{fullData.name}</extra>",
+        marker={"color": colour, "line": {"width": 0}},
+    )
 
 
 def _bars(rows: list[str], sizes: list[float], colours: list[str]) -> go.Bar:

@@ -9,7 +9,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import circuit_overlap, head_grid
-from ctsft.plots.circuit_overlap import LETTERS, MOST
+from ctsft.plots.circuit_overlap import LETTERS, MAX_CIRCUITS
 from explorer.circuit import comparable, saved
 from explorer.session import binding
 from explorer.text.glossary import TERMS
@@ -29,7 +29,7 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
     }
 
     def take(group: str):
-        binding.put(overlap_circuits=[comparable.NOW, *offered[group]][:MOST])
+        binding.put(overlap_circuits=[comparable.NOW, *offered[group]][:MAX_CIRCUITS])
 
     with st.container(horizontal=True):
         for group, (title, remedy) in comparable.GROUPS.items():
@@ -48,7 +48,7 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
     st.multiselect(
         "Circuits",
         list(heads),
-        max_selections=MOST,
+        max_selections=MAX_CIRCUITS,
         placeholder="choose at least two",
         **binding.bind("overlap_circuits"),
     )
@@ -59,7 +59,9 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
             icon=":material/join_inner:",
         )
         return
-    st.markdown(f"**{circuit_overlap.sentence(chosen, len(model.heads))}**", help=TERMS["jaccard"])
+    st.markdown(
+        f"**{circuit_overlap.overlap_sentence(chosen, len(model.heads))}**", help=TERMS["jaccard"]
+    )
     st.caption(
         " · ".join(
             f"**{letter}** {literal(name)}, {len(own)} heads"
@@ -71,10 +73,12 @@ def draw(model: Model, scores: Scores, run: runs.Run | None, circuit: Circuit):
             chosen, tuple(scores.values.shape), binding.view().head, binding.view().flip
         )
         chart.show(fig, OVERLAP, width="content", on_select=pick, selection_mode="points")
-        chart.show(circuit_overlap.heatmap(chosen, len(model.heads)), "jaccard", width="content")
+        chart.show(
+            circuit_overlap.jaccard_heatmap(chosen, len(model.heads)), "jaccard", width="content"
+        )
     with st.expander("As a table"):
         st.dataframe(
-            circuit_overlap.table(chosen),
+            circuit_overlap.membership_table(chosen),
             hide_index=True,
             column_config={
                 "in how many": st.column_config.NumberColumn(

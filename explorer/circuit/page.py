@@ -87,8 +87,9 @@ def head_map(model, scores, circuit: Circuit, kind: str):
         if kind == "preview"
         else ""
     )
-    fig = score_maps.score_map(
-        scores, circuit, model, binding.view().head, binding.view().flip, title
+    now = binding.view()
+    fig = score_maps.head_map(
+        scores, circuit, model=model, selected=now.head, flip=now.flip, title=title
     )
     # a new chart after each click: no selection is ever applied twice
     key = f"map-{st.session_state.setdefault('map_turn', 0)}"

@@ -11,7 +11,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import score_maps
-from ctsft.plots.head_grid import Scale, head_map, symmetric_limit
+from ctsft.plots.head_grid import Scale, head_grid, symmetric_limit
 from ctsft.utils.errors import UserError
 from explorer.session import binding, saved_circuits
 from explorer.session import circuit as session_circuit
@@ -213,7 +213,9 @@ def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
     scale = Scale(score_maps.UNITS[scores.method], symmetric_limit(values))
     return {
         name: score_maps.shrink(
-            head_map(values, score_maps.marks(circuit), title=name, scale=scale, flip=flip),
+            head_grid(
+                values, score_maps.circuit_marks(circuit), title=name, scale=scale, flip=flip
+            ),
             values.shape,
             bar=i == len(kept) - 1,
         )

@@ -127,7 +127,7 @@ def heads(of: Exploration) -> Section:
         rows,
     )
     drawn = (
-        [score_maps.score_map(scores, of.circuit or Circuit(frozenset()), of.model)]
+        [score_maps.head_map(scores, of.circuit or Circuit(frozenset()), model=of.model)]
         if of.model
         else []
     )
@@ -153,7 +153,7 @@ def circuit(of: Exploration) -> Section:
         outside = {}
     ranked = {at: i for i, at in enumerate(of.scores.ranking(), 1)} if of.scores is not None else {}
     rows = [
-        [format.head_name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is kept"]
+        [format.head_name(at), str(ranked.get(at, "")), found.why.get(at) or "no reason is stored"]
         for at in sorted(found.heads, key=lambda at: (ranked.get(at, 10**9), at))
     ]
     blocks.append(

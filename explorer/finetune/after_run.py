@@ -135,7 +135,7 @@ def moved(run: runs.Run):
         return
     words = results.result(again)
     st.markdown(change_map.stayed(words), help=TERMS["spearman"])
-    figures = score_agreement.side_by_side(
+    figures = score_agreement.difference_maps(
         *pair, ("before tuning", "after tuning"), Marks(chosen(run)), binding.view().flip
     )
     with st.container(horizontal=True):

@@ -22,7 +22,7 @@ def head_map(given: Given, choice: Circuit | None):
     """The map of every page, with what would move outlined."""
     now, model = binding.view(), inputs.model()
     shown = command.outlined(now, model, choice)
-    fig = score_maps.score_map(given.scores, shown, model, flip=now.flip)
+    fig = score_maps.head_map(given.scores, shown, model=model, flip=now.flip)
     key = (
         "no head would move"
         if choice is not None

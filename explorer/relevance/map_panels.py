@@ -5,7 +5,7 @@ distribution, and the scores on one example.
 import plotly.graph_objects as go
 import streamlit as st
 
-from ctsft.plots import head_grid, score_charts, score_maps
+from ctsft.plots import score_charts, score_maps
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, score_runs
 from explorer.session import circuit as session_circuit
@@ -33,8 +33,8 @@ def by_label(shown: PageScores):
         "Mean score on the examples of each label, on one scale. A head may matter for one label"
         " only."
     )
-    marks = score_maps.marks(shown.circuit, view.head)
-    maps(score_maps.label_maps(shown.scores, marks, view.flip), "label")
+    marks = score_maps.circuit_marks(shown.circuit, view.head)
+    maps(score_maps.label_score_maps(shown.scores, marks, view.flip), "label")
 
 
 def means(shown: PageScores):
@@ -48,21 +48,15 @@ def means(shown: PageScores):
         f" {counts}.",
         help=TERMS["mean"],
     )
-    marks = score_maps.marks(shown.circuit, view.head)
-    size = head_grid.means_map(
-        score_maps.mean_sizes(shown.means),
-        marks,
-        title="Size of the balanced mean",
-        unit="norm",
-        flip=view.flip,
-    )
+    marks = score_maps.circuit_marks(shown.circuit, view.head)
+    size = score_maps.means_map(shown.means, shown.circuit, selected=view.head, flip=view.flip)
     maps([size], "mean")
-    maps(score_maps.departure_maps(shown.means, labels, marks, view.flip), "departure")
+    maps(score_maps.label_distance_maps(shown.means, labels, marks, view.flip), "departure")
 
 
 def distribution(shown: PageScores):
     scores = shown.scores
-    cutoff = score_maps.cut(scores, shown.circuit, session_circuit.threshold(scores))
+    cutoff = score_maps.score_cutoff(scores, shown.circuit, session_circuit.threshold(scores))
     figure = score_charts.score_histogram(
         scores.values.numpy(), cutoff, shown.circuit.heads, unit=score_maps.UNITS[scores.method]
     )

@@ -36,7 +36,7 @@ def draw(scores: Scores, run: runs.Run):
         offer_scoring(other)
         return
     names = (WAYS[method][0], WAYS[other][0])
-    figure = score_agreement.scatter(scores, others[other], names, view.head)
+    figure = score_agreement.agreement(scores, others[other], names, view.head)
     chart.show(figure, KEY, on_select=head_selection.on_click(KEY), selection_mode="points")
     st.caption(
         "Each point is a head; the ring marks the selected one. Click a point to select its head.",

@@ -15,7 +15,14 @@ def draw(shown: PageScores):
     title = ""
     if shown.is_preview:
         title = f"Preview: attribution patching, {len(scores.examples)} examples"
-    figure = score_maps.score_map(scores, shown.circuit, shown.model, view.head, view.flip, title)
+    figure = score_maps.head_map(
+        scores,
+        shown.circuit,
+        model=shown.model,
+        selected=view.head,
+        flip=view.flip,
+        title=title,
+    )
     chart.show(
         figure,
         KEY,

@@ -50,11 +50,11 @@ def maps(shown: PageScores, other_run):
         f"**{literal(first)}** and **{literal(second)}**: Spearman ρ = {format.number(rho)}.",
         help=TERMS["spearman"],
     )
-    figures = score_agreement.side_by_side(
+    figures = score_agreement.difference_maps(
         scores,
         other,
         scoring_choices.titles(shown.run, other_run),
-        score_maps.marks(shown.circuit, view.head),
+        score_maps.circuit_marks(shown.circuit, view.head),
         view.flip,
     )
     with st.container(horizontal=True):

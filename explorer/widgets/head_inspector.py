@@ -2,7 +2,6 @@
 every page that has one.
 """
 
-import numpy as np
 import streamlit as st
 
 from ctsft.attribution.means import Means
@@ -70,13 +69,12 @@ def show(
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
     st.markdown(f":material/{icon}: {literal(membership.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head), help=TERMS["kv"])
-    averages, errors = by_label(scores, head)
     facts = figure_cache.mark(scores), head
     chart(
         figure_cache.once(
             "by-label",
             facts,
-            lambda: score_charts.label_bars(averages, errors, title="Score by label", unit=unit),
+            lambda: score_charts.score_bars(scores, head),
         ),
         f"by-label-{head}",
     )
@@ -85,7 +83,7 @@ def show(
             figure_cache.once(
                 "means",
                 (facts, means.values[head].sum().item()),
-                lambda: sizes(means, averages, head),
+                lambda: sizes(means, scores, head),
             ),
             f"means-{head}",
         )
@@ -96,25 +94,17 @@ def show(
         )
     }
     texts = [known.get(one, f"example {one}") for one in scores.examples]
-    own = scores.per_example[:, head[0], head[1]].numpy()
     fig = figure_cache.once(
         "strip",
         (facts, tuple(texts)),
-        lambda: score_charts.example_strip(
-            own, scores.labels, texts, title="Score on each example", unit=unit
-        ).update_xaxes(title_text=unit),
+        lambda: score_charts.example_strip(scores, head, texts).update_xaxes(title_text=unit),
     )
     (strip if choosing else chart)(fig, f"strip-{head}")
 
 
-def sizes(means: Means, labels: dict, head: Head):
-    """How large the head's mean is, and how far each label's own lies from it."""
-    away = {
-        label: float(values[head]) for label, values in score_maps.departures(means, labels).items()
-    }
-    fig = score_charts.head_means_bar(
-        float(score_maps.mean_sizes(means)[head]), away, title="Size of its mean, and departures"
-    )
+def sizes(means: Means, scores: Scores, head: Head):
+    """How large the head's mean is, and the distance of each label's mean from it."""
+    fig = score_charts.head_means(means, scores.by_label, head)
     return fig.update_xaxes(title_text="norm of z")
 
 
@@ -142,15 +132,3 @@ def sharing(model: Model, head: Head) -> str:
     if not others:
         return "Its keys and values are its own."
     return f"Shares keys and values with {', '.join(others)}: tuning it moves theirs too."
-
-
-def by_label(scores: Scores, head: Head) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean score on each label's examples, and its standard error."""
-    averages = {label: values[head].item() for label, values in scores.by_label.items()}
-    own = {
-        label: scores.per_example[np.array(scores.labels) == label, head[0], head[1]].numpy()
-        for label in averages
-    }
-    return averages, {
-        label: float(np.std(values) / len(values) ** 0.5) for label, values in own.items()
-    }

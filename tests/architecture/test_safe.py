@@ -147,13 +147,13 @@ def test_names_of_runs_and_circuits_cannot_leave_their_folders(name):
 def figures():
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(2, 3)), [NASTY, "b"] * 3
-    yield head_grid.head_map(
+    yield head_grid.head_grid(
         values, title=NASTY, hover=head_grid.hover_texts(values, {NASTY: values}, {(0, 0): NASTY})
     )
-    yield score_charts.example_strip(values.ravel(), labels, [NASTY] * 6, title=NASTY)
+    yield score_charts.example_points(values.ravel(), labels, [NASTY] * 6, title=NASTY)
     yield score_charts.label_bars({NASTY: 1.0, "b": 2.0}, {NASTY: 0.1, "b": 0.1})
-    yield score_charts.head_means_bar(1.0, {NASTY: 1.0})
-    yield score_charts.correlation(values, values, (NASTY, "b"), 1.0)
+    yield score_charts.mean_bars(1.0, {NASTY: 1.0})
+    yield score_charts.score_scatter(values, values, (NASTY, "b"))
 
 
 def shown_strings(value) -> list[str]:

@@ -15,10 +15,9 @@ from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.selection import select
-from ctsft.plots import score_maps
+from ctsft.plots import score_charts, score_maps
 from ctsft.utils import format
 from explorer.session import inputs, start_runs
-from explorer.widgets import head_inspector
 from support.pages import charts, press, shown
 from support.relevance_page import SIZE, opened, scored
 from support.tasks import LABELS
@@ -207,8 +206,9 @@ def made(values: torch.Tensor, labels: list[str]) -> Scores:
 
 def test_standard_errors_by_label():
     scores = made(torch.tensor([1.0, 3.0, 10.0, 10.0]).view(4, 1, 1), ["a", "a", "b", "b"])
-    averages, errors = head_inspector.by_label(scores, (0, 0))
-    assert averages == {"a": 2.0, "b": 10.0} and errors == {
+    bars = score_charts.score_bars(scores, (0, 0)).data
+    assert {bar.name: bar.x[0] for bar in bars} == {"a": 2.0, "b": 10.0}
+    assert {bar.name: bar.error_x.array[0] for bar in bars} == {
         "a": pytest.approx(1 / 2**0.5),
         "b": 0.0,
     }
@@ -217,11 +217,11 @@ def test_standard_errors_by_label():
 def test_reasons_and_cut():
     scores = made(torch.tensor([[[0.5, -1.0, 2.0, 0.1]]]), ["a"])
     circuit = select(scores, "top", k=2).edit({(0, 1)}, {(0, 2)})
-    assert score_maps.reason(circuit, (0, 0)) == "in the circuit: rank 2 by score"
-    assert score_maps.reason(circuit, (0, 1)) == "in the circuit: added by hand"
-    assert score_maps.reason(circuit, (0, 2)) == "not in the circuit: removed by hand"
-    assert score_maps.reason(circuit, (0, 3)) == "not in the circuit"
+    assert score_maps.membership_reason(circuit, (0, 0)) == "in the circuit: rank 2 by score"
+    assert score_maps.membership_reason(circuit, (0, 1)) == "in the circuit: added by hand"
+    assert score_maps.membership_reason(circuit, (0, 2)) == "not in the circuit: removed by hand"
+    assert score_maps.membership_reason(circuit, (0, 3)) == "not in the circuit"
     # hand edits do not move it
-    assert score_maps.cut(scores, circuit, 9.0) == pytest.approx(0.5)
-    assert score_maps.cut(scores, select(scores, "threshold", threshold=0.3), 0.3) == 0.3
-    assert score_maps.cut(scores, select(scores, "none"), 9.0) is None
+    assert score_maps.score_cutoff(scores, circuit, 9.0) == pytest.approx(0.5)
+    assert score_maps.score_cutoff(scores, select(scores, "threshold", threshold=0.3), 0.3) == 0.3
+    assert score_maps.score_cutoff(scores, select(scores, "none"), 9.0) is None

@@ -25,7 +25,7 @@ def test_a_map_is_a_row_a_head_and_its_strokes_are_none():
         [f"<b>L{layer}.H{head}</b><br>in &amp; out" for head in range(3)] for layer in range(2)
     ]
     rows = table(
-        head_grid.head_map(
+        head_grid.head_grid(
             values, head_grid.Marks(frozenset({(0, 1)}), selected=(1, 1)), hover=hover
         )
     )
@@ -70,7 +70,7 @@ def test_arrays_gaps_and_formulas():
 
 
 def test_a_page_holds_all_it_needs_and_foreign_text_as_text():
-    fig = score_charts.example_strip(
+    fig = score_charts.example_points(
         np.array([1.0, 2.0]), [NASTY, "good"], [NASTY, "b"], title=NASTY
     )
     page = page_of({NASTY: fig, "": tradeoff([])}, NASTY)
@@ -85,9 +85,10 @@ def test_a_page_holds_all_it_needs_and_foreign_text_as_text():
 
 APP = """
 import numpy as np
-from explorer import export, plots
-fig = plots.head_map(np.eye(3), title="A <map>")
-export.show(fig, "strip-(0, 1)", width="content")
+from ctsft.plots import head_grid
+from explorer.widgets import chart
+fig = head_grid.head_grid(np.eye(3), title="A <map>")
+chart.show(fig, "strip-(0, 1)", width="content")
 """
 
 

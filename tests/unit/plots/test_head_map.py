@@ -8,9 +8,8 @@ from ctsft.plots.head_grid import (
     Marks,
     Scale,
     cell_size,
-    head_map,
+    head_grid,
     hover_texts,
-    means_map,
     symmetric_limit,
     toggle,
 )
@@ -45,7 +44,7 @@ def corners(trace):
 @pytest.mark.parametrize("flip", [False, True])
 def test_clicks_carry_the_head_they_lie_on(flip):
     shown = values()
-    fig = head_map(shown, flip=flip)
+    fig = head_grid(shown, flip=flip)
     clicks = named(fig, "heads")[0]
     assert [[y, x] for x, y in zip(clicks.x, clicks.y, strict=True)] == [
         list(at) for at in clicks.customdata
@@ -63,12 +62,12 @@ def test_clicks_carry_the_head_they_lie_on(flip):
 
 
 def test_axes_are_fixed_with_layer_0_on_top_unless_flipped():
-    assert list(head_map(values()).layout.xaxis.range) == [-0.5, 7.5]
-    assert list(head_map(values()).layout.yaxis.range) == [3.5, -0.5]
-    assert list(head_map(values(), flip=True).layout.yaxis.range) == [-0.5, 3.5]
+    assert list(head_grid(values()).layout.xaxis.range) == [-0.5, 7.5]
+    assert list(head_grid(values()).layout.yaxis.range) == [3.5, -0.5]
+    assert list(head_grid(values(), flip=True).layout.yaxis.range) == [-0.5, 3.5]
     assert (
-        head_map(values()).data[0].hoverinfo == "skip"
-        and head_map(values()).layout.dragmode == "pan"
+        head_grid(values()).data[0].hoverinfo == "skip"
+        and head_grid(values()).layout.dragmode == "pan"
     )
 
 
@@ -76,10 +75,10 @@ def test_scale_is_symmetric_and_clipped_at_the_99th_percentile():
     flat = np.linspace(-1, 1, 1000).reshape(20, 50)
     flat[0, 0] = -100.0
     assert 0.9 < symmetric_limit(flat) < 1.01, "one outlier does not set the scale"
-    heat = head_map(flat).data[0]
+    heat = head_grid(flat).data[0]
     assert heat.zmin == -heat.zmax == -symmetric_limit(flat)
     assert "99th percentile" in heat.colorbar.title.text and "≤" in "".join(heat.colorbar.ticktext)
-    shared = head_map(flat, scale=Scale("logits", 200.0)).data[0]
+    shared = head_grid(flat, scale=Scale("logits", 200.0)).data[0]
     assert (shared.zmin, shared.zmax) == (-200, 200) and "99th" not in shared.colorbar.title.text
     assert "≤" not in "".join(shared.colorbar.ticktext), "nothing lies beyond this scale"
     assert symmetric_limit(flat[1:], flat) == symmetric_limit(np.vstack([flat[1:], flat]))
@@ -87,7 +86,7 @@ def test_scale_is_symmetric_and_clipped_at_the_99th_percentile():
 
 @pytest.mark.parametrize("shown", [np.zeros((2, 3)), np.full((2, 3), np.nan)])
 def test_zeros_and_nan_still_have_a_scale(shown):
-    fig = head_map(shown)
+    fig = head_grid(shown)
     assert (fig.data[0].zmin, fig.data[0].zmax) == (-1, 1)
     assert ("none computed yet" in alt(fig)) == bool(np.isnan(shown).all())
 
@@ -107,7 +106,7 @@ def test_outlines_are_the_circuit_and_hand_marks_are_told_apart():
         removed=frozenset({(1, 1)}),
         selected=(3, 0),
     )
-    fig = head_map(values(), marks)
+    fig = head_grid(values(), marks)
     halo, ink = named(fig, "outline")
     assert corners(ink) == corners(halo) == {(0, 1), (3, 7), (2, 2)}
     assert halo.line.width > ink.line.width and (halo.line.color, ink.line.color) == (
@@ -122,14 +121,14 @@ def test_outlines_are_the_circuit_and_hand_marks_are_told_apart():
     assert np.mean(list(ring.x[:-2])) == pytest.approx(0, abs=1e-9) and np.mean(
         ring.y[:-2]
     ) == pytest.approx(3)
-    assert not named(head_map(values()), "outline") and not fig.layout.shapes, (
+    assert not named(head_grid(values()), "outline") and not fig.layout.shapes, (
         "one stroke a kind, no shape per head"
     )
     assert all(
         word in fig.layout.annotations[0].text
         for word in ("circuit", "added", "removed", "selected")
     )
-    assert not head_map(values()).layout.annotations[0].text
+    assert not head_grid(values()).layout.annotations[0].text
 
 
 def _middles(trace):
@@ -142,19 +141,19 @@ def _middles(trace):
 
 def test_a_removed_head_loses_its_outline():
     marks = Marks(frozenset({(0, 1), (1, 1)}), removed=frozenset({(1, 1)}))
-    assert corners(named(head_map(values(), marks), "outline")[1]) == {(0, 1)} == marks.members
+    assert corners(named(head_grid(values(), marks), "outline")[1]) == {(0, 1)} == marks.members
 
 
 def test_a_circuit_of_another_model_is_refused():
     with pytest.raises(ValueError, match="L9.H0 is not on this map of 4 layers x 8 heads"):
-        head_map(values(), Marks(frozenset({(9, 0), (0, 0)})))
+        head_grid(values(), Marks(frozenset({(9, 0), (0, 0)})))
 
 
 @pytest.mark.parametrize(("layers", "heads"), [(4, 8), (12, 12), (24, 14), (32, 32), (48, 32)])
 def test_cells_are_square_and_the_same_size_whatever_is_marked(layers, heads):
     bare, marked = (
-        head_map(values(layers, heads)),
-        head_map(values(layers, heads), Marks(frozenset({(0, 0)})), title="T"),
+        head_grid(values(layers, heads)),
+        head_grid(values(layers, heads), Marks(frozenset({(0, 0)})), title="T"),
     )
     margin, size = bare.layout.margin, cell_size(layers, heads)
     assert bare.layout.width - margin.l - margin.r == pytest.approx(size * heads)
@@ -182,11 +181,13 @@ def test_toggle_is_pure_and_undoes_itself():
 
 def test_alt_names_the_extremes_and_the_circuit():
     text = alt(
-        head_map(values(), Marks(frozenset({(2, 3)}), added=frozenset({(0, 0)})), title="Relevance")
+        head_grid(
+            values(), Marks(frozenset({(2, 3)}), added=frozenset({(0, 0)})), title="Relevance"
+        )
     )
     assert text.startswith("Relevance") and "32 heads" in text and "highest L2.H3 1.93" in text
     assert "2 in the circuit: L0.H0, L2.H3" in text and "1 added by hand" in text
-    assert "highest L0.H0 5" in alt(head_map(np.array([[5.0, 1.0]])))
+    assert "highest L0.H0 5" in alt(head_grid(np.array([[5.0, 1.0]])))
 
 
 def test_hover_says_score_rank_labels_reason_and_kv_group():
@@ -202,16 +203,17 @@ def test_hover_says_score_rank_labels_reason_and_kv_group():
     ):
         assert part in texts[2][3]
     assert "not in the circuit" in texts[0][0] and "H4 to H7" in texts[0][5]
-    assert head_map(shown, hover=texts).data[-1].text[2 * 8 + 3] == texts[2][3]
+    assert head_grid(shown, hover=texts).data[-1].text[2 * 8 + 3] == texts[2][3]
 
 
-def test_means_map_starts_at_zero():
-    heat = means_map(np.abs(values()), unit="norm of z").data[0]
+def test_a_sequential_map_starts_at_zero():
+    scale = Scale("norm of z", sequential=True)
+    heat = head_grid(np.abs(values()), scale=scale).data[0]
     assert heat.zmin == 0 and heat.zmax > 0 and "norm of z" in heat.colorbar.title.text
 
 
 def test_the_figure_leaves_background_and_font_to_the_theme():
-    layout = head_map(values()).layout
+    layout = head_grid(values()).layout
     assert (
         layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)" and layout.font.color is None
     )

@@ -34,28 +34,28 @@ def test_chance_is_the_mean_over_every_pair_of_circuits(n, a, b):
     every = [
         circuit_overlap.jaccard(first, frozenset(other)) for other in combinations(range(n), b)
     ]
-    assert circuit_overlap.chance(n, a, b) == pytest.approx(np.mean(every))
+    assert circuit_overlap.expected_jaccard(n, a, b) == pytest.approx(np.mean(every))
 
 
 def test_sentences_count_what_is_shared():
     assert (
-        circuit_overlap.sentence({"one": A, "two": B}, 48)
+        circuit_overlap.overlap_sentence({"one": A, "two": B}, 48)
         == "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 48 heads"
         " reach 0.04 on average."
     )
-    assert circuit_overlap.sentence({"one": A, "two": A | B}, 48).startswith(
+    assert circuit_overlap.overlap_sentence({"one": A, "two": A | B}, 48).startswith(
         "3 heads are shared by circuits of 3 and 4, Jaccard 0.75; two random circuits of 3 and 4"
     )
-    three = circuit_overlap.sentence(THREE, 6)
+    three = circuit_overlap.overlap_sentence(THREE, 6)
     assert (
-        "Of the 6 heads that any of them holds, 0 are in all 3. Closest are A and B (Jaccard 0.50),"
+        "Of the 6 heads in any of them, 0 are in all 3. Closest are A and B (Jaccard 0.50),"
         " farthest A and C (Jaccard 0.00)" in three
     )
-    assert circuit_overlap.sentence({"one": A}, 6) == ""
+    assert circuit_overlap.overlap_sentence({"one": A}, 6) == ""
 
 
 def test_the_matrix_carries_numbers_and_what_chance_gives():
-    fig = circuit_overlap.heatmap(THREE, 6)
+    fig = circuit_overlap.jaccard_heatmap(THREE, 6)
     assert np.allclose(fig.data[0].z, [[1, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 1]])
     assert [note.text for note in fig.layout.annotations] == [
         "1.00",
@@ -70,19 +70,19 @@ def test_the_matrix_carries_numbers_and_what_chance_gives():
     ]
     assert (
         "2 of 4 heads shared" in fig.data[0].text[0][1]
-        and f"by chance {circuit_overlap.chance(6, 3, 3):.2f}" in fig.data[0].text[0][1]
+        and f"by chance {circuit_overlap.expected_jaccard(6, 3, 3):.2f}" in fig.data[0].text[0][1]
     )
     assert "A and B 0.50" in style.alt(fig)
 
 
-def test_the_map_counts_holders_and_names_them_by_letter():
+def test_the_map_counts_circuits_and_names_them_by_letter():
     fig = circuit_overlap.membership_map(THREE, (2, 3), selected=(1, 1))
     assert [list(row) for row in fig.data[0].z] == [[2, 1, 1], [1, 2, 2]] and (
         fig.data[0].zmin,
         fig.data[0].zmax,
     ) == (0, 3)
     letters = {
-        (note.y, note.x): note.text for note in fig.layout.annotations if note.name == "holders"
+        (note.y, note.x): note.text for note in fig.layout.annotations if note.name == "letters"
     }
     assert letters == {
         (0, 0): "AB",
@@ -106,12 +106,12 @@ def test_the_map_counts_holders_and_names_them_by_letter():
 
 def test_small_cells_leave_the_letters_to_the_hover():
     fig = circuit_overlap.membership_map({"one": A, "two": B}, (2, 64))
-    assert not [note for note in fig.layout.annotations if note.name == "holders"]
+    assert not [note for note in fig.layout.annotations if note.name == "letters"]
     assert "in 2 of 2: A, B" in next(trace for trace in fig.data if trace.name == "heads").text[0]
 
 
 def test_the_table_says_the_same_and_the_most_shared_come_first():
-    table = circuit_overlap.table(THREE)
+    table = circuit_overlap.membership_table(THREE)
     assert list(table["head"][:3]) == ["L0.H0", "L1.H1", "L1.H2"] and list(
         table["in how many"]
     ) == [2, 2, 2, 1, 1, 1]

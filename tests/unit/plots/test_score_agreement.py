@@ -79,18 +79,18 @@ def test_rank_correlation():
 
 
 def test_the_scatter_leaves_out_heads_one_lacks_and_rings_the_selected_one():
-    fig = score_agreement.scatter(FIRST, SECOND, ("CD-T", "Mean ablation"), (0, 1))
+    fig = score_agreement.agreement(FIRST, SECOND, ("CD-T", "Mean ablation"), (0, 1))
     points, ring = fig.data
     assert [tuple(at) for at in points.customdata] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] and (
         ring.x[0],
         ring.y[0],
     ) == (2.0, 1.0)
     assert f"{statistics.spearman(FIRST.values.numpy(), SECOND.values.numpy()):.2f}" in alt(fig)
-    assert len(score_agreement.scatter(FIRST, SECOND, ("a", "b"), (1, 2)).data) == 1
+    assert len(score_agreement.agreement(FIRST, SECOND, ("a", "b"), (1, 2)).data) == 1
 
 
 def test_maps_share_a_scale_and_the_difference_is_second_minus_first():
-    first, second, gap = score_agreement.side_by_side(FIRST, SECOND, ("a", "b"), Marks(), False)
+    first, second, gap = score_agreement.difference_maps(FIRST, SECOND, ("a", "b"), Marks(), False)
     limit = symmetric_limit(FIRST.values.numpy(), SECOND.values.numpy())
     assert (
         first.data[0].zmax == second.data[0].zmax == pytest.approx(limit)

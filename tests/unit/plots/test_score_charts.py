@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from ctsft.plots.score_charts import (
-    correlation,
-    example_strip,
-    head_means_bar,
+    example_points,
     label_bars,
+    mean_bars,
     score_histogram,
+    score_scatter,
 )
 from ctsft.plots.style import COLOURS, alt
 
@@ -34,17 +34,17 @@ def test_histogram_of_nothing_still_draws(values):
 
 
 def test_head_means_put_the_balanced_mean_first():
-    fig = head_means_bar(2.1, {"negative": 0.4, "positive": 0.6})
+    fig = mean_bars(2.1, {"negative": 0.4, "positive": 0.6})
     assert list(fig.data[0].y) == ["balanced mean", "negative", "positive"] and list(
         fig.data[0].x
     ) == [2.1, 0.4, 0.6]
-    assert "positive departs most" in alt(fig)
+    assert "positive is farthest from it" in alt(fig)
 
 
 def test_a_label_keeps_its_colour_across_charts():
     bars = label_bars({"negative": 0.4, "positive": -0.2}, {"negative": 0.1, "positive": 0.05})
-    strip = example_strip(np.array([1.0, 0.0]), ["negative", "positive"], ["a", "b"])
-    means = head_means_bar(1.0, {"negative": 0.1, "positive": 0.1})
+    strip = example_points(np.array([1.0, 0.0]), ["negative", "positive"], ["a", "b"])
+    means = mean_bars(1.0, {"negative": 0.1, "positive": 0.1})
     for i in (0, 1):
         assert (
             bars.data[i].marker.color[0]
@@ -56,7 +56,7 @@ def test_a_label_keeps_its_colour_across_charts():
 
 def test_strip_shows_each_example_in_its_labels_row():
     scores, labels = np.array([0.1, 0.9, 0.3]), ["negative", "positive", "negative"]
-    fig = example_strip(scores, labels, ["<script>", "bagus", "buruk"])
+    fig = example_points(scores, labels, ["<script>", "bagus", "buruk"])
     negative, positive = fig.data
     assert list(negative.x) == [0.1, 0.3] and [c[0] for c in negative.customdata] == [0, 2]
     assert max(abs(y) for y in negative.y) < 0.5 and all(0.5 < y < 1.5 for y in positive.y)
@@ -65,9 +65,9 @@ def test_strip_shows_each_example_in_its_labels_row():
 
 
 def test_correlation_pairs_the_same_heads_and_skips_uncomputed_ones():
-    a, b = np.array([[1.0, np.nan], [3.0, 4.0]]), np.array([[10.0, 20.0], [30.0, 40.0]])
-    fig = correlation(a, b, ("CD-T", "ablation"), -0.5)
+    a, b = np.array([[1.0, np.nan], [3.0, 4.0]]), np.array([[40.0, 20.0], [30.0, 10.0]])
+    fig = score_scatter(a, b, ("CD-T", "ablation"))
     points = fig.data[0]
     assert [list(c) for c in points.customdata] == [[0, 0], [1, 0], [1, 1]]
-    assert list(points.x) == [1, 3, 4] and list(points.y) == [10, 30, 40]
-    assert "ρ = −0.50" in fig.layout.annotations[0].text and "3 heads" in alt(fig)
+    assert list(points.x) == [1, 3, 4] and list(points.y) == [40, 30, 10]
+    assert "ρ = −1.00" in fig.layout.annotations[0].text and "3 heads" in alt(fig)
