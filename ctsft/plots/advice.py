@@ -187,10 +187,11 @@ def sentences(
             else f"{', '.join(map(head_name, inside))} {'is' if len(inside) == 1 else 'are'}"
         )
     )
+    names = ", ".join(map(head_name, advised))
     shows = (
-        f"For what {source} would lose, {target} has most to win from"
-        f" {', '.join(map(head_name, advised))}; {shared} in the circuit, and over all {len(kept.rows)}"
-        f" heads the rank correlation of advice and relevance is {number(rho)}."
+        f"For what {source} would lose, {target} has most to win from {names}; {shared} in the"
+        f" circuit, and over all {len(kept.rows)} heads the rank correlation of"
+        f" advice and relevance is {number(rho)}."
     )
     if circuit.heads == set(advised):
         return (
