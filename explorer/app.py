@@ -1,12 +1,17 @@
 """The circuit explorer: its pages, and the sidebar that leads through them."""
 
+import sys
 from pathlib import Path
 
 import streamlit as st
 
-from explorer import sidebar
-from explorer.session import errors
-from explorer.widgets import keep_zoom, share_link
+ROOT = str(Path(__file__).resolve().parents[1])  # the folder of both packages
+if ROOT not in sys.path:  # Streamlit adds only the folder of the script
+    sys.path.insert(0, ROOT)
+
+from explorer import sidebar  # noqa: E402
+from explorer.session import errors  # noqa: E402
+from explorer.widgets import keep_zoom, share_link  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
 

@@ -11,6 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
+import ctsft
 from ctsft import runs
 from ctsft.runs import device_queue
 from ctsft.utils import distributed
@@ -18,10 +19,28 @@ from ctsft.utils import distributed
 app = typer.Typer(
     help="Find the attention heads that carry a task, and tune only those.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def print_version(wanted: bool):
+    if wanted:
+        print(f"ctsft {ctsft.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=print_version
+        ),
+    ] = False,
+):
+    """What stands before a command: its own options only."""
+
 
 ModelName = Annotated[
     str, typer.Option("--model", help='Hub name, local folder, or "demo" (bundled).')

@@ -7,13 +7,14 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from ctsft.cli import experiment, export, scoring, tuning
+from ctsft.cli import experiment, export, scoring, tuning, ui
 from ctsft.cli.app import Halt, app
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
+from ctsft.utils.program import program_name
 
 # importing them registers their commands
-COMMANDS = (scoring, tuning, export, experiment)
+COMMANDS = (scoring, tuning, export, experiment, ui)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(words: list[str] | None = None) -> int:
         # typer's word for KeyboardInterrupt
         return fail("Interrupted; what was saved by then is kept.", 1) if code == 130 else code
     except typer.TyperException as error:  # a usage error
-        return fail(f"{error.format_message().rstrip('.')}. See `python -m ctsft --help`.", 2)
+        return fail(f"{error.format_message().rstrip('.')}. See `{program_name()} --help`.", 2)
     except ValidationError as error:
         first = error.errors()[0]
         return fail(

@@ -7,7 +7,18 @@ from ctsft.data.sources import Files, Hub
 from ctsft.data.task import MAX_LENGTH, Task, placeholders
 from ctsft.utils.errors import UserError
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def assets_folder(package: Path = PACKAGE) -> Path:
+    """The folder of the bundled models and corpus: inside the package where it is installed from
+    a wheel, beside it in a checkout.
+    """
+    installed = package / "assets"
+    return installed if installed.is_dir() else package.parent / "assets"
+
+
+ASSETS = assets_folder()
 
 NUSAX = (
     "acehnese",

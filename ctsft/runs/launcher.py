@@ -14,6 +14,7 @@ it say so; what ends without a word reads as lost.
 import os
 import shlex
 import shutil
+import site
 import subprocess
 import sys
 import threading
@@ -40,7 +41,7 @@ from ctsft.runs.folder import (
 from ctsft.runs.recorder import ID, folder_of, new_id, without_run
 from ctsft.utils.home import home
 
-ROOT = Path(__file__).resolve().parents[2]  # what a started job must be able to import
+ROOT = Path(__file__).resolve().parents[2]  # the folder of the packages: a started job imports them
 
 
 def start(kind_words: Sequence[str], params: dict | None = None, name: str = "") -> Run:
@@ -76,15 +77,27 @@ def _launch(run: Run) -> Run:
     return _spawn(run, [sys.executable, "-m", "ctsft", *run.request.argv, "--run", run.id])
 
 
+def search_path(root: Path = ROOT) -> list[str]:
+    """The folders of a started job's PYTHONPATH: the present ones, and before them the one of the
+    packages unless they are installed, for then every Python process finds them by itself.
+    """
+    installed = map(Path, (*site.getsitepackages(), site.getusersitepackages()))
+    inherited = list(filter(None, [os.environ.get("PYTHONPATH")]))
+    if root in {folder.resolve() for folder in installed}:
+        return inherited
+    return [str(root), *inherited]
+
+
 def _spawn(run: Run, command: list[str]) -> Run:
     for name in ("process.json", "stop"):
         run.file(name).unlink(missing_ok=True)
     write(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = {
         **os.environ,
         "CTSFT_HOME": str(home()),
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join(search_path()),
+        # the folder a job starts in never replaces the program's modules
+        "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
     }
     detached = {"start_new_session": True}

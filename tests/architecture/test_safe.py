@@ -221,7 +221,7 @@ def test_names_of_kept_circuits_stay_in_their_folder(name):
 
 
 def test_the_server_is_this_machines_only_and_tells_nobody():
-    words = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    words = tomllib.loads((ROOT / "explorer" / ".streamlit" / "config.toml").read_text())
     assert (
         words["server"]["address"] == "127.0.0.1" and words["browser"]["gatherUsageStats"] is False
     )
