@@ -21,6 +21,7 @@ test: setup browser
 check: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
 	$(MAKE) test
 
 # The first-run path without a screen: scores, a circuit, two fine-tuning runs, the trade-off between them.

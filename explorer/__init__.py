@@ -1,0 +1,1 @@
+"""The circuit explorer: a Streamlit app over the library."""
