@@ -58,7 +58,7 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
     with memory_plan.limited_memory(None, model.device):
         for batch in batches(model, encoded, plan.tokens):
-            for _ in METHODS[method](
+            for _ in METHODS[method].run(
                 Job(
                     model,
                     batch,

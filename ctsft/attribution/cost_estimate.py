@@ -143,12 +143,12 @@ def calibrated(
         heads = next(job.chunks(layer))
         job = replace(job, wanted={layer: heads})
         return timed(
-            lambda: list(METHODS[method](job)),
+            lambda: list(METHODS[method].run(job)),
             texts * (1 + len(heads)) * forward_operations(shape, pos),
             model.device,
         )
     return timed(
-        lambda: list(METHODS[method](job)),
+        lambda: list(METHODS[method].run(job)),
         operations(shape, [pos] * texts, method, settings.steps),
         model.device,
     )

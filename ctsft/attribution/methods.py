@@ -15,7 +15,7 @@ A method yields, layer by layer and some heads at a time, scores of one batch's 
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -223,9 +223,78 @@ def ablation(job: Job) -> Iterator[Part]:
             yield layer, heads, (full - (logits * job.gold).sum(-1)).T
 
 
-METHODS: dict[str, Callable[[Job], Iterator[Part]]] = {
-    "cdt": cdt,
-    "atp": atp,
-    "ig": ig,
-    "ablation": ablation,
+@dataclass(frozen=True)
+class ScoringMethod:
+    """A way to score heads, and how it is named to readers."""
+
+    label: str
+    hint: str  # what kind of score it is, in a few words
+    unit: str  # of a score, with what the number means
+    description: str  # one sentence, with its source
+    run: Callable[[Job], Iterator[Part]]
+
+
+METHODS: dict[str, ScoringMethod] = {
+    "cdt": ScoringMethod(
+        label="CD-T",
+        hint="decomposition",
+        unit="relevance (logits)",
+        description=(
+            "CD-T (contextual decomposition for transformers) splits a head's output into its mean"
+            " and the rest, and follows both parts to the logits (CD-T, arXiv 2407.00886)."
+        ),
+        run=cdt,
+    ),
+    "atp": ScoringMethod(
+        label="Attribution patching",
+        hint="fast estimate",
+        unit="attribution (logits)",
+        description=(
+            "Attribution patching estimates from one gradient what replacing each head by its mean"
+            " would change (Syed et al. 2023, arXiv 2310.10348)."
+        ),
+        run=atp,
+    ),
+    "ig": ScoringMethod(
+        label="Integrated gradients",
+        hint="closer estimate",
+        unit="attribution (logits)",
+        description=(
+            "Integrated gradients estimate the same from five passes: the gradient at the head's"
+            " value and at a third of the way to it from its mean, some heads at a time (after"
+            " Sundararajan et al. 2017, arXiv 1703.01365)."
+        ),
+        run=ig,
+    ),
+    "ablation": ScoringMethod(
+        label="Mean ablation",
+        hint="causal",
+        unit="drop if ablated (logits)",
+        description=(
+            "Mean ablation replaces a head by its mean and measures the drop: the causal test"
+            " (Wang et al. 2022, arXiv 2211.00593)."
+        ),
+        run=ablation,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MethodVariant:
+    """A scoring method with some settings of `ScoreConfig` that differ from their defaults."""
+
+    label: str
+    method: str  # a name of METHODS
+    settings: dict = field(default_factory=dict)
+
+
+VARIANTS: dict[str, MethodVariant] = {
+    "cdt": MethodVariant(METHODS["cdt"].label, "cdt"),
+    "cdt frozen": MethodVariant("CD-T, attention frozen", "cdt", {"attention": "frozen"}),
+    "cdt symmetric": MethodVariant("CD-T, cross terms shared", "cdt", {"rules": "symmetric"}),
+    "cdt magnitude": MethodVariant("CD-T, size only", "cdt", {"score": "magnitude"}),
+    "atp": MethodVariant(METHODS["atp"].label, "atp"),
+    "ig": MethodVariant(METHODS["ig"].label, "ig"),
+    "ig 9 steps": MethodVariant("Integrated gradients, nine passes", "ig", {"steps": 9}),
+    "ablation": MethodVariant(METHODS["ablation"].label, "ablation"),
 }

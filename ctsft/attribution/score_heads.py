@@ -110,7 +110,7 @@ def question(
             "labels": list(task.label_ids(model).values()),
             "means": tensors_hash({"": means.values}),
         },
-        by=METHODS[method],
+        by=METHODS[method].run,
     )
 
 
@@ -221,7 +221,7 @@ def sweep(
                 )
                 began = done
                 try:
-                    for layer, some, part in METHODS[method](job):
+                    for layer, some, part in METHODS[method].run(job):
                         part_of[index[:, None], layer, torch.tensor(some)] = part.float().cpu()
                         done += len(some) * len(index) * work[layer]
                         if progress:

@@ -20,6 +20,7 @@ from itertools import combinations
 import numpy as np
 
 from ctsft.attribution.means import Means, Progress, label_balanced_means
+from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
@@ -33,17 +34,6 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.statistics import spearman
 
 TRUTH = "ablation"
-
-RANKINGS = {
-    TRUTH: ("ablation", {}),
-    "cdt": ("cdt", {}),
-    "cdt frozen": ("cdt", {"attention": "frozen"}),
-    "cdt symmetric": ("cdt", {"rules": "symmetric"}),
-    "cdt magnitude": ("cdt", {"score": "magnitude"}),
-    "atp": ("atp", {}),
-    "ig": ("ig", {}),
-    "ig 9 steps": ("ig", {"steps": 9}),
-}
 
 # shares of the heads whose overlap is counted
 TOPS = (0.02, 0.1)
@@ -61,7 +51,7 @@ class Checks:
     """How much is checked."""
 
     # mean ablation is always among them
-    methods: tuple[str, ...] = tuple(RANKINGS)
+    methods: tuple[str, ...] = tuple(VARIANTS)
     size: int = 50  # texts of a discovery set
     # draws the first discovery set and the rows
     seed: int = 0
@@ -75,9 +65,9 @@ class Checks:
 
     def __post_init__(self):
         for name in (*self.methods, *self.stable):
-            if name not in RANKINGS:
+            if name not in VARIANTS:
                 raise UserError(
-                    f"{name!r} is not a way to rank heads; choose from {', '.join(RANKINGS)}."
+                    f"{name!r} is not a way to rank heads; choose from {', '.join(VARIANTS)}."
                 )
         for name in ("rows", "n_random", "pools"):
             if getattr(self, name) < 0:
@@ -143,9 +133,16 @@ def validate(
     )
     found: dict[str, Scores] = {}
     for name in checks.methods:
-        method, config = RANKINGS[name]
+        variant = VARIANTS[name]
         found[name], seconds = timed(
-            score_heads, model, task, pool, means, method, stage(f"scoring: {name}"), **config
+            score_heads,
+            model,
+            task,
+            pool,
+            means,
+            variant.method,
+            stage(f"scoring: {name}"),
+            **variant.settings,
         )
         after = forward_seconds(model, task, pool)
         # what else the machine does comes and goes
@@ -277,12 +274,12 @@ def stability(
     """Top heads of several discovery sets: mean Jaccard over pairs of sets, and the share of pairs
     with the same first head.
     """
-    method, config = RANKINGS[name]
+    variant = VARIANTS[name]
     tops: list[list[Head]] = []
     texts: list[set[str]] = []
     for seed in range(checks.pools):
         pool, means = drawn(model, task, source, checks, seed)
-        scores = score_heads(model, task, pool, means, method, **config)
+        scores = score_heads(model, task, pool, means, variant.method, **variant.settings)
         tops.append(scores.ranking()[: share_of(TOPS[0], scores.values.numel())])
         texts.append({row.id for row in pool})
         progress(seed + 1, checks.pools)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from transformers.utils import logging
 
 from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit.discovery import iterations
@@ -66,22 +67,21 @@ def score(
     """
     model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
     if preview and scoring.method != "atp":
+        preview_stage = f"{METHODS['atp'].label} (preview)"
         first = score_heads(
             model,
             task,
             pool,
             means,
             "atp",
-            reporter.stage("attribution patching (preview)"),
+            reporter.stage(preview_stage),
             cache=cache,
             positions=scoring.positions,
             max_memory=scoring.max_memory,
         )
-        reporter.tell("attribution patching (preview)", first.notes)
+        reporter.tell(preview_stage, first.notes)
         save_scores(run, first, "preview")
-    stage = {"cdt": "CD-T", "atp": "attribution patching", "ablation": "mean ablation"}.get(
-        scoring.method, scoring.method
-    )
+    stage = METHODS[scoring.method].label
     scores = score_heads(
         model,
         task,

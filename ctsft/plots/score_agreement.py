@@ -3,11 +3,12 @@
 import numpy as np
 import plotly.graph_objects as go
 
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.plots.head_grid import Marks, Scale, head_grid
 from ctsft.plots.inputs import require, require_heads
 from ctsft.plots.score_charts import score_scatter
-from ctsft.plots.score_maps import NAMES, UNITS, shrink, small_maps
+from ctsft.plots.score_maps import shrink, small_maps
 from ctsft.plots.style import COLOURS
 from ctsft.utils.errors import UserError
 
@@ -33,8 +34,8 @@ def agreement(
             f"These are scores of {x.shape[0]} layers x {x.shape[1]} heads and of {y.shape[0]} x"
             f" {y.shape[1]}; compare scores of the same heads."
         )
-    names = (NAMES[scores.method], NAMES[other.method]) if names is None else names
-    axes = f"{names[0]}: {UNITS[scores.method]}", f"{names[1]}: {UNITS[other.method]}"
+    names = (METHODS[scores.method].label, METHODS[other.method].label) if names is None else names
+    axes = f"{names[0]}: {METHODS[scores.method].unit}", f"{names[1]}: {METHODS[other.method].unit}"
     fig = score_scatter(x, y, axes)
     if selected:
         require_heads([selected], x.shape)
@@ -64,7 +65,7 @@ def difference_maps(
 ) -> list[go.Figure]:
     """Two small maps on one scale, and the map of the second minus the first on its own."""
     values = {names[0]: first.values.numpy(), names[1]: second.values.numpy()}
-    pair = small_maps(values, marks, Scale(UNITS[first.method]), flip)
+    pair = small_maps(values, marks, Scale(METHODS[first.method].unit), flip)
     difference = second.values.numpy() - first.values.numpy()
     third = head_grid(
         difference,

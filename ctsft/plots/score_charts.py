@@ -11,9 +11,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.means import Means
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.plots.inputs import require, require_heads
-from ctsft.plots.score_maps import UNITS, label_distances, mean_norms
+from ctsft.plots.score_maps import label_distances, mean_norms
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, figure
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, hover_text, number
@@ -32,7 +33,7 @@ def score_bars(scores: Scores, head: Head, *, title: str = "Score by label") -> 
         values = scores.per_example[np.array(scores.labels) == label, head[0], head[1]].numpy()
         means[label] = mean[head].item()
         errors[label] = float(np.std(values) / len(values) ** 0.5)
-    return label_bars(means, errors, title=title, unit=UNITS[scores.method])
+    return label_bars(means, errors, title=title, unit=METHODS[scores.method].unit)
 
 
 def example_strip(
@@ -56,7 +57,7 @@ def example_strip(
             f"There are {len(texts)} texts for {len(scores.examples)} examples; give one for each."
         )
     values = scores.per_example[:, head[0], head[1]].numpy()
-    unit = UNITS[scores.method]
+    unit = METHODS[scores.method].unit
     return example_points(values, scores.labels, texts, title=title, unit=unit)
 
 

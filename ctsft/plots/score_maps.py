@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ctsft.attribution.means import Means
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots.head_grid import (
@@ -25,20 +26,6 @@ from ctsft.plots.head_grid import (
 from ctsft.plots.inputs import require, require_circuit
 from ctsft.plots.style import alt
 from ctsft.utils.format import hover_text, number
-
-UNITS = {
-    "cdt": "relevance (logits)",
-    "atp": "attribution (logits)",
-    "ig": "attribution (logits)",
-    "ablation": "drop if ablated (logits)",
-}
-
-NAMES = {
-    "cdt": "CD-T",
-    "atp": "Attribution patching",
-    "ig": "Integrated gradients",
-    "ablation": "Mean ablation",
-}
 
 SMALL = 0.5  # a small map's cells, as a share of the large map's
 
@@ -64,8 +51,8 @@ def head_map(
     return head_grid(
         scores.values.numpy(),
         circuit_marks(marked, selected),
-        title=title or f"{NAMES[scores.method]}, {len(scores.examples)} examples",
-        scale=Scale(UNITS[scores.method]),
+        title=title or f"{METHODS[scores.method].label}, {len(scores.examples)} examples",
+        scale=Scale(METHODS[scores.method].unit),
         hover=score_hover(scores, circuit, model.n_heads // model.n_kv_heads if model else 1),
         flip=flip,
     )
@@ -156,7 +143,7 @@ def example_map(
         scores.per_example[index].numpy(),
         circuit_marks(circuit, selected),
         title=f"Scores on example {scores.examples[index]}",
-        scale=Scale(UNITS[scores.method], symmetric_limit(scores.values.numpy())),
+        scale=Scale(METHODS[scores.method].unit, symmetric_limit(scores.values.numpy())),
         flip=flip,
     )
 
@@ -164,7 +151,7 @@ def example_map(
 def label_score_maps(scores: Scores, marks: Marks, flip: bool = False) -> list[go.Figure]:
     """Mean score on each label's examples, a small map a label."""
     values = {label: mean.numpy() for label, mean in scores.by_label.items()}
-    return small_maps(values, marks, Scale(UNITS[scores.method]), flip)
+    return small_maps(values, marks, Scale(METHODS[scores.method].unit), flip)
 
 
 def mean_norms(means: Means) -> np.ndarray:

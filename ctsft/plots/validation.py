@@ -6,19 +6,9 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from ctsft.attribution.methods import VARIANTS
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import number
-
-NAMES = {
-    "ablation": "Mean ablation",
-    "cdt": "CD-T",
-    "cdt frozen": "CD-T, patterns kept",
-    "cdt symmetric": "CD-T, cross terms shared",
-    "cdt magnitude": "CD-T, size only",
-    "atp": "Attribution patching",
-    "ig": "Integrated gradients",
-    "ig 9 steps": "Integrated gradients, nine passes",
-}
 
 LOOKS = (
     ("#8b919c", "solid"),
@@ -44,6 +34,11 @@ SYMBOLS = (
 )
 
 
+def label(name: str) -> str:
+    """A ranking's name for readers; reports of other versions may hold unknown ones."""
+    return VARIANTS[name].label if name in VARIANTS else name
+
+
 def agreement_rows(report: Mapping) -> list[dict]:
     """One row a method: rank correlation and top heads in common with mean ablation, and what it
     costs.
@@ -56,7 +51,7 @@ def agreement_rows(report: Mapping) -> list[dict]:
         }
         rows.append(
             {
-                "method": NAMES.get(name, name),
+                "method": label(name),
                 "Spearman": found["spearman"],
                 **tops,
                 "forward passes": round(found["passes"], 1),
@@ -69,7 +64,7 @@ def agreement_rows(report: Mapping) -> list[dict]:
 def stability_rows(report: Mapping) -> list[dict]:
     return [
         {
-            "method": NAMES.get(name, name),
+            "method": label(name),
             f"top {row['k']} in common (Jaccard)": row["jaccard"],
             "pairs with the same first head": row["top1"],
             "pools": row["pools"],
@@ -89,9 +84,7 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
         for name in methods
     }
     spoken = ", ".join(
-        f"{NAMES.get(name, name)} {number(value)}"
-        for name, value in best.items()
-        if value is not None
+        f"{label(name)} {number(value)}" for name, value in best.items() if value is not None
     )
     size = min((row["size"] for row in report["curves"]), default=0)
     fig = figure(
@@ -122,7 +115,7 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
                 x=[row["size"] for row in points],
                 y=[row[measure] for row in points],
                 mode="lines+markers",
-                name=NAMES.get(name, name),
+                name=label(name),
                 line={"color": colour, "dash": dash},
                 marker={"symbol": symbol, "size": 8},
                 hovertemplate="%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>",

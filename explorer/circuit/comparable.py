@@ -9,13 +9,13 @@ import torch
 
 import ctsft
 from ctsft import runs
+from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
 from ctsft.plots import layered_graph
 from explorer.session import score_runs, scoring_choices
-from explorer.session.scoring_choices import WAYS
 
 NOW = "in force"
 
@@ -57,7 +57,7 @@ def offers(
         if way(one) == way(run) and one.request.params["subject"] != own
     }
     methods = {
-        WAYS[way(one)][0]: one
+        VARIANTS[way(one)].label: one
         for one in others
         if way(one) != way(run) and one.request.params["subject"] == own
     }
@@ -101,7 +101,7 @@ def scored(model: Model, run: runs.Run | None) -> list[runs.Run]:
 
 
 def way(run: runs.Run | None) -> str:
-    """Of scoring: one of `WAYS`."""
+    """Of scoring: one of `scoring_choices.WAYS`."""
     known = Scoring.__dataclass_fields__
     return scoring_choices.way_of(
         Scoring(

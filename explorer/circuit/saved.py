@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
@@ -210,7 +211,7 @@ def beside(kept: dict[str, Circuit], scores: Scores):
 
 def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
     values = scores.values.numpy()
-    scale = Scale(score_maps.UNITS[scores.method], symmetric_limit(values))
+    scale = Scale(METHODS[scores.method].unit, symmetric_limit(values))
     return {
         name: score_maps.shrink(
             head_grid(

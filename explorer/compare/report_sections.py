@@ -9,6 +9,7 @@ from statistics import fmean
 
 import ctsft
 from ctsft import runs
+from ctsft.attribution.methods import METHODS
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import faithfulness, html_report, run_frontier, score_maps
 from ctsft.plots.html_report import Code, Items, Section, Table
@@ -102,7 +103,7 @@ def heads(of: Exploration) -> Section:
         )
     scores, own = of.scores, of.scored.request.params["scoring"]
     how = (
-        f"{score_maps.NAMES[scores.method]} on {len(scores.examples)} {said(of.rows[0]['source'])}"
+        f"{METHODS[scores.method].label} on {len(scores.examples)} {said(of.rows[0]['source'])}"
         " texts that the model answers rightly, as many of each label as possible (seed"
         f" {own.get('seed')}; attention {own.get('attention')}, {own.get('rules')} rules,"
         f" positions: {own.get('positions')}). A positive score speaks for the right label, a"

@@ -7,10 +7,11 @@ from dataclasses import asdict
 import streamlit as st
 
 from ctsft import runs
+from ctsft.attribution.methods import METHODS
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import rescoring, tuning_table
 from ctsft.jobs.export import base_path
-from ctsft.plots import change_map, score_agreement, score_maps
+from ctsft.plots import change_map, score_agreement
 from ctsft.plots.head_grid import Marks
 from ctsft.runs import results
 from ctsft.tuning.delta_comparison import head_changes
@@ -142,7 +143,7 @@ def moved(run: runs.Run):
         for i, fig in enumerate(figures):
             chart.show(fig, f"moved-{i}", width="content", name=f"moved-{i}-{run.id}")
     st.caption(
-        f"{score_maps.NAMES[words['method']]}, {words['examples']} examples; the tuned model still"
+        f"{METHODS[words['method']].label}, {words['examples']} examples; the tuned model still"
         f" answers {words['right']:.0%} of them rightly. The first two maps share one scale; in the"
         " third, purple heads count more after tuning, green ones less. Outlined: heads that were"
         " chosen to move."

@@ -6,10 +6,11 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.head_view import HeadView
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import Scoring
 from ctsft.model.model import Model
-from ctsft.plots import head_on_text, score_maps
+from ctsft.plots import head_on_text
 from ctsft.utils import format
 from ctsft.utils.right_to_left import isolate
 from explorer.relevance.page_scores import PageScores
@@ -95,7 +96,7 @@ def by_token(head_view: HeadView, scores: Scores, label: str):
         head_view.pieces,
         head_view.relevance.numpy(),
         head_view.attention[head_view.readout].numpy(),
-        score_maps.UNITS[scores.method],
+        METHODS[scores.method].unit,
         title="",
     )
     chart.show(figure, "head-tokens")

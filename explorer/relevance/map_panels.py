@@ -5,6 +5,7 @@ distribution, and the scores on one example.
 import plotly.graph_objects as go
 import streamlit as st
 
+from ctsft.attribution.methods import METHODS
 from ctsft.plots import score_charts, score_maps
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, score_runs
@@ -58,7 +59,7 @@ def distribution(shown: PageScores):
     scores = shown.scores
     cutoff = score_maps.score_cutoff(scores, shown.circuit, session_circuit.threshold(scores))
     figure = score_charts.score_histogram(
-        scores.values.numpy(), cutoff, shown.circuit.heads, unit=score_maps.UNITS[scores.method]
+        scores.values.numpy(), cutoff, shown.circuit.heads, unit=METHODS[scores.method].unit
     )
     chart.show(figure, "histogram", name="distribution-of-scores")
     st.caption("The line is the cutoff of the rule on the Circuit page.")

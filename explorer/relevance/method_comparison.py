@@ -7,11 +7,12 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from ctsft import runs
+from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import Scoring
 from ctsft.plots import score_agreement
 from explorer.session import binding, inputs, score_runs, scoring_choices, start_runs
-from explorer.session.scoring_choices import WAYS
+from explorer.session.scoring_choices import WAYS, scoring_fields
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, head_selection, run_progress
 
@@ -29,13 +30,13 @@ def draw(scores: Scores, run: runs.Run):
         list(others),
         **binding.bind("compared_method"),
         help="Another method that scores the same heads on the same examples.",
-        format_func=lambda way: WAYS[way][0] + ("" if others[way] else " · not scored yet"),
+        format_func=lambda way: VARIANTS[way].label + ("" if others[way] else " · not scored yet"),
     )
     other = view.compared_method
     if others[other] is None:
         offer_scoring(other)
         return
-    names = (WAYS[method][0], WAYS[other][0])
+    names = (VARIANTS[method].label, VARIANTS[other].label)
     figure = score_agreement.agreement(scores, others[other], names, view.head)
     chart.show(figure, KEY, on_select=head_selection.on_click(KEY), selection_mode="points")
     st.caption(
@@ -53,7 +54,7 @@ def method_of(scores: Scores, run: runs.Run) -> str:
 
 def offer_scoring(way: str):
     """The run that scores the examples with another method, or the button that starts it."""
-    view, name = binding.view(), WAYS[way][0]
+    view, name = binding.view(), VARIANTS[way].label
     active = scoring_run(way, start_runs.ACTIVE)
     if active:
         run_progress.watch(active, keepable=False)
@@ -61,7 +62,7 @@ def offer_scoring(way: str):
     st.info(f"{name} has not scored these examples yet.", icon=":material/scatter_plot:")
     cost_estimate.draw(scoring_choices.other_way(view.scoring, way), name)
     if st.button(f"Score with {name}"):
-        start_runs.start_score(replace(view, **WAYS[way][1]))
+        start_runs.start_score(replace(view, **scoring_fields(way)))
         st.rerun()
 
 

@@ -2,16 +2,11 @@
 
 import streamlit as st
 
+from ctsft.attribution.methods import METHODS
 from explorer.session import binding
 from explorer.session.view import View
 from explorer.text.glossary import TERMS
 
-METHODS = {
-    "cdt": "CD-T (decomposition)",
-    "atp": "Attribution patching (fast estimate)",
-    "ig": "Integrated gradients (closer estimate)",
-    "ablation": "Mean ablation (causal)",
-}
 ATTENTION = {"softmax": "Decomposed", "frozen": "Frozen"}
 RULES = {"paper": "As in the paper", "symmetric": "Shared evenly"}
 POSITIONS = {"all": "Every token", "readout": "Only the readout token"}
@@ -25,7 +20,7 @@ def draw(n_labels: int):
     left.selectbox(
         "Method",
         list(METHODS),
-        format_func=METHODS.get,
+        format_func=lambda name: f"{METHODS[name].label} ({METHODS[name].hint})",
         **binding.bind("method"),
         help=TERMS["method"],
     )

@@ -3,45 +3,34 @@
 from dataclasses import replace
 
 from ctsft import runs
+from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import Scoring
 from ctsft.runs import results
 
-WAYS = {  # how heads can be scored, as changes to a `Scoring`
-    "cdt": ("CD-T", {"method": "cdt", "attention": "softmax", "rules": "paper"}),
-    "cdt frozen": (
-        "CD-T, patterns kept",
-        {"method": "cdt", "attention": "frozen", "rules": "paper"},
-    ),
-    "cdt symmetric": (
-        "CD-T, cross terms shared",
-        {"method": "cdt", "attention": "softmax", "rules": "symmetric"},
-    ),
-    "atp": ("Attribution patching", {"method": "atp", "attention": "softmax", "rules": "paper"}),
-    "ig": ("Integrated gradients", {"method": "ig", "attention": "softmax", "rules": "paper"}),
-    "ablation": ("Mean ablation", {"method": "ablation", "attention": "softmax", "rules": "paper"}),
-}
+# the variants that the page offers; the others differ in what the page has no control for
+WAYS = [
+    name for name, variant in VARIANTS.items() if set(variant.settings) <= {"attention", "rules"}
+]
+
+
+def scoring_fields(way: str) -> dict:
+    """The fields of a `Scoring`, or of the view, that one of `WAYS` sets."""
+    variant = VARIANTS[way]
+    return {"method": variant.method, "attention": "softmax", "rules": "paper", **variant.settings}
 
 
 def way_of(scoring: Scoring) -> str:
-    """Which of `WAYS` a scoring is; attention and rules are CD-T's alone."""
+    """Which of `WAYS` a scoring is; attention and rules matter for CD-T alone."""
     if scoring.method != "cdt":
         return scoring.method
-    return next(
-        (
-            way
-            for way, (_, own) in WAYS.items()
-            if own["method"] == "cdt"
-            and own["attention"] == scoring.attention
-            and own["rules"] == scoring.rules
-        ),
-        "cdt",
-    )
+    fields = {"method": "cdt", "attention": scoring.attention, "rules": scoring.rules}
+    return next((way for way in WAYS if scoring_fields(way) == fields), "cdt")
 
 
 def other_way(scoring: Scoring, way: str) -> Scoring:
     """The same pool and positions, scored in another way."""
-    return replace(scoring, **WAYS[way][1])
+    return replace(scoring, **scoring_fields(way))
 
 
 def comparable(own: runs.Run, scores: Scores) -> list[runs.Run]:

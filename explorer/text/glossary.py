@@ -5,33 +5,16 @@ A section is named where it is known for certain; otherwise the paper alone. "Th
 no paper has it.
 """
 
+from ctsft.attribution.methods import METHODS
+
 CDT, CTSFT, OWN = "CD-T, arXiv 2407.00886", "CT-SFT, arXiv 2601.08146", "this program's own"
 EWC = "elastic weight consolidation, Kirkpatrick et al. 2017, arXiv 1612.00796, section 2"
-METHODS = {
-    "cdt": (
-        "CD-T (contextual decomposition for transformers) splits a head's output into its mean and"
-        f" the rest, and follows both parts to the logits ({CDT})."
-    ),
-    "atp": (
-        "Attribution patching estimates from one gradient what replacing each head by its mean"
-        " would change (Syed et al. 2023, arXiv 2310.10348)."
-    ),
-    "ig": (
-        "Integrated gradients estimate the same from five passes: the gradient at the head's value"
-        " and at a third of the way to it from its mean, some heads at a time (after Sundararajan"
-        " et al. 2017, arXiv 1703.01365)."
-    ),
-    "ablation": (
-        "Mean ablation replaces a head by its mean and measures the drop: the causal test (Wang et"
-        " al. 2022, arXiv 2211.00593)."
-    ),
-}
 TERMS = {
     "relevance": (
         "Relevance, or a head's score: how many logits its departure from its mean adds to the"
         f" right label's lead over the mean of the others ({CDT}; {CTSFT})."
     ),
-    "method": " ".join(METHODS.values()),
+    "method": " ".join(method.description for method in METHODS.values()),
     "patterns": (
         "Decomposed: CD-T follows a head's effect on later attention patterns too. Kept as it is:"
         f" only on what those patterns move ({CDT}; the second is {OWN})."

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ctsft.attribution.cost_estimate import Estimate
+from ctsft.attribution.methods import VARIANTS
 from ctsft.circuit import validation
 from ctsft.circuit.selection import share_of
 from ctsft.jobs.requests import Scoring
@@ -90,7 +91,7 @@ def of_checks(n_random: int, pools: int):
     seconds = checks_seconds(cdt, atp, ablation, len(model.heads), unseen, n_random, pools)
     st.caption(
         f":material/timer: Checking would take **roughly {duration_text(seconds)}** on this machine"
-        f" ({device()}): {len(validation.RANKINGS)} scorings of {cdt.examples} texts, circuits of"
+        f" ({device()}): {len(VARIANTS)} scorings of {cdt.examples} texts, circuits of"
         f" every size on {unseen} unseen rows, {pools} pools.",
         help=(
             "An estimate of this program's own, from one batch each of CD-T, attribution patching"
@@ -122,11 +123,11 @@ def checks_seconds(
     # of one text
     forward = ablation.seconds / (ablation.examples * (1 + n_heads))
     sizes = {share_of(share, n_heads) for share in validation.SIZES}
-    circuits = len(sizes) * (n_random + len(validation.RANKINGS))
-    of = {
-        name: price[method] * (config.get("steps", Scoring.steps) if method == "ig" else 1)
-        for name, (method, config) in validation.RANKINGS.items()
-    }
+    circuits = len(sizes) * (n_random + len(VARIANTS))
+    of = {name: price[variant.method] for name, variant in VARIANTS.items()}
+    for name, variant in VARIANTS.items():
+        if variant.method == "ig":
+            of[name] *= variant.settings.get("steps", Scoring.steps)
     return (
         sum(of.values())
         + forward * unseen * circuits

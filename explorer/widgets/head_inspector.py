@@ -5,10 +5,11 @@ every page that has one.
 import streamlit as st
 
 from ctsft.attribution.means import Means
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from ctsft.plots import score_charts, score_maps
+from ctsft.plots import score_charts
 from ctsft.utils import format
 from explorer.session import binding, score_runs
 from explorer.session import circuit as session_circuit
@@ -57,7 +58,7 @@ def show(
     choosing: bool = False,
 ):
     unit, value, error = (
-        score_maps.UNITS[scores.method],
+        METHODS[scores.method].unit,
         scores.values[head].item(),
         scores.stderr[head].item(),
     )

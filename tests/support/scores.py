@@ -1,7 +1,10 @@
-"""Scores by hand."""
+"""Scores by hand, and scoring methods that run another function."""
+
+from dataclasses import replace
 
 import torch
 
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import ScoreConfig, Scores
 
 
@@ -11,3 +14,8 @@ def made(values, labels=("a", "b"), **about) -> Scores:
     return Scores(
         per_example, [str(i) for i in range(len(labels))], list(labels), "cdt", ScoreConfig(), about
     )
+
+
+def use_method(monkeypatch, name: str, run):
+    """Let the scoring method `name` run another function."""
+    monkeypatch.setitem(METHODS, name, replace(METHODS[name], run=run))

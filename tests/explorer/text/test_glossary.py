@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ctsft.plots import score_maps
+from ctsft.attribution.methods import METHODS
 from ctsft.tuning.recipes import RECIPES
 from explorer.compare import table as compare_table
 from explorer.relevance import validation
-from explorer.text import circuit_words, glossary
+from explorer.text import circuit_words
 from explorer.text.glossary import TERMS
 from support.finetune_page import score, tuned
 from support.pages import visit
@@ -79,8 +79,8 @@ def test_a_term_has_a_source(term):
 
 def test_every_rule_and_method_has_one():
     assert {*circuit_words.RULES, *circuit_words.DISCOVERED} <= set(TERMS)
-    assert set(glossary.METHODS) == set(score_maps.NAMES) and all(
-        SOURCE.search(text) for text in glossary.METHODS.values()
+    assert set(METHODS) == {"cdt", "atp", "ig", "ablation"} and all(
+        SOURCE.search(method.description) for method in METHODS.values()
     )
     assert not SOURCE.search("A number without a source.") and RECIPES
 

@@ -24,7 +24,7 @@ from ctsft.model.loading import load_model
 from oracle import naive
 from support.errors import said
 from support.models import FAMILIES
-from support.scores import made
+from support.scores import made, use_method
 from support.tasks import LABELS, texts
 
 POOL = [
@@ -356,7 +356,7 @@ def test_an_empty_pool_and_means_of_another_shape_are_refused(loaded, task):
 
 
 def test_scores_that_ran_over_are_left_out_and_told(loaded, task, monkeypatch):
-    model, run = loaded["llama"], methods.METHODS["cdt"]
+    model, run = loaded["llama"], methods.METHODS["cdt"].run
     means = label_balanced_means(model, task, POOL)
     calm = score_heads(model, task, POOL, means)
 
@@ -367,7 +367,7 @@ def test_scores_that_ran_over_are_left_out_and_told(loaded, task, monkeypatch):
                 part[0, heads.index(2)], part[-1, heads.index(3)] = float("inf"), float("nan")
             yield layer, heads, part
 
-    monkeypatch.setitem(methods.METHODS, "cdt", overflowing)
+    use_method(monkeypatch, "cdt", overflowing)
     scores = score_heads(model, task, POOL, means, batch_tokens=10_000)
     lost = scores.per_example.isnan()
     assert (
@@ -381,8 +381,8 @@ def test_scores_that_ran_over_are_left_out_and_told(loaded, task, monkeypatch):
         and "L1.H2, L1.H3" in scores.notes[0]
     )
 
-    monkeypatch.setitem(
-        methods.METHODS,
+    use_method(
+        monkeypatch,
         "cdt",
         lambda job: ((layer, heads, part * float("nan")) for layer, heads, part in run(job)),
     )

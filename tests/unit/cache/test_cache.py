@@ -30,6 +30,7 @@ from ctsft.tuning.trainable import moving_parts
 from support.errors import said
 from support.hub import publish
 from support.imports import imported
+from support.scores import use_method
 from support.shell import bad
 from support.tasks import LABELS, agreed, texts
 
@@ -258,9 +259,7 @@ def test_nothing_is_kept_of_a_family_or_method_of_the_users_own(ask, monkeypatch
     if table == "families":
         monkeypatch.setitem(families.FAMILIES, "qwen2", lambda hf: families.llama(hf))
     else:
-        monkeypatch.setitem(
-            attribution_methods.METHODS, "atp", lambda job: attribution_methods.atp(job)
-        )
+        use_method(monkeypatch, "atp", lambda job: attribution_methods.atp(job))
     assert not from_cache(ask().notes) and not from_cache(ask().notes) and files("scores") == []
 
 
@@ -582,7 +581,7 @@ def test_a_second_run_answers_from_the_cache_and_says_so(shell, words):
     )
     assert [line.split(" (")[0] for line in err] == [
         "label-balanced means: answered from the cache",
-        "attribution patching: answered from the cache",
+        "Attribution patching: answered from the cache",
     ]
     code, out, _ = shell("score", *words, "--json")
     assert code == 0 and from_cache(json.loads(out)["notes"])

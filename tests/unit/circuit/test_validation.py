@@ -11,13 +11,13 @@ from scipy.stats import ConstantInputWarning
 
 from ctsft import runs
 from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit import validation
 from ctsft.circuit.faithfulness import faithfulness
 from ctsft.circuit.selection import select
 from ctsft.circuit.validation import (
-    RANKINGS,
     Checks,
     Validation,
     agreement,
@@ -210,7 +210,7 @@ def test_the_shell_prints_json_or_a_table(shell, tiny_words):
         and "Faithfulness by margin on 6 unseen rows" in out
     )
     code, _, err = shell("validate", *tiny_words, "--methods", "lime")
-    assert code == 2 and "'lime'" in err[-1] and list(RANKINGS)[1] in err[-1]
+    assert code == 2 and "'lime'" in err[-1] and list(VARIANTS)[1] in err[-1]
 
 
 def test_a_stopped_validation_keeps_what_it_has(subject, home):

@@ -23,6 +23,7 @@ from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import parse_bytes
 from support.errors import said
+from support.scores import use_method
 from support.tasks import LABELS, texts
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -161,7 +162,7 @@ def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
 )
 @pytest.mark.parametrize("method", EACH)
 def test_out_of_memory_halves_and_goes_on(loaded, task, monkeypatch, method, error):
-    model, streams, run = loaded["llama"], [], methods.METHODS[method]
+    model, streams, run = loaded["llama"], [], methods.METHODS[method].run
     means = label_balanced_means(model, task, POOL)
     calm = score_heads(model, task, POOL, means, method)
 
@@ -173,7 +174,7 @@ def test_out_of_memory_halves_and_goes_on(loaded, task, monkeypatch, method, err
             raise error
         yield from parts
 
-    monkeypatch.setitem(methods.METHODS, method, failing)
+    use_method(monkeypatch, method, failing)
     progress = []
     with pytest.warns(UserWarning, match="Out of memory with"):
         scores = score_heads(model, task, POOL, means, method, lambda *step: progress.append(step))
@@ -191,7 +192,7 @@ def test_out_of_memory_with_one_text_ends_in_a_sentence(loaded, task, monkeypatc
 
     model = loaded["llama"]
     means = label_balanced_means(model, task, POOL)
-    monkeypatch.setitem(methods.METHODS, "cdt", failing)
+    use_method(monkeypatch, "cdt", failing)
     with pytest.warns(UserWarning, match="Out of memory"):
         said(lambda: score_heads(model, task, POOL, means), "single text", "shorten the texts")
 
@@ -202,7 +203,7 @@ def test_other_errors_go_on_unchanged(loaded, task, monkeypatch):
         yield
 
     means = label_balanced_means(loaded["llama"], task, POOL)
-    monkeypatch.setitem(methods.METHODS, "cdt", failing)
+    use_method(monkeypatch, "cdt", failing)
     with pytest.raises(RuntimeError, match="a fault of the method"):
         score_heads(loaded["llama"], task, POOL, means)
     assert activations.scratch.buffers == {}
