@@ -28,7 +28,7 @@ import ctsft
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import wrap
-from ctsft.tuning.trainable import moving_parts
+from ctsft.tuning.trainable import masked_training
 
 SHAPES = {
     "GPT-2 small": lambda: GPT2LMHeadModel(GPT2Config()),
@@ -72,14 +72,14 @@ def step_times(model, task, what, rows, steps: int, batch: int) -> list[float]:
 
 def bytes_of(model, what) -> dict[str, int]:
     """Gradients, optimiser state, and what stands beside the model, after one step."""
-    with moving_parts(model, what) as hf:
+    with masked_training(model, what) as hf:
         found = [value for value in hf.parameters() if value.requires_grad]
         optimizer = torch.optim.AdamW(found)
         readout_logits(hf, pad([[1, 2, 3, 4]], model.device)).sum().backward()
         optimizer.step()
         state = sum(value.nbytes for row in optimizer.state.values() for value in row.values())
-        beside = sum(value.nbytes for value in hf.moving.parameters())
-        starts = sum(hf.moving.weights[name].nbytes for name in hf.moving.weights)
+        beside = sum(value.nbytes for value in hf.trained_slices.parameters())
+        starts = sum(hf.trained_slices.weights[name].nbytes for name in hf.trained_slices.weights)
         return {
             "gradients": sum(value.grad.nbytes for value in found),
             "state": state,

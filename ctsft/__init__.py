@@ -77,12 +77,12 @@ _HOMES = {
     ),
     "tuning.recipes": (
         "RECIPES",
-        "moves_of",
+        "trainable_of",
     ),
     "tuning.trainable": (
-        "Moves",
-        "touched",
-        "trainable",
+        "Trainable",
+        "heads_sharing_kv",
+        "trainable_count",
         "trainable_share",
     ),
     "utils.errors": ("UserError",),

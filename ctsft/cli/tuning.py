@@ -33,7 +33,9 @@ def finetune(
     ],
     what: Annotated[
         str,
-        typer.Option(help="; ".join(f"{name}: {one.says}" for name, one in RECIPES.items()) + "."),
+        typer.Option(
+            help="; ".join(f"{name}: {one.description}" for name, one in RECIPES.items()) + "."
+        ),
     ] = "circuit",
     circuit: Annotated[
         Optional[str],

@@ -31,7 +31,7 @@ from ctsft.runs.folder import Run
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch, finetune
 from ctsft.tuning.head_advice import advise_heads, fisher
-from ctsft.tuning.recipes import RECIPES, moves_of
+from ctsft.tuning.recipes import RECIPES, trainable_of
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
@@ -73,7 +73,7 @@ class Ground:
                 f"k is {self.design.k}, and the model has {len(self.model.heads)} heads; choose 0"
                 f" to {len(self.model.heads)}."
             )
-        if any(RECIPES[name].base for name in self.design.methods):
+        if any(RECIPES[name].from_base for name in self.design.methods):
             base_model(self.subject, Tuning(self.source, "direct", base=self.design.base))
 
     def rows(self, language: str, split: str) -> list[Example]:
@@ -201,7 +201,7 @@ def run_cell(
     circuit = ground.circuit(cell, train)
     name = (
         base_model(ground.subject, ground.tuning(cell))
-        if RECIPES[cell.method].base
+        if RECIPES[cell.method].from_base
         else ground.subject.model
     )
     model = ground.fresh(name)
@@ -214,7 +214,7 @@ def run_cell(
     result = finetune(
         model,
         ground.task,
-        moves_of(model, cell.method, circuit),
+        trainable_of(model, cell.method, circuit),
         train,
         curves,
         ground.config(cell),

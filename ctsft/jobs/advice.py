@@ -69,7 +69,7 @@ def take_advice(
         progress=reporter.stage("Fisher information"),
     )
     with atomic_path(run.file("advice.csv"), "the advice") as part:
-        part.write_text(found.kept().csv(), encoding="utf-8")
+        part.write_text(found.ranking().csv(), encoding="utf-8")
     return found, model
 
 
@@ -82,7 +82,7 @@ def advice(run: Writer, subject: Subject, tuning: Tuning, damping: float, seed: 
     train = training_rows(task, subject.language, subject.split, tuning, seed)
     found, model = take_advice(run, subject, tuning, train, damping)
     begin(run, subject, model, {"train": train}, tuning=asdict(tuning), damping=damping, seed=seed)
-    kept = found.kept()
+    kept = found.ranking()
     kept.circuit(tuning.k).save(run.file("circuit.json"))
     return finish(
         run,

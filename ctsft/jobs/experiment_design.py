@@ -136,11 +136,11 @@ class Design(BaseModel):
     @model_validator(mode="after")
     def _known(self):
         named = [*self.methods, *(name for setting in self.settings for name in setting.by_method)]
-        unknown = [name for name in named if name not in RECIPES or RECIPES[name].file]
+        unknown = [name for name in named if name not in RECIPES or RECIPES[name].from_file]
         if unknown:
             raise ValueError(
                 f"{unknown[0]!r} is not a method; choose from"
-                f" {', '.join(name for name in RECIPES if not RECIPES[name].file)}"
+                f" {', '.join(name for name in RECIPES if not RECIPES[name].from_file)}"
             )
         if len({setting.name for setting in self.settings}) < len(self.settings):
             raise ValueError("two settings have the same name")

@@ -135,7 +135,7 @@ def card(run: runs.Run, model: Model) -> str:
         source=done["source"],
         share=f"{done['trainable'] / done['total']:.2%}",
         what=tuning["what"],
-        says=RECIPES[tuning["what"]].says,
+        says=RECIPES[tuning["what"]].description,
         rest=rest_words(run),
         trainable=done["trainable"],
         total=done["total"],

@@ -23,7 +23,7 @@ from ctsft.runs.recorder import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
-from ctsft.tuning.recipes import RECIPES, moves_of, recipe
+from ctsft.tuning.recipes import RECIPES, find_recipe, trainable_of
 from ctsft.utils import atomic_files, distributed
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
@@ -35,12 +35,12 @@ def tune(
     """delta.safetensors, result.json, one event an evaluation; resumes from the run folder's newest
     checkpoint.
     """
-    chosen = recipe(tuning.what)
-    if chosen.file and not tuning.circuit:
+    chosen = find_recipe(tuning.what)
+    if chosen.from_file and not tuning.circuit:
         raise UserError(
             f"{tuning.what!r} moves the heads of a circuit file; name it with --circuit."
         )
-    subject = replace(subject, model=base_model(subject, tuning)) if chosen.base else subject
+    subject = replace(subject, model=base_model(subject, tuning)) if chosen.from_base else subject
     device = choose_device("cpu" if subject.device == "map" else subject.device)
     # the folder of the process that keeps the run
     first = Run(Path(distributed.broadcast(str(run.path), device)))
@@ -57,7 +57,7 @@ def tune(
     found = distributed.broadcast(first.file("circuit.json").is_file(), device)
     choice = (
         circuit_of(run, subject, scoring, tuning, train, first if found else None)
-        if chosen.heads
+        if chosen.needs_heads
         else None
     )
     reporter = Reporter(run, stoppable=False)
@@ -73,7 +73,7 @@ def tune(
     )
     if choice is not None:
         choice.check(model).save(run.file("circuit.json"))
-    moves = moves_of(model, tuning.what, choice, config.norms, config.extra)
+    moves = trainable_of(model, tuning.what, choice, config.norms, config.extra)
     checkpoints.mkdir(exist_ok=True)
     watch = Watch(
         event=lambda row: run.event(kind="evaluation", **row),

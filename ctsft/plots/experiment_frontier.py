@@ -125,7 +125,7 @@ def frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
 
 def same_start(method: str) -> bool:
     """Whether it tunes the checkpoint that all others tune."""
-    return method not in RECIPES or not RECIPES[method].base
+    return method not in RECIPES or not RECIPES[method].from_base
 
 
 def outer(rows: int, columns: int, axis: str) -> list[str]:

@@ -1,10 +1,10 @@
 """Checkpoints of a tuning run: only what moves, and all that the rest of the run depends on.
 
-    checkpoint-N/   moved.safetensors     the moving numbers after N steps          optimizer.pt, scheduler.pt, scaler.pt
+    checkpoint-N/   trained.safetensors     the moving numbers after N steps          optimizer.pt, scheduler.pt, scaler.pt
                     rng_state.pth         python's, numpy's and torch's generators, as after step N
                     trainer_state.json    steps and epochs done; the order of the rows follows from
                                           the seed and them
-                    watched.json          the evaluations so far and the losses since the last one
+                    history.json          the evaluations so far and the losses since the last one
 
 A checkpoint appears whole or not at all (`atomic_path`), so a run killed at any moment goes on from
 the newest one to the same bits. The two newest are kept.
@@ -21,7 +21,7 @@ from transformers import Trainer
 
 from ctsft.utils import atomic_files
 
-MOVED, WATCHED, STATE = "moved.safetensors", "watched.json", "trainer_state.json"
+TRAINED, HISTORY, STATE = "trained.safetensors", "history.json", "trainer_state.json"
 KEPT = 2
 
 # bytes beside tensors: generators, the optimiser's words, the state
@@ -39,7 +39,7 @@ class Checkpointing(Trainer):
     def _save_checkpoint(self, model, trial=None):
         step, folder = self.state.global_step, Path(self.args.output_dir)
         # Adam keeps two numbers for each
-        need = 3 * sum(value.nbytes for _, value in moving_parameters(self.model)) + OVERHEAD
+        need = 3 * sum(value.nbytes for _, value in trainable_parameters(self.model)) + OVERHEAD
         if not self.args.should_save:
             # one of several processes: its own generators, beside the first one's files
             self.accelerator.wait_for_everyone()
@@ -54,7 +54,7 @@ class Checkpointing(Trainer):
             self._save(part)
             self._save_optimizer_and_scheduler(str(part))
             self._save_scaler(str(part))
-            (part / WATCHED).write_text(json.dumps(self.watched()), encoding="utf-8")
+            (part / HISTORY).write_text(json.dumps(self.watched()), encoding="utf-8")
             self.accelerator.wait_for_everyone()
             self._save_rng_state(str(part))
             self.accelerator.wait_for_everyone()
@@ -64,18 +64,18 @@ class Checkpointing(Trainer):
 
     def _save(self, output_dir=None, state_dict=None):
         save_file(
-            {name: value.detach().contiguous() for name, value in moving_parameters(self.model)},
-            Path(output_dir) / MOVED,
+            {name: value.detach().contiguous() for name, value in trainable_parameters(self.model)},
+            Path(output_dir) / TRAINED,
         )
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        saved = load_file(Path(resume_from_checkpoint) / MOVED)
+        saved = load_file(Path(resume_from_checkpoint) / TRAINED)
         with torch.no_grad():
-            for name, value in moving_parameters(model or self.model):
+            for name, value in trainable_parameters(model or self.model):
                 value.copy_(saved[name])
 
 
-def moving_parameters(hf) -> list[tuple[str, torch.nn.Parameter]]:
+def trainable_parameters(hf) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, value) for name, value in hf.named_parameters() if value.requires_grad]
 
 
@@ -108,10 +108,10 @@ def step_of(checkpoint: Path) -> int:
 def is_whole(checkpoint: Path) -> bool:
     """Whether every file of a checkpoint is there and can be opened."""
     try:
-        with safe_open(checkpoint / MOVED, "pt") as file:
+        with safe_open(checkpoint / TRAINED, "pt") as file:
             # refuses a file shorter than its header says
             file.keys()
-        for name in (STATE, WATCHED):
+        for name in (STATE, HISTORY):
             json.loads((checkpoint / name).read_bytes())
         archives = [
             checkpoint / "optimizer.pt",
@@ -127,7 +127,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 def watched_of(checkpoint: str | None) -> dict:
     """What `Checkpointing.watched` told when the checkpoint was made; {} without one."""
-    return json.loads((Path(checkpoint) / WATCHED).read_bytes()) if checkpoint else {}
+    return json.loads((Path(checkpoint) / HISTORY).read_bytes()) if checkpoint else {}
 
 
 def forget_after(folder: Path | None, step: int):

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from ctsft.model.kv_expansion import expand
 from ctsft.model.model import Model
-from ctsft.tuning.trainable import Moves, parts, whole_parameters
+from ctsft.tuning.trainable import Trainable, linear_slices, whole_parameters
 from ctsft.utils.errors import UserError
 
 SIDES = ("rows", "columns")
@@ -151,13 +151,13 @@ def stacked(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], 
     )
 
 
-def taken(model: Model, moves: Moves, adapted: dict[str, torch.Tensor], about: dict) -> Delta:
+def taken(model: Model, moves: Trainable, adapted: dict[str, torch.Tensor], about: dict) -> Delta:
     """The delta of a tuned model; parameters that moved whole are the model's own, not copies."""
     names = {id(parameter): name for name, parameter in model.hf.named_parameters()}
     tensors = {
         names[id(parameter)]: parameter.detach() for parameter in whole_parameters(model, moves)
     }
-    for part in [] if moves.everything or moves.adapted else parts(model, moves.heads):
+    for part in [] if moves.everything or moves.adapted else linear_slices(model, moves.heads):
         module, index = part.linear.module, part.index.to(torch.int32)
         sliced = [(module.weight, part.dim)] + (
             [] if part.columns or module.bias is None else [(module.bias, 0)]

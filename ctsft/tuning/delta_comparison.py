@@ -9,7 +9,7 @@ from torch import nn
 
 from ctsft.model.model import Model
 from ctsft.tuning.delta import SIDES, Delta, base_of
-from ctsft.tuning.trainable import norm_parameters, parts
+from ctsft.tuning.trainable import linear_slices, norm_parameters
 from ctsft.utils.errors import UserError
 
 # name, parameter, dimension, numbers along it
@@ -32,7 +32,7 @@ def opened(model: Model, paths: list) -> tuple[Model, list[Delta]]:
 def head_slices(model: Model, head: tuple[int, int], names: dict[int, str]) -> Slices:
     """A head's numbers, biases and the key/value rows that it shares included."""
     found = []
-    for part in parts(model, [head]):
+    for part in linear_slices(model, [head]):
         module = part.linear.module
         found.append((names[id(module.weight)], module.weight, part.dim, part.index))
         if not part.columns and module.bias is not None:

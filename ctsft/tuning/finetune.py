@@ -1,10 +1,10 @@
 """Circuit-targeted supervised fine-tuning (CT-SFT, arXiv 2601.08146): tune on the target language,
 watch the source.
 
-transformers' Trainer does the training; what may move is set up by `moving.moving_parts`. The loss
-is the cross-entropy of the label token at the readout. Accuracy on every evaluation set is measured
-before the first step, at an interval and at the end; each evaluation is one row, yielded to the
-caller as it happens.
+transformers' Trainer does the training, and `masked_training` limits it to the trainable
+parameters. The loss is the cross-entropy of the label token at the readout. Accuracy on every
+evaluation set is measured before the first step, at an interval and at the end; each evaluation is
+one row, passed to the caller as it happens.
 """
 
 import math
@@ -29,16 +29,16 @@ from ctsft.tuning.checkpoints import (
     Checkpointing,
     checkpoints,
     forget_after,
-    moving_parameters,
     newest_checkpoint,
     step_of,
+    trainable_parameters,
     watched_of,
 )
 from ctsft.tuning.config import TuneConfig, arguments
 from ctsft.tuning.delta import Delta, taken
 from ctsft.tuning.lora import adapters
-from ctsft.tuning.recipes import moves_of
-from ctsft.tuning.trainable import Moves, moving_parts
+from ctsft.tuning.recipes import trainable_of
+from ctsft.tuning.trainable import Trainable, masked_training
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
@@ -188,7 +188,7 @@ class Observer(TrainerCallback):
 
     def good_now(self, step: int):
         self.good_step = step
-        for name, value in moving_parameters(self.model.hf):
+        for name, value in trainable_parameters(self.model.hf):
             self.good.setdefault(name, torch.empty_like(value)).copy_(value.detach())
 
     def evaluate(self, state):
@@ -265,7 +265,7 @@ class Observer(TrainerCallback):
             self.good_step = step_of(earlier[-1])
             self.trainer._load_from_checkpoint(earlier[-1])
         else:
-            for name, value in moving_parameters(self.model.hf):
+            for name, value in trainable_parameters(self.model.hf):
                 value.copy_(self.good[name])
         forget_after(self.watch.folder, self.good_step)
 
@@ -294,7 +294,7 @@ class Observer(TrainerCallback):
 
 def finite_gradients(hf) -> bool:
     norms = torch._foreach_norm(
-        [value.grad for _, value in moving_parameters(hf) if value.grad is not None]
+        [value.grad for _, value in trainable_parameters(hf) if value.grad is not None]
     )
     return bool(torch.stack([norm.float() for norm in norms]).isfinite().all())
 
@@ -320,7 +320,7 @@ def collate(model: Model) -> Callable:
 def finetune(
     model,
     task: Task,
-    circuit: Circuit | Moves | str,
+    circuit: Circuit | Trainable | str,
     train: list[Example],
     evaluate: dict[str, list[Example]],
     config: TuneConfig | None = None,
@@ -329,7 +329,7 @@ def finetune(
     """Tune what `circuit` names on `train`, and measure accuracy on the sets of `evaluate`.
 
     circuit: a Circuit, a recipe that needs no heads ("norms", "full", "direct", "lora"), or what
-    `moves_of` gives for the others. The model is changed in place: afterwards `model.hf` is the
+    `trainable_of` gives for the others. The model is changed in place: afterwards `model.hf` is the
     tuned one (`result.model` when a path was given). With kv="expand" `result.model` is another,
     equal one in which each head owns its key/value rows, and the one given stays as it was. Raises
     UserError without training rows, for a circuit of another model, or when the loss stops being
@@ -337,9 +337,9 @@ def finetune(
     """
     given, config, watch = as_model(model), config or TuneConfig(), watch or Watch()
     moves = circuit
-    if not isinstance(circuit, Moves):
+    if not isinstance(circuit, Trainable):
         recipe, found = ("circuit", circuit) if isinstance(circuit, Circuit) else (circuit, None)
-        moves = moves_of(given, recipe, found, config.norms, config.extra)
+        moves = trainable_of(given, recipe, found, config.norms, config.extra)
     if not train:
         raise UserError("There are no rows to train on; give at least one labelled example.")
     tokens, about = (
@@ -361,7 +361,7 @@ def finetune(
     with (
         adapters(model, moves, config.lora, adapted)
         if moves.adapted
-        else moving_parts(model, moves)
+        else masked_training(model, moves)
     ) as hf:
         trainer = CircuitTrainer(
             model=Readout(hf),
@@ -377,7 +377,7 @@ def finetune(
             trainer,
             trainer.accelerator.scaler is not None,
         )
-        result.trainable = sum(value.numel() for _, value in moving_parameters(hf))
+        result.trainable = sum(value.numel() for _, value in trainable_parameters(hf))
         observer.good_now(0)
         checkpoint = newest_checkpoint(watch.folder) if watch.resume else None
         observer.restore(watched_of(checkpoint))

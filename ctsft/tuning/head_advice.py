@@ -33,7 +33,7 @@ from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
-from ctsft.tuning.trainable import Part
+from ctsft.tuning.trainable import LinearSlice
 from ctsft.utils.errors import UserError
 
 Progress = Callable[[float, float], None]
@@ -42,44 +42,44 @@ Progress = Callable[[float, float], None]
 @dataclass(frozen=True)
 class Advice:
     """float64 on the CPU. `own[..., head]` are a head's query rows and output columns, `shared[...,
-    group]` its group's key/value rows; of each: `worth` sum of g^2 / (F + damping), `asks` sum
-    of g^2, `costs` sum of F.
+    group]` its group's key/value rows; of each: `value` sum of g^2 / (F + damping),
+    `gradient_squared` sum of g^2, `fisher` sum of F.
     """
 
-    worth_own: torch.Tensor  # [layer, head]
-    worth_shared: torch.Tensor  # [layer, group]
-    asks: torch.Tensor  # [layer, head]: own and shared
-    costs: torch.Tensor  # [layer, head]: own and shared
+    head_value: torch.Tensor  # [layer, head]
+    group_value: torch.Tensor  # [layer, group]
+    gradient_squared: torch.Tensor  # [layer, head]: own and shared
+    fisher: torch.Tensor  # [layer, head]: own and shared
     damping: float
     about: dict = field(default_factory=dict)  # shape of the model, counts of rows
 
     @property
     def values(self) -> torch.Tensor:
         """What each head alone would be worth, [layer, head]."""
-        return self.worth_own + self.worth_shared.repeat_interleave(self.group, 1)
+        return self.head_value + self.group_value.repeat_interleave(self.group, 1)
 
     @property
     def gradient(self) -> torch.Tensor:
         """Norm of the target loss's gradient with respect to what moves with the head, [layer,
         head].
         """
-        return self.asks.sqrt()
+        return self.gradient_squared.sqrt()
 
     @property
     def group(self) -> int:
         """Query heads that share key/value rows."""
-        return self.worth_own.shape[1] // self.worth_shared.shape[1]
+        return self.head_value.shape[1] // self.group_value.shape[1]
 
-    def ranking(self, k: int | None = None) -> list[Head]:
+    def order(self, k: int | None = None) -> list[Head]:
         """The heads in the order in which each adds most, all or the first k; ties by layer and
         head.
         """
-        size = self.worth_own.numel()
+        size = self.head_value.numel()
         if k is not None and not 0 <= k <= size:
             raise UserError(f"k is {k}, and the model has {size} heads; choose 0 to {size}.")
         own, shared, order, group = (
-            self.worth_own.tolist(),
-            self.worth_shared.tolist(),
+            self.head_value.tolist(),
+            self.group_value.tolist(),
             [],
             self.group,
         )
@@ -99,9 +99,9 @@ class Advice:
         """The k heads that are worth most together: the rule `advised`. UserError for a k that the
         model has not.
         """
-        return self.kept().circuit(k)
+        return self.ranking().circuit(k)
 
-    def kept(self) -> Ranking:
+    def ranking(self) -> Ranking:
         """Its numbers without the slices they are sums of."""
         values, gradient = self.values, self.gradient
         rows = [
@@ -110,10 +110,10 @@ class Advice:
                 "head": head,
                 "value": values[layer, head].item(),
                 "gradient": gradient[layer, head].item(),
-                "fisher": self.costs[layer, head].item(),
+                "fisher": self.fisher[layer, head].item(),
                 "rank": i + 1,
             }
-            for i, (layer, head) in enumerate(self.ranking())
+            for i, (layer, head) in enumerate(self.order())
         ]
         return Ranking(tuple(rows), self.about | {"damping": self.damping})
 
@@ -187,26 +187,26 @@ def fisher(
     return total
 
 
-def pieces(model: Model, layer: int, head: int) -> tuple[list[Part], list[Part]]:
+def head_slices(model: Model, layer: int, head: int) -> tuple[list[LinearSlice], list[LinearSlice]]:
     """The slices that are the head's own (query rows, output columns), and those it shares with its
     key/value group.
     """
     block, d, group = model.blocks[layer], model.d_head, head // (model.n_heads // model.n_kv_heads)
 
     def rows(linear, number):
-        return Part(
+        return LinearSlice(
             type(linear)(linear.module),
             torch.as_tensor(list(linear.output_features(number * d, (number + 1) * d))),
             columns=False,
         )
 
-    columns = Part(
+    columns = LinearSlice(
         type(block.o)(block.o.module), torch.arange(head * d, (head + 1) * d), columns=True
     )
     return [rows(block.q, head), columns], [rows(block.k, group), rows(block.v, group)]
 
 
-def total(part: Part, table: dict[int, torch.Tensor]) -> float:
+def total(part: LinearSlice, table: dict[int, torch.Tensor]) -> float:
     """Sum of what `table` (parameter's id -> a number for each of its numbers) holds for the
     numbers of a slice.
     """
@@ -266,7 +266,7 @@ def advise_heads(
         torch.zeros(3, model.n_layers, model.n_heads).double(),
     )
     for layer, head in model.heads:
-        mine, group = pieces(model, layer, head)
+        mine, group = head_slices(model, layer, head)
         for i, table in enumerate(tables):
             own[i, layer, head] = sum(total(part, table) for part in mine)
             shared[i, layer, head] = sum(total(part, table) for part in group)

@@ -15,7 +15,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from ctsft.model.model import Model
-from ctsft.tuning.trainable import Moves, whole_parameters
+from ctsft.tuning.trainable import Trainable, whole_parameters
 from ctsft.utils.errors import UserError
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -62,7 +62,7 @@ class Lora:
 
 @contextmanager
 def adapters(
-    model: Model, moves: Moves, lora: Lora, kept: dict[str, torch.Tensor]
+    model: Model, moves: Trainable, lora: Lora, kept: dict[str, torch.Tensor]
 ) -> Iterator[nn.Module]:
     """Within, only adapters in the layers `moves.adapted` and the parameters of `moves.extra` have
     gradients; then the adapters go.

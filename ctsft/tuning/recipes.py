@@ -1,8 +1,8 @@
-"""What can move in a tuning run: CT-SFT and all that it is compared with, as one table.
+"""What a tuning run can train: CT-SFT and everything that it is compared with, as one table.
 
-A recipe says how its heads are picked (none: it needs no scores), and what of `moving.Moves` they
-become. The controls are those of CT-SFT (arXiv 2601.08146); `direct` is its "direct FT": the base
-model, tuned on the target without the competence stage.
+A recipe says how its heads are chosen (if it needs any), and which parameters of a model they make
+trainable. The controls are those of CT-SFT (arXiv 2601.08146); `direct` is the paper's "direct FT":
+the base model, tuned on the target without the competence stage.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from ctsft.utils.errors import UserError
 
 if TYPE_CHECKING:
-    # the shell's --help lists recipes and does not wait for torch
+    # --help of the command line lists the recipes and does not wait for torch
     from ctsft.circuit.circuit import Circuit
     from ctsft.model.model import Model
-    from ctsft.tuning.trainable import Moves
+    from ctsft.tuning.trainable import Trainable
 
 
-def slices(model: Model, circuit: Circuit | None) -> dict:
+def circuit_slices(model: Model, circuit: Circuit | None) -> dict:
     return {"heads": frozenset() if circuit is None else circuit.heads}
 
 
@@ -38,36 +38,42 @@ def circuit_layers(model: Model, circuit: Circuit | None) -> dict:
 
 @dataclass(frozen=True)
 class Recipe:
-    """says: what moves, in a few words. moves: from a model and a circuit to fields of
-    `moving.Moves`. rule: of `circuit.RULES`, or "advised" (`advise`); None without heads.
-    `base`: on the model before the competence stage. `file`: heads always come from a file.
+    """One way of tuning.
+
+    description: what is trained, in a few words. fields: from a model and a circuit to fields of
+    `Trainable`. rule: a selection rule of `circuit.selection.RULES`, or "advised"; None without a
+    rule. from_base: tunes the model before the competence stage. from_file: the heads always come
+    from a circuit file.
     """
 
-    says: str
-    moves: Callable[[Model, Circuit | None], dict]
+    description: str
+    fields: Callable[[Model, Circuit | None], dict]
     rule: str | None = None
-    base: bool = False
-    file: bool = False
+    from_base: bool = False
+    from_file: bool = False
 
     @property
-    def heads(self) -> bool:
-        """Whether it needs a circuit."""
-        return self.rule is not None or self.file
+    def needs_heads(self) -> bool:
+        return self.rule is not None or self.from_file
 
 
 RECIPES: dict[str, Recipe] = {
-    "circuit": Recipe("the most relevant heads, and norms", slices, "top"),
-    "near_zero": Recipe("heads with scores closest to 0, and norms", slices, "near_zero"),
-    "least": Recipe("the least relevant heads, and norms", slices, "least"),
-    "random": Recipe("heads drawn at random, and norms", slices, "random"),
+    "circuit": Recipe("the most relevant heads, and norms", circuit_slices, "top"),
+    "near_zero": Recipe("heads with scores closest to 0, and norms", circuit_slices, "near_zero"),
+    "least": Recipe("the least relevant heads, and norms", circuit_slices, "least"),
+    "random": Recipe("heads drawn at random, and norms", circuit_slices, "random"),
     "advised": Recipe(
-        "heads that the target asks for and the source can spare, and norms", slices, "advised"
+        "heads that the target needs and the source can spare, and norms",
+        circuit_slices,
+        "advised",
     ),
-    "edited": Recipe("the heads of a circuit file, edited by hand, and norms", slices, file=True),
-    "norms": Recipe("norms only", slices),
+    "edited": Recipe(
+        "the heads of a circuit file, edited by hand, and norms", circuit_slices, from_file=True
+    ),
+    "norms": Recipe("norms only", circuit_slices),
     "full": Recipe("everything", everything),
     "direct": Recipe(
-        "everything, from the base model without the competence stage", everything, base=True
+        "everything, from the base model without the competence stage", everything, from_base=True
     ),
     "lora": Recipe("LoRA adapters in every layer", every_layer),
     "lora_circuit": Recipe(
@@ -76,36 +82,33 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def recipe(name: str) -> Recipe:
-    """UserError for an unknown name."""
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name; UserError for an unknown one."""
     if name not in RECIPES:
         raise UserError(
-            f"{name!r} is not something that can move; choose from {', '.join(RECIPES)}."
+            f"{name!r} is not something that can be trained; choose from {', '.join(RECIPES)}."
         )
     return RECIPES[name]
 
 
-def moves_of(
+def trainable_of(
     model: Model,
     what: str,
     circuit: Circuit | None = None,
     norms: bool = True,
     extra: tuple[str, ...] = (),
-) -> Moves:
-    """What a recipe moves in this model. UserError for an unknown recipe, a missing circuit or one
-    of another model.
+) -> Trainable:
+    """What the recipe `what` trains in this model.
 
-    norms: whether they move beside the heads; extra: patterns of parameter names that move too (see
-    `moving.Moves`).
+    norms: whether norms are trained beside the heads. extra: patterns of parameter names that are
+    trained too (`Trainable`). UserError for an unknown recipe, a missing circuit, or a circuit of
+    another model.
     """
-    found = recipe(what)
-    if found.heads and circuit is None:
+    recipe = find_recipe(what)
+    if recipe.needs_heads and circuit is None:
         raise UserError(f"{what!r} needs heads: give a circuit, or a file with --circuit.")
-    from ctsft.tuning.trainable import Moves
+    from ctsft.tuning.trainable import Trainable
 
-    return Moves(
-        **found.moves(model, None if circuit is None else circuit.check(model)),
-        norms=norms,
-        extra=tuple(extra),
-        name=what,
-    )
+    if circuit is not None:
+        circuit = circuit.check(model)
+    return Trainable(**recipe.fields(model, circuit), norms=norms, extra=tuple(extra), name=what)

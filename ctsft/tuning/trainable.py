@@ -7,8 +7,8 @@ are shared by a group of query heads: `kv="group"` moves them if any head of the
 circuit; `kv="expand"` moves the circuit's only, in an equal model in which each query head owns its
 rows (`expansion.expand`; the paper's counting).
 
-While `moving_parts` is open the model's matrices are frozen and the moving slices stand beside them
-as small parameters, which forward hooks put in place. So the optimiser never sees a protected
+While `masked_training` is open the model's matrices are frozen and the trained slices stand beside
+them as small parameters, which forward hooks put in place. So the optimiser never sees a protected
 number: weight decay, momentum and clipping cannot reach it, and gradients and optimiser state are
 as small as the circuit.
 """
@@ -31,7 +31,7 @@ KV = ("group", "expand")
 
 
 @dataclass(frozen=True)
-class Moves:
+class Trainable:
     """What is to move: heads' slices, `norms` (gain and bias of each), parameters whose names match
     a pattern of `extra` (fnmatch), or `everything`. `adapted` layers get LoRA adapters instead
     (`lora.adapters`).
@@ -46,7 +46,7 @@ class Moves:
 
 
 @dataclass(frozen=True)
-class Part:
+class LinearSlice:
     """Slices of one linear module: some output features (`rows`, with their biases), or some input
     features (`columns`).
     """
@@ -88,7 +88,7 @@ class Part:
             self.linear.module.bias.index_copy_(0, self.index.to(weight.device), bias)
 
 
-def parts(model: Model, heads: Iterable[Head]) -> list[Part]:
+def linear_slices(model: Model, heads: Iterable[Head]) -> list[LinearSlice]:
     """The slices that move with these heads, key/value rows by group, one part a module."""
     rows: dict[nn.Module, set[int]] = {}
     columns: dict[nn.Module, set[int]] = {}
@@ -101,7 +101,7 @@ def parts(model: Model, heads: Iterable[Head]) -> list[Part]:
             )
         columns.setdefault(block.o.module, set()).update(range(head * d, (head + 1) * d))
     return [
-        Part(Linear(module), torch.tensor(sorted(index)), is_columns)
+        LinearSlice(Linear(module), torch.tensor(sorted(index)), is_columns)
         for table, is_columns in ((rows, False), (columns, True))
         for module, index in table.items()
     ]
@@ -128,7 +128,7 @@ def matched(model: Model, patterns: Iterable[str]) -> list[nn.Parameter]:
     return list(found.values())
 
 
-def whole_parameters(model: Model, moves: Moves) -> list[nn.Parameter]:
+def whole_parameters(model: Model, moves: Trainable) -> list[nn.Parameter]:
     """Parameters of which every number moves, each once."""
     if moves.everything:
         return list(model.hf.parameters())
@@ -136,7 +136,7 @@ def whole_parameters(model: Model, moves: Moves) -> list[nn.Parameter]:
     return list({id(value): value for value in [*norms, *matched(model, moves.extra)]}.values())
 
 
-def touched(model: Model, heads: Iterable[Head]) -> set[Head]:
+def heads_sharing_kv(model: Model, heads: Iterable[Head]) -> set[Head]:
     """Heads outside the circuit whose key/value rows move because a head of their group is inside
     (kv="group").
     """
@@ -144,7 +144,9 @@ def touched(model: Model, heads: Iterable[Head]) -> set[Head]:
     return {(layer, other) for layer, head in heads for other in model.kv_group(head)} - heads
 
 
-def trainable(model: Model, heads: Iterable[Head], kv: str = "group", norms: bool = True) -> int:
+def trainable_count(
+    model: Model, heads: Iterable[Head], kv: str = "group", norms: bool = True
+) -> int:
     """How many numbers move: heads' slices and norms."""
     if kv not in KV:
         raise UserError(
@@ -152,10 +154,10 @@ def trainable(model: Model, heads: Iterable[Head], kv: str = "group", norms: boo
         )
     if kv == "group":
         return norms * sum(parameter.numel() for parameter in norm_parameters(model)) + sum(
-            part.size for part in parts(model, heads)
+            part.size for part in linear_slices(model, heads)
         )
     return norms * expanded_norms(model) + sum(
-        part.size for head in set(heads) for part in parts(model, [head])
+        part.size for head in set(heads) for part in linear_slices(model, [head])
     )
 
 
@@ -182,19 +184,19 @@ def trainable_share(hf_model, heads: Iterable[Head], kv: str = "group") -> float
     original model's size.
     """
     model = Model(hf_model, None)
-    return trainable(model, map(tuple, heads), kv) / model.n_params
+    return trainable_count(model, map(tuple, heads), kv) / model.n_params
 
 
-class Moving(nn.Module):
-    """The moving slices as parameters, `weights` and `biases` by the number of the part in `found`.
-    What moves whole is left out.
+class TrainedSlices(nn.Module):
+    """The trained slices as parameters: `weights` and `biases`, keyed by the slice's number in
+    `slices`. Parameters that are trained whole are left out.
     """
 
-    def __init__(self, found: list[Part], whole: set[int]):
+    def __init__(self, slices: list[LinearSlice], whole: set[int]):
         super().__init__()
-        self.found = found
+        self.slices = slices
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
-        for i, part in enumerate(found):
+        for i, part in enumerate(slices):
             if id(part.linear.module.weight) not in whole:
                 self.weights[str(i)] = part.values.detach().clone()
             if part.bias is not None and id(part.linear.module.bias) not in whole:
@@ -206,7 +208,7 @@ class Moving(nn.Module):
 
     def hook(self, i: int):
         """The forward hook that makes module i compute with the moving values."""
-        part, (weight, bias) = self.found[i], self.of(i)
+        part, (weight, bias) = self.slices[i], self.of(i)
         index = part.index.to(part.linear.module.weight.device)
         start = None if weight is None else weight.detach().clone()
 
@@ -224,13 +226,13 @@ class Moving(nn.Module):
         return columns if part.columns else rows
 
     def write(self):
-        for i, part in enumerate(self.found):
+        for i, part in enumerate(self.slices):
             part.write(*(None if value is None else value.detach() for value in self.of(i)))
 
 
 @contextmanager
-def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[nn.Module]:
-    """Within, exactly the numbers of `what` (`Moves`, heads, "norms" or "full") have gradients;
+def masked_training(model: Model, what: Trainable | Iterable[Head] | str) -> Iterator[nn.Module]:
+    """Within, exactly the numbers of `what` (`Trainable`, heads, "norms" or "full") have gradients;
     after it they stand in the model.
 
     Yields the Hugging Face model, whose `parameters()` that require gradients are what moves.
@@ -242,10 +244,10 @@ def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[n
         )
     moves = (
         what
-        if isinstance(what, Moves)
-        else Moves(everything=what == "full")
+        if isinstance(what, Trainable)
+        else Trainable(everything=what == "full")
         if isinstance(what, str)
-        else Moves(frozenset(what))
+        else Trainable(frozenset(what))
     )
     hf, whole = model.hf, whole_parameters(model, moves)
     if not whole and not moves.heads:
@@ -255,11 +257,13 @@ def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[n
     hf.requires_grad_(False)
     for parameter in whole:
         parameter.requires_grad_(True)
-    moving = Moving([] if moves.everything else parts(model, moves.heads), set(map(id, whole)))
-    hf.add_module("moving", moving)
+    moving = TrainedSlices(
+        [] if moves.everything else linear_slices(model, moves.heads), set(map(id, whole))
+    )
+    hf.add_module("trained_slices", moving)
     hooks = [
         part.linear.module.register_forward_hook(moving.hook(i))
-        for i, part in enumerate(moving.found)
+        for i, part in enumerate(moving.slices)
         if moving.of(i) != (None, None)
     ]
     try:
@@ -267,7 +271,7 @@ def moving_parts(model: Model, what: Moves | Iterable[Head] | str) -> Iterator[n
     finally:
         for hook in hooks:
             hook.remove()
-        del hf.moving
+        del hf.trained_slices
         moving.write()
         hf.requires_grad_(False)
         model.mark_changed()

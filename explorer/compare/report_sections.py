@@ -141,7 +141,7 @@ def circuit(of: Exploration) -> Section:
     found, blocks = of.circuit, []
     if of.model:
         try:
-            count = trainable.trainable(of.model, found.heads, "group")
+            count = trainable.trainable_count(of.model, found.heads, "group")
             blocks.append(
                 f"{circuit_words.described(found)}. Tuning it moves {count:,} of {of.model.n_params:,}"
                 f" numbers ({count / of.model.n_params:.2%}), every norm included; all others keep"

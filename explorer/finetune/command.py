@@ -13,7 +13,7 @@ from ctsft.model.model import Model
 from ctsft.tuning import trainable
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.lora import Lora
-from ctsft.tuning.recipes import RECIPES, moves_of
+from ctsft.tuning.recipes import RECIPES, trainable_of
 from ctsft.utils.errors import UserError
 from explorer.session import advice_runs
 from explorer.session.start_runs import subject_words
@@ -26,7 +26,7 @@ FIRST = ("circuit", "near_zero", "norms", "full")
 OFFERED = (*FIRST, "least", "random", "advised", "direct", "lora", "lora_circuit")
 
 # heads move, and norms beside them
-SLICES = tuple(name for name, one in RECIPES.items() if one.heads and name != "lora_circuit")
+SLICES = tuple(name for name, one in RECIPES.items() if one.needs_heads and name != "lora_circuit")
 ADAPTERS = ("lora", "lora_circuit")
 
 # they take the circuit in force
@@ -195,7 +195,7 @@ def heads(view: View, given: Given) -> Circuit | None:
     scores, circuit = given.scores, given.circuit
     if view.what == "norms":
         return select(scores, "none") if scores else None
-    if not RECIPES[view.what].heads:
+    if not RECIPES[view.what].needs_heads:
         return select(scores, "all") if scores else None
     if view.what == "advised":
         found = advice_runs.read(given.advised)
@@ -214,7 +214,7 @@ def outlined(view: View, model: Model, choice: Circuit | None) -> Circuit:
     """What the map outlines: the heads that move; with adapters every head of their layers."""
     if view.what not in ADAPTERS:
         return choice or Circuit(frozenset())
-    found = moves_of(model, view.what, choice).adapted if choice or view.what == "lora" else ()
+    found = trainable_of(model, view.what, choice).adapted if choice or view.what == "lora" else ()
     return Circuit(
         frozenset(head for head in model.heads if head[0] in found),
         {head: "adapters" for head in model.heads if head[0] in found},
@@ -224,7 +224,7 @@ def outlined(view: View, model: Model, choice: Circuit | None) -> Circuit:
 def touched(view: View, model: Model, choice: Circuit | None) -> list[Head]:
     """Heads that move because they share keys and values with one that is chosen."""
     return (
-        sorted(trainable.touched(model, choice.heads))
+        sorted(trainable.heads_sharing_kv(model, choice.heads))
         if view.what in SLICES and view.kv == "group" and choice
         else []
     )
@@ -234,12 +234,15 @@ def count(view: View, model: Model, choice: Circuit | None) -> int | None:
     """How many numbers would move; None while the heads are not known. UserError where nothing
     would, or LoRA has no such map.
     """
-    if RECIPES[view.what].heads and choice is None:
+    if RECIPES[view.what].needs_heads and choice is None:
         return None
     chosen, found = (
         config(view),
-        moves_of(
-            model, view.what, choice if RECIPES[view.what].heads else None, norms=config(view).norms
+        trainable_of(
+            model,
+            view.what,
+            choice if RECIPES[view.what].needs_heads else None,
+            norms=config(view).norms,
         ),
     )
     if found.everything:
@@ -248,25 +251,25 @@ def count(view: View, model: Model, choice: Circuit | None) -> int | None:
         return Lora(chosen.lora_rank, chosen.lora_alpha, chosen.lora_targets).size(
             model, found.adapted
         )
-    return trainable.trainable(model, found.heads, chosen.kv, found.norms)
+    return trainable.trainable_count(model, found.heads, chosen.kv, found.norms)
 
 
 def missing(view: View, given: Given) -> str:
     """What stands in the way of a start, in one sentence; "" when nothing does."""
     what = RECIPES[view.what]
-    if what.heads and given.circuit is None:
+    if what.needs_heads and given.circuit is None:
         return (
             "The heads are not scored yet with these settings: score them on the Relevance page, or"
             " move something that needs no scores: only the norms, or everything."
         )
-    if what.heads and not given.circuit:
+    if what.needs_heads and not given.circuit:
         return "The circuit has no heads: choose some on the Circuit page, or move only the norms."
     if view.what in ADAPTERS and not view.lora_targets:
         return (
             "LoRA needs at least one map to adapt: choose q, v or others under the advanced"
             " settings."
         )
-    if what.base:
+    if what.from_base:
         try:
             base_model(view.subject, tuning(view, given, None))
         except UserError:

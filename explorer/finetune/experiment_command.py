@@ -23,7 +23,7 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
 from explorer.session.view import View
 
-METHODS = tuple(name for name, one in RECIPES.items() if not one.file)
+METHODS = tuple(name for name, one in RECIPES.items() if not one.from_file)
 
 
 DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")

@@ -147,7 +147,7 @@ def moves():
                 "and the MLP's gate, up and down."
             ),
         )
-    if RECIPES[now.what].base:
+    if RECIPES[now.what].from_base:
         st.text_input(
             "Base model",
             placeholder="known for the bundled model",

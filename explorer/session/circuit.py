@@ -25,7 +25,7 @@ def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
     share them with.
     """
     found = {}
-    for layer, head in sorted(trainable.touched(model, circuit.heads)):
+    for layer, head in sorted(trainable.heads_sharing_kv(model, circuit.heads)):
         sharing = [
             format.head_name((layer, other))
             for other in model.kv_group(head)
@@ -46,7 +46,7 @@ def would_move(model: str, heads: tuple[Head, ...]) -> dict[str, int]:
     and of how many.
     """
     loaded = inputs.load_model(model)
-    return {kv: trainable.trainable(loaded, heads, kv) for kv in trainable.KV} | {
+    return {kv: trainable.trainable_count(loaded, heads, kv) for kv in trainable.KV} | {
         "total": loaded.n_params
     }
 

@@ -50,7 +50,7 @@ def test_the_slider_moves_outlines_table_and_counters_at_once(view, loaded):
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     assert outlined(app) == {(1, 2)} and metric(app, "Heads") == "1 of 12"
     model = loaded["qwen2"]
-    moves = trainable.trainable(model, [(1, 2)])
+    moves = trainable.trainable_count(model, [(1, 2)])
     assert metric(app, "Would move") == f"{moves / model.n_params:.2%}"
     told = " ".join(caption.value for caption in app.caption)
     assert (

@@ -12,7 +12,7 @@ from ctsft import runs
 from ctsft.cli.main import main
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
-from ctsft.tuning.recipes import RECIPES, moves_of
+from ctsft.tuning.recipes import RECIPES, trainable_of
 from explorer.finetune import command
 from explorer.finetune.command import Given
 from explorer.session import inputs, score_runs
@@ -78,7 +78,7 @@ def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch,
     assert scoring.seed == (view.tune_seed if what == "random" else 0)
     told = command.tuning(view, given, file)
     assert wanted == (
-        told if RECIPES[what].heads and what not in command.BY_FILE else replace(told, k=6)
+        told if RECIPES[what].needs_heads and what not in command.BY_FILE else replace(told, k=6)
     ), "--k is named where it is read"
     assert (config.kv, config.norms) == (
         ("expand", False) if what in command.SLICES else ("group", True)
@@ -128,7 +128,7 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
     model = ctsft.load_model(view.model, device="cpu")
     choice = command.heads(view, given)
     rows = cued(3)
-    moves = moves_of(model, what, choice if RECIPES[what].heads else None, view.norms)
+    moves = trainable_of(model, what, choice if RECIPES[what].needs_heads else None, view.norms)
     result = ctsft.finetune(
         model,
         ctsft.load_task(view.task),
@@ -153,8 +153,8 @@ def test_expanded_counts_are_of_the_expanded_model(view, given):
     count = command.count(replace(view, kv="expand"), model, given.circuit)
     assert (
         count
-        == trainable.trainable(kv_expansion.expand(model), heads)
-        == trainable.trainable(model, heads, "expand")
+        == trainable.trainable_count(kv_expansion.expand(model), heads)
+        == trainable.trainable_count(model, heads, "expand")
     )
 
 

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 import ctsft
 from ctsft import runs
-from ctsft.tuning.checkpoints import MOVED
+from ctsft.tuning.checkpoints import TRAINED
 from explorer import sidebar
 from explorer.finetune import command as finetune_command
 from explorer.finetune import live_run
@@ -34,11 +34,11 @@ def hovers(at: AppTest) -> dict:
 def checkpoint(run: runs.Run, step: int = 5):
     folder = run.file("checkpoints") / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    for name in ("trainer_state.json", "watched.json"):
+    for name in ("trainer_state.json", "history.json"):
         (folder / name).write_text("{}")
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         torch.save({}, folder / name)
-    save_file({"x": torch.zeros(1)}, folder / MOVED)
+    save_file({"x": torch.zeros(1)}, folder / TRAINED)
 
 
 def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_can_start(view):
@@ -56,7 +56,7 @@ def test_the_map_and_the_numbers_are_of_what_would_move(view):
     score(view)
     at = visit(view)
     model = inputs.load_model(view.model)
-    share = ctsft.trainable(model, {(2, 3), (0, 1)})
+    share = ctsft.trainable_count(model, {(2, 3), (0, 1)})
     assert f"{share:,} of {model.n_params:,} numbers would move" in texts(at)
     assert "L0.H0, L2.H2" in texts(at), "heads of the same key/value groups are named"
     keys = [note["text"] for note in spec(at)["layout"]["annotations"]]
@@ -69,7 +69,7 @@ def test_the_map_and_the_numbers_are_of_what_would_move(view):
     hover = hovers(at)
     assert "would move: rank 1 from the bottom" in hover[1, 0] and "would not move" in hover[2, 3]
     at.radio(key="w_what").set_value("norms").run()
-    assert f"{ctsft.trainable(model, ()):,} of" in texts(at)
+    assert f"{ctsft.trainable_count(model, ()):,} of" in texts(at)
 
 
 def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(view, started):

@@ -65,7 +65,7 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
         task,
         balanced_sample(train, 12, LABELS, view.tune_seed),
         advice_rows(task, source),
-    ).kept()
+    ).ranking()
     drawn = maps(app)["Worth moving"]
     assert np.allclose(
         drawn["data"][0]["z"], (found.table("value") / found.table("value").max()).sqrt(), atol=1e-4

@@ -26,7 +26,7 @@ from ctsft.data.task import Example
 from ctsft.model import families, fingerprint, loading
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
-from ctsft.tuning.trainable import moving_parts
+from ctsft.tuning.trainable import masked_training
 from support.errors import said
 from support.hub import publish
 from support.imports import imported
@@ -543,9 +543,9 @@ def test_a_model_tuned_in_place_is_hashed_again(folder):
     model = load_model(folder, device="cpu")
     first = fingerprint.cached_fingerprint(model)
     again = load_model(folder, device="cpu")
-    with moving_parts(again, [(1, 1)]), torch.no_grad():
+    with masked_training(again, [(1, 1)]), torch.no_grad():
         # before its fingerprint was ever asked for
-        again.hf.moving.weights["0"].mul_(2)
+        again.hf.trained_slices.weights["0"].mul_(2)
     assert (
         again.source_files is None
         and fingerprint.cached_fingerprint(again) == fingerprint.weights_hash(again.hf) != first

@@ -100,7 +100,7 @@ def test_a_curve_is_an_event_a_point(subject, scored):
 
 # these: test_recipes
 @pytest.mark.parametrize(
-    "what", [what for what, recipe in RECIPES.items() if not (recipe.file or recipe.base)]
+    "what", [what for what, recipe in RECIPES.items() if not (recipe.from_file or recipe.from_base)]
 )
 def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, loaded):
     run, summary = tuned(subject, scored, what=what)
@@ -108,7 +108,7 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
         "source"
     ] == "indonesian"
     assert summary["history"][0]["accuracy"]["indonesian"] == 1
-    assert summary["heads"] == (3 if RECIPES[what].heads else None) and summary["n"] == 12
+    assert summary["heads"] == (3 if RECIPES[what].needs_heads else None) and summary["n"] == 12
     moved = load_file(run.file("delta.safetensors"))
     assert (
         sum(

@@ -203,10 +203,10 @@ def test_a_stopped_run_goes_on_to_the_same_history(build, task, stopped, uninter
 def test_without_the_generators_or_the_losses_it_would_not(build, task, stopped, uninterrupted):
     """The control: what the checkpoint holds is needed."""
     path = stopped / "checkpoint-6"
-    watched = json.loads((path / "watched.json").read_text())
+    watched = json.loads((path / "history.json").read_text())
     assert len(watched["losses"]) == 2
     again = shutil.copytree(stopped, stopped.with_name("again"))
-    (again / path.name / "watched.json").write_text(json.dumps(watched | {"losses": []}))
+    (again / path.name / "history.json").write_text(json.dumps(watched | {"losses": []}))
     model, history = resumed(build, task, again)
     assert same(model, uninterrupted[0]) and history != uninterrupted[1]
     state = torch.load(path / "rng_state.pth", weights_only=False)
@@ -220,12 +220,12 @@ def test_without_the_generators_or_the_losses_it_would_not(build, task, stopped,
 @pytest.mark.parametrize(
     "name",
     [
-        "moved.safetensors",
+        "trained.safetensors",
         "optimizer.pt",
         "scheduler.pt",
         "rng_state.pth",
         "trainer_state.json",
-        "watched.json",
+        "history.json",
     ],
 )
 def test_a_torn_checkpoint_is_passed_over(stopped, name, damage):
@@ -334,7 +334,7 @@ def test_a_loss_that_breaks_late_goes_back_one_step(build, task, tmp_path):
         if step == 5:
             seen.append(step)
             with torch.no_grad():
-                broken.hf.moving.weights["0"].fill_(float("nan"))
+                broken.hf.trained_slices.weights["0"].fill_(float("nan"))
 
     with pytest.raises(NotFinite, match="step 6 of 9, and the state after step 4 is kept"):
         finetune(broken, task, CIRCUIT, rows, {}, EVERY, Watch(progress=spoil, folder=tmp_path))

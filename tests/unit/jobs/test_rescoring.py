@@ -108,7 +108,7 @@ def test_a_change_by_head_is_that_of_both_sides_compared(tuned, loaded, folders)
     }
     assert len(rows) == 13 and all(row["change"] == other[at]["first"] for at, row in rows.items())
     moved = ctsft.Circuit.load(run.file("circuit.json")).heads
-    touched = ctsft.touched(loaded["qwen2"], moved)
+    touched = ctsft.heads_sharing_kv(loaded["qwen2"], moved)
     for at, row in rows.items():
         assert (row["change"] > 0) == (at in moved | touched or at[0] is None) and row["of"] >= row[
             "change"

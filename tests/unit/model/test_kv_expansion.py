@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ctsft import Circuit, TuneConfig, expand, finetune, load_model, trainable
+from ctsft import Circuit, TuneConfig, expand, finetune, load_model, trainable_count
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import wrap
@@ -93,7 +93,7 @@ def test_what_moves_is_what_was_counted_and_no_neighbour_moves(build, task, fami
     assert result.model.n_kv_heads == 4 and trespassers(before, after, masks) == []
     assert (
         result.trainable
-        == trainable(model, HEADS, "expand")
+        == trainable_count(model, HEADS, "expand")
         == sum(mask.sum().item() for mask in masks.values())
     )
     # the model given stays
@@ -115,7 +115,7 @@ def test_the_count_is_that_of_the_expanded_model(family):
     model = wrap(tiny(family), None)
     heads = {(0, 0), (0, 1), (2, 3)}
     assert (
-        trainable(model, heads, "expand")
-        == trainable(expand(model), heads)
-        > trainable(model, heads)
+        trainable_count(model, heads, "expand")
+        == trainable_count(expand(model), heads)
+        > trainable_count(model, heads)
     )

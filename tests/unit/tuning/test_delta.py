@@ -20,9 +20,9 @@ from ctsft import (
     finetune,
     load_model,
     load_task,
-    moves_of,
+    trainable_of,
 )
-from ctsft.tuning.trainable import parts
+from ctsft.tuning.trainable import linear_slices
 from support.errors import said
 from support.tasks import cued
 from support.training import HEADS, QUICK, bits, same
@@ -115,7 +115,7 @@ def test_a_delta_of_the_bundled_model_takes_four_bytes_a_number_and_a_tenth_at_m
     result = finetune(
         model,
         task,
-        moves_of(model, what, heads),
+        trainable_of(model, what, heads),
         task.load("english", "train")[:2],
         {},
         TuneConfig(epochs=1, kv=kv),
@@ -211,7 +211,7 @@ def test_the_sum_of_two_deltas(build, task, tmp_path):
         assert not same(both, models[0]) and not same(both, models[1])
         if kind == "other heads":
             # a number that one of them moved alone is that one's to the bit
-            own = [part for part in parts(both, {(1, 2)}) if part.columns][0]
+            own = [part for part in linear_slices(both, {(1, 2)}) if part.columns][0]
             assert torch.equal(
                 own.values, second["model.layers.1.self_attn.o_proj.weight"][:, 16:24]
             )

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.evaluation import accuracy
-from ctsft.tuning.checkpoints import MOVED, newest_checkpoint
+from ctsft.tuning.checkpoints import TRAINED, newest_checkpoint
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch, finetune
-from ctsft.tuning.trainable import trainable
+from ctsft.tuning.trainable import trainable_count
 from support.errors import said
 from support.tasks import cued
 from support.training import CIRCUIT, HEADS, QUICK, same, stopping, timeless
@@ -145,9 +145,9 @@ def test_a_checkpoint_holds_only_what_moves(build, task, tmp_path):
     )
     # the two newest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-6", "checkpoint-9"]
-    size = trainable(model, HEADS)
+    size = trainable_count(model, HEADS)
     assert (
-        sum(value.numel() for value in load_file(tmp_path / "checkpoint-9" / MOVED).values())
+        sum(value.numel() for value in load_file(tmp_path / "checkpoint-9" / TRAINED).values())
         == size
     )
     state = torch.load(tmp_path / "checkpoint-9" / "optimizer.pt", weights_only=True)["state"]
@@ -157,7 +157,7 @@ def test_a_checkpoint_holds_only_what_moves(build, task, tmp_path):
     )
     assert not list(tmp_path.rglob("model*.safetensors")) + list(tmp_path.rglob("pytorch_model*"))
     # torn: the one before it serves
-    (tmp_path / "checkpoint-9" / MOVED).unlink()
+    (tmp_path / "checkpoint-9" / TRAINED).unlink()
     assert (
         newest_checkpoint(tmp_path).endswith("checkpoint-6")
         and newest_checkpoint(tmp_path / "none") is None

@@ -13,7 +13,7 @@ from ctsft import Circuit, TuneConfig, Watch, finetune
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.tuning.finetune import CircuitTrainer
-from ctsft.tuning.trainable import moving_parts
+from ctsft.tuning.trainable import masked_training
 from support.tasks import cued
 from support.training import HEADS, bits, may_move, trespassers
 
@@ -97,7 +97,7 @@ def test_momentum_does_so_too(build, task):
     before = naive(model, task, momentum=True)
     assert len(trespassers(before, bits(model.hf), may_move(model.hf, HEADS))) > 20
     exact, sizes = build("qwen2"), []
-    with moving_parts(exact, HEADS) as hf:
+    with masked_training(exact, HEADS) as hf:
         optimizer = torch.optim.AdamW(value for value in hf.parameters() if value.requires_grad)
         readout_logits(hf, next(batches(exact, task))[0]).sum().backward()
         optimizer.step()
@@ -149,14 +149,14 @@ def test_the_norm_that_is_clipped_counts_only_what_moves(build, task, monkeypatc
 
 def test_a_protected_parameter_never_gets_a_gradient(build, task):
     model, (batch, labels) = build("qwen2"), next(batches(build("qwen2"), task))
-    with moving_parts(model, HEADS) as hf:
+    with masked_training(model, HEADS) as hf:
         for _ in range(2):  # accumulated
             F.cross_entropy(readout_logits(hf, batch), labels).backward()
         found = {name for name, value in hf.named_parameters() if value.grad is not None}
         assert found == {
             name
             for name, _ in hf.named_parameters()
-            if name.startswith("moving.") or "norm" in name
+            if name.startswith("trained_slices.") or "norm" in name
         }
 
 

@@ -12,8 +12,15 @@ import ctsft
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.tuning.head_advice import Advice, Gradients, advise_heads, fisher, mean_gradient, pieces
-from ctsft.tuning.trainable import moving_parts
+from ctsft.tuning.head_advice import (
+    Advice,
+    Gradients,
+    advise_heads,
+    fisher,
+    head_slices,
+    mean_gradient,
+)
+from ctsft.tuning.trainable import masked_training
 from support.errors import said
 from support.scores import made
 from support.tasks import cued
@@ -40,10 +47,10 @@ def test_what_the_target_asks_is_the_gradient_of_what_would_move_with_the_head(b
     model = build(family)
     advice = advise_heads(model, task, TARGET, SOURCE)
     for head in [(0, 0), (1, 3), (2, 1)]:
-        with moving_parts(model, [head]) as hf:
+        with masked_training(model, [head]) as hf:
             loss_of(model, task, TARGET).backward()
-            own = [value.grad for value in hf.moving.parameters()]
-            assert advice.asks[head].item() == pytest.approx(
+            own = [value.grad for value in hf.trained_slices.parameters()]
+            assert advice.gradient_squared[head].item() == pytest.approx(
                 sum(value.square().sum().item() for value in own), rel=1e-4
             )
             assert advice.gradient[head].item() == pytest.approx(
@@ -72,7 +79,7 @@ def test_fisher_information_is_the_mean_of_squared_gradients_not_the_square_of_t
         torch.allclose(one, two.square(), rtol=1e-2) for one, two in zip(found, mean, strict=True)
     )
     advice = advise_heads(model, task, TARGET, SOURCE, information=found)
-    assert torch.equal(advice.costs, advise_heads(model, task, TARGET, SOURCE).costs)
+    assert torch.equal(advice.fisher, advise_heads(model, task, TARGET, SOURCE).fisher)
 
 
 @pytest.mark.parametrize("family", CASES)
@@ -94,7 +101,7 @@ def test_a_head_is_worth_what_the_target_wins_when_it_moves_that_way(build, task
     }
     size = 2e-3 * start / worth[head].item()
     with torch.no_grad():
-        for part in itertools.chain(*pieces(model, *head)):
+        for part in itertools.chain(*head_slices(model, *head)):
             weight = part.linear.module.weight
             change = step[id(weight)].T if part.linear.transposed else step[id(weight)]
             bias = (
@@ -120,20 +127,20 @@ def test_the_advised_heads_are_the_best_set_and_shared_rows_count_once(build, ta
 
     def worth(heads):
         groups = {(layer, head // advice.group) for layer, head in heads}
-        return sum(advice.worth_own[head].item() for head in heads) + sum(
-            advice.worth_shared[group].item() for group in groups
+        return sum(advice.head_value[head].item() for head in heads) + sum(
+            advice.group_value[group].item() for group in groups
         )
 
     every = list(itertools.product(range(3), range(4)))
     best = max(itertools.combinations(every, 2), key=worth)
     assert worth(advice.circuit(2).heads) >= (1 - 1 / 2.718282) * worth(best)
-    assert advice.ranking(1) == [max(every, key=lambda head: advice.values[head])]
-    assert sorted(advice.ranking()) == every and advice.ranking(5) == advice.ranking()[:5]
+    assert advice.order(1) == [max(every, key=lambda head: advice.values[head])]
+    assert sorted(advice.order()) == every and advice.order(5) == advice.order()[:5]
     own, shared = torch.tensor([[1.0, 0.9, 0.1, 0.2]]), torch.tensor([[1.0, 2.0]])
     by_hand = Advice(own, shared, own, own, 1.0)
     assert by_hand.values[0].tolist() == pytest.approx([2.0, 1.9, 2.1, 2.2])
     # not by value alone: (0, 2)'s rows move already after (0, 3)
-    assert by_hand.ranking() == [(0, 3), (0, 0), (0, 1), (0, 2)]
+    assert by_hand.order() == [(0, 3), (0, 0), (0, 1), (0, 2)]
 
 
 def test_advice_is_a_circuit_with_reasons_and_leaves_the_model_alone(build, task):
@@ -152,22 +159,24 @@ def test_advice_is_a_circuit_with_reasons_and_leaves_the_model_alone(build, task
     assert [value.requires_grad for value in model.hf.parameters()] == grads and all(
         value.grad is None for value in model.hf.parameters()
     )
-    assert advice.kept().order == advice.ranking() and len(advice.kept().csv().splitlines()) == 13
+    assert advice.order().order == advice.order()
+    assert len(advice.order().csv().splitlines()) == 13
 
 
 def test_more_source_information_on_a_head_makes_it_worth_less(build, task):
     model = build("llama")
     information = fisher(model, task, SOURCE)
     free = advise_heads(model, task, TARGET, SOURCE, information=information)
-    first = free.ranking(1)[0]
+    first = free.order(1)[0]
     # its columns of the output projection
-    columns = pieces(model, *first)[0][1]
+    columns = head_slices(model, *first)[0][1]
     at = [id(parameter) for parameter in Gradients(model, task).parameters].index(
         id(columns.linear.module.weight)
     )
     information[at][:, columns.index] += 1e6
     dear = advise_heads(model, task, TARGET, SOURCE, information=information)
-    assert dear.values[first] < free.values[first] and torch.equal(dear.asks, free.asks)
+    assert dear.values[first] < free.values[first]
+    assert torch.equal(dear.gradient_squared, free.gradient_squared)
 
 
 def test_what_cannot_be_advised_is_refused(build, task):
@@ -181,11 +190,11 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     model = build("qwen2")
     advice = advise_heads(model, task, TARGET, SOURCE)
     kept = Ranking.parse(
-        advice.kept().csv(), about={"model_type": "qwen2", "target": "javanese", "n": 9}
+        advice.order().csv(), about={"model_type": "qwen2", "target": "javanese", "n": 9}
     )
-    assert kept.rows == advice.kept().rows and kept.order == advice.ranking()
+    assert kept.rows == advice.order().rows and kept.order == advice.order()
     assert torch.equal(kept.table("gradient"), advice.gradient) and torch.equal(
-        kept.table("fisher"), advice.costs
+        kept.table("fisher"), advice.fisher
     )
     assert torch.equal(kept.table("value"), advice.values)
     scores = made(
@@ -194,7 +203,7 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     for given in (advice, kept):
         circuit = ctsft.select(scores, "advised", k=3, advice=given)
         assert (
-            circuit.heads == set(advice.ranking(3)) == advice.circuit(3).heads
+            circuit.heads == set(advice.order(3)) == advice.circuit(3).heads
             and circuit.why == advice.circuit(3).why
         )
     assert (

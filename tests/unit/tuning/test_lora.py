@@ -5,13 +5,13 @@ scale B A.
 import pytest
 import torch
 
-from ctsft import Circuit, finetune, moves_of
+from ctsft import Circuit, finetune, trainable_of
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch
 from ctsft.tuning.lora import Lora, adapters
-from ctsft.tuning.trainable import Moves
+from ctsft.tuning.trainable import Trainable
 from support.errors import said
 from support.tasks import cued
 from support.training import QUICK, bits, may_move, trespassers
@@ -26,7 +26,7 @@ def test_only_the_adapted_maps_of_the_circuits_layers_change(build, task, family
     result = finetune(
         model,
         task,
-        moves_of(model, "lora_circuit", CIRCUIT),
+        trainable_of(model, "lora_circuit", CIRCUIT),
         cued(12),
         {},
         QUICK.model_copy(update={"weight_decay": 0.1}),
@@ -66,7 +66,7 @@ def test_the_tuned_model_computes_what_the_adapted_one_did(build, family):
     )
     with torch.no_grad():
         plain = readout_logits(model.hf, batch)
-    with adapters(model, Moves(adapted=(0, 2)), lora, kept) as hf, torch.no_grad():
+    with adapters(model, Trainable(adapted=(0, 2)), lora, kept) as hf, torch.no_grad():
         # B starts at 0
         assert torch.allclose(readout_logits(hf, batch), plain, atol=1e-6)
         for value in hf.parameters():
@@ -88,7 +88,7 @@ def test_the_tuned_model_computes_what_the_adapted_one_did(build, family):
 def test_first_values_follow_the_seed_and_disturb_no_other(build):
     def first(seed):
         model, kept, state = build("qwen2"), {}, torch.get_rng_state()
-        with adapters(model, Moves(adapted=(1,)), Lora(seed=seed), kept):
+        with adapters(model, Trainable(adapted=(1,)), Lora(seed=seed), kept):
             pass
         assert torch.equal(torch.get_rng_state(), state)
         return kept["model.layers.1.self_attn.q_proj.weight:right"]
@@ -125,4 +125,4 @@ def test_wrong_settings_are_refused(build, task):
         ),
         "none of the maps gate",
     )
-    said(lambda: moves_of(build("gpt2"), "lora_circuit"), "needs heads")
+    said(lambda: trainable_of(build("gpt2"), "lora_circuit"), "needs heads")

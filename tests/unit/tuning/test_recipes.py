@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from ctsft import RECIPES, Circuit, TuneConfig, finetune, moves_of
+from ctsft import RECIPES, Circuit, TuneConfig, finetune, trainable_of
 from ctsft.circuit.selection import RULES
 from ctsft.jobs import requests
 from ctsft.tuning import config as tuning_config
@@ -34,16 +34,16 @@ def test_the_table_is_what_the_job_and_the_shell_offer(shell):
     assert tuple(RECIPES) == requests.WHAT and set(requests.CONTROLS) < set(RECIPES)
     help_text = " ".join(shell("finetune", "--help")[1].split())
     for name, recipe in RECIPES.items():
-        assert f"{name}: {recipe.says}" in help_text
-        assert recipe.rule in {*RULES, "advised", None} and recipe.heads == (
-            recipe.rule is not None or recipe.file
+        assert f"{name}: {recipe.description}" in help_text
+        assert recipe.rule in {*RULES, "advised", None} and recipe.needs_heads == (
+            recipe.rule is not None or recipe.from_file
         )
 
 
 def test_each_recipe_moves_what_it_says(build):
     model, circuit = build("qwen2"), Circuit(HEADS)
     moves = {
-        name: moves_of(model, name, circuit if recipe.heads else None)
+        name: trainable_of(model, name, circuit if recipe.needs_heads else None)
         for name, recipe in RECIPES.items()
     }
     assert {name for name, one in moves.items() if one.heads == HEADS} == {
@@ -61,8 +61,8 @@ def test_each_recipe_moves_what_it_says(build):
         and not moves["norms"].heads
     )
     assert all(one.norms and one.name == name for name, one in moves.items())
-    said(lambda: moves_of(model, "everything"), "'everything'", "lora_circuit")
-    said(lambda: moves_of(model, "circuit", Circuit(frozenset({(7, 0)}))), "L7.H0")
+    said(lambda: trainable_of(model, "everything"), "'everything'", "lora_circuit")
+    said(lambda: trainable_of(model, "circuit", Circuit(frozenset({(7, 0)}))), "L7.H0")
 
 
 @pytest.mark.parametrize("what", ["edited", "lora_circuit", "lora", "norms"])
@@ -82,7 +82,7 @@ def test_recipes_from_the_shell(shell, tiny_words, circuit, what):
     assert (
         (code, err) == (0, [])
         and summary["what"] == what
-        and summary["heads"] == (3 if RECIPES[what].heads else None)
+        and summary["heads"] == (3 if RECIPES[what].needs_heads else None)
     )
     layers = {
         re.search(r"layers\.(\d)", name)[1]

@@ -13,14 +13,14 @@ from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import finetune
-from ctsft.tuning.recipes import moves_of
+from ctsft.tuning.recipes import trainable_of
 from ctsft.tuning.trainable import (
-    Moves,
-    moving_parts,
+    Trainable,
+    heads_sharing_kv,
+    linear_slices,
+    masked_training,
     norm_parameters,
-    parts,
-    touched,
-    trainable,
+    trainable_count,
     trainable_share,
 )
 from support.errors import said
@@ -56,7 +56,7 @@ def test_exactly_the_circuit_and_the_norms_move(build, task, case):
     assert (
         result.trainable
         == sum(mask.sum().item() for mask in masks.values())
-        == trainable(model, HEADS)
+        == trainable_count(model, HEADS)
     )
     assert result.total == model.n_params == sum(mask.numel() for mask in masks.values())
 
@@ -86,11 +86,13 @@ def test_moving_slices_compute_what_the_model_computes(build, case):
     full = {name: value.grad.clone() for name, value in hf.named_parameters()}
     hf.zero_grad(set_to_none=True)
     names = {id(value): name for name, value in hf.named_parameters()}
-    with moving_parts(model, HEADS):
+    with masked_training(model, HEADS):
         inside = readout_logits(hf, batch)
         assert torch.allclose(inside, plain, atol=1e-5)
         inside.log_softmax(-1)[:, 7].sum().backward()
-        for part, weight in zip(hf.moving.found, hf.moving.weights.values(), strict=True):
+        for part, weight in zip(
+            hf.trained_slices.slices, hf.trained_slices.weights.values(), strict=True
+        ):
             whole = full[names[id(part.linear.module.weight)]]
             whole = whole.T if family == "gpt2" else whole
             assert torch.allclose(
@@ -99,23 +101,25 @@ def test_moving_slices_compute_what_the_model_computes(build, case):
             assert weight.grad.abs().max() > 1e-4
         for norm in norm_parameters(model):
             assert torch.allclose(norm.grad, full[names[id(norm)]], atol=1e-4)
-        assert sum(value.numel() for value in hf.parameters() if value.requires_grad) == trainable(
-            model, HEADS
-        )
+        assert sum(
+            value.numel() for value in hf.parameters() if value.requires_grad
+        ) == trainable_count(model, HEADS)
         with torch.no_grad():
-            for weight in hf.moving.parameters():
+            for weight in hf.trained_slices.parameters():
                 weight += 0.3 * torch.randn_like(weight)
             moved = readout_logits(hf, batch)
     with torch.no_grad():
         after = readout_logits(hf, batch)
     assert torch.allclose(moved, after, atol=1e-4) and (after - plain).abs().max() > 0.05
-    assert not any(value.requires_grad for value in hf.parameters()) and not hasattr(hf, "moving")
+    assert not any(value.requires_grad for value in hf.parameters()) and not hasattr(
+        hf, "trained_slices"
+    )
     assert not any(module._forward_hooks for module in hf.modules())
 
 
 def test_the_model_is_whole_again_after_an_error(build):
     model, before = build("llama"), bits(build("llama").hf)
-    with pytest.raises(RuntimeError, match="in the middle"), moving_parts(model, HEADS):
+    with pytest.raises(RuntimeError, match="in the middle"), masked_training(model, HEADS):
         raise RuntimeError("in the middle")
     assert trespassers(before, bits(model.hf), may_move(model.hf, ())) == [] and not any(
         module._forward_hooks for module in model.hf.modules()
@@ -125,13 +129,13 @@ def test_the_model_is_whole_again_after_an_error(build):
 def test_the_fingerprint_follows_the_tuning(build):
     model = build("llama")
     old = model.fingerprint
-    with moving_parts(model, HEADS), torch.no_grad():
-        model.hf.moving.weights["0"].mul_(2)
+    with masked_training(model, HEADS), torch.no_grad():
+        model.hf.trained_slices.weights["0"].mul_(2)
     assert model.fingerprint != old
     for what in ("norms", "full"):
         # where the optimiser writes into the model itself
         old = model.fingerprint
-        with moving_parts(model, what) as hf:
+        with masked_training(model, what) as hf:
             readout_logits(hf, pad([[5, 9]], "cpu")).sum().backward()
             torch.optim.AdamW(
                 [value for value in hf.parameters() if value.grad is not None], fused=True
@@ -141,12 +145,12 @@ def test_the_fingerprint_follows_the_tuning(build):
 
 def test_touched_heads_share_key_value_rows_and_stand_outside(loaded):
     assert (
-        touched(loaded["qwen2"], {(0, 1), (2, 2), (2, 3)}) == {(0, 0)}
-        and touched(loaded["gpt2"], HEADS) == set()
+        heads_sharing_kv(loaded["qwen2"], {(0, 1), (2, 2), (2, 3)}) == {(0, 0)}
+        and heads_sharing_kv(loaded["gpt2"], HEADS) == set()
     )
     assert (
-        touched(loaded["llama"], HEADS) == {(0, 0), (2, 1), (2, 2)}
-        and touched(loaded["llama"], ()) == set()
+        heads_sharing_kv(loaded["llama"], HEADS) == {(0, 0), (2, 1), (2, 2)}
+        and heads_sharing_kv(loaded["llama"], ()) == set()
     )
 
 
@@ -159,15 +163,19 @@ def test_shared_rows_count_once_by_group_and_for_each_head_when_expanded(loaded)
         ({(0, 0), (0, 2)}, 6, 6),
         ({(0, 0), (1, 1)}, 6, 6),
     ):
-        assert trainable(model, heads) == norms + group * rows + len(heads) * columns
-        assert trainable(model, heads, "expand") == norms + expand * rows + len(heads) * columns
+        assert trainable_count(model, heads) == norms + group * rows + len(heads) * columns
+        assert (
+            trainable_count(model, heads, "expand") == norms + expand * rows + len(heads) * columns
+        )
     assert (
-        trainable(loaded["gpt2"], {(0, 0), (0, 1)})
+        trainable_count(loaded["gpt2"], {(0, 0), (0, 1)})
         == 7 * 64 + 2 * (3 * rows + columns)
-        == trainable(loaded["gpt2"], {(0, 0), (0, 1)}, "expand")
+        == trainable_count(loaded["gpt2"], {(0, 0), (0, 1)}, "expand")
     )
-    said(lambda: trainable(model, {(0, 0)}, "both"), "'both'", "group, expand")
-    assert len({part.linear.module for part in parts(model, HEADS)}) == len(parts(model, HEADS))
+    said(lambda: trainable_count(model, {(0, 0)}, "both"), "'both'", "group, expand")
+    assert len({part.linear.module for part in linear_slices(model, HEADS)}) == len(
+        linear_slices(model, HEADS)
+    )
 
 
 def test_the_share_is_the_papers_on_qwen_without_any_weights():
@@ -220,7 +228,7 @@ def test_norms_may_stay(build, task):
     assert trespassers(before, bits(model.hf), masks) == []
     assert (
         result.trainable
-        == trainable(model, HEADS, norms=False)
+        == trainable_count(model, HEADS, norms=False)
         == sum(mask.sum().item() for mask in masks.values())
     )
     # the control
@@ -276,7 +284,7 @@ def test_moving_slices_beside_whole_parameters_compute_what_the_model_computes(b
         readout_logits(hf, batch).log_softmax(-1)[:, 7].sum().backward()
         full = {name: value.grad.clone() for name, value in hf.named_parameters()}
         hf.zero_grad(set_to_none=True)
-        with moving_parts(model, Moves(HEADS, extra=(pattern,))):
+        with masked_training(model, Trainable(HEADS, extra=(pattern,))):
             readout_logits(hf, batch).log_softmax(-1)[:, 7].sum().backward()
             grads = {
                 name: value.grad for name, value in hf.named_parameters() if value.grad is not None
@@ -285,7 +293,7 @@ def test_moving_slices_beside_whole_parameters_compute_what_the_model_computes(b
         assert len(whole) == 3 and all(
             torch.allclose(grad, full[name], atol=1e-4) for name, grad in whole.items()
         )
-        sliced = {name: grad for name, grad in grads.items() if name.startswith("moving.")}
+        sliced = {name: grad for name, grad in grads.items() if name.startswith("trained_slices.")}
         assert len(sliced) == (14 - 2) if "weight" in pattern else 12
 
 
@@ -302,4 +310,4 @@ def test_what_cannot_be_named_is_refused(build, task):
         lambda: finetune(model, task, Circuit(frozenset()), cued(3), {}, TuneConfig(norms=False)),
         "Nothing would move",
     )
-    said(lambda: moves_of(model, "near_zero"), "'near_zero'", "needs heads")
+    said(lambda: trainable_of(model, "near_zero"), "'near_zero'", "needs heads")
