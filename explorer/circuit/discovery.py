@@ -41,7 +41,7 @@ def draw(model: Model, circuit: Circuit):
             icon=":material/account_tree:",
         )
         return
-    run_progress.watch(run, keepable=False)
+    run_progress.watch(run, savable=False)
     found = score_runs.circuit_of(run)
     if found is not None and found.edges and run.status().state == "done":
         show(run, found, model, circuit)

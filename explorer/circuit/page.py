@@ -39,7 +39,7 @@ def draw():
             " same rule when the final scores arrive; hand edits stay.",
             icon=":material/hourglass_top:",
         )
-        run_progress.watch(score_runs.score_run(start_runs.ACTIVE), keepable=False)
+        run_progress.watch(score_runs.score_run(start_runs.ACTIVE), savable=False)
     session_circuit.look_at_first(scores, model.heads)
     circuit, run = (
         session_circuit.circuit(scores),

@@ -120,7 +120,7 @@ def moved(run: runs.Run):
     )
     again = rescored(run)
     if again and again.status().active:
-        run_progress.watch(again, keepable=False)
+        run_progress.watch(again, savable=False)
         return
     if again:
         run_progress.ended(again)
@@ -219,7 +219,7 @@ def exported(run: runs.Run):
         None,
     )
     if job and job.status().active:
-        run_progress.watch(job, keepable=False)
+        run_progress.watch(job, savable=False)
     elif folder.is_dir():
         st.success(
             "The exported model is in this folder; give its path to from_pretrained, or to Setup as"

@@ -17,7 +17,7 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
 RUN = "experiment_run"
-STOP = "Stop and keep"
+STOP = "Stop and save"
 
 TABLE_HELP = {
     "before": st.column_config.TextColumn(help="Accuracy before tuning, mean over seeds."),
@@ -49,7 +49,7 @@ def draw():
     ]
     active = run.status().active
     if active:
-        run_progress.watch(run, keep=STOP)
+        run_progress.watch(run, stop_label=STOP)
         st.caption(
             "The experiment goes on when this tab or the server is closed. Stopped, it keeps its"
             " finished cells; *Resume* runs the others."

@@ -19,7 +19,7 @@ from explorer.widgets import chart, run_progress
 RUN = "tune_run"  # the widget that says which run is shown
 
 
-PAUSE = "Pause (stop and keep)"
+PAUSE = "Pause (stop and save)"
 
 
 LINES = 40  # of the log
@@ -75,7 +75,7 @@ def draw(run: runs.Run):
     """Progress and buttons while it goes on, what ended it afterwards; curves and log."""
     shown = [run.id, *binding.view().overlaid]
     if run.status().active:
-        run_progress.watch(run, keep=PAUSE)
+        run_progress.watch(run, stop_label=PAUSE)
         st.caption(
             "The run is a process of its own: it goes on when this tab or the server is closed, and"
             " is found here again. To pause it, stop and keep; *Resume* goes on at the same step."

@@ -93,7 +93,7 @@ def compute(k: int):
     active = advice_runs.run_of(view, weights(), start_runs.ACTIVE)
     done = advice_runs.run_of(view, weights())
     if active:
-        run_progress.watch(active, keepable=False)
+        run_progress.watch(active, savable=False)
         return
     if done and advice_runs.rows_of(done) == advice_runs.asked_by(view):
         return
@@ -111,7 +111,7 @@ def compute(k: int):
     cost_estimate.of_rows(
         rows,
         "Advice",
-        cost_estimate.BY_TEXT,
+        cost_estimate.SINGLE_TEXT_GRADIENTS,
         f"a forward and a backward pass of {rows} texts, most of them one at a time",
     )
     if st.button(

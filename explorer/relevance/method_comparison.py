@@ -57,7 +57,7 @@ def offer_scoring(way: str):
     view, name = binding.view(), VARIANTS[way].label
     active = scoring_run(way, start_runs.ACTIVE)
     if active:
-        run_progress.watch(active, keepable=False)
+        run_progress.watch(active, savable=False)
         return
     st.info(f"{name} has not scored these examples yet.", icon=":material/scatter_plot:")
     cost_estimate.draw(scoring_choices.other_way(view.scoring, way), name)

@@ -35,7 +35,7 @@ def starts_automatically() -> bool:
 def watch(run: runs.Run, has_scores: bool):
     if st.session_state.get("automatic_run") == run.id:
         st.caption("The bundled model is small, so scoring started automatically.")
-    run_progress.watch(run, keepable=False)
+    run_progress.watch(run, savable=False)
     if not has_scores:
         errors.fragment(await_preview, run_every=1.0)(run.id)
 

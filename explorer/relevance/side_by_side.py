@@ -95,7 +95,7 @@ def score_other_language(languages: tuple[str, ...], n_labels: int):
         "score", (), subject=asdict(other_view.subject), scoring=asdict(other_view.scoring)
     )
     if run and run.status().active:
-        run_progress.watch(run, keepable=False)
+        run_progress.watch(run, savable=False)
     elif run is None or run.status().state != "done":
         if right.button(f"Score {literal(other_view.source)}"):
             start_runs.start_score(other_view)

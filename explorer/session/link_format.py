@@ -1,11 +1,12 @@
-"""A view as the words of a link, and back: which fields a link carries, and what each may say; no
-streamlit.
+"""A session's view as the query of a link, and back: which fields a link carries, and which values
+each may have; no streamlit.
 
 Only fields that differ from their defaults are written, so that a link is short. Reading never
-raises: what a field may not say is told in a few words, and the other fields count.
+raises: a value that is not valid is reported in a few words, and the other fields still count.
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import CHOICES, Head
@@ -13,16 +14,26 @@ from ctsft.data.sources import SPLITS
 from ctsft.utils.format import head_name
 from explorer.session.view import View
 
-# letters of one word: every head of a large model
-LONGEST = 20_000
-Reader = Callable[[str], object]
+MAX_LENGTH = 20_000  # characters of one value: enough for every head of a large model
+NAMED_HEADS = 6  # heads that a message lists by name
+Parser = Callable[[str], object]
 
 
-def whole(low: int, high: int) -> Reader:
+class LinkField(NamedTuple):
+    """How a parameter of a link is read: the view's field, the parser of its text, and what a
+    message says was expected.
+    """
+
+    field: str
+    parse: Parser
+    expected: str = ""
+
+
+def integer(low: int, high: int) -> Parser:
     return lambda text: between(int(text), low, high)
 
 
-def real(low: float, high: float) -> Reader:
+def real(low: float, high: float) -> Parser:
     return lambda text: between(float(text), low, high)
 
 
@@ -32,148 +43,143 @@ def between(value, low, high):
     return value
 
 
-def one_of(*choices: str) -> Reader:
-    def read(text: str) -> str:
+def one_of(*choices: str) -> Parser:
+    def parse(text: str) -> str:
         if text not in choices:
             raise ValueError(", ".join(choices))
         return text
 
-    return read
+    return parse
 
 
 def flag(text: str) -> bool:
     return one_of("0", "1")(text) == "1"
 
 
-def words(text: str) -> str:
-    return text
-
-
 def head(text: str) -> Head:
-    layer, number = (between(int(part), 0, 10_000) for part in text.split("."))
-    return layer, number
+    layer, index = (between(int(part), 0, 10_000) for part in text.split("."))
+    return layer, index
 
 
 def heads(text: str) -> frozenset[Head]:
     return frozenset(map(head, text.split("_")))
 
 
-# the word in the link -> the view's field, how it is read, what was expected
-FIELDS: dict[str, tuple[str, Reader, str]] = {
-    "source": ("source", words, ""),
-    "target": ("target", words, ""),
-    "rows": ("split", one_of(*SPLITS), "a split"),
-    "n": ("size", whole(1, 2000), "a whole number from 1 to 2000"),
-    "seed": ("pool_seed", whole(0, 10**6), "a whole number"),
-    "method": ("method", one_of(*METHODS), "a scoring method"),
-    "attention": ("attention", one_of(*CHOICES["attention"]), "softmax or frozen"),
-    "rules": ("rules", one_of(*CHOICES["rules"]), "paper or symmetric"),
-    "positions": ("positions", one_of("all", "readout"), "all or readout"),
-    "head": ("head", head, "layer.head"),
-    "flip": ("flip", flag, "0 or 1"),
-    "panel": ("panel", words, ""),
-    "example": ("example", whole(0, 2000), "a whole number"),
-    "rule": ("rule", words, "a rule"),
-    "k": ("k", whole(0, 10**6), "a whole number"),
-    "share": ("fraction", real(0.01, 1), "a number from 0.01 to 1"),
-    # which rows advice saw
-    "labelled": ("n", whole(1, 10**6), "a whole number"),
-    "order": ("tune_seed", whole(0, 2**31 - 1), "a whole number"),
-    "level": ("threshold_level", real(0, 1), "a number from 0 to 1"),
-    "draw": ("random_seed", whole(0, 10**6), "a whole number"),
-    "add": ("added", heads, "heads, such as 0.1_2.3"),
-    "out": ("removed", heads, "heads, such as 0.1_2.3"),
-    "show": ("circuit_panel", words, ""),
-    "depth": ("depth", whole(0, 10), "0 to 10"),
-    "each": ("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
-    "edge": ("min_edge", real(0, 1), "a number from 0 to 1"),
+# the names of the parameters never change: old links keep working
+FIELDS: dict[str, LinkField] = {
+    "source": LinkField("source", str),
+    "target": LinkField("target", str),
+    "rows": LinkField("split", one_of(*SPLITS), "a split"),
+    "n": LinkField("size", integer(1, 2000), "a whole number from 1 to 2000"),
+    "seed": LinkField("pool_seed", integer(0, 10**6), "a whole number"),
+    "method": LinkField("method", one_of(*METHODS), "a scoring method"),
+    "attention": LinkField("attention", one_of(*CHOICES["attention"]), "softmax or frozen"),
+    "rules": LinkField("rules", one_of(*CHOICES["rules"]), "paper or symmetric"),
+    "positions": LinkField("positions", one_of("all", "readout"), "all or readout"),
+    "head": LinkField("head", head, "layer.head"),
+    "flip": LinkField("flip", flag, "0 or 1"),
+    "panel": LinkField("panel", str),
+    "example": LinkField("example", integer(0, 2000), "a whole number"),
+    "rule": LinkField("rule", str, "a rule"),
+    "k": LinkField("k", integer(0, 10**6), "a whole number"),
+    "share": LinkField("fraction", real(0.01, 1), "a number from 0.01 to 1"),
+    # which rows the advice is computed from
+    "labelled": LinkField("n", integer(1, 10**6), "a whole number"),
+    "order": LinkField("tune_seed", integer(0, 2**31 - 1), "a whole number"),
+    "level": LinkField("threshold_level", real(0, 1), "a number from 0 to 1"),
+    "draw": LinkField("random_seed", integer(0, 10**6), "a whole number"),
+    "add": LinkField("added", heads, "heads, such as 0.1_2.3"),
+    "out": LinkField("removed", heads, "heads, such as 0.1_2.3"),
+    "show": LinkField("circuit_panel", str),
+    "depth": LinkField("depth", integer(0, 10), "0 to 10"),
+    "each": LinkField("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
+    "edge": LinkField("min_edge", real(0, 1), "a number from 0 to 1"),
 }
 
-NAMES = ("model", "task", "data")  # checked against what was opened here before
+# parameters that name something on this machine; whoever opens the link checks them
+NAMES = {"model": "model", "task": "task", "data": "data_dir"}
+DISCOVERY_RUN = "found"  # the parameter that names the run of a discovered circuit
 
 
-def written(view: View) -> dict[str, str]:
-    """The words of a link to a view. A discovered circuit is named by its run, or where it came
-    from a file by its heads.
+def write(view: View) -> dict[str, str]:
+    """The parameters of a link to a view. A discovered circuit is written as the name of its run
+    or, if it came from a file, as its heads.
     """
-    fresh, found = View(), {}
-    for word, field in (
-        ("model", "model"),
-        ("task", "task"),
-        ("data", "data_dir"),
-        *((word, field) for word, (field, *_) in FIELDS.items()),
-    ):
+    default, query = View(), {}
+    fields = NAMES | {parameter: entry.field for parameter, entry in FIELDS.items()}
+    for parameter, field in fields.items():
         value = getattr(view, field)
-        if value != getattr(fresh, field) or (
-            field in ("source", "target") and view.task != fresh.task
-        ):
-            # another task has its own
-            found[word] = text_of(value)
-    if view.rule == "discover" and view.discovered is not None:
-        run = view.discovered.rule.get("run")
-        by_hand = (view.discovered.heads | view.added) - view.removed
-        found |= (
-            {"found": run}
-            if run
-            else {"rule": "none", "add": text_of(by_hand)}
-            if by_hand
-            else {"rule": "none"}
-        )
-        if not run:
-            found.pop("out", None)
-    return found
+        # another task has other default languages
+        always = field in ("source", "target") and view.task != default.task
+        if always or value != getattr(default, field):
+            query[parameter] = text_of(value)
+    if view.rule != "discover" or view.discovered is None:
+        return query
+    run = view.discovered.rule.get("run")
+    if run:
+        return query | {DISCOVERY_RUN: run}
+    query = {name: text for name, text in query.items() if name not in ("add", "out")}
+    remaining = (view.discovered.heads | view.added) - view.removed
+    return query | {"rule": "none"} | ({"add": text_of(remaining)} if remaining else {})
 
 
 def text_of(value) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, frozenset):
-        return "_".join(f"{layer}.{number}" for layer, number in sorted(value))
-    return f"{value[0]}.{value[1]}" if isinstance(value, tuple) else str(value)
+        return "_".join(f"{layer}.{index}" for layer, index in sorted(value))
+    if isinstance(value, tuple):
+        return f"{value[0]}.{value[1]}"
+    return str(value)
 
 
 def read(
-    given: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]
+    query: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict, list[str]]:
-    """The view's fields that a link sets, and what is wrong with the others. `choices`: what fields
-    of free words may say.
+    """The view's fields that a link sets, and a message for each parameter that is not valid.
+
+    `choices`: the values of fields that may be one of a few texts.
     """
-    found, wrong = {}, []
-    for word, text in given.items():
-        if word in (*NAMES, "found"):
+    fields, problems = {}, []
+    for parameter, text in query.items():
+        if parameter in (*NAMES, DISCOVERY_RUN):
             continue
-        if word not in FIELDS:
-            wrong.append(f"{word!r:.40}, which is no part of a link")
+        if parameter not in FIELDS:
+            problems.append(f"{parameter!r:.40}, which is not part of a link")
             continue
-        field, reader, expected = FIELDS[word]
+        field, parse, expected = FIELDS[parameter]
         try:
-            if len(text) > LONGEST:
+            if len(text) > MAX_LENGTH:
                 raise ValueError
-            value = reader(text)
+            value = parse(text)
         except (ValueError, TypeError, OverflowError):
-            wrong.append(f"{word} {text!r:.40} ({expected} was expected)")
+            problems.append(f"{parameter} {text!r:.40} (expected {expected})")
             continue
         if field in choices and value not in choices[field]:
-            wrong.append(f"{word} {text!r:.40} (expected one of {', '.join(choices[field])})")
+            expected = ", ".join(choices[field])
+            problems.append(f"{parameter} {text!r:.40} (expected one of {expected})")
         else:
-            found[field] = value
-    return found, wrong
+            fields[field] = value
+    return fields, problems
 
 
-def beyond(found: dict, layers: int, n_heads: int) -> list[str]:
-    """Takes the heads that a model of this shape lacks out of `found`, and names them."""
-    lacking: set[Head] = set()
+def within_model(fields: Mapping, n_layers: int, n_heads: int) -> tuple[dict, list[str]]:
+    """The fields without the heads that a model of this shape does not have, and a message that
+    names those.
+    """
+
+    def exists(at: Head) -> bool:
+        return at[0] < n_layers and at[1] < n_heads
+
+    within, missing = dict(fields), set()
     for field in ("added", "removed"):
-        if field in found:
-            outside = {at for at in found[field] if not (at[0] < layers and at[1] < n_heads)}
-            lacking |= outside
-            found[field] -= outside
-    if "head" in found and not (found["head"][0] < layers and found["head"][1] < n_heads):
-        lacking.add(found.pop("head"))
-    names = [head_name(at) for at in sorted(lacking)]
-    more = " and more" if len(names) > 6 else ""
-    return (
-        [f"{', '.join(names[:6])}{more} (the model has {layers} layers of {n_heads} heads)"]
-        if names
-        else []
-    )
+        if field in fields:
+            within[field] = frozenset(filter(exists, fields[field]))
+            missing |= fields[field] - within[field]
+    if "head" in fields and not exists(fields["head"]):
+        missing.add(within.pop("head"))
+    if not missing:
+        return within, []
+    names = ", ".join(map(head_name, sorted(missing)[:NAMED_HEADS]))
+    more = " and more" if len(missing) > NAMED_HEADS else ""
+    return within, [f"{names}{more} (the model has {n_layers} layers of {n_heads} heads)"]

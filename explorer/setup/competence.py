@@ -81,7 +81,7 @@ def tuning_form():
     cost_estimate.of_rows(
         n * epochs,
         "Tuning",
-        cost_estimate.TUNED,
+        cost_estimate.FULL_TUNING,
         f"{epochs} passes over {n} rows, and the evaluations",
     )
     if st.button(

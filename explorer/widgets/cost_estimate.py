@@ -1,4 +1,6 @@
-"""What a scoring pass would cost, said before it is started."""
+"""What a computation will cost, shown before it is started."""
+
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -7,154 +9,147 @@ from ctsft.attribution.methods import VARIANTS
 from ctsft.circuit import validation
 from ctsft.circuit.selection import share_of
 from ctsft.jobs.requests import Scoring
-from ctsft.utils import units
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import duration_text
+from ctsft.utils.units import bytes_text, duration_text
 from explorer.session import binding, computed, inputs
 
-# A text's share of the time, in units of attribution patching's; on the bundled model with one
-# thread that takes 0.65 s for 150 texts.
-BY_TEXT = 2.5  # gradients of single texts: 1.6 s for 150
-
-# full tuning with its evaluations: 6.3 s for three epochs of 120
-TUNED = 4.0
+# The cost of a text, as a multiple of its cost in attribution patching. Measured on the bundled
+# model with one thread, where attribution patching takes 0.65 s for 150 texts.
+SINGLE_TEXT_GRADIENTS = 2.5  # 1.6 s for 150 texts
+FULL_TUNING = 4.0  # with its evaluations: 6.3 s for three epochs of 120 texts
 
 
 def draw(scoring: Scoring, name: str):
-    """A line with time and memory; a large model is calibrated only when asked. An error here is
-    the action's own, told there.
+    """A line with the time and memory of a scoring pass; for a large model only on request. An
+    error is not shown here: the computation itself reports it.
     """
-    found = estimate(scoring, name)
-    if found:
-        st.caption(
-            f":material/timer: {name} would take **about {duration_text(found.seconds)}** on this"
-            f" machine ({device()}) and hold {units.bytes_text(found.memory)} of memory at its"
-            f" peak: {found.examples} texts, {found.tokens:,} tokens, every head.",
-            help=(
-                f"An estimate: {found.operations:.2g} operations at {found.rate / 1e9:.3g} GFLOP/s,"
-                " measured on one batch of this pass. Within a factor of 1.5 on a machine that"
-                " does nothing else; drawing the examples and loading the model come on top."
-            ),
-        )
-
-
-def of_rows(rows: int, name: str, times: float, what: str):
-    """A line on work of which there is no estimate of its own: so many `times` attribution patching
-    of `rows` texts. `what` it does.
-    """
-    most = len(
-        inputs.load_rows(
-            binding.view().task,
-            binding.view().data_dir,
-            binding.view().source,
-            binding.view().split,
-        )
+    cost = estimate(scoring, name)
+    if cost is None:
+        return
+    st.caption(
+        f":material/timer: {name} would take **about {duration_text(cost.seconds)}** on this"
+        f" machine ({device()}) and need up to {bytes_text(cost.memory)} of memory:"
+        f" {cost.examples} texts, {cost.tokens:,} tokens, every head.",
+        help=(
+            f"An estimate: {cost.operations:.2g} operations at {cost.rate / 1e9:.3g} GFLOP/s,"
+            " measured on one batch of this pass. It is right within a factor of 1.5 on a machine"
+            " that does nothing else. Drawing the examples and loading the model are not included."
+        ),
     )
-    found = estimate(Scoring(size=min(rows, most), method="atp"), name)
-    if found:
-        st.caption(
-            f":material/timer: {name} would take **roughly"
-            f" {duration_text(times * found.seconds * rows / found.examples)}** on this machine"
-            f" ({device()}): {what}.",
-            help=(
-                "From one batch of attribution patching on this machine, a forward and a backward"
-                f" pass too; what the work takes beyond that is a factor of {times:g}, measured on"
-                " the bundled model."
-            ),
-        )
+
+
+def of_rows(rows: int, name: str, factor: float, work: str):
+    """A line on work that has no estimate of its own: `factor` times attribution patching of `rows`
+    texts. `work`: what is computed.
+    """
+    cost = estimate(
+        Scoring(size=min(rows, len(inputs.load_rows(*source_rows()))), method="atp"), name
+    )
+    if cost is None:
+        return
+    seconds = factor * cost.seconds * rows / cost.examples
+    st.caption(
+        f":material/timer: {name} would take **roughly {duration_text(seconds)}** on this machine"
+        f" ({device()}): {work}.",
+        help=(
+            "Estimated from one batch of attribution patching on this machine, which is a forward"
+            f" and a backward pass too, times a factor of {factor:g} that was measured on the"
+            " bundled model."
+        ),
+    )
 
 
 def of_checks(n_random: int, pools: int):
-    """A line on checking the scores: its passes over the discovery set, the random circuits, the
-    other pools.
+    """A line on validating the scores: the passes over the discovery set, the random circuits, and
+    the other discovery sets.
     """
-    now = binding.view()
-    model, wanted = inputs.load_model(now.model), st.session_state.setdefault("estimated", set())
-    asked = ("checks", now.subject, now.size)
-    if model.n_params > inputs.SMALL and asked not in wanted:
-        if not st.button(
-            "Estimate the cost",
-            key="cost-checks",
-            help=f"Runs one batch of three passes on {model.device}: seconds to a minute.",
-        ):
-            return
-        wanted.add(asked)
-    rows, methods = (now.task, now.data_dir, now.source, now.split), ("cdt", "atp", "ablation")
+    view = binding.view()
+    model = inputs.load_model(view.model)
+    if not requested(
+        ("checks", view.subject, view.size),
+        "cost-checks",
+        f"Runs one batch of three passes on {model.device}: seconds to a minute.",
+    ):
+        return
     try:
-        cdt, atp, ablation = (
-            computed.cost(now.model, model.fingerprint, rows, Scoring(size=now.size, method=name))
-            for name in methods
-        )
-        unseen = min(validation.Checks.rows, len(inputs.load_rows(*rows[:3], "valid")))
+        costs = {
+            method: computed.cost(
+                view.model, model.fingerprint, source_rows(), Scoring(size=view.size, method=method)
+            )
+            for method in ("cdt", "atp", "ablation")
+        }
+        valid_rows = len(inputs.load_rows(view.task, view.data_dir, view.source, "valid"))
     except UserError:
         return
-    seconds = checks_seconds(cdt, atp, ablation, len(model.heads), unseen, n_random, pools)
+    unseen = min(validation.Checks.rows, valid_rows)
+    seconds = checks_seconds(costs, len(model.heads), unseen, n_random, pools)
     st.caption(
-        f":material/timer: Checking would take **roughly {duration_text(seconds)}** on this machine"
-        f" ({device()}): {len(VARIANTS)} scorings of {cdt.examples} texts, circuits of"
-        f" every size on {unseen} unseen rows, {pools} pools.",
+        f":material/timer: Validating would take **roughly {duration_text(seconds)}** on this"
+        f" machine ({device()}): {len(VARIANTS)} scorings of {costs['cdt'].examples}"
+        f" texts, circuits of every size on {unseen} unseen rows, {pools} discovery sets.",
         help=(
-            "An estimate of this program's own, from one batch each of CD-T, attribution patching"
-            " and plain forward passes on this machine; loading the model and drawing the discovery"
-            " sets come on top."
+            "An estimate from one batch each of CD-T, attribution patching and plain forward passes"
+            " on this machine. Loading the model and drawing the discovery sets are not included."
         ),
     )
 
 
 def checks_seconds(
-    cdt: Estimate,
-    atp: Estimate,
-    ablation: Estimate,
-    n_heads: int,
-    unseen: int,
-    n_random: int,
-    pools: int,
+    costs: Mapping[str, Estimate], n_heads: int, unseen: int, n_random: int, pools: int
 ) -> float:
-    """Every ranking at the price of its kind (integrated gradients: one of attribution patching's a
-    step), a forward pass of the unseen rows for each circuit that is measured, and the rankings
-    whose stability is looked at once a pool.
+    """The time of validating scores: every ranking at the cost of its method (integrated gradients:
+    one attribution patching for each step), a forward pass over the `unseen` rows for each circuit
+    that is measured, and the rankings whose stability is measured once for each discovery set.
+
+    `costs`: of "cdt", "atp" and "ablation".
     """
-    price = {
-        "cdt": cdt.seconds,
-        "atp": atp.seconds,
-        "ig": atp.seconds,
-        "ablation": ablation.seconds,
-    }
-    # of one text
-    forward = ablation.seconds / (ablation.examples * (1 + n_heads))
+    seconds = {method: cost.seconds for method, cost in costs.items()}
+    ablation = costs["ablation"]
+    forward = ablation.seconds / (ablation.examples * (1 + n_heads))  # of one text
     sizes = {share_of(share, n_heads) for share in validation.SIZES}
     circuits = len(sizes) * (n_random + len(VARIANTS))
-    of = {name: price[variant.method] for name, variant in VARIANTS.items()}
+    rankings = {}
     for name, variant in VARIANTS.items():
         if variant.method == "ig":
-            of[name] *= variant.settings.get("steps", Scoring.steps)
-    return (
-        sum(of.values())
-        + forward * unseen * circuits
-        + pools * sum(of[name] for name in validation.Checks.stable)
-    )
+            rankings[name] = seconds["atp"] * variant.settings.get("steps", Scoring.steps)
+        else:
+            rankings[name] = seconds[variant.method]
+    repeated = sum(rankings[name] for name in validation.Checks.stable)
+    return sum(rankings.values()) + forward * unseen * circuits + pools * repeated
 
 
 def device() -> str:
     return str(inputs.load_model(binding.view().model).device)
 
 
+def source_rows() -> computed.Rows:
+    view = binding.view()
+    return view.task, view.data_dir, view.source, view.split
+
+
 def estimate(scoring: Scoring, name: str) -> Estimate | None:
-    now = binding.view()
-    model = inputs.load_model(now.model)
-    asked = (now.subject, scoring)
-    wanted = st.session_state.setdefault("estimated", set())
-    if model.n_params > inputs.SMALL and asked not in wanted:
-        if not st.button(
-            "Estimate the cost",
-            key=f"cost-{name}",
-            help=f"Runs one batch of the pass on {model.device}: seconds to a minute.",
-        ):
-            return None
-        wanted.add(asked)
+    view = binding.view()
+    model = inputs.load_model(view.model)
+    if not requested(
+        (view.subject, scoring),
+        f"cost-{name}",
+        f"Runs one batch of the pass on {model.device}: seconds to a minute.",
+    ):
+        return None
     try:
-        return computed.cost(
-            now.model, model.fingerprint, (now.task, now.data_dir, now.source, now.split), scoring
-        )
+        return computed.cost(view.model, model.fingerprint, source_rows(), scoring)
     except UserError:
         return None
+
+
+def requested(work: tuple, key: str, button_help: str) -> bool:
+    """Whether `work` may be measured: always for a small model, otherwise once the button was
+    pressed.
+    """
+    pressed = st.session_state.setdefault("estimated", set())
+    if inputs.load_model(binding.view().model).n_params <= inputs.SMALL or work in pressed:
+        return True
+    if not st.button("Estimate the cost", key=key, help=button_help):
+        return False
+    pressed.add(work)
+    return True

@@ -1,5 +1,5 @@
-"""The inspector: everything that is known of the selected head, at the right of the head map on
-every page that has one.
+"""The inspector: all facts about the selected head, to the right of the head map on every page that
+has one.
 """
 
 import streamlit as st
@@ -16,8 +16,7 @@ from explorer.session import circuit as session_circuit
 from explorer.text import membership
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart as widgets_chart
-from explorer.widgets import figure_cache
+from explorer.widgets import chart, figure_cache
 
 
 def draw(
@@ -27,9 +26,10 @@ def draw(
     circuit: Circuit | None = None,
     choosing: bool = False,
 ):
-    """The head `state.view().head`; the highest-scoring one until another is chosen. `circuit`: the
-    one in force, if it is known already;
-    `choosing`: a click on an example chooses it.
+    """The head of the session's view, or the highest-scoring one until a head is selected.
+
+    `circuit`: the current circuit, if the caller has it already; `choosing`: a click on an example
+    selects that example.
     """
     ranking = scores.ranking()
     if not ranking:
@@ -37,7 +37,8 @@ def draw(
         return
     if binding.view().head not in ranking:
         binding.put(head=ranking[0])
-    circuit = session_circuit.circuit(scores) if circuit is None else circuit
+    if circuit is None:
+        circuit = session_circuit.circuit(scores)
     rank = {head: i + 1 for i, head in enumerate(ranking)}
     st.selectbox(
         "Head",
@@ -46,90 +47,76 @@ def draw(
         **binding.bind("head"),
         help="Click a head on the map, or choose it here (type L1.H4 to search).",
     )
-    show(scores, means, model, circuit, binding.view().head, choosing)
+    head = binding.view().head
+    facts(scores, model, circuit, head)
+    label_charts(scores, means, head)
+    example_chart(scores, head, choosing)
 
 
-def show(
-    scores: Scores,
-    means: Means | None,
-    model: Model,
-    circuit: Circuit,
-    head: Head,
-    choosing: bool = False,
-):
-    unit, value, error = (
-        METHODS[scores.method].unit,
-        scores.values[head].item(),
-        scores.stderr[head].item(),
-    )
+def facts(scores: Scores, model: Model, circuit: Circuit, head: Head):
+    """The score, whether the head is in the circuit and why, and its key/value group."""
+    value, error = scores.values[head].item(), scores.stderr[head].item()
+    score = f"{format.number(value)} ± {format.number(error)} logits"
     st.markdown(
-        f"**{format.head_name(head)}**: {format.number(value)} ± {format.number(error)} logits, mean over"
-        f" {len(scores.examples)} examples ± standard error.",
+        f"**{format.head_name(head)}**: {score}, mean over {len(scores.examples)} examples ±"
+        " standard error.",
         help=TERMS["relevance"],
     )
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
     st.markdown(f":material/{icon}: {literal(membership.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head), help=TERMS["kv"])
-    facts = figure_cache.mark(scores), head
-    chart(
-        figure_cache.once(
-            "by-label",
-            facts,
-            lambda: score_charts.score_bars(scores, head),
-        ),
-        f"by-label-{head}",
-    )
+
+
+def label_charts(scores: Scores, means: Means | None, head: Head):
+    """The score on each label's examples, and the size of the head's mean."""
+    key = figure_cache.mark(scores), head
+    fig = figure_cache.once("by-label", key, lambda: score_charts.score_bars(scores, head))
+    chart.show(fig, f"inspector-by-label-{head}")
     if means is not None:
-        chart(
-            figure_cache.once(
-                "means",
-                (facts, means.values[head].sum().item()),
-                lambda: sizes(means, scores, head),
+        fig = figure_cache.once(
+            "means",
+            (key, means.values[head].sum().item()),
+            lambda: score_charts.head_means(means, scores.by_label, head).update_xaxes(
+                title_text="norm of z"
             ),
-            f"means-{head}",
         )
-    known = {
-        row["id"]: row["text"]
-        for row in score_runs.pool_of(
-            score_runs.score_run(("done",)) or score_runs.score_run(("running", "stopping"))
-        )
-    }
-    texts = [known.get(one, f"example {one}") for one in scores.examples]
+        chart.show(fig, f"inspector-means-{head}")
+
+
+def example_chart(scores: Scores, head: Head, choosing: bool):
+    """The head's score on each example; with `choosing`, a click selects an example."""
+    texts = example_texts(scores)
+    unit = METHODS[scores.method].unit
     fig = figure_cache.once(
         "strip",
-        (facts, tuple(texts)),
+        (figure_cache.mark(scores), head, tuple(texts)),
         lambda: score_charts.example_strip(scores, head, texts).update_xaxes(title_text=unit),
     )
-    (strip if choosing else chart)(fig, f"strip-{head}")
+    key = f"inspector-strip-{head}"
 
-
-def sizes(means: Means, scores: Scores, head: Head):
-    """How large the head's mean is, and the distance of each label's mean from it."""
-    fig = score_charts.head_means(means, scores.by_label, head)
-    return fig.update_xaxes(title_text="norm of z")
-
-
-def strip(fig, key: str):
-    """The examples' scores; a click on one chooses it, for whatever shows a single example."""
-
-    def chosen():
-        points = st.session_state[f"inspector-{key}"]["selection"]["points"]
+    def select():
+        points = st.session_state[key]["selection"]["points"]
         if points:
-            at = points[-1]["customdata"]
-            binding.put(example=int(next(iter(at.values())) if isinstance(at, dict) else at[0]))
+            index = points[-1]["customdata"]
+            first = next(iter(index.values())) if isinstance(index, dict) else index[0]
+            binding.put(example=int(first))
 
-    widgets_chart.show(fig, f"inspector-{key}", on_select=chosen, selection_mode="points")
+    if choosing:
+        chart.show(fig, key, on_select=select, selection_mode="points")
+    else:
+        chart.show(fig, key)
 
 
-def chart(fig, key: str):
-    widgets_chart.show(fig, f"inspector-{key}")
+def example_texts(scores: Scores) -> list[str]:
+    run = score_runs.score_run(("done",)) or score_runs.score_run(("running", "stopping"))
+    texts = {row["id"]: row["text"] for row in score_runs.pool_of(run)}
+    return [texts.get(example, f"example {example}") for example in scores.examples]
 
 
 def sharing(model: Model, head: Head) -> str:
-    """Whom the head shares its keys and values with, in a sentence."""
-    others = [
-        format.head_name((head[0], other)) for other in model.kv_group(head[1]) if other != head[1]
-    ]
+    """The other heads of the head's key/value group, in a sentence."""
+    layer, index = head
+    others = [format.head_name((layer, other)) for other in model.kv_group(index) if other != index]
     if not others:
-        return "Its keys and values are its own."
-    return f"Shares keys and values with {', '.join(others)}: tuning it moves theirs too."
+        return "No other head shares its keys and values."
+    return f"Shares keys and values with {', '.join(others)}: tuning this head also trains those."

@@ -1,4 +1,4 @@
-"""Start the shell's own commands as detached runs, and watch one on a page.
+"""The progress of a detached run on a page, its stop buttons, and how it ended.
 
 Nothing runs in the server: a run outlives the browser tab and the server, and is found again by its
 request.
@@ -10,78 +10,83 @@ from ctsft import runs
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text
 from explorer.session import errors
-from explorer.session.errors import sentences
 from explorer.session.score_runs import find_run, score_run
 from explorer.session.start_runs import ACTIVE
 
+LOG_LINES = 30
 
-def unscored(why: str):
-    """On a page that needs scores: which there are not, and where to get them."""
-    active, last = score_run(ACTIVE), score_run()
+
+def unscored(reason: str):
+    """On a page that needs scores: why there are none, and where to compute them. `reason`: what
+    the page needs them for.
+    """
+    active = score_run(ACTIVE)
     if active:
         st.info(
-            f"The heads are being scored, and {why}: this page begins with the first scores.",
+            f"The heads are being scored, and {reason}. This page starts when the first scores are"
+            " there.",
             icon=":material/hourglass_top:",
         )
-        watch(active, keepable=False)
-    elif last and last.status().state in ("failed", "lost", "stopped"):
+        watch(active, savable=False)
+        return
+    last = score_run()
+    if last and last.status().state in ("failed", "lost", "stopped"):
         ended(last)
         st.info(
-            f"The scoring of these settings did not end well, and {why}. Score the heads again.",
+            f"Scoring with these settings was not completed, and {reason}. Score the heads again.",
             icon=":material/grid_on:",
         )
     elif last:
         st.warning(
-            f"The scores of these settings were removed from their run folder, and {why}. Score the"
-            " heads again.",
+            f"The scores for these settings were removed from their run folder, and {reason}. Score"
+            " the heads again.",
             icon=":material/warning:",
         )
     elif find_run("score", ("done",)):
         st.info(
-            "Out of date: nothing is scored with this model, task, source language and these"
-            f" settings yet, and {why}. Score the heads again, or take the earlier settings back.",
+            "Out of date: there are no scores yet for this model, task, source language and these"
+            f" settings, and {reason}. Score the heads again, or go back to the earlier settings.",
             icon=":material/update:",
         )
     else:
         st.info(
-            f"There are no scores for these settings yet, and {why}. Score the heads first.",
+            f"There are no scores for these settings yet, and {reason}. Score the heads first.",
             icon=":material/grid_on:",
         )
     st.page_link("relevance/page.py", label="Score the heads", icon=":material/arrow_back:")
 
 
 def sentence(run: runs.Run) -> str:
-    """A run's state in a line."""
+    """The state of a run in one line."""
     status = run.status()
     if status.state == "queued" and status.message:
-        return f"queued · {status.message}"
-    if status.state in ("queued", "running"):
-        return " · ".join(
-            filter(
-                None,
-                [status.stage or "starting", f"{status.progress:.0%}", time_left_text(status.eta)],
-            )
-        )
-    return " · ".join(filter(None, [status.state, status.message]))
+        parts = ["queued", status.message]
+    elif status.state in ("queued", "running"):
+        stage = status.stage or "starting"
+        parts = [stage, f"{status.progress:.0%}", time_left_text(status.eta)]
+    else:
+        parts = [status.state, status.message]
+    return " · ".join(filter(None, parts))
 
 
-def watch(run: runs.Run, keepable: bool = True, every: float = 1.0, keep: str = "Stop and keep"):
-    """Progress, time left and the stop buttons of a run; reruns the page when it ends. A run that
-    died shows the end of its log.
+def watch(
+    run: runs.Run, savable: bool = True, every: float = 1.0, stop_label: str = "Stop and save"
+):
+    """Progress, time left and the stop buttons of a run; reruns the page when the run ends.
 
-    `keepable`: the job has something to keep when it is stopped early; `keep`: what that button is
-    called.
+    `savable`: the job has a partial result to save when it is stopped early; `every`: seconds
+    between updates.
     """
     if st.session_state.pop("discard", None) == run.id:
-        # from here: a dialog of a fragment that reruns by itself loses its clicks
+        # opened here and not in the fragment: a dialog of a fragment that reruns loses its clicks
         confirm_discard(run.id)
     if run.status().active:
-        errors.fragment(_progress, run_every=every)(run.id, keep if keepable else "")
+        errors.fragment(_progress, run_every=every)(run.id, stop_label if savable else "")
     else:
         ended(run)
 
 
-def _progress(run_id: str, keep: str):
+def _progress(run_id: str, stop_label: str):
     try:
         run = runs.get(run_id)
     except UserError:  # discarded, here or elsewhere
@@ -91,16 +96,16 @@ def _progress(run_id: str, keep: str):
         st.rerun()
     st.progress(status.progress, text=sentence(run))
     left, right, _ = st.columns([1, 1, 3])
-    if keep and left.button(
-        keep,
-        key=f"keep-{run_id}",
+    if stop_label and left.button(
+        stop_label,
+        key=f"stop-{run_id}",
         disabled=status.state == "stopping",
-        help="Finish this step and keep what is done.",
+        help="Finish the current step and save what is done.",
     ):
         runs.stop(run, "keep")
         st.rerun(scope="fragment")
     if right.button(
-        "Discard", key=f"discard-{run_id}", help="End the run and delete what it made."
+        "Discard", key=f"discard-{run_id}", help="Stop the run and delete its results."
     ):
         st.session_state.discard = run_id
         st.rerun()
@@ -108,28 +113,26 @@ def _progress(run_id: str, keep: str):
 
 @st.dialog("Discard this run?")
 def confirm_discard(run_id: str):
-    experiment = runs.get(run_id).request.kind == "experiment"
-    st.write(
-        "The experiment ends, and its scores, its choice of learning rates and its tables are"
-        " deleted. Cells that are finished stay as tuning runs on the Compare page."
-        if experiment
-        else "The run ends, and everything it made is deleted."
-    )
+    if runs.get(run_id).request.kind == "experiment":
+        st.write(
+            "The experiment stops. Its scores, its choice of learning rates and its tables are"
+            " deleted. Finished trials remain as tuning runs on the Compare page."
+        )
+    else:
+        st.write("The run stops, and all its results are deleted.")
     if st.button("Discard it", type="primary"):
-        with sentences():
+        with errors.sentences():
             runs.stop(runs.get(run_id), "discard")
         st.rerun()
 
 
 def ended(run: runs.Run):
-    """What a page says of a run that is over; nothing when it is simply done."""
+    """How a run ended, with the end of its log if it failed; nothing for a run that is done."""
     status = run.status()
     if status.state in ("failed", "lost"):
-        st.error(
-            f"This run {'failed' if status.state == 'failed' else 'was lost'}: {status.message}",
-            icon=":material/error:",
-        )
+        outcome = "failed" if status.state == "failed" else "was lost"
+        st.error(f"This run {outcome}: {status.message}", icon=":material/error:")
         with st.expander("End of its log"):
-            st.code(run.log_tail(30) or "(empty)", language=None)
+            st.code(run.log_tail(LOG_LINES) or "(empty)", language=None)
     elif status.state == "stopped":
         st.info(status.message or "The run was stopped.", icon=":material/stop_circle:")

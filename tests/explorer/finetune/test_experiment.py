@@ -135,14 +135,14 @@ def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeyp
     )
     at = visit(form)
     assert (
-        button(at, "Stop and keep")
+        button(at, "Stop and save")
         and "begins with the first finished cell" in texts(at)
         and "goes on when this tab" in texts(at)
     )
     button(at, "Discard").click().run()
     assert "Cells that are finished stay" in texts(at) and runs.get(run.id)
     at = visit(form)
-    button(at, "Stop and keep").click().run()
+    button(at, "Stop and save").click().run()
     assert run.file("stop").read_text() == "keep"
     run.file("status.json").write_text(
         json.dumps(status | {"state": "stopped", "message": "It stopped."})

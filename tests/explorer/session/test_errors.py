@@ -81,7 +81,7 @@ def test_what_checking_the_scores_takes_is_the_sum_of_its_parts():
         return Estimate("", 10, 100, 1.0, seconds, 1, 1.0)
 
     # 490 s: 49 passes over 10 texts, 1 s a text
-    parts = (cost(3.0), cost(1.0), cost(490.0), 48)
+    parts = ({"cdt": cost(3.0), "atp": cost(1.0), "ablation": cost(490.0)}, 48)
     scorings = 4 * 3 + 1 + 5 + 9 + 490
     assert cost_estimate.checks_seconds(*parts, 0, 0, 0) == pytest.approx(scorings)
     assert cost_estimate.checks_seconds(*parts, 0, 9, 5) == pytest.approx(scorings + 5 * (3 + 1))

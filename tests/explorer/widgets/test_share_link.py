@@ -1,5 +1,5 @@
-"""A link: what it says comes back the same; what it must not say is one sentence, never an error,
-and the rest of it counts.
+"""A link: every field comes back unchanged; what cannot be used is reported in one sentence, never
+as an error, and the rest counts.
 """
 
 import json
@@ -64,44 +64,40 @@ def task_file(circuit_task):
 
 
 def followed(page: str, query: dict) -> AppTest:
-    """A fresh session that opens a link."""
+    """A new session that opens a link."""
     app = AppTest.from_file(APP, default_timeout=60)
     app.query_params.update(query)
-    app.switch_page(f"{page}/page.py")
-    app.query_params.update(query)
-    return shown(app.run())
+    shown(app.run())
+    return shown(app.switch_page(f"{page}/page.py").run())
 
 
-def told(app: AppTest) -> str:
+def notice(app: AppTest) -> str:
     return "".join(one.value.replace("\\", "") for one in app.warning)
 
 
 def test_every_field_comes_back_as_it_was():
-    words = link_format.written(CHANGED)
-    found, wrong = link_format.read(words, CHOICES)
-    assert wrong == [] and replace(View(), **found) == CHANGED
-    assert (
-        words["add"] == "0.1_2.3"
-        and words["head"] == "1.2"
-        and all(isinstance(word, str) for word in words.values())
-    )
+    query = link_format.write(CHANGED)
+    fields, problems = link_format.read(query, CHOICES)
+    assert problems == [] and replace(View(), **fields) == CHANGED
+    assert query["add"] == "0.1_2.3" and query["head"] == "1.2"
+    assert all(isinstance(text, str) for text in query.values())
 
 
-def test_the_defaults_need_no_words_and_every_field_is_one_of_the_view():
-    assert link_format.written(View()) == {}
+def test_defaults_are_not_written_and_every_field_is_one_of_the_view():
+    assert link_format.write(View()) == {}
     assert {field for field, *_ in link_format.FIELDS.values()} <= set(View.__dataclass_fields__)
-    assert link_format.written(View(task="xnli", source="english", target="thai")) == {
+    assert link_format.write(View(task="xnli", source="english", target="thai")) == {
         "task": "xnli",
         "source": "english",
         "target": "thai",
     }
-    assert link_format.written(View(task="nusax"))["target"] == "english", (
-        "another task has another first target, so it is said"
+    assert link_format.write(View(task="nusax"))["target"] == "english", (
+        "another task has another first target, so it is written"
     )
 
 
 @pytest.mark.parametrize(
-    ("word", "text"),
+    ("parameter", "text"),
     [
         ("k", "banana"),
         ("k", "-1"),
@@ -132,27 +128,24 @@ def test_the_defaults_need_no_words_and_every_field_is_one_of_the_view():
         ("kept", "x"),
     ],
 )
-def test_what_a_word_may_not_say_is_told_and_the_rest_counts(word, text):
-    found, wrong = link_format.read({word: text, "seed": "7"}, CHOICES)
-    assert (
-        found == {"pool_seed": 7} and len(wrong) == 1 and word in wrong[0] and len(wrong[0]) < 200
-    )
+def test_a_value_that_is_not_valid_is_reported_and_the_rest_counts(parameter, text):
+    fields, problems = link_format.read({parameter: text, "seed": "7"}, CHOICES)
+    assert fields == {"pool_seed": 7} and len(problems) == 1
+    assert parameter in problems[0] and len(problems[0]) < 200
 
 
 def test_heads_beyond_the_model_are_left_out_and_named():
-    found = {
+    fields = {
         "added": frozenset({(0, 1), (9, 0)}),
         "removed": frozenset({(0, 4)}),
         "head": (3, 0),
         "k": 2,
     }
-    assert link_format.beyond(found, 3, 4) == [
-        "L0.H4, L3.H0, L9.H0 (the model has 3 layers of 4 heads)"
-    ]
-    assert (
-        found == {"added": {(0, 1)}, "removed": frozenset(), "k": 2}
-        and link_format.beyond({"k": 1}, 3, 4) == []
+    assert link_format.within_model(fields, 3, 4) == (
+        {"added": {(0, 1)}, "removed": frozenset(), "k": 2},
+        ["L0.H4, L3.H0, L9.H0 (the model has 3 layers of 4 heads)"],
     )
+    assert link_format.within_model({"k": 1}, 3, 4) == ({"k": 1}, [])
 
 
 def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
@@ -161,11 +154,11 @@ def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
         rule={"name": "discover", "run": "a-run"},
         edges=(((0, 1), LOGITS, 1.0),),
     )
-    assert link_format.written(View(rule="discover", discovered=found)) == {
+    assert link_format.write(View(rule="discover", discovered=found)) == {
         "rule": "discover",
         "found": "a-run",
     }
-    words = link_format.written(
+    query = link_format.write(
         View(
             rule="discover",
             discovered=replace(found, rule={}),
@@ -173,7 +166,7 @@ def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
             removed=frozenset({(0, 1)}),
         )
     )
-    assert words == {"rule": "none", "add": "1.2_2.2"}
+    assert query == {"rule": "none", "add": "1.2_2.2"}
 
 
 def test_a_fresh_session_shows_the_very_circuit_and_view(view):
@@ -191,6 +184,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
     )
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = mine
+    app.run()
     first = shown(app.switch_page("circuit/page.py").run())
     link = first.code[0].value
     query = dict(pair.split("=") for pair in link.partition("?")[2].split("&"))
@@ -205,11 +199,11 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
         chart(second)["data"] == chart(first)["data"]
         and chart(second)["layout"]["yaxis"] == chart(first)["layout"]["yaxis"]
     )
-    own = second.session_state["view"]
+    opened = second.session_state["view"]
     assert all(
-        getattr(own, field) == getattr(mine, field) for field, *_ in link_format.FIELDS.values()
+        getattr(opened, field) == getattr(mine, field) for field, *_ in link_format.FIELDS.values()
     )
-    assert (own.model, own.task, own.model_kind, own.folder, own.task_kind) == (
+    assert (opened.model, opened.task, opened.model_kind, opened.folder, opened.task_kind) == (
         view.model,
         view.task,
         "folder",
@@ -248,19 +242,19 @@ def test_what_was_never_opened_here_is_not_opened_by_a_link(view, tmp_path):
         None,
         frozenset(),
     )
-    assert told(app).count("never opened here") == 2 and told(app).startswith(
+    assert notice(app).count("never opened here") == 2 and notice(app).startswith(
         "The link was opened without"
     )
     shown(app.run())
-    assert "never opened here" in told(app), "it stands until it is closed"
+    assert "never opened here" in notice(app), "it stands until it is closed"
     shown(next(one for one in app.button if one.label == "Close").click().run())
     assert not app.warning
-    assert "never read here" in told(followed("circuit", {"data": "/etc"})) and "its model" in told(
-        followed("relevance", {"model": "a/b"})
-    )
+    assert "never read here" in notice(
+        followed("circuit", {"data": "/etc"})
+    ) and "its model" in notice(followed("relevance", {"model": "a/b"}))
 
 
-def test_wrong_words_of_a_link_are_one_sentence_on_the_page(view):
+def test_invalid_values_of_a_link_are_reported_in_one_sentence(view):
     keep(view)
     query = {
         "model": view.model,
@@ -276,8 +270,8 @@ def test_wrong_words_of_a_link_are_one_sentence_on_the_page(view):
     }
     app = followed("circuit", query)
     assert len(app.warning) == 1 and not app.exception
-    for words in ("latin", "L9.H9", "its circuit", "banana", "example 77", "size 1"):
-        assert words in told(app), words
+    for text in ("latin", "L9.H9", "its circuit", "banana", "example 77", "size 1"):
+        assert text in notice(app), text
     now = app.session_state["view"]
     assert (
         now.model == view.model
@@ -319,7 +313,7 @@ def test_a_link_brings_back_a_discovery_by_its_run(view):
         Circuit(
             frozenset(why), why, made().about | {"n_layers": 24}, {"name": "discover"}, edges=edges
         ).save(other.file("circuit.json"))
-    assert "belongs to another model" in told(
+    assert "belongs to another model" in notice(
         followed("circuit", {"model": view.model, "rule": "discover", "found": other.id})
     )
 
@@ -336,7 +330,7 @@ def test_a_link_brings_back_a_discovery_by_its_run(view):
         ":material/x:",
     ],
 )
-def test_a_links_own_words_are_only_ever_text(text):
+def test_the_text_of_a_link_is_shown_as_text_only(text):
     app = followed("circuit", {"model": text, "task": text, text: text, "head": text})
     assert len(app.warning) == 1
     shown_text = app.warning[0].value
