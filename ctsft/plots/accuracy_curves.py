@@ -1,12 +1,11 @@
-"""Charts of runs: accuracy while tuning, several runs compared, faithfulness.
+"""Accuracy against optimiser steps: one tuning run, or several in one chart.
 
-Same contract as `plots.py`: plain values in, one figure out, described by `alt(fig)`. Colour says
-whose accuracy it is (source, target, related), symbol and line style say which run; a dashed line
-is always the level before tuning. Direct labels at a curve's end replace a legend where they fit;
-`_spread` keeps them apart.
+Colour shows whose accuracy it is (source, target, related), symbol and line style show the run; a
+dashed line is always the level before tuning. Labels at a curve's end replace a legend where they
+fit; `spread_labels` keeps them apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import plotly.graph_objects as go
 
@@ -31,9 +30,14 @@ ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
 History = list[Mapping[str, float]]
 
 
-def flat(rows: list[Mapping]) -> list[dict]:
+def run_look(index: int) -> tuple[str, str]:
+    """Marker symbol and line style of the run at a place in the chart."""
+    return SYMBOLS[index % len(SYMBOLS)], STYLES[index % len(STYLES)]
+
+
+def accuracy_rows(evaluations: list[Mapping]) -> list[dict]:
     """Evaluations as the rows of a chart: {"step": 20, "indonesian": 0.81, ...}."""
-    return [{"step": row["step"], **row["accuracy"]} for row in rows]
+    return [{"step": row["step"], **row["accuracy"]} for row in evaluations]
 
 
 def accuracy_curves(
@@ -45,39 +49,24 @@ def accuracy_curves(
     chance: float | None = None,
     title: str = "",
 ) -> go.Figure:
-    """One run, live: accuracy 0..1 of every evaluation set against optimiser steps; axes fixed to
-    the whole run from the start.
+    """One run: accuracy (0 to 1) of every evaluation set against optimiser steps; the axes show the
+    whole run from the start.
     """
-    spoken, ends = [], []
     fig = figure(title, "", 380)
-    for set_name, role in roles.items():
-        steps, values = _series(history, set_name, start)
+    changes, ends = [], {}
+    for name, role in roles.items():
+        steps, values = _series(history, name, start)
         if not steps:
             continue
         colour = COLOURS[role]
-        if set_name in start:
-            fig.add_shape(
-                type="line",
-                x0=0,
-                x1=total_steps,
-                y0=start[set_name],
-                y1=start[set_name],
-                name=f"before {set_name}",
-                line={"color": colour, "width": 1.5, "dash": "dash"},
-                opacity=0.75,
-                layer="below",
-            )
-        fig.add_trace(
-            _curve(steps, values, hover_text(set_name), colour, (ROLE_SYMBOLS[role], "solid"))
-        )
-        ends.append(
-            (
-                values[-1],
-                f'<span style="color:{colour}">●</span> {hover_text(set_name)} {values[-1]:.2f}',
-            )
-        )
-        spoken.append(f"{set_name} ({role}) {values[0]:.2f} to {values[-1]:.2f}")
-    for (_, text), y in zip(ends, _spread([value for value, _ in ends]), strict=True):
+        if name in start:
+            add_start_level(fig, name, start[name], total_steps, colour)
+        look = ROLE_SYMBOLS[role], "solid"
+        fig.add_trace(line(steps, values, hover_text(name), colour, look))
+        mark = f'<span style="color:{colour}">●</span>'
+        ends[f"{mark} {hover_text(name)} {values[-1]:.2f}"] = values[-1]
+        changes.append(f"{name} ({role}) {values[0]:.2f} to {values[-1]:.2f}")
+    for text, y in zip(ends, spread_labels(list(ends.values())), strict=True):
         fig.add_annotation(
             x=1,
             xref="paper",
@@ -89,11 +78,10 @@ def accuracy_curves(
             align="left",
         )
     _accuracy_axes(fig, total_steps, chance)
-    fig.update_layout(
-        margin_r=30 + 7.5 * max([8, *(len(n) + 7 for n in roles)]),
-        meta={"alt": _curves_alt(title, history, spoken, total_steps)},
+    return fig.update_layout(
+        margin_r=30 + 7.5 * max([8, *(len(name) + 7 for name in roles)]),
+        meta={"alt": _curves_alt(title, changes if history else [], total_steps)},
     )
-    return fig
 
 
 def overlay_curves(
@@ -108,46 +96,33 @@ def overlay_curves(
     """Several runs in one chart: colour = whose accuracy, symbol and line style = which run (click
     its name to hide it).
     """
-    spoken = []
     fig = figure(title, "", 420 + 10 * len(runs))
-    for set_name, role in roles.items():
-        if set_name in start:
-            fig.add_shape(
-                type="line",
-                x0=0,
-                x1=total_steps,
-                y0=start[set_name],
-                y1=start[set_name],
-                name=f"before {set_name}",
-                line={"color": COLOURS[role], "width": 1.5, "dash": "dash"},
-                opacity=0.75,
-                layer="below",
-            )
+    for name, role in roles.items():
+        if name in start:
+            add_start_level(fig, name, start[name], total_steps, COLOURS[role])
         fig.add_trace(
             go.Scatter(
                 x=[None],
                 y=[None],
                 mode="lines",
                 line={"color": COLOURS[role], "width": 5},
-                name=hover_text(set_name),
+                name=hover_text(name),
             )
         )
+    changes = []
     for i, (run, history) in enumerate(runs.items()):
-        look = SYMBOLS[i % len(SYMBOLS)], STYLES[i % len(STYLES)]
-        key = _curve([None], [None], hover_text(run), COLOURS["control"], look)
-        fig.add_trace(key.update(legendgroup=hover_text(run), showlegend=True))
-        for set_name, role in roles.items():
-            steps, values = _series(history, set_name, start)
+        group = hover_text(run)
+        key = line([None], [None], group, COLOURS["control"], run_look(i))
+        fig.add_trace(key.update(legendgroup=group, showlegend=True))
+        for name, role in roles.items():
+            steps, values = _series(history, name, start)
             if steps:
-                label = f"{hover_text(set_name)}, {hover_text(run)}"
-                fig.add_trace(
-                    _curve(steps, values, label, COLOURS[role], look).update(
-                        legendgroup=hover_text(run), showlegend=False
-                    )
-                )
-                spoken.append(f"{run} on {set_name} {values[0]:.2f} to {values[-1]:.2f}")
+                label = f"{hover_text(name)}, {group}"
+                curve = line(steps, values, label, COLOURS[role], run_look(i))
+                fig.add_trace(curve.update(legendgroup=group, showlegend=False))
+                changes.append(f"{run} on {name} {values[0]:.2f} to {values[-1]:.2f}")
     _accuracy_axes(fig, total_steps, chance)
-    beside = {
+    legend = {
         "orientation": "v",
         "x": 1.02,
         "xanchor": "left",
@@ -156,28 +131,31 @@ def overlay_curves(
         "bgcolor": "rgba(0,0,0,0)",
         "itemwidth": 45,
     }
-    fig.update_layout(
-        showlegend=True, legend=beside, meta={"alt": _curves_alt(title, runs, spoken, total_steps)}
+    return fig.update_layout(
+        showlegend=True,
+        legend=legend,
+        meta={"alt": _curves_alt(title, changes, total_steps)},
     )
-    return fig
 
 
-def _series(
-    history: History, set_name: str, start: Mapping[str, float]
-) -> tuple[list[int], list[float]]:
-    """Steps and accuracies of one set; the level before tuning is step 0 where the run did not
-    evaluate there itself.
-    """
-    points = {0: float(start[set_name])} if set_name in start else {}
-    points |= {
-        int(row["step"]): float(row[set_name]) for row in history if row.get(set_name) is not None
-    }
-    return sorted(points), [points[step] for step in sorted(points)]
+def add_start_level(fig: go.Figure, name: str, level: float, steps: int, colour: str) -> None:
+    """A dashed line at an evaluation set's accuracy before tuning, 0 to `steps`."""
+    fig.add_shape(
+        type="line",
+        x0=0,
+        x1=steps,
+        y0=level,
+        y1=level,
+        name=f"before {name}",
+        line={"color": colour, "width": 1.5, "dash": "dash"},
+        opacity=0.75,
+        layer="below",
+    )
 
 
-def _curve(x: list, y: list, label: str, colour: str, look: tuple[str, str]) -> go.Scatter:
+def line(x: list, y: list, label: str, colour: str, look: tuple[str, str]) -> go.Scatter:
+    """A curve with a marker at each point; `look`: marker symbol and line style."""
     symbol, dash = look
-    tip = "step %{x}: %{y:.3f}<extra>%{fullData.name}</extra>"
     return go.Scatter(
         x=x,
         y=y,
@@ -186,23 +164,35 @@ def _curve(x: list, y: list, label: str, colour: str, look: tuple[str, str]) -> 
         line={"color": colour, "width": 2.5, "dash": dash},
         cliponaxis=False,
         marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 0}},
-        hovertemplate=tip,
+        hovertemplate="step %{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
     )
 
 
-def _spread(values: list[float], gap: float = 0.06) -> list[float]:
+def spread_labels(values: list[float], gap: float = 0.06) -> list[float]:
     """Heights for labels at `values` in 0..1, at least `gap` apart and in the same order."""
     order = sorted(range(len(values)), key=lambda i: values[i])
     heights = [0.0] * len(values)
-    for place, i in enumerate(order):
-        heights[i] = max(values[i], heights[order[place - 1]] + gap) if place else values[i]
-    over = max([0.0, *(h - 1 for h in heights)])
-    if over:
+    lowest = float("-inf")
+    for i in order:
+        heights[i] = max(values[i], lowest)
+        lowest = heights[i] + gap
+    if max(heights, default=0.0) > 1:
         ceiling = 1.0
         for i in reversed(order):  # too high at the top: push down from there
             heights[i] = min(heights[i], ceiling)
             ceiling = heights[i] - gap
     return heights
+
+
+def _series(
+    history: History, name: str, start: Mapping[str, float]
+) -> tuple[list[int], list[float]]:
+    """Steps and accuracies of one set; the level before tuning is step 0 where the run did not
+    evaluate there itself.
+    """
+    points = {0: float(start[name])} if name in start else {}
+    points |= {int(row["step"]): float(row[name]) for row in history if row.get(name) is not None}
+    return sorted(points), [points[step] for step in sorted(points)]
 
 
 def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> None:
@@ -225,6 +215,6 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
     fig.update_layout(uirevision="accuracy")
 
 
-def _curves_alt(title: str, evaluated: object, spoken: list[str], total_steps: int) -> str:
-    text = f"{title or 'Accuracy during tuning'}, {total_steps} optimiser steps planned: "
-    return text + ("; ".join(spoken) if evaluated and spoken else "no evaluation yet") + "."
+def _curves_alt(title: str, changes: Iterable[str], total_steps: int) -> str:
+    text = "; ".join(changes) or "no evaluation yet"
+    return f"{title or 'Accuracy during tuning'}, {total_steps} optimiser steps planned: {text}."

@@ -17,6 +17,7 @@ COLOURS = {
     "grid": "rgba(128,134,146,0.22)",
     "reference": "rgba(128,134,146,0.95)",
     "shade": "rgba(128,134,146,0.13)",
+    "band": "rgba(139,145,156,0.25)",  # random circuits
     "ink": "#14161c",
     "halo": "#ffffff",
     "empty": "#e9e8ec",  # zero on every map

@@ -354,7 +354,7 @@ def curve(run_id: str, size: int, n_heads: int):
         run = runs.get(run_id)
     except UserError:  # discarded
         return
-    rows, now = plots_faithfulness.points(run.events()), binding.view()
+    rows, now = plots_faithfulness.curve_rows(run.events()), binding.view()
     if not rows:
         return
     st.segmented_control(
@@ -365,12 +365,12 @@ def curve(run_id: str, size: int, n_heads: int):
         **binding.bind("measure"),
         help=TERMS["measure"],
     )
-    if not plots_faithfulness.defined(rows, now.measure):
+    if not plots_faithfulness.is_defined(rows, now.measure):
         st.info(plots_faithfulness.UNDEFINED, icon=":material/info:")
         return
-    fig = plots_faithfulness.curve(rows, now.measure, size, n_heads)
+    fig = plots_faithfulness.size_curve(rows, now.measure, size, n_heads)
     chart.show(fig, "faithfulness")
-    st.caption(plots_faithfulness.reading(rows, now.measure, size, n_heads))
+    st.caption(plots_faithfulness.curve_sentence(rows, now.measure, size, n_heads))
 
 
 draw()

@@ -172,7 +172,7 @@ def circuit(of: Exploration) -> Section:
 
 def enough(of: Exploration) -> Section:
     title = "Is the circuit enough?"
-    rows = faithfulness.points(of.measured.events()) if of.measured else []
+    rows = faithfulness.curve_rows(of.measured.events()) if of.measured else []
     if not rows or of.scores is None:
         return Section(
             title, ["Faithfulness against size was not measured with these scores (Circuit page)."]
@@ -185,10 +185,10 @@ def enough(of: Exploration) -> Section:
     )
     blocks = [how]
     for measure in faithfulness.MEASURES:
-        if faithfulness.defined(rows, measure):
+        if faithfulness.is_defined(rows, measure):
             blocks += [
-                faithfulness.curve(rows, measure, size, n_heads),
-                faithfulness.reading(rows, measure, size, n_heads),
+                faithfulness.size_curve(rows, measure, size, n_heads),
+                faithfulness.curve_sentence(rows, measure, size, n_heads),
             ]
     return Section(
         title, [block for block in blocks if block] if len(blocks) > 1 else [faithfulness.UNDEFINED]

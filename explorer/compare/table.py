@@ -321,7 +321,7 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
     subject = runs.get(rows[0]["run"]).request.params["subject"]
     labels = inputs.load_task(subject["task"], subject.get("data_dir") or "").labels
     return accuracy_curves.overlay_curves(
-        {name: accuracy_curves.flat(of) for name, of in history.items()},
+        {name: accuracy_curves.accuracy_rows(of) for name, of in history.items()},
         roles,
         levels,
         total_steps=steps,

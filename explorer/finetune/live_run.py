@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from ctsft import runs
-from ctsft.plots.training_curves import Shown, live
+from ctsft.plots.training_curves import RunHistory, training_curves
 from ctsft.runs import results
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
@@ -119,7 +119,7 @@ def draw_curves(ids: list[str], going: bool):
     if st.session_state.get("tune_curves", ())[:2] != (ids, counts):
         shown = named(found)
         fig = (
-            live(shown, chance=1 / len(inputs.task().labels))
+            training_curves(shown, chance=1 / len(inputs.task().labels))
             if any(run.rows for run in shown)
             else None
         )
@@ -146,11 +146,11 @@ def existing(run_id: str) -> runs.Run | None:
         return None
 
 
-def named(found: list[runs.Run]) -> list[Shown]:
+def named(found: list[runs.Run]) -> list[RunHistory]:
     """The runs with short names that tell them apart."""
     rows = [facts(run) for run in found]
     return [
-        Shown(name, results.evaluations(run), row["target"])
+        RunHistory(name, results.evaluations(run), row["target"])
         for run, row, name in zip(found, rows, outcomes.names(rows), strict=True)
     ]
 

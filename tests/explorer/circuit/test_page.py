@@ -263,7 +263,8 @@ def test_the_curve_of_a_finished_run(view):
         shape["x0"] for shape in fig["layout"]["shapes"] if shape.get("x0") == shape.get("x1")
     ] == [3], "the circuit's size is marked"
     assert any(
-        "keep 0.80; random circuits of that size keep 0.20 (lowest 0.10, highest 0.30)" in one.value
+        "is 0.80; that of random circuits of this size is 0.20 (median; lowest 0.10, highest 0.30)"
+        in one.value
         for one in app.caption
     )
     shown(widget(app.button_group, "By").set_value("margin").run())
@@ -315,15 +316,15 @@ def test_the_jobs_own_events_are_what_the_chart_reads(view):
         result = faithfulness.measure_faithfulness(
             run, view.subject, scored.id, None, "valid", [0, 2, 12], 2
         )
-    rows = plots_faithfulness.points(run.events())
-    assert len(rows) == 5 == len(result["points"]) and plots_faithfulness.series(
+    rows = plots_faithfulness.curve_rows(run.events())
+    assert len(rows) == 5 == len(result["points"]) and plots_faithfulness.curve_series(
         rows, "margin", 12
     )[0] == [
         0,
         2,
         12,
     ]
-    assert plots_faithfulness.series(rows, "margin", 12)[1][::2] == pytest.approx([0, 1])
+    assert plots_faithfulness.curve_series(rows, "margin", 12)[1][::2] == pytest.approx([0, 1])
 
 
 @pytest.fixture
@@ -421,13 +422,17 @@ def test_heads_without_a_score_stand_last_without_a_rank():
 
 
 def test_a_size_appears_with_its_first_random_circuit():
-    sizes = [plots_faithfulness.series(ROWS[:n], "accuracy", 12)[0] for n in range(len(ROWS) + 1)]
+    sizes = [
+        plots_faithfulness.curve_series(ROWS[:n], "accuracy", 12)[0] for n in range(len(ROWS) + 1)
+    ]
     assert sizes == [[], [0], [0], [0, 3], [0, 3], [0, 3], [0, 3], [0, 3, 12]]
-    assert plots_faithfulness.reading(
+    assert plots_faithfulness.curve_sentence(
         ROWS[:1], "accuracy", 3, 12
-    ) == "" and "measured size nearest to 5" in plots_faithfulness.reading(ROWS, "accuracy", 5, 12)
+    ) == "" and "measured size nearest to 5" in plots_faithfulness.curve_sentence(
+        ROWS, "accuracy", 5, 12
+    )
     ranges = {
-        tuple(plots_faithfulness.curve(ROWS[:n], "accuracy", 3, 12).layout.xaxis.range)
+        tuple(plots_faithfulness.size_curve(ROWS[:n], "accuracy", 3, 12).layout.xaxis.range)
         for n in (0, 1, 5, 7)
     }
     assert len(ranges) == 1, "the axis does not move while sizes arrive"
@@ -438,7 +443,7 @@ def test_names_of_files_and_shares_in_words():
         session_circuit.file_name(words)
         for words in ("my circuit", "../etc/passwd", "", "lingkaran é")
     ] == ["my-circuit.json", "etc-passwd.json", "circuit.json", "lingkaran-é.json"]
-    assert [plots_faithfulness.share(value) for value in (-0.0, -0.001, -0.25, 0.5)] == [
+    assert [plots_faithfulness.share_text(value) for value in (-0.0, -0.001, -0.25, 0.5)] == [
         "0.00",
         "0.00",
         "−0.25",

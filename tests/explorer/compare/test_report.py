@@ -136,7 +136,8 @@ def test_an_exploration_is_told_from_model_to_commands(view, session):
         "L2.H3",
         "2 heads · top k.",
         "rank 1 by score",
-        "the 2 highest-scoring heads keep 0.75; random circuits of that size keep 0.38",
+        "the faithfulness of the 2 highest-scoring heads is 0.75; that of random circuits of this"
+        " size is 0.38",
         "0.850 → 0.800",
         "Everything on javanese 0.50 to 0.75",
         "60 Indonesian and 60 Javanese rows",

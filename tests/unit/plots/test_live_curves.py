@@ -1,7 +1,7 @@
 """Curves of tuning runs: accuracies above, losses below; one run or several."""
 
 from ctsft.plots.style import COLOURS, alt
-from ctsft.plots.training_curves import Shown, live, losses
+from ctsft.plots.training_curves import RunHistory, losses, training_curves
 
 
 def rows(target: str, scale: float = 1.0, steps: int = 20, start: float = 0.5) -> list[dict]:
@@ -20,7 +20,7 @@ def rows(target: str, scale: float = 1.0, steps: int = 20, start: float = 0.5) -
     ]
 
 
-ONE = Shown("Circuit", rows("javanese"), "javanese")
+ONE = RunHistory("Circuit", rows("javanese"), "javanese")
 
 
 def by_name(fig) -> dict:
@@ -28,7 +28,7 @@ def by_name(fig) -> dict:
 
 
 def test_one_run_has_its_languages_above_and_its_loss_below():
-    fig = live([ONE], chance=1 / 3)
+    fig = training_curves([ONE], chance=1 / 3)
     drawn = by_name(fig)
     assert [drawn[name].line.color for name in ("indonesian", "javanese", "sundanese")] == [
         COLOURS[role] for role in ("source", "target", "related")
@@ -57,8 +57,8 @@ def test_one_run_has_its_languages_above_and_its_loss_below():
 
 
 def test_several_runs_share_colours_and_are_told_apart_by_marker_and_line():
-    other = Shown("Everything", rows("javanese", 2.0, steps=40, start=0.5), "javanese")
-    fig = live([ONE, other])
+    other = RunHistory("Everything", rows("javanese", 2.0, steps=40, start=0.5), "javanese")
+    fig = training_curves([ONE, other])
     drawn = by_name(fig)
     first, second = drawn["javanese, Circuit"], drawn["javanese, Everything"]
     assert (
@@ -79,18 +79,18 @@ def test_several_runs_share_colours_and_are_told_apart_by_marker_and_line():
 
 
 def test_runs_on_other_targets_keep_each_language_one_colour():
-    other = Shown("Other", rows("english", start=0.2), "english")
-    drawn = by_name(live([ONE, other]))
+    other = RunHistory("Other", rows("english", start=0.2), "english")
+    drawn = by_name(training_curves([ONE, other]))
     assert drawn["javanese"].line.color == drawn["english"].line.color == COLOURS["target"]
     assert drawn["english, Other"].y[0] == 0.2 and "english, Circuit" not in drawn, (
         "nothing is drawn of what a run did not measure"
     )
-    beside = Shown(
+    beside = RunHistory(
         "Beside",
         [{"step": 0, "steps": 5, "accuracy": {"indonesian": 0.7, "english": 0.2, "javanese": 0.4}}],
         "english",
     )
-    fig = live([ONE, beside])
+    fig = training_curves([ONE, beside])
     assert by_name(fig)["javanese"].line.color == COLOURS["target"], (
         "the role in the first run that names it"
     )
@@ -104,8 +104,8 @@ def test_runs_on_other_targets_keep_each_language_one_colour():
 
 
 def test_a_run_without_evaluations_is_left_out_until_it_has_one():
-    fig = live([ONE, Shown("Later", [], "javanese")])
+    fig = training_curves([ONE, RunHistory("Later", [], "javanese")])
     assert "training loss" in by_name(fig) and not any("Later" in trace.name for trace in fig.data)
-    assert losses([{"step": 0, "loss": None}]) == ([], []) and Shown("x", [], "y").roles == {}
-    early = live([Shown("Circuit", rows("javanese")[:1], "javanese")])
+    assert losses([{"step": 0, "loss": None}]) == ([], []) and RunHistory("x", [], "y").roles == {}
+    early = training_curves([RunHistory("Circuit", rows("javanese")[:1], "javanese")])
     assert "training loss" not in alt(early) and early.layout.height == fig.layout.height

@@ -1,7 +1,7 @@
 import pytest
 
-from ctsft.plots.accuracy_curves import STYLES, _spread, accuracy_curves, overlay_curves
-from ctsft.plots.faithfulness import faithfulness_curve
+from ctsft.plots.accuracy_curves import STYLES, accuracy_curves, overlay_curves, spread_labels
+from ctsft.plots.faithfulness import Series, draw_series
 from ctsft.plots.style import COLOURS, alt
 
 ROLES = {"indonesian": "source", "javanese": "target", "buginese": "related"}
@@ -58,7 +58,7 @@ def test_a_run_that_evaluated_at_step_0_keeps_its_own_value():
 
 
 def test_direct_labels_keep_their_distance_and_order():
-    spread = _spread([0.99, 0.985, 0.2, 0.98])
+    spread = spread_labels([0.99, 0.985, 0.2, 0.98])
     assert max(spread) <= 1 and spread[2] == 0.2
     assert (
         spread[0] > spread[1] > spread[3]
@@ -85,9 +85,8 @@ def test_overlaid_runs_share_colours_and_differ_in_symbol_and_line():
 
 
 def test_faithfulness_shows_the_band_and_both_ends():
-    fig = faithfulness_curve(
-        [1, 4], [0.5, 1.1], ([-0.3, 0.2], [0.0, 0.3], [0.2, 0.6]), metric="margin"
-    )
+    series = Series([1, 4], [0.5, 1.1], ([-0.3, 0.2], [0.0, 0.3], [0.2, 0.6]))
+    fig = draw_series(series, metric="margin")
     band, median, circuit = fig.data
     assert list(band.x) == [1, 4, 4, 1] and list(band.y) == [0.2, 0.6, 0.2, -0.3]
     assert (
@@ -96,11 +95,11 @@ def test_faithfulness_shows_the_band_and_both_ends():
     )
     assert {shape.y0 for shape in fig.layout.shapes} == {0, 1}
     low, high = fig.layout.yaxis.range
-    assert low < -0.3 and high > 1.1 and "4 heads keep 1.1 against 0.3" in alt(fig)
+    assert low < -0.3 and high > 1.1 and "4 heads 1.1, random ones 0.3" in alt(fig)
 
 
 @pytest.mark.parametrize(
-    "fig", [faithfulness_curve([], [], ([], [], [])), accuracy_curves([], {}, {}, total_steps=1)]
+    "fig", [draw_series(Series([], [], ([], [], []))), accuracy_curves([], {}, {}, total_steps=1)]
 )
 def test_nothing_measured_is_said(fig):
     assert "nothing measured yet" in alt(fig) or "no evaluation yet" in alt(fig)
