@@ -159,8 +159,8 @@ def test_advice_is_a_circuit_with_reasons_and_leaves_the_model_alone(build, task
     assert [value.requires_grad for value in model.hf.parameters()] == grads and all(
         value.grad is None for value in model.hf.parameters()
     )
-    assert advice.order().order == advice.order()
-    assert len(advice.order().csv().splitlines()) == 13
+    assert advice.ranking().order == advice.order()
+    assert len(advice.ranking().csv().splitlines()) == 13
 
 
 def test_more_source_information_on_a_head_makes_it_worth_less(build, task):
@@ -190,9 +190,9 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     model = build("qwen2")
     advice = advise_heads(model, task, TARGET, SOURCE)
     kept = Ranking.parse(
-        advice.order().csv(), about={"model_type": "qwen2", "target": "javanese", "n": 9}
+        advice.ranking().csv(), about={"model_type": "qwen2", "target": "javanese", "n": 9}
     )
-    assert kept.rows == advice.order().rows and kept.order == advice.order()
+    assert kept.rows == advice.ranking().rows and kept.order == advice.order()
     assert torch.equal(kept.table("gradient"), advice.gradient) and torch.equal(
         kept.table("fisher"), advice.fisher
     )
