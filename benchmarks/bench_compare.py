@@ -18,7 +18,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from ctsft.jobs.experiment_design import Cell
+from ctsft.jobs.experiment_design import Trial
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.tuning.config import TuneConfig
 
@@ -38,7 +38,7 @@ SINGLE = 8  # runs that belong to no experiment
 
 def make(home: Path, count: int):
     """Folders of `count` finished tuning runs."""
-    draw, cells = (
+    draw, trials = (
         random.Random(0),
         (
             (seed, target, n, method)
@@ -49,36 +49,36 @@ def make(home: Path, count: int):
         ),
     )
     for i in range(count):
-        seed, target, n, method = next(cells)
-        cell = Cell(
+        seed, target, n, method = next(trials)
+        trial = Trial(
             setting="rough", method=method, target=target, n=n, seed=seed, learning_rate=3e-3
         )
         single = i < SINGLE
         run_id = (
             f"20260101-0000{i:02}-finetune-bnch"
             if single
-            else f"20260102-000000-experiment-bnch-{cell.key}"
+            else f"20260102-000000-experiment-bnch-{trial.key}"
         )
         write(
             home / "runs" / run_id,
-            cell,
+            trial,
             draw,
             (
                 {}
                 if single
-                else {"experiment": {"run": run_id.rpartition("-")[0], "cell": cell.model_dump()}}
+                else {"experiment": {"run": run_id.rpartition("-")[0], "cell": trial.model_dump()}}
             ),
             i,
         )
 
 
-def write(folder: Path, cell: Cell, draw: random.Random, more: dict, order: int):
+def write(folder: Path, trial: Trial, draw: random.Random, more: dict, order: int):
     folder.mkdir(parents=True)
     subject, tuning = (
         Subject(language="indonesian"),
-        Tuning(cell.target, cell.method, k=6, n=cell.n),
+        Tuning(trial.target, trial.method, k=6, n=trial.n),
     )
-    config = TuneConfig(epochs=6, learning_rate=cell.learning_rate, seed=cell.seed)
+    config = TuneConfig(epochs=6, learning_rate=trial.learning_rate, seed=trial.seed)
     params = {
         "subject": asdict(subject),
         "tuning": asdict(tuning),
@@ -96,12 +96,12 @@ def write(folder: Path, cell: Cell, draw: random.Random, more: dict, order: int)
             "seconds": float(step),
             "accuracy": {
                 "indonesian": 0.667 + step / 40 * (ends[0] - 0.667),
-                cell.target: 0.333 + step / 40 * (ends[1] - 0.333),
+                trial.target: 0.333 + step / 40 * (ends[1] - 0.333),
             },
         }
         for step in (0, 20, 40)
     ]
-    heads = None if cell.method in ("norms", "full") else 6
+    heads = None if trial.method in ("norms", "full") else 6
     words = {
         "request.json": {
             "kind": "finetune",
@@ -121,7 +121,7 @@ def write(folder: Path, cell: Cell, draw: random.Random, more: dict, order: int)
             "trainable": 76464,
             "total": 3094656,
             "history": history,
-            "rows": {"indonesian": 120, cell.target: 120},
+            "rows": {"indonesian": 120, trial.target: 120},
         },
     }
     for name, content in words.items():

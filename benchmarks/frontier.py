@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.browser import browser
 from ctsft import runs
-from ctsft.experiment.results import rows_of
+from ctsft.experiment.results import finished_rows
 from ctsft.jobs.experiment_design import Design
 from ctsft.plots.experiment_frontier import frontier
 from ctsft.plots.style import alt
@@ -22,7 +22,7 @@ def main():
     parser.add_argument("--html", type=Path)
     args = parser.parse_args()
     run = runs.get(args.run)
-    rows, _ = rows_of(
+    rows, _ = finished_rows(
         run, Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8"))
     )
     fig = frontier(rows)

@@ -36,7 +36,7 @@ def experiment(
     as_json: AsJson = False,
     run: RunId = None,
 ):
-    """Methods x n x seeds x targets from one checkpoint, each cell once; then the tables. Goes on
+    """Methods x n x seeds x targets from one checkpoint, each trial once; then the tables. Goes on
     where it was stopped (`runs resume ID`).
 
     Example: python -m ctsft experiment examples/nusax.json --data-dir FOLDER
@@ -52,7 +52,7 @@ def experiment(
         return "\n".join(
             [
                 folder.file("table.md").read_text(encoding="utf-8"),
-                f"{summary['cells']} of {summary['of']} cells",
+                f"{summary['cells']} of {summary['of']} trials",
                 *failed,
             ]
         )
@@ -79,7 +79,7 @@ def tables(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="An experiment, finished or not.")],
     as_json: AsJson = False,
 ):
-    """Write and print the tables of an experiment's cells that are finished so far.
+    """Write and print the tables of an experiment's trials that are finished so far.
 
     Example: python -m ctsft tables 20260131-101500-experiment-ab2c
     """
@@ -89,19 +89,19 @@ def tables(
             f"Run {run_id!r} is no experiment; name one that `python -m ctsft runs` lists as"
             " experiment."
         )
-    from ctsft.experiment.results import rows_of, source_of, write_tables
+    from ctsft.experiment.results import finished_rows, source_language, write_tables
     from ctsft.jobs.experiment_design import Design
 
-    rows, _ = rows_of(
+    rows, _ = finished_rows(
         found, Design.model_validate_json(found.file("design.json").read_text(encoding="utf-8"))
     )
     if not rows:
-        raise UserError(f"Experiment {run_id!r} has no finished cell yet; wait for the first one.")
-    text = write_tables(found, rows, source_of(found))
+        raise UserError(f"Experiment {run_id!r} has no finished trial yet; wait for the first one.")
+    text = write_tables(found, rows, source_language(found))
     print(
         json.dumps(rows, indent=1)
         if as_json
-        else f"{text}\n{len(rows)} cells; files in {found.path}"
+        else f"{text}\n{len(rows)} trials; files in {found.path}"
     )
 
 

@@ -12,8 +12,8 @@ from ctsft.utils.atomic_files import atomic_path
 FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
 
 
-def rows_of(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
-    """Flat rows of an experiment's finished cells, and the learning rates that were chosen; both
+def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
+    """Flat rows of an experiment's finished trials, and the learning rates that were chosen; both
     are read from its folders.
     """
     try:
@@ -23,18 +23,18 @@ def rows_of(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str],
         }
     except (OSError, ValueError):
         chosen = {}
-    source = design.source or source_of(run)
-    found = [(cell, finished(run.id, cell)) for cell in design.cells(chosen)]
-    return [tables.flat(cell, row, source) for cell, row in found if row], chosen
+    source = design.source or source_language(run)
+    found = [(trial, finished(run.id, trial)) for trial in design.trials(chosen)]
+    return [tables.trial_row(trial, row, source) for trial, row in found if row], chosen
 
 
-def source_of(run: Run) -> str:
+def source_language(run: Run) -> str:
     return run.request.params.get("source") or ""
 
 
 def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[dict]) -> dict:
-    """The tables of all finished cells in the run folder, and a summary."""
-    rows, _ = rows_of(run, design)
+    """The tables of all finished trials in the run folder, and a summary."""
+    rows, _ = finished_rows(run, design)
     write_tables(run, rows, source)
     chosen = [
         {"setting": setting, "method": method, "learning_rate": rate}
@@ -46,18 +46,22 @@ def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[di
             "design": design.name,
             "source": source,
             "cells": len(rows),
-            "of": len(design.cells(rates)),
+            "of": len(design.trials(rates)),
             "failed": failed,
             "learning_rates": chosen,
             "files": [str(run.file(name)) for name in FILES],
-            "pairs": tables.pairs(rows),
+            "pairs": tables.paired_differences(rows),
         },
     )
 
 
 def write_tables(run: Run, rows: list[dict], source: str) -> str:
     """All formats, in the run folder; the Markdown is returned."""
-    long, pairs, text = tables.long(rows), tables.pairs(rows), tables.markdown(rows, source)
+    long, pairs, text = (
+        tables.long_table(rows),
+        tables.paired_differences(rows),
+        tables.markdown(rows, source),
+    )
     words = {"table": long, "pairs": pairs, "rows": rows}
     for name, content in zip(
         FILES,

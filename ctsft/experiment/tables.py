@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
-from ctsft.jobs.experiment_design import Cell
+from ctsft.jobs.experiment_design import Trial
 from ctsft.utils.statistics import (
     ALL_TARGETS,
     Spread,
@@ -29,16 +29,16 @@ GROUP = ("setting", "method", "target", "n")
 FEW = 6  # pairs below which an interval says little
 
 
-def flat(cell: Cell, row: Mapping, source: str) -> dict:
-    """One row of the long table from what a cell came to."""
-    words = cell.model_dump(exclude={"split"})
+def trial_row(trial: Trial, row: Mapping, source: str) -> dict:
+    """One row of the long table from what a trial came to."""
+    words = trial.model_dump(exclude={"split"})
     for ending, measure in (("", "accuracy"), ("_f1", "macro_f1")):
-        for side, language in (("source", source), ("target", cell.target)):
+        for side, language in (("source", source), ("target", trial.target)):
             for when in ("before", "after"):
                 words[f"{side}_{when}{ending}"] = row[when][language][measure]
         words |= {f"{name}{ending}": row[name][measure] for name in ("forgetting", "plasticity")}
     for language in row["after"]:
-        if language not in (source, cell.target):
+        if language not in (source, trial.target):
             words |= {
                 f"{language}_before": row["before"][language]["accuracy"],
                 f"{language}_after": row["after"][language]["accuracy"],
@@ -46,7 +46,7 @@ def flat(cell: Cell, row: Mapping, source: str) -> dict:
     return words
 
 
-def long(
+def long_table(
     rows: list[Mapping],
     values: Iterable[str] = (
         "target_after",
@@ -74,7 +74,7 @@ def long(
     return found
 
 
-def pairs(rows: list[Mapping]) -> list[dict]:
+def paired_differences(rows: list[Mapping]) -> list[dict]:
     """One row a setting and ordered pair of methods: the paired differences of target and source
     accuracy after tuning.
     """
@@ -130,15 +130,15 @@ def verdict(target: Spread, source: Spread) -> str:
     return "no difference beyond chance"
 
 
-def cell_text(one: Spread | None, sign: str = "±") -> str:
+def mean_and_sd(one: Spread | None, sign: str = "±") -> str:
     """ ".547 ± .012" """
     if one is None:
         return ""
-    mean = three(one.mean)
-    return mean if one.sd is None else f"{mean} {sign} {three(one.sd)}"
+    mean = three_decimals(one.mean)
+    return mean if one.sd is None else f"{mean} {sign} {three_decimals(one.sd)}"
 
 
-def three(value: float, signed: bool = False) -> str:
+def three_decimals(value: float, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.3f}".replace("0.", ".", 1)
 
 
@@ -190,15 +190,15 @@ def markdown(rows: list[Mapping], source: str) -> str:
                         [
                             target,
                             side,
-                            three(before.mean),
-                            *(cell_text(found.get((method, n))) for method in methods),
+                            three_decimals(before.mean),
+                            *(mean_and_sd(found.get((method, n))) for method in methods),
                         ]
                         for target, side, before, found in lines
                     ],
                 ),
                 "",
             ]
-    compared = interesting(pairs(rows))
+    compared = notable_pairs(paired_differences(rows))
     if compared:
         parts += [
             "Paired differences after tuning, over targets, n and seeds [95 % bootstrap interval]:",
@@ -210,7 +210,7 @@ def markdown(rows: list[Mapping], source: str) -> str:
                         one["setting"],
                         f"{one['one']} − {one['other']}",
                         str(one["pairs"]),
-                        *(difference(one, side) for side in SIDES),
+                        *(interval_text(one, side) for side in SIDES),
                         one["verdict"],
                     ]
                     for one in compared
@@ -221,12 +221,12 @@ def markdown(rows: list[Mapping], source: str) -> str:
     return "\n".join(parts)
 
 
-def difference(pair: Mapping, side: str) -> str:
-    low, high = (three(pair[f"{side}_{end}"], True) for end in ("low", "high"))
-    return f"{three(pair[f'{side}_mean'], True)} [{low}, {high}]"
+def interval_text(pair: Mapping, side: str) -> str:
+    low, high = (three_decimals(pair[f"{side}_{end}"], True) for end in ("low", "high"))
+    return f"{three_decimals(pair[f'{side}_mean'], True)} [{low}, {high}]"
 
 
-def interesting(compared: list[dict]) -> list[dict]:
+def notable_pairs(compared: list[dict]) -> list[dict]:
     """Each method against full tuning, and advised and near-zero heads against the other choices of
     heads.
     """
@@ -257,8 +257,8 @@ def latex(rows: list[Mapping]) -> str:
         heads = " & ".join(rf"\multicolumn{{{len(methods)}}}{{c}}{{$n={n}$}}" for n in sizes)
         names = " & ".join(escaped(method) for method, _ in columns)
         body = "\n".join(
-            f"{escaped(target)} & {side} & {three(before.mean)} & "
-            + " & ".join(cell_text(found.get(column), r"$\pm$") for column in columns)
+            f"{escaped(target)} & {side} & {three_decimals(before.mean)} & "
+            + " & ".join(mean_and_sd(found.get(column), r"$\pm$") for column in columns)
             + r" \\"
             for target, side, before, found in lines
         )

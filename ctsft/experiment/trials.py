@@ -1,9 +1,9 @@
-"""The cells of an experiment, one after another in one process: the model is loaded once, and put
-back before each cell.
+"""The trials of an experiment, one after another in one process: the model is loaded once, and put
+back before each trial.
 
-What cells share is computed once: the scores, the source's Fisher information, the figures before
-tuning. A cell is what `python -m ctsft finetune` would do with the command in its run folder,
-without checkpoints: a cell that is cut off is run again.
+What trials share is computed once: the scores, the source's Fisher information, the figures before
+tuning. A trial is what `python -m ctsft finetune` would do with the command in its run folder,
+without checkpoints: a trial that is cut off is run again.
 """
 
 import json
@@ -20,7 +20,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, balanced_sample, rows_hash
 from ctsft.jobs.advice import advice_rows
-from ctsft.jobs.experiment_design import Cell, Design
+from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores
@@ -36,11 +36,11 @@ from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 # steps between evaluations: only before the first and after the last
-NEVER = 10**9
+NO_EVALUATION = 10**9
 
 
-class Ground:
-    """A design's model, rows and what its cells share. `scores`: the run (or file) that heads are
+class TrialContext:
+    """A design's model, rows and what its trials share. `scores`: the run (or file) that heads are
     picked from.
     """
 
@@ -57,7 +57,7 @@ class Ground:
         self._rows: dict[tuple[str, str], list[Example]] = {}
 
     def check(self):
-        """Refuses what the rows or the model cannot give, before any cell is run."""
+        """Refuses what the rows or the model cannot give, before any trial is run."""
         for target in (*self.design.targets, *self.design.related):
             self.task.splits(target)
         for target in self.design.targets:
@@ -85,12 +85,12 @@ class Ground:
         return self.rows(language, split)[: self.design.rows]
 
     def pool(self, target: str) -> list[Example]:
-        """The target's train rows that cells draw from."""
+        """The target's train rows that trials draw from."""
         rows = self.rows(target, "train")
         return rows if self.design.pool == "all" else self.task.pools(rows)[1]
 
-    def train_rows(self, cell: Cell) -> list[Example]:
-        return balanced_sample(self.pool(cell.target), cell.n, self.task.labels, cell.seed)
+    def train_rows(self, trial: Trial) -> list[Example]:
+        return balanced_sample(self.pool(trial.target), trial.n, self.task.labels, trial.seed)
 
     @cached_property
     def scores(self):
@@ -98,7 +98,7 @@ class Ground:
 
     @cached_property
     def information(self) -> list[torch.Tensor]:
-        """Fisher information of the source, once for all cells."""
+        """Fisher information of the source, once for all trials."""
         return fisher(
             self.fresh(self.subject.model),
             self.task,
@@ -106,7 +106,7 @@ class Ground:
         )
 
     def fresh(self, name: str) -> Model:
-        """A model as it was loaded, whatever cells did to it."""
+        """A model as it was loaded, whatever trials did to it."""
         if name not in self._others:
             self._others[name] = (
                 self.model
@@ -122,7 +122,7 @@ class Ground:
             own = model.hf.state_dict()
             if own.keys() != start.keys():
                 raise RuntimeError(
-                    f"A cell left {sorted(own.keys() ^ start.keys())[:3]} behind in the model."
+                    f"A trial left {sorted(own.keys() ^ start.keys())[:3]} behind in the model."
                 )
             for key, value in own.items():
                 value.copy_(start[key])
@@ -130,7 +130,7 @@ class Ground:
         return model
 
     def before(self, model: Model, split: str, languages: list[str]) -> dict[str, dict]:
-        """Measures of a model as it was loaded, once for all cells."""
+        """Measures of a model as it was loaded, once for all trials."""
         for language in languages:
             if (model.name, language, split) not in self._before:
                 self._before[model.name, language, split] = evaluate(
@@ -138,18 +138,18 @@ class Ground:
                 )
         return {language: self._before[model.name, language, split] for language in languages}
 
-    def circuit(self, cell: Cell, train: list[Example]) -> Circuit | None:
-        """The heads of a cell: by rule from the shared scores, or by advice from its own training
+    def circuit(self, trial: Trial, train: list[Example]) -> Circuit | None:
+        """The heads of a trial: by rule from the shared scores, or by advice from its own training
         rows. Never from other rows.
         """
-        rule, k = RECIPES[cell.method].rule, self.design.k
+        rule, k = RECIPES[trial.method].rule, self.design.k
         if rule is None:
             return None
         if rule != "advised":
             return select(
-                self.scores, rule, k=k, **({"seed": cell.seed} if rule == "random" else {})
+                self.scores, rule, k=k, **({"seed": trial.seed} if rule == "random" else {})
             )
-        key = (cell.target, cell.n, cell.seed)
+        key = (trial.target, trial.n, trial.seed)
         if key not in self._circuits:
             source = advice_rows(self.task, self.rows(self.source, "train"))
             model = self.fresh(self.subject.model)
@@ -158,26 +158,26 @@ class Ground:
             ).circuit(k)
         return self._circuits[key]
 
-    def config(self, cell: Cell) -> TuneConfig:
-        setting = self.design.setting(cell.setting)
+    def config(self, trial: Trial) -> TuneConfig:
+        setting = self.design.setting(trial.setting)
         return TuneConfig(
             epochs=setting.epochs,
-            learning_rate=cell.learning_rate,
+            learning_rate=trial.learning_rate,
             batch_size=setting.batch_size,
-            seed=cell.seed,
+            seed=trial.seed,
             weight_decay=setting.weight_decay,
-            eval_every=self.design.eval_every or NEVER,
+            eval_every=self.design.eval_every or NO_EVALUATION,
         )
 
-    def tuning(self, cell: Cell) -> Tuning:
+    def tuning(self, trial: Trial) -> Tuning:
         return Tuning(
-            cell.target,
-            cell.method,
+            trial.target,
+            trial.method,
             None,
             self.from_scores,
             self.design.k,
-            cell.n,
-            cell.split,
+            trial.n,
+            trial.split,
             False,
             tuple(self.design.related),
             None,
@@ -185,53 +185,56 @@ class Ground:
             self.design.base,
         )
 
-    def languages(self, cell: Cell) -> list[str]:
-        return list(dict.fromkeys((self.source, cell.target, *self.design.related)))
+    def languages(self, trial: Trial) -> list[str]:
+        return list(dict.fromkeys((self.source, trial.target, *self.design.related)))
 
 
-def run_cell(
-    ground: Ground, cell: Cell, stop: Callable[[], object], keep=lambda result, circuit: None
+def run_trial(
+    context: TrialContext,
+    trial: Trial,
+    stop: Callable[[], object],
+    keep=lambda result, circuit: None,
 ) -> dict:
     """Tune and measure: {"before", "after": {language: `measures`}, "forgetting", "plasticity",
     "loss", "trainable", "total", "heads", "course" (evaluations on validation rows, if the
     design asks for them), "train", "seconds"}. Raises `Stopped` when `stop()` is true after a
     step. `keep(result, circuit)` sees the tuned model.
     """
-    began, train, languages = time.monotonic(), ground.train_rows(cell), ground.languages(cell)
-    circuit = ground.circuit(cell, train)
+    began, train, languages = time.monotonic(), context.train_rows(trial), context.languages(trial)
+    circuit = context.circuit(trial, train)
     name = (
-        base_model(ground.subject, ground.tuning(cell))
-        if RECIPES[cell.method].from_base
-        else ground.subject.model
+        base_model(context.subject, context.tuning(trial))
+        if RECIPES[trial.method].from_base
+        else context.subject.model
     )
-    model = ground.fresh(name)
-    before = ground.before(model, cell.split, languages)
+    model = context.fresh(name)
+    before = context.before(model, trial.split, languages)
     curves = (
-        {language: ground.measured_rows(language, "valid") for language in languages}
-        if ground.design.eval_every
+        {language: context.measured_rows(language, "valid") for language in languages}
+        if context.design.eval_every
         else {}
     )
     result = finetune(
         model,
-        ground.task,
-        trainable_of(model, cell.method, circuit),
+        context.task,
+        trainable_of(model, trial.method, circuit),
         train,
         curves,
-        ground.config(cell),
+        context.config(trial),
         Watch(stop=lambda: bool(stop())),
     )
     if result.stopped:
         raise Stopped
     keep(result, circuit)
     after = {
-        language: evaluate(result.model, ground.task, ground.measured_rows(language, cell.split))
+        language: evaluate(result.model, context.task, context.measured_rows(language, trial.split))
         for language in languages
     }
     last = result.history[-1]
     return {
         "before": before,
         "after": after,
-        **metric_changes(before, after, ground.source, cell.target),
+        **metric_changes(before, after, context.source, trial.target),
         "loss": last["loss"],
         "steps": last["steps"],
         "epoch": last["epoch"],
@@ -248,9 +251,9 @@ def run_cell(
     }
 
 
-def words_of(ground: Ground, cell: Cell) -> list[str]:
-    """The words after `python -m ctsft` that repeat a cell as a run of its own."""
-    design, config = ground.design, ground.config(cell)
+def command_arguments(context: TrialContext, trial: Trial) -> list[str]:
+    """The words after `python -m ctsft` that repeat a trial as a run of its own."""
+    design, config = context.design, context.config(trial)
     words = [
         "finetune",
         "--model",
@@ -258,13 +261,13 @@ def words_of(ground: Ground, cell: Cell) -> list[str]:
         "--task",
         design.task,
         "--target",
-        cell.target,
+        trial.target,
         "--what",
-        cell.method,
+        trial.method,
         "--n",
-        cell.n,
+        trial.n,
         "--seed",
-        cell.seed,
+        trial.seed,
         "--lr",
         config.learning_rate,
         "--epochs",
@@ -276,19 +279,19 @@ def words_of(ground: Ground, cell: Cell) -> list[str]:
         "--k",
         design.k,
         "--scores",
-        ground.from_scores,
+        context.from_scores,
         "--pool-seed",
-        cell.seed,
+        trial.seed,
         "--pool",
         design.pool,
         "--eval-every",
         config.eval_every,
         "--eval-split",
-        "valid" if design.eval_every else cell.split,
+        "valid" if design.eval_every else trial.split,
     ]
-    words += ["--final-split", cell.split] if design.eval_every and cell.split != "valid" else []
+    words += ["--final-split", trial.split] if design.eval_every and trial.split != "valid" else []
     for option, value in (
-        ("--data-dir", ground.data_dir),
+        ("--data-dir", context.data_dir),
         ("--language", design.source),
         ("--related", ",".join(design.related)),
         ("--base", design.base),
@@ -297,24 +300,30 @@ def words_of(ground: Ground, cell: Cell) -> list[str]:
     return [str(word) for word in words]
 
 
-def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[], object]) -> dict:
-    """`run_cell` with a run folder of its own, which Compare shows like any other tuning run."""
-    run_id, design, config = cell_id(experiment, cell), ground.design, ground.config(cell)
-    found = Run(runs.folder_of(run_id))
+def record_trial(
+    context: TrialContext, trial: Trial, experiment: str, stop: Callable[[], object]
+) -> dict:
+    """`run_trial` with a run folder of its own, which Compare shows like any other tuning run."""
+    run_id, design, config = trial_run_id(experiment, trial), context.design, context.config(trial)
+    found = Run(runs.run_folder(run_id))
     if found.path.exists():
         runs.delete(found)  # it was cut off: from the start
     params = {
-        "subject": asdict(replace(ground.subject, model=design.model)),
-        "tuning": asdict(ground.tuning(cell)),
+        "subject": asdict(replace(context.subject, model=design.model)),
+        "tuning": asdict(context.tuning(trial)),
         "code": ctsft.__version__,
         "config": config.model_dump(),
-        "experiment": {"run": experiment, "cell": cell.model_dump()},
-        "model_fingerprint": ground.fresh(ground.subject.model).fingerprint,
+        "experiment": {"run": experiment, "cell": trial.model_dump()},
+        "model_fingerprint": context.fresh(context.subject.model).fingerprint,
         "torch": torch.__version__,
     }
     try:
         with runs.record(
-            "finetune", words_of(ground, cell), params, run_id, f"{design.name}: {cell.says}"
+            "finetune",
+            command_arguments(context, trial),
+            params,
+            run_id,
+            f"{design.name}: {trial.description}",
         ) as run:
 
             def keep(result, circuit):
@@ -324,7 +333,7 @@ def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[]
                     with atomic_path(run.file("delta.safetensors"), "the delta") as part:
                         result.delta.save(part)
 
-            row = run_cell(ground, cell, stop, keep)
+            row = run_trial(context, trial, stop, keep)
             rows = (
                 {"step": 0, "epoch": 0.0, "loss": None},
                 {
@@ -348,13 +357,13 @@ def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[]
             finish(
                 run,
                 {
-                    "model": ground.model.name,
-                    "task": ground.task.name,
-                    "source": ground.source,
-                    "target": cell.target,
-                    "what": cell.method,
+                    "model": context.model.name,
+                    "task": context.task.name,
+                    "source": context.source,
+                    "target": trial.target,
+                    "what": trial.method,
                     "heads": len(row["heads"]) if row["heads"] else None,
-                    "n": cell.n,
+                    "n": trial.n,
                     "stopped": False,
                     "trainable": row["trainable"],
                     "rows": {name: of["rows"] for name, of in row["after"].items()},
@@ -366,18 +375,18 @@ def recorded_cell(ground: Ground, cell: Cell, experiment: str, stop: Callable[[]
             )
     except (Stopped, KeyboardInterrupt):
         # it is run again when the experiment goes on
-        runs.delete(Run(runs.folder_of(run_id)))
+        runs.delete(Run(runs.run_folder(run_id)))
         raise
     return row
 
 
-def cell_id(experiment: str, cell: Cell) -> str:
-    return f"{experiment}-{cell.key}"
+def trial_run_id(experiment: str, trial: Trial) -> str:
+    return f"{experiment}-{trial.key}"
 
 
-def finished(experiment: str, cell: Cell) -> dict | None:
-    """The row of a cell that was run to its end; None for any other."""
-    run = Run(runs.folder_of(cell_id(experiment, cell)))
+def finished(experiment: str, trial: Trial) -> dict | None:
+    """The row of a trial that was run to its end; None for any other."""
+    run = Run(runs.run_folder(trial_run_id(experiment, trial)))
     try:
         return (
             json.loads(run.file("result.json").read_text(encoding="utf-8"))["cell"]

@@ -10,19 +10,21 @@ from pathlib import Path
 
 import torch
 
-from ctsft.experiment.trials import Ground, recorded_cell, run_cell
-from ctsft.jobs.experiment_design import Cell, Design
+from ctsft.experiment.trials import TrialContext, record_trial, run_trial
+from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.reporter import Stopped
 from ctsft.runs.recorder import Writer
 
 
-def attempt(ground: Ground, cell: Cell, run_id: str, kind: str, stop: Callable[[], object]) -> dict:
-    """A cell's row, or {"error": sentence}: one cell's failure is not the others'."""
+def attempt(
+    context: TrialContext, trial: Trial, run_id: str, kind: str, stop: Callable[[], object]
+) -> dict:
+    """A trial's row, or {"error": sentence}: one trial's failure is not the others'."""
     try:
         return (
-            run_cell(ground, cell, stop)
+            run_trial(context, trial, stop)
             if kind == "grid"
-            else recorded_cell(ground, cell, run_id, stop)
+            else record_trial(context, trial, run_id, stop)
         )
     except (Stopped, KeyboardInterrupt):
         raise
@@ -32,19 +34,19 @@ def attempt(ground: Ground, cell: Cell, run_id: str, kind: str, stop: Callable[[
         }
 
 
-def one_by_one(ground: Ground, run: Writer):
-    def workers(cells: list[Cell], kind: str):
-        for cell in cells:
-            yield cell, attempt(ground, cell, run.id, kind, run.stop_requested)
+def in_this_process(context: TrialContext, run: Writer):
+    def workers(trials: list[Trial], kind: str):
+        for trial in trials:
+            yield trial, attempt(context, trial, run.id, kind, run.stop_requested)
 
     return workers
 
 
-_ground: Ground | None = None  # of a worker process
+_context: TrialContext | None = None  # of a worker process
 
 
-def begin_worker(design: str, data_dir: str | None, run_id: str, threads: int):
-    global _ground
+def start_worker(design: str, data_dir: str | None, run_id: str, threads: int):
+    global _context
     parent = os.getppid()
 
     def watch():
@@ -55,15 +57,15 @@ def begin_worker(design: str, data_dir: str | None, run_id: str, threads: int):
 
     threading.Thread(target=watch, daemon=True).start()
     torch.set_num_threads(threads)
-    _ground = Ground(Design.model_validate_json(design), data_dir, run_id)
+    _context = TrialContext(Design.model_validate_json(design), data_dir, run_id)
 
 
-def in_worker(cell: str, folder: str, kind: str) -> dict | None:
-    """A cell's row; None when the experiment was asked to stop."""
+def attempt_in_worker(trial: str, folder: str, kind: str) -> dict | None:
+    """A trial's row; None when the experiment was asked to stop."""
     try:
         return attempt(
-            _ground,
-            Cell.model_validate_json(cell),
+            _context,
+            Trial.model_validate_json(trial),
             Path(folder).name,
             kind,
             Path(folder, "stop").exists,
@@ -72,24 +74,24 @@ def in_worker(cell: str, folder: str, kind: str) -> dict | None:
         return None
 
 
-def several(design: Design, data_dir: str | None, run: Writer, jobs: int):
-    def workers(cells: list[Cell], kind: str):
-        threads, left = max(1, torch.get_num_threads() // jobs), list(reversed(cells))
+def in_worker_processes(design: Design, data_dir: str | None, run: Writer, jobs: int):
+    def workers(trials: list[Trial], kind: str):
+        threads, left = max(1, torch.get_num_threads() // jobs), list(reversed(trials))
         start = (design.model_dump_json(), data_dir, run.id, threads)
-        with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker, start) as pool:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, start) as pool:
             working: dict = {}
             while left or working:
                 while left and len(working) < jobs:
-                    cell = left.pop()
-                    working[pool.submit(in_worker, cell.model_dump_json(), str(run.path), kind)] = (
-                        cell
-                    )
+                    trial = left.pop()
+                    working[
+                        pool.submit(attempt_in_worker, trial.model_dump_json(), str(run.path), kind)
+                    ] = trial
                 for future in wait(working, timeout=1.0, return_when=FIRST_COMPLETED).done:
-                    cell, row = working.pop(future), future.result()
+                    trial, row = working.pop(future), future.result()
                     if row is None or run.stop_requested():
                         left.clear()
                     if row is not None:
-                        yield cell, row
+                        yield trial, row
                 if run.stop_requested() and not working:
                     raise Stopped
 

@@ -1,11 +1,11 @@
 """The design of an experiment: what is compared on what, as a JSON file that checks itself, and the
-cells it comes to.
+trials it comes to.
 
     {"name": "nusax", "task": "nusax", "targets": ["javanese"], "methods": ["circuit", "near_zero", "full"], "n": [25, 100],
      "seeds": [31, 777], "settings": [{"name": "gentle", "epochs": 5, "learning_rates": [3e-4, 1e-3], "choose": "valid"}]}
 
-A cell is one tuning run: setting, method, target, n, seed. Where a setting gives several learning
-rates, grid cells are run first and measured on validation rows only; for each method the rate with
+A trial is one tuning run: setting, method, target, n, seed. Where a setting gives several learning
+rates, grid trials are run first and measured on validation rows only; for each method the rate with
 the best mean target measure is chosen, the source breaks ties. Target rows come from pool B:
 discovery and advice, on pool A of the source, have not seen their ids (translations share them).
 """
@@ -26,7 +26,7 @@ from ctsft.utils.statistics import spread
 STRICT = ConfigDict(extra="forbid", frozen=True)
 DEFAULT_RATE = 5e-5
 
-# what a cell takes beside its steps, in steps: measuring, mostly
+# what a trial takes beside its steps, in steps: measuring, mostly
 MEASURING = 12.0
 
 
@@ -58,7 +58,7 @@ class Setting(BaseModel):
         return self
 
 
-class Cell(BaseModel):
+class Trial(BaseModel):
     """One tuning run of an experiment. `split`: what it is measured on: "test", or "valid" for
     those that a rate is chosen by.
     """
@@ -80,7 +80,7 @@ class Cell(BaseModel):
         ).hexdigest()
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         return (
             f"{self.method} {self.target} n={self.n} seed {self.seed}, {self.setting}, lr"
             f" {self.learning_rate:g}"
@@ -105,7 +105,7 @@ class Design(BaseModel):
     seeds: list[int] = Field([31, 777, 2025, 12345], min_length=1)
     k: int = Field(6, ge=0, description="heads of each method that picks heads")
     settings: list[Setting] = Field([Setting()], min_length=1)
-    choose_n: list[int] = Field([], description="n of the grid's cells; default: the largest")
+    choose_n: list[int] = Field([], description="n of the grid's trials; default: the largest")
     choose_seeds: list[int] = Field([], description="their seeds; default: the first")
     choose_targets: list[str] = Field([], description="their targets; default: all")
     pool: Literal["all", "B"] = Field("B", description="target train rows that are drawn from")
@@ -118,7 +118,7 @@ class Design(BaseModel):
     eval_every: int = Field(
         0,
         ge=0,
-        description="steps between evaluations on validation rows while a cell is tuned; 0: none",
+        description="steps between evaluations on validation rows while a trial is tuned; 0: none",
     )
     keep_deltas: bool = False
     device: str = "auto"
@@ -153,15 +153,15 @@ class Design(BaseModel):
     def setting(self, name: str) -> Setting:
         return next(setting for setting in self.settings if setting.name == name)
 
-    def grid(self) -> list[Cell]:
-        """The cells that learning rates are chosen by, all on validation rows."""
+    def grid(self) -> list[Trial]:
+        """The trials that learning rates are chosen by, all on validation rows."""
         many = (
             self.choose_targets or self.targets,
             self.choose_n or [max(self.n)],
             self.choose_seeds or self.seeds[:1],
         )
         return [
-            Cell(
+            Trial(
                 setting=setting.name,
                 method=method,
                 target=target,
@@ -175,8 +175,8 @@ class Design(BaseModel):
             for target, n, seed in itertools.product(*many)
         ]
 
-    def cells(self, chosen: Mapping[tuple[str, str], float]) -> list[Cell]:
-        """The cells of the result, seed by seed; `chosen` is {(setting, method): learning rate}
+    def trials(self, chosen: Mapping[tuple[str, str], float]) -> list[Trial]:
+        """The trials of the result, seed by seed; `chosen` is {(setting, method): learning rate}
         where there is a grid.
         """
 
@@ -186,7 +186,7 @@ class Design(BaseModel):
             )
 
         return [
-            Cell(
+            Trial(
                 setting=setting.name,
                 method=method,
                 target=target,
@@ -199,41 +199,41 @@ class Design(BaseModel):
             )
         ]
 
-    def cost(self, cell: Cell) -> float:
-        """What a cell takes, in steps of tuning, about."""
-        setting = self.setting(cell.setting)
-        return MEASURING + setting.epochs * -(-cell.n // setting.batch_size)
+    def cost(self, trial: Trial) -> float:
+        """What a trial takes, in steps of tuning, about."""
+        setting = self.setting(trial.setting)
+        return MEASURING + setting.epochs * -(-trial.n // setting.batch_size)
 
     @property
-    def size(self) -> int:
-        """How many cells there are in all."""
+    def n_trials(self) -> int:
+        """How many trials there are in all."""
         return len(self.grid()) + len(self.settings) * len(self.methods) * len(self.targets) * len(
             self.n
         ) * len(self.seeds)
 
 
-def choices(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[str, str], dict]:
+def choose_rates(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[str, str], dict]:
     """{(setting, method): {"learning_rate", "tried": [{"learning_rate", "target", "source",
     "cells"}]}} by mean accuracy on validation rows.
 
-    measured: {key of a grid cell: {"target", "source": accuracy}}; cells that failed are absent,
+    measured: {key of a grid trial: {"target", "source": accuracy}}; trials that failed are absent,
     and a rate with one of them is not chosen. UserError where no rate of a method is whole.
     """
     found = {}
-    for setting, method in dict.fromkeys((cell.setting, cell.method) for cell in design.grid()):
+    for setting, method in dict.fromkeys((trial.setting, trial.method) for trial in design.grid()):
         tried = []
         for rate in design.setting(setting).learning_rates:
-            cells = [
-                cell
-                for cell in design.grid()
-                if (cell.setting, cell.method, cell.learning_rate) == (setting, method, rate)
+            trials = [
+                trial
+                for trial in design.grid()
+                if (trial.setting, trial.method, trial.learning_rate) == (setting, method, rate)
             ]
-            figures = [measured[cell.key] for cell in cells if cell.key in measured]
-            if len(figures) == len(cells):
+            figures = [measured[trial.key] for trial in trials if trial.key in measured]
+            if len(figures) == len(trials):
                 tried.append(
                     {
                         "learning_rate": rate,
-                        "cells": len(cells),
+                        "cells": len(trials),
                         **{
                             side: spread(one[side] for one in figures).mean
                             for side in ("target", "source")
@@ -243,7 +243,7 @@ def choices(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[str, 
         if not tried:
             raise UserError(
                 f"No learning rate of {method!r} in setting {setting!r} could be tried on all its"
-                " cells; see the failed cells, correct the design and start again."
+                " trials; see the failed trials, correct the design and start again."
             )
         best = max(tried, key=lambda one: (one["target"], one["source"], -one["learning_rate"]))
         found[setting, method] = {"learning_rate": best["learning_rate"], "tried": tried}
@@ -263,10 +263,10 @@ def read_design(path: str | Path) -> Design:
         raise UserError(
             f"The experiment file {str(path)!r} is not valid JSON ({error}); correct it."
         ) from None
-    return checked(words, f"The experiment file {str(path)!r}")
+    return validated(words, f"The experiment file {str(path)!r}")
 
 
-def checked(words: object, what: str = "The design") -> Design:
+def validated(words: object, what: str = "The design") -> Design:
     """UserError that says which field of it cannot be used, and why; `what` is what it is called
     there.
     """

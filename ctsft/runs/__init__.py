@@ -11,7 +11,7 @@ jobs, `device_queue` lets them take turns.
 
 from ctsft.runs.folder import Process, Request, Run, RunError, Status, birth
 from ctsft.runs.launcher import delete, get, kill, list_runs, resume, shell_command, start, stop
-from ctsft.runs.recorder import Writer, record, shadow
+from ctsft.runs.recorder import Writer, record, run_folder, shadow
 from ctsft.utils.home import home
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "list_runs",
     "record",
     "resume",
+    "run_folder",
     "shadow",
     "shell_command",
     "start",

@@ -38,7 +38,7 @@ from ctsft.runs.folder import (
     read,
     write,
 )
-from ctsft.runs.recorder import ID, folder_of, new_id, without_run
+from ctsft.runs.recorder import ID, new_id, run_folder, without_run
 from ctsft.utils.home import home
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder of the packages: a started job imports them
@@ -190,7 +190,7 @@ def delete(run: Run) -> None:
 
 
 def get(run_id: str) -> Run:
-    path = folder_of(run_id)
+    path = run_folder(run_id)
     if not path.is_dir():
         raise RunError(
             f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m"

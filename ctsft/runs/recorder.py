@@ -160,7 +160,7 @@ def record(
     """The body is the job. A folder `run_id` that exists is adopted: a queued one is begun, an
     ended one resumed.
     """
-    path = folder_of(run_id) if run_id else home() / "runs" / new_id(kind)
+    path = run_folder(run_id) if run_id else home() / "runs" / new_id(kind)
     path.mkdir(parents=True, exist_ok=bool(run_id))
     run = Writer(path)
     found = read(run.file("status.json"), Status)
@@ -234,7 +234,7 @@ def shadow() -> Iterator[Writer]:
             run._finish("done")
 
 
-def folder_of(run_id: str) -> Path:
+def run_folder(run_id: str) -> Path:
     if not ID.fullmatch(run_id):
         raise RunError(
             f"{run_id!r} is no id of a run: expected only a-z, 0-9 and '-', as `python -m ctsft"

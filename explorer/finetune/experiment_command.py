@@ -12,9 +12,9 @@ import pandas as pd
 
 from ctsft import runs
 from ctsft.experiment import tables
-from ctsft.experiment.results import rows_of, source_of
+from ctsft.experiment.results import finished_rows, source_language
 from ctsft.experiment.trials import finished
-from ctsft.jobs.experiment_design import MEASURING, Cell, Design, checked
+from ctsft.jobs.experiment_design import MEASURING, Design, Trial, validated
 from ctsft.jobs.requests import Tuning, base_model
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
@@ -70,7 +70,7 @@ def design(view: View) -> Design:
         if "direct" in view.design_methods
         else None
     )
-    found = checked(
+    found = validated(
         {
             "name": view.design_name.strip() or "experiment",
             "model": view.model,
@@ -145,7 +145,7 @@ def parse(text: str, name: str) -> Design:
         raise UserError(
             f"The file {name!r} is not valid JSON ({error}); give one that Save design wrote."
         ) from None
-    return checked(words, f"The file {name!r}")
+    return validated(words, f"The file {name!r}")
 
 
 def room(found: Design, pool: Callable[[str], int]) -> Design:
@@ -222,7 +222,7 @@ def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1
     none.
     """
     each = [took / steps for took, steps in pace if steps]
-    total = sum(map(found.cost, [*found.grid(), *found.cells({})]))
+    total = sum(map(found.cost, [*found.grid(), *found.trials({})]))
     return statistics.median(each) * total / at_once if each else None
 
 
@@ -242,7 +242,7 @@ def of(run: runs.Run) -> Design:
         words = json.loads(run.file("design.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         words = run.request.params.get("design", {})
-    return checked(words, f"The design of run {run.id}")
+    return validated(words, f"The design of run {run.id}")
 
 
 def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
@@ -250,8 +250,8 @@ def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]
     validation rows chose.
     """
     found = of(run)
-    rows, chosen = rows_of(run, found)
-    return rows, found.source or source_of(run), chosen
+    rows, chosen = finished_rows(run, found)
+    return rows, found.source or source_language(run), chosen
 
 
 def failures(run: runs.Run) -> list[str]:
@@ -259,9 +259,9 @@ def failures(run: runs.Run) -> list[str]:
     found = {row["key"]: row for row in run.events() if row.get("kind") == "failed"}
     again = {row["key"] for row in run.events() if row.get("kind") == "grid"}
     return [
-        f"{cell.says}: {row['error']}"
+        f"{cell.description}: {row['error']}"
         for key, row in found.items()
-        if key not in again and not finished(run.id, cell := Cell.model_validate(row["cell"]))
+        if key not in again and not finished(run.id, cell := Trial.model_validate(row["cell"]))
     ]
 
 
@@ -277,8 +277,8 @@ def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
                     [
                         target,
                         side,
-                        tables.three(before.mean),
-                        *(tables.cell_text(cells.get((method, n))) for method in methods),
+                        tables.three_decimals(before.mean),
+                        *(tables.mean_and_sd(cells.get((method, n))) for method in methods),
                     ]
                     for target, side, before, cells in lines
                 ],
@@ -317,10 +317,10 @@ def differences(rows: list[Mapping]) -> pd.DataFrame:
                 one["setting"],
                 f"{one['one']} − {one['other']}",
                 one["pairs"],
-                *(tables.difference(one, side) for side in tables.SIDES),
+                *(tables.interval_text(one, side) for side in tables.SIDES),
                 one["verdict"],
             ]
-            for one in tables.interesting(tables.pairs(rows))
+            for one in tables.notable_pairs(tables.paired_differences(rows))
         ],
         columns=["setting", "methods", "pairs", "target", "source", "verdict"],
     )

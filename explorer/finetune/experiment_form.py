@@ -249,7 +249,7 @@ def size(found: Design) -> str:
             (found.seeds, "seed"),
         )
     ]
-    text = f"**{found.size - grid} cells**: {' × '.join(parts)}"
+    text = f"**{found.n_trials - grid} cells**: {' × '.join(parts)}"
     return (
         f"{text}. **{grid} more** choose the learning rates on validation rows first."
         if grid

@@ -66,7 +66,9 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):
         json.dumps({"history": [{"seconds": 0, "step": 0}, {"seconds": 30.0, "step": 6}]})
     )
     at = visit(form)
-    cost = sum(map(experiment_command.design(form).cost, experiment_command.design(form).cells({})))
+    cost = sum(
+        map(experiment_command.design(form).cost, experiment_command.design(form).trials({}))
+    )
     assert f"**About {duration_text(cost)}** at the pace of 1 finished run" in texts(at), (
         "30 steps of measuring and tuning took 30 s"
     )
@@ -127,7 +129,7 @@ def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeyp
     with runs.record(
         "experiment", ["experiment"], {"design": design.model_dump()}, name="mine"
     ) as run:
-        run.progress(1, 4, "cell 2 of 4")
+        run.progress(1, 4, "trial 2 of 4")
     status = json.loads(run.file("status.json").read_text())
     process = dict(zip(("pid", "pid_started"), alive(), strict=True))
     run.file("status.json").write_text(

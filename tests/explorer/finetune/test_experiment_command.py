@@ -60,7 +60,7 @@ def test_the_form_is_a_design_that_the_shell_takes():
         [],
         8,
     )
-    assert found.size == 2 * 2 * 2 * 3 and not found.grid() and found.base is None
+    assert found.n_trials == 2 * 2 * 2 * 3 and not found.grid() and found.base is None
     path = experiment_command.save(found)
     assert read_design(path) == found and experiment_command.save(
         found
@@ -88,7 +88,7 @@ def test_several_rates_are_a_grid_chosen_on_validation_rows():
         and len(found.grid()) == 3 * 2 * 2
         and {cell.split for cell in found.grid()} == {"valid"}
     )
-    assert found.size == 24 + 12
+    assert found.n_trials == 24 + 12
     assert experiment_command.design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
 
 
@@ -162,7 +162,7 @@ def test_too_few_rows_are_told_before_anything_starts():
 
 def test_the_time_is_that_of_measured_runs_or_is_not_known():
     found = experiment_command.design(VIEW)
-    cost = sum(map(found.cost, found.cells({})))
+    cost = sum(map(found.cost, found.trials({})))
     assert cost == 12 * (MEASURING + 2 * 2) + 12 * (MEASURING + 2 * 3), (
         "two epochs of 10 and of 20 rows, 8 a step"
     )
@@ -262,7 +262,7 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
         and source == "indonesian"
         and experiment_command.failures(run) == []
     )
-    cells = design.cells({})
+    cells = design.trials({})
     with open(run.file("events.jsonl"), "a") as events:
         events.write(
             json.dumps(

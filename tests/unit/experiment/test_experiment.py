@@ -1,4 +1,4 @@
-"""Experiments: statistics by hand, tables, each cell once whatever happens, a failing cell, and a
+"""Experiments: statistics by hand, tables, each trial once whatever happens, a failing trial, and a
 choice that sees no test row.
 """
 
@@ -14,12 +14,18 @@ import torch
 
 from ctsft import runs
 from ctsft.experiment import results, runner, tables, trials, workers
-from ctsft.experiment.results import rows_of
+from ctsft.experiment.results import finished_rows
 from ctsft.experiment.runner import experiment as run_experiment
-from ctsft.experiment.trials import Ground, cell_id, finished, run_cell, words_of
+from ctsft.experiment.trials import (
+    TrialContext,
+    command_arguments,
+    finished,
+    run_trial,
+    trial_run_id,
+)
 from ctsft.jobs import requests, tuning_table
 from ctsft.jobs import tuning as jobs_tuning
-from ctsft.jobs.experiment_design import Cell, Design, choices, read_design
+from ctsft.jobs.experiment_design import Design, Trial, choose_rates, read_design
 from ctsft.jobs.reporter import Stopped
 from ctsft.jobs.requests import Scoring, Subject
 from ctsft.model.evaluation import metric_changes, metrics
@@ -118,7 +124,7 @@ def test_the_verdict_speaks_of_intervals_only():
 def test_tables_in_the_layout_of_the_papers():
     text = tables.markdown(ROWS, "id")
     lines = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
+        [trial.strip() for trial in line.split("|")[1:-1]]
         for line in text.splitlines()
         if line.startswith("|")
     ]
@@ -142,18 +148,18 @@ def test_tables_in_the_layout_of_the_papers():
     assert (
         tex.count("{") == tex.count("}") and "all targets" in tex and r"\_" in tables.escaped("a_b")
     )
-    long = {(one["method"], one["target"], one["value"]): one for one in tables.long(ROWS)}
+    long = {(one["method"], one["target"], one["value"]): one for one in tables.long_table(ROWS)}
     assert long["circuit", "jv", "target_after"]["mean"] == 0.6 and long[
         "full", "jv", "forgetting"
     ]["mean"] == pytest.approx(0.35)
     assert (
-        tables.as_csv(tables.long(ROWS)).splitlines()[0]
+        tables.as_csv(tables.long_table(ROWS)).splitlines()[0]
         == "setting,method,target,n,value,mean,sd,low,high,count"
         and tables.as_csv([]) == ""
     )
 
 
-def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypatch):
+def test_an_experiment_runs_each_trial_once_and_writes_its_tables(words, monkeypatch):
     run, summary = go(Design(**words))
     assert (summary["cells"], summary["of"], summary["failed"]) == (4, 4, []) and summary[
         "source"
@@ -176,24 +182,24 @@ def test_an_experiment_runs_each_cell_once_and_writes_its_tables(words, monkeypa
         "indonesian",
         "javanese",
     }
-    rows, _ = rows_of(runs.get("exp"), Design(**words))
+    rows, _ = finished_rows(runs.get("exp"), Design(**words))
     assert (
         len(rows) == 4
         and rows[0]["plasticity"] == rows[0]["target_after"] - rows[0]["target_before"]
     )
     assert all(run.file(name).stat().st_size for name in results.FILES)
     status = runs.get("exp").status()
-    assert status.state == "done" and status.stage == "cell 4 of 4"
+    assert status.state == "done" and status.stage == "trial 4 of 4"
     with monkeypatch.context() as patch:
         patch.setattr(
-            workers, "recorded_cell", lambda *_: pytest.fail("a finished cell was run again")
+            workers, "record_trial", lambda *_: pytest.fail("a finished trial was run again")
         )
         assert go(Design(**words))[1] == summary
     said(lambda: go(Design(**words | {"n": [3]})), "another design")
 
 
-def test_a_cell_is_what_its_command_does(words, monkeypatch):
-    """The same numbers from the fine-tuning job with the words of the cell's request, in the order
+def test_a_trial_is_what_its_command_does(words, monkeypatch):
+    """The same numbers from the fine-tuning job with the words of the trial's request, in the order
     of an experiment that ran others before.
     """
     design = Design(
@@ -205,14 +211,14 @@ def test_a_cell_is_what_its_command_does(words, monkeypatch):
         }
     )
     go(design)
-    ground = Ground(design, None, "exp")
-    for cell in design.cells({}):
-        kept, asked = finished("exp", cell), runs.get(cell_id("exp", cell)).request.argv
-        assert asked == words_of(ground, cell) and asked[:2] == ["finetune", "--model"]
+    context = TrialContext(design, None, "exp")
+    for trial in design.trials({}):
+        kept, asked = finished("exp", trial), runs.get(trial_run_id("exp", trial)).request.argv
+        assert asked == command_arguments(context, trial) and asked[:2] == ["finetune", "--model"]
         subject = Subject(design.model, design.task, device="cpu")
         with runs.record("finetune", []) as run:
             alone = jobs_tuning.tune(
-                run, subject, Scoring(seed=cell.seed), ground.tuning(cell), ground.config(cell)
+                run, subject, Scoring(seed=trial.seed), context.tuning(trial), context.config(trial)
             )
         assert (
             alone["history"][-1]["metrics"] == kept["after"]
@@ -232,19 +238,19 @@ def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words)
             "settings": [words["settings"][0] | {"batch_size": 2}],
         }
     )
-    ground = Ground(watched, None, "exp")
+    context = TrialContext(watched, None, "exp")
     go(watched)
-    kept = finished("exp", watched.cells({})[1])
+    kept = finished("exp", watched.trials({})[1])
     assert [row["step"] for row in kept["course"]] == [0, 1, 2, 3] and kept["course"][0][
         "metrics"
     ].keys() == {"indonesian", "javanese"}
     assert kept["course"][0]["metrics"]["javanese"]["rows"] == len(
-        ground.rows("javanese", "valid")
-    ) and kept["after"]["javanese"]["rows"] == len(ground.rows("javanese", "test"))
+        context.rows("javanese", "valid")
+    ) and kept["after"]["javanese"]["rows"] == len(context.rows("javanese", "test"))
     go(watched.model_copy(update={"eval_every": 0}), "quiet")
-    quiet = finished("quiet", watched.cells({})[1])
+    quiet = finished("quiet", watched.trials({})[1])
     assert quiet["after"] == kept["after"] and quiet["course"] == []
-    asked = words_of(ground, watched.cells({})[1])
+    asked = command_arguments(context, watched.trials({})[1])
     assert (
         asked[asked.index("--eval-split") + 1] == "valid"
         and asked[asked.index("--final-split") + 1] == "test"
@@ -253,19 +259,19 @@ def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words)
 
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
     whole = go(Design(**words), "whole")[1]
-    real, ran = trials.run_cell, []
+    real, ran = trials.run_trial, []
 
-    def dies(ground, cell, *rest):
-        ran.append(cell.key)
+    def dies(context, trial, *rest):
+        ran.append(trial.key)
         if len(ran) == 3:
-            raise KeyboardInterrupt  # SIGTERM, in the middle of a cell
-        return real(ground, cell, *rest)
+            raise KeyboardInterrupt  # SIGTERM, in the middle of a trial
+        return real(context, trial, *rest)
 
-    monkeypatch.setattr(trials, "run_cell", dies)
+    monkeypatch.setattr(trials, "run_trial", dies)
     with pytest.raises(KeyboardInterrupt):
         go(Design(**words), "cut")
     assert len(tuning_table.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
-    lost = runs.folder_of(cell_id("cut", Design(**words).cells({})[2]))
+    lost = runs.run_folder(trial_run_id("cut", Design(**words).trials({})[2]))
     # and as SIGKILL would have left it: begun, by nobody who lives
     lost.mkdir()
     (lost / "status.json").write_text('{"state": "running", "pid": 999999, "pid_started": 1.0}')
@@ -277,20 +283,20 @@ def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monk
 
 
 def test_a_stop_keeps_finished_cells(words, monkeypatch):
-    real = trials.run_cell
+    real = trials.run_trial
 
-    def stopped(ground, cell, stop, *rest):
-        if cell.method == "full":
+    def stopped(context, trial, stop, *rest):
+        if trial.method == "full":
             runs.get("exp").file("stop").write_text("keep")
-        return real(ground, cell, stop, *rest)
+        return real(context, trial, stop, *rest)
 
-    monkeypatch.setattr(trials, "run_cell", stopped)
+    monkeypatch.setattr(trials, "run_trial", stopped)
     with pytest.raises(Stopped):
         go(Design(**words))
     assert [one["what"] for one in tuning_table.compare()] in (["near_zero"], ["full", "near_zero"])
 
 
-def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
+def test_a_trial_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
     real = finetune.finetune
 
     def fails(model, task, moves, *rest, **more):
@@ -304,8 +310,8 @@ def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkey
     assert (
         summary["cells"] == 2 and [one["error"] for one in summary["failed"]] == ["out of luck"] * 2
     )
-    cell = Cell(**summary["failed"][0]["cell"])
-    own = runs.get(cell_id("exp", cell))
+    trial = Trial(**summary["failed"][0]["cell"])
+    own = runs.get(trial_run_id("exp", trial))
     assert (
         own.status().state == "failed"
         and "out of luck" in own.log_tail()
@@ -313,7 +319,7 @@ def test_a_cell_that_fails_is_recorded_and_does_not_end_the_others(words, monkey
     )
     assert go(Design(**words))[1]["cells"] == 4  # tried again
     monkeypatch.setattr(trials, "finetune", lambda *_: 1 / 0)
-    said(lambda: go(Design(**words), "none"), "None of the 4 cells", "division")
+    said(lambda: go(Design(**words), "none"), "None of the 4 trials", "division")
 
 
 def seen_rows(monkeypatch) -> list:
@@ -337,7 +343,7 @@ def seen_rows(monkeypatch) -> list:
 
 def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
     design = Design(**words | {"methods": ["advised", "full"], "settings": [GRID]})
-    task = Ground(design, None, "none").task
+    task = TrialContext(design, None, "none").task
     secret = {
         row.text for language in ("indonesian", "javanese") for row in task.load(language, "test")
     } - {
@@ -347,13 +353,13 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         for row in task.load(language, split)
     }
     with runs.record("experiment", ["experiment"], run_id="exp") as run:
-        runner.scores(run, design, None)
-        ground = Ground(design, None, "exp")
-        course = runner.Course(run, design, ground, None, 1)
+        runner.shared_scores(run, design, None)
+        context = TrialContext(design, None, "exp")
+        schedule = runner.TrialSchedule(run, design, context, None, 1)
         seen = seen_rows(monkeypatch)
-        rates = course.choose()
+        rates = schedule.choose()
         assert seen and not secret & set(seen)
-        course.results(rates)
+        schedule.results(rates)
         # the control: the spy does see test rows once they are asked for
         assert secret & set(seen)
     written = json.loads(run.file("choices.json").read_text())
@@ -365,10 +371,10 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         one["split"] == "valid" and one["cell"]["seed"] == 1 for one in grid
     )
     assert all(
-        cell.learning_rate == rates[cell.setting, cell.method] for cell in design.cells(rates)
+        trial.learning_rate == rates[trial.setting, trial.method] for trial in design.trials(rates)
     )
-    monkeypatch.setattr(workers, "run_cell", lambda *_: pytest.fail("a grid cell was run again"))
-    assert runner.Course(run, design, ground, None, 1).choose() == rates
+    monkeypatch.setattr(workers, "run_trial", lambda *_: pytest.fail("a grid trial was run again"))
+    assert runner.TrialSchedule(run, design, context, None, 1).choose() == rates
 
 
 def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
@@ -376,7 +382,9 @@ def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
         targets=["a", "b"], methods=["full", "norms"], n=[5], seeds=[1], settings=[GRID]
     )
     grid = design.grid()
-    assert len(grid) == 8 and {cell.split for cell in grid} == {"valid"} and design.size == 8 + 4
+    assert (
+        len(grid) == 8 and {trial.split for trial in grid} == {"valid"} and design.n_trials == 8 + 4
+    )
     figures = {
         ("full", 1e-3): (0.5, 0.9),
         ("full", 1e-2): (0.6, 0.1),
@@ -384,18 +392,22 @@ def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
         ("norms", 1e-2): (0.5, 0.7),
     }
     measured = {
-        cell.key: dict(
-            zip(("target", "source"), figures[cell.method, cell.learning_rate], strict=True)
+        trial.key: dict(
+            zip(("target", "source"), figures[trial.method, trial.learning_rate], strict=True)
         )
-        for cell in grid
+        for trial in grid
     }
-    found = {method: one["learning_rate"] for (_, method), one in choices(design, measured).items()}
+    found = {
+        method: one["learning_rate"] for (_, method), one in choose_rates(design, measured).items()
+    }
     assert found == {"full": 1e-2, "norms": 1e-3}
-    failed = next(cell.key for cell in grid if (cell.method, cell.learning_rate) == ("full", 1e-2))
-    # a rate with a cell that failed is not chosen
+    failed = next(
+        trial.key for trial in grid if (trial.method, trial.learning_rate) == ("full", 1e-2)
+    )
+    # a rate with a trial that failed is not chosen
     del measured[failed]
-    assert choices(design, measured)["one", "full"]["learning_rate"] == 1e-3
-    said(lambda: choices(design, {}), "'full'", "'one'")
+    assert choose_rates(design, measured)["one", "full"]["learning_rate"] == 1e-3
+    said(lambda: choose_rates(design, {}), "'full'", "'one'")
 
 
 def test_workers_come_to_the_same_figures(words):
@@ -406,28 +418,28 @@ def test_workers_come_to_the_same_figures(words):
 
 def test_target_rows_come_from_the_pool_that_discovery_never_saw(words):
     design = Design(**words)
-    ground = Ground(design, None, "none")
-    train = ground.task.load("indonesian", "train")
+    context = TrialContext(design, None, "none")
+    train = context.task.load("indonesian", "train")
     from ctsft.data.registry import load_task
 
     pool_a, pool_b = load_task(design.task).pools(train)
     assert {row.id for row in pool_a}.isdisjoint(row.id for row in pool_b)
-    cell = design.cells({})[0]
-    assert {row.id for row in ground.train_rows(cell)} <= {
-        row.id for row in ground.task.pools(ground.task.load("javanese", "train"))[1]
+    trial = design.trials({})[0]
+    assert {row.id for row in context.train_rows(trial)} <= {
+        row.id for row in context.task.pools(context.task.load("javanese", "train"))[1]
     }
     assert torch.equal(
-        next(ground.fresh(design.model).hf.parameters()), next(ground.model.hf.parameters())
+        next(context.fresh(design.model).hf.parameters()), next(context.model.hf.parameters())
     )
-    before = ground.fresh(design.model).fingerprint
-    run_cell_quietly(ground, design)
+    before = context.fresh(design.model).fingerprint
+    run_trial_quietly(context, design)
     # put back
-    assert ground.model.fingerprint != before and ground.fresh(design.model).fingerprint == before
+    assert context.model.fingerprint != before and context.fresh(design.model).fingerprint == before
 
 
-def run_cell_quietly(ground, design):
-    run_cell(
-        ground, next(cell for cell in design.cells({}) if cell.method == "full"), lambda: False
+def run_trial_quietly(context, design):
+    run_trial(
+        context, next(trial for trial in design.trials({}) if trial.method == "full"), lambda: False
     )
 
 
@@ -564,11 +576,11 @@ def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
     path.write_text(json.dumps(words | {"seeds": [1]}))
     assert (
         main(["experiment", str(path), "--run", "exp", "--device", "cpu"]) == 0
-        and "2 of 2 cells" in capsys.readouterr().out
+        and "2 of 2 trials" in capsys.readouterr().out
     )
     assert main(["tables", "exp"]) == 0 and "| javanese | target |" in capsys.readouterr().out
     assert (
-        main(["tables", cell_id("exp", Design(**words | {"seeds": [1]}).cells({})[0])]) == 2
+        main(["tables", trial_run_id("exp", Design(**words | {"seeds": [1]}).trials({})[0])]) == 2
         and "is no experiment" in capsys.readouterr().err
     )
     assert (
@@ -578,7 +590,7 @@ def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
 
 
 def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(words, tmp_path):
-    """SIGKILL of the real process between and within cells; `runs resume` runs only what was not
+    """SIGKILL of the real process between and within trials; `runs resume` runs only what was not
     finished.
     """
     path = tmp_path / "design.json"
@@ -595,9 +607,9 @@ def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(wor
             ), run.log_tail()
             time.sleep(0.05)
 
-    until(lambda: finished(run.id, Design(**words).cells({})[0]))
+    until(lambda: finished(run.id, Design(**words).trials({})[0]))
     os.kill(run.status().pid, signal.SIGKILL)
-    first = [cell.key for cell in Design(**words).cells({}) if finished(run.id, cell)]
+    first = [trial.key for trial in Design(**words).trials({}) if finished(run.id, trial)]
     when = {key: runs.get(f"{run.id}-{key}").status().finished for key in first}
     end = time.monotonic() + 30
     while run.status().state == "running" and time.monotonic() < end:
