@@ -9,7 +9,7 @@ import torch
 import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.data.task import fingerprint
+from ctsft.data.task import rows_hash
 from ctsft.jobs.requests import Tuning
 from ctsft.tuning.config import TuneConfig
 from explorer.session import start_runs
@@ -68,7 +68,7 @@ def tuned(
         seed=changes.pop("seed", view.tune_seed),
     ).model_dump()
     prints = {
-        name: fingerprint(ctsft.load_task(view.task).load(name, "test"))
+        name: rows_hash(ctsft.load_task(view.task).load(name, "test"))
         for name in ("indonesian", view.target)
     }
     params = {

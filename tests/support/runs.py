@@ -4,6 +4,7 @@ import sys
 import time
 
 from ctsft import runs
+from ctsft.runs import launcher
 
 JOB = """
 import os, sys, time
@@ -20,7 +21,7 @@ def queued(kind="finetune"):
 def child(code, run=None):
     """A detached process that runs `code` as the job of `run`; RUN in it is the id."""
     run = run or queued()
-    return runs._spawn(run, [sys.executable, "-c", f"RUN = {run.id!r}{JOB}{code}"])
+    return launcher._spawn(run, [sys.executable, "-c", f"RUN = {run.id!r}{JOB}{code}"])
 
 
 def until(run, *states, seconds=8.0):

@@ -62,7 +62,7 @@ def test_a_symmetric_product_pays_each_part_its_shapley_value():
     hidden = F.silu(gate) * up
 
     def rule(rules, gate_rel, up_rel):
-        return cdt_rules.gated(gate_rel.clone(), gate, up_rel.clone(), up, hidden, F.silu)
+        return rules.gated(gate_rel.clone(), gate, up_rel.clone(), up, hidden, F.silu)
 
     assert torch.allclose(
         rule(SYMMETRIC, g, u) + rule(SYMMETRIC, gate - g, up - u), hidden.expand_as(g), atol=1e-12

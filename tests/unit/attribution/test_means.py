@@ -32,7 +32,7 @@ def test_means_are_the_literal_ones(loaded, task, family, positions, monkeypatch
     """
     monkeypatch.setattr(
         module,
-        "plain_batches",
+        "forward_batches",
         lambda model, encoded, **_: batches(model, encoded, 10**6, padding=0.9),
     )
     model = loaded[family]

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from ctsft import runs
 from ctsft.jobs import requests, tuning, tuning_table
-from ctsft.runs import results
+from ctsft.runs import launcher, results
 from ctsft.runs.device_queue import turn
 from ctsft.tuning import checkpoints
 from ctsft.tuning.checkpoints import newest_checkpoint
@@ -119,7 +119,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(words):
         for row in expected[2]
     ]
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, *words], cwd=runs.ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVER, *words], cwd=launcher.ROOT, stdout=subprocess.PIPE, text=True
     )
     run, killed = runs.get(server.stdout.readline().strip()), []
     # steps; then up to 30 ms more, or when half a checkpoint is written

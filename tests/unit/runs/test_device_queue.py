@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ctsft import runs
-from ctsft.runs import device_queue
+from ctsft.runs import device_queue, launcher
 from ctsft.utils.errors import UserError
 from support.runs import child, until
 
@@ -110,7 +110,7 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
         assert (
             subprocess.run(
                 [sys.executable, "-c", code],
-                cwd=runs.ROOT,
+                cwd=launcher.ROOT,
                 capture_output=True,
                 text=True,
                 timeout=30,

@@ -13,7 +13,7 @@ import pytest
 
 from ctsft import runs
 from ctsft.runs import folder as runs_folder
-from ctsft.runs import recorder
+from ctsft.runs import launcher, recorder
 from support.runs import JOB, child, queued, until
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -53,7 +53,9 @@ def test_importing_runs_is_quick():
         f"{JOB}assert not {{'torch', 'transformers', 'numpy', 'streamlit'}} & set(sys.modules),"
         " sorted(sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, timeout=20).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=launcher.ROOT, timeout=20).returncode == 0
+    )
 
 
 def test_a_recorded_run_can_be_read_back(folder):
@@ -352,7 +354,7 @@ def test_runs_are_listed_newest_first_and_other_folders_are_not(folder):
     (folder / "stray.txt").write_text("")
     assert [run.id for run in runs.list_runs()] == [run.id for run in reversed(made)]
     assert [run.id for run in runs.list_runs("score")] == [made[2].id, made[0].id]
-    assert runs.ID.fullmatch(made[0].id) and "-score-" in made[0].id
+    assert recorder.ID.fullmatch(made[0].id) and "-score-" in made[0].id
 
 
 def test_readers_never_see_half_a_file():

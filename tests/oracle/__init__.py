@@ -1,0 +1,1 @@
+"""A slow, literal float64 implementation of the method, and what it is compared on."""

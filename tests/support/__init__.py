@@ -1,0 +1,1 @@
+"""What tests share: builders, readers and small helpers, one subject a file."""
