@@ -23,9 +23,10 @@ from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable_token, readable_tokens
 from ctsft.model import memory_plan
 from ctsft.model.architecture import Linear, Norm, weights_loaded
+from ctsft.model.attention import tapped
 from ctsft.model.batching import pad
 from ctsft.model.evaluation import direction_weights
-from ctsft.model.forward import Trace, attention_pattern, record, tapped
+from ctsft.model.forward import Trace, attention_pattern, record
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.model.replay import select_positions

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from ctsft.attribution.pool import seen
 from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
+from ctsft.model.attention import tapped
 from ctsft.model.fingerprint import model_identity
-from ctsft.model.forward import readout_logits, tapped
+from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
 from ctsft.utils.errors import UserError

@@ -22,8 +22,9 @@ import torch
 from ctsft.attribution.cdt import Walk
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.model.architecture import weights_loaded
+from ctsft.model.attention import tapped
 from ctsft.model.batching import Batch
-from ctsft.model.forward import readout_logits, record, tapped
+from ctsft.model.forward import readout_logits, record
 from ctsft.model.memory_plan import Plan, chunk_size
 from ctsft.model.model import Model
 

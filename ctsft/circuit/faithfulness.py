@@ -10,8 +10,9 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, Task
+from ctsft.model.attention import tapped
 from ctsft.model.evaluation import direction_weights
-from ctsft.model.forward import readout_logits, tapped
+from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
 from ctsft.model.model import Model

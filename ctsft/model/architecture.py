@@ -1,10 +1,15 @@
-"""The words a model is described in: linear maps, norms, blocks and the head that reads the last
-residual stream.
+"""The parts that a model is described in: linear maps, norms, blocks, and the output head.
 
-A family function in `models` lists a model's modules in these words; nothing to the right of it
-names an architecture. A block half is `x -> after(x + post(core(pre(x))))`: GPT-2 and Llama norm in
-front, OLMo 2 behind, Gemma 2 on both sides of the core, BERT behind the addition. A `parallel`
-block adds both halves to the same x (GPT-NeoX).
+A family function in `ctsft.model.families` lists the modules of a Hugging Face model as these
+parts. No other code knows the names of an architecture's modules.
+
+Each half of a block (attention or MLP, its *core*) computes
+
+    x -> after(x + post(core(pre(x))))
+
+where a norm that a family does not have is left out: GPT-2 and Llama have `pre`, OLMo 2 has `post`,
+Gemma 2 has both, BERT has `after`. The attention half comes first. In a `parallel` block (GPT-NeoX)
+both halves read the same x, and both results are added to it.
 """
 
 from collections.abc import Callable
@@ -20,8 +25,8 @@ from transformers.pytorch_utils import Conv1D
 
 @dataclass(frozen=True)
 class Linear:
-    """Some output features of a linear module: all of them, or those of a fused projection that are
-    meant.
+    """A linear map: all output features of a module, or only those in `rows` (one projection of a
+    fused one).
     """
 
     module: nn.Module
@@ -29,13 +34,14 @@ class Linear:
 
     @property
     def transposed(self) -> bool:
-        return isinstance(self.module, Conv1D)  # GPT-2 keeps its weights as [in, out]
+        """Whether the module stores its weight as [in, out] (GPT-2) instead of [out, in]."""
+        return isinstance(self.module, Conv1D)
 
     @property
     def weight(self) -> torch.Tensor:  # [out, in]
-        return (
-            self.module.weight[:, self.rows].T if self.transposed else self.module.weight[self.rows]
-        )
+        if self.transposed:
+            return self.module.weight[:, self.rows].T
+        return self.module.weight[self.rows]
 
     @property
     def bias(self) -> torch.Tensor | None:  # [out]
@@ -45,23 +51,22 @@ class Linear:
         return F.linear(x, self.weight, self.bias)
 
     def output_features(self, start: int, stop: int) -> list[int]:
-        """Numbers of the module's output features that are this projection's features start to
-        stop.
-        """
+        """Indices of the module's output features that are this map's features start to stop."""
         if isinstance(self.rows, torch.Tensor):
             return self.rows[start:stop].tolist()
         first = self.rows.start or 0
         return list(range(first + start, first + stop))
 
     def select(self, rows: list[int]) -> "Linear":
-        """A whole module's rows that are named."""
+        """The map to these output features only; for a `Linear` that covers its whole module."""
         return Linear(self.module, torch.tensor(rows))
 
 
 @dataclass(frozen=True)
 class Norm:
-    """A LayerNorm (`centred`) or an RMSNorm over the last dimension; its gain is the module's
-    weight plus `offset` (Gemma: 1 + w).
+    """A LayerNorm (`centred`) or an RMSNorm over the last dimension.
+
+    The gain is the module's weight plus `offset` (Gemma: 1 + w).
     """
 
     module: nn.Module
@@ -74,20 +79,20 @@ class Norm:
         return self.module.weight + self.offset if self.offset else self.module.weight
 
     @property
-    def bias(self) -> torch.Tensor | None:
+    def bias(self) -> torch.Tensor | None:  # [d]
         return getattr(self.module, "bias", None)
 
-    def scale(self, x):
-        # [..., d] -> [..., 1]: one over the standard deviation, or over the root mean square
-        variance = (
-            x.var(-1, keepdim=True, unbiased=False)
-            if self.centred
-            else x.pow(2).mean(-1, keepdim=True)
-        )
-        return torch.rsqrt(variance + self.eps)
+    def scale(self, x):  # [..., d] -> [..., 1]
+        """One over the standard deviation of x, or over its root mean square."""
+        if self.centred:
+            square = x.var(-1, keepdim=True, unbiased=False)
+        else:
+            square = x.pow(2).mean(-1, keepdim=True)
+        return torch.rsqrt(square + self.eps)
 
-    def __call__(self, x):
-        out = (x - x.mean(-1, keepdim=True) if self.centred else x) * (self.scale(x) * self.gain)
+    def __call__(self, x):  # [..., d] -> [..., d]
+        centred = x - x.mean(-1, keepdim=True) if self.centred else x
+        out = centred * (self.scale(x) * self.gain)
         return out if self.bias is None else out + self.bias
 
 
@@ -95,10 +100,8 @@ class Norm:
 class Block:
     """One transformer block. A norm that a family does not have is None."""
 
-    # its first input is the residual stream, its output the next one
-    module: nn.Module
-    # the module that calls the attention function
-    attention: nn.Module
+    module: nn.Module  # its first input is the residual stream, its output the next one
+    attention: nn.Module  # the module that calls the attention function
     q: Linear
     k: Linear
     v: Linear
@@ -107,53 +110,48 @@ class Block:
     down: Linear
     act: Callable  # elementwise; may overwrite its argument
     gate: Linear | None = None  # gated MLP: act(gate) * up
-    attn_norm: Norm | None = None  # pre
+    attn_norm: Norm | None = None  # `pre` of the attention half
     attn_post: Norm | None = None
     attn_after: Norm | None = None
-    mlp_norm: Norm | None = None  # pre
+    mlp_norm: Norm | None = None  # `pre` of the MLP half
     mlp_post: Norm | None = None
     mlp_after: Norm | None = None
-    # of each head's queries, or of all heads' together, before RoPE
-    q_norm: Norm | None = None
+    q_norm: Norm | None = None  # before RoPE, of each head's queries or of all heads' together
     k_norm: Norm | None = None
     parallel: bool = False
 
     @property
     def norms(self) -> list[Norm]:
-        return [
-            value
-            for value in (getattr(self, f.name) for f in fields(self))
-            if isinstance(value, Norm)
-        ]
+        values = [getattr(self, field.name) for field in fields(self)]
+        return [value for value in values if isinstance(value, Norm)]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a family function returns.
+    """What a family function returns: the parts of one model.
 
     `head` leads from the normed residual stream at the readout to the logits: linear maps and
-    elementwise functions in turn.
-    `reads_first`: the readout is the first position (encoders), otherwise the last real one.
+    elementwise functions in turn. `reads_first`: the readout is the first position (encoders);
+    otherwise it is the last real one.
     """
 
     blocks: list[Block]
     head: tuple[Linear | Callable, ...]
     final_norm: Norm | None = None
-    # in front of the first block; it is no part of the decomposition, but it moves
-    embed_norm: Norm | None = None
+    embed_norm: Norm | None = None  # before the first block; trained, but not decomposed
     reads_first: bool = False
 
     @property
     def norms(self) -> list[Norm]:
-        ends = [norm for norm in (self.embed_norm, self.final_norm) if norm is not None]
-        return [norm for block in self.blocks for norm in block.norms] + ends
+        """Every norm of the model: these are trained with a circuit."""
+        outside = [norm for norm in (self.embed_norm, self.final_norm) if norm is not None]
+        return [norm for block in self.blocks for norm in block.norms] + outside
 
     @property
     def output_modules(self) -> list[nn.Module]:
-        """Modules behind the last block."""
-        return [norm.module for norm in (self.final_norm,) if norm] + [
-            step.module for step in self.head if isinstance(step, Linear)
-        ]
+        """The modules after the last block."""
+        norms = [self.final_norm.module] if self.final_norm else []
+        return norms + [step.module for step in self.head if isinstance(step, Linear)]
 
     @property
     def unembedding(self) -> torch.Tensor:
@@ -170,14 +168,14 @@ class Architecture:
 
 @contextmanager
 def weights_loaded(*modules: nn.Module | None):
-    """Within, the weights of modules that accelerate keeps elsewhere (`device_map` with parts on
-    the CPU or on disk) are there.
+    """Inside the `with`, weights that accelerate offloaded (`device_map` with parts on the CPU or
+    on disk) are on their modules.
     """
     with ExitStack() as stack:
-        for module in modules:
-            for part in module.modules() if module is not None else ():
-                if hasattr(part, "_hf_hook") and any(
-                    value.is_meta for value in part.parameters(recurse=False)
-                ):
-                    stack.enter_context(align_module_device(part))
+        parts = [part for module in modules if module is not None for part in module.modules()]
+        for part in parts:
+            if hasattr(part, "_hf_hook") and any(
+                value.is_meta for value in part.parameters(recurse=False)
+            ):
+                stack.enter_context(align_module_device(part))
         yield

@@ -1,128 +1,49 @@
-"""One forward pass of the untouched Hugging Face model, recorded, and edited where asked.
+"""Forward passes of the untouched Hugging Face model: logits at the readout, and recorded passes.
 
-Every model runs with an attention function of ours, registered with transformers: it computes what
-`sdpa` computes and lets a *tap* see, and replace, the heads' outputs z before the output
-projection. Texts are padded on the right, so under a causal mask no real position ever sees
-padding.
+Texts are padded on the right, so under a causal mask no real position ever sees padding.
 """
 
 import threading
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch.nn import functional as F
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from ctsft.model.attention import AttentionCall, attend, tapped
 from ctsft.model.batching import Batch
-
-ATTENTION = "ctsft"
-
-# of this thread's forward pass only
-_tap: ContextVar[Callable | None] = ContextVar("tap", default=None)
-
-
-@dataclass(frozen=True)
-class AttentionCall:
-    """What one attention module handed over: queries and keys after RoPE."""
-
-    module: torch.nn.Module
-    query: torch.Tensor  # [batch, head, pos, d_head]
-    key: torch.Tensor  # [batch, kv_head, pos, d_head]
-    # [batch, 1, pos, pos], added to the logits; None: every position sees every other
-    mask: torch.Tensor | None
-    scale: float
-    # logits are cap * tanh(logits / cap) before the mask (Gemma 2)
-    softcap: float | None = None
-
-
-def attend(
-    query,
-    key,
-    value,
-    mask,
-    scale: float,
-    softcap: float | None = None,
-    dropout: float = 0.0,
-    causal: bool = False,
-):
-    """softmax(scale q k^T + mask) v, [batch, head, pos, d_head]; key/value heads serve their whole
-    group.
-    """
-    if softcap is None:
-        return F.scaled_dot_product_attention(
-            query, key, value, mask, dropout, is_causal=causal, scale=scale, enable_gqa=True
-        )
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    logits = torch.tanh(query @ key.transpose(-1, -2) * (scale / softcap)) * softcap
-    weights = torch.softmax(logits if mask is None else logits + mask, -1)
-    return F.dropout(weights, dropout, training=dropout > 0) @ value
-
-
-def _attention(
-    module, query, key, value, attention_mask, scaling=None, dropout=0.0, softcap=None, **_
-):
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    # [batch, pos, head, d_head]
-    z = attend(query, key, value, attention_mask, scale, softcap, dropout).transpose(1, 2)
-    tap = _tap.get()
-    if tap is not None:
-        z = tap(AttentionCall(module, query, key, attention_mask, scale, softcap), z)
-    return z.contiguous(), None
-
-
-AttentionInterface.register(ATTENTION, _attention)
-AttentionMaskInterface.register(ATTENTION, eager_mask)
-
-
-@contextmanager
-def tapped(tap: Callable[[AttentionCall, torch.Tensor], torch.Tensor]):
-    """Within, `tap(call, z)` sees every attention module's z and returns what the model goes on
-    with.
-    """
-    token = _tap.set(tap)
-    try:
-        yield
-    finally:
-        _tap.reset(token)
 
 
 def readout_logits(hf, batch: Batch) -> torch.Tensor:
-    """Logits at each text's readout, [batch, vocab or class]; no other position's are computed."""
+    """Logits at each text's readout, [batch, vocab] or [batch, class]; a language model computes
+    them at no other position.
+    """
     inputs = {"input_ids": batch.ids, "attention_mask": batch.real.long()}
     if batch.reads_first:
         return hf(**inputs).logits
     if hasattr(hf, "score"):
-        # a decoder's classes: read at the last real position, whatever the padding's token is
+        # a decoder's classes, read at the last real position whatever the padding token is
         hidden = hf.base_model(**inputs, use_cache=False).last_hidden_state
-        return hf.score(
-            hidden[torch.arange(len(hidden), device=hidden.device), batch.readout.to(hidden.device)]
-        )
-    with narrowed(hf.get_output_embeddings(), batch.readout):
-        # [batch, vocab]
+        texts = torch.arange(len(hidden), device=hidden.device)
+        return hf.score(hidden[texts, batch.readout.to(hidden.device)])
+    with input_narrowed(hf.get_output_embeddings(), batch.readout):
         return hf(**inputs, use_cache=False).logits[:, 0]
 
 
 @contextmanager
-def narrowed(module, at):
-    """Within, `module` gets one position of each text only, [batch, 1, d], in this thread's
-    passes.
+def input_narrowed(module, positions: torch.Tensor):
+    """Inside the `with`, and in passes of this thread only, `module` gets its input at one position
+    of each text: [batch, 1, d] instead of [batch, pos, d].
     """
     thread = threading.get_ident()
 
-    def only(_, args):
+    def narrow(_, args):
+        if threading.get_ident() != thread:
+            return None
         x = args[0]
-        return (
-            (x[torch.arange(len(x), device=x.device), at.to(x.device)][:, None],)
-            if threading.get_ident() == thread
-            else None
-        )
+        texts = torch.arange(len(x), device=x.device)
+        return (x[texts, positions.to(x.device)][:, None],)
 
-    hook = module.register_forward_pre_hook(only)
+    hook = module.register_forward_pre_hook(narrow)
     try:
         yield
     finally:
@@ -131,79 +52,48 @@ def narrowed(module, at):
 
 @dataclass
 class Trace:
-    """The recorded pass of one batch. Lists run over layers."""
+    """The recorded forward pass of one batch. Lists run over layers."""
 
     batch: Batch
-    # [batch, pos, d_model], into each block, and out of the last
+    # into each block, and out of the last: [batch, pos, d_model]
     x: list[torch.Tensor] = field(default_factory=list)
-    # [batch, pos, head, d_head]
-    z: list[torch.Tensor] = field(default_factory=list)
+    z: list[torch.Tensor] = field(default_factory=list)  # [batch, pos, head, d_head]
     calls: list[AttentionCall] = field(default_factory=list)
-    # (cos, sin), [batch, pos, d_rotary]
+    # (cos, sin) of RoPE, [batch, pos, d_rotary] each; None without RoPE
     rotary: list[tuple | None] = field(default_factory=list)
-    # [batch, vocab], at the readout
-    logits: torch.Tensor | None = None
-    # what a reader should know of how it came about
-    notes: list[str] = field(default_factory=list)
+    logits: torch.Tensor | None = None  # at the readout, [batch, vocab]
 
 
-class Enough(Exception):
-    """A pass has come to the block where it is to end."""
+def record(model, batch: Batch, lean: bool = False) -> Trace:
+    """Run the model on a batch, and record residual streams, heads' outputs, masks and RoPE angles.
 
-
-@contextmanager
-def ended(module: torch.nn.Module | None):
-    """Within, this thread's pass ends in front of that block; yields a list that gets what it would
-    have read. None: no end.
-    """
-    thread, found = threading.get_ident(), []
-
-    def end(_, args, kwargs):
-        if threading.get_ident() == thread:
-            found.append(args[0] if args else kwargs["hidden_states"])
-            raise Enough
-
-    hook = module.register_forward_pre_hook(end, with_kwargs=True) if module is not None else None
-    try:
-        with suppress(Enough):
-            yield found
-    finally:
-        if hook:
-            hook.remove()
-
-
-def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -> Trace:
-    """Run the model on a batch and keep residual streams, heads' outputs, masks and positions;
-    `lean`: no z, queries and keys.
-    `blocks`: of the first ones only.
+    `lean`: without z, queries and keys.
     """
     trace = Trace(batch)
 
-    def keep_z(call, z):
+    def record_attention(call, z):
         trace.calls.append(replace(call, query=None, key=None) if lean else call)
         if not lean:
             trace.z.append(z)
         return z
 
-    def keep_x(module, args, kwargs):
+    def record_input(module, args, kwargs):
         trace.x.append(args[0] if args else kwargs["hidden_states"])
 
-    def keep_end(module, args, output):
+    def record_output(module, args, output):
         trace.x.append(output[0] if isinstance(output, tuple) else output)
 
-    def keep_rotary(module, args, kwargs):
+    def record_rotary(module, args, kwargs):
         trace.rotary.append(kwargs.get("position_embeddings"))
 
-    hooks = [
-        block.module.register_forward_pre_hook(keep_x, with_kwargs=True) for block in model.blocks
-    ]
-    hooks += [
-        block.attention.register_forward_pre_hook(keep_rotary, with_kwargs=True)
-        for block in model.blocks
-    ]
-    hooks.append(model.blocks[-1].module.register_forward_hook(keep_end))
+    hooks = [model.blocks[-1].module.register_forward_hook(record_output)]
+    for block in model.blocks:
+        hooks += [
+            block.module.register_forward_pre_hook(record_input, with_kwargs=True),
+            block.attention.register_forward_pre_hook(record_rotary, with_kwargs=True),
+        ]
     try:
-        with tapped(keep_z), ended(model.blocks[blocks].module if blocks else None):
+        with tapped(record_attention):
             trace.logits = readout_logits(model.hf, batch)
     finally:
         for hook in hooks:
@@ -212,9 +102,11 @@ def record(model, batch: Batch, lean: bool = False, blocks: int | None = None) -
 
 
 def attention_pattern(trace: Trace, layer: int) -> torch.Tensor:
-    """Attention pattern of every head, [batch, head, query pos, key pos]."""
+    """Attention pattern of every head, [batch, head, query pos, key pos]; rows sum to 1. Needs a
+    trace that is not lean.
+    """
     call = trace.calls[layer]
-    whole = torch.eye(call.key.shape[2], dtype=call.query.dtype, device=call.query.device).expand(
-        *call.key.shape[:2], -1, -1
-    )
-    return attend(call.query, call.key, whole, call.mask, call.scale, call.softcap)
+    batch, kv_heads, pos, _ = call.key.shape
+    # with the identity as values, the output is the pattern itself
+    identity = torch.eye(pos, dtype=call.query.dtype, device=call.query.device)
+    return attend(call, identity.expand(batch, kv_heads, -1, -1))

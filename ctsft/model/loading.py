@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from ctsft.data.registry import ASSETS
+from ctsft.model.attention import ATTENTION
 from ctsft.model.batching import pad
 from ctsft.model.families import CAUSAL_LM, CLASSIFIER, check_family
-from ctsft.model.forward import ATTENTION, record
+from ctsft.model.forward import record
 from ctsft.model.model import Model
 from ctsft.model.replay import replay_error
 from ctsft.utils.errors import UserError

@@ -1,9 +1,7 @@
-"""Models as the method sees them: per block, which module is which. The only file that names
-architectures.
+"""A Hugging Face model together with the list of its blocks, as the rest of the library uses it.
 
-A family is one short function that lists the modules of a Hugging Face model. Everything else
-(tracing, decomposition, masked tuning) works on what it returns, so a family is written once, and
-`loading.load_model` replays every model it loads against the original to prove the list right.
+Recording a pass, decomposition and masked tuning work on what a family function of
+`ctsft.model.families` returns, so a family is described once.
 """
 
 import torch
@@ -14,24 +12,27 @@ from ctsft.model.fingerprint import weights_hash
 
 
 class Model:
-    """A Hugging Face model, its tokenizer and its blocks. `name` is what the user called it."""
+    """A Hugging Face model, its tokenizer and its blocks. `name` is what the user called it.
+
+    Raises UserError for a family that is not supported.
+    """
 
     def __init__(self, hf, tokenizer, name: str = ""):
-        kind = check_family(hf.config.model_type, type(hf).__name__, name or "This model")
-        self.hf, self.tokenizer, self.name = hf, tokenizer, name
-        # set by `load_model`: `stamp` as it was read, and `files`
-        self.loaded_from: tuple[tuple, list] | None = None
-        # `stamp` as it was hashed, and the fingerprint
-        self._hashed: tuple[tuple, str] | None = None
-        self.architecture = FAMILIES[kind](hf)
+        family = check_family(hf.config.model_type, type(hf).__name__, name or "This model")
         config = hf.config
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.name = name
+        self.architecture = FAMILIES[family](hf)
         self.n_layers = len(self.architecture.blocks)
         self.n_heads = config.num_attention_heads
-        self.n_kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        self.n_kv_heads = getattr(config, "num_key_value_heads", None) or self.n_heads
         self.d_model = config.hidden_size
-        self.d_head = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
+        self.d_head = getattr(config, "head_dim", None) or self.d_model // self.n_heads
+        # set by `load_model`: `weights_version` after loading, and `source_files`
+        self.loaded_from: tuple[tuple, list] | None = None
+        # `weights_version` when the weights were hashed, and the fingerprint
+        self._hashed: tuple[tuple, str] | None = None
 
     @property
     def blocks(self) -> list[Block]:
@@ -46,12 +47,10 @@ class Model:
         """Names of the classes of a sequence-classification head, in order; None for a model that
         answers with tokens.
         """
+        if not type(self.hf).__name__.endswith(CLASSIFIER):
+            return None
         config = self.hf.config
-        return (
-            [config.id2label[i] for i in range(config.num_labels)]
-            if type(self.hf).__name__.endswith(CLASSIFIER)
-            else None
-        )
+        return [config.id2label[number] for number in range(config.num_labels)]
 
     @property
     def device(self) -> torch.device:
@@ -67,18 +66,21 @@ class Model:
 
     @property
     def heads(self) -> list[tuple[int, int]]:
-        """All heads, layer by layer."""
+        """All heads as (layer, head), layer by layer."""
         return [(layer, head) for layer in range(self.n_layers) for head in range(self.n_heads)]
 
     def kv_group(self, head: int) -> range:
         """The query heads that share key/value rows with `head`, itself included."""
         size = self.n_heads // self.n_kv_heads
-        return range(head // size * size, (head // size + 1) * size)
+        start = head // size * size
+        return range(start, start + size)
+
+    # ---- whether the weights are still those that were loaded or hashed ----
 
     @property
     def weights_version(self) -> tuple:
-        """Another one once a weight was replaced or written in place (what goes through `.data`,
-        torch does not tell).
+        """Changes when a weight is replaced or written in place. Writes through `.data` are not
+        seen: torch does not count them.
         """
         values = self.hf.state_dict().values()
         return tuple(
@@ -87,18 +89,22 @@ class Model:
 
     @property
     def source_files(self) -> list | None:
-        """What tells the files apart that the weights were read from; None for a model made in
-        memory, or written to since.
+        """Identifies the files that the weights were read from; None for a model that was made in
+        memory, or whose weights have changed since.
         """
-        return (
-            self.loaded_from[1]
-            if self.loaded_from and self.loaded_from[0] == self.weights_version
-            else None
-        )
+        if self.loaded_from is None:
+            return None
+        version, files = self.loaded_from
+        return files if version == self.weights_version else None
+
+    def mark_changed(self):
+        """Record that weights were written: torch's fused optimisers do not count their writes."""
+        self.loaded_from = None
+        self._hashed = None
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change when a weight does; computed again once one was written to."""
+        """16 hex digits that depend on every weight; computed again after a change."""
         if not self.has_fingerprint:
             self.fingerprint = weights_hash(self.hf)
         return self._hashed[1]
@@ -107,11 +113,7 @@ class Model:
     def fingerprint(self, value: str):
         self._hashed = self.weights_version, value
 
-    def mark_changed(self):
-        """Say that weights were written to: torch's fused optimisers do it without a word."""
-        self.loaded_from = self._hashed = None
-
     @property
     def has_fingerprint(self) -> bool:
-        """Whether the fingerprint is known already."""
+        """Whether the fingerprint of the current weights is known already."""
         return self._hashed is not None and self._hashed[0] == self.weights_version

@@ -16,9 +16,10 @@ from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.model import batching
 from ctsft.model.architecture import Linear
+from ctsft.model.attention import tapped
 from ctsft.model.batching import pad
 from ctsft.model.families import FAMILIES
-from ctsft.model.forward import attention_pattern, readout_logits, record, tapped
+from ctsft.model.forward import attention_pattern, readout_logits, record
 from ctsft.model.loading import wrap
 from ctsft.model.model import Model
 from ctsft.model.replay import replay_error

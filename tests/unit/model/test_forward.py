@@ -7,8 +7,9 @@ import threading
 import pytest
 import torch
 
+from ctsft.model.attention import ATTENTION, tapped
 from ctsft.model.batching import pack, pad
-from ctsft.model.forward import ATTENTION, attention_pattern, readout_logits, record, tapped
+from ctsft.model.forward import attention_pattern, readout_logits, record
 from support.models import FAMILIES
 from support.tasks import texts
 from support.tiny import tiny
@@ -93,11 +94,11 @@ def test_a_tap_ends_also_when_the_pass_breaks(loaded):
 
 def record_hooks(model, batch):
     """`record` with a tap of the outside put into its own place."""
-    from ctsft.model import forward as trace
+    from ctsft.model import attention, forward
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trace, "tapped", lambda tap: tapped(trace._tap.get()))
-        return trace.record(model, batch)
+        patch.setattr(forward, "tapped", lambda tap: tapped(attention._tap.get()))
+        return forward.record(model, batch)
 
 
 def test_taps_of_two_threads_do_not_see_each_other(loaded):
