@@ -8,83 +8,36 @@ Discovery: Contextual Decomposition for Transformers (CD-T, arXiv 2407.00886). T
 from importlib import import_module
 
 __version__ = "0.1.0"
+
+# {module: the public names it defines}
 _HOMES = {
-    "attribution.cost_estimate": (
-        "Estimate",
-        "estimate_cost",
-    ),
-    "attribution.head_view": (
-        "HeadView",
-        "view_head",
-    ),
-    "attribution.means": (
-        "Means",
-        "label_balanced_means",
-    ),
+    "attribution.cost_estimate": ("Estimate", "estimate_cost"),
+    "attribution.head_view": ("HeadView", "view_head"),
+    "attribution.means": ("Means", "label_balanced_means"),
     "attribution.pool": ("discovery_set",),
     "attribution.score_heads": ("score_heads",),
-    "attribution.scores": (
-        "ScoreConfig",
-        "Scores",
-    ),
+    "attribution.scores": ("ScoreConfig", "Scores"),
     "circuit.advice_ranking": ("Ranking",),
     "circuit.circuit": ("Circuit",),
-    "circuit.discovery": (
-        "discover",
-        "iterations",
-    ),
-    "circuit.faithfulness": (
-        "Faithfulness",
-        "faithfulness",
-        "faithfulness_curve",
-    ),
+    "circuit.discovery": ("discover", "iterations"),
+    "circuit.faithfulness": ("Faithfulness", "faithfulness", "faithfulness_curve"),
     "circuit.selection": ("select",),
-    "circuit.validation": (
-        "Checks",
-        "Validation",
-        "validate",
-    ),
+    "circuit.validation": ("Checks", "Validation", "validate"),
     "data.registry": ("load_task",),
-    "data.task": (
-        "Example",
-        "Task",
-    ),
-    "model.evaluation": (
-        "accuracy",
-        "predict",
-    ),
+    "data.task": ("Example", "Task"),
+    "model.architecture": ("Architecture", "Block", "Linear", "Norm"),
+    "model.evaluation": ("accuracy", "predict"),
+    "model.families": ("FAMILIES", "decoder_head", "layer_norm", "rms_norm"),
     "model.kv_expansion": ("expand",),
     "model.loading": ("load_model",),
     "model.model": ("Model",),
     "tuning.config": ("TuneConfig",),
-    "tuning.delta": (
-        "Delta",
-        "apply_delta",
-    ),
-    "tuning.delta_comparison": (
-        "add_deltas",
-        "compare_deltas",
-    ),
-    "tuning.finetune": (
-        "TuneResult",
-        "Watch",
-        "finetune",
-    ),
-    "tuning.head_advice": (
-        "Advice",
-        "advise_heads",
-        "fisher",
-    ),
-    "tuning.recipes": (
-        "RECIPES",
-        "trainable_of",
-    ),
-    "tuning.trainable": (
-        "Trainable",
-        "heads_sharing_kv",
-        "trainable_count",
-        "trainable_share",
-    ),
+    "tuning.delta": ("Delta", "apply_delta"),
+    "tuning.delta_comparison": ("add_deltas", "compare_deltas"),
+    "tuning.finetune": ("TuneResult", "Watch", "finetune"),
+    "tuning.head_advice": ("Advice", "advise_heads", "fisher"),
+    "tuning.recipes": ("RECIPES", "trainable_of"),
+    "tuning.trainable": ("Trainable", "heads_sharing_kv", "trainable_count", "trainable_share"),
     "utils.errors": ("UserError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
