@@ -77,7 +77,7 @@ def _launch(run: Run) -> Run:
     return _spawn(run, [sys.executable, "-m", "ctsft", *run.request.argv, "--run", run.id])
 
 
-def search_path(root: Path = ROOT) -> list[str]:
+def search_path(root: Path) -> list[str]:
     """The folders of a started job's PYTHONPATH: the present ones, and before them the one of the
     packages unless they are installed, for then every Python process finds them by itself.
     """
@@ -95,7 +95,7 @@ def _spawn(run: Run, command: list[str]) -> Run:
     env = {
         **os.environ,
         "CTSFT_HOME": str(home()),
-        "PYTHONPATH": os.pathsep.join(search_path()),
+        "PYTHONPATH": os.pathsep.join(search_path(ROOT)),
         # the folder a job starts in never replaces the program's modules
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",

@@ -389,7 +389,7 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     code = "import os, sys, time\nprint(os.getsid(0) == os.getpid(), sys.argv[1:])\ntime.sleep(60)"
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(code)
-    monkeypatch.chdir(package.parent)
+    monkeypatch.setattr(launcher, "ROOT", package.parent)
     run = runs.start(["score", "--task", "demo"], {"seed": 1}, name="try")
     assert (
         run.status().state == "queued"
@@ -402,3 +402,20 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     pid = json.loads(run.file("process.json").read_text())["pid"]
     runs.stop(run, "discard")
     assert runs_folder.birth(pid) is None and runs.list_runs() == []
+
+
+def test_a_started_job_finds_the_packages_in_a_checkout_and_in_an_installation(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", "theirs")
+    assert launcher.search_path(tmp_path) == [str(tmp_path), "theirs"]
+    monkeypatch.setattr(launcher.site, "getsitepackages", lambda: [str(tmp_path)])
+    assert launcher.search_path(tmp_path) == ["theirs"]
+
+
+def test_the_folder_a_job_starts_in_never_replaces_the_programs_modules(tmp_path, monkeypatch):
+    (tmp_path / "psutil.py").write_text("raise SystemExit('of the current folder')")
+    (tmp_path / "ctsft.py").write_text("raise SystemExit('of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    run = runs.start(["nothing"])
+    said(run, "No such command", 30)
