@@ -1,115 +1,139 @@
-"""What tuning changed, head by head, as a head map and a sentence. Rows are those of
-`ctsft.deltas.head_changes`; no streamlit.
+"""How much tuning changed each head, as a head map and in sentences.
+
+Rows are those of `ctsft.tuning.delta_comparison.head_changes`: {"layer", "head", "change", "of"},
+and one with layer None for the norms.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
+from ctsft.circuit.circuit import Circuit
+from ctsft.model.model import Model
 from ctsft.plots.head_grid import Marks, Scale, head_grid
+from ctsft.plots.inputs import require, require_circuit
+from ctsft.tuning.delta import Delta
+from ctsft.tuning.delta_comparison import head_changes
+from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, number
 
-MOST = 8  # heads named in a sentence
+MAX_NAMES = 8  # heads named in a sentence
 
 
-def values(rows: list[Mapping]) -> np.ndarray:
-    """Norm of each head's change, [layer, head]."""
-    heads = [row for row in rows if row["layer"] is not None]
-    found = np.zeros(
-        (1 + max(row["layer"] for row in heads), 1 + max(row["head"] for row in heads))
-    )
-    for row in heads:
-        found[row["layer"], row["head"]] = row["change"]
-    return found
+def weight_change(
+    delta: Delta | str | Path,
+    model: Model,
+    circuit: Circuit | None = None,
+    *,
+    flip: bool = False,
+) -> go.Figure:
+    """How much tuning changed each head: the Euclidean norm of the change of its query, key and
+    value rows and output columns, [layer, head].
 
-
-def change_map(rows: list[Mapping], chosen: Iterable[Head], flip: bool = False) -> go.Figure:
-    """The head map of every page, coloured by how much a head changed; outlined: the heads that
-    were chosen to move.
+    `delta`: `TuneResult.delta`, or the path of a delta.safetensors. `model`: the model before
+    tuning (`ctsft.load_model` again, as tuning changes a model in place). `circuit`: the heads that
+    were trained, outlined. UserError for another input, or the delta or circuit of another model.
     """
-    chosen, of = frozenset(chosen), {(row["layer"], row["head"]): row for row in rows}
-    found = values(rows)
-
-    def hover(at: Head) -> str:
-        row = of[at]
-        share = f" ({row['change'] / row['of']:.2%} of its numbers' norm)" if row["of"] else ""
-        beside = (
-            "shares keys and values with a chosen head"
-            if chosen and row["change"]
-            else "moved"
-            if row["change"]
-            else "did not move"
+    require("weight_change", model, Model, "the delta of a Model (from ctsft.load_model)")
+    require("weight_change", delta, (Delta, str, Path), "a Delta or the path of one")
+    marked = require_circuit("weight_change", circuit, (model.n_layers, model.n_heads))
+    if isinstance(delta, Delta) and delta.about.get("base") != model.fingerprint:
+        raise UserError(
+            "This delta belongs to another model, or the model is tuned already; load the model it"
+            " was tuned from."
         )
+    return change_map(head_changes(model, delta), marked.heads, flip)
+
+
+def change_norms(rows: list[Mapping]) -> np.ndarray:
+    """Norm of each head's change, [layer, head]."""
+    heads = {(row["layer"], row["head"]): row["change"] for row in rows if row["layer"] is not None}
+    norms = np.zeros(np.max(list(heads), axis=0) + 1)
+    for head, change in heads.items():
+        norms[head] = change
+    return norms
+
+
+def change_map(rows: list[Mapping], trained: Iterable[Head], flip: bool = False) -> go.Figure:
+    """The head map of every page, coloured by how much a head changed; outlined: the heads that
+    were trained (none: the whole model was).
+    """
+    trained = frozenset(trained)
+    row_of = {(row["layer"], row["head"]): row for row in rows}
+    norms = change_norms(rows)
+    layers, heads = norms.shape
+
+    def hover(head: Head) -> str:
+        row = row_of[head]
+        share = f" ({row['change'] / row['of']:.2%} of its weights' norm)" if row["of"] else ""
         return (
-            f"<b>{head_name(at)}</b>  change"
-            f" {number(row['change'])}{share}<br>{'chosen to move' if at in chosen else beside}"
+            f"<b>{head_name(head)}</b>  change {number(row['change'])}{share}"
+            f"<br>{_change_reason(head, row['change'], trained)}"
         )
 
-    texts = [
-        [hover((layer, head)) for head in range(found.shape[1])] for layer in range(found.shape[0])
-    ]
     fig = head_grid(
-        found,
-        Marks(chosen),
+        norms,
+        Marks(trained),
         title="Change by head",
         scale=Scale("change (norm)", sequential=True),
-        hover=texts,
+        hover=[[hover((layer, head)) for head in range(heads)] for layer in range(layers)],
         flip=flip,
     )
-    return fig.update_annotations(
-        selector={"name": "key"}, text="□ chosen to move" if chosen else ""
-    )
+    return fig.update_annotations(selector={"name": "key"}, text="□ trained" if trained else "")
 
 
-def said(rows: list[Mapping], chosen: Iterable[Head]) -> str:
-    """Which head changed most, what changed beside the chosen ones, and the norms."""
-    chosen = set(chosen)
-    heads = sorted(
-        (row for row in rows if row["layer"] is not None), key=lambda row: -row["change"]
-    )
+def _change_reason(head: Head, change: float, trained: frozenset[Head]) -> str:
+    if head in trained:
+        return "trained"
+    if not change:
+        return "did not change"
+    return "shares keys and values with a trained head" if trained else "changed"
+
+
+def change_sentence(rows: list[Mapping], trained: Iterable[Head]) -> str:
+    """Which head changed most, which heads changed without being trained, and the norms."""
+    trained = set(trained)
+    heads = [row for row in rows if row["layer"] is not None]
     norms = next(row["change"] for row in rows if row["layer"] is None)
-    moved = [row for row in heads if row["change"]]
-    text = f"{len(moved)} of {len(heads)} heads changed"
-    if moved:
-        first = moved[0]
-        share = (
-            f", or {first['change'] / first['of']:.1%} of its numbers' norm" if first["of"] else ""
-        )
-        text += (
-            f", {head_name((first['layer'], first['head']))} most: {number(first['change'])}{share}"
-        )
-    beside = [
+    changed = sorted((row for row in heads if row["change"]), key=lambda row: -row["change"])
+    text = f"{len(changed)} of {len(heads)} heads changed"
+    if changed:
+        most = changed[0]
+        text += f", {head_name((most['layer'], most['head']))} most: {number(most['change'])}"
+    if changed and changed[0]["of"]:
+        text += f", or {changed[0]['change'] / changed[0]['of']:.1%} of its weights' norm"
+    names = [
         head_name((row["layer"], row["head"]))
-        for row in moved
-        if (row["layer"], row["head"]) not in chosen
+        for row in changed
+        if (row["layer"], row["head"]) not in trained
     ]
-    if chosen and beside:
+    if trained and names:
+        more = " and more" if len(names) > MAX_NAMES else ""
         text += (
-            f". {', '.join(beside[:MOST])}{' and more' if len(beside) > MOST else ''} changed"
-            " because keys and values are shared in groups"
+            f". {', '.join(names[:MAX_NAMES])}{more} changed because keys and values are shared in"
+            " groups"
         )
     return (
         f"{text}. The norms changed by {number(norms)}." if norms else f"{text}. No norm changed."
     )
 
 
-def stayed(words: Mapping) -> str:
-    """A rescoring (`ctsft.rescoring.rescore`) in two sentences."""
-    k, kept = words["k"], len(words["stayed"])
-    text = (
-        f"{kept} of the {k} top heads before tuning {'is' if kept == 1 else 'are'} among the {k}"
-        " top heads after it"
-    )
-    names = {
-        key: ", ".join(head_name(tuple(head)) for head in words[key]) for key in ("left", "came")
-    }
-    text += f": {names['left']} left, {names['came']} came." if words["left"] else "."
-    rho = words["spearman"]
-    order = (
-        "cannot be given: one of the two ranks nothing"
-        if rho is None or rho != rho
-        else f"is {number(rho)} (1: the same order, 0: no relation)"
-    )
-    return f"{text} The rank correlation of all heads' scores before and after {order}."
+def rescoring_sentences(rescoring: Mapping) -> str:
+    """The result of a rescoring (`ctsft.jobs.rescoring`) in two sentences."""
+    k, remaining = rescoring["k"], len(rescoring["stayed"])
+    verb = "is" if remaining == 1 else "are"
+    text = f"{remaining} of the {k} top heads before tuning {verb} among the {k} top heads after it"
+    if rescoring["left"]:
+        lost, new = (
+            ", ".join(head_name(tuple(head)) for head in rescoring[key]) for key in ("left", "came")
+        )
+        text += f": {lost} left, {new} are new"
+    rho = rescoring["spearman"]
+    if rho is None or rho != rho:
+        order = "is not defined: the heads of one of the two all have the same score"
+    else:
+        order = f"is {number(rho)} (1: the same order, 0: no relation)"
+    return f"{text}. The rank correlation of all heads' scores before and after {order}."

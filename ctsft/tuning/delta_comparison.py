@@ -18,7 +18,7 @@ Slices = list[tuple[str, nn.Parameter, int, torch.Tensor]]
 
 def opened(model: Model, paths: list) -> tuple[Model, list[Delta]]:
     """The model that several delta files change, and what they hold."""
-    deltas = [Delta.load(path) for path in paths]
+    deltas = [path if isinstance(path, Delta) else Delta.load(path) for path in paths]
     if len({delta.about["kv"] for delta in deltas}) > 1:
         raise UserError(
             f"Of {', '.join(map(str, paths))} some have kv='group' and some kv='expand'; take"

@@ -136,5 +136,5 @@ def depths(model: Model) -> Found:
     return {
         f"depth {depth}": heads
         for _, circuit in discovered(model)[:1]
-        for depth, heads in enumerate(layered_graph.grown(circuit.edges))
+        for depth, heads in enumerate(layered_graph.circuits_by_iteration(circuit.edges))
     }

@@ -99,21 +99,21 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         ),
     )
     now = binding.view()
-    top = layered_graph.strongest(found.edges)
+    top = layered_graph.strongest_edges(found.edges)
     kinds = [f"{format.number(now.min_edge * top[True])} for the logits"] + [
         f"{format.number(now.min_edge * top[False])} for heads"
     ] * bool(top[False])
     st.caption(
-        f"{len(layered_graph.above(found.edges, now.min_edge))} of {len(found.edges)} edges have at least"
+        f"{len(layered_graph.edges_above(found.edges, now.min_edge))} of {len(found.edges)} edges have at least"
         f" this relevance: {' and '.join(kinds)}. Width is relevance; purple speaks for the right"
         " label, green against it.",
         help=TERMS["edge"],
     )
-    fig = layered_graph.graph(found.edges, model.n_layers, now.min_edge, now.head)
+    fig = layered_graph.edge_graph(found.edges, model.n_layers, now.min_edge, now.head)
     chart.show(fig, GRAPH, on_select=pick, selection_mode="points")
     with st.expander("Edges as a table"):
         st.dataframe(
-            layered_graph.table(found.edges, now.min_edge),
+            layered_graph.edge_table(found.edges, now.min_edge),
             hide_index=True,
             column_config={
                 "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),

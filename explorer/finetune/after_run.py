@@ -92,7 +92,7 @@ def changed(run: runs.Run):
         name=f"change-{run.id}",
     )
     st.caption(
-        change_map.said(rows, heads)
+        change_map.change_sentence(rows, heads)
         + (
             " Adapters change whole matrices, so every head of an adapted layer."
             if lora(run)
@@ -135,7 +135,7 @@ def moved(run: runs.Run):
             st.rerun()
         return
     words = results.result(again)
-    st.markdown(change_map.stayed(words), help=TERMS["spearman"])
+    st.markdown(change_map.rescoring_sentences(words), help=TERMS["spearman"])
     figures = score_agreement.difference_maps(
         *pair, ("before tuning", "after tuning"), Marks(chosen(run)), binding.view().flip
     )

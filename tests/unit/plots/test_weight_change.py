@@ -23,30 +23,33 @@ def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
     ] and heat.zmin == 0, "norms are no cell"
     (cells,) = [trace for trace in fig.data if trace.name == "heads"]
     hover = {tuple(at): text for at, text in zip(cells.customdata, cells.text, strict=True)}
-    assert "25.00% of its numbers' norm" in hover[0, 0] and "chosen to move" in hover[0, 0]
+    assert "25.00% of its weights' norm" in hover[0, 0] and "trained" in hover[0, 0]
     assert (
-        "shares keys and values with a chosen head" in hover[0, 1] and "did not move" in hover[1, 1]
+        "shares keys and values with a trained head" in hover[0, 1]
+        and "did not change" in hover[1, 1]
     )
     assert "1 in the circuit: L0.H0" in alt(fig) and [
         note.text for note in fig.layout.annotations
-    ] == ["□ chosen to move"]
+    ] == ["□ trained"]
     everything = change_map.change_map(ROWS, [])
     assert (
-        "moved" in next(trace for trace in everything.data if trace.name == "heads").text[1]
+        "changed" in next(trace for trace in everything.data if trace.name == "heads").text[1]
         and not everything.layout.annotations[0].text
     )
 
 
 def test_sentences_say_what_changed_most_and_why_others_did():
-    said = change_map.said(ROWS, [(0, 0)])
+    said = change_map.change_sentence(ROWS, [(0, 0)])
     assert (
         said
-        == "2 of 4 heads changed, L0.H0 most: 0.5, or 25.0% of its numbers' norm. L0.H1 changed"
+        == "2 of 4 heads changed, L0.H0 most: 0.5, or 25.0% of its weights' norm. L0.H1 changed"
         " because keys and values are shared in groups. The norms changed by 0.25."
     )
-    assert "because" not in change_map.said(ROWS, []), "without chosen heads every one was to move"
+    assert "because" not in change_map.change_sentence(ROWS, []), (
+        "without trained heads the whole model was trained"
+    )
     still = [row | {"change": 0.0} for row in ROWS]
-    assert change_map.said(still, [(0, 0)]) == "0 of 4 heads changed. No norm changed."
+    assert change_map.change_sentence(still, [(0, 0)]) == "0 of 4 heads changed. No norm changed."
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_sentences_say_what_changed_most_and_why_others_did():
             {"stayed": [[0, 0]], "left": [[0, 1]], "came": [[1, 1]], "spearman": -0.25},
             (
                 "1 of the 2 top heads before tuning is among the 2 top heads after it: L0.H1 left,"
-                " L1.H1 came. The rank correlation of all heads' scores before and after is −0.25"
+                " L1.H1 are new. The rank correlation of all heads' scores before and after is −0.25"
                 " (1: the same order, 0: no relation)."
             ),
         ),
@@ -64,11 +67,11 @@ def test_sentences_say_what_changed_most_and_why_others_did():
             {"stayed": [[0, 0], [0, 1]], "left": [], "came": [], "spearman": None},
             (
                 "2 of the 2 top heads before tuning are among the 2 top heads after it. The rank"
-                " correlation of all heads' scores before and after cannot be given: one of the two"
-                " ranks nothing."
+                " correlation of all heads' scores before and after is not defined: the heads of one"
+                " of the two all have the same score."
             ),
         ),
     ],
 )
 def test_whether_the_circuit_moved(words, said):
-    assert change_map.stayed({"k": 2, **words}) == said
+    assert change_map.rescoring_sentences({"k": 2, **words}) == said
