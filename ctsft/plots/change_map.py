@@ -116,9 +116,9 @@ def change_sentence(rows: list[Mapping], trained: Iterable[Head]) -> str:
             f". {', '.join(names[:MAX_NAMES])}{more} changed because keys and values are shared in"
             " groups"
         )
-    return (
-        f"{text}. The norms changed by {number(norms)}." if norms else f"{text}. No norm changed."
-    )
+    if not norms:
+        return f"{text}. No norm changed."
+    return f"{text}. The norms changed by {number(norms)}."
 
 
 def rescoring_sentences(rescoring: Mapping) -> str:
@@ -130,7 +130,7 @@ def rescoring_sentences(rescoring: Mapping) -> str:
         lost, new = (
             ", ".join(head_name(tuple(head)) for head in rescoring[key]) for key in ("left", "came")
         )
-        text += f": {lost} left, {new} are new"
+        text += f": {lost} left, {new} came in"
     rho = rescoring["spearman"]
     if rho is None or rho != rho:
         order = "is not defined: the heads of one of the two all have the same score"

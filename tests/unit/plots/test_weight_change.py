@@ -59,16 +59,16 @@ def test_sentences_say_what_changed_most_and_why_others_did():
             {"stayed": [[0, 0]], "left": [[0, 1]], "came": [[1, 1]], "spearman": -0.25},
             (
                 "1 of the 2 top heads before tuning is among the 2 top heads after it: L0.H1 left,"
-                " L1.H1 are new. The rank correlation of all heads' scores before and after is −0.25"
-                " (1: the same order, 0: no relation)."
+                " L1.H1 came in. The rank correlation of all heads' scores before and after is"
+                " −0.25 (1: the same order, 0: no relation)."
             ),
         ),
         (
             {"stayed": [[0, 0], [0, 1]], "left": [], "came": [], "spearman": None},
             (
                 "2 of the 2 top heads before tuning are among the 2 top heads after it. The rank"
-                " correlation of all heads' scores before and after is not defined: the heads of one"
-                " of the two all have the same score."
+                " correlation of all heads' scores before and after is not defined: the heads of"
+                " one of the two all have the same score."
             ),
         ),
     ],
