@@ -35,6 +35,7 @@ from ctsft.model.evaluation import direction_weights
 from ctsft.model.forward import readout_logits, record
 from ctsft.model.loading import load_model, wrap
 from ctsft.model.model import Model
+from ctsft.model.process_memory import limited_memory
 
 
 def seconds(work, repeats: int) -> float:
@@ -113,7 +114,7 @@ def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> tuple[flo
 @torch.no_grad()
 def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
     """Everything with freed memory kept, as `score_heads` has it."""
-    with memory_plan.limited_memory(None, model.device):
+    with limited_memory(None, model.device):
         return measured(model, batch, pos, repeats)
 
 

@@ -19,6 +19,7 @@ from ctsft.attribution.scores import ScoreConfig
 from ctsft.model import memory_plan
 from ctsft.model.batching import batches
 from ctsft.model.loading import load_model, wrap
+from ctsft.model.process_memory import limited_memory
 from ctsft.utils import units
 
 CASES = [("demo", 50, 40), ("gpt2", 8, 40), ("smollm2", 4, 40)]
@@ -56,7 +57,7 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
     guess = cost_estimate.estimate_cost(model, encoded, method)
     plan = memory_plan.make_plan(model, memory_plan.Workload(method, pos, texts))
     mu, began = torch.zeros(model.n_layers, model.n_heads, model.d_head), time.perf_counter()
-    with memory_plan.limited_memory(None, model.device):
+    with limited_memory(None, model.device):
         for batch in batches(model, encoded, plan.tokens):
             for _ in METHODS[method].run(
                 Job(

@@ -23,6 +23,7 @@ from ctsft.model.forward import record
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import Plan, Workload
 from ctsft.model.model import Model
+from ctsft.model.process_memory import limited_memory, memory_in_use
 from ctsft.utils import units
 from ctsft.utils.units import duration_text
 
@@ -104,10 +105,10 @@ def estimate_cost(model, encoded: list[list[int]], method: str = "cdt", **config
         settings.batch_tokens,
         settings.max_memory,
     )
-    before = memory_plan.memory_in_use(model.device)
+    before = memory_in_use(model.device)
     packed = sorted(batches(model, encoded, plan.tokens), key=lambda batch: batch.ids.numel())
     some = {at: packed[at] for at in (len(packed) // 4, len(packed) // 2, len(packed) - 1)}.values()
-    with memory_plan.limited_memory(settings.max_memory, model.device):
+    with limited_memory(settings.max_memory, model.device):
         rate = statistics.harmonic_mean(
             [calibrated(model, shape, batch, method, settings, plan) for batch in some]
         )

@@ -27,6 +27,7 @@ from ctsft.model.evaluation import direction_weights
 from ctsft.model.fingerprint import model_identity
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
+from ctsft.model.process_memory import limited_memory
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
@@ -203,7 +204,7 @@ def sweep(
     waiting, part_of = deque([rows] if rows else []), torch.full_like(out, float("nan"))
     with ExitStack() as stack:
         stack.callback(scratch.clear)
-        stack.enter_context(memory_plan.limited_memory(settings.max_memory, model.device))
+        stack.enter_context(limited_memory(settings.max_memory, model.device))
         plan = memory_plan.make_plan(model, asked, settings.batch_tokens, settings.max_memory)
         while waiting:
             these = waiting.popleft()

@@ -1,43 +1,34 @@
-"""How much a scoring pass keeps in flight: token streams by what is fast, bounded by what fits in
-memory.
+"""How much of a scoring pass is computed at a time: as much as is fast, and as fits in memory.
 
-Bytes are counted from the model's shapes (`shapes`), so the same numbers bound a pass and estimate
-it beforehand. The bound is on what the process holds at its peak: resident memory on a CPU,
-allocated memory on CUDA.
+A pass computes token streams: one token of one text, for one source head. `streams` of them are in
+flight at a time. Bytes are counted from the model's shape (`ctsft.model.footprint`), so the same
+numbers bound a pass and estimate it beforehand. The bound is on the peak of the process's memory
+(`ctsft.model.process_memory`).
 """
 
-import ctypes
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-
-import psutil
-import torch
 
 from ctsft.model.batching import Batch, batches
 from ctsft.model.footprint import Shape
 from ctsft.model.model import Model
-from ctsft.utils import units
+from ctsft.model.process_memory import free_memory, limited_memory, memory_in_use
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text, parse_bytes
 
-# bytes of the widest activation at a time: larger, and a CPU's elementwise steps wait for memory
-IN_CACHE = 8 * 2**20
-ON_DEVICE = 512 * 2**20  # the same on an accelerator
-FORWARD_TOKENS = 4096  # of a plain forward pass
-MEMORY_MARGIN = 64 * 10**6  # bytes: threads' buffers, the allocator's leftovers
+# bytes of the widest activation at a time: beyond this, elementwise steps wait for memory
+CPU_ACTIVATION = 8 * 2**20
+GPU_ACTIVATION = 512 * 2**20
 
-# glibc's malloc.h, and the largest block it keeps
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_KEPT = -1, -3, 32 * 2**20
-
-# bytes of freed memory that a pass without a bound keeps for its next steps
-KEPT = 256 * 2**20
+FORWARD_TOKENS = 4096  # tokens of a plain forward pass
+MEMORY_MARGIN = 64 * 10**6  # bytes for threads' buffers and what the allocator wastes
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a pass is asked: `texts` of at most `pos` tokens by a method of `methods.METHODS`."""
+    """What a scoring pass is to compute: `texts` of at most `pos` tokens, by a method of
+    `ctsft.attribution.methods`.
+    """
 
     method: str
     pos: int
@@ -47,20 +38,16 @@ class Workload:
 
 @dataclass(frozen=True)
 class Plan:
-    """`streams`: tokens of rel in flight; `tokens`: of the texts of one batch; `keep`: whether
-    every block's totals are kept.
-    """
+    """How much of a pass is computed at a time."""
 
-    streams: int
-    tokens: int
-    keep_totals: bool
-    # bytes at the peak, beside what the process held before
-    memory: int
-    # tokens of the longest text: no less can be in flight
-    pos: int
+    streams: int  # token streams in flight
+    tokens: int  # tokens of the texts in one batch
+    keep_totals: bool  # whether the totals of every block are stored, not of one at a time
+    memory: int  # bytes at the peak, beside what the process used before
+    pos: int  # tokens of the longest text: at least so many are in flight
 
     def halved(self) -> "Plan | None":
-        """With half as much in flight; None when there is no less."""
+        """The plan with half as much in flight; None when less is not possible."""
         if max(self.streams, self.tokens) <= self.pos and not self.keep_totals:
             return None
         streams = max(self.pos, self.streams // 2)
@@ -73,159 +60,128 @@ class Plan:
         )
 
 
-def memory_in_use(device: torch.device) -> int:
-    """Bytes the process holds now: resident memory, or what is allocated on the accelerator."""
-    return (
-        torch.cuda.memory_allocated(device)
-        if device.type == "cuda"
-        else psutil.Process().memory_info().rss
-    )
+def make_plan(
+    model: Model,
+    workload: Workload,
+    batch_tokens: int | None = None,
+    max_memory: int | None = None,
+) -> Plan:
+    """The fastest plan that fits in `max_memory` bytes (default: in 80 % of the free memory).
+    `batch_tokens`: token streams in flight, instead of a number that is fast.
+
+    Raises UserError when one head of one text does not fit, and says how much memory would do.
+    """
+    shape = Shape.of(model)
+    used = memory_in_use(model.device)
+    room = max_memory - used if max_memory else int(0.8 * free_memory(model.device))
+    room -= MEMORY_MARGIN
+    streams = batch_tokens or fast_streams(shape, model.device.type)
+    for plan in candidate_plans(shape, workload, streams, exact=batch_tokens is not None):
+        if plan.memory <= room:
+            return plan
+    raise not_enough_memory(max_memory, used + MEMORY_MARGIN + plan.memory, workload.pos)
 
 
-def free_memory(device: torch.device) -> int:
-    return (
-        torch.cuda.mem_get_info(device)[0]
-        if device.type == "cuda"
-        else psutil.virtual_memory().available
+def not_enough_memory(max_memory: int | None, need: int, pos: int) -> UserError:
+    limit = bytes_text(max_memory) if max_memory else "The free memory"
+    return UserError(
+        f"{limit} is not enough: the model and one text of {pos} tokens need"
+        f" {bytes_text(1.02 * need)}; allow more, shorten the texts, or use a smaller model."
     )
 
 
 def fast_streams(shape: Shape, device: str) -> int:
-    """Token streams at a time that are fast on a kind of device."""
-    return max(
-        256, (ON_DEVICE if device == "cuda" else IN_CACHE) // (shape.widest * shape.itemsize)
-    )
+    """Token streams in flight that are fast on a type of device."""
+    activation = GPU_ACTIVATION if device == "cuda" else CPU_ACTIVATION
+    return max(256, activation // (shape.widest * shape.itemsize))
 
 
-def make_plan(
-    model: Model, work: Workload, batch_tokens: int | None = None, max_memory: int | None = None
-) -> Plan:
-    """What a pass keeps in flight.
-
-    Raises UserError when `max_memory` cannot hold one head of one text, and says how much would.
+def candidate_plans(
+    shape: Shape, workload: Workload, streams: int, exact: bool = False
+) -> Iterator[Plan]:
+    """Plans from the fastest to the smallest, which computes one head of one text at a time.
+    `exact`: the user set `streams`.
     """
-    shape, before = Shape.of(model), memory_in_use(model.device)
-    room = (
-        max_memory - before if max_memory else int(0.8 * free_memory(model.device))
-    ) - MEMORY_MARGIN
-    for plan in candidate_plans(
-        shape,
-        work,
-        batch_tokens or fast_streams(shape, model.device.type),
-        batch_tokens is not None,
-    ):
-        if plan.memory <= room:
-            return plan
-    raise too_little(max_memory, before + MEMORY_MARGIN + plan.memory, work.pos)
-
-
-def too_little(max_memory: int | None, need: int, pos: int) -> UserError:
-    return UserError(
-        f"{bytes_text(max_memory) if max_memory else 'The free memory'} is not enough: the model"
-        f" and one text of {pos} tokens need {bytes_text(1.02 * need)}; allow more, shorten the"
-        " texts, or take a smaller model."
-    )
-
-
-def candidate_plans(shape: Shape, work: Workload, streams: int, exact: bool = False):
-    """Plans from the fastest to the smallest, the last of one head and one text. `exact`: `streams`
-    is what was asked for.
-    """
-    pos = work.pos
+    pos, method = workload.pos, workload.method
+    keep_options = (True, False) if method == "cdt" else (False,)
     while True:
         streams = max(streams, pos)
-        share = {"cdt": shape.n_heads if exact else 4, "ablation": shape.n_heads}.get(
-            work.method, 1
-        )
-        most = (
-            streams if work.method in ("cdt", "ablation") or exact else min(streams, FORWARD_TOKENS)
-        )
-        # of whole texts
-        tokens = min(max(1, most // share // pos), work.texts) * pos
-        yield from (
-            Plan(streams, tokens, keep, peak_memory(shape, work, streams, tokens, keep), pos)
-            for keep in (True, False)[work.method != "cdt" :]
-        )
+        texts = min(max(1, tokens_per_batch(shape, method, streams, exact) // pos), workload.texts)
+        tokens = texts * pos
+        for keep_totals in keep_options:
+            memory = peak_memory(shape, workload, streams, tokens, keep_totals)
+            yield Plan(streams, tokens, keep_totals, memory, pos)
         if streams <= pos:
             return
         streams //= 2
 
 
-def peak_memory(shape: Shape, work: Workload, streams: int, tokens: int, keep: bool) -> int:
+def tokens_per_batch(shape: Shape, method: str, streams: int, exact: bool) -> int:
+    """Tokens of one batch, such that a chunk of its heads makes up the streams in flight."""
+    if method == "cdt":
+        return streams // (shape.n_heads if exact else 4)
+    if method == "ablation":
+        return streams // shape.n_heads
+    # gradient methods score every head of a batch in one pass
+    return streams if exact else min(streams, FORWARD_TOKENS)
+
+
+def peak_memory(
+    shape: Shape, workload: Workload, streams: int, tokens: int, keep_totals: bool
+) -> int:
     """Bytes at the peak of a pass."""
-    pos, used = work.pos, chunk_size(shape.n_heads, streams, tokens) * tokens
-    if work.method == "ablation":
-        return (used + tokens) * shape.forward(pos)
-    if work.method != "cdt":
-        return tokens * shape.backward(pos, work.method == "ig")
-    kept = shape.totals() * (max(1, shape.n_layers - 1) if keep else 1)
-    return tokens * shape.traced(pos) + max(
-        tokens * shape.forward(pos), used * shape.stream(pos, work.symmetric) + tokens * kept
-    )
+    pos, method = workload.pos, workload.method
+    in_flight = chunk_size(shape.n_heads, streams, tokens) * tokens
+    if method == "ablation":
+        return (in_flight + tokens) * shape.forward_bytes(pos)
+    if method != "cdt":
+        return tokens * shape.backward_bytes(pos, path=method == "ig")
+    blocks = max(1, shape.n_layers - 1) if keep_totals else 1
+    propagation = in_flight * shape.stream_bytes(pos, workload.symmetric)
+    propagation += tokens * blocks * shape.totals_bytes()
+    recording = tokens * shape.forward_bytes(pos)
+    return tokens * shape.trace_bytes(pos) + max(recording, propagation)
 
 
 def chunk_size(n_heads: int, streams: int, tokens: int) -> int:
-    """Heads at a time: as many as fit, in chunks of nearly one size."""
+    """Heads at a time for a batch of `tokens`: as many as `streams` allows, in chunks of nearly the
+    same size.
+    """
+    if not n_heads:
+        return 1
     most = max(1, streams // tokens)
-    return -(-n_heads // -(-n_heads // most)) if n_heads else 1
+    chunks = -(-n_heads // most)  # rounded up
+    return -(-n_heads // chunks)
 
 
 def forward_tokens(model: Model, pos: int, max_memory: int | str | None = None) -> int:
-    """Tokens of a plain forward pass over texts of at most `pos` tokens. Raises UserError when
-    `max_memory` cannot hold one text.
+    """Tokens of one plain forward pass over texts of at most `pos` tokens.
+
+    Raises UserError when `max_memory` (bytes, or text such as "4GB") cannot hold one text.
     """
-    shape, max_memory = Shape.of(model), parse_bytes(max_memory)
+    shape = Shape.of(model)
+    max_memory = parse_bytes(max_memory)
     fast = max(pos, min(FORWARD_TOKENS, 2 * fast_streams(shape, model.device.type)))
     if max_memory is None:
         return fast
-    before, each = memory_in_use(model.device), shape.forward(pos)
-    room = max_memory - before - MEMORY_MARGIN
-    if room < pos * each:
-        raise too_little(max_memory, before + MEMORY_MARGIN + pos * each, pos)
-    return min(fast, room // each)
-
-
-@contextmanager
-def limited_memory(max_memory: int | None, device: torch.device) -> Iterator[None]:
-    """Within, large blocks of memory go back to the system when they are freed, so that what a
-    CPU's process holds is what it uses. Without a bound they stay with the process: to get them
-    anew at each step costs a pass time.
-
-    glibc keeps freed blocks of up to 32 MB for later ones, which is faster, and can double the
-    resident memory. Elsewhere than on Linux with glibc nothing changes.
-    """
-    libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
-    if not hasattr(libc, "malloc_trim"):
-        yield
-        return
-    block, unused = LARGEST_KEPT, KEPT
-    if max_memory:
-        libc.malloc_trim(0)
-        block = min(max((max_memory - memory_in_use(device)) // 64, 2**20), LARGEST_KEPT)
-        unused = 2 * block
-    try:
-        libc.mallopt(M_MMAP_THRESHOLD, block)
-        libc.mallopt(M_TRIM_THRESHOLD, unused)
-        yield
-    finally:
-        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
-        libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGEST_KEPT)
-        if max_memory:
-            libc.malloc_trim(0)
+    used = memory_in_use(model.device)
+    per_token = shape.forward_bytes(pos)
+    room = max_memory - used - MEMORY_MARGIN
+    if room < pos * per_token:
+        raise not_enough_memory(max_memory, used + MEMORY_MARGIN + pos * per_token, pos)
+    return min(fast, room // per_token)
 
 
 def forward_batches(
     model, encoded: list[list[int]], padding: float = 0.05, max_memory: int | str | None = None
 ) -> Iterator[Batch]:
-    """Batches for plain forward passes, as large as is fast, and as a bound on the process's memory
-    allows (see `planning`).
+    """Batches of texts (token ids) for plain forward passes, as large as is fast and as
+    `max_memory` (bytes, or text such as "4GB") allows. At most the share `padding` of a batch is
+    padding.
     """
-    if encoded:
-        max_memory = units.parse_bytes(max_memory)
-        with limited_memory(max_memory, model.device):
-            yield from batches(
-                model,
-                encoded,
-                forward_tokens(model, max(map(len, encoded)), max_memory),
-                padding,
-            )
+    if not encoded:
+        return
+    max_memory = parse_bytes(max_memory)
+    with limited_memory(max_memory, model.device):
+        tokens = forward_tokens(model, max(map(len, encoded)), max_memory)
+        yield from batches(model, encoded, tokens, padding)

@@ -136,7 +136,7 @@ def test_plain_passes_respect_a_bound(loaded, task, monkeypatch):
     said(lambda: label_balanced_means(model, task, POOL, max_memory="1MB"), "1 MB is not enough")
     pos = max(len(task.encode(model, row)) for row in POOL)
     monkeypatch.setattr(memory_plan, "memory_in_use", lambda device: 10**6)
-    bound = 10**6 + memory_plan.MEMORY_MARGIN + 3 * pos * Shape.of(model).forward(pos)
+    bound = 10**6 + memory_plan.MEMORY_MARGIN + 3 * pos * Shape.of(model).forward_bytes(pos)
     assert (
         memory_plan.forward_tokens(model, pos, bound)
         == 3 * pos
@@ -213,11 +213,10 @@ CHILD = """
 import json, sys
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from ctsft import planning
-from ctsft.loading import wrap
-from ctsft.means import Means, label_balanced_means
-from ctsft.relevance import score_heads
-from ctsft.tasks import Example
+from ctsft import Example, Means, label_balanced_means, score_heads
+from ctsft.model.loading import wrap
+from ctsft.model.memory_plan import MEMORY_MARGIN
+from ctsft.model.process_memory import memory_in_use
 
 torch.set_num_threads(1)
 config = LlamaConfig(vocab_size=16384, hidden_size=256, intermediate_size=1024, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=4)
@@ -235,7 +234,7 @@ def peak():                                                # since the last rese
 
 pool = [Example(str(i), "", "abc"[i % 3], {"ids": torch.randint(16384, (100 - i % 3,), generator=draw).tolist()}) for i in range(12)]
 means, found = Means(torch.randn(3, 8, 32, generator=draw), {}, {}), []
-bound = planning.held(model.device) + planning.MARGIN + 40 * 10**6
+bound = memory_in_use(model.device) + MEMORY_MARGIN + 40 * 10**6
 for n, limit in ((3, bound), (12, bound), (9, None)):
     open("/proc/self/clear_refs", "w").write("5")
     label_balanced_means(model, Words(), pool[:n], max_memory=limit)
