@@ -45,7 +45,7 @@ def draw():
         session_circuit.circuit(scores),
         score_runs.score_run(("done",)) or score_runs.score_run(start_runs.ACTIVE),
     )
-    outside = session_circuit.touched(model, circuit)
+    outside = session_circuit.trained_with(model, circuit)
     save_and_load(model, scores, circuit)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -191,7 +191,7 @@ def rule(scores):
 
 
 def counters(model, circuit: Circuit, outside: dict):
-    count = session_circuit.would_move(binding.view().model, tuple(sorted(circuit.heads)))
+    count = session_circuit.trainable_counts(binding.view().model, tuple(sorted(circuit.heads)))
     heads, moves = st.columns(2)
     heads.metric(
         "Heads",

@@ -1,58 +1,60 @@
-"""Which tuning runs the Compare page shows, in which order, and how the cells of an experiment are
-gathered; no streamlit.
+"""Which tuning runs the Compare page shows, in which order, and how the trials of an experiment are
+grouped; no streamlit.
 
-Rows are those of `ctsft.results.compare`. What is shown in one line of the table is an entry: a
-list of rows, one run or the seeds of one.
+Rows are those of the table of tuning runs. A line of the page's table is an entry: a list of rows,
+either one run or all seeds of the same settings.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 
 from ctsft.jobs.tuning_table import value_text
-from explorer.text import outcomes
+from explorer.text.outcomes import ENDED
+from explorer.text.run_names import trained_text
 
-SINGLE, ALL = "single", ""
+SINGLE, ALL = "single", ""  # the scopes beside the experiments' runs
+Entry = list[Mapping]
 
 
-# name, and what is smallest in front
+def or_last(value: float | None) -> float:
+    """A missing value is sorted last."""
+    return inf if value is None else value
+
+
+# name -> its label, and the value by which rows are sorted, smallest first
 ORDERS: dict[str, tuple[str, Callable[[Mapping], float]]] = {
     "newest": ("newest first", lambda row: -row["created"]),
-    "gain": ("most gained on the target", lambda row: -row["gain"]),
-    "kept": ("most kept of the source", lambda row: row["forgetting"]),
-    "share": (
-        "fewest numbers moved",
-        lambda row: row["share"] if row["share"] is not None else 2.0,
-    ),
-    "seconds": (
-        "shortest",
-        lambda row: row["seconds"] if row["seconds"] is not None else float("inf"),
-    ),
+    "gain": ("highest gain on the target", lambda row: -row["gain"]),
+    "forgetting": ("lowest forgetting of the source", lambda row: row["forgetting"]),
+    "share": ("fewest trained parameters", lambda row: or_last(row["share"])),
+    "seconds": ("shortest time", lambda row: or_last(row["seconds"])),
 }
 
 
 def scopes(rows: list[Mapping]) -> dict[str, str]:
-    """What can be looked at by itself -> its name: runs of no experiment, each experiment (newest
-    first), everything.
+    """The groups of runs that can be shown alone, with their labels: runs that belong to no
+    experiment, each experiment (newest first), all runs.
     """
-    single, found = 0, {}
+    n_single, experiments = 0, {}
     for row in rows:
         if row["experiment"]:
-            found.setdefault(row["experiment"], []).append(row)
+            experiments.setdefault(row["experiment"], []).append(row)
         else:
-            single += 1
-    words = {SINGLE: f"Single runs ({single})"} if single else {}
-    words |= {
-        run: f"Experiment {experiment_name(cells[0])} ({len(cells)} cells)"
-        for run, cells in found.items()
-    }
-    return words | ({ALL: f"Everything ({len(rows)})"} if len(words) > 1 else {})
+            n_single += 1
+    labels = {SINGLE: f"Single runs ({n_single})"} if n_single else {}
+    for run, trials in experiments.items():
+        labels[run] = f"Experiment {experiment_name(trials[0])} ({len(trials)} trials)"
+    if len(labels) > 1:
+        labels[ALL] = f"Everything ({len(rows)})"
+    return labels
 
 
-def experiment_name(cell: Mapping) -> str:
-    """A cell is called "<experiment>: <cell>" when it is begun; one that was renamed has only its
-    id to tell.
+def experiment_name(trial: Mapping) -> str:
+    """The experiment's name, from the name "<experiment>: <trial>" that a trial gets when it
+    starts; its run's id if there is none.
     """
-    name, found, _ = (cell.get("given") or "").partition(": ")
-    return name if found else cell["experiment"]
+    name, separator, _ = (trial.get("given") or "").partition(": ")
+    return name if separator else trial["experiment"]
 
 
 def in_scope(rows: list[Mapping], scope: str) -> list[Mapping]:
@@ -61,54 +63,55 @@ def in_scope(rows: list[Mapping], scope: str) -> list[Mapping]:
     return [row for row in rows if (row["experiment"] or SINGLE) == scope]
 
 
-def values(rows: Iterable[Mapping], key: str) -> list:
-    """What rows say of a key, each once, as they first stand there."""
+def distinct(rows: Iterable[Mapping], key: str) -> list:
+    """The values of a key, each once, in the order of the rows."""
     return list(dict.fromkeys(row[key] for row in rows))
 
 
-def picked(rows: list[Mapping], wanted: Mapping[str, list], text: str) -> list[Mapping]:
-    """Rows whose values are among the wanted ones (none: any), and that hold every word of a
-    text.
+def matching(rows: list[Mapping], wanted: Mapping[str, list], search: str) -> list[Mapping]:
+    """The rows whose values are among the wanted ones (an empty list: any), and that contain every
+    word of `search`.
     """
-    words = text.casefold().split()
-    return [
-        row
-        for row in rows
-        if all(not some or row[key] in some for key, some in wanted.items())
-        and all(word in told(row) for word in words)
-    ]
+    words = search.casefold().split()
+
+    def matches(row: Mapping) -> bool:
+        wanted_values = all(not values or row[key] in values for key, values in wanted.items())
+        return wanted_values and all(word in searchable_text(row) for word in words)
+
+    return [row for row in rows if matches(row)]
 
 
-def told(row: Mapping) -> str:
-    """All of a row that one may search for."""
+def searchable_text(row: Mapping) -> str:
     parts = [
         row["run"],
         row["name"],
         row["note"],
         row["state"],
-        outcomes.moved(row),
+        trained_text(row),
         str(row["what"]).replace("_", " "),
         row["source"],
+        *map(value_text, row["settings"].values()),
     ]
-    return " ".join([*parts, *map(value_text, row["settings"].values())]).casefold()
+    return " ".join(parts).casefold()
 
 
-def entries(rows: list[Mapping], by: str, seeds_together: bool) -> list[list[Mapping]]:
-    """The table's lines in order: a run each, or one for all runs that differ in their seed
-    only.
+def entries(rows: list[Mapping], order: str, group_seeds: bool) -> list[Entry]:
+    """The lines of the table in order: one for each run, or one for all runs that differ only in
+    their seed.
     """
-    found: dict[object, list[Mapping]] = {}
+    groups: dict[object, Entry] = {}
     for row in rows:
-        found.setdefault(kind(row, ("seed",)) if seeds_together else row["run"], []).append(row)
-    rank = ORDERS[by][1]
-    return sorted(found.values(), key=lambda entry: sum(map(rank, entry)) / len(entry))
+        key = settings_key(row, ("seed",)) if group_seeds else row["run"]
+        groups.setdefault(key, []).append(row)
+    rank = ORDERS[order][1]
+    return sorted(groups.values(), key=lambda entry: sum(map(rank, entry)) / len(entry))
 
 
-def kind(row: Mapping, without: tuple[str, ...] = ()) -> tuple:
-    """What is equal in rows that are the same but for some settings. Drawn heads may differ in
-    number only if that was chosen.
+def settings_key(row: Mapping, ignored: tuple[str, ...] = ()) -> tuple:
+    """A key that is equal for rows that differ only in the ignored settings. The number of heads is
+    part of it: drawn heads are the same in number unless that was chosen.
     """
-    kept = tuple(
-        (name, value_text(value)) for name, value in row["settings"].items() if name not in without
+    settings = tuple(
+        (name, value_text(value)) for name, value in row["settings"].items() if name not in ignored
     )
-    return row["what"], row["heads"], row["state"] in outcomes.ENDED, row["experiment"], kept
+    return row["what"], row["heads"], row["state"] in ENDED, row["experiment"], settings

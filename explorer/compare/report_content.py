@@ -1,5 +1,5 @@
-"""What one session has explored around some tuning runs: the model, its scores, the circuit, how
-much that keeps. `narrative` tells it.
+"""What a session has explored around some tuning runs: the model, its scores, the circuit, and how
+much of the task that keeps. `report_sections` writes it as a report.
 """
 
 from collections.abc import Mapping
@@ -18,52 +18,59 @@ from explorer.session import circuit as session_circuit
 
 @dataclass(frozen=True)
 class Exploration:
-    # of `ctsft.results.compare`, all of one model and task
-    rows: list[Mapping]
-    called: Mapping[str, str]  # run -> its name
-    model: Model | None = None  # None where it cannot be loaded any more
+    rows: list[Mapping]  # of the table of tuning runs, all with one model and task
+    names: Mapping[str, str]  # of the runs, by their ids
+    model: Model | None = None  # None if it cannot be loaded any more
     task: Task | None = None
-    scored: runs.Run | None = None
+    score_run: runs.Run | None = None
     scores: Scores | None = None
     circuit: Circuit | None = None
-    measured: runs.Run | None = None  # faithfulness of these scores' ranking
-    left_out: int = 0  # rows of another model or task
+    faithfulness_run: runs.Run | None = None  # of the ranking by these scores
+    left_out: int = 0  # number of rows with another model or task
 
 
-def gather(rows: list[Mapping], called: Mapping[str, str]) -> Exploration:
-    """Around the first row's model and task: the session's scores and circuit if they are of these,
-    else the newest ones. Loads no other model.
+def gather(rows: list[Mapping], names: Mapping[str, str]) -> Exploration:
+    """What belongs to the first row's model and task: the session's scores and circuit if they do,
+    otherwise the newest ones. Loads no other model.
     """
-    now, of = binding.view(), subject_of(rows[0])
-    same = [
-        row for row in rows if (row["model"], row["task"]) == (rows[0]["model"], rows[0]["task"])
-    ]
-    mine = (now.model, now.task, now.data_dir, now.source) == (
-        of["model"],
-        of["task"],
-        of.get("data_dir") or "",
-        rows[0]["source"],
-    )
-    own = score_runs.score_run(("done",)) if mine else None
-    scored = own or newest_scores(of, rows[0]["source"])
-    scores = score_runs.scores_of(scored)
-    circuit = session_circuit.circuit(scores) if own and scores is not None else circuit_moved(same)
-    measured = score_runs.find_run("faithfulness", ("done",), scores=scored.id) if scored else None
+    first, subject = rows[0], subject_of(rows[0])
+    same = [row for row in rows if (row["model"], row["task"]) == (first["model"], first["task"])]
+    current = is_current(subject, first["source"])
+    current_run = score_runs.score_run(("done",)) if current else None
+    score_run = current_run or newest_score_run(subject, first["source"])
+    scores = score_runs.scores_of(score_run)
+    if current_run and scores is not None:
+        circuit = session_circuit.circuit(scores)
+    else:
+        circuit = trained_circuit(same)
+    faithfulness_run = None
+    if score_run:
+        faithfulness_run = score_runs.find_run("faithfulness", ("done",), scores=score_run.id)
     return Exploration(
         same,
-        called,
-        inputs.load_model(now.model) if mine else None,
-        None,
-        scored,
-        scores,
-        circuit,
-        measured,
-        len(rows) - len(same),
+        names,
+        model=inputs.load_model(binding.view().model) if current else None,
+        score_run=score_run,
+        scores=scores,
+        circuit=circuit,
+        faithfulness_run=faithfulness_run,
+        left_out=len(rows) - len(same),
     )
 
 
-def opened(of: Exploration) -> Exploration:
-    """With its model and task, where they can still be loaded."""
+def is_current(subject: Mapping, source: str) -> bool:
+    """Whether the session's model, data and source language are these."""
+    view = binding.view()
+    return (view.model, view.task, view.data_dir, view.source) == (
+        subject["model"],
+        subject["task"],
+        subject.get("data_dir") or "",
+        source,
+    )
+
+
+def with_model_and_task(of: Exploration) -> Exploration:
+    """The exploration with its model and task loaded, if they can be."""
     subject = subject_of(of.rows[0])
     with suppress(UserError):
         of = replace(of, task=inputs.load_task(subject["task"], subject.get("data_dir") or ""))
@@ -76,19 +83,20 @@ def subject_of(row: Mapping) -> Mapping:
     return runs.get(row["run"]).request.params["subject"]
 
 
-def newest_scores(of: Mapping, source: str) -> runs.Run | None:
+def newest_score_run(subject: Mapping, source: str) -> runs.Run | None:
     for run in runs.list_runs("score"):
-        own = run.request.params.get("subject", {})
+        scored = run.request.params.get("subject", {})
         same = all(
-            (own.get(key) or None) == (of.get(key) or None) for key in ("model", "task", "data_dir")
+            (scored.get(key) or None) == (subject.get(key) or None)
+            for key in ("model", "task", "data_dir")
         )
-        if same and own.get("language") in (source, None) and run.status().state == "done":
+        if same and scored.get("language") in (source, None) and run.status().state == "done":
             return run
     return None
 
 
-def circuit_moved(rows: list[Mapping]) -> Circuit | None:
-    """The circuit of the first run that moved one."""
+def trained_circuit(rows: list[Mapping]) -> Circuit | None:
+    """The circuit of the first run that trained one."""
     for row in rows:
         path = runs.get(row["run"]).file("circuit.json")
         if row["what"] in ("circuit", "edited") and path.is_file():

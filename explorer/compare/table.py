@@ -1,56 +1,41 @@
-"""Tuning runs side by side: the table's frame, what all of it shares, points of the frontier, and
-curves that may share a chart.
-"""
+"""The table of the Compare page: its columns, its lines, and the settings that all runs share."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft import runs
 from ctsft.jobs.tuning_table import MAIN, parted, value_text
-from ctsft.plots import accuracy_curves
-from ctsft.plots.experiment_frontier import same_start
-from ctsft.plots.run_frontier import Point
-from ctsft.runs import results
-from ctsft.utils.statistics import Spread, spread
-from explorer.compare import filters
-from explorer.session import inputs, measured_rows
-from explorer.text import outcomes
+from ctsft.utils.statistics import spread
+from explorer.compare.filters import Entry
+from explorer.session import measured_rows
+from explorer.text import run_names
 from explorer.text.glossary import TERMS
-
-DRAWN = len(accuracy_curves.SYMBOLS)  # curves that can be told apart
-
-
-# rows of one line of the table: one run, or the seeds of one
-Entry = list[Mapping]
-
 
 _text, _number = st.column_config.TextColumn, st.column_config.NumberColumn
 
-
 OUTCOMES = {
     "what": _text(
-        "moved",
+        "trained",
         pinned=True,
         help=(
-            "What moved: the circuit, a control with as many heads, only the norms, or everything."
+            "What was trained: the circuit, a control with as many heads, only the norms, or"
+            " everything."
         ),
     ),
-    "name": _text("name", help="As you named it."),
-    "heads": _number("heads", help="Attention heads that moved."),
+    "name": _text("name", help="The name that you gave the run."),
+    "heads": _number("heads", help="Number of attention heads that were trained."),
     "share": _number(
-        "share moved",
+        "trained share",
         format="percent",
-        help="Share of the model's numbers that moved, norms included.",
+        help="Share of the model's parameters that were trained, norms included.",
     ),
     "source accuracy": _text(
-        "source accuracy", help="Accuracy on the source language before and after."
+        "source accuracy", help="Accuracy on the source language before and after tuning."
     ),
     "target accuracy": _text(
-        "target accuracy", help="Accuracy on the target language before and after."
+        "target accuracy", help="Accuracy on the target language before and after tuning."
     ),
     "forgetting": _number(
         "forgetting",
@@ -61,193 +46,104 @@ OUTCOMES = {
     "seeds": _number(
         "seeds",
         help=(
-            "Runs on this line, which differ in their seed only; figures are means over them ±"
-            " standard deviation."
+            "Number of runs on this line, which differ only in their seed. Figures are means over"
+            " them ± standard deviation."
         ),
     ),
     "seconds": _number(
         "time",
         format="%.0f s",
         help=(
-            "Tuning and measuring, without loading the model; the mean where a line holds several"
-            " runs."
+            "Time of tuning and measuring, without loading the model; the mean where a line holds"
+            " several runs."
         ),
     ),
-    "state": _text("state", help="A stopped run kept what it had learned by then."),
+    "state": _text("state", help="A run that was stopped saved what it had learned until then."),
 }
 
-
-SETTINGS = {  # name on the page, and what it is; any other setting stands under its own name
-    "target": ("target", "Language tuned on."),
-    "n": ("n", "Labelled target examples; 0: all there are."),
+# setting -> its name on the page, and what it is; any other setting has its own name
+SETTINGS = {
+    "target": ("target", "Language that the run was tuned on."),
+    "n": ("n", "Number of labelled target examples; 0: all."),
     "learning_rate": ("learning rate", "Peak learning rate."),
     "epochs": ("epochs", "Passes over the examples."),
     "seed": ("seed", "Draws the examples and their order."),
-    "batch_size": ("batch", "Rows a step."),
-    "data_dir": ("data folder", "Where the task's files were read."),
-    "eval_split": ("measured on", "The split that accuracies are measured on."),
-    "setting": ("setting", "Of the experiment."),
+    "batch_size": ("batch", "Rows in each step."),
+    "data_dir": ("data folder", "Folder from which the task's files were read."),
+    "eval_split": ("measured on", "The split on which accuracies are measured."),
+    "setting": ("setting", "Name of the setting in the experiment."),
 }
 
-
-AFTER = {
-    "note": _text("note", help="What you noted of it."),
+LAST = {
+    "note": _text("note", help="Your note on the run."),
     "run": _text("run", help="The run's folder, as `python -m ctsft runs` lists it."),
 }
 
+IF_DIFFERING = ("state", "heads")  # left out where all lines have the same value
 
-def label(setting: str) -> str:
-    return SETTINGS.get(setting, (setting.replace("_", " "), ""))[0]
+
+def setting_label(setting: str) -> str:
+    return SETTINGS[setting][0] if setting in SETTINGS else setting.replace("_", " ")
 
 
 def columns(names: Iterable[str]) -> dict:
-    """How the table shows these columns of a frame."""
-    other = ("", "A setting of the run, as Fine-tune has it.")
-    return {
-        name: (
-            OUTCOMES.get(name)
-            or AFTER.get(name)
-            or _text(label(name), help=SETTINGS.get(name, other)[1])
-        )
-        for name in names
-    }
+    """The configuration of these columns of a frame."""
+    return {name: OUTCOMES.get(name) or LAST.get(name) or setting_column(name) for name in names}
+
+
+def setting_column(setting: str):
+    _, explanation = SETTINGS.get(setting, ("", "A setting of the run, named as on Fine-tune."))
+    return _text(setting_label(setting), help=explanation)
 
 
 def frame(entries: list[Entry]) -> pd.DataFrame:
-    """A line an entry: what came of it, the settings in which the entries differ, its note. What is
-    the same in all of them is left to `shared`.
+    """A line for each entry: its results, the settings in which the entries differ, its note.
+    Settings that all entries share are left to `shared`.
     """
-    rows = [row for entry in entries for row in entry]
-    several, differing = any(len(entry) > 1 for entry in entries), parted(rows)[1]
+    grouped = any(len(entry) > 1 for entry in entries)
+    _, differing = parted([row for entry in entries for row in entry])
     table = pd.DataFrame([line(entry) for entry in entries])
-    found = [
-        name
-        for name in OUTCOMES
-        if name in table and (table[name].notna() & (table[name] != "")).any()
-    ]
-    constant = ("state", *(["heads"] if len(entries) > 1 else []))
-    found = [
-        name
-        for name in found
-        if not (name in constant and table[name].nunique(dropna=False) == 1)
-        and (name != "seeds" or several)
-    ]
-    for name in differing:
-        if name != "seed" or not several:
-            table[name] = [value_text(entry[0]["settings"].get(name)) for entry in entries]
-            found.append(name)
-    return table[[*found, *(["note"] if (table["note"] != "").any() else []), "run"]]
+    shown = [name for name in OUTCOMES if is_shown(table, name, grouped)]
+    for setting in differing:
+        if setting == "seed" and grouped:
+            continue
+        table[setting] = [value_text(entry[0]["settings"].get(setting)) for entry in entries]
+        shown.append(setting)
+    if (table["note"] != "").any():
+        shown.append("note")
+    return table[[*shown, "run"]]
+
+
+def is_shown(table: pd.DataFrame, name: str, grouped: bool) -> bool:
+    """Whether a column of results says something about these lines."""
+    if name not in table or not (table[name].notna() & (table[name] != "")).any():
+        return False
+    if name == "seeds":
+        return grouped
+    constant = table[name].nunique(dropna=False) == 1
+    if name == "heads" and len(table) == 1:
+        return True
+    return not (constant and name in IF_DIFFERING)
 
 
 def line(entry: Entry) -> dict:
-    first = entry[0]
-    mean = {key: spread(row[key] for row in entry).mean for key in ("forgetting", "gain")}
+    first, single = entry[0], len(entry) == 1
     times = [row["seconds"] for row in entry if row["seconds"] is not None]
-    states = list(dict.fromkeys(row["state"] for row in entry))
-    own = "" if first["experiment"] and first["name"] == first["given"] else first["name"]
+    automatic_name = first["experiment"] and first["name"] == first["given"]
     return {
-        "what": outcomes.WHAT.get(first["what"], (str(first["what"]).replace("_", " "),))[0],
-        "name": own if len(entry) == 1 else "",
+        "what": run_names.recipe_name(first["what"]),
+        "name": first["name"] if single and not automatic_name else "",
         "heads": first["heads"],
         "share": first["share"],
-        **{f"{side} accuracy": accuracy(entry, side) for side in ("source", "target")},
-        **mean,
+        "source accuracy": accuracy(entry, "source"),
+        "target accuracy": accuracy(entry, "target"),
+        "forgetting": mean_of(entry, "forgetting"),
+        "gain": mean_of(entry, "gain"),
         "seeds": len(entry),
         "seconds": spread(times).mean if times else None,
-        "state": ", ".join(states),
-        "note": " ".join(first["note"].split()) if len(entry) == 1 else "",
-        "run": first["run"] if len(entry) == 1 else f"{len(entry)} runs",
-    }
-
-
-def accuracy(entry: Entry, side: str) -> str:
-    before, after = (spread(row[f"{side}_{when}"] for row in entry) for when in ("before", "after"))
-    return f"{before.mean:.3f} → {after.mean:.3f}" + (
-        f" ± {after.sd:.3f}" if after.sd is not None else ""
-    )
-
-
-def shared(rows: list[Mapping]) -> tuple[str, str]:
-    """What is the same in all rows, once: the main settings in a sentence, and all others."""
-    same, _ = parted(rows)
-    told = [
-        f"{label(name)} {value_text(same[name])}"
-        for name in MAIN
-        if same.get(name) not in (None, "")
-    ]
-    for key, form in (("state", "{}"), ("heads", "{} heads moved")):
-        if len({row[key] for row in rows}) == 1 and rows[0][key] is not None:
-            told.append(form.format(rows[0][key]))
-    rest = [
-        f"{label(name)} {value_text(value)}"
-        for name, value in same.items()
-        if name not in MAIN and value_text(value)
-    ]
-    return ", ".join(told), ", ".join(rest)
-
-
-def called(rows: list[Mapping]) -> list[str]:
-    """A name for each run; a cell's long one only where somebody gave it another."""
-    return outcomes.names(
-        [
-            row | {"name": ""} if row["experiment"] and row["name"] == row["given"] else row
-            for row in rows
-        ]
-    )
-
-
-@dataclass(frozen=True)
-class Points:
-    """Points of the frontier; `targets` over which each is a mean; `left_out`: runs whose seed
-    lacks one of them.
-    """
-
-    points: list[Point]
-    targets: int = 1
-    left_out: int = 0
-
-
-def points(rows: list[Mapping], names: list[str]) -> Points:
-    """A point a run; where there are several targets, one for the runs that differ in their target
-    only. Runs from another start have none.
-    """
-    pairs = [(row, name) for row, name in zip(rows, names, strict=True) if same_start(row["what"])]
-    rows = [row for row, _ in pairs]
-    targets, differing = len({row["target"] for row in rows}), parted(rows)[1]
-    told = [name for name in differing if name not in ("seed", "target")]
-    found: dict[tuple, list[tuple[Mapping, str]]] = {}
-    for row, name in pairs:
-        found.setdefault(
-            (filters.kind(row, ("target",)), *([row["run"]] if targets == 1 else [])), []
-        ).append((row, name))
-    whole = [own for own in found.values() if len({row["target"] for row, _ in own}) == targets]
-    return Points([point(own, told) for own in whole], targets, len(rows) - sum(map(len, whole)))
-
-
-def point(own: list[tuple[Mapping, str]], told: list[str]) -> Point:
-    rows, (first, name) = [row for row, _ in own], own[0]
-    group = ", ".join(
-        f"{label(key)} {value_text(first['settings'].get(key))}"
-        for key in told
-        if value_text(first["settings"].get(key))
-    )
-    facts = [
-        f"{row[side]} {row[f'{side}_before']:.3f} → {row[f'{side}_after']:.3f}"
-        for row in rows
-        for side in ("source", "target")
-    ]
-    moved = outcomes.WHAT.get(first["what"], (str(first["what"]).replace("_", " "),))[0]
-    heads = f" ({first['heads']} heads)" if first["heads"] is not None else ""
-    share = [f"{first['share']:.2%} of the model moved"] if first["share"] is not None else []
-    return {
-        "method": first["what"],
-        "name": moved.removesuffix(" heads") + heads if heads else moved,
-        "group": group,
-        "seed": first["seed"],
-        "run": name if len(rows) == 1 else f"mean of {len(rows)} targets, seed {first['seed']}",
-        "kept": -mean_of(rows, "forgetting"),
-        "gained": mean_of(rows, "gain"),
-        "facts": [*share, f"seed {first['seed']}", *dict.fromkeys(facts)],
+        "state": ", ".join(dict.fromkeys(row["state"] for row in entry)),
+        "note": " ".join(first["note"].split()) if single else "",
+        "run": first["run"] if single else f"{len(entry)} runs",
     }
 
 
@@ -255,75 +151,50 @@ def mean_of(rows: list[Mapping], key: str) -> float:
     return spread(row[key] for row in rows).mean
 
 
+def accuracy(entry: Entry, side: str) -> str:
+    before = spread(row[f"{side}_before"] for row in entry)
+    after = spread(row[f"{side}_after"] for row in entry)
+    deviation = f" ± {after.sd:.3f}" if after.sd is not None else ""
+    return f"{before.mean:.3f} → {after.mean:.3f}{deviation}"
+
+
+def shared(rows: list[Mapping]) -> tuple[str, str]:
+    """The settings that are the same in all rows: the main ones, and all others."""
+    same, _ = parted(rows)
+    main = [
+        f"{setting_label(name)} {value_text(same[name])}"
+        for name in MAIN
+        if same.get(name) not in (None, "")
+    ]
+    for key, text in (("state", "{}"), ("heads", "{} heads trained")):
+        value = rows[0][key]
+        if value is not None and all(row[key] == value for row in rows):
+            main.append(text.format(value))
+    others = [
+        f"{setting_label(name)} {value_text(value)}"
+        for name, value in same.items()
+        if name not in MAIN and value_text(value)
+    ]
+    return ", ".join(main), ", ".join(others)
+
+
+def names(rows: list[Mapping]) -> list[str]:
+    """A unique name for each run; the long automatic name of a trial is not used."""
+    return run_names.run_names(
+        [
+            row | {"name": ""} if row["experiment"] and row["name"] == row["given"] else row
+            for row in rows
+        ]
+    )
+
+
 def measured(rows: list[Mapping]) -> dict[str, int]:
-    """How many rows each language's accuracy was measured on; languages on which the runs disagree
-    are left out.
+    """The number of rows on which each language's accuracy was measured, for the languages on which
+    all runs agree.
     """
-    found: dict[str, set[int]] = {}
+    sizes: dict[str, set[int]] = {}
     for row in rows:
-        for language, count in (
-            row["measured"] or measured_rows.measured_on(runs.get(row["run"]))
-        ).items():
-            found.setdefault(language, set()).add(count)
-    return {language: counts.pop() for language, counts in found.items() if len(counts) == 1}
-
-
-def reading(groups: list[Mapping]) -> str:
-    """What means over seeds say; "" while nothing was run with two seeds. `groups` of
-    `tradeoff.grouped`.
-    """
-    several = [one for one in groups if one["kept"].count > 1]
-    if not several:
-        return ""
-
-    def words(one: Mapping, key: str, of: Spread) -> str:
-        return (
-            f"“{outcomes.said(', '.join(filter(None, [one['name'], one['group']])))}” {key}"
-            f" ({of.mean:+.3f}, 95 % [{of.low:+.3f}, {of.high:+.3f}])"
-        )
-
-    gained, kept = (
-        max(several, key=lambda one, key=key: one[key].mean) for key in ("gained", "kept")
-    )
-    counts = sorted({one["kept"].count for one in several})
-    text = (
-        f"By means over {' or '.join(map(str, counts))} seeds,"
-        f" {words(gained, 'gained most on the target', gained['gained'])} and"
-        f" {words(kept, 'kept most of the source', kept['kept'])}. "
-    ).replace("-", "−")
-    return (
-        text
-        + "Intervals are bootstrapped over seeds, which are few and share their test rows: where"
-        " they overlap, the order is not known."
-    )
-
-
-def start_of(row: Mapping) -> tuple:
-    """What has to be equal for two runs' curves to share one level before tuning."""
-    return row["model"], row["task"], row["source"], round(row["source_before"], 6)
-
-
-def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
-    """The curves of the runs that began where the first one did, at most `DRAWN`, and how many are
-    left out.
-    """
-    kept = [
-        (row, name)
-        for row, name in zip(rows, names, strict=True)
-        if start_of(row) == start_of(rows[0])
-    ][:DRAWN]
-    history = {name: results.evaluations(runs.get(row["run"])) for row, name in kept}
-    levels = {
-        language: share for of in history.values() for language, share in of[0]["accuracy"].items()
-    }
-    roles = {rows[0]["source"]: "source", **{row["target"]: "target" for row, _ in kept}}
-    steps = max(of[0].get("steps", of[-1]["step"]) for of in history.values())
-    subject = runs.get(rows[0]["run"]).request.params["subject"]
-    labels = inputs.load_task(subject["task"], subject.get("data_dir") or "").labels
-    return accuracy_curves.overlay_curves(
-        {name: accuracy_curves.accuracy_rows(of) for name, of in history.items()},
-        roles,
-        levels,
-        total_steps=steps,
-        chance=1 / len(labels),
-    ), len(rows) - len(kept)
+        counts = row["measured"] or measured_rows.measured_on(runs.get(row["run"]))
+        for language, count in counts.items():
+            sizes.setdefault(language, set()).add(count)
+    return {language: counts.pop() for language, counts in sizes.items() if len(counts) == 1}

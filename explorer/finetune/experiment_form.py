@@ -11,7 +11,7 @@ from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command, experiment_results
 from explorer.finetune.form import POOLS, spoken
 from explorer.session import binding, inputs
-from explorer.text import outcomes
+from explorer.text import run_names
 from explorer.text.markdown import literal
 
 
@@ -55,7 +55,7 @@ def compared(others: list[str]):
     st.multiselect(
         "Ways of tuning",
         experiment_command.METHODS,
-        format_func=lambda one: outcomes.WHAT[one][0],
+        format_func=lambda one: run_names.RECIPES[one][0],
         **binding.bind("design_methods"),
         help=(
             "What moves in each: those of the One run tab. Controls and everything belong beside a"

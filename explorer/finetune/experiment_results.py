@@ -12,7 +12,7 @@ from ctsft.plots import experiment_frontier
 from ctsft.utils.errors import UserError
 from explorer.finetune import experiment_command
 from explorer.session import binding, errors
-from explorer.text import outcomes
+from explorer.text import run_names
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
@@ -105,11 +105,11 @@ def results(run_id: str):
     )
     st.caption(
         "Accuracy after tuning, mean ± standard deviation over seeds; the source language is"
-        f" {outcomes.said(source)}. {len(rows)} cells. "
-        + outcomes.said(experiment_command.rates(chosen))
+        f" {run_names.display_name(source)}. {len(rows)} cells. "
+        + run_names.display_name(experiment_command.rates(chosen))
     )
     for title, frame in frames:
-        st.markdown(f"**{outcomes.said(title)}**")
+        st.markdown(f"**{run_names.display_name(title)}**")
         st.dataframe(
             frame,
             hide_index=True,

@@ -9,7 +9,7 @@ from ctsft.tuning.lora import TARGETS
 from ctsft.tuning.recipes import RECIPES
 from explorer.finetune import command
 from explorer.session import binding, inputs
-from explorer.text import outcomes
+from explorer.text import run_names
 from explorer.text.glossary import TERMS
 
 POOLS = {"all": "All", "B": "Pool B"}
@@ -39,8 +39,8 @@ def what(k: int):
     st.radio(
         "What moves",
         offered,
-        format_func=lambda one: outcomes.WHAT[one][0],
-        captions=[outcomes.WHAT[one][1].format(k=k) for one in offered],
+        format_func=lambda one: run_names.RECIPES[one][0],
+        captions=[run_names.RECIPES[one][1].format(k=k) for one in offered],
         **binding.bind("what"),
         help=TERMS["recipes"],
     )

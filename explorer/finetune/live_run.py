@@ -12,7 +12,7 @@ from ctsft.runs import results
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
 from explorer.session import binding, errors, inputs
-from explorer.text import outcomes
+from explorer.text import run_names
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
@@ -59,7 +59,7 @@ def choose(mine: list[runs.Run]) -> runs.Run:
 
 def label(run: runs.Run) -> str:
     tuning, config = run.request.params.get("tuning", {}), run.request.params.get("config", {})
-    what = run.request.name or outcomes.WHAT.get(tuning.get("what"), ("Tuning",))[0]
+    what = run.request.name or run_names.RECIPES.get(tuning.get("what"), ("Tuning",))[0]
     begun = time.strftime("%d %b %H:%M", time.localtime(run.request.created))
     settings = [
         f"n={tuning.get('n')}",
@@ -126,7 +126,10 @@ def draw_curves(ids: list[str], going: bool):
         st.session_state.tune_curves = (ids, counts, fig)
     for run in found[1:]:
         if run.status().active:
-            st.caption(f"{outcomes.said(label(run))}: {outcomes.said(run_progress.sentence(run))}")
+            st.caption(
+                f"{run_names.display_name(label(run))}:"
+                f" {run_names.display_name(run_progress.sentence(run))}"
+            )
     fig = st.session_state.tune_curves[2]
     if fig:
         chart.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
@@ -151,7 +154,7 @@ def named(found: list[runs.Run]) -> list[RunHistory]:
     rows = [facts(run) for run in found]
     return [
         RunHistory(name, results.evaluations(run), row["target"])
-        for run, row, name in zip(found, rows, outcomes.names(rows), strict=True)
+        for run, row, name in zip(found, rows, run_names.run_names(rows), strict=True)
     ]
 
 

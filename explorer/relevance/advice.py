@@ -12,7 +12,7 @@ from ctsft.plots import advice as plots_advice
 from explorer.relevance.page_scores import PageScores
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.text.outcomes import said
+from explorer.text.run_names import display_name
 from explorer.widgets import chart, cost_estimate, head_selection, run_progress
 from explorer.widgets.advice_notice import weights
 
@@ -132,7 +132,7 @@ def show(ranking: Ranking, run: runs.Run, shown: PageScores):
     k = len(circuit) or view.k
     roles = (view.source, view.target)
     finding, suggestion = plots_advice.sentences(
-        ranking, relevance, circuit, k, tuple(map(said, roles))
+        ranking, relevance, circuit, k, tuple(map(display_name, roles))
     )
     st.write(f"{finding} {suggestion}")
     left, right = st.columns([3, 2], gap="medium")

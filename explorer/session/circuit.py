@@ -20,19 +20,19 @@ from explorer.session.inputs import load_model
 from explorer.text.circuit_words import MOST_SEEDS, RULES
 
 
-def touched(model: Model, circuit: Circuit) -> dict[Head, str]:
-    """Heads outside the circuit whose key/value rows move with it, and the heads inside that they
-    share them with.
+def trained_with(model: Model, circuit: Circuit) -> dict[Head, str]:
+    """Heads outside the circuit whose key and value rows are trained with it, and a text that names
+    the heads of the circuit with which they share them.
     """
-    found = {}
+    reasons = {}
     for layer, head in sorted(trainable.heads_sharing_kv(model, circuit.heads)):
         sharing = [
             format.head_name((layer, other))
             for other in model.kv_group(head)
             if (layer, other) in circuit
         ]
-        found[layer, head] = f"K/V shared with {', '.join(sharing)}"
-    return found
+        reasons[layer, head] = f"K/V shared with {', '.join(sharing)}"
+    return reasons
 
 
 def reasons(circuit: Circuit, outside: Mapping[Head, str]) -> dict[Head, str]:
@@ -41,9 +41,9 @@ def reasons(circuit: Circuit, outside: Mapping[Head, str]) -> dict[Head, str]:
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
-def would_move(model: str, heads: tuple[Head, ...]) -> dict[str, int]:
-    """Numbers of the model that a circuit would move, its norms included: by both ways of counting,
-    and of how many.
+def trainable_counts(model: str, heads: tuple[Head, ...]) -> dict[str, int]:
+    """The number of parameters that are trained with a circuit, the norms included, by both ways of
+    counting key and value rows ("group", "expand"), and the "total" of the model.
     """
     loaded = inputs.load_model(model)
     return {kv: trainable.trainable_count(loaded, heads, kv) for kv in trainable.KV} | {

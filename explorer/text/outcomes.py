@@ -1,207 +1,133 @@
-"""What tuning runs came to, in sentences that claim no more than the numbers do.
+"""The results of tuning runs in sentences that claim no more than the numbers show.
 
-Rows are those of `ctsft.results.compare`. `noise` is two standard errors of the difference of two
-accuracies, as if each had been measured on rows of its own: cautious here, where both see the same
-rows, and blind to the seed, which every sentence says.
+Rows are those of the table of tuning runs. Noise is two standard errors of the difference of two
+accuracies, as if each had been measured on its own rows. That is cautious here, where both are
+measured on the same rows, and it does not include the seed, which every sentence mentions.
 """
 
-from collections import Counter
 from collections.abc import Mapping
+from math import sqrt
 
-from explorer.text.markdown import literal
-
-WHAT = {  # what moves -> its name, and one sentence; {k} is the circuit's size
-    "circuit": ("Circuit", "The {k} heads of the Circuit page, and every norm."),
-    "near_zero": (
-        "Near-zero heads",
-        "Control: the {k} heads whose relevance is closest to zero, and every norm.",
-    ),
-    "least": (
-        "Least relevant heads",
-        "Control: the {k} heads with the lowest relevance, and every norm.",
-    ),
-    "random": ("Random heads", "Control: {k} heads drawn with the seed below, and every norm."),
-    "norms": ("Norms only", "No head at all: only the norms, which move with the heads too."),
-    "full": ("Everything", "Every number of the model: ordinary fine-tuning, to compare with."),
-    "advised": (
-        "Advised heads",
-        "The {k} heads that the target asks for and the source can spare, and every norm.",
-    ),
-    "direct": (
-        "Everything, from the base model",
-        "Ordinary fine-tuning without the competence stage, to see what that stage is worth.",
-    ),
-    "lora": ("LoRA", "Low-rank adapters in every layer; nothing else moves."),
-    "lora_circuit": (
-        "LoRA in the circuit's layers",
-        "Low-rank adapters only in the layers where the circuit has heads.",
-    ),
-    "edited": ("Circuit file", "The heads of a circuit file, and every norm."),
-}
+from explorer.text.run_names import display_name, run_names, trained_text
 
 ENDED = ("done", "stopped")
+SIDES = ("target", "source")
+SMALLEST_SHOWN = 0.005  # smaller differences of accuracy are written as "less than 0.01"
 
-DIFFERING = (
-    ("target", "{}"),
-    ("n", "n={}"),
-    ("epochs", "{:g} epochs"),
-    ("learning_rate", "lr {:g}"),
-    ("seed", "seed {}"),
-)
-
-Counts = Mapping[str, int]  # language -> rows that its accuracy was measured on
-
-
-def said(language: str) -> str:
-    """A language's (or a run's) name as words of a sentence, with nothing left that Markdown would
-    read as a sign.
-    """
-    words = str(language).replace("_", " ")
-    return literal(words[:1].upper() + words[1:])
+Counts = Mapping[str, int]  # language -> number of rows that its accuracy was measured on
 
 
 def noise(a: float, b: float, rows: int) -> float:
-    """Two standard errors of a - b; accuracies are drawn towards 1/2 a little, so that 1.0 is not
-    taken for certain.
+    """Two standard errors of a - b. Both accuracies are moved a little towards 1/2, so that 1.0 is
+    not taken as certain.
     """
-    variance = sum(
-        p * (1 - p) / rows for p in ((share * rows + 1) / (rows + 2) for share in (a, b))
-    )
-    return 2 * variance**0.5
+    adjusted = [(share * rows + 1) / (rows + 2) for share in (a, b)]
+    return 2 * sqrt(sum(p * (1 - p) / rows for p in adjusted))
 
 
-def moved(row: Mapping) -> str:
-    """What a run moved, in a few words: "Circuit (6 heads)"."""
-    name = WHAT.get(row["what"], (str(row["what"]),))[0]
-    short = name.removesuffix(" heads")
-    return f"{short} ({row['heads']} heads)" if row.get("heads") is not None else name
-
-
-def names(rows: list[Mapping]) -> list[str]:
-    """A short and unique name for each row: its own if it was given one, else what moved and every
-    setting in which the rows differ.
-    """
-    told = [(key, form) for key, form in DIFFERING if len({row[key] for row in rows}) > 1]
-    found: dict[str, None] = {}
-    times: Counter[str] = Counter()
-    for row in rows:
-        name = called = row.get("name") or ", ".join(
-            [moved(row), *(form.format(row[key]) for key, form in told)]
-        )
-        times[name] += 1
-        while called in found:
-            times[name] += called != name
-            called = f"{name} #{times[name]}"
-        found[called] = None
-    return list(found)
+def against_noise(a: float, b: float, rows: int) -> str:
+    return "beyond noise" if abs(a - b) > noise(a, b, rows) else "within noise"
 
 
 def change(row: Mapping, side: str, counts: Counts) -> str:
     """ "English (target) 0.36 → 0.52, a gain beyond noise" """
     before, after, language = row[f"{side}_before"], row[f"{side}_after"], row[side]
-    text = f"{said(language)} ({side}) {before:.2f} → {after:.2f}"
+    text = f"{display_name(language)} ({side}) {before:.2f} → {after:.2f}"
     if before == after:
         return f"{text}, unchanged"
     kind = "gain" if after > before else "loss"
     if not counts.get(language):
         return f"{text}, a {kind}"
-    return (
-        f"{text}, a {kind}"
-        f" {'beyond' if abs(after - before) > noise(before, after, counts[language]) else 'within'}"
-        " noise"
-    )
+    return f"{text}, a {kind} {against_noise(after, before, counts[language])}"
 
 
 def outcome(row: Mapping, counts: Counts, split: str = "test") -> str:
-    """One run, when it is over."""
-    text = f"{moved(row)}: {change(row, 'target', counts)}; {change(row, 'source', counts)}."
-    languages = [row["target"], row["source"]]
+    """The result of one run that has ended."""
+    changes = "; ".join(change(row, side, counts) for side in SIDES)
+    text = f"{trained_text(row)}: {changes}."
+    languages = [row[side] for side in SIDES]
     if not all(counts.get(language) for language in languages):
         return (
-            text
-            + " How many rows that was measured on is not known here, so small differences may be"
-            " noise."
+            f"{text} The number of rows that this was measured on is not known here, so small"
+            " differences may be noise."
         )
-    limits = [
-        noise(row[f"{side}_before"], row[f"{side}_after"], counts[row[side]])
-        for side in ("target", "source")
-    ]
+    limit = max(
+        noise(row[f"{side}_before"], row[f"{side}_after"], counts[row[side]]) for side in SIDES
+    )
     return (
-        f"{text} Measured on {rows_said(counts, languages)} {split} rows: differences below about"
-        f" {max(limits):.2f} (two standard errors) are noise, and another seed can come out"
-        " differently."
+        f"{text} Measured on {row_counts(counts, languages)} {split} rows: differences below about"
+        f" {limit:.2f} (two standard errors) are noise, and another seed can give another result."
     )
 
 
-def rows_said(counts: Counts, languages: list[str]) -> str:
+def row_counts(counts: Counts, languages: list[str]) -> str:
+    """ "120", or "120 English and 60 Thai" where they differ."""
     sizes = [counts[language] for language in languages]
-    return (
-        str(sizes[0])
-        if len(set(sizes)) == 1
-        else " and ".join(
-            f"{size} {said(name)}" for size, name in zip(sizes, languages, strict=True)
-        )
-    )
+    if len(set(sizes)) == 1:
+        return str(sizes[0])
+    return " and ".join(f"{counts[name]} {display_name(name)}" for name in languages)
 
 
 def summary(rows: list[Mapping], counts: Counts) -> list[str]:
-    """For each target: which of the finished runs kept most of the source, which gained most, and
-    how little that may mean. Runs that were stopped early are left out: they had fewer steps.
+    """For each target: which finished run has the highest accuracy on the source and on the target,
+    and whether the lead is beyond noise. Runs that were stopped early are left out: they had fewer
+    steps.
     """
     finished = [row for row in rows if row["state"] == "done"]
     return [
-        _of_target([row for row in finished if row["target"] == target], counts)
+        target_summary([row for row in finished if row["target"] == target], counts)
         for target in dict.fromkeys(row["target"] for row in finished)
     ]
 
 
-def _of_target(rows: list[Mapping], counts: Counts) -> str:
-    source, target = said(rows[0]["source"]), said(rows[0]["target"])
+def target_summary(rows: list[Mapping], counts: Counts) -> str:
+    target = display_name(rows[0]["target"])
     if len(rows) == 1:
         return (
             f"One finished run on {target}: {change(rows[0], 'target', counts)};"
-            f" {change(rows[0], 'source', counts)}. Run another to compare with."
+            f" {change(rows[0], 'source', counts)}. Run another one to compare with."
         )
-    called = dict(zip((row["run"] for row in rows), names(rows), strict=True))
-    kept, gained = (
-        sorted(rows, key=lambda row, by=by: row[by], reverse=True)
-        for by in ("source_after", "target_after")
-    )
-
-    def lead(order, side):
-        first, second = (row[f"{side}_after"] for row in order[:2])
-        if first == second:
-            return "shared with the next"
-        size = counts.get(rows[0][side])
-        verdict = (
-            f", {'beyond' if first - second > noise(first, second, size) else 'within'} noise"
-            if size
-            else ""
-        )
-        return (
-            f"{'less than 0.01' if first - second < 0.005 else f'{first - second:.2f}'} ahead of"
-            f" the next{verdict}"
-        )
-
+    names = dict(zip((row["run"] for row in rows), run_names(rows), strict=True))
     text = (
-        f"Of {len(rows)} finished runs on {target}, “{said(called[kept[0]['run']])}” kept most of"
-        f" {source} ({kept[0]['source_before']:.2f} → {kept[0]['source_after']:.2f};"
-        f" {lead(kept, 'source')}) and “{said(called[gained[0]['run']])}” reached most {target}"
-        f" ({gained[0]['target_before']:.2f} → {gained[0]['target_after']:.2f};"
-        f" {lead(gained, 'target')})."
+        f"Of {len(rows)} finished runs on {target}, {best(rows, 'source', names, counts)} and"
+        f" {best(rows, 'target', names, counts)}. {reliability(rows, counts)}"
     )
-    seeds, sizes = (
-        {row["seed"] for row in rows},
-        {counts.get(rows[0][side]) for side in ("source", "target")} - {None},
+    if len({row["setting"] for row in rows}) > 1:
+        text += (
+            " These runs differ in more than what is trained (rows, epochs, learning rate or"
+            " model)."
+        )
+    return text
+
+
+def best(rows: list[Mapping], side: str, names: Mapping[str, str], counts: Counts) -> str:
+    """The run with the highest accuracy on one side, and how far it leads."""
+    first, second = sorted(rows, key=lambda row: row[f"{side}_after"], reverse=True)[:2]
+    before, after, next_after = (
+        first[f"{side}_before"],
+        first[f"{side}_after"],
+        second[f"{side}_after"],
     )
-    measured = f", {' and '.join(map(str, sorted(sizes)))} rows a language" if sizes else ""
-    text += (
-        f" {'One seed' if len(seeds) == 1 else f'{len(seeds)} seeds'}{measured}: the order may"
-        " change with another seed."
+    ahead = lead(after, next_after, counts.get(rows[0][side]))
+    return (
+        f"“{display_name(names[first['run']])}” has the highest {display_name(first[side])}"
+        f" accuracy ({before:.2f} → {after:.2f}; {ahead})"
     )
-    settings = {row["setting"] for row in rows}
-    return text + (
-        " These runs differ in more than what moves (rows, epochs, learning rate or model)."
-        if len(settings) > 1
-        else ""
-    )
+
+
+def lead(first: float, second: float, rows: int | None) -> str:
+    if first == second:
+        return "shared with the next"
+    difference = first - second
+    size = f"{difference:.2f}" if difference >= SMALLEST_SHOWN else "less than 0.01"
+    verdict = f", {against_noise(first, second, rows)}" if rows else ""
+    return f"{size} ahead of the next{verdict}"
+
+
+def reliability(rows: list[Mapping], counts: Counts) -> str:
+    """Over how many seeds and rows the runs were measured."""
+    n_seeds = len({row["seed"] for row in rows})
+    seeds = "One seed" if n_seeds == 1 else f"{n_seeds} seeds"
+    sizes = sorted({counts.get(rows[0][side]) for side in SIDES} - {None})
+    measured = f", {' and '.join(map(str, sizes))} rows for each language" if sizes else ""
+    return f"{seeds}{measured}: another seed may change the order."

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.session import advice_runs, binding, inputs
-from explorer.text.outcomes import said
+from explorer.text.run_names import display_name
 
 
 def draw():
@@ -12,8 +12,8 @@ def draw():
     run = advice_runs.run_of(view, weights())
     if advice_runs.read(run) is None:
         st.info(
-            f"There is no advice yet on which heads to train for {said(view.target)}, so this rule"
-            " selects no heads.",
+            f"There is no advice yet on which heads to train for {display_name(view.target)}, so"
+            " this rule selects no heads.",
             icon=":material/balance:",
         )
         st.page_link(
@@ -23,7 +23,7 @@ def draw():
         )
         return
     n, seed = advice_runs.rows_of(run)
-    origin = f"Advice from {n} {said(view.target)} rows, seed {seed}"
+    origin = f"Advice from {n} {display_name(view.target)} rows, seed {seed}"
     if (n, seed) == advice_runs.asked_by(view):
         st.caption(f"{origin}: the same rows that Fine-tune will use.")
     else:

@@ -10,10 +10,10 @@ from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.runs import results
-from explorer.compare import table as compare_table
+from explorer.compare import curves
 from explorer.session import measured_rows
 from explorer.session import view as session_view
-from explorer.text import outcomes
+from explorer.text import outcomes, run_names
 from support.finetune_page import tuned, two_targets
 from support.pages import alive, button, spec, texts, visit
 
@@ -106,8 +106,8 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
         "indonesian, Circuit (2 heads)",
     }
     assert (
-        "“Circuit (2 heads)” kept most of Indonesian (0.85 → 0.80; 0.30 ahead of the next, beyond"
-        " noise)" in plain(texts(at))
+        "“Circuit (2 heads)” has the highest Indonesian accuracy (0.85 → 0.80; 0.30 ahead of the"
+        " next, beyond noise)" in plain(texts(at))
     )
     chosen(at, 0)
     drawn = {trace["name"] for trace in spec(at, 1)["data"]}
@@ -118,7 +118,7 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
     )
     button(at, "Delete selected").click().run()
     assert runs.get(full.id), "nothing is deleted before it is confirmed"
-    button(at, "Delete for good").click().run()
+    button(at, "Delete permanently").click().run()
     assert [run["what"] for run in tuning_table.compare()] == ["circuit"] and not at.exception
 
 
@@ -160,12 +160,12 @@ def test_filters_search_and_order(view):
     assert list(table_of(at)["seed"]) == ["31", "777", "31"]
     at.multiselect(key="w_compare_what").set_value(["circuit"]).run()
     assert list(table_of(at)["seed"]) == ["777", "31"] and "2 of 3 runs are shown" in texts(at)
-    at.selectbox(key="w_compare_order").set_value("kept").run()
+    at.selectbox(key="w_compare_order").set_value("forgetting").run()
     assert list(table_of(at)["seed"]) == ["31", "777"]
     at.text_input(key="w_compare_text").set_value("CIRCUIT 777").run()
     assert len(table_of(at)) == 1 and at.session_state["view"].compare_text == "CIRCUIT 777"
     at.text_input(key="w_compare_text").set_value("<b>nothing").run()
-    assert not at.exception and not at.dataframe and "No run fits" in texts(at)
+    assert not at.exception and not at.dataframe and "No run matches" in texts(at)
     at.switch_page("finetune/page.py").run()
     at.switch_page(PAGE).run()
     assert at.text_input(key="w_compare_text").value == "<b>nothing", (
@@ -207,7 +207,7 @@ def test_an_experiment_stands_apart_with_its_seeds_on_one_line(view):
     at = visit(view, PAGE)
     assert at.selectbox(key="w_compare_scope").options == [
         "Single runs (1)",
-        "Experiment nusax (4 cells)",
+        "Experiment nusax (4 trials)",
         "Everything (5)",
     ]
     assert list(table_of(at)["run"]) == [single.id] and "1 of 5 runs are shown" in texts(at)
@@ -251,7 +251,9 @@ def test_a_name_and_a_note_are_kept_shown_and_found(view):
     assert list(table_of(at)["name"]) == ["", "<script>best</script>"] and list(
         table_of(at)["note"]
     ) == ["", "kept **most**"]
-    assert "“<script>best</script>” kept most" in plain(texts(at)) and r"\<script\>" in texts(at)
+    assert "“<script>best</script>” has the highest" in plain(texts(at)) and r"\<script\>" in texts(
+        at
+    )
     assert all("<script>" not in json.dumps(spec(at, i)["data"]) for i in (0, 1))
     at.text_input(key="w_compare_text").set_value("MOST").run()
     assert list(table_of(at)["run"]) == [run.id]
@@ -263,7 +265,7 @@ def test_many_runs_are_read_once(view, monkeypatch):
     monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
     at.selectbox(key="w_compare_scope").set_value("").run()
     assert (
-        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= compare_table.DRAWN
+        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= curves.MAX_CURVES
     ), "only what is drawn as curves is read again"
 
 
@@ -277,14 +279,14 @@ def test_names_say_what_differs_and_stay_unique():
         full | {"name": "mine"},
     ]
     circuit = "Circuit (6 heads), seed"
-    assert outcomes.names(rows) == [
+    assert run_names.run_names(rows) == [
         f"{circuit} 31",
         f"{circuit} 777",
         "Everything, seed 31",
         "Everything, seed 31 #2",
         "mine",
     ]
-    assert outcomes.names(rows[2:3]) == ["Everything"]
+    assert run_names.run_names(rows[2:3]) == ["Everything"]
 
 
 def test_the_summary_claims_no_more_than_the_rows():
@@ -297,16 +299,16 @@ def test_the_summary_claims_no_more_than_the_rows():
     text = plain(text)
     assert (
         "Of 2 finished runs on Javanese" in text
-        and "“Circuit (6 heads)” kept most of Indonesian" in text
+        and "“Circuit (6 heads)” has the highest Indonesian accuracy" in text
     )
     assert "0.24 ahead of the next, beyond noise" in text
     assert (
-        "“Everything” reached most Javanese (0.50 → 0.58; 0.02 ahead of the next, within noise)"
-        in text
+        "“Everything” has the highest Javanese accuracy (0.50 → 0.58; 0.02 ahead of the next,"
+        " within noise)" in text
     )
-    assert "One seed, 120 rows a language" in text and "differ in more" not in text
+    assert "One seed, 120 rows for each language" in text and "differ in more" not in text
     (other,) = outcomes.summary([rows[0], rows[1] | {"setting": "longer"}], {})
-    assert "differ in more than what moves" in other and "noise" not in other
+    assert "differ in more than what is trained" in other and "noise" not in other
     assert outcomes.summary([rows[2]], {}) == []
     assert "shared with the next" in outcomes.summary([rows[0], rows[0] | {"run": "again"}], {})[0]
 
@@ -329,7 +331,5 @@ def test_the_csv_holds_every_row_and_curves_share_a_start(view):
         "full",
         "circuit",
     ]
-    fig, left_out = compare_table.overlay(
-        [rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"]
-    )
+    fig, left_out = curves.overlay([rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"])
     assert left_out == 1 and "<b>a" not in fig.to_json()

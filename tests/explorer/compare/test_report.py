@@ -15,7 +15,8 @@ from ctsft.jobs import tuning_table
 from ctsft.plots.html_report import Code, Items, Section, Table, report
 from ctsft.plots.run_frontier import tradeoff
 from ctsft.runs import notes
-from explorer.compare import report_content, report_sections, table
+from explorer.compare import report as exploration_report
+from explorer.compare import report_content, table
 from support.finetune_page import score, tuned
 from support.html import NASTY, Tags, at_peace, rest
 
@@ -103,14 +104,14 @@ def session(view, monkeypatch):
 
 def written(some=None) -> str:
     rows = some or tuning_table.compare()
-    return report_sections.write(
+    return exploration_report.write(
         report_content.gather(
-            rows, dict(zip((row["run"] for row in rows), table.called(rows), strict=True))
+            rows, dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
         )
     )
 
 
-def test_an_exploration_is_told_from_model_to_commands(view, session):
+def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
     scored = score(view)
     with runs.record(
         "faithfulness",
@@ -129,7 +130,7 @@ def test_an_exploration_is_told_from_model_to_commands(view, session):
     assert (
         found.levels == [1] + [2] * 8 and len(found.links) == 8 and page.count("plotly.js v") == 1
     )
-    for words in (
+    for expected in (
         "qwen2, 3 layers of 4 heads (2 key/value heads)",
         "negative, neutral, positive",
         "CD-T on 6 Indonesian texts",
@@ -141,14 +142,14 @@ def test_an_exploration_is_told_from_model_to_commands(view, session):
         "0.850 → 0.800",
         "Everything on javanese 0.50 to 0.75",
         "60 Indonesian and 60 Javanese rows",
-        "Every run has the same seed",
-        "There is no run here of: Near-zero heads, Random heads",
+        "All runs have the same seed",
+        "There are no runs here of: Near-zero heads, Random heads",
         f"python -m ctsft faithfulness --scores {scored.id}",
         "--what=circuit",
         "The circuit of this report as a file",
         f"my note {NASTY}",
     ):
-        assert words in text, words
+        assert expected in text, expected
     assert "\\" not in text.split("The circuit of this report as a file")[0].replace("\\n", ""), (
         "no sign of Markdown is left"
     )
@@ -165,7 +166,7 @@ def test_an_exploration_is_told_from_model_to_commands(view, session):
     )
 
 
-def test_what_is_missing_is_said(view, session):
+def test_missing_parts_are_reported(view, session):
     tuned(view, "norms", steps=10, result=False)
     text = " ".join(Outline(written()).text)
     assert (

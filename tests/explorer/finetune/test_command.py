@@ -17,7 +17,7 @@ from explorer.finetune import command
 from explorer.finetune.command import Given
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
-from explorer.text import outcomes
+from explorer.text import run_names
 from support.finetune_page import score
 from support.tasks import cued
 
@@ -107,7 +107,7 @@ def test_settings_left_alone_are_not_named(view, given):
     assert tuple(command.OFFERED) == tuple(dict.fromkeys(command.OFFERED)) and set(
         command.OFFERED
     ) == set(RECIPES) - {"edited"}
-    assert set(outcomes.WHAT) == set(RECIPES)
+    assert set(run_names.RECIPES) == set(RECIPES)
 
 
 @pytest.mark.parametrize(

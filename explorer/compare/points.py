@@ -1,0 +1,99 @@
+"""Points of the frontier from the table of tuning runs, and what their means over seeds show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ctsft.jobs.tuning_table import parted, value_text
+from ctsft.plots.experiment_frontier import same_start
+from ctsft.plots.run_frontier import Point
+from ctsft.utils.statistics import Spread
+from explorer.compare.filters import settings_key
+from explorer.compare.table import mean_of, setting_label
+from explorer.text import run_names
+
+NamedRun = tuple[Mapping, str]  # a row, and the run's name
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of the frontier. `targets`: the number of targets over which each is a mean;
+    `left_out`: the number of runs whose seed lacks one of them.
+    """
+
+    points: list[Point]
+    targets: int = 1
+    left_out: int = 0
+
+
+def points(rows: list[Mapping], names: list[str]) -> Points:
+    """A point for each run or, with several targets, for the runs that differ only in their target.
+    Runs that started from another model (direct) have no point.
+    """
+    named = [(row, name) for row, name in zip(rows, names, strict=True) if same_start(row["what"])]
+    rows = [row for row, _ in named]
+    n_targets = len({row["target"] for row in rows})
+    differing = [name for name in parted(rows)[1] if name not in ("seed", "target")]
+    groups: dict[tuple, list[NamedRun]] = {}
+    for row, name in named:
+        key = row["run"] if n_targets == 1 else settings_key(row, ("target",))
+        groups.setdefault(key, []).append((row, name))
+    complete = [
+        group for group in groups.values() if len({row["target"] for row, _ in group}) == n_targets
+    ]
+    left_out = len(rows) - sum(map(len, complete))
+    return Points([point(group, differing) for group in complete], n_targets, left_out)
+
+
+def point(group: list[NamedRun], differing: list[str]) -> Point:
+    """`differing`: the settings that its name has to mention."""
+    rows = [row for row, _ in group]
+    first, name = group[0]
+    settings = {key: value_text(first["settings"].get(key)) for key in differing}
+    texts = [f"{setting_label(key)} {text}" for key, text in settings.items() if text]
+    accuracies = [
+        f"{row[side]} {row[f'{side}_before']:.3f} → {row[f'{side}_after']:.3f}"
+        for row in rows
+        for side in ("source", "target")
+    ]
+    share = first["share"]
+    trained = [f"{share:.2%} of the parameters trained"] if share is not None else []
+    if len(rows) > 1:
+        name = f"mean of {len(rows)} targets, seed {first['seed']}"
+    return {
+        "method": first["what"],
+        "name": run_names.trained_text(first),
+        "group": ", ".join(texts),
+        "seed": first["seed"],
+        "run": name,
+        "kept": -mean_of(rows, "forgetting"),
+        "gained": mean_of(rows, "gain"),
+        "facts": [*trained, f"seed {first['seed']}", *dict.fromkeys(accuracies)],
+    }
+
+
+def seed_summary(groups: list[Mapping]) -> str:
+    """What means over seeds show; "" where nothing was run with two seeds. `groups`: of
+    `run_frontier.grouped`.
+    """
+    several = [group for group in groups if group["kept"].count > 1]
+    if not several:
+        return ""
+    gained = max(several, key=lambda group: group["gained"].mean)
+    kept = max(several, key=lambda group: group["kept"].mean)
+    counts = " or ".join(map(str, sorted({group["kept"].count for group in several})))
+    return (
+        f"By means over {counts} seeds, {group_name(gained)} gained most on the target"
+        f" ({interval(gained['gained'])}) and {group_name(kept)} forgot least of the source"
+        f" ({interval(kept['kept'])}). Intervals are bootstrapped over seeds, which are few and"
+        " share their test rows. Where intervals overlap, the order is not known."
+    )
+
+
+def group_name(group: Mapping) -> str:
+    name = ", ".join(filter(None, [group["name"], group["group"]]))
+    return f"“{run_names.display_name(name)}”"
+
+
+def interval(of: Spread) -> str:
+    text = f"{of.mean:+.3f}, 95 % [{of.low:+.3f}, {of.high:+.3f}]"
+    return text.replace("-", "−")

@@ -1,0 +1,44 @@
+"""An exploration as one HTML page, written on request: what was explored, what was found, how
+reliable it is, and how to repeat it.
+"""
+
+import time
+from collections.abc import Mapping
+
+from ctsft.plots import html_report
+from explorer.compare import filters, report_exploration, report_runs
+from explorer.compare.report_content import Exploration, with_model_and_task
+from explorer.compare.report_text import plain_name
+
+SECTIONS = (
+    report_exploration.subject,
+    report_exploration.heads,
+    report_exploration.circuit,
+    report_exploration.faithfulness_curves,
+    report_runs.tuning,
+    report_runs.reliability,
+    report_runs.commands,
+    report_runs.notes,
+)
+
+
+def write(of: Exploration) -> str:
+    of, first = with_model_and_task(of), of.rows[0]
+    title = f"Circuit exploration: {short_name(first['model'])}, {short_name(first['task'])}"
+    lead = (
+        f"Which attention heads carry the task in {plain_name(first['source'])}, and what tuning"
+        f" some of them on {target_names(of.rows)} did to both languages. Written"
+        f" {time.strftime('%Y-%m-%d %H:%M')} from {len(of.rows)} tuning runs by the circuit"
+        " explorer."
+    )
+    sections = [section(of) for section in SECTIONS]
+    return html_report.report(title, lead, [section for section in sections if section.blocks])
+
+
+def target_names(rows: list[Mapping]) -> str:
+    *others, last = [plain_name(target) for target in filters.distinct(rows, "target")]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def short_name(path: str) -> str:
+    return str(path).rstrip("/").split("/")[-1].removesuffix(".json")

@@ -1,0 +1,168 @@
+"""The sections of the report on what was explored: model and data, heads, circuit, faithfulness."""
+
+from collections.abc import Mapping
+
+import ctsft
+from ctsft import runs
+from ctsft.attribution.methods import METHODS
+from ctsft.circuit.circuit import Circuit
+from ctsft.plots import faithfulness, score_maps
+from ctsft.plots.html_report import Section, Table
+from ctsft.tuning import trainable
+from ctsft.utils import format
+from ctsft.utils.errors import UserError
+from explorer.compare import filters
+from explorer.compare.report_content import Exploration
+from explorer.compare.report_text import plain_name
+from explorer.session import circuit as session_circuit
+from explorer.text import circuit_words
+
+MAX_HEADS = 12  # listed in the table of scores
+UNRANKED = 10**9
+HEAD_COLUMNS = ["head", "rank", "why"]
+
+
+def subject(of: Exploration) -> Section:
+    first = of.rows[0]
+    params = runs.get(first["run"]).request.params
+    rows = [
+        ["model", str(first["model"])],
+        ["fingerprint of its weights", str(params.get("model_fingerprint") or "not recorded")],
+    ]
+    if of.model:
+        rows.append(["shape", shape(of.model)])
+    rows.append(["task", str(first["task"])])
+    if of.task:
+        rows += [["prompt", of.task.prompt], ["labels", ", ".join(of.task.labels)]]
+    rows += [
+        ["source language", first["source"]],
+        ["target languages", ", ".join(filters.distinct(of.rows, "target"))],
+    ]
+    rows += [
+        [f"fingerprint of rows: {name}", str(value)]
+        for name, value in params.get("data_fingerprints", {}).items()
+    ]
+    code = params.get("code") or ctsft.__version__
+    rows.append(["code", f"ctsft {code}, torch {params.get('torch') or 'not recorded'}"])
+    table = Table(
+        "Model, task and code. The fingerprints show whether yours are the same.",
+        ["what", "value"],
+        rows,
+    )
+    blocks = [table]
+    if of.left_out:
+        blocks.append(f"{of.left_out} runs of another model or task are left out.")
+    return Section("What was explored", blocks)
+
+
+def shape(model) -> str:
+    return (
+        f"{model.model_type}, {model.n_layers} layers of {model.n_heads} heads"
+        f" ({model.n_kv_heads} key/value heads), {model.n_params:,} parameters"
+    )
+
+
+def heads(of: Exploration) -> Section:
+    title, scores = "Which heads carry the task", of.scores
+    if scores is None:
+        return Section(title, ["The heads of this model are not scored with this task yet."])
+    settings = of.score_run.request.params["scoring"]
+    method = (
+        f"{METHODS[scores.method].label} on {len(scores.examples)}"
+        f" {plain_name(of.rows[0]['source'])} texts that the model answers correctly, with equal"
+        f" numbers of each label where possible (seed {settings.get('seed')}; attention"
+        f" {settings.get('attention')}, {settings.get('rules')} rules, positions:"
+        f" {settings.get('positions')}). A positive score supports the right label, a negative"
+        " score opposes it. The unit is logits."
+    )
+    blocks = [method]
+    if of.model:
+        circuit = of.circuit or Circuit(frozenset())
+        blocks.append(score_maps.head_map(scores, circuit, model=of.model))
+    return Section(title, [*blocks, score_table(of), *scores.notes])
+
+
+def score_table(of: Exploration) -> Table:
+    scores, rows = of.scores, []
+    for rank, head in enumerate(scores.ranking()[:MAX_HEADS], 1):
+        value = format.number(scores.values[head].item())
+        error = format.number(scores.stderr[head].item())
+        label_means = [format.number(values[head].item()) for values in scores.by_label.values()]
+        in_circuit = "yes" if of.circuit and head in of.circuit else ""
+        name = format.head_name(head)
+        rows.append([str(rank), name, f"{value} ± {error}", *label_means, in_circuit])
+    return Table(
+        f"The {len(rows)} highest-scoring of {scores.values.numel()} heads, and their mean score on"
+        " the examples of each label.",
+        ["rank", "head", "score ± standard error", *scores.by_label, "in the circuit"],
+        rows,
+    )
+
+
+def circuit(of: Exploration) -> Section:
+    if of.circuit is None or not len(of.circuit):
+        return Section("The circuit", ["No head was chosen."])
+    chosen, blocks, sharing = of.circuit, [], {}
+    if of.model:
+        try:
+            blocks.append(trained_parameters(of))
+            sharing = session_circuit.trained_with(of.model, chosen)
+        except UserError:  # the circuit belongs to a model of another shape
+            pass
+    blocks.append(circuit_table(of))
+    if sharing:
+        names = ", ".join(f"{format.head_name(head)} ({why})" for head, why in sharing.items())
+        blocks.append(
+            "Key and value rows are shared by groups of heads, so these heads are partly trained"
+            f" too: {names}."
+        )
+    return Section("The circuit", blocks)
+
+
+def trained_parameters(of: Exploration) -> str:
+    count = trainable.trainable_count(of.model, of.circuit.heads, "group")
+    return (
+        f"{circuit_words.described(of.circuit)}. Tuning it trains {count:,} of"
+        f" {of.model.n_params:,} parameters ({count / of.model.n_params:.2%}), every norm included;"
+        " all others stay bit-identical."
+    )
+
+
+def circuit_table(of: Exploration) -> Table:
+    ranks: Mapping = {}
+    if of.scores is not None:
+        ranks = {head: rank for rank, head in enumerate(of.scores.ranking(), 1)}
+    in_order = sorted(of.circuit.heads, key=lambda head: (ranks.get(head, UNRANKED), head))
+    rows = [
+        [
+            format.head_name(head),
+            str(ranks.get(head, "")),
+            of.circuit.why.get(head) or "no reason is stored",
+        ]
+        for head in in_order
+    ]
+    return Table("The heads of the circuit by rank, and why each is in it.", HEAD_COLUMNS, rows)
+
+
+def faithfulness_curves(of: Exploration) -> Section:
+    title, run = "Is the circuit enough?", of.faithfulness_run
+    rows = faithfulness.curve_rows(run.events()) if run else []
+    if not rows or of.scores is None:
+        return Section(
+            title,
+            ["Faithfulness by size was not measured with these scores (see the Circuit page)."],
+        )
+    measures = [name for name in faithfulness.MEASURES if faithfulness.is_defined(rows, name)]
+    if not measures:
+        return Section(title, [faithfulness.UNDEFINED])
+    blocks = [
+        "Every head outside a circuit is replaced by its mean. A faithfulness of 1 means that the"
+        " circuit does all that the full model does, 0 that it does no more than a model without"
+        " any of its heads. Random circuits of each size:"
+        f" {run.request.params.get('n_random', 'some')}."
+    ]
+    n_heads, size = of.scores.values.numel(), len(of.circuit or ())
+    for measure in measures:
+        blocks.append(faithfulness.size_curve(rows, measure, size, n_heads))
+        blocks.append(faithfulness.curve_sentence(rows, measure, size, n_heads))
+    return Section(title, [block for block in blocks if block])

@@ -1,0 +1,179 @@
+"""The sections of the report on the tuning runs: results, reliability, commands, notes."""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from ctsft import runs
+from ctsft.plots import run_frontier
+from ctsft.plots.html_report import Code, Items, Section, Table
+from ctsft.utils.errors import UserError
+from explorer.compare import curves, filters, table
+from explorer.compare.points import points, seed_summary
+from explorer.compare.report_content import Exploration
+from explorer.compare.report_text import plain, plain_name
+from explorer.session import circuit as session_circuit
+from explorer.text import outcomes
+from explorer.text.run_names import recipe_name
+
+MAX_SINGLE_LINES, MAX_LINES, MAX_COMMANDS = 12, 60, 40
+CONTROLS = ("near_zero", "random", "full")
+FORMATS = {  # columns of the table that hold numbers
+    "share": "{:.2%}",
+    "forgetting": "{:+.3f}",
+    "gain": "{:+.3f}",
+    "seconds": "{:.0f} s",
+    "heads": "{:.0f}",
+}
+
+
+def tuning(of: Exploration) -> Section:
+    ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
+    ended_points = points(ended, [of.names[row["run"]] for row in ended]).points
+    seeds = seed_summary(run_frontier.grouped(ended_points))
+    sentences = [seeds] if seeds else outcomes.summary(of.rows, table.measured(ended))
+    shown = ended[: curves.MAX_CURVES] or of.rows[:1]
+    curves_figure, _ = curves.overlay(shown, [of.names[row["run"]] for row in shown])
+    return Section(
+        "What tuning did",
+        [
+            *map(plain, sentences),
+            *shared_settings(of.rows),
+            run_table(of.rows),
+            (
+                "The frontier: what was gained on the target (up) and kept of the source (right)."
+                " Large marks are means over seeds with 95 % bootstrap intervals, or single runs."
+                " The line joins the marks that no other mark exceeds in both."
+            ),
+            run_frontier.tradeoff(ended_points),
+            f"Accuracy during tuning, of {len(shown)} runs; dashed: before tuning.",
+            curves_figure,
+        ],
+    )
+
+
+def shared_settings(rows: list[Mapping]) -> list[str]:
+    main, others = table.shared(rows)
+    subject = "All runs" if len(rows) > 1 else "The run"
+    sentences = [f"{subject}: {main}."]
+    if others:
+        sentences.append(f"Further settings, the same in all runs: {others}.")
+    return sentences
+
+
+def run_table(rows: list[Mapping]) -> Table:
+    entries = filters.entries(rows, "newest", len(rows) > MAX_SINGLE_LINES)
+    frame = table.frame(entries[:MAX_LINES])
+    columns = table.columns(frame)
+    title = (
+        f"{len(rows)} runs. Forgetting is source accuracy before minus after, gain is target"
+        " accuracy after minus before."
+    )
+    if len(entries) < len(rows):
+        title += " Means over seeds ± standard deviation."
+    if len(entries) > MAX_LINES:
+        title += f" The first {MAX_LINES} of {len(entries)} lines."
+    return Table(
+        title,
+        [columns[name].get("label") or name for name in frame],
+        [
+            [cell_text(name, value) for name, value in line.items()]
+            for line in frame.to_dict("records")
+        ],
+    )
+
+
+def cell_text(name: str, value) -> str:
+    if value is None or value != value:  # NaN
+        return "–"
+    if name in FORMATS:
+        return FORMATS[name].format(value).replace("-", "−")
+    return str(value)
+
+
+def reliability(of: Exploration) -> Section:
+    """How far the results can be trusted."""
+    sentences = [row_noise(of.rows), seed_noise(of.rows)]
+    if of.scores is not None:
+        sentences.append(
+            f"The scores are means over {len(of.scores.examples)} examples; ± is their standard"
+            " error. With another discovery set, heads with similar scores can have another order."
+        )
+    recipes = filters.distinct(of.rows, "what")
+    missing = [recipe_name(name) for name in CONTROLS if name not in recipes]
+    if "circuit" in recipes and missing:
+        sentences.append(
+            f"There are no runs here of: {', '.join(missing)}. A circuit is shown to matter only in"
+            " comparison with such controls of the same size."
+        )
+    sentences.append(
+        "A score measures how a head acts on these texts, by this method. Whether removing the head"
+        " hurts is another question (mean ablation), and whether tuning it helps is a third."
+    )
+    return Section("How reliable this is", [Items(sentences)])
+
+
+def row_noise(rows: list[Mapping]) -> str:
+    counts = table.measured([row for row in rows if row["state"] in outcomes.ENDED])
+    if not counts:
+        return (
+            "The runs do not all record the same number of rows for their accuracies, so small"
+            " differences may be noise."
+        )
+    size = min(counts.values())
+    accuracy = fmean(row["source_after"] for row in rows)
+    sizes = " and ".join(f"{count} {plain_name(name)}" for name, count in counts.items())
+    return (
+        f"Accuracies were measured on {sizes} rows. Two accuracies near {accuracy:.2f}, each"
+        f" measured on {size} rows, differ by up to about"
+        f" {outcomes.noise(accuracy, accuracy, size):.2f} (two standard errors) by chance alone."
+    )
+
+
+def seed_noise(rows: list[Mapping]) -> str:
+    seeds = filters.distinct(rows, "seed")
+    if len(seeds) == 1:
+        return "All runs have the same seed. With other examples the order may be another one."
+    return (
+        f"{len(seeds)} seeds: intervals over so few seeds are rough, and hold only for these test"
+        " rows."
+    )
+
+
+def commands(of: Exploration) -> Section:
+    """The commands that repeat the exploration; for the trials of an experiment, the experiment's
+    command.
+    """
+    sources = [of.score_run, of.faithfulness_run]
+    sources += [experiment_or_run(row) for row in reversed(of.rows)]
+    lines = [runs.shell_command(run.request) for run in sources if run and run.request.argv]
+    lines = list(dict.fromkeys(lines))
+    if not lines:
+        return Section("Run it again", [])
+    blocks = [
+        "Run these commands in this order. The same code, model, rows and seeds give the same"
+        " numbers on the same kind of processor. Where a command names a run or a file of the"
+        " machine on which it was written, use your own.",
+        Code("\n".join(lines[:MAX_COMMANDS])),
+    ]
+    if len(lines) > MAX_COMMANDS:
+        blocks.append(f"{len(lines) - MAX_COMMANDS} more commands are in the run folders.")
+    if of.circuit and any(" --circuit " in line for line in lines):
+        blocks.append("The circuit of this report as a file, for --circuit:")
+        blocks.append(Code(session_circuit.file_text(of.circuit)))
+    return Section("Run it again", blocks)
+
+
+def experiment_or_run(row: Mapping) -> runs.Run | None:
+    for run_id in filter(None, (row["experiment"], row["run"])):
+        try:
+            return runs.get(run_id)
+        except UserError:  # deleted
+            continue
+    return None
+
+
+def notes(of: Exploration) -> Section:
+    rows = [[of.names[row["run"]], row["note"], row["run"]] for row in of.rows if row["note"]]
+    if not rows:
+        return Section("Notes", [])
+    return Section("Notes", [Table("The notes on the runs.", ["run", "note", "folder"], rows)])
