@@ -1,10 +1,10 @@
 """Runs in real processes: start one, wait for its state."""
 
 import sys
-import time
 
 from ctsft import runs
 from ctsft.runs import launcher
+from support.waiting import wait_until
 
 JOB = """
 import os, sys, time
@@ -24,9 +24,9 @@ def child(code, run=None):
     return launcher._spawn(run, [sys.executable, "-c", f"RUN = {run.id!r}{JOB}{code}"])
 
 
-def until(run, *states, seconds=8.0):
-    end = time.monotonic() + seconds
-    while (status := run.status()).state not in states and time.monotonic() < end:
-        time.sleep(0.02)
+def until(run, *states):
+    """The run's status once it has one of these states."""
+    wait_until(lambda: run.status().state in states)
+    status = run.status()
     assert status.state in states, (status, run.log_tail())
     return status

@@ -40,7 +40,7 @@ def page(kind: str):
 
 
 def shown(kind: str) -> AppTest:
-    return AppTest.from_function(page, args=(kind,)).run()
+    return AppTest.from_function(page, args=(kind,), default_timeout=60).run()
 
 
 @pytest.mark.parametrize(

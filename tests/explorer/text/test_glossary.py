@@ -120,7 +120,7 @@ def bare():
 
 
 def test_the_check_sees_a_bare_number():
-    assert without_help(AppTest.from_function(bare).run()) == ["bare", "naked"]
+    assert without_help(AppTest.from_function(bare, default_timeout=60).run()) == ["bare", "naked"]
 
 
 def test_columns_of_numbers_that_come_late_are_explained():

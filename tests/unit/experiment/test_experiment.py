@@ -34,6 +34,7 @@ from ctsft.tuning import config, finetune
 from ctsft.utils.statistics import paired_difference, spread, spread_by_group
 from support.errors import said
 from support.experiment import ROWS
+from support.waiting import wait_until
 
 GRID = {"name": "one", "epochs": 1, "learning_rates": [1e-3, 1e-2], "choose": "valid"}
 
@@ -611,10 +612,8 @@ def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(wor
     os.kill(run.status().pid, signal.SIGKILL)
     first = [trial.key for trial in Design(**words).trials({}) if finished(run.id, trial)]
     when = {key: runs.get(f"{run.id}-{key}").status().finished for key in first}
-    end = time.monotonic() + 30
-    while run.status().state == "running" and time.monotonic() < end:
-        # a busy machine takes a moment to end a killed process
-        time.sleep(0.05)
+    # a busy machine takes a moment to end a killed process
+    wait_until(lambda: run.status().state != "running")
     assert 1 <= len(first) < 4 and run.status().state == "lost"
     runs.resume(run)
     until(lambda: run.status().state == "done")

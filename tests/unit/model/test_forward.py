@@ -102,7 +102,7 @@ def record_hooks(model, batch):
 
 
 def test_taps_of_two_threads_do_not_see_each_other(loaded):
-    model, seen, ready = loaded["qwen2"], {1: [], 3: []}, threading.Barrier(2, timeout=10)
+    model, seen, ready = loaded["qwen2"], {1: [], 3: []}, threading.Barrier(2, timeout=60)
 
     def work(n):
         def keep(call, z):
@@ -117,7 +117,7 @@ def test_taps_of_two_threads_do_not_see_each_other(loaded):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert seen == {1: [1, 1, 1], 3: [3, 3, 3]}
 
 

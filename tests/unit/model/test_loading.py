@@ -202,4 +202,4 @@ def test_without_a_network_the_answer_comes_within_seconds(monkeypatch):
         "cannot be reached",
         "local folder",
     )
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15

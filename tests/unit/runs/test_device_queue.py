@@ -5,7 +5,6 @@ its slot.
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,11 +12,12 @@ from ctsft import runs
 from ctsft.runs import device_queue, launcher
 from ctsft.utils.errors import UserError
 from support.runs import child, until
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 TURN = """
-from ctsft import turns
+from ctsft.runs import device_queue as turns
 with runs.record('finetune', [], None, RUN) as run:
     with turns.turn('cpu', RUN, run.waits, run.stop_requested) as mine:
         run.event(mine=mine)
@@ -40,22 +40,15 @@ def works(run):
 def waits(run, whom):
     """Queued behind `whom`, with a process, and nothing done."""
     return (
-        eventually(lambda: run.status().message == f"waiting for run {whom.id}")
+        wait_until(lambda: run.status().message == f"waiting for run {whom.id}")
         and until(run, "queued").pid
         and run.events() == []
     )
 
 
-def eventually(true, seconds=15.0):
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
-
-
 def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
     first = starting()
-    assert eventually(lambda: works(first))
+    assert wait_until(lambda: works(first))
     second = starting()
     assert waits(second, first)
     third = starting()
@@ -64,7 +57,7 @@ def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
         # it waits; it is not to be started twice
         runs.resume(second)
     os.kill(first.status().pid, 9)
-    assert eventually(lambda: works(second)) and waits(third, second)
+    assert wait_until(lambda: works(second)) and waits(third, second)
     fourth = starting()
     assert waits(fourth, second)
     # one that waits can be stopped
@@ -77,7 +70,7 @@ def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
     fifth = starting()
     assert waits(fifth, second)
     runs.stop(second)
-    assert eventually(lambda: works(fifth)) and second.status().state == "stopped"
+    assert wait_until(lambda: works(fifth)) and second.status().state == "stopped"
     runs.stop(fifth)
     until(fifth, "stopped")
     left = list((runs.home() / "locks").rglob("*.ticket")) + list(
@@ -89,10 +82,10 @@ def test_runs_take_their_turns_in_order_and_a_killed_holder_frees_its_slot():
 def test_the_cpu_has_as_many_slots_as_one_says(monkeypatch):
     monkeypatch.setenv("CTSFT_SLOTS", "2")
     pair = [starting(), starting()]
-    assert all(eventually(lambda run=run: works(run)) for run in pair)
+    assert all(wait_until(lambda run=run: works(run)) for run in pair)
     third = starting()
     until(third, "queued")
-    assert eventually(lambda: {run.id in third.status().message for run in pair} == {True})
+    assert wait_until(lambda: {run.id in third.status().message for run in pair} == {True})
     monkeypatch.setenv("CTSFT_SLOTS", "no")
     with pytest.raises(UserError, match="CTSFT_SLOTS is 'no'"):
         device_queue.slots("cpu")
@@ -101,7 +94,10 @@ def test_the_cpu_has_as_many_slots_as_one_says(monkeypatch):
 
 
 def test_a_run_inside_another_and_one_it_starts_share_its_turn():
-    code = "from ctsft import turns\nwith turns.turn('cpu', 'inner', print) as mine: print(mine)"
+    code = (
+        "from ctsft.runs import device_queue as turns\nwith turns.turn("
+        "'cpu', 'inner', print) as mine: print(mine)"
+    )
     with (
         device_queue.turn("cpu", "outer") as mine,
         device_queue.turn("cpu", "nested", pytest.fail) as nested,
@@ -113,7 +109,6 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
                 cwd=launcher.ROOT,
                 capture_output=True,
                 text=True,
-                timeout=30,
             ).stdout
             == "True\n"
         )

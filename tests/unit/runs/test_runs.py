@@ -15,15 +15,13 @@ from ctsft import runs
 from ctsft.runs import folder as runs_folder
 from ctsft.runs import launcher, recorder
 from support.runs import JOB, child, queued, until
+from support.waiting import stopped_clock, wait_until
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-def said(run, words, seconds=8.0):
-    end = time.monotonic() + seconds
-    while words not in run.log_tail() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert words in run.log_tail()
+def logs(run, text):
+    assert wait_until(lambda: text in run.log_tail()), run.log_tail()
 
 
 def waiting(code):
@@ -32,7 +30,7 @@ def waiting(code):
         f" print('begun')\n{code}"
     )
     until(run, "running")
-    said(run, "begun")
+    logs(run, "begun")
     return run
 
 
@@ -53,9 +51,7 @@ def test_importing_runs_is_quick():
         f"{JOB}assert not {{'torch', 'transformers', 'numpy', 'streamlit'}} & set(sys.modules),"
         " sorted(sys.modules)"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], cwd=launcher.ROOT, timeout=20).returncode == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=launcher.ROOT).returncode == 0
 
 
 def test_a_recorded_run_can_be_read_back(folder):
@@ -95,17 +91,20 @@ def test_a_recorded_run_can_be_read_back(folder):
 
 def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
     monkeypatch.setattr(recorder, "TICK", 0.02)
+    clock = stopped_clock()
+    monkeypatch.setattr(recorder, "time", clock)
     with runs.record("score") as run:
         run.progress(0, 10, "means")
+        clock.now += 5.0
         run.progress(50, 100, "scoring")  # resumed half way: these 50 took no time
-        time.sleep(0.2)
+        clock.now += 0.2
         run.progress(60, 100, "scoring")
         before = time.time()
-        time.sleep(0.2)
+        assert wait_until(lambda: run.status().progress == 0.6)
         status = run.status()
-        assert (status.stage, status.progress) == ("scoring", 0.6)
-        assert 0.8 <= status.eta < 4  # 10 of them took 0.2 s, 40 are left
-        assert status.advanced <= before
+        assert status.stage == "scoring" and status.advanced <= before
+        # 10 of them took 0.2 s, 40 are left
+        assert status.eta == pytest.approx(0.8)
 
 
 def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
@@ -113,7 +112,7 @@ def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
     monkeypatch.setattr(recorder, "BEAT", 0.04)
     with runs.record("score") as run:
         first = run.status()
-        time.sleep(0.3)
+        assert wait_until(lambda: run.status().heartbeat > first.heartbeat)
         later = run.status()
     assert later.heartbeat > first.heartbeat and later.advanced == first.advanced
 
@@ -174,10 +173,9 @@ def test_an_unreadable_status_of_a_live_process_reads_as_running():
 
 
 def test_a_killed_process_reads_as_lost_with_the_end_of_its_log():
-    run = waiting(
-        "    run.progress(1, 2, 'means'); time.sleep(.7); print('10%\\r20%\\rlast words')\n" + IDLE
-    )
-    said(run, "last words")
+    run = waiting("    run.progress(1, 2, 'means'); print('10%\\r20%\\rlast words')\n" + IDLE)
+    logs(run, "last words")
+    assert wait_until(lambda: run.status().progress == 0.5)
     os.kill(run.status().pid, 9)
     status = until(run, "lost")
     assert run.log_tail().splitlines() == ["begun", "last words"]
@@ -231,9 +229,7 @@ def test_a_zombie_is_dead():
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         pid = int(parent.stdout.readline())
-        end = time.monotonic() + 5
-        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
-            time.sleep(0.02)
+        assert wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
         assert psutil.pid_exists(pid) and runs_folder.birth(pid) is None
         assert runs_folder.birth(parent.pid) is not None
     finally:
@@ -245,10 +241,7 @@ def test_children_of_this_process_are_reaped():
     run = child("pass")
     pid = json.loads(run.file("process.json").read_text())["pid"]
     until(run, "lost")
-    end = time.monotonic() + 3
-    while psutil.pid_exists(pid) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not psutil.pid_exists(pid)
+    assert wait_until(lambda: not psutil.pid_exists(pid))
 
 
 def test_a_run_on_another_machine_is_judged_by_its_heartbeat():
@@ -289,7 +282,7 @@ def test_a_job_that_does_not_listen_is_stopping_until_it_is_killed():
     runs.stop(run)
     time.sleep(0.1)
     assert run.status().state == "stopping"
-    runs.kill(run, wait=5)
+    runs.kill(run, wait=60)
     # SIGTERM let it say so
     assert run.status().state == "stopped" and "interrupted" in run.status().message
 
@@ -299,14 +292,11 @@ def test_a_job_deaf_to_sigterm_is_killed_with_its_children():
         "    import subprocess; p = subprocess.Popen(['sleep', '60']); run.event(step=2,"
         " pid=p.pid)\n" + DEAF
     )
-    said(run, "deaf")
+    logs(run, "deaf")
     pid, helper = run.status().pid, run.events()[1]["pid"]
     runs.kill(run, wait=0.2)
     assert run.status().state == "stopped" and "ended before" in run.status().message
-    end = time.monotonic() + 3
-    while any(runs_folder.birth(p) is not None for p in (pid, helper)) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert [runs_folder.birth(p) for p in (pid, helper)] == [None, None]
+    assert wait_until(lambda: [runs_folder.birth(p) for p in (pid, helper)] == [None, None])
 
 
 def test_stop_and_discard_removes_process_and_folder(folder):
@@ -396,7 +386,7 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
         and run.request.params == {"seed": 1}
         and run.request.name == "try"
     )
-    said(run, "score")
+    logs(run, "score")
     assert run.log_tail() == f"True ['score', '--task', 'demo', '--run', {run.id!r}]"
     assert runs.shell_command(run.request) == "python -m ctsft score --task demo"
     pid = json.loads(run.file("process.json").read_text())["pid"]
@@ -418,4 +408,4 @@ def test_the_folder_a_job_starts_in_never_replaces_the_programs_modules(tmp_path
     (tmp_path / "ctsft.py").write_text("raise SystemExit('of the current folder')")
     monkeypatch.chdir(tmp_path)
     run = runs.start(["nothing"])
-    said(run, "No such command", 30)
+    logs(run, "No such command")
