@@ -336,7 +336,7 @@ def seen_rows(monkeypatch) -> list:
 
         monkeypatch.setattr(trials, name, call)
 
-    spy("measure", lambda args: args[2])
+    spy("evaluate", lambda args: args[2])
     spy("finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
     spy("advise_heads", lambda args: [*args[2], *args[3]])
     return seen
