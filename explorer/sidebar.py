@@ -80,7 +80,7 @@ def finetune() -> str:
 
 
 def compare() -> str:
-    count = len(tuning_table.compare())
+    count = len(tuning_table.table_rows())
     if count == 0:
         return "no runs yet"
     return "1 run" if count == 1 else f"{count} runs"

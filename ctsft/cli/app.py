@@ -132,7 +132,7 @@ def job(
             stack.enter_context(
                 contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w")))
             )
-            run = stack.enter_context(runs.shadow())
+            run = stack.enter_context(runs.throwaway_run())
         else:
             run = stack.enter_context(runs.record(kind, sys.argv[1:], run_id=run_id, name=name))
         try:
@@ -171,7 +171,7 @@ def take_turn(stack: contextlib.ExitStack, jobs, run: runs.Writer, device: str):
 
     told = set()
     if not stack.enter_context(
-        device_queue.turn(device_queue.device_key(device), run.id, waits, run.stop_requested)
+        device_queue.device_turn(device_queue.device_key(device), run.id, waits, run.stop_requested)
     ):
         raise jobs.Stopped
 

@@ -204,7 +204,7 @@ def compare(
 
     Example: python -m ctsft compare --csv > runs.csv
     """
-    rows = tuning_table.compare()
+    rows = tuning_table.table_rows()
     print(
         json.dumps(rows, indent=1)
         if as_json

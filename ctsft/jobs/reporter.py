@@ -12,7 +12,7 @@ import ctsft
 from ctsft.data.task import Example, rows_hash
 from ctsft.jobs.requests import Subject
 from ctsft.model.model import Model
-from ctsft.runs.folder import write
+from ctsft.runs.folder import write_json
 from ctsft.runs.recorder import Writer
 
 
@@ -62,7 +62,7 @@ def finish(run: Writer, summary: dict) -> dict:
     """Keep a job's summary beside its results."""
     # JSON has no NaN: what is undefined is null
     summary = json.loads(json.dumps(summary), parse_constant=lambda word: None)
-    write(run.file("result.json"), summary)
+    write_json(run.file("result.json"), summary)
     return {"run": run.id, **summary}
 
 

@@ -5,9 +5,9 @@ import io
 from functools import lru_cache
 from pathlib import Path
 
-from ctsft.runs.folder import Run, settled, stamp
+from ctsft.runs.folder import Run, file_stamp, is_settled
 from ctsft.runs.launcher import list_runs
-from ctsft.runs.notes import FILE, note_of
+from ctsft.runs.notes import FILE, read_note
 from ctsft.runs.results import evaluations, result
 
 COLUMNS = (
@@ -63,20 +63,20 @@ SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
 
 
 # settings that change no number of the result
-TELLS_NOTHING = ("eval_every", "checkpoint_every", "report_to")
+NO_EFFECT = ("eval_every", "checkpoint_every", "report_to")
 
 
-def compare_row(run: Run) -> dict | None:
+def table_row(run: Run) -> dict | None:
     """The row of one tuning run; None before its first evaluation, and for competence tuning
     (source and target the same).
 
     Made once for as long as the run's files stay the same; only the state of a run that is going on
     is looked at anew.
     """
-    stamps = tuple(stamp(run.file(name)) for name in READ)
+    stamps = tuple(file_stamp(run.file(name)) for name in READ)
     found = (
         _row(run.path, stamps)
-        if all(one is None or settled(one) for one in stamps)
+        if all(one is None or is_settled(one) for one in stamps)
         else _row.__wrapped__(run.path, stamps)
     )
     if found and found["state"] in ACTIVE:
@@ -87,7 +87,7 @@ def compare_row(run: Run) -> dict | None:
 @lru_cache(maxsize=10_000)
 def _row(path: Path, stamped: tuple) -> dict | None:
     run = Run(path)
-    request, rows, done, said = run.request, evaluations(run), result(run), note_of(run)
+    request, rows, done, said = run.request, evaluations(run), result(run), read_note(run)
     params = request.params
     tuning, config, subject = (params.get(key, {}) for key in ("tuning", "config", "subject"))
     names = list(rows[0]["accuracy"]) if rows else []
@@ -146,10 +146,10 @@ def settings_of(subject: dict, tuning: dict, config: dict, cell: dict) -> dict:
         name: tuning.get(name)
         for name in ("target", "n", "pool", "eval_split", "final_split", "related")
     } | {"setting": cell.get("setting")}
-    return words | {name: value for name, value in config.items() if name not in TELLS_NOTHING}
+    return words | {name: value for name, value in config.items() if name not in NO_EFFECT}
 
 
-def parted(rows: list[dict]) -> tuple[dict, list[str]]:
+def common_settings(rows: list[dict]) -> tuple[dict, list[str]]:
     """Settings in which all rows agree, with their value, and the names of those in which they
     differ.
     """
@@ -171,9 +171,9 @@ def setting(subject: dict, tuning: dict, config: dict) -> str:
     )
 
 
-def compare(kind: str = "finetune") -> list[dict]:
+def table_rows(kind: str = "finetune") -> list[dict]:
     """Newest first."""
-    return [row for row in map(compare_row, list_runs(kind)) if row]
+    return [row for row in map(table_row, list_runs(kind)) if row]
 
 
 def table_csv(rows: list[dict]) -> str:
@@ -193,7 +193,7 @@ def table_text(rows: list[dict]) -> str:
             "No fine-tuning run has been evaluated yet; start one with `python -m ctsft finetune"
             " --target javanese`."
         )
-    same, differing = parted(rows)
+    same, differing = common_settings(rows)
     head = (
         "run",
         "what",
@@ -210,7 +210,7 @@ def table_text(rows: list[dict]) -> str:
             str(row["what"]),
             "" if row["heads"] is None else str(row["heads"]),
             "" if row["share"] is None else f"{row['share']:.2%}",
-            *(value_text(row["settings"].get(name)) for name in differing),
+            *(setting_text(row["settings"].get(name)) for name in differing),
             f"{row['source_before']:.3f} -> {row['source_after']:.3f}",
             f"{row['target_before']:.3f} -> {row['target_after']:.3f}",
             " ".join(row["note"].split())[:60],
@@ -219,7 +219,7 @@ def table_text(rows: list[dict]) -> str:
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     shared = ", ".join(
-        f"{SHORT.get(name, name)} {value_text(same[name])}"
+        f"{SHORT.get(name, name)} {setting_text(same[name])}"
         for name in MAIN
         if same.get(name) not in (None, "")
     )
@@ -230,7 +230,7 @@ def table_text(rows: list[dict]) -> str:
     return "\n".join([*table, f"{'All' if len(rows) > 1 else 'It'}: {shared}."])
 
 
-def value_text(value) -> str:
+def setting_text(value) -> str:
     """A setting as words: 0.003, yes, q and v."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -9,9 +9,9 @@
 jobs, `device_queue` lets them take turns.
 """
 
-from ctsft.runs.folder import Process, Request, Run, RunError, Status, birth
+from ctsft.runs.folder import Process, Request, Run, RunError, Status, process_start_time
 from ctsft.runs.launcher import delete, get, kill, list_runs, resume, shell_command, start, stop
-from ctsft.runs.recorder import Writer, record, run_folder, shadow
+from ctsft.runs.recorder import Writer, record, run_folder, throwaway_run
 from ctsft.utils.home import home
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "RunError",
     "Status",
     "Writer",
-    "birth",
+    "process_start_time",
     "delete",
     "get",
     "home",
@@ -30,7 +30,7 @@ __all__ = [
     "record",
     "resume",
     "run_folder",
-    "shadow",
+    "throwaway_run",
     "shell_command",
     "start",
     "stop",

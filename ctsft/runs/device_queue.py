@@ -16,18 +16,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ctsft.runs.folder import HOST, Process, birth, lives, read, write
+from ctsft.runs.folder import HOST, Process, is_alive, process_start_time, read_json, write_json
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
 POLL = 0.3  # seconds between tries
 
 # the devices this process, or the one that started it, has a turn on
-HOLDS = "CTSFT_HOLDS"
+HELD_DEVICES = "CTSFT_HOLDS"
 
 
 @contextmanager
-def turn(
+def device_turn(
     device: str,
     run: str,
     waits: Callable[[str], None] = lambda words: None,
@@ -36,42 +36,42 @@ def turn(
     """True within once it is the turn of `run` on a device; False if `stop` came first. `waits`
     hears for whom it waits, "" at the end.
     """
-    held = os.environ.get(HOLDS, "")
+    held = os.environ.get(HELD_DEVICES, "")
     if device in held.split(","):
         yield True
         return
     folder = home() / "locks" / re.sub(r"\W", "-", HOST)
     folder.mkdir(parents=True, exist_ok=True)
-    slot = queued(folder, device, run, waits, stop)
+    slot = wait_for_slot(folder, device, run, waits, stop)
     if slot is None:
         yield False
         return
     lock, named = slot
-    os.environ[HOLDS] = ",".join(filter(None, [held, device]))
+    os.environ[HELD_DEVICES] = ",".join(filter(None, [held, device]))
     try:
         with suppress(OSError):  # the name is only for those who wait
             named.write_text(run, encoding="utf-8")
         yield True
     finally:
-        os.environ[HOLDS] = held
+        os.environ[HELD_DEVICES] = held
         with suppress(OSError):
             named.unlink(missing_ok=True)
         lock.release()
 
 
-def queued(
+def wait_for_slot(
     folder: Path, device: str, run: str, waits: Callable[[str], None], stop: Callable[[], object]
 ) -> tuple[FileLock, Path] | None:
     """The slot that came free for this run, and where its holder's name goes; None when it was
     asked to stop.
     """
     ticket = folder / f"{device}.{time.time_ns():020d}.{run}.ticket"
-    write(ticket, Process(pid=os.getpid(), pid_started=birth(os.getpid())))
+    write_json(ticket, Process(pid=os.getpid(), pid_started=process_start_time(os.getpid())))
     waited = False
     try:
         while True:
-            if eldest(folder, device, ticket):
-                for slot in range(slots(device)):
+            if is_next(folder, device, ticket):
+                for slot in range(slot_count(device)):
                     lock = FileLock(folder / f"{device}-{slot}.lock", thread_local=False)
                     with suppress(Timeout):
                         lock.acquire(timeout=0)
@@ -80,25 +80,25 @@ def queued(
                         return lock, folder / f"{device}-{slot}.holder"
             if stop():
                 return None
-            waits(f"waiting for run {holder(folder, device)}")
+            waits(f"waiting for run {running_ids(folder, device)}")
             waited = True
             time.sleep(POLL)
     finally:
         ticket.unlink(missing_ok=True)
 
 
-def eldest(folder: Path, device: str, ticket: Path) -> bool:
+def is_next(folder: Path, device: str, ticket: Path) -> bool:
     """Whether no living process waits longer; tickets of the dead are thrown away."""
     for other in sorted(folder.glob(f"{device}.*.ticket")):
         if other >= ticket:
             return True
-        if lives(read(other, Process)):
+        if is_alive(read_json(other, Process)):
             return False
         other.unlink(missing_ok=True)
     return True
 
 
-def holder(folder: Path, device: str) -> str:
+def running_ids(folder: Path, device: str) -> str:
     """Ids of the runs at work there."""
     names = []
     for path in sorted(folder.glob(f"{device}-*.holder")):
@@ -107,7 +107,7 @@ def holder(folder: Path, device: str) -> str:
     return " or ".join(filter(None, names)) or "that came before"
 
 
-def slots(device: str) -> int:
+def slot_count(device: str) -> int:
     """Runs that may work on a device at once. UserError for a CTSFT_SLOTS that is no number."""
     words = os.environ.get("CTSFT_SLOTS", "").strip() or "1"
     if not words.isdecimal() or not int(words):

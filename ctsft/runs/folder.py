@@ -59,7 +59,7 @@ class Request(BaseModel):
 
 class Process(BaseModel):
     pid: PositiveInt | None = None
-    pid_started: float | None = None  # as `birth` tells it: only good for comparing
+    pid_started: float | None = None  # as `process_start_time` tells it: only good for comparing
     host: str = HOST
 
 
@@ -99,14 +99,14 @@ class Run:
         """Read once for as long as the file stays the same; its `params` are everybody's, and
         nobody changes them.
         """
-        request = remembered(self.file("request.json"), Request)
+        request = read_cached(self.file("request.json"), Request)
         kind = request.kind or re.sub(r"^\d{8}-\d{6}-|-[a-z0-9]{4}$", "", self.id)
         return request.model_copy(
             update={"kind": kind, "created": request.created or _modified(self.path)}
         )
 
     def status(self) -> Status:
-        status = remembered(self.file("status.json"), Status)
+        status = read_cached(self.file("status.json"), Status)
         if not status.active:
             return status
         if self._alive(status):
@@ -115,7 +115,7 @@ class Run:
                 if self.file("stop").exists()
                 else status
             )
-        again = read(self.file("status.json"), Status)
+        again = read_json(self.file("status.json"), Status)
         if (again.state, again.pid) != (status.state, status.pid):
             # it moved on between the two looks
             return self.status()
@@ -159,7 +159,7 @@ class Run:
         return self.path / name
 
     def _process(self, status: Status) -> Process:
-        return status if status.pid else read(self.file("process.json"), Process)
+        return status if status.pid else read_json(self.file("process.json"), Process)
 
     def _alive(self, status: Status) -> bool:
         process = self._process(status)
@@ -167,10 +167,10 @@ class Run:
             return time.time() - status.heartbeat < STALE
         if process.pid is None:
             return time.time() - status.heartbeat < GRACE
-        return lives(process)
+        return is_alive(process)
 
 
-def birth(pid: int) -> float | None:
+def process_start_time(pid: int) -> float | None:
     """When a process began; None if there is none or it is a zombie. On Linux counted from boot,
     which no clock change moves.
     """
@@ -190,12 +190,12 @@ def birth(pid: int) -> float | None:
         return None
 
 
-def lives(process: Process) -> bool:
-    born = birth(process.pid)
+def is_alive(process: Process) -> bool:
+    born = process_start_time(process.pid)
     return born is not None and born == process.pid_started
 
 
-def plain(value: Any) -> Any:
+def json_default(value: Any) -> Any:
     """JSON for what JSON does not know: arrays and their scalars, sets, paths, models."""
     if isinstance(value, BaseModel):
         return value.model_dump()
@@ -211,9 +211,9 @@ def plain(value: Any) -> Any:
     )
 
 
-def write(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     """All or nothing: a reader sees the old file or the new one."""
-    data = json.dumps(value, default=plain, indent=1).encode()
+    data = json.dumps(value, default=json_default, indent=1).encode()
     try:
         atomic_files.write_bytes(path, data)
     except OSError as error:
@@ -222,7 +222,7 @@ def write(path: Path, value: Any) -> None:
         raise
 
 
-def read(path: Path, kind: type[Model]) -> Model:
+def read_json(path: Path, kind: type[Model]) -> Model:
     """What can be read of a file: fields that are missing or wrong take their defaults."""
     try:
         found = json.loads(path.read_bytes())
@@ -236,9 +236,9 @@ def read(path: Path, kind: type[Model]) -> Model:
         return kind.model_validate({key: value for key, value in found.items() if key not in wrong})
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever a file is replaced or grows, once it is `settled`; None while it is not
-    there.
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes whenever a file is replaced or grows, once it has settled (`is_settled`);
+    None while it does not exist.
     """
     with suppress(OSError):
         found = path.stat()
@@ -246,24 +246,24 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
     return None
 
 
-def settled(stamped: tuple[int, int, int] | None) -> bool:
+def is_settled(stamped: tuple[int, int, int] | None) -> bool:
     """Whether a next change would give another stamp: clocks of file systems are coarse, so a file
     just written may change unseen.
     """
     return stamped is not None and time.time() - stamped[0] / 1e9 > SETTLED
 
 
-def remembered(path: Path, kind: type[Model]) -> Model:
-    """`read`, once for as long as the file stays the same. What it gives is everybody's: copy it,
-    never change it.
+def read_cached(path: Path, kind: type[Model]) -> Model:
+    """`read_json`, once for as long as the file stays the same. The value is shared: copy
+    it, never change it.
     """
-    now = stamp(path)
-    return _known(path, kind, now) if settled(now) else read(path, kind)
+    now = file_stamp(path)
+    return _read_cached(path, kind, now) if is_settled(now) else read_json(path, kind)
 
 
 @lru_cache(maxsize=20_000)
-def _known(path: Path, kind: type[Model], stamped: tuple) -> Model:
-    return read(path, kind)
+def _read_cached(path: Path, kind: type[Model], stamped: tuple) -> Model:
+    return read_json(path, kind)
 
 
 def _modified(path: Path) -> float:

@@ -33,10 +33,10 @@ from ctsft.runs.folder import (
     Run,
     RunError,
     Status,
-    birth,
-    lives,
-    read,
-    write,
+    is_alive,
+    process_start_time,
+    read_json,
+    write_json,
 )
 from ctsft.runs.recorder import ID, new_id, run_folder, without_run
 from ctsft.utils.home import home
@@ -49,8 +49,8 @@ def start(kind_words: Sequence[str], params: dict | None = None, name: str = "")
     words = without_run(kind_words)
     run = Run(home() / "runs" / new_id(words[0]))
     run.path.mkdir(parents=True)
-    write(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
-    write(
+    write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
+    write_json(
         run.file("request.json"),
         Request(
             kind=words[0],
@@ -91,7 +91,7 @@ def search_path(root: Path) -> list[str]:
 def _spawn(run: Run, command: list[str]) -> Run:
     for name in ("process.json", "stop"):
         run.file(name).unlink(missing_ok=True)
-    write(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
+    write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
     env = {
         **os.environ,
         "CTSFT_HOME": str(home()),
@@ -116,7 +116,9 @@ def _spawn(run: Run, command: list[str]) -> Run:
             cwd=cwd if os.path.isdir(cwd) else None,
             **detached,
         )
-    write(run.file("process.json"), Process(pid=child.pid, pid_started=birth(child.pid)))
+    write_json(
+        run.file("process.json"), Process(pid=child.pid, pid_started=process_start_time(child.pid))
+    )
     # reaps it: no zombie is left in a server that lives for weeks
     threading.Thread(target=child.wait, daemon=True).start()
     return run
@@ -150,7 +152,7 @@ def kill(run: Run, wait: float = 5.0) -> None:
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
         # never a stranger's
-        family = [parent, *parent.children(recursive=True)] if lives(process) else []
+        family = [parent, *parent.children(recursive=True)] if is_alive(process) else []
         if family:
             parent.terminate()
             _await_end(process, wait)
@@ -162,9 +164,9 @@ def kill(run: Run, wait: float = 5.0) -> None:
             f"Run {run.id!r} (pid {process.pid}) did not end within {wait + 10:.0f} s; end that"
             " process by hand"
         )
-    last = read(run.file("status.json"), Status)
+    last = read_json(run.file("status.json"), Status)
     if last.active:
-        write(
+        write_json(
             run.file("status.json"),
             last.model_copy(
                 update={
@@ -226,6 +228,6 @@ def shell_command(request: Request) -> str:
 
 def _await_end(process: Process, seconds: float) -> bool:
     end = time.monotonic() + seconds
-    while lives(process) and time.monotonic() < end:
+    while is_alive(process) and time.monotonic() < end:
         time.sleep(0.05)
-    return not lives(process)
+    return not is_alive(process)

@@ -7,7 +7,7 @@ note it goes.
 
 from pydantic import BaseModel
 
-from ctsft.runs.folder import Run, read, write
+from ctsft.runs.folder import Run, read_json, write_json
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 
@@ -19,12 +19,12 @@ class Note(BaseModel):
     note: str = ""
 
 
-def note_of(run: Run) -> Note:
+def read_note(run: Run) -> Note:
     """Empty words where nothing was noted, or where the file cannot be read."""
-    return read(run.file(FILE), Note)
+    return read_json(run.file(FILE), Note)
 
 
-def keep_note(run: Run, name: str = "", note: str = "") -> Note:
+def save_note(run: Run, name: str = "", note: str = "") -> Note:
     """Name the run, and say something of it; UserError for words that are too long or a run that is
     gone.
     """
@@ -42,5 +42,5 @@ def keep_note(run: Run, name: str = "", note: str = "") -> Note:
     if kept == Note():
         atomic_files.remove(run.file(FILE))
     else:
-        write(run.file(FILE), kept)
+        write_json(run.file(FILE), kept)
     return kept

@@ -24,7 +24,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from ctsft.runs.folder import Request, Run, RunError, State, Status, birth, plain, read, write
+from ctsft.runs.folder import (
+    Request,
+    Run,
+    RunError,
+    State,
+    Status,
+    json_default,
+    process_start_time,
+    read_json,
+    write_json,
+)
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
@@ -50,7 +60,7 @@ class Writer(Run):
                 events.write(b"\n")
         now = time.time()
         self._now = Status(
-            pid=os.getpid(), pid_started=birth(os.getpid()), started=now, advanced=now
+            pid=os.getpid(), pid_started=process_start_time(os.getpid()), started=now, advanced=now
         )
         self._stage, self._gained, self._total = None, 0, None
         self._moved, self._seen_stop, self._over = False, False, threading.Event()
@@ -71,7 +81,9 @@ class Writer(Run):
                     self._save()
 
     def _save(self) -> None:
-        write(self.file("status.json"), self._now.model_copy(update={"heartbeat": time.time()}))
+        write_json(
+            self.file("status.json"), self._now.model_copy(update={"heartbeat": time.time()})
+        )
 
     def _finish(self, state: State, message: str = "") -> None:
         self._over.set()
@@ -126,14 +138,16 @@ class Writer(Run):
         """
         atomic_files.append(
             self.file("events.jsonl"),
-            (json.dumps({"time": round(time.time(), 3), **row}, default=plain) + "\n").encode(),
+            (
+                json.dumps({"time": round(time.time(), 3), **row}, default=json_default) + "\n"
+            ).encode(),
         )
         self._now = self._now.model_copy(update={"advanced": time.time()})
 
     def add_params(self, **params: Any) -> None:
         """What only the job could find out: fingerprints of what it loaded, for instance."""
         request = self.request
-        write(
+        write_json(
             self.file("request.json"),
             request.model_copy(update={"params": {**request.params, **params}}),
         )
@@ -163,7 +177,7 @@ def record(
     path = run_folder(run_id) if run_id else home() / "runs" / new_id(kind)
     path.mkdir(parents=True, exist_ok=bool(run_id))
     run = Writer(path)
-    found = read(run.file("status.json"), Status)
+    found = read_json(run.file("status.json"), Status)
     if found.state != "queued" or found.pid:
         # one that the launcher queued has no process yet
         if run.status().active:
@@ -171,7 +185,7 @@ def record(
                 f"Run {run.id!r} is running already; stop it first, or choose another id for --run"
             )
         run.file("stop").unlink(missing_ok=True)
-    old = read(run.file("request.json"), Request)
+    old = read_json(run.file("request.json"), Request)
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     state, message = "failed", ""
@@ -179,7 +193,7 @@ def record(
     try:
         if main:
             signal.signal(signal.SIGTERM, _interrupt(os.getpid()))
-        write(
+        write_json(
             run.file("request.json"),
             Request(
                 kind=kind,
@@ -223,7 +237,7 @@ def record(
 
 
 @contextmanager
-def shadow() -> Iterator[Writer]:
+def throwaway_run() -> Iterator[Writer]:
     """Where the second and further processes of one run write: a folder that goes when they end."""
     with tempfile.TemporaryDirectory(prefix="ctsft-") as folder:
         run = Writer(Path(folder))

@@ -8,7 +8,7 @@ either one run or all seeds of the same settings.
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
-from ctsft.jobs.tuning_table import value_text
+from ctsft.jobs.tuning_table import setting_text
 from explorer.text.outcomes import ENDED
 from explorer.text.run_names import trained_text
 
@@ -90,7 +90,7 @@ def searchable_text(row: Mapping) -> str:
         trained_text(row),
         str(row["what"]).replace("_", " "),
         row["source"],
-        *map(value_text, row["settings"].values()),
+        *map(setting_text, row["settings"].values()),
     ]
     return " ".join(parts).casefold()
 
@@ -112,6 +112,8 @@ def settings_key(row: Mapping, ignored: tuple[str, ...] = ()) -> tuple:
     part of it: drawn heads are the same in number unless that was chosen.
     """
     settings = tuple(
-        (name, value_text(value)) for name, value in row["settings"].items() if name not in ignored
+        (name, setting_text(value))
+        for name, value in row["settings"].items()
+        if name not in ignored
     )
     return row["what"], row["heads"], row["state"] in ENDED, row["experiment"], settings

@@ -24,7 +24,7 @@ def page():
         " A circuit is shown to matter only if runs with other heads, or with everything trained,"
         " do worse by more than noise."
     )
-    all_rows = tuning_table.compare()
+    all_rows = tuning_table.table_rows()
     if not all_rows:
         no_runs()
         return

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ctsft.jobs.tuning_table import parted, value_text
+from ctsft.jobs.tuning_table import common_settings, setting_text
 from ctsft.plots.experiment_frontier import same_start
 from ctsft.plots.run_frontier import Point
 from ctsft.utils.statistics import Spread
@@ -32,7 +32,7 @@ def points(rows: list[Mapping], names: list[str]) -> Points:
     named = [(row, name) for row, name in zip(rows, names, strict=True) if same_start(row["what"])]
     rows = [row for row, _ in named]
     n_targets = len({row["target"] for row in rows})
-    differing = [name for name in parted(rows)[1] if name not in ("seed", "target")]
+    differing = [name for name in common_settings(rows)[1] if name not in ("seed", "target")]
     groups: dict[tuple, list[NamedRun]] = {}
     for row, name in named:
         key = row["run"] if n_targets == 1 else settings_key(row, ("target",))
@@ -48,7 +48,7 @@ def point(group: list[NamedRun], differing: list[str]) -> Point:
     """`differing`: the settings that its name has to mention."""
     rows = [row for row, _ in group]
     first, name = group[0]
-    settings = {key: value_text(first["settings"].get(key)) for key in differing}
+    settings = {key: setting_text(first["settings"].get(key)) for key in differing}
     texts = [f"{setting_label(key)} {text}" for key, text in settings.items() if text]
     accuracies = [
         f"{row[side]} {row[f'{side}_before']:.3f} → {row[f'{side}_after']:.3f}"

@@ -103,7 +103,7 @@ def describe(run_id: str):
     """The name and the note are stored beside the run's request, which does not change."""
     with errors.sentences(stop=False):
         run = runs.get(run_id)
-        stored = notes.note_of(run)
+        stored = notes.read_note(run)
         st.text_input(
             "Name",
             stored.name or run.request.name,
@@ -126,7 +126,7 @@ def save_note(run_id: str):
     """A run that was deleted meanwhile is simply missing from the table."""
     with suppress(UserError):
         run, name = runs.get(run_id), st.session_state.note_name
-        notes.keep_note(run, "" if name == run.request.name else name, st.session_state.note_text)
+        notes.save_note(run, "" if name == run.request.name else name, st.session_state.note_text)
 
 
 @st.dialog("Delete these runs?")

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from ctsft import runs
-from ctsft.jobs.tuning_table import MAIN, parted, value_text
+from ctsft.jobs.tuning_table import MAIN, common_settings, setting_text
 from ctsft.utils.statistics import spread
 from explorer.compare.filters import Entry
 from explorer.session import measured_rows
@@ -101,13 +101,13 @@ def frame(entries: list[Entry]) -> pd.DataFrame:
     Settings that all entries share are left to `shared`.
     """
     grouped = any(len(entry) > 1 for entry in entries)
-    _, differing = parted([row for entry in entries for row in entry])
+    _, differing = common_settings([row for entry in entries for row in entry])
     table = pd.DataFrame([line(entry) for entry in entries])
     shown = [name for name in OUTCOMES if is_shown(table, name, grouped)]
     for setting in differing:
         if setting == "seed" and grouped:
             continue
-        table[setting] = [value_text(entry[0]["settings"].get(setting)) for entry in entries]
+        table[setting] = [setting_text(entry[0]["settings"].get(setting)) for entry in entries]
         shown.append(setting)
     if (table["note"] != "").any():
         shown.append("note")
@@ -160,9 +160,9 @@ def accuracy(entry: Entry, side: str) -> str:
 
 def shared(rows: list[Mapping]) -> tuple[str, str]:
     """The settings that are the same in all rows: the main ones, and all others."""
-    same, _ = parted(rows)
+    same, _ = common_settings(rows)
     main = [
-        f"{setting_label(name)} {value_text(same[name])}"
+        f"{setting_label(name)} {setting_text(same[name])}"
         for name in MAIN
         if same.get(name) not in (None, "")
     ]
@@ -171,9 +171,9 @@ def shared(rows: list[Mapping]) -> tuple[str, str]:
         if value is not None and all(row[key] == value for row in rows):
             main.append(text.format(value))
     others = [
-        f"{setting_label(name)} {value_text(value)}"
+        f"{setting_label(name)} {setting_text(value)}"
         for name, value in same.items()
-        if name not in MAIN and value_text(value)
+        if name not in MAIN and setting_text(value)
     ]
     return ", ".join(main), ", ".join(others)
 

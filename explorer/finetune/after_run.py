@@ -27,7 +27,7 @@ PANELS = ("What changed", "Did the circuit move?", "Files and export")
 
 def draw(run: runs.Run):
     """Of a run that is over; nothing of it while there is no result."""
-    row = tuning_table.compare_row(run)
+    row = tuning_table.table_row(run)
     if row and row["state"] in outcomes.ENDED:
         st.markdown(
             outcomes.outcome(row, measured_rows.measured_on(run), split_of(run)),

@@ -33,7 +33,7 @@ def downloaded(page, folder: Path, button) -> Path:
 def test_every_format_of_a_chart_and_the_report(tmp_path):
     home = tmp_path / "home"
     make(home, 20)
-    notes.keep_note(
+    notes.save_note(
         next(Run(path) for path in sorted((home / "runs").glob("*-finetune-*"))), NASTY, NASTY
     )
     with server(home) as address, browser(1280, 1600, dark=True) as page:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from ctsft.runs.folder import birth
+from ctsft.runs.folder import process_start_time
 from explorer.session import view as session_view
 
 
@@ -42,7 +42,7 @@ def visit(view: session_view.View, page: str = "finetune/page.py") -> AppTest:
 
 
 def alive() -> tuple[int, float]:
-    return os.getpid(), birth(os.getpid())
+    return os.getpid(), process_start_time(os.getpid())
 
 
 def shown(app: AppTest) -> AppTest:

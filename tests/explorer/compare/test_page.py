@@ -119,7 +119,7 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
     button(at, "Delete selected").click().run()
     assert runs.get(full.id), "nothing is deleted before it is confirmed"
     button(at, "Delete permanently").click().run()
-    assert [run["what"] for run in tuning_table.compare()] == ["circuit"] and not at.exception
+    assert [run["what"] for run in tuning_table.table_rows()] == ["circuit"] and not at.exception
 
 
 def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):
@@ -265,7 +265,7 @@ def test_many_runs_are_read_once(view, monkeypatch):
     monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
     at.selectbox(key="w_compare_scope").set_value("").run()
     assert (
-        not at.exception and len(tuning_table.compare()) == 60 and len(read) <= curves.MAX_CURVES
+        not at.exception and len(tuning_table.table_rows()) == 60 and len(read) <= curves.MAX_CURVES
     ), "only what is drawn as curves is read again"
 
 
@@ -326,7 +326,7 @@ def test_rows_that_changed_since_are_not_counted(view, tmp_path):
 def test_the_csv_holds_every_row_and_curves_share_a_start(view):
     tuned(view)
     tuned(view, "full")
-    rows = tuning_table.compare()
+    rows = tuning_table.table_rows()
     assert [line["what"] for line in csv.DictReader(io.StringIO(tuning_table.table_csv(rows)))] == [
         "full",
         "circuit",

@@ -103,7 +103,7 @@ def session(view, monkeypatch):
 
 
 def written(some=None) -> str:
-    rows = some or tuning_table.compare()
+    rows = some or tuning_table.table_rows()
     return exploration_report.write(
         report_content.gather(
             rows, dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
@@ -123,7 +123,7 @@ def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
             run.event(kind="random", size=size, accuracy=kept / 2, margin=kept / 2)
     first = tuned(view, after=(0.8, 0.7))
     tuned(view, "full", after=(0.5, 0.75))
-    notes.keep_note(first, NASTY[:80], f"my note {NASTY}")
+    notes.save_note(first, NASTY[:80], f"my note {NASTY}")
     page = written()
     found = Outline(page)
     text = " ".join(" ".join(found.text).split())
@@ -179,7 +179,7 @@ def test_missing_parts_are_reported(view, session):
 
 def test_an_experiment_is_a_table_of_means_and_its_own_command(view, session):
     make(runs.home(), 60)
-    cells = [row for row in tuning_table.compare() if row["experiment"]]
+    cells = [row for row in tuning_table.table_rows() if row["experiment"]]
     with runs.record("experiment", ["experiment", "design.json"], run_id=cells[0]["experiment"]):
         pass
     page = written(cells)

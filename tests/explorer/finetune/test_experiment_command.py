@@ -278,7 +278,7 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
     assert experiment_command.failures(run) == [], "it was run again since"
     runs.delete(runs.get(f"exp-{cells[0].key}"))
     assert (
-        experiment_command.failures(run) == [f"{cells[0].says}: no room"]
+        experiment_command.failures(run) == [f"{cells[0].description}: no room"]
         and len(experiment_command.so_far(run)[0]) == 1
     )
-    assert len(tuning_table.compare()) == 1 and isinstance(experiment_command.of(run), Design)
+    assert len(tuning_table.table_rows()) == 1 and isinstance(experiment_command.of(run), Design)

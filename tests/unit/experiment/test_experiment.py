@@ -165,7 +165,7 @@ def test_an_experiment_runs_each_trial_once_and_writes_its_tables(words, monkeyp
     assert (summary["cells"], summary["of"], summary["failed"]) == (4, 4, []) and summary[
         "source"
     ] == "indonesian"
-    compared = tuning_table.compare()
+    compared = tuning_table.table_rows()
     assert {(one["what"], one["seed"]) for one in compared} == {
         ("near_zero", 1),
         ("near_zero", 2),
@@ -271,7 +271,7 @@ def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monk
     monkeypatch.setattr(trials, "run_trial", dies)
     with pytest.raises(KeyboardInterrupt):
         go(Design(**words), "cut")
-    assert len(tuning_table.compare()) == 4 + 2 and runs.get("cut").status().state == "stopped"
+    assert len(tuning_table.table_rows()) == 4 + 2 and runs.get("cut").status().state == "stopped"
     lost = runs.run_folder(trial_run_id("cut", Design(**words).trials({})[2]))
     # and as SIGKILL would have left it: begun, by nobody who lives
     lost.mkdir()
@@ -294,7 +294,10 @@ def test_a_stop_keeps_finished_cells(words, monkeypatch):
     monkeypatch.setattr(trials, "run_trial", stopped)
     with pytest.raises(Stopped):
         go(Design(**words))
-    assert [one["what"] for one in tuning_table.compare()] in (["near_zero"], ["full", "near_zero"])
+    assert [one["what"] for one in tuning_table.table_rows()] in (
+        ["near_zero"],
+        ["full", "near_zero"],
+    )
 
 
 def test_a_trial_that_fails_is_recorded_and_does_not_end_the_others(words, monkeypatch, capfd):
@@ -471,7 +474,7 @@ def test_what_the_rows_cannot_give_is_refused_before_any_cell(words):
     said(lambda: go(Design(**words | {"discovery": {"sise": 6}}), "four"), "sise")
     said(lambda: go(Design(**words), "five", jobs=0), "jobs is 0")
     said(lambda: read_design("nowhere.json"), "nowhere.json")
-    assert tuning_table.compare() == []
+    assert tuning_table.table_rows() == []
 
 
 def test_curves_by_validation_and_one_final_figure_by_test(words):
@@ -496,7 +499,7 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
             tuning,
             config.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
         )
-    final, (shown,) = summary["final"], tuning_table.compare()
+    final, (shown,) = summary["final"], tuning_table.table_rows()
     assert (
         set(summary["history"][0]["accuracy"])
         == set(final["before"])

@@ -119,7 +119,7 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
         == summary["trainable"]
     )
     assert not run.file("checkpoints").exists()
-    row = tuning_table.compare()[0]
+    row = tuning_table.table_rows()[0]
     assert (row["run"], row["what"], row["target"], row["seed"], row["source_before"]) == (
         run.id,
         what,
@@ -184,7 +184,7 @@ def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
     for one, other in zip(second["history"], uninterrupted["history"], strict=True):
         assert (one["step"], one["accuracy"]) == (other["step"], other["accuracy"])
     assert [row["step"] for row in results.evaluations(run)] == [0, 2, 4, 6, 8, 9]
-    assert len(tuning_table.compare()) == 2
+    assert len(tuning_table.table_rows()) == 2
 
 
 def test_a_scoring_run_stops_where_it_is(subject, home):
@@ -200,7 +200,7 @@ def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, hom
     assert (
         summary["n"] == 29
         and list(summary["history"][0]["accuracy"]) == ["indonesian"]
-        and tuning_table.compare() == []
+        and tuning_table.table_rows() == []
     )
 
 

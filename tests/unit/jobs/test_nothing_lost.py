@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from ctsft import runs
 from ctsft.jobs import requests, tuning, tuning_table
 from ctsft.runs import launcher, recorder, results
-from ctsft.runs.device_queue import turn
+from ctsft.runs.device_queue import device_turn
 from ctsft.tuning import checkpoints
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.config import TuneConfig
@@ -309,7 +309,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
             requests.Tuning("javanese", "full", n=12),
             TuneConfig(**wild.model_dump() | {"epochs": 3}),
         )
-    status, row = run.status(), tuning_table.compare_row(run)
+    status, row = run.status(), tuning_table.table_row(run)
     assert (
         status.state == "failed"
         and "not finite at step 2" in status.message
@@ -362,7 +362,7 @@ def test_time_left_after_a_resume_counts_only_what_was_done_since(monkeypatch):
 
 
 def test_a_job_of_the_shell_waits_for_its_turn_and_can_be_stopped_while_it_waits(words):
-    with turn("cpu", "the-other-run") as mine:
+    with device_turn("cpu", "the-other-run") as mine:
         assert mine
         holds = os.environ.pop("CTSFT_HOLDS")
         run = runs.start(words)

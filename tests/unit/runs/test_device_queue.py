@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 TURN = """
 from ctsft.runs import device_queue as turns
 with runs.record('finetune', [], None, RUN) as run:
-    with turns.turn('cpu', RUN, run.waits, run.stop_requested) as mine:
+    with turns.device_turn('cpu', RUN, run.waits, run.stop_requested) as mine:
         run.event(mine=mine)
         while mine and not run.stop_requested(): time.sleep(0.02)
 """
@@ -88,19 +88,19 @@ def test_the_cpu_has_as_many_slots_as_one_says(monkeypatch):
     assert wait_until(lambda: {run.id in third.status().message for run in pair} == {True})
     monkeypatch.setenv("CTSFT_SLOTS", "no")
     with pytest.raises(UserError, match="CTSFT_SLOTS is 'no'"):
-        device_queue.slots("cpu")
+        device_queue.slot_count("cpu")
     monkeypatch.setenv("CTSFT_SLOTS", "3")
-    assert (device_queue.slots("cpu"), device_queue.slots("cuda-0")) == (3, 1)
+    assert (device_queue.slot_count("cpu"), device_queue.slot_count("cuda-0")) == (3, 1)
 
 
 def test_a_run_inside_another_and_one_it_starts_share_its_turn():
     code = (
-        "from ctsft.runs import device_queue as turns\nwith turns.turn("
+        "from ctsft.runs import device_queue as turns\nwith turns.device_turn("
         "'cpu', 'inner', print) as mine: print(mine)"
     )
     with (
-        device_queue.turn("cpu", "outer") as mine,
-        device_queue.turn("cpu", "nested", pytest.fail) as nested,
+        device_queue.device_turn("cpu", "outer") as mine,
+        device_queue.device_turn("cpu", "nested", pytest.fail) as nested,
     ):
         assert mine and nested
         assert (
@@ -113,14 +113,14 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
             == "True\n"
         )
         # one that is nobody's child has to wait
-        holds = os.environ.pop(device_queue.HOLDS)
+        holds = os.environ.pop(device_queue.HELD_DEVICES)
         asked = []
-        with device_queue.turn(
+        with device_queue.device_turn(
             "cpu", "stranger", asked.append, lambda: len(asked) > 1
         ) as strangers:
             assert not strangers and asked == ["waiting for run outer"] * 2
-        os.environ[device_queue.HOLDS] = holds
-    with device_queue.turn("cpu", "later", pytest.fail) as later:
+        os.environ[device_queue.HELD_DEVICES] = holds
+    with device_queue.device_turn("cpu", "later", pytest.fail) as later:
         assert later
 
 

@@ -217,7 +217,7 @@ def test_a_job_that_ends_between_two_looks_is_not_lost(monkeypatch):
         run.file("status.json").write_text(done)
         return False
 
-    monkeypatch.setattr(runs_folder, "lives", gone)
+    monkeypatch.setattr(runs_folder, "is_alive", gone)
     assert run.status().state == "done"
 
 
@@ -230,8 +230,8 @@ def test_a_zombie_is_dead():
     try:
         pid = int(parent.stdout.readline())
         assert wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-        assert psutil.pid_exists(pid) and runs_folder.birth(pid) is None
-        assert runs_folder.birth(parent.pid) is not None
+        assert psutil.pid_exists(pid) and runs_folder.process_start_time(pid) is None
+        assert runs_folder.process_start_time(parent.pid) is not None
     finally:
         parent.kill()
         parent.communicate()
@@ -296,14 +296,16 @@ def test_a_job_deaf_to_sigterm_is_killed_with_its_children():
     pid, helper = run.status().pid, run.events()[1]["pid"]
     runs.kill(run, wait=0.2)
     assert run.status().state == "stopped" and "ended before" in run.status().message
-    assert wait_until(lambda: [runs_folder.birth(p) for p in (pid, helper)] == [None, None])
+    assert wait_until(
+        lambda: [runs_folder.process_start_time(p) for p in (pid, helper)] == [None, None]
+    )
 
 
 def test_stop_and_discard_removes_process_and_folder(folder):
     run = waiting(IDLE)
     pid = run.status().pid
     runs.stop(run, "discard")
-    assert runs_folder.birth(pid) is None and list(folder.iterdir()) == []
+    assert runs_folder.process_start_time(pid) is None and list(folder.iterdir()) == []
     with pytest.raises(runs.RunError, match="'keep', 'discard'"):
         runs.stop(run, "perhaps")
 
@@ -391,7 +393,7 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     assert runs.shell_command(run.request) == "python -m ctsft score --task demo"
     pid = json.loads(run.file("process.json").read_text())["pid"]
     runs.stop(run, "discard")
-    assert runs_folder.birth(pid) is None and runs.list_runs() == []
+    assert runs_folder.process_start_time(pid) is None and runs.list_runs() == []
 
 
 def test_a_started_job_finds_the_packages_in_a_checkout_and_in_an_installation(

@@ -13,7 +13,7 @@ from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import Subject, Tuning
 from ctsft.runs import folder, notes, results
-from ctsft.runs.folder import stamp
+from ctsft.runs.folder import file_stamp
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
 
@@ -59,20 +59,20 @@ def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
     run, read = tuned(), []
     plain = results.evaluations
     monkeypatch.setattr(tuning_table, "evaluations", lambda run: read.append(run.id) or plain(run))
-    tuning_table.compare()
-    assert len(read) == 1 and tuning_table.compare() and len(read) == 2, (
+    tuning_table.table_rows()
+    assert len(read) == 1 and tuning_table.table_rows() and len(read) == 2, (
         "a file just written may change within one tick of the clock"
     )
     settle(run)
     read.clear()
-    first = tuning_table.compare()[0]
+    first = tuning_table.table_rows()[0]
     assert (
         first["target_after"] == 0.7
         and first["seconds"] == 4
         and first["measured"] == {"indonesian": 60, "english": 30}
     )
     first["target_after"] = "changed by its reader"
-    assert tuning_table.compare()[0]["target_after"] == 0.7 and read == [run.id], (
+    assert tuning_table.table_rows()[0]["target_after"] == 0.7 and read == [run.id], (
         "rows are the reader's own, and read once"
     )
     with open(run.file("events.jsonl"), "a") as events:
@@ -83,8 +83,8 @@ def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
             + "\n"
         )
     assert (
-        tuning_table.compare()[0]["target_after"],
-        tuning_table.compare()[0]["seconds"],
+        tuning_table.table_rows()[0]["target_after"],
+        tuning_table.table_rows()[0]["seconds"],
         len(read),
     ) == (
         0.9,
@@ -92,7 +92,7 @@ def test_a_row_is_made_again_only_when_a_file_of_the_run_changed(monkeypatch):
         3,
     )
     runs.delete(run)
-    assert tuning_table.compare() == []
+    assert tuning_table.table_rows() == []
 
 
 def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
@@ -101,25 +101,28 @@ def test_the_state_of_a_run_that_goes_on_is_never_remembered(monkeypatch):
     # of this very process, which lives
     run.file("status.json").write_text(json.dumps(status | {"state": "running"}))
     settle(run)
-    assert tuning_table.compare()[0]["state"] == "running"
+    assert tuning_table.table_rows()[0]["state"] == "running"
     run.file("stop").write_text("keep")
-    assert tuning_table.compare()[0]["state"] == "stopping"
-    monkeypatch.setattr("ctsft.runs.folder.lives", lambda process: False)
-    assert tuning_table.compare()[0]["state"] == "lost", "nothing was written, and it is gone"
+    assert tuning_table.table_rows()[0]["state"] == "stopping"
+    monkeypatch.setattr("ctsft.runs.folder.is_alive", lambda process: False)
+    assert tuning_table.table_rows()[0]["state"] == "lost", "nothing was written, and it is gone"
 
 
 def test_settings_that_differ_are_columns_and_the_others_are_told_once():
     tuned(seed=31, learning_rate=1e-3)
     tuned("full", seed=777, learning_rate=1e-3, kv="expand")
-    rows = tuning_table.compare()
-    same, differing = tuning_table.parted(rows)
+    rows = tuning_table.table_rows()
+    same, differing = tuning_table.common_settings(rows)
     assert (
         differing == ["seed", "kv"]
         and same["learning_rate"] == 1e-3
         and same["target"] == "english"
         and "eval_every" not in same
     )
-    assert tuning_table.parted(rows[:1])[1] == [] and tuning_table.parted([]) == ({}, [])
+    assert tuning_table.common_settings(rows[:1])[1] == [] and tuning_table.common_settings([]) == (
+        {},
+        [],
+    )
     table, shared = tuning_table.table_text(rows).rsplit("\n", 1)
     assert table.splitlines()[0].split() == [
         "run",
@@ -138,7 +141,7 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
         == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr"
         " 0.001, batch 16, split test."
     )
-    assert [tuning_table.value_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
+    assert [tuning_table.setting_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
         "yes",
         "",
         "1e-05",
@@ -149,26 +152,26 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
 
 def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them():
     run = tuned()
-    before = stamp(run.file("request.json"))
-    notes.keep_note(run, "  <b>best\x00\nso far</b> ", "a\r\nb  ")
-    row = tuning_table.compare()[0]
-    assert (row["name"], row["note"]) == ("<b>best so far</b>", "a\nb") and stamp(
+    before = file_stamp(run.file("request.json"))
+    notes.save_note(run, "  <b>best\x00\nso far</b> ", "a\r\nb  ")
+    row = tuning_table.table_rows()[0]
+    assert (row["name"], row["note"]) == ("<b>best so far</b>", "a\nb") and file_stamp(
         run.file("request.json")
     ) == before
     assert tuning_table.table_text([row]).splitlines()[1].endswith(
         "a b"
     ) and "a\nb" in tuning_table.table_csv([row])
-    notes.keep_note(run, "", "")
-    assert not run.file("note.json").exists() and tuning_table.compare()[0]["note"] == ""
+    notes.save_note(run, "", "")
+    assert not run.file("note.json").exists() and tuning_table.table_rows()[0]["note"] == ""
     run.file("note.json").write_text('{"name": 3, "note": "kept"')
-    assert notes.note_of(run) == notes.Note(), "a torn file is no note"
+    assert notes.read_note(run) == notes.Note(), "a torn file is no note"
     with pytest.raises(UserError, match="name has 81 characters"):
-        notes.keep_note(run, "x" * 81)
+        notes.save_note(run, "x" * 81)
     with pytest.raises(UserError, match="note has 2001 characters"):
-        notes.keep_note(run, note="x" * 2001)
+        notes.save_note(run, note="x" * 2001)
     runs.delete(run)
     with pytest.raises(UserError, match="is gone"):
-        notes.keep_note(run, "late")
+        notes.save_note(run, "late")
 
 
 def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
@@ -182,9 +185,9 @@ def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
             "finetune"
         ) == []
         assert run.status().state == "running" and run.request.kind == "score"
-    read, whole = [], folder.read
+    read, whole = [], folder.read_json
     monkeypatch.setattr(
-        folder, "read", lambda path, kind: read.append(path.name) or whole(path, kind)
+        folder, "read_json", lambda path, kind: read.append(path.name) or whole(path, kind)
     )
     settle(run)
     for _ in range(3):
