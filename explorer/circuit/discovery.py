@@ -1,5 +1,5 @@
-"""The paper's discovery: run its iterations, look at what they found as a layered graph, and put
-that circuit in force.
+"""The paper's discovery on Circuit: run its iterations, show the result as a layered graph, and use
+it as the current circuit.
 """
 
 from dataclasses import asdict, replace
@@ -10,48 +10,53 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import share_of
 from ctsft.model.model import Model
-from ctsft.plots import head_grid, layered_graph
+from ctsft.plots import layered_graph
 from ctsft.utils import format
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, cost_estimate, run_progress
+from explorer.widgets import chart, cost_estimate, head_selection, run_progress
 
 GRAPH = "layered_graph"
+COLUMNS = {
+    "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
+    "iteration": st.column_config.NumberColumn(help=TERMS["depth"]),
+}
 
 
 def draw(model: Model, circuit: Circuit):
     st.markdown(
-        "The paper finds a circuit in steps: first the heads that act on the logits, then the heads"
-        " that act on those, and so on. Each step keeps the best share of all heads. Run it, look"
-        " at who acts on whom, and put what it found in force.",
+        "The paper finds a circuit in iterations: first the heads that act on the logits, then the"
+        " heads that act on those heads, and so on. Each iteration selects the best share of all"
+        " heads. Run the discovery, see which head acts on which, and use its circuit.",
         help=TERMS["discover"],
     )
     settings(model)
-    now = binding.view()
-    run = asked(now, model) or newest(now, model)
-    if asked(now, model) is None:
-        cost_estimate.draw(replace(now.scoring, method="cdt"), "An iteration")
+    view = binding.view()
+    exact = run_with_settings(model)
+    run = exact or newest_run(model)
+    if exact is None:
+        cost_estimate.draw(replace(view.scoring, method="cdt"), "An iteration")
     active = run is not None and run.status().active
     if st.button("Run discovery", disabled=active, icon=":material/account_tree:"):
-        start_runs.start_discovery(now)
+        start_runs.start_discovery(view)
         st.rerun()
     if run is None:
         st.info(
-            "No discovery has run yet with this model, task and source language.",
+            "No discovery has run yet for this model, task and source language.",
             icon=":material/account_tree:",
         )
         return
     run_progress.watch(run, savable=False)
-    found = score_runs.circuit_of(run)
-    if found is not None and found.edges and run.status().state == "done":
-        show(run, found, model, circuit)
+    discovered = score_runs.circuit_of(run)
+    if discovered is not None and discovered.edges and run.status().state == "done":
+        show(run, discovered, model, circuit)
 
 
 def settings(model: Model):
     depth, share = st.columns(2)
     depth.number_input("Depth", 0, 10, **binding.bind("depth"), help=TERMS["depth"])
     share.slider(
-        "Share of all heads that an iteration keeps",
+        "Share of all heads per iteration",
         0.01,
         0.5,
         step=0.01,
@@ -61,31 +66,37 @@ def settings(model: Model):
     )
     size = share_of(binding.view().each, len(model.heads))
     st.caption(
-        f"Each iteration keeps {size} {'head' if size == 1 else 'heads'} of {len(model.heads)};"
-        " examples, seed and rules are those of the scores (Relevance, Settings)."
+        f"Each iteration selects {count(size, 'head')} of {len(model.heads)}. Examples, seed and"
+        " rules are those of the scores (Relevance, Scoring settings)."
     )
 
 
-def asked(now, model: Model) -> runs.Run | None:
-    """The newest discovery with these very settings."""
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def run_with_settings(model: Model) -> runs.Run | None:
+    """The newest discovery with exactly the current settings."""
+    view = binding.view()
     return score_runs.find_run(
         "discover",
         (),
         (None, model.fingerprint),
-        subject=asdict(now.subject),
-        discovery=start_runs.discovery(now),
+        subject=asdict(view.subject),
+        discovery=start_runs.discovery(view),
     )
 
 
-def newest(now, model: Model) -> runs.Run | None:
-    """The newest finished one of the same rows, whatever its settings."""
+def newest_run(model: Model) -> runs.Run | None:
+    """The newest finished discovery on the same rows, with any settings."""
     return score_runs.find_run(
-        "discover", ("done",), (None, model.fingerprint), subject=asdict(now.subject)
+        "discover", ("done",), (None, model.fingerprint), subject=asdict(binding.view().subject)
     )
 
 
-def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
-    st.markdown(f"**{result(run, found)}**")
+def show(run: runs.Run, discovered: Circuit, model: Model, circuit: Circuit):
+    """The graph of a discovery, and the button that uses its circuit."""
+    st.markdown(f"**{result(run, discovered)}**")
     st.slider(
         "Smallest edge, as a share of the strongest",
         0.0,
@@ -94,85 +105,71 @@ def show(run: runs.Run, found: Circuit, model: Model, circuit: Circuit):
         format="percent",
         **binding.bind("min_edge"),
         help=(
-            "Edges to the logits and edges to heads are measured in two units, so each kind goes by"
-            " its own strongest edge."
+            "Edges to the logits and edges to heads have different units, so each kind is compared"
+            " with its own strongest edge."
         ),
     )
-    now = binding.view()
-    top = layered_graph.strongest_edges(found.edges)
-    kinds = [f"{format.number(now.min_edge * top[True])} for the logits"] + [
-        f"{format.number(now.min_edge * top[False])} for heads"
-    ] * bool(top[False])
-    st.caption(
-        f"{len(layered_graph.edges_above(found.edges, now.min_edge))} of {len(found.edges)} edges have at least"
-        f" this relevance: {' and '.join(kinds)}. Width is relevance; purple speaks for the right"
-        " label, green against it.",
-        help=TERMS["edge"],
-    )
-    fig = layered_graph.edge_graph(found.edges, model.n_layers, now.min_edge, now.head)
-    chart.show(fig, GRAPH, on_select=pick, selection_mode="points")
-    with st.expander("Edges as a table"):
+    view = binding.view()
+    st.caption(edges_shown(discovered), help=TERMS["edge"])
+    figure = layered_graph.graph(discovered.edges, model.n_layers, view.min_edge, view.head)
+    chart.show(figure, GRAPH, on_select=head_selection.on_click(GRAPH), selection_mode="points")
+    with st.expander("Table of the edges"):
         st.dataframe(
-            layered_graph.edge_table(found.edges, now.min_edge),
+            layered_graph.table(discovered.edges, view.min_edge),
             hide_index=True,
-            column_config={
-                "relevance": st.column_config.NumberColumn(format="%.4f", help=TERMS["edge"]),
-                "iteration": st.column_config.NumberColumn(help=TERMS["depth"]),
-            },
-            alt="Every edge that is drawn: the iteration, the head, its target and the relevance.",
+            column_config=COLUMNS,
+            alt="Every edge shown: its iteration, head, target and relevance.",
         )
-    same = now.rule == "discover" and circuit.heads == found.heads
+    is_current = view.rule == "discover" and circuit.heads == discovered.heads
     st.button(
-        "Put this circuit in force",
+        "Use this circuit",
         icon=":material/check:",
-        disabled=same,
-        on_click=take,
-        args=(run.id, found),
+        disabled=is_current,
+        on_click=use,
+        args=(run.id, discovered),
         help=(
-            "It is in force already."
-            if same
-            else "The rule becomes Discovered; Undo brings the earlier circuit back."
+            "This is the current circuit."
+            if is_current
+            else "Sets the rule to Discovered. Undo restores the earlier circuit."
         ),
     )
 
 
-def result(run: runs.Run, found: Circuit) -> str:
-    """What was found, and plainly why a discovery ended before its depth."""
-    depth, wanted = (
-        found.rule.get("depth", 0),
-        run.request.params.get("discovery", {}).get("depth", found.rule.get("depth", 0)),
-    )
-    words = (
-        f"{len(found)} {'head' if len(found) == 1 else 'heads'} after {depth + 1}"
-        f" {'iteration' if depth == 0 else 'iterations'}"
-    )
-    if depth >= wanted:
-        return f"{words}."
-    last = "the logits" if depth == 0 else f"the heads of iteration {depth - 1}"
+def edges_shown(discovered: Circuit) -> str:
+    """How many edges are shown, and the smallest relevance of each kind, in one sentence."""
+    edges, share = discovered.edges, binding.view().min_edge
+    strongest = layered_graph.strongest(edges)
+    limits = [f"{format.number(share * strongest[True])} for the logits"]
+    if strongest[False]:
+        limits.append(f"{format.number(share * strongest[False])} for heads")
     return (
-        f"{words}, although depth {wanted} was asked for. What iteration {depth} kept for {last}"
-        " lies wholly in layer 0, and no layer comes before that one, so there is nothing left to"
-        " look in: more depth cannot change this circuit."
+        f"{len(layered_graph.above(edges, share))} of {len(edges)} edges have at least this"
+        f" relevance: {' and '.join(limits)}. The width is the relevance; purple supports the"
+        " correct label, green works against it."
     )
 
 
-def take(run_id: str, found: Circuit):
-    """The run's name goes along, so that a link can say which discovery it was."""
+def result(run: runs.Run, discovered: Circuit) -> str:
+    """What the discovery selected, and why it ended before the requested depth, if it did."""
+    depth = discovered.rule.get("depth", 0)
+    requested = run.request.params.get("discovery", {}).get("depth", depth)
+    size = f"{count(len(discovered), 'head')} after {count(depth + 1, 'iteration')}"
+    if depth >= requested:
+        return f"{size}."
+    targets = "the logits" if depth == 0 else f"the heads of iteration {depth - 1}"
+    return (
+        f"{size}, although depth {requested} was requested. All heads that iteration {depth}"
+        f" selected for {targets} are in layer 0, and no layer comes before it, so a larger depth"
+        " cannot change this circuit."
+    )
+
+
+def use(run_id: str, discovered: Circuit):
+    """A callback. The rule names the run, so that a link can refer to this discovery."""
     binding.remember()
     binding.put(
         rule="discover",
-        discovered=replace(found, rule=found.rule | {"run": run_id}),
+        discovered=replace(discovered, rule=discovered.rule | {"run": run_id}),
         added=frozenset(),
         removed=frozenset(),
     )
-
-
-def pick():
-    """A click on a node selects its head."""
-    points = [
-        point
-        for point in st.session_state[GRAPH]["selection"]["points"]
-        if point.get("customdata") is not None
-    ]
-    for head in head_grid.toggle(points[-1:], ()):
-        binding.put(head=head)

@@ -1,10 +1,8 @@
-"""Circuits kept by name: a list with restore, rename and remove, the ones of earlier sessions, and
-small maps side by side.
+"""Saved circuits on Circuit: a list with restore, rename and remove, the circuits that other
+sessions saved, and small maps side by side.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+import plotly.graph_objects as go
 import streamlit as st
 
 from ctsft.attribution.methods import METHODS
@@ -14,22 +12,42 @@ from ctsft.model.model import Model
 from ctsft.plots import score_maps
 from ctsft.plots.head_grid import Scale, head_grid, symmetric_limit
 from ctsft.utils.errors import UserError
+from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding, saved_circuits
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
 from explorer.text.markdown import literal
-from explorer.widgets import chart
+from explorer.widgets import chart, messages
 
-SIDE_BY_SIDE = 4
+MOST_MAPS = 4  # side by side
+LIST_MESSAGE = "saved_circuits_message"  # shown at the top of this section
+FILE_MESSAGE = "circuit_file_message"  # shown where a circuit is saved
 
 
-def own(model: Model) -> dict[str, Circuit]:
-    """This session's kept circuits that fit the model."""
-    return {
-        name: circuit
-        for name, circuit in binding.view().saved_circuits.items()
-        if fits(circuit, model)
-    }
+def draw(shown: PageCircuit):
+    st.write(
+        "Circuits that you saved by name, to restore or compare. *Save this circuit* stands above"
+        " the map. Each is also a JSON file in your folder, which other sessions can open."
+    )
+    messages.show(LIST_MESSAGE)
+    open_from_disk(shown.model)
+    circuits = of_model(shown.model)
+    if not circuits:
+        st.info(
+            "No circuit is saved yet. Open *Save or load the circuit* above the map, enter a name"
+            " and press *Save this circuit*.",
+            icon=":material/bookmark_add:",
+        )
+        return
+    for name, circuit in circuits.items():
+        list_row(name, circuit, shown.scores)
+    side_by_side(circuits, shown.scores)
+
+
+def of_model(model: Model) -> dict[str, Circuit]:
+    """The saved circuits of this session that fit the model."""
+    circuits = binding.view().saved_circuits
+    return {name: circuit for name, circuit in circuits.items() if fits(circuit, model)}
 
 
 def fits(circuit: Circuit, model: Model) -> bool:
@@ -39,56 +57,52 @@ def fits(circuit: Circuit, model: Model) -> bool:
         return False
 
 
-def keep(circuit: Circuit):
-    """A callback: keep the circuit under the name in the field."""
-    now = binding.view()
-    try:
-        name = saved_circuits.keep(now.file_name, circuit, now.saved_circuits)
-        take_in(name, circuit)
-        other = "" if name == saved_circuits.proper(now.file_name) else " (the name was taken)"
-        st.session_state.loaded = (
-            (
-                f"Kept {len(circuit)} heads as “{literal(name)}”{other}; see Kept circuits below"
-                " the map."
-            ),
-            True,
+def save(circuit: Circuit):
+    """A callback: saves the circuit under the name in the field."""
+    view = binding.view()
+    with messages.errors_as(FILE_MESSAGE):
+        name = saved_circuits.keep(view.file_name, circuit, view.saved_circuits)
+        add(name, circuit)
+        taken = "" if name == saved_circuits.proper(view.file_name) else " (the name was taken)"
+        messages.put(
+            FILE_MESSAGE,
+            f"Saved {len(circuit)} heads as “{literal(name)}”{taken}. See *Saved circuits* below"
+            " the map.",
         )
-    except UserError as error:
-        st.session_state.loaded = str(error), False
 
 
-def take_in(name: str, circuit: Circuit):
-    """Onto the list, and the last of those side by side."""
-    now = binding.view()
+def add(name: str, circuit: Circuit):
+    """Adds a circuit to the list and to the maps."""
+    view = binding.view()
     binding.put(
-        saved_circuits={**now.saved_circuits, name: circuit},
-        side_by_side=[*now.side_by_side, name][-SIDE_BY_SIDE:],
+        saved_circuits=view.saved_circuits | {name: circuit},
+        side_by_side=[*view.side_by_side, name][-MOST_MAPS:],
     )
 
 
-def draw(model: Model, scores: Scores):
-    st.write(
-        "Circuits you kept by name, to come back to or to compare. *Keep* stands above the map;"
-        " each is also a JSON file in your folder, which the next session can open again."
-    )
-    if "kept_told" in st.session_state:
-        words, good = st.session_state.pop("kept_told")
-        (st.success if good else st.error)(words)
-    earlier(model)
-    kept = own(model)
-    if not kept:
-        st.info(
-            "No circuit is kept yet. Open *Keep, save or load* above the map, give a name and press"
-            " *Keep this circuit*.",
-            icon=":material/bookmark_add:",
-        )
+def open_from_disk(model: Model):
+    """Opens a circuit that another session saved."""
+    names = [name for name in saved_circuits.names() if name not in binding.view().saved_circuits]
+    if not names:
         return
-    for name, circuit in kept.items():
-        row(name, circuit, scores)
-    beside(kept, scores)
+
+    def chosen():
+        name = st.session_state.pop("kept_earlier")
+        if name:
+            with messages.errors_as(LIST_MESSAGE):
+                add(name, saved_circuits.read(name).check(model))
+
+    st.selectbox(
+        "Saved in another session",
+        names,
+        index=None,
+        placeholder="choose one to open",
+        key="kept_earlier",
+        on_change=chosen,
+    )
 
 
-def row(name: str, circuit: Circuit, scores: Scores):
+def list_row(name: str, circuit: Circuit, scores: Scores):
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{literal(name)}** · {circuit_words.described(circuit)}", width=420)
         st.button(
@@ -97,7 +111,7 @@ def row(name: str, circuit: Circuit, scores: Scores):
             icon=":material/restore_page:",
             on_click=restore,
             args=(circuit, scores),
-            help="Put this circuit in force. Undo brings the earlier one back.",
+            help="Make this the current circuit. Undo restores the earlier one.",
         )
         with st.popover("Rename", icon=":material/edit:", key=f"rename-{name}"):
             st.text_input(
@@ -109,107 +123,70 @@ def row(name: str, circuit: Circuit, scores: Scores):
                 args=(name,),
             )
         if st.button("Remove", key=f"remove-{name}", icon=":material/delete:"):
-            confirm(name)
+            confirm_remove(name)
 
 
 def restore(circuit: Circuit, scores: Scores):
-    st.session_state.kept_told = session_circuit.adopt(circuit, scores), True
+    messages.put(LIST_MESSAGE, session_circuit.adopt(circuit, scores))
 
 
 def rename(name: str):
-    now = binding.view()
-    with told():
+    view = binding.view()
+    circuits = view.saved_circuits
+    with messages.errors_as(LIST_MESSAGE):
         new = saved_circuits.rename(
-            name, st.session_state[f"name-{name}"], now.saved_circuits[name], now.saved_circuits
+            name, st.session_state[f"name-{name}"], circuits[name], circuits
         )
         binding.put(
             saved_circuits={
-                new if one == name else one: circuit for one, circuit in now.saved_circuits.items()
+                new if old == name else old: circuit for old, circuit in circuits.items()
             },
-            side_by_side=[new if one == name else one for one in now.side_by_side],
+            side_by_side=[new if old == name else old for old in view.side_by_side],
         )
 
 
 @st.dialog("Remove this circuit?")
-def confirm(name: str):
+def confirm_remove(name: str):
     st.write(
-        f"“{literal(name)}” is taken off this list, and its file is deleted. The circuit in force"
-        " stays as it is."
+        f"“{literal(name)}” is removed from this list and its file is deleted. The current circuit"
+        " does not change."
     )
     if st.button("Remove it", type="primary", on_click=remove, args=(name,)):
         st.rerun()
 
 
 def remove(name: str):
-    with told():
+    with messages.errors_as(LIST_MESSAGE):
         saved_circuits.remove(name)
-        binding.put(
-            saved_circuits={
-                one: circuit
-                for one, circuit in binding.view().saved_circuits.items()
-                if one != name
-            }
-        )
+        circuits = binding.view().saved_circuits
+        binding.put(saved_circuits={other: circuits[other] for other in circuits if other != name})
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """An error inside is told at the top of the section."""
-    try:
-        yield
-    except UserError as error:
-        st.session_state.kept_told = str(error), False
-
-
-def earlier(model: Model):
-    """Circuits on disk that this session has not opened."""
-    names = [name for name in saved_circuits.names() if name not in binding.view().saved_circuits]
-
-    def chosen():
-        name = st.session_state.pop("kept_earlier")
-        if name:
-            with told():
-                take_in(name, saved_circuits.read(name).check(model))
-
-    if names:
-        st.selectbox(
-            "Kept in another session",
-            names,
-            index=None,
-            placeholder="open one again",
-            key="kept_earlier",
-            on_change=chosen,
-        )
-
-
-def beside(kept: dict[str, Circuit], scores: Scores):
-    """Up to four small maps: the colours are the scores in force, on one scale, the outlines each
-    circuit.
-    """
-    now = binding.view()
-    if [name for name in now.side_by_side if name not in kept] or not now.side_by_side:
-        binding.put(
-            side_by_side=[name for name in now.side_by_side if name in kept]
-            or list(kept)[-SIDE_BY_SIDE:]
-        )
-    if len(kept) > 1:
+def side_by_side(circuits: dict[str, Circuit], scores: Scores):
+    """Up to four small maps with the circuits' outlines."""
+    view = binding.view()
+    chosen = [name for name in view.side_by_side if name in circuits]
+    if chosen != view.side_by_side or not chosen:
+        binding.put(side_by_side=chosen or list(circuits)[-MOST_MAPS:])
+    if len(circuits) > 1:
         st.multiselect(
-            "Side by side", list(kept), max_selections=SIDE_BY_SIDE, **binding.bind("side_by_side")
+            "Side by side",
+            list(circuits),
+            max_selections=MOST_MAPS,
+            **binding.bind("side_by_side"),
         )
+    figures = maps({name: circuits[name] for name in view.side_by_side}, scores, view.flip)
     with st.container(horizontal=True):
-        for i, (name, fig) in enumerate(
-            maps(
-                {name: kept[name] for name in binding.view().side_by_side}, scores, now.flip
-            ).items()
-        ):
-            chart.show(fig, f"kept-{i}", width="content", name=name)
+        for i, (name, figure) in enumerate(figures.items()):
+            chart.show(figure, f"kept-{i}", width="content", name=name)
     st.caption(
-        "The colours are the scores on this page, on one scale; the outlines are each circuit's"
-        " heads, crosses those removed by hand."
+        "The colours are the scores on this page, on one scale. Outlines mark the heads of each"
+        " circuit, crosses the heads that were removed by hand."
     )
 
 
-def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
+def maps(circuits: dict[str, Circuit], scores: Scores, flip: bool) -> dict[str, go.Figure]:
+    """Small head maps by circuit name; only the last has a colour bar."""
     values = scores.values.numpy()
     scale = Scale(METHODS[scores.method].unit, symmetric_limit(values))
     return {
@@ -218,7 +195,7 @@ def maps(kept: dict[str, Circuit], scores: Scores, flip: bool) -> dict:
                 values, score_maps.circuit_marks(circuit), title=name, scale=scale, flip=flip
             ),
             values.shape,
-            bar=i == len(kept) - 1,
+            bar=i == len(circuits) - 1,
         )
-        for i, (name, circuit) in enumerate(kept.items())
+        for i, (name, circuit) in enumerate(circuits.items())
     }

@@ -12,7 +12,7 @@ from explorer.text.markdown import literal
 
 PANELS = {
     "panel": ("By label", "Means", "Distribution", "One example"),
-    "circuit_panel": ("Is it enough?", "Kept circuits", "Overlap", "Discovery"),
+    "circuit_panel": ("Is it enough?", "Saved circuits", "Overlap", "Discovery"),
 }
 RULES = (*circuit_words.RULES, *circuit_words.DISCOVERED)
 

@@ -18,7 +18,7 @@ from ctsft.cli.app import app as shell
 from ctsft.jobs import faithfulness
 from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
-from explorer.circuit import table as circuit_table
+from explorer.circuit import head_table
 from explorer.session import binding, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
@@ -51,11 +51,11 @@ def test_the_slider_moves_outlines_table_and_counters_at_once(view, loaded):
     assert outlined(app) == {(1, 2)} and metric(app, "Heads") == "1 of 12"
     model = loaded["qwen2"]
     moves = trainable.trainable_count(model, [(1, 2)])
-    assert metric(app, "Would move") == f"{moves / model.n_params:.2%}"
+    assert metric(app, "Trainable") == f"{moves / model.n_params:.2%}"
     told = " ".join(caption.value for caption in app.caption)
     assert (
         f"{moves:,} of {model.n_params:,} parameters" in told
-        and "1 other head is touched" in told
+        and "1 other head is affected" in told
         and "L1.H3" in told
     )
     table = app.data_editor[0].value
@@ -398,12 +398,12 @@ def test_any_other_circuit_comes_in_head_by_head(session, rule):
 
 def test_table_rows_that_say_something_else_than_the_circuit():
     scores = made()
-    heads, circuit = circuit_table.order(scores), select(scores, "top", k=2)
+    heads, circuit = head_table.order(scores), select(scores, "top", k=2)
     assert heads[:3] == [(1, 2), (0, 0), (2, 3)] and sorted(heads) == [
         (layer, head) for layer in range(LAYERS) for head in range(HEADS)
     ]
-    assert circuit_table.edited({}, heads, circuit) == []
-    assert circuit_table.edited(
+    assert head_table.changed_heads({}, heads, circuit) == []
+    assert head_table.changed_heads(
         {0: {"in circuit": False}, 1: {"in circuit": True}, 2: {"in circuit": True}, 3: {}},
         heads,
         circuit,
@@ -413,7 +413,7 @@ def test_table_rows_that_say_something_else_than_the_circuit():
 def test_heads_without_a_score_stand_last_without_a_rank():
     scores = made()
     scores.per_example[:, 2] = math.nan
-    table = circuit_table.table(scores, select(scores, "top", k=1), {})
+    table = head_table.table(scores, select(scores, "top", k=1), {})
     assert (
         list(table["layer"][-4:]) == [2, 2, 2, 2]
         and table["rank"].isna().sum() == 4

@@ -12,7 +12,7 @@ from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.jobs.requests import Scoring
 from ctsft.jobs.scoring import discover
-from explorer.circuit import comparable
+from explorer.circuit import overlap_choices
 from explorer.session import inputs, saved_circuits, score_runs, start_runs
 from support.circuit_page import keep, made, opened, outlined
 from support.pages import button, chart, metric, shown, widget
@@ -38,7 +38,7 @@ def keyed(app: AppTest, key: str):
 
 def keep_as(app: AppTest, name: str) -> AppTest:
     shown(widget(app.text_input, "Name").set_value(name).run())
-    return shown(button(app, "Keep this circuit").click().run())
+    return shown(button(app, "Save this circuit").click().run())
 
 
 def discovered(view, wanted: int = 1, edges=EDGES, **rule) -> runs.Run:
@@ -77,12 +77,12 @@ def other_scores(view, **changes) -> runs.Run:
 
 def test_kept_circuits_are_listed_restored_renamed_and_removed(view):
     keep(view)
-    app = on(view, "Kept circuits")
-    assert any("No circuit is kept yet" in info.value for info in app.info)
+    app = on(view, "Saved circuits")
+    assert any("No circuit is saved yet" in info.value for info in app.info)
     keep_as(app, "mine")
     assert (
         saved_circuits.read("mine").heads == {(1, 2), (0, 0), (2, 3)}
-        and "Kept 3 heads" in app.success[0].value
+        and "Saved 3 heads" in app.success[0].value
     )
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     keep_as(app, "mine")
@@ -111,7 +111,7 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):
 
 def test_kept_maps_stand_side_by_side_on_one_scale(view):
     keep(view)
-    app = on(view, "Kept circuits")
+    app = on(view, "Saved circuits")
     keep_as(app, "three")
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     keep_as(app, "one")
@@ -128,22 +128,22 @@ def test_kept_maps_stand_side_by_side_on_one_scale(view):
 def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view):
     keep(view)
     first, second = (
-        keep_as(on(view, "Kept circuits"), "mine"),
-        on(replace(view, k=1), "Kept circuits"),
+        keep_as(on(view, "Saved circuits"), "mine"),
+        on(replace(view, k=1), "Saved circuits"),
     )
     assert not second.session_state["view"].saved_circuits and any(
-        "No circuit is kept yet" in info.value for info in second.info
+        "No circuit is saved yet" in info.value for info in second.info
     )
     keep_as(second, "mine")
     assert set(second.session_state["view"].saved_circuits) == {"mine 2"} and set(
         first.session_state["view"].saved_circuits
     ) == {"mine"}
     assert len(saved_circuits.read("mine")) == 3 and len(saved_circuits.read("mine 2")) == 1
-    shown(widget(second.selectbox, "Kept in another session").set_value("mine").run())
+    shown(widget(second.selectbox, "Saved in another session").set_value("mine").run())
     assert set(second.session_state["view"].saved_circuits) == {"mine 2", "mine"}
     saved_circuits.keep("foreign", Circuit(frozenset({(30, 1)})))
     shown(second.run())
-    shown(widget(second.selectbox, "Kept in another session").set_value("foreign").run())
+    shown(widget(second.selectbox, "Saved in another session").set_value("foreign").run())
     assert (
         "L30.H1" in second.error[0].value
         and "foreign" not in second.session_state["view"].saved_circuits
@@ -153,7 +153,7 @@ def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view)
 def test_overlap_of_a_group_at_one_click(view):
     keep(view)
     app = on(view, "Overlap")
-    assert [keyed(app, f"overlap-{group}").disabled for group in comparable.GROUPS] == [
+    assert [keyed(app, f"overlap-{group}").disabled for group in overlap_choices.GROUPS] == [
         True,
         True,
         True,
@@ -173,7 +173,10 @@ def test_overlap_of_a_group_at_one_click(view):
         made([(2, 2)]).save(run.file("scores.safetensors"))
     shown(app.run())
     shown(keyed(app, "overlap-languages").click().run())
-    assert app.session_state["view"].overlap_circuits == [comparable.NOW, "javanese (train)"]
+    assert app.session_state["view"].overlap_circuits == [
+        overlap_choices.CURRENT,
+        "javanese (train)",
+    ]
     assert any(
         "2 of 3 heads are shared, Jaccard 0.50; two random circuits of this size out of 12 heads"
         " reach 0.16" in one.value
@@ -184,10 +187,13 @@ def test_overlap_of_a_group_at_one_click(view):
         [0.5, 1.0],
     ]
     shown(keyed(app, "overlap-methods").click().run())
-    assert app.session_state["view"].overlap_circuits == [comparable.NOW, "Attribution patching"]
+    assert app.session_state["view"].overlap_circuits == [
+        overlap_choices.CURRENT,
+        "Attribution patching",
+    ]
     shown(keyed(app, "overlap-labels").click().run())
     assert app.session_state["view"].overlap_circuits == [
-        comparable.NOW,
+        overlap_choices.CURRENT,
         "label positive",
         "label negative",
     ]
@@ -201,7 +207,9 @@ def test_a_labels_circuit_is_chosen_by_its_own_means():
     # counts for the positive example alone
     per_example[0, 2, 0] = 99
     scores = replace(scores, per_example=per_example)
-    positive, negative = (comparable.of_label(scores, label) for label in ("positive", "negative"))
+    positive, negative = (
+        overlap_choices.of_label(scores, label) for label in ("positive", "negative")
+    )
     assert positive.ranking()[0] == (2, 0) and negative.ranking()[0] == (1, 2)
     assert torch.equal(positive.values, scores.by_label["positive"]) and torch.equal(
         negative.values, scores.by_label["negative"]
@@ -226,10 +234,10 @@ def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):
     ]
     shown(widget(app.slider, "Smallest edge").set_value(0.5).run())
     assert len(points()) == 3 and any("3 of 4 edges" in one.value for one in app.caption)
-    shown(button(app, "Put this circuit in force").click().run())
+    shown(button(app, "Use this circuit").click().run())
     assert outlined(app) == set(WHY) and widget(app.button_group, "Rule").value == "discover"
     assert (
-        button(app, "Put this circuit in force").disabled
+        button(app, "Use this circuit").disabled
         and app.session_state["view"].discovered.rule["run"] == run.id
     )
     shown(widget(app.selectbox, "Head").set_value((0, 3)).run())
@@ -245,7 +253,11 @@ def test_a_discovery_is_drawn_thresholded_and_put_in_force(view):
     assert outlined(app) == set(WHY) and button(app, "Redo").disabled
     shown(widget(app.button_group, "Section").set_value("Overlap").run())
     shown(keyed(app, "overlap-depths").click().run())
-    assert app.session_state["view"].overlap_circuits == [comparable.NOW, "depth 0", "depth 1"]
+    assert app.session_state["view"].overlap_circuits == [
+        overlap_choices.CURRENT,
+        "depth 0",
+        "depth 1",
+    ]
 
 
 def test_a_discovery_that_ended_in_layer_0_says_so_plainly(view):
@@ -254,8 +266,8 @@ def test_a_discovery_that_ended_in_layer_0_says_so_plainly(view):
     app = on(replace(view, depth=2), "Discovery")
     told = " ".join(one.value for one in app.markdown)
     assert (
-        "1 head after 1 iteration, although depth 2 was asked for" in told
-        and "lies wholly in layer 0" in told
+        "1 head after 1 iteration, although depth 2 was requested" in told
+        and "are in layer 0" in told
     )
 
 

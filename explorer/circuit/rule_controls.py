@@ -1,0 +1,100 @@
+"""The rule that selects the circuit, its settings, and undo."""
+
+import streamlit as st
+
+from ctsft.attribution.scores import Scores
+from ctsft.utils import format
+from explorer.session import binding
+from explorer.session import circuit as session_circuit
+from explorer.text import circuit_words
+from explorer.text.glossary import TERMS
+from explorer.widgets import advice_notice
+
+SIZED = ("top", "advised", "near_zero", "least", "random")  # rules that take k heads
+
+
+def draw(scores: Scores):
+    view = binding.view()
+    rules = circuit_words.RULES
+    if view.discovered or view.rule == "discover":
+        rules = rules | circuit_words.DISCOVERED
+    st.segmented_control(
+        "Rule",
+        list(rules),
+        format_func=lambda name: rules[name][0],
+        required=True,
+        wrap=True,
+        **binding.bind("rule"),
+        help=TERMS["rule"],
+    )
+    st.caption(rules[view.rule][1], help=TERMS[view.rule])
+    if view.rule == "advised":
+        advice_notice.draw()
+    settings(scores)
+    history_buttons()
+
+
+def settings(scores: Scores):
+    """The settings of the current rule."""
+    rule, n_heads = binding.view().rule, scores.values.numel()
+    if binding.view().k > n_heads:
+        binding.put(k=n_heads)
+    if rule in SIZED:
+        st.slider(
+            f"Heads (k), of {n_heads}",
+            0,
+            n_heads,
+            **binding.bind("k"),
+            help="How many heads the rule selects.",
+        )
+    if rule == "threshold":
+        st.slider(
+            f"Score of at least {format.number(session_circuit.threshold(scores))}",
+            0.0,
+            1.0,
+            step=0.005,
+            **binding.bind("threshold_level"),
+            help=TERMS["threshold"],
+        )
+    if rule == "fraction":
+        st.slider(
+            f"Share of the {n_heads} heads",
+            0.01,
+            1.0,
+            step=0.01,
+            format="percent",
+            **binding.bind("fraction"),
+            help=TERMS["fraction"],
+        )
+    if rule == "random":
+        st.number_input(
+            "Seed", 0, circuit_words.MOST_SEEDS, **binding.bind("random_seed"), help=TERMS["seed"]
+        )
+
+
+def history_buttons():
+    view = binding.view()
+    with st.container(horizontal=True):
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            on_click=binding.undo,
+            disabled=not view.past,
+            shortcut="Mod+Z",
+            help="Undo the last change of the rule or of a head.",
+        )
+        st.button(
+            "Redo",
+            icon=":material/redo:",
+            on_click=binding.redo,
+            disabled=not view.future,
+            shortcut="Mod+Y",
+            help="Redo the change that was undone last.",
+        )
+        st.button(
+            "Clear hand edits",
+            icon=":material/ink_eraser:",
+            on_click=session_circuit.clear_edits,
+            disabled=not view.added | view.removed,
+            help="Restore what the rule alone selects.",
+        )

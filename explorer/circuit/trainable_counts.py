@@ -1,0 +1,50 @@
+"""How many heads the circuit has, and how many parameters it trains."""
+
+import streamlit as st
+
+from ctsft.utils import format
+from explorer.circuit.page_circuit import PageCircuit
+from explorer.session import binding
+from explorer.session import circuit as session_circuit
+from explorer.text import circuit_words
+from explorer.text.glossary import TERMS
+
+MOST_NAMES = 24  # of affected heads
+
+
+def draw(shown: PageCircuit):
+    circuit, model = shown.circuit, shown.model
+    counts = session_circuit.would_move(binding.view().model, tuple(sorted(circuit.heads)))
+    heads, parameters = st.columns(2)
+    heads.metric(
+        "Heads",
+        f"{len(circuit)} of {len(model.heads)}",
+        help="Attention heads in the circuit, of all heads of the model.",
+    )
+    parameters.metric(
+        "Trainable",
+        f"{counts['group'] / counts['total']:.2%}",
+        help=(
+            "Share of the model's parameters that fine-tuning trains: the query, key, value and"
+            " output weights of the heads, and all norms. All others stay bit-identical. Counted"
+            " as in the paper, with separate key/value rows for every head (CT-SFT, arXiv"
+            f" 2601.08146): {counts['expand'] / counts['total']:.2%}."
+        ),
+    )
+    st.caption(
+        f"{counts['group']:,} of {counts['total']:,} parameters are trainable, norms included. "
+        + circuit_words.by_hand(circuit)
+    )
+    if shown.affected:
+        affected_heads(shown)
+
+
+def affected_heads(shown: PageCircuit):
+    names = [format.head_name(head) for head in shown.affected]
+    subject = "1 other head is" if len(names) == 1 else f"{len(names)} other heads are"
+    more = " ..." if len(names) > MOST_NAMES else ""
+    st.caption(
+        f"{subject} affected, because groups of {shown.model.n_heads // shown.model.n_kv_heads}"
+        f" heads share key/value rows: {', '.join(names[:MOST_NAMES])}{more}.",
+        help=TERMS["kv"],
+    )
