@@ -81,8 +81,8 @@ def choose_rows(targets: list[str]):
             step=5,
             **binding.bind("n"),
             help=(
-                f"Of {most}. Advice uses the rows that Fine-tune draws with this number and its"
-                f" seed, {view.tune_seed}: no other rows of the target, and never test rows."
+                f"Of {most}. Advice uses the rows that Fine-tune will use with this number and"
+                f" its seed, {view.tune_seed}: no other rows of the target, and never test rows."
             ),
         )
 
@@ -103,8 +103,8 @@ def compute(k: int):
     if done:
         n, seed = advice_runs.rows_of(done)
         st.warning(
-            f"This advice is from {n} rows drawn with seed {seed}. Fine-tune would now draw"
-            f" {view.n} rows with seed {view.tune_seed}.",
+            f"This advice is from {n} rows drawn with seed {seed}. With the current"
+            f" settings, Fine-tune will use {view.n} rows drawn with seed {view.tune_seed}.",
             icon=":material/update:",
         )
     rows = view.n + ADVICE_ROWS
@@ -115,7 +115,7 @@ def compute(k: int):
         f"a forward and a backward pass of {rows} texts, most of them one at a time",
     )
     if st.button(
-        "Update the advice" if done else "Get advice",
+        "Compute again" if done else "Compute advice",
         icon=":material/balance:",
         help=(
             f"Computes gradients of the loss on the target rows and on {ADVICE_ROWS} source rows"

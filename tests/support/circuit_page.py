@@ -50,6 +50,7 @@ def keep(view: View, name="scores") -> runs.Run:
 def opened(view: View) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = view
+    app.run()  # registers the pages
     return shown(app.switch_page("circuit/page.py").run())
 
 

@@ -104,7 +104,7 @@ def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
     keep(view)
     app = opened(replace(view, rule="advised"))
     assert metric(app, "Heads") == "0 of 12" and any(
-        "Nobody asked yet" in info.value for info in app.info
+        "There is no advice yet" in info.value for info in app.info
     )
     order = [
         (2, 3),
@@ -131,7 +131,7 @@ def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
     asked(view.n - 1)
     shown(app.run())
     assert outlined(app) == set(order[:3]) and any(
-        f"would now draw {view.n}" in warning.value for warning in app.warning
+        f"Fine-tune will use {view.n} rows" in warning.value for warning in app.warning
     )
     rows = rows[::-1]
     rows = tuple(row | {"rank": i} for i, row in enumerate(rows, 1))
@@ -140,7 +140,7 @@ def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
     assert (
         outlined(app) == set(order[-3:])
         and not app.warning
-        and any("those that Fine-tune draws" in caption.value for caption in app.caption)
+        and any("the same rows that Fine-tune will use" in caption.value for caption in app.caption)
     )
     shown(widget(app.slider, "Heads (k)").set_value(1).run())
     assert outlined(app) == {order[-1]}

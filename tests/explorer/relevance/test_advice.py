@@ -48,7 +48,7 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     scored(view)
     app = opened(replace(view, n=12, k=3))
     assert "Worth moving" not in maps(app)
-    press(app, "Get advice")
+    press(app, "Compute advice")
     assert (
         len(asked) == 1
         and asked[0][:1] == ["advise"]
@@ -56,7 +56,9 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
         and "test" not in asked[0]
     )
     assert not [
-        button for button in app.button if button.label.startswith(("Get advice", "Update"))
+        button
+        for button in app.button
+        if button.label.startswith(("Compute advice", "Compute again"))
     ]
     task = load_task(view.task)
     train, source = (task.load(language, "train") for language in ("javanese", "indonesian"))
@@ -101,13 +103,14 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
 def test_other_rows_are_told_and_asked_again(view, asked):
     scored(view)
     app = opened(replace(view, n=6))
-    press(app, "Get advice")
+    press(app, "Compute advice")
     shown(app.number_input(key="w_n").set_value(9).run())
     assert "Worth moving" in maps(app) and any(
-        "from 6 rows drawn with seed 31. Fine-tune would now draw 9" in one.value
+        "from 6 rows drawn with seed 31. With the current settings, Fine-tune will use 9"
+        in one.value
         for one in app.warning
     )
-    press(app, "Update the advice")
+    press(app, "Compute again")
     assert len(asked) == 2 and not app.warning
     shown(app.number_input(key="w_n").set_value(6).run())
     # what was asked is remembered
@@ -125,7 +128,7 @@ def test_a_failed_run_is_told_and_can_be_asked_again(view, monkeypatch):
         raise ValueError("No room for gradients.")
     app = opened(view)
     assert any("No room for gradients" in error.value for error in app.error)
-    assert [button for button in app.button if button.label == "Get advice"]
+    assert [button for button in app.button if button.label == "Compute advice"]
 
 
 def test_never_on_test_rows_and_not_without_a_target(view, tmp_path):
@@ -133,7 +136,9 @@ def test_never_on_test_rows_and_not_without_a_target(view, tmp_path):
     app = opened(replace(view, split="test"))
     assert any("never uses test rows" in info.value for info in app.info)
     assert not [
-        button for button in app.button if button.label.startswith(("Get advice", "Update"))
+        button
+        for button in app.button
+        if button.label.startswith(("Compute advice", "Compute again"))
     ]
 
 
