@@ -226,7 +226,7 @@ def preview(task: Task, model: Model | None) -> bool:
     else:
         tokens = own_tables.label_tokens(model.tokenizer, task.labels)
         badges = {label.label: badge(label) for label in tokens}
-        usable = all(label.one for label in tokens)
+        usable = all(label.single for label in tokens)
         refuse_long_label(tokens)
     st.caption(
         f"The first prompts of {literal(task.source)}, {split}, as the model reads them, with the"
@@ -243,7 +243,7 @@ def preview(task: Task, model: Model | None) -> bool:
 def refuse_long_label(tokens: list[own_tables.LabelTokens]):
     """An error for the first label that is not a single token."""
     for label in tokens:
-        if not label.one:
+        if not label.single:
             st.error(
                 f"“ {literal(label.label)}” is {len(label.pieces)} tokens for this model, but a"
                 " label must be one known token. Enter another word for it.",
@@ -255,5 +255,5 @@ def refuse_long_label(tokens: list[own_tables.LabelTokens]):
 def badge(label: own_tables.LabelTokens) -> str:
     """A label's tokens: green for a single token, red with its parts otherwise."""
     text = literal(" │ ".join(piece.strip() or "␣" for piece in label.pieces))
-    colour = "green" if label.one else "red"
+    colour = "green" if label.single else "red"
     return f":{colour}-badge[{text}]"
