@@ -50,7 +50,7 @@ def draw(shown: PageCircuit):
 def curve(run_id: str, size: int, n_heads: int):
     """`size`: heads of the current circuit, marked on the curve."""
     try:
-        rows = faithfulness.points(runs.get(run_id).events())
+        rows = faithfulness.curve_rows(runs.get(run_id).events())
     except UserError:  # the run was discarded
         return
     if not rows:
@@ -64,8 +64,8 @@ def curve(run_id: str, size: int, n_heads: int):
         help=TERMS["measure"],
     )
     measure = binding.view().measure
-    if not faithfulness.defined(rows, measure):
+    if not faithfulness.is_defined(rows, measure):
         st.info(faithfulness.UNDEFINED, icon=":material/info:")
         return
-    chart.show(faithfulness.curve(rows, measure, size, n_heads), "faithfulness")
-    st.caption(faithfulness.reading(rows, measure, size, n_heads))
+    chart.show(faithfulness.size_curve(rows, measure, size, n_heads), "faithfulness")
+    st.caption(faithfulness.curve_sentence(rows, measure, size, n_heads))
