@@ -111,11 +111,11 @@ def show(run: runs.Run, discovered: Circuit, model: Model, circuit: Circuit):
     )
     view = binding.view()
     st.caption(edges_shown(discovered), help=TERMS["edge"])
-    figure = layered_graph.graph(discovered.edges, model.n_layers, view.min_edge, view.head)
+    figure = layered_graph.edge_graph(discovered.edges, model.n_layers, view.min_edge, view.head)
     chart.show(figure, GRAPH, on_select=head_selection.on_click(GRAPH), selection_mode="points")
     with st.expander("Table of the edges"):
         st.dataframe(
-            layered_graph.table(discovered.edges, view.min_edge),
+            layered_graph.edge_table(discovered.edges, view.min_edge),
             hide_index=True,
             column_config=COLUMNS,
             alt="Every edge shown: its iteration, head, target and relevance.",
@@ -138,12 +138,12 @@ def show(run: runs.Run, discovered: Circuit, model: Model, circuit: Circuit):
 def edges_shown(discovered: Circuit) -> str:
     """How many edges are shown, and the smallest relevance of each kind, in one sentence."""
     edges, share = discovered.edges, binding.view().min_edge
-    strongest = layered_graph.strongest(edges)
+    strongest = layered_graph.strongest_edges(edges)
     limits = [f"{format.number(share * strongest[True])} for the logits"]
     if strongest[False]:
         limits.append(f"{format.number(share * strongest[False])} for heads")
     return (
-        f"{len(layered_graph.above(edges, share))} of {len(edges)} edges have at least this"
+        f"{len(layered_graph.edges_above(edges, share))} of {len(edges)} edges have at least this"
         f" relevance: {' and '.join(limits)}. The width is the relevance; purple supports the"
         " correct label, green works against it."
     )

@@ -128,6 +128,6 @@ def depths(model: Model) -> Circuits:
             continue
         circuit = score_runs.circuit_of(run)
         if circuit is not None and circuit.edges:
-            grown = layered_graph.grown(circuit.edges)
+            grown = layered_graph.circuits_by_iteration(circuit.edges)
             return {f"depth {depth}": heads for depth, heads in enumerate(grown)}
     return {}

@@ -14,7 +14,7 @@ MOST_NAMES = 24  # of affected heads
 
 def draw(shown: PageCircuit):
     circuit, model = shown.circuit, shown.model
-    counts = session_circuit.would_move(binding.view().model, tuple(sorted(circuit.heads)))
+    counts = session_circuit.trainable_counts(binding.view().model, tuple(sorted(circuit.heads)))
     heads, parameters = st.columns(2)
     heads.metric(
         "Heads",
