@@ -1,9 +1,9 @@
-"""Advice on which heads should move as figures and sentences; no streamlit. Same contract as
-`plots.py`.
+"""Advice on which heads to train, as maps, a scatter and sentences.
 
-Three maps: what the target asks of a head (gradient norm of its loss), what the source would lose
-(root of the Fisher information, which is the root mean square of its gradient norms, so both have
-one unit), and the gain that both foresee at the same source loss.
+Three quantities of a head: the target gradient (norm of the target loss's gradient), the source
+loss (root of the Fisher information, which is the root mean square of the source's gradient norms,
+so that both have one unit), and whether it is worth training: the gain that both predict at the
+same source loss.
 """
 
 import numpy as np
@@ -13,128 +13,139 @@ from ctsft.attribution.scores import Head
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps
-from ctsft.plots.experiment_frontier import CHOSEN
+from ctsft.plots.frontier_marks import METHOD_COLOURS
 from ctsft.plots.head_grid import Scale, head_grid, symmetric_limit
+from ctsft.plots.inputs import require, require_circuit
 from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.tuning.head_advice import Advice
+from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, hover_text, number
 from ctsft.utils.statistics import spearman
 
-MAPS = {"worth": "Worth moving", "asks": "Target asks", "costs": "Source would lose"}
+MAPS = {"worth": "Worth training", "asks": "Target gradient", "costs": "Source loss"}
 UNITS = {"worth": "gain at equal loss", "asks": "gradient norm", "costs": "√ Fisher information"}
-DARK = 0.55  # share of a scale from which a number on a cell is white
-ADVISED = CHOSEN["advised"]
-
-
-def values(kept: Ranking, what: str) -> np.ndarray:
-    """One of `MAPS`, [layer, head]; "worth" in units of the best head's foreseen gain."""
-    if what == "asks":
-        return kept.table("gradient").numpy()
-    if what == "costs":
-        return kept.table("fisher").sqrt().numpy()
-    gain = kept.table("value").sqrt()
-    return (gain / gain.max().clamp_min(1e-300)).numpy()
+WHITE_FROM = 0.55  # share of a scale from which a number on a cell is white
+ADVISED = METHOD_COLOURS["advised"]
 
 
 def advice_map(
-    kept: Ranking, what: str, circuit: Circuit, k: int, selected: Head | None, flip: bool
+    advice: Advice | Ranking,
+    quantity: str = "worth",
+    circuit: Circuit | None = None,
+    *,
+    k: int = 6,
+    selected: Head | None = None,
+    flip: bool = False,
 ) -> go.Figure:
-    """The head map of one quantity; the numbers on the first k heads are their places in the
-    advice.
+    """One quantity of every head, from 0 up; the first `k` heads carry their rank in the advice.
+
+    `advice`: what `ctsft.advise_heads` returns. `quantity`: "worth" (predicted target gain at equal
+    source loss, as a share of the best head's), "asks" (norm of the target loss's gradient) or
+    "costs" (root of the source's Fisher information). `circuit`: its heads are outlined.
+    `selected`: a head (layer, head) with a ring. UserError for another input, quantity or k, or a
+    circuit of a model of another shape.
     """
-    shown = values(kept, what)
-    limit = symmetric_limit(shown)
+    require("advice_map", advice, (Advice, Ranking), "Advice (from ctsft.advise_heads)")
+    ranking = advice.ranking() if isinstance(advice, Advice) else advice
+    circuit = require_circuit("advice_map", circuit, ranking.shape, selected)
+    if quantity not in MAPS:
+        raise UserError(f"{quantity!r} is not a quantity of advice; choose from {', '.join(MAPS)}.")
+    if not 0 <= k <= len(ranking.rows):
+        raise UserError(f"k is {k}, and the advice ranks {len(ranking.rows)} heads; choose fewer.")
+    values = head_values(ranking, quantity)
     fig = head_grid(
-        shown,
+        values,
         score_maps.circuit_marks(circuit, selected),
-        title=MAPS[what],
-        scale=Scale(UNITS[what], sequential=True),
+        title=MAPS[quantity],
+        scale=Scale(UNITS[quantity], sequential=True),
         flip=flip,
-        hover=hover(kept, circuit),
+        hover=advice_hover(ranking, circuit),
     )
-    for place, (layer, head) in enumerate(kept.order[:k], 1):
+    advised = ranking.order[:k]
+    limit = symmetric_limit(values)
+    for rank, (layer, head) in enumerate(advised, 1):
+        colour = "white" if values[layer, head] > WHITE_FROM * limit else COLOURS["ink"]
         fig.add_annotation(
             x=head,
             y=layer,
-            text=f"<b>{place}</b>",
+            text=f"<b>{rank}</b>",
             showarrow=False,
-            name="place",
-            font={
-                "size": 11,
-                "color": "white" if shown[layer, head] > DARK * limit else COLOURS["ink"],
-            },
+            name="rank",
+            font={"size": 11, "color": colour},
         )
-    key = next(note for note in fig.layout.annotations if note.name == "key")
-    key.text = "\u2003".join(
-        filter(None, [key.text, f"1 to {k}: advised, in this order" if k else ""])
-    )
-    fig.layout.meta["alt"] = fig.layout.meta["alt"] + (
-        f" Advised, in order: {', '.join(map(head_name, kept.order[:k]))}." if k else ""
-    )
+    if advised:
+        key = next(note for note in fig.layout.annotations if note.name == "key")
+        key.text = "\u2003".join(filter(None, [key.text, f"1 to {k}: advised, in this order"]))
+        fig.layout.meta["alt"] += f" Advised, in order: {', '.join(map(head_name, advised))}."
     return fig
 
 
-def hover(kept: Ranking, circuit: Circuit) -> list[list[str]]:
-    """[layer][head] -> place in the advice, the three quantities, in or out of the circuit."""
-    worth = values(kept, "worth")
-    texts = {
-        (row["layer"], row["head"]): "<br>".join(
-            [
-                (
-                    f"<b>{head_name((row['layer'], row['head']))}</b>  place {row['rank']} of"
-                    f" {len(kept.rows)} in the advice"
-                ),
-                (
-                    f"gain at equal source loss: {worth[row['layer'], row['head']]:.2f} of the best"
-                    " head's"
-                ),
-                f"target asks: {number(row['gradient'])} (gradient norm)",
-                f"source would lose: {number(row['fisher'] ** 0.5)} (√ Fisher information)",
-                hover_text(score_maps.membership_reason(circuit, (row["layer"], row["head"]))),
-            ]
-        )
-        for row in kept.rows
-    }
-    layers, heads = kept.shape
-    return [[texts[layer, head] for head in range(heads)] for layer in range(layers)]
+def head_values(ranking: Ranking, quantity: str) -> np.ndarray:
+    """One of `MAPS`, [layer, head]; "worth" as a share of the best head's predicted gain."""
+    if quantity == "asks":
+        return ranking.table("gradient").numpy()
+    if quantity == "costs":
+        return ranking.table("fisher").sqrt().numpy()
+    gain = ranking.table("value").sqrt()
+    return (gain / gain.max().clamp_min(1e-300)).numpy()
+
+
+def advice_hover(ranking: Ranking, circuit: Circuit) -> list[list[str]]:
+    """[layer][head] -> rank in the advice, the three quantities, in or out of the circuit."""
+    worth = head_values(ranking, "worth")
+    layers, heads = ranking.shape
+    texts = [[""] * heads for _ in range(layers)]
+    for row in ranking.rows:
+        head = row["layer"], row["head"]
+        lines = [
+            f"<b>{head_name(head)}</b>  rank {row['rank']} of {len(ranking.rows)} in the advice",
+            f"gain at equal source loss: {worth[head]:.2f} of the best head's",
+            f"target gradient: {number(row['gradient'])} (norm)",
+            f"source loss: {number(row['fisher'] ** 0.5)} (√ Fisher information)",
+            hover_text(score_maps.membership_reason(circuit, head)),
+        ]
+        texts[head[0]][head[1]] = "<br>".join(lines)
+    return texts
 
 
 def advice_scatter(
-    kept: Ranking, circuit: Circuit, k: int, selected: Head | None, roles: tuple[str, str]
+    ranking: Ranking, circuit: Circuit, k: int, selected: Head | None, roles: tuple[str, str]
 ) -> go.Figure:
-    """A point a head, both ways logarithmic; the circuit by a ring, advised heads by shape and
+    """A point a head, both axes logarithmic; the circuit by a ring, advised heads by shape and
     colour. `roles`: names of source and target.
     """
-    asks, costs, advised = values(kept, "asks"), values(kept, "costs"), set(kept.order[:k])
+    y, x = head_values(ranking, "asks"), head_values(ranking, "costs")
     source, target = roles
+    advised = set(ranking.order[:k])
     both = advised & circuit.heads
-    kinds = (
-        ("others", set(kept.order) - advised - circuit.heads, "circle", COLOURS["control"], None),
+    rest = set(ranking.order) - advised - circuit.heads
+    groups = (
+        ("others", rest, "circle", COLOURS["control"], None),
         ("circuit", circuit.heads - advised, "circle-open", COLOURS["circuit"], COLOURS["circuit"]),
         ("advised", advised - both, "hexagon", ADVISED, None),
         ("both", both, "hexagon", ADVISED, COLOURS["circuit"]),
     )
-    spoken = ", ".join(
+    listed = ", ".join(
         f"{label}: {' '.join(map(head_name, sorted(heads)))}"
-        for label, heads, *_ in kinds[1:]
+        for label, heads, *_ in groups[1:]
         if heads
     )
     fig = figure(
         "",
-        f"What {target} asks of each head against what {source} would lose, {len(kept.rows)} heads."
-        f" {spoken}.",
+        f"Gradient of {target} against loss of {source}, {len(ranking.rows)} heads. {listed}.",
         420,
     )
-    texts = hover(kept, circuit)
-    for label, heads, symbol, colour, ring in kinds:
-        at = sorted(heads)
+    texts = advice_hover(ranking, circuit)
+    for label, heads, symbol, colour, ring in groups:
+        members = sorted(heads)
         fig.add_trace(
             go.Scatter(
-                x=[float(costs[head]) for head in at],
-                y=[float(asks[head]) for head in at],
-                customdata=[list(head) for head in at],
+                x=[float(x[head]) for head in members],
+                y=[float(y[head]) for head in members],
+                customdata=[list(head) for head in members],
                 name=label,
                 mode="markers",
-                text=[texts[layer][head] for layer, head in at],
+                text=[texts[layer][head] for layer, head in members],
                 hovertemplate="%{text}<extra></extra>",
                 marker={
                     "symbol": symbol,
@@ -145,82 +156,73 @@ def advice_scatter(
                 },
             )
         )
-    if selected and np.isfinite(asks[selected]):
-        fig.add_trace(
-            go.Scatter(
-                x=[float(costs[selected])],
-                y=[float(asks[selected])],
-                mode="markers",
-                hoverinfo="skip",
-                name="selected",
-                showlegend=False,
-                marker={
-                    "symbol": "circle-open",
-                    "size": 20,
-                    "color": COLOURS["target"],
-                    "line": {"width": 3},
-                },
-            )
-        )
-    kind = "log" if min(asks.min(), costs.min()) > 0 else "linear"
-    fig.update_xaxes(
-        title_text=f"{hover_text(source)} would lose (√ Fisher information)", type=kind
-    )
-    fig.update_yaxes(title_text=f"{hover_text(target)} asks (gradient norm)", type=kind)
+    if selected and np.isfinite(y[selected]):
+        fig.add_trace(_selected_ring(float(x[selected]), float(y[selected])))
+    kind = "log" if min(y.min(), x.min()) > 0 else "linear"
+    fig.update_xaxes(title_text=f"loss of {hover_text(source)} (√ Fisher information)", type=kind)
+    fig.update_yaxes(title_text=f"gradient of {hover_text(target)} (norm)", type=kind)
     return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=70)
 
 
-def sentences(
-    kept: Ranking, relevance: np.ndarray, circuit: Circuit, k: int, roles: tuple[str, str]
-) -> tuple[str, str]:
-    """What it shows, and what to do next. Names of `roles` are used as they are given."""
-    source, target = roles
-    advised = kept.order[:k]
-    inside = [head for head in advised if head in circuit]
-    rho = spearman(values(kept, "worth"), relevance)
-    shared = (
-        "none of them is"
-        if not inside
-        else (
-            "all of them are"
-            if len(inside) == k
-            else f"{', '.join(map(head_name, inside))} {'is' if len(inside) == 1 else 'are'}"
-        )
+def _selected_ring(x: float, y: float) -> go.Scatter:
+    return go.Scatter(
+        x=[x],
+        y=[y],
+        mode="markers",
+        hoverinfo="skip",
+        name="selected",
+        showlegend=False,
+        marker={
+            "symbol": "circle-open",
+            "size": 20,
+            "color": COLOURS["target"],
+            "line": {"width": 3},
+        },
     )
-    names = ", ".join(map(head_name, advised))
-    shows = (
-        f"For what {source} would lose, {target} has most to win from {names}; {shared} in the"
-        f" circuit, and over all {len(kept.rows)} heads the rank correlation of"
-        f" advice and relevance is {number(rho)}."
+
+
+def advice_sentences(
+    ranking: Ranking, relevance: np.ndarray, circuit: Circuit, k: int, roles: tuple[str, str]
+) -> tuple[str, str]:
+    """The finding, and what to do next. `roles`: names of source and target, ready to be shown."""
+    source, target = roles
+    advised = ranking.order[:k]
+    inside = [head for head in advised if head in circuit]
+    rho = spearman(head_values(ranking, "worth"), relevance)
+    if not inside:
+        shared = "none of them is"
+    elif len(inside) == k:
+        shared = "all of them are"
+    else:
+        verb = "is" if len(inside) == 1 else "are"
+        shared = f"{', '.join(map(head_name, inside))} {verb}"
+    finding = (
+        f"At equal loss of {source}, {target} gains most from training"
+        f" {', '.join(map(head_name, advised))}; {shared} in the circuit, and over all"
+        f" {len(ranking.rows)} heads the rank correlation of advice and relevance is {number(rho)}."
     )
     if circuit.heads == set(advised):
-        return (
-            shows,
-            (
-                "The circuit in force is what is advised: tune it, and tune the most relevant and"
-                " the near-zero heads beside it, because advice foresees small moves only."
-            ),
+        return finding, (
+            "The current circuit is what is advised: train it, and compare it with the most"
+            " relevant and the near-zero heads, because the advice holds for small changes only."
         )
-    return (
-        shows,
-        (
-            f"Next: take the {k} advised heads as the circuit and tune them on the same rows as the"
-            " most relevant and the near-zero heads; advice foresees small moves only, so the"
-            " comparison decides, not the map."
-        ),
+    return finding, (
+        f"Next: take the {k} advised heads as the circuit and train them on the same rows as the"
+        " most relevant and the near-zero heads; the advice holds for small changes only, so the"
+        " comparison decides, not the map."
     )
 
 
-def table(kept: Ranking, relevance: np.ndarray, circuit: Circuit) -> list[dict]:
+def advice_table(ranking: Ranking, relevance: np.ndarray, circuit: Circuit) -> list[dict]:
     """A row a head, in the order of the advice."""
-    columns = {what: values(kept, what) for what in MAPS}
+    values = {quantity: head_values(ranking, quantity) for quantity in MAPS}
     return [
         {
-            "place": place,
-            "head": head_name(at),
-            **{what: float(shown[at]) for what, shown in columns.items()},
-            "relevance": float(relevance[at]),
-            "in circuit": at in circuit,
+            "place": rank,
+            "head": head_name(head),
+            **{quantity: float(of[head]) for quantity, of in values.items()},
+            "relevance": float(relevance[head]),
+            "in circuit": head in circuit,
         }
-        for place, at in enumerate(kept.order, 1)
+        for rank, head in enumerate(ranking.order, 1)
     ]

@@ -1,204 +1,218 @@
-"""The frontier of the runs on the Compare page: what each gained on the target against what it kept
-of the source, in one panel.
+"""The frontier of single runs: the change of target accuracy against the change of source accuracy,
+in one panel.
 
-Same contract and looks as `frontier.py`: a small mark a seed, a large one the mean over seeds with
-its 95 % bootstrap intervals both ways; what was run with one seed is a large mark alone. The line
-joins the means that no other mean beats at both.
+A small mark is a seed, a large one the mean over seeds with its 95 % bootstrap intervals both ways;
+what was run with one seed is a large mark alone. The line joins the means that no other mean beats
+at both.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from ctsft.plots.experiment_frontier import AXES, bars, best_line, look, undominated, words
+from ctsft.plots.frontier_marks import (
+    CHANGES,
+    add_start_lines,
+    axis_title,
+    best_line,
+    error_bars,
+    method_marker,
+    spread_text,
+    undominated,
+)
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import hover_text
-from ctsft.utils.statistics import spread
+from ctsft.utils.statistics import Spread, spread
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
-# "kept", "gained", "facts"
+# "source_change", "target_change", "facts" (further lines of a hover)
 Point = Mapping
 
 
-def tradeoff(points: list[Point], *, title: str = "") -> go.Figure:
-    """A legend entry a method; hovers say run, settings and figures. "facts": further lines of a
-    hover.
-    """
-    groups = grouped(points)
-    fig = figure(title, said(groups, len(points), title), 460)
-    across, up = (padded([point[key] for point in points]) for key in ("kept", "gained"))
-    if points:
-        fig.add_shape(
-            type="rect",
-            x0=0,
-            x1=across[1],
-            y0=0,
-            y1=up[1],
-            fillcolor=COLOURS["shade"],
-            line_width=0,
-            layer="below",
-            name="better at both",
-        )
-        fig.add_annotation(
-            x=across[1],
-            y=up[1],
-            text="better at both",
-            showarrow=False,
-            xanchor="right",
-            yanchor="top",
-            opacity=0.7,
-        )
-    fig.add_vline(0, line={"color": COLOURS["source"], "width": 1.5, "dash": "dash"}, layer="below")
-    fig.add_hline(0, line={"color": COLOURS["target"], "width": 1.5, "dash": "dash"}, layer="below")
-    if len(groups) > 1:
-        fig.add_trace(best_line([(one["kept"].mean, one["gained"].mean) for one in groups]))
-    for method in dict.fromkeys(point["method"] for point in points):
-        several = [one for one in groups if one["method"] == method and one["kept"].count > 1]
-        alone = [one for one in groups if one["method"] == method and one["kept"].count == 1]
-        fig.add_traces(
-            [
-                trace
-                for trace in (
-                    seeds(method, several),
-                    large(method, several, True),
-                    large(method, alone, not several),
-                )
-                if trace
-            ]
-        )
-    for axis, (side, text) in AXES.items():
-        fig.update_layout(
-            {
-                f"{axis}axis": {
-                    "title_text": f'<span style="color:{COLOURS[side]}">●</span> {text}',
-                    "tickformat": "+.2f",
-                }
-            }
-        )
-    fig.update_xaxes(range=across)
-    fig.update_yaxes(range=up)
-    return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=84)
+@dataclass(frozen=True)
+class Group:
+    """The points of a method with the same settings, and the spread of their changes."""
+
+    method: str
+    settings: str
+    points: list[Point]
+    source_change: Spread
+    target_change: Spread
+
+    @property
+    def name(self) -> str:
+        """Of the method, for readers."""
+        return self.points[0]["name"]
+
+    @property
+    def title(self) -> str:
+        """The method's name and the settings."""
+        return ", ".join(filter(None, [self.name, self.settings]))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return self.source_change.mean, self.target_change.mean
+
+    @property
+    def seeds(self) -> int:
+        return len(self.points)
 
 
-def grouped(points: list[Point]) -> list[dict]:
-    """One entry a method and settings, with the spread of what was kept and gained over its
-    points.
-    """
-    found: dict[tuple, list[Point]] = {}
-    for point in points:
-        found.setdefault((point["method"], point["group"]), []).append(point)
+def run_points(rows: list[Mapping]) -> list[Point]:
+    """Points of the rows that compare fine-tuning runs (`ctsft compare --json`)."""
     return [
         {
-            "method": method,
-            "group": group,
-            "name": own[0]["name"],
-            "points": own,
-            "best": False,
-            **{key: spread(point[key] for point in own) for key in ("kept", "gained")},
+            "method": row["what"],
+            "name": row["what"].replace("_", " "),
+            "group": "",
+            "seed": row["seed"],
+            "run": row["name"] or row["run"],
+            "source_change": row["source_after"] - row["source_before"],
+            "target_change": row["target_after"] - row["target_before"],
+            "facts": [f"{row['target']}, n = {row['n']}"],
         }
-        for (method, group), own in found.items()
+        for row in rows
     ]
 
 
-def seeds(method: str, groups: list[dict]) -> go.Scatter | None:
-    own = [point for one in groups for point in one["points"]]
-    return own and go.Scatter(
-        x=[point["kept"] for point in own],
-        y=[point["gained"] for point in own],
+def run_frontier(points: list[Point], *, title: str = "") -> go.Figure:
+    """A legend entry a method; hovering shows run, settings and figures."""
+    groups = group_points(points)
+    fig = figure(title, _frontier_alt(groups, len(points), title), 460)
+    x_range, y_range = (_padded_range([point[key] for point in points]) for key in CHANGES)
+    if points:
+        _add_better_area(fig, x_range[1], y_range[1])
+    add_start_lines(fig)
+    if len(groups) > 1:
+        fig.add_trace(best_line([group.centre for group in groups]))
+    for method in dict.fromkeys(point["method"] for point in points):
+        repeated = [group for group in groups if group.method == method and group.seeds > 1]
+        single = [group for group in groups if group.method == method and group.seeds == 1]
+        if repeated:
+            fig.add_trace(_seed_marks(repeated))
+            fig.add_trace(_group_marks(repeated, show_legend=True))
+        if single:
+            fig.add_trace(_group_marks(single, show_legend=not repeated))
+    fig.update_xaxes(title_text=axis_title("x"), tickformat="+.2f", range=x_range)
+    fig.update_yaxes(title_text=axis_title("y"), tickformat="+.2f", range=y_range)
+    return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=84)
+
+
+def group_points(points: list[Point]) -> list[Group]:
+    """One group for each method and settings."""
+    members: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        members.setdefault((point["method"], point["group"]), []).append(point)
+    return [
+        Group(method, settings, some, *(spread(point[key] for point in some) for key in CHANGES))
+        for (method, settings), some in members.items()
+    ]
+
+
+def _add_better_area(fig: go.Figure, right: float, top: float) -> None:
+    fig.add_shape(
+        type="rect",
+        x0=0,
+        x1=right,
+        y0=0,
+        y1=top,
+        fillcolor=COLOURS["shade"],
+        line_width=0,
+        layer="below",
+        name="better at both",
+    )
+    fig.add_annotation(
+        x=right,
+        y=top,
+        text="better at both",
+        showarrow=False,
+        xanchor="right",
+        yanchor="top",
+        opacity=0.7,
+    )
+
+
+def _seed_marks(groups: list[Group]) -> go.Scatter:
+    """Small marks: every seed of a method."""
+    method = groups[0].method
+    points = [point for group in groups for point in group.points]
+    return go.Scatter(
+        x=[point["source_change"] for point in points],
+        y=[point["target_change"] for point in points],
         mode="markers",
-        marker=look(method, 7, opacity=0.5),
+        marker=method_marker(method, 7, opacity=0.5),
         legendgroup=method,
         showlegend=False,
-        text=[facts(point) for point in own],
+        text=[_point_text(point) for point in points],
         hovertemplate="%{text}<extra></extra>",
         name=f"{method}, a seed",
     )
 
 
-def large(method: str, groups: list[dict], first: bool) -> go.Scatter | None:
-    """`first`: it stands in the legend for its method."""
-    if not groups:
-        return None
-    single = groups[0]["kept"].count == 1
-    text = [
-        (
-            facts(one["points"][0])
-            if single
-            else "<br>".join(
-                [
-                    f"<b>{hover_text(one['name'])}</b>, mean of {one['kept'].count} seeds",
-                    *([hover_text(one["group"])] if one["group"] else []),
-                    f"source {words(one['kept'])}",
-                    f"target {words(one['gained'])}",
-                    "[95 % bootstrap interval]",
-                ]
-            )
-        )
-        for one in groups
-    ]
-    intervals = (
-        {}
-        if single
-        else {
-            f"error_{axis}": merged([bars(one[key], method) for one in groups])
-            for axis, key in (("x", "kept"), ("y", "gained"))
-        }
-    )
+def _group_marks(groups: list[Group], show_legend: bool) -> go.Scatter:
+    """Large marks: the means of a method's groups, with intervals where there are several seeds."""
+    method = groups[0].method
+    intervals = {}
+    if groups[0].seeds > 1:
+        intervals["error_x"] = error_bars([group.source_change for group in groups], method)
+        intervals["error_y"] = error_bars([group.target_change for group in groups], method)
     return go.Scatter(
-        x=[one["kept"].mean for one in groups],
-        y=[one["gained"].mean for one in groups],
+        x=[group.source_change.mean for group in groups],
+        y=[group.target_change.mean for group in groups],
         mode="markers",
-        name=hover_text(groups[0]["name"]),
+        name=hover_text(groups[0].name),
         legendgroup=method,
-        showlegend=first,
-        marker=look(method, 14, line={"width": 1.5, "color": COLOURS["ink"]}),
-        text=text,
+        showlegend=show_legend,
+        marker=method_marker(method, 14, line={"width": 1.5, "color": COLOURS["ink"]}),
+        text=[_group_text(group) for group in groups],
         hovertemplate="%{text}<extra></extra>",
         **intervals,
     )
 
 
-def merged(each: list[dict]) -> dict:
-    """The whiskers of several marks, as one trace has them."""
-    return each[0] | {
-        key: [value for one in each for value in one[key]] for key in ("array", "arrayminus")
-    }
+def _group_text(group: Group) -> str:
+    if group.seeds == 1:
+        return _point_text(group.points[0])
+    lines = [f"<b>{hover_text(group.name)}</b>, mean of {group.seeds} seeds"]
+    if group.settings:
+        lines.append(hover_text(group.settings))
+    lines.append(f"source {spread_text(group.source_change)}")
+    lines.append(f"target {spread_text(group.target_change)}")
+    return "<br>".join([*lines, "[95 % bootstrap interval]"])
 
 
-def facts(point: Point) -> str:
+def _point_text(point: Point) -> str:
+    changes = f"source {point['source_change']:+.3f}, target {point['target_change']:+.3f}"
     lines = [
         f"<b>{hover_text(point['run'])}</b>",
         hover_text(", ".join(filter(None, [point["name"], point["group"]]))),
         *map(hover_text, point["facts"]),
+        changes.replace("-", "−"),
     ]
-    return "<br>".join(
-        [*lines, f"source {point['kept']:+.3f}, target {point['gained']:+.3f}".replace("-", "−")]
-    )
+    return "<br>".join(lines)
 
 
-def padded(values: list[float]) -> list[float]:
-    """An axis with the start level in view."""
+def _padded_range(values: list[float]) -> list[float]:
+    """An axis that shows the level before tuning."""
     low, high = min([0.0, *values]), max([0.0, *values])
-    room = 0.1 * max(high - low, 0.1)
-    return [low - room, high + room]
+    padding = 0.1 * max(high - low, 0.1)
+    return [low - padding, high + padding]
 
 
-def said(groups: list[dict], count: int, title: str) -> str:
-    """For screen readers: who gained most, who kept most, and what the frontier is made of."""
-    start = title or "Target gained against source kept"
+def _frontier_alt(groups: list[Group], count: int, title: str) -> str:
+    """For screen readers: the largest gain, the smallest loss, and the frontier."""
+    start = title or "Change of target accuracy against change of source accuracy"
     if not groups:
         return f"{start}: no finished run yet."
-    called = [", ".join(filter(None, [one["name"], one["group"]])) for one in groups]
-    best = {
-        key: max(range(len(groups)), key=lambda i, key=key: groups[i][key].mean)
-        for key in ("gained", "kept")
-    }
+    target = max(groups, key=lambda group: group.target_change.mean)
+    source = max(groups, key=lambda group: group.source_change.mean)
     text = (
-        f"{start}, {count} runs: {called[best['gained']]} gained most on the target"
-        f" ({groups[best['gained']]['gained'].mean:+.2f}), {called[best['kept']]} kept most of the"
-        f" source ({groups[best['kept']]['kept'].mean:+.2f})"
+        f"{start}, {count} runs: {target.title} has the largest target change"
+        f" ({target.target_change.mean:+.2f}), {source.title} the best source change"
+        f" ({source.source_change.mean:+.2f})"
     )
-    front = undominated([(one["kept"].mean, one["gained"].mean) for one in groups])
-    return text + (
-        f"; on the frontier: {'; '.join(called[i] for i in front)}." if len(groups) > 1 else "."
-    )
+    if len(groups) == 1:
+        return f"{text}."
+    best = [groups[i].title for i in undominated([group.centre for group in groups])]
+    return f"{text}; on the frontier: {'; '.join(best)}."

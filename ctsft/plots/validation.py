@@ -1,41 +1,52 @@
-"""A validation report as a table and a figure; no streamlit. See `ctsft.validation` for what its
-numbers are.
-"""
+"""A validation report as tables and a figure. `ctsft.circuit.validation` defines its numbers."""
 
 from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
 from ctsft.attribution.methods import VARIANTS
+from ctsft.circuit.validation import MEASURES, Validation
+from ctsft.plots.inputs import require
 from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.utils.errors import UserError
 from ctsft.utils.format import number
 
+# colour, line style and symbol of each ranking, told apart on light and dark pages
 LOOKS = (
-    ("#8b919c", "solid"),
-    ("#9a6cc4", "solid"),
-    ("#9a6cc4", "dash"),
-    ("#2f9e93", "solid"),
-    ("#2f9e93", "dot"),
-    ("#c2703d", "solid"),
-    # told apart on light and dark pages; symbols differ too
-    ("#4f8fd6", "solid"),
-    ("#4f8fd6", "dash"),
-)
-
-SYMBOLS = (
-    "diamond",
-    "circle",
-    "circle-open",
-    "square",
-    "square-open",
-    "triangle-up",
-    "cross",
-    "cross-open",
+    ("#8b919c", "solid", "diamond"),
+    ("#9a6cc4", "solid", "circle"),
+    ("#9a6cc4", "dash", "circle-open"),
+    ("#2f9e93", "solid", "square"),
+    ("#2f9e93", "dot", "square-open"),
+    ("#c2703d", "solid", "triangle-up"),
+    ("#4f8fd6", "solid", "cross"),
+    ("#4f8fd6", "dash", "cross-open"),
 )
 
 
-def label(name: str) -> str:
-    """A ranking's name for readers; reports of other versions may hold unknown ones."""
+def validation_chart(validation: Validation | Mapping, measure: str = "margin") -> go.Figure:
+    """Faithfulness of each ranking's first heads (0 = no head, 1 = full model) against circuit
+    size, over the 5th to 95th percentile of random circuits of the same size.
+
+    `validation`: the report of `ctsft.validate` (each step yields one), or the result of such a
+    run. `measure`: "accuracy" or "margin". UserError for another input or measure, or a report
+    without faithfulness.
+    """
+    require("validation_chart", validation, (Validation, Mapping), "the report of ctsft.validate")
+    if measure not in MEASURES:
+        raise UserError(
+            f"{measure!r} is not a measure of faithfulness; choose from {', '.join(MEASURES)}."
+        )
+    report = validation.words() if isinstance(validation, Validation) else validation
+    if not report.get("curves"):
+        raise UserError(
+            "This report has no faithfulness of rankings yet; take a later one of ctsft.validate."
+        )
+    return ranking_curves(report, measure)
+
+
+def ranking_label(name: str) -> str:
+    """A ranking's name for readers; reports of other versions may have unknown ones."""
     return VARIANTS[name].label if name in VARIANTS else name
 
 
@@ -44,27 +55,28 @@ def agreement_rows(report: Mapping) -> list[dict]:
     costs.
     """
     rows = []
-    for name, found in report["agreement"].items():
-        tops = {
+    for name, agreement in report["agreement"].items():
+        common = {
             f"top {top['k']} in common": f"{top['common']} of {top['k']}"
-            for top in found["overlap"]
+            for top in agreement["overlap"]
         }
         rows.append(
             {
-                "method": label(name),
-                "Spearman": found["spearman"],
-                **tops,
-                "forward passes": round(found["passes"], 1),
-                "seconds": round(found["seconds"], 2),
+                "method": ranking_label(name),
+                "Spearman": agreement["spearman"],
+                **common,
+                "forward passes": round(agreement["passes"], 1),
+                "seconds": round(agreement["seconds"], 2),
             }
         )
     return rows
 
 
 def stability_rows(report: Mapping) -> list[dict]:
+    """One row a method: how similar the top heads of different discovery sets are."""
     return [
         {
-            "method": label(name),
+            "method": ranking_label(name),
             f"top {row['k']} in common (Jaccard)": row["jaccard"],
             "pairs with the same first head": row["top1"],
             "pools": row["pools"],
@@ -74,48 +86,23 @@ def stability_rows(report: Mapping) -> list[dict]:
 
 
 def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
-    """What each ranking's first heads keep of the task, over the 5th to 95th percentile of random
+    """Faithfulness of each ranking's first heads, over the 5th to 95th percentile of random
     circuits.
     """
+    curves: dict[str, list[Mapping]] = {}
+    for row in report["curves"]:
+        curves.setdefault(row["method"], []).append(row)
+    fig = figure("", _curves_alt(curves, measure), 420)
     bands = [row for row in report["random"] if row[measure]["mean"] is not None]
-    methods = list(dict.fromkeys(row["method"] for row in report["curves"]))
-    best = {
-        name: next((row[measure] for row in report["curves"] if row["method"] == name), None)
-        for name in methods
-    }
-    spoken = ", ".join(
-        f"{label(name)} {number(value)}" for name, value in best.items() if value is not None
-    )
-    size = min((row["size"] for row in report["curves"]), default=0)
-    fig = figure(
-        "",
-        f"Faithfulness by {measure} of each ranking's first heads, 1 = full model; with {size}"
-        f" heads: {spoken}.",
-        420,
-    )
     if bands:
-        sizes = [row["size"] for row in bands]
+        fig.add_trace(_random_band(bands, measure))
+    for (name, rows), (colour, dash, symbol) in zip(curves.items(), LOOKS, strict=False):
         fig.add_trace(
             go.Scatter(
-                x=sizes + sizes[::-1],
-                y=[row[measure]["high"] for row in bands]
-                + [row[measure]["low"] for row in bands][::-1],
-                fill="toself",
-                fillcolor="rgba(139,145,156,0.25)",
-                mode="lines",
-                line={"width": 0},
-                hoverinfo="skip",
-                name=f"{bands[0]['n']} random circuits, 5th to 95th percentile",
-            )
-        )
-    for name, (colour, dash), symbol in zip(methods, LOOKS, SYMBOLS, strict=False):
-        points = [row for row in report["curves"] if row["method"] == name]
-        fig.add_trace(
-            go.Scatter(
-                x=[row["size"] for row in points],
-                y=[row[measure] for row in points],
+                x=[row["size"] for row in rows],
+                y=[row[measure] for row in rows],
                 mode="lines+markers",
-                name=label(name),
+                name=ranking_label(name),
                 line={"color": colour, "dash": dash},
                 marker={"symbol": symbol, "size": 8},
                 hovertemplate="%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>",
@@ -123,9 +110,37 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
         )
     for level in (0, 1):
         fig.add_hline(level, line={"color": COLOURS["reference"], "width": 1}, layer="below")
-    fig.update_xaxes(title_text="heads kept")
+    fig.update_xaxes(title_text="heads in the circuit")
     fig.update_yaxes(title_text=f"faithfulness ({measure})")
-    fig.update_layout(
+    return fig.update_layout(
         showlegend=True, legend=LEGEND | {"y": 1.0, "yanchor": "bottom"}, margin_t=120
     )
-    return fig
+
+
+def _random_band(bands: list[Mapping], measure: str) -> go.Scatter:
+    sizes = [row["size"] for row in bands]
+    high = [row[measure]["high"] for row in bands]
+    low = [row[measure]["low"] for row in bands]
+    return go.Scatter(
+        x=sizes + sizes[::-1],
+        y=high + low[::-1],
+        fill="toself",
+        fillcolor=COLOURS["band"],
+        mode="lines",
+        line={"width": 0},
+        hoverinfo="skip",
+        name=f"{bands[0]['n']} random circuits, 5th to 95th percentile",
+    )
+
+
+def _curves_alt(curves: Mapping[str, list[Mapping]], measure: str) -> str:
+    smallest = min((row["size"] for rows in curves.values() for row in rows), default=0)
+    first = ", ".join(
+        f"{ranking_label(name)} {number(rows[0][measure])}"
+        for name, rows in curves.items()
+        if rows[0][measure] is not None
+    )
+    return (
+        f"Faithfulness by {measure} of each ranking's first heads, 1 = full model; with"
+        f" {smallest} heads: {first}."
+    )

@@ -69,7 +69,7 @@ def no_runs():
 
 def summary(rows: list[dict], ended: list[dict], ended_points: Points):
     """The means over seeds in a sentence or, without several seeds, a sentence for each target."""
-    seeds = seed_summary(run_frontier.grouped(ended_points.points))
+    seeds = seed_summary(run_frontier.group_points(ended_points.points))
     if seeds:
         st.markdown(seeds, help=TERMS["interval"])
         return
@@ -96,7 +96,7 @@ def frontier(of: Points):
         if of.left_out:
             text += f" {of.left_out} runs are left out: their seed lacks a target."
         st.caption(text)
-    chart.show(run_frontier.tradeoff(of.points), "tradeoff", name="frontier")
+    chart.show(run_frontier.run_frontier(of.points), "tradeoff", name="frontier")
 
 
 def accuracy_curves(rows: list[dict], names: dict[str, str], shown: str):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ctsft.jobs.tuning_table import common_settings, setting_text
-from ctsft.plots.experiment_frontier import same_start
-from ctsft.plots.run_frontier import Point
+from ctsft.plots.experiment_frontier import starts_from_checkpoint
+from ctsft.plots.run_frontier import Group, Point
 from ctsft.utils.statistics import Spread
 from explorer.compare.filters import settings_key
 from explorer.compare.table import mean_of, setting_label
@@ -29,7 +29,11 @@ def points(rows: list[Mapping], names: list[str]) -> Points:
     """A point for each run or, with several targets, for the runs that differ only in their target.
     Runs that started from another model (direct) have no point.
     """
-    named = [(row, name) for row, name in zip(rows, names, strict=True) if same_start(row["what"])]
+    named = [
+        (row, name)
+        for row, name in zip(rows, names, strict=True)
+        if starts_from_checkpoint(row["what"])
+    ]
     rows = [row for row, _ in named]
     n_targets = len({row["target"] for row in rows})
     differing = [name for name in common_settings(rows)[1] if name not in ("seed", "target")]
@@ -65,33 +69,32 @@ def point(group: list[NamedRun], differing: list[str]) -> Point:
         "group": ", ".join(texts),
         "seed": first["seed"],
         "run": name,
-        "kept": -mean_of(rows, "forgetting"),
-        "gained": mean_of(rows, "gain"),
+        "source_change": -mean_of(rows, "forgetting"),
+        "target_change": mean_of(rows, "gain"),
         "facts": [*trained, f"seed {first['seed']}", *dict.fromkeys(accuracies)],
     }
 
 
-def seed_summary(groups: list[Mapping]) -> str:
+def seed_summary(groups: list[Group]) -> str:
     """What means over seeds show; "" where nothing was run with two seeds. `groups`: of
-    `run_frontier.grouped`.
+    `run_frontier.group_points`.
     """
-    several = [group for group in groups if group["kept"].count > 1]
+    several = [group for group in groups if group.seeds > 1]
     if not several:
         return ""
-    gained = max(several, key=lambda group: group["gained"].mean)
-    kept = max(several, key=lambda group: group["kept"].mean)
-    counts = " or ".join(map(str, sorted({group["kept"].count for group in several})))
+    target = max(several, key=lambda group: group.target_change.mean)
+    source = max(several, key=lambda group: group.source_change.mean)
+    counts = " or ".join(map(str, sorted({group.seeds for group in several})))
     return (
-        f"By means over {counts} seeds, {group_name(gained)} gained most on the target"
-        f" ({interval(gained['gained'])}) and {group_name(kept)} forgot least of the source"
-        f" ({interval(kept['kept'])}). Intervals are bootstrapped over seeds, which are few and"
-        " share their test rows. Where intervals overlap, the order is not known."
+        f"By means over {counts} seeds, {group_name(target)} gained most on the target"
+        f" ({interval(target.target_change)}) and {group_name(source)} forgot least of the source"
+        f" ({interval(source.source_change)}). Intervals are bootstrapped over seeds, which are"
+        " few and share their test rows. Where intervals overlap, the order is not known."
     )
 
 
-def group_name(group: Mapping) -> str:
-    name = ", ".join(filter(None, [group["name"], group["group"]]))
-    return f"“{run_names.display_name(name)}”"
+def group_name(group: Group) -> str:
+    return f"“{run_names.display_name(group.title)}”"
 
 
 def interval(of: Spread) -> str:

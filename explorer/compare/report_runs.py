@@ -29,7 +29,7 @@ FORMATS = {  # columns of the table that hold numbers
 def tuning(of: Exploration) -> Section:
     ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
     ended_points = points(ended, [of.names[row["run"]] for row in ended]).points
-    seeds = seed_summary(run_frontier.grouped(ended_points))
+    seeds = seed_summary(run_frontier.group_points(ended_points))
     sentences = [seeds] if seeds else outcomes.summary(of.rows, table.measured(ended))
     shown = ended[: curves.MAX_CURVES] or of.rows[:1]
     curves_figure, _ = curves.overlay(shown, [of.names[row["run"]] for row in shown])
@@ -44,7 +44,7 @@ def tuning(of: Exploration) -> Section:
                 " Large marks are means over seeds with 95 % bootstrap intervals, or single runs."
                 " The line joins the marks that no other mark exceeds in both."
             ),
-            run_frontier.tradeoff(ended_points),
+            run_frontier.run_frontier(ended_points),
             f"Accuracy during tuning, of {len(shown)} runs; dashed: before tuning.",
             curves_figure,
         ],

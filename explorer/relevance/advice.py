@@ -131,7 +131,7 @@ def show(ranking: Ranking, run: runs.Run, shown: PageScores):
     relevance = shown.scores.values.numpy()
     k = len(circuit) or view.k
     roles = (view.source, view.target)
-    finding, suggestion = plots_advice.sentences(
+    finding, suggestion = plots_advice.advice_sentences(
         ranking, relevance, circuit, k, tuple(map(display_name, roles))
     )
     st.write(f"{finding} {suggestion}")
@@ -143,7 +143,7 @@ def show(ranking: Ranking, run: runs.Run, shown: PageScores):
     actions(ranking, run, shown, k)
     with st.expander("Table of all heads, and the command"):
         st.dataframe(
-            pd.DataFrame(plots_advice.table(ranking, relevance, circuit)),
+            pd.DataFrame(plots_advice.advice_table(ranking, relevance, circuit)),
             hide_index=True,
             column_config=COLUMNS,
             alt=(
@@ -166,7 +166,7 @@ def advice_map(ranking: Ranking, shown: PageScores, k: int):
         help=MAP_HELP[view.advice_map],
     )
     figure = plots_advice.advice_map(
-        ranking, view.advice_map, shown.circuit, k, view.head, view.flip
+        ranking, view.advice_map, shown.circuit, k=k, selected=view.head, flip=view.flip
     )
     chart.show(
         figure,

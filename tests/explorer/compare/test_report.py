@@ -13,7 +13,7 @@ from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.plots.html_report import Code, Items, Section, Table, report
-from ctsft.plots.run_frontier import tradeoff
+from ctsft.plots.run_frontier import run_frontier
 from ctsft.runs import notes
 from explorer.compare import report as exploration_report
 from explorer.compare import report_content, table
@@ -55,10 +55,10 @@ def test_every_kind_of_block_and_all_of_it_text():
                     Table(NASTY, [NASTY], [[NASTY], ["+0.125"]]),
                     Code(NASTY),
                     Items([NASTY]),
-                    tradeoff([]),
+                    run_frontier([]),
                 ],
             ),
-            Section("Two", [tradeoff([])]),
+            Section("Two", [run_frontier([])]),
         ],
     )
     found = Outline(page)

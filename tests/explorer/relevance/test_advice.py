@@ -47,7 +47,7 @@ def maps(app) -> dict:
 def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loaded, asked):
     scored(view)
     app = opened(replace(view, n=12, k=3))
-    assert "Worth moving" not in maps(app)
+    assert "Worth training" not in maps(app)
     press(app, "Compute advice")
     assert (
         len(asked) == 1
@@ -68,19 +68,19 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
         balanced_sample(train, 12, LABELS, view.tune_seed),
         advice_rows(task, source),
     ).ranking()
-    drawn = maps(app)["Worth moving"]
+    drawn = maps(app)["Worth training"]
     assert np.allclose(
         drawn["data"][0]["z"], (found.table("value") / found.table("value").max()).sqrt(), atol=1e-4
     )
     numbers = {
         (note["y"], note["x"]): note["text"]
         for note in drawn["layout"]["annotations"]
-        if note.get("name") == "place"
+        if note.get("name") == "rank"
     }
     assert numbers == {head: f"<b>{i}</b>" for i, head in enumerate(found.order[:3], 1)}
     for shown_now, title, values in (
-        ("asks", "Target asks", found.table("gradient")),
-        ("costs", "Source would lose", found.table("fisher").sqrt()),
+        ("asks", "Target gradient", found.table("gradient")),
+        ("costs", "Source loss", found.table("fisher").sqrt()),
     ):
         shown(app.segmented_control(key="w_advice_map").set_value(shown_now).run())
         assert np.allclose(maps(app)[title]["data"][0]["z"], values, rtol=1e-4)
@@ -105,7 +105,7 @@ def test_other_rows_are_told_and_asked_again(view, asked):
     app = opened(replace(view, n=6))
     press(app, "Compute advice")
     shown(app.number_input(key="w_n").set_value(9).run())
-    assert "Worth moving" in maps(app) and any(
+    assert "Worth training" in maps(app) and any(
         "from 6 rows drawn with seed 31. With the current settings, Fine-tune will use 9"
         in one.value
         for one in app.warning

@@ -43,15 +43,13 @@ CIRCUIT = Circuit(frozenset({(0, 0), (1, 2)}), {(0, 0): "rank 1 by score"})
     ("what", "values"), [("worth", np.sqrt(WORTH) / 4), ("asks", ASKS), ("costs", np.sqrt(COSTS))]
 )
 def test_a_map_holds_its_quantity_from_zero_up_and_numbers_the_advised(what, values):
-    fig = advice.advice_map(KEPT, what, CIRCUIT, 3, (1, 1), False)
+    fig = advice.advice_map(KEPT, what, CIRCUIT, k=3, selected=(1, 1))
     heat = fig.data[0]
     assert np.allclose(heat.z, values) and heat.zmin == 0 and heat.zmax <= values.max()
-    places = {
-        (note.y, note.x): note.text for note in fig.layout.annotations if note.name == "place"
-    }
+    places = {(note.y, note.x): note.text for note in fig.layout.annotations if note.name == "rank"}
     assert places == {(0, 0): "<b>1</b>", (1, 0): "<b>2</b>", (0, 2): "<b>3</b>"}
     colours = {
-        (note.y, note.x): note.font.color for note in fig.layout.annotations if note.name == "place"
+        (note.y, note.x): note.font.color for note in fig.layout.annotations if note.name == "rank"
     }
     assert all((colours[at] == "white") == (values[at] > 0.55 * heat.zmax) for at in places)
     outline = next(trace for trace in fig.data if trace.name == "outline")
@@ -60,13 +58,13 @@ def test_a_map_holds_its_quantity_from_zero_up_and_numbers_the_advised(what, val
     key = next(note.text for note in fig.layout.annotations if note.name == "key")
     assert "in circuit" in key and "1 to 3: advised" in key
     clicks = next(trace for trace in fig.data if trace.name == "heads")
-    assert "place 2 of 6" in clicks.text[3] and "in the circuit" in clicks.text[0]
+    assert "rank 2 of 6" in clicks.text[3] and "in the circuit" in clicks.text[0]
 
 
 def test_no_head_advised_leaves_no_number():
-    fig = advice.advice_map(KEPT, "worth", Circuit(frozenset()), 0, None, True)
+    fig = advice.advice_map(KEPT, "worth", k=0, flip=True)
     assert not [
-        note for note in fig.layout.annotations if note.name == "place"
+        note for note in fig.layout.annotations if note.name == "rank"
     ] and "Advised" not in alt(fig)
 
 
@@ -103,23 +101,25 @@ def test_a_head_without_gradient_takes_the_logarithm_away():
 
 def test_the_sentences_follow_the_heads():
     relevance = -WORTH
-    shows, do = advice.sentences(KEPT, relevance, CIRCUIT, 2, ("Indonesian", "English"))
+    shows, do = advice.advice_sentences(KEPT, relevance, CIRCUIT, 2, ("Indonesian", "English"))
     assert (
         "L0.H0, L1.H0" in shows
         and "L0.H0 is in the circuit" in shows
         and "is −1" in shows
         and "take the 2 advised heads" in do
     )
-    shows, do = advice.sentences(KEPT, relevance, Circuit(frozenset(ORDER[:2])), 2, ("a", "b"))
-    assert "all of them are in the circuit" in shows and "circuit in force is what is advised" in do
+    shows, do = advice.advice_sentences(
+        KEPT, relevance, Circuit(frozenset(ORDER[:2])), 2, ("a", "b")
+    )
+    assert "all of them are in the circuit" in shows and "current circuit is what is advised" in do
     assert (
         "none of them is"
-        in advice.sentences(KEPT, relevance, Circuit(frozenset({(1, 2)})), 1, ("a", "b"))[0]
+        in advice.advice_sentences(KEPT, relevance, Circuit(frozenset({(1, 2)})), 1, ("a", "b"))[0]
     )
 
 
 def test_the_table_follows_the_advice():
-    rows = advice.table(KEPT, WORTH, CIRCUIT)
+    rows = advice.advice_table(KEPT, WORTH, CIRCUIT)
     assert (
         [row["head"] for row in rows][:2] == ["L0.H0", "L1.H0"]
         and rows[0]["in circuit"]

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft.plots import accuracy_curves, head_grid, score_charts
 from ctsft.plots.figure_files import csv_of, page_of, plain
-from ctsft.plots.run_frontier import tradeoff
+from ctsft.plots.run_frontier import run_frontier
 from support.html import NASTY, Tags, at_peace, rest
 
 
@@ -73,7 +73,7 @@ def test_a_page_holds_all_it_needs_and_foreign_text_as_text():
     fig = score_charts.example_points(
         np.array([1.0, 2.0]), [NASTY, "good"], [NASTY, "b"], title=NASTY
     )
-    page = page_of({NASTY: fig, "": tradeoff([])}, NASTY)
+    page = page_of({NASTY: fig, "": run_frontier([])}, NASTY)
     assert (
         at_peace(page)
         and Tags(rest(page)).tags.count("script") == rest(page).count("Plotly.newPlot") + 1

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ctsft.plots.experiment_frontier import frontier, means, undominated
+from ctsft.plots.experiment_frontier import frontier, seed_points
+from ctsft.plots.frontier_marks import undominated
 from ctsft.plots.style import COLOURS, alt
 from support.experiment import row
 
@@ -15,14 +16,14 @@ ROWS = [
 
 
 def test_a_small_mark_is_a_seed_and_a_large_one_the_mean():
-    assert [(one["method"], one["seed"]) for one in means(ROWS)] == [
+    assert [(one["method"], one["seed"]) for one in seed_points(ROWS)] == [
         ("circuit", 1),
         ("circuit", 2),
         ("full", 1),
         ("full", 2),
     ]
-    assert means(ROWS)[0]["gained"] == pytest.approx(0.25) and means(ROWS)[0][
-        "kept"
+    assert seed_points(ROWS)[0]["target_change"] == pytest.approx(0.25) and seed_points(ROWS)[0][
+        "source_change"
     ] == pytest.approx(-0.1)
     fig = frontier(ROWS)
     large = {trace.name: trace for trace in fig.data if trace.name}
@@ -39,8 +40,9 @@ def test_a_small_mark_is_a_seed_and_a_large_one_the_mean():
         COLOURS["source"] in fig.layout.xaxis.title.text
         and COLOURS["target"] in fig.layout.yaxis.title.text
     )
-    assert "full gained most on the target (+0.35), circuit kept most of the source (-0.10)" in alt(
-        fig
+    assert (
+        "full has the largest target change (+0.35), circuit the best source change (-0.10)"
+        in alt(fig)
     )
 
 
@@ -99,5 +101,5 @@ def test_the_frontier_is_what_no_other_beats_at_both():
         (-0.3, 0.1),
         (-0.25, 0.4),
     ]
-    assert undominated(points) == [2, 0, 3, 4], "by what is kept; equal ones all stand on it"
+    assert undominated(points) == [2, 0, 3, 4], "by rising source change; of equal ones all"
     assert undominated([]) == [] and undominated([(0, 0)]) == [0]

@@ -4,19 +4,19 @@ hovers that tell everything.
 
 import pytest
 
-from ctsft.plots.run_frontier import grouped, tradeoff
+from ctsft.plots.run_frontier import group_points, run_frontier
 from ctsft.plots.style import COLOURS, alt
 
 
-def point(method="circuit", kept=-0.1, gained=0.2, seed=1, group="", **more):
+def point(method="circuit", source=-0.1, target=0.2, seed=1, group="", **more):
     return {
         "method": method,
         "name": method.capitalize(),
         "group": group,
         "seed": seed,
         "run": f"{method} {seed}",
-        "kept": kept,
-        "gained": gained,
+        "source_change": source,
+        "target_change": target,
         "facts": ["javanese 0.500 → 0.700"],
         **more,
     }
@@ -28,11 +28,11 @@ def by_name(fig) -> dict:
 
 def test_means_with_intervals_are_large_and_seeds_small():
     points = [
-        point(kept=-0.1, gained=0.2, seed=1),
-        point(kept=-0.3, gained=0.4, seed=2),
+        point(source=-0.1, target=0.2, seed=1),
+        point(source=-0.3, target=0.4, seed=2),
         point("full", -0.5, 0.1),
     ]
-    fig = tradeoff(points)
+    fig = run_frontier(points)
     found = by_name(fig)
     large, small, alone = found["Circuit", 1], found["circuit, a seed", 2], found["Full", 1]
     assert (large.x[0], large.y[0]) == (pytest.approx(-0.2), pytest.approx(0.3)) and small.x == (
@@ -52,7 +52,7 @@ def test_means_with_intervals_are_large_and_seeds_small():
         and "0.500 → 0.700" in small.text[1]
     )
     assert [trace.showlegend for trace in (large, small, alone)] == [True, False, True]
-    assert "Circuit gained most on the target (+0.30), Circuit kept most" in alt(
+    assert "Circuit has the largest target change (+0.30), Circuit the best" in alt(
         fig
     ) and "on the frontier: Circuit." in alt(fig)
 
@@ -60,15 +60,15 @@ def test_means_with_intervals_are_large_and_seeds_small():
 def test_settings_of_a_method_are_marks_of_their_own_and_share_a_legend_entry():
     points = [
         point(group="n 25"),
-        point(group="n 100", kept=-0.3, gained=0.5),
+        point(group="n 100", source=-0.3, target=0.5),
         point("full", -0.4, 0.4, group="n 25"),
     ]
-    fig = tradeoff(points)
+    fig = run_frontier(points)
     circuit = by_name(fig)["Circuit", 2]
     assert [text.split("<br>")[1] for text in circuit.text] == [
         "Circuit, n 25",
         "Circuit, n 100",
-    ] and len(grouped(points)) == 3
+    ] and len(group_points(points)) == 3
     line = next(trace for trace in fig.data if trace.name == "frontier")
     assert (line.x, line.y, line.line.shape) == (
         (-0.3, -0.1),
@@ -79,7 +79,7 @@ def test_settings_of_a_method_are_marks_of_their_own_and_share_a_legend_entry():
 
 
 def test_the_start_is_in_view_and_foreign_names_are_text():
-    fig = tradeoff([point(kept=-0.4, gained=0.1, run="<script>x</script>")])
+    fig = run_frontier([point(source=-0.4, target=0.1, run="<script>x</script>")])
     assert (
         fig.layout.xaxis.range[1] > 0 > fig.layout.yaxis.range[0]
         and "<script>" not in fig.data[-1].text[0]
@@ -88,4 +88,4 @@ def test_the_start_is_in_view_and_foreign_names_are_text():
     assert dashed == {COLOURS["source"], COLOURS["target"]} and not any(
         trace.name == "frontier" for trace in fig.data
     )
-    assert not tradeoff([]).data and "no finished run yet" in alt(tradeoff([]))
+    assert not run_frontier([]).data and "no finished run yet" in alt(run_frontier([]))

@@ -1,0 +1,103 @@
+"""What the frontiers of experiments and of single runs share: axes, marks and the line of the best.
+
+A point is a change of source accuracy (x) and of target accuracy (y) by tuning: up and right is
+better.
+"""
+
+from collections.abc import Iterable
+
+import plotly.graph_objects as go
+
+from ctsft.plots.style import COLOURS
+from ctsft.utils.statistics import Spread
+
+METHOD_SYMBOLS = {
+    "circuit": "circle",
+    "full": "square",
+    "norms": "triangle-up",
+    "near_zero": "diamond",
+    "random": "star",
+    "least": "triangle-down",
+    "advised": "hexagon",
+    "edited": "octagon",
+    "direct": "x",
+    "lora": "cross",
+    "lora_circuit": "pentagon",
+}
+
+# the proposed methods; all others are what they are compared with
+METHOD_COLOURS = {"circuit": COLOURS["circuit"], "advised": "#1d9a8a"}
+
+AXES = {
+    "x": ("source", "source accuracy, after − before"),
+    "y": ("target", "target accuracy, after − before"),
+}
+CHANGES = ("source_change", "target_change")  # keys of a point, x and y
+
+
+def axis_title(axis: str) -> str:
+    side, text = AXES[axis]
+    return f'<span style="color:{COLOURS[side]}">●</span> {text}'
+
+
+def add_start_lines(fig: go.Figure, **panel) -> None:
+    """Dashed lines at no change; `panel`: the row and column of a subplot."""
+    source = {"color": COLOURS["source"], "width": 1.5, "dash": "dash"}
+    target = {"color": COLOURS["target"], "width": 1.5, "dash": "dash"}
+    fig.add_vline(0, line=source, layer="below", **panel)
+    fig.add_hline(0, line=target, layer="below", **panel)
+
+
+def undominated(points: list[tuple[float, float]]) -> list[int]:
+    """The (source, target) changes that no other point beats at one without losing at the other,
+    by rising source change; of equal ones all.
+    """
+
+    def is_beaten(one):
+        return any(other[0] >= one[0] and other[1] >= one[1] and other != one for other in points)
+
+    best = [i for i, one in enumerate(points) if not is_beaten(one)]
+    return sorted(best, key=lambda i: (points[i], i))
+
+
+def best_line(points: list[tuple[float, float]], show_legend: bool = True) -> go.Scatter:
+    """The frontier as steps: what lies below and left of it is beaten at both."""
+    best = [points[i] for i in undominated(points)]
+    return go.Scatter(
+        x=[source for source, _ in best],
+        y=[target for _, target in best],
+        mode="lines",
+        line={"color": COLOURS["reference"], "width": 1.5, "shape": "vh"},
+        hoverinfo="skip",
+        name="frontier",
+        legendgroup="frontier",
+        showlegend=show_legend,
+    )
+
+
+def method_marker(method: str, size: float, **more) -> dict:
+    """Plotly's marker of a method, `size` in pixels."""
+    return {
+        "symbol": METHOD_SYMBOLS.get(method, "cross"),
+        "size": size,
+        "color": METHOD_COLOURS.get(method, COLOURS["control"]),
+        **more,
+    }
+
+
+def error_bars(spreads: Iterable[Spread], method: str) -> dict:
+    """Plotly's error bars of several marks of a method: their 95 % bootstrap intervals."""
+    spreads = list(spreads)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [one.high - one.mean for one in spreads],
+        "arrayminus": [one.mean - one.low for one in spreads],
+        "thickness": 1.5,
+        "width": 4,
+        "color": METHOD_COLOURS.get(method, COLOURS["control"]),
+    }
+
+
+def spread_text(spread: Spread) -> str:
+    return f"{spread.mean:+.3f} [{spread.low:+.3f}, {spread.high:+.3f}]".replace("-", "−")
