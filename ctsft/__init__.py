@@ -45,6 +45,8 @@ __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str):
+    if name == "plots":
+        return import_module("ctsft.plots")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'ctsft' has no attribute {name!r}")
     value = getattr(import_module(f"ctsft.{_HOME_OF[name]}"), name)
@@ -53,4 +55,4 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return [*__all__, "__version__"]
+    return [*__all__, "__version__", "plots"]

@@ -5,7 +5,7 @@ and a dashed line the level before tuning.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -65,6 +65,12 @@ def run_curves(runs, *, target: str | None = None, chance: float | None = None) 
         histories = [read_history(run, target, name) for name, run in runs.items()]
     elif isinstance(runs, (list, tuple)) and all(isinstance(run, (Run, Path)) for run in runs):
         histories = [read_history(run, target) for run in runs]
+        if len({history.name for history in histories}) < len(histories):
+            ids = [Path(getattr(run, "path", run)).name for run in runs]
+            histories = [
+                replace(history, name=f"{history.name} ({run_id})")
+                for history, run_id in zip(histories, ids, strict=True)
+            ]
     else:
         histories = [read_history(runs, target)]
     if not any(history.rows for history in histories):

@@ -97,7 +97,7 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     outline = next(trace for trace in charts(app)[0]["data"] if trace.get("name") == "outline")
     assert outline["x"].count(None) == 3
     assert next(button for button in app.button if button.label.startswith("Use the 3")).disabled
-    assert any("circuit in force is what is advised" in text.value for text in app.markdown)
+    assert any("current circuit is what is advised" in text.value for text in app.markdown)
 
 
 def test_other_rows_are_told_and_asked_again(view, asked):
