@@ -9,8 +9,9 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.jobs.requests import Subject
 from ctsft.model.families import CLASSIFIER
-from ctsft.model.loading import BUNDLED_MODELS, load_model
+from ctsft.model.loading import load_model
 from ctsft.model.model import Model
+from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs import results
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.recipes import RECIPES

@@ -6,8 +6,9 @@ from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.data.registry import load_task
 from ctsft.data.task import Task
-from ctsft.model.loading import BUNDLED_MODELS, load_model
+from ctsft.model.loading import load_model
 from ctsft.model.model import Model
+from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
 

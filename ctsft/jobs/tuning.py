@@ -16,8 +16,8 @@ from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import pool_and_means
 from ctsft.jobs.tuning_rows import tuning_rows
+from ctsft.model.device import choose_device
 from ctsft.model.evaluation import evaluate, metric_changes
-from ctsft.model.loading import choose_device
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint

@@ -1,4 +1,10 @@
-"""What the model answers: the label whose token has the highest logit at the readout."""
+"""A model's answers to the rows of a task, and how good they are.
+
+The answer to a row is the label whose token (or class) has the highest logit at the readout. Its
+quality is measured by accuracy, by macro F1 (the mean over labels of F1) and by the recall of each
+label. Tuning is judged by how much the source language loses, *forgetting*, and how much the target
+language gains, *plasticity*.
+"""
 
 import warnings
 
@@ -10,20 +16,26 @@ from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
 
+METRICS = ("accuracy", "macro_f1")  # those that stand for a whole set of rows
+
+# share of a batch that may be padding
+PADDING = 0.25
+
 
 @torch.no_grad()
 def label_logits(
     model, task: Task, rows: list[Example], max_memory: int | str | None = None
 ) -> torch.Tensor:
-    """Logits of the label tokens, [row, label], on the CPU, rows in their order. `max_memory`: a
-    bound on the process's peak.
+    """Logits of the labels, [row, label], float32 on the CPU; rows and labels in their order.
+
+    `max_memory`: bytes, or text such as "4GB", that the process may use at its peak. Raises
+    UserError when one text does not fit.
     """
     model = as_model(model)
     tokens = list(task.label_ids(model).values())
+    encoded = [task.encode(model, row) for row in rows]
     out = torch.empty(len(rows), len(tokens))
-    for batch in forward_batches(
-        model, [task.encode(model, row) for row in rows], 0.25, max_memory
-    ):
+    for batch in forward_batches(model, encoded, PADDING, max_memory):
         out[batch.index] = readout_logits(model.hf, batch)[:, tokens].float().cpu()
     return out
 
@@ -31,53 +43,45 @@ def label_logits(
 def predict(
     model, task: Task, rows: list[Example], max_memory: int | str | None = None
 ) -> list[str]:
-    """The predicted label of each row. `max_memory`: bytes, or words such as "4GB", that the
-    process may use at its peak.
+    """The predicted label of each row.
+
+    `max_memory`: bytes, or text such as "4GB", that the process may use at its peak. Raises
+    UserError when one text does not fit.
     """
-    return [task.labels[i] for i in label_logits(model, task, rows, max_memory).argmax(-1).tolist()]
+    best = label_logits(model, task, rows, max_memory).argmax(-1)
+    return [task.labels[number] for number in best.tolist()]
 
 
 def accuracy(model, task: Task, rows: list[Example]) -> float:
     """Share of rows whose label is predicted, 0 to 1; NaN without rows."""
-    return (
-        float(accuracy_score([row.label for row in rows], predict(model, task, rows)))
-        if rows
-        else float("nan")
-    )
+    if not rows:
+        return float("nan")
+    return float(accuracy_score([row.label for row in rows], predict(model, task, rows)))
 
 
-def direction_weights(gold: torch.Tensor, n_labels: int) -> torch.Tensor:
-    """Weights of `gold minus the mean of the others`, [row, label]: 1 for the gold label, -1 /
-    (n_labels - 1) elsewhere.
-    """
-    out = torch.full((len(gold), n_labels), -1.0 / (n_labels - 1))
-    out[torch.arange(len(gold)), gold] = 1.0
-    return out
-
-
-METRICS = ("accuracy", "macro_f1")
+def evaluate(model, task: Task, rows: list[Example]) -> dict:
+    """The `metrics` of a model's answers to some rows."""
+    predicted = predict(model, task, rows) if rows else []
+    return metrics([row.label for row in rows], predicted, task.labels)
 
 
 def metrics(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> dict:
-    """{"accuracy", "macro_f1": 0 to 1, "recall": {label: 0 to 1, None where no row has the label},
-    "rows"}; NaN without rows.
+    """{"accuracy": 0 to 1, "macro_f1": 0 to 1, "recall": {label: 0 to 1}, "rows": their number}.
+
+    Accuracy and F1 are NaN without rows; the recall of a label that no row has is None.
     """
     if not gold:
-        return {
-            "accuracy": float("nan"),
-            "macro_f1": float("nan"),
-            "recall": dict.fromkeys(labels),
-            "rows": 0,
-        }
+        nan = float("nan")
+        return {"accuracy": nan, "macro_f1": nan, "recall": dict.fromkeys(labels), "rows": 0}
     names = list(labels)
     with warnings.catch_warnings():
-        # a label that nothing was predicted as is no accident worth a line
+        # scikit-learn warns of labels that were never predicted; `zero_division` handles them
         warnings.simplefilter("ignore")
         recall = recall_score(gold, predicted, labels=names, average=None, zero_division=0.0)
-        macro = f1_score(gold, predicted, labels=names, average="macro", zero_division=0.0)
+        macro_f1 = f1_score(gold, predicted, labels=names, average="macro", zero_division=0.0)
     return {
         "accuracy": float(accuracy_score(gold, predicted)),
-        "macro_f1": float(macro),
+        "macro_f1": float(macro_f1),
         "recall": {
             label: float(share) if label in gold else None
             for label, share in zip(names, recall, strict=True)
@@ -86,20 +90,24 @@ def metrics(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> d
     }
 
 
-def evaluate(model, task: Task, rows: list[Example]) -> dict:
-    """`measures` of a model's answers to some rows."""
-    return metrics(
-        [row.label for row in rows], predict(model, task, rows) if rows else [], task.labels
-    )
-
-
 def metric_changes(
     before: dict[str, dict], after: dict[str, dict], source: str, target: str
 ) -> dict[str, dict[str, float]]:
-    """{"forgetting": {measure: source before - after}, "plasticity": {measure: target after -
-    before}}; sets by name.
+    """{"forgetting": {metric: source before - after}, "plasticity": {metric: target after -
+    before}}.
+
+    `before`, `after`: {language: `metrics`}; `source`, `target`: two of these languages.
     """
     return {
         "forgetting": {name: before[source][name] - after[source][name] for name in METRICS},
         "plasticity": {name: after[target][name] - before[target][name] for name in METRICS},
     }
+
+
+def direction_weights(gold: torch.Tensor, n_labels: int) -> torch.Tensor:
+    """Weights of "gold logit minus the mean of the other labels' logits", [row, label]: 1 for the
+    gold label, -1 / (n_labels - 1) elsewhere. gold: [row], numbers of the labels.
+    """
+    out = torch.full((len(gold), n_labels), -1.0 / (n_labels - 1))
+    out[torch.arange(len(gold)), gold] = 1.0
+    return out

@@ -1,4 +1,4 @@
-"""The fingerprint of a model's weights: hashed once, and looked up while its files have not changed."""
+"""The fingerprint of a model's weights: computed once, and looked up until its files change."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from ctsft.cache.entry import VERSION
 from ctsft.cache.hashing import json_hash, tensors_hash
 from ctsft.model.families import FAMILIES
 
-# of a configuration: change no number
+# entries of a configuration that do not change what the model computes
 IGNORED_CONFIG = (
     "_name_or_path",
     "transformers_version",
@@ -21,21 +21,19 @@ IGNORED_CONFIG = (
     "label2id",
 )
 
-MAX_FINGERPRINTS = 200  # model folders whose fingerprint is remembered
+# entries in the file of fingerprints
+MAX_FINGERPRINTS = 200
 
 
 def model_identity(model) -> dict:
-    """What an answer depends on of a model: weights, configuration, number format, kind of device;
-    `built_in`: whether its family is one of this program's.
+    """What results depend on of a model: weights, configuration, number format and type of device;
+    `built_in`: whether its family is defined in this package.
     """
+    config = model.hf.config.to_dict()
     return {
         "name": model.name,
         "model": cached_fingerprint(model),
-        "config": {
-            name: value
-            for name, value in model.hf.config.to_dict().items()
-            if name not in IGNORED_CONFIG
-        },
+        "config": {name: value for name, value in config.items() if name not in IGNORED_CONFIG},
         "dtype": str(model.dtype),
         "device": model.device.type,
         "built_in": FAMILIES[model.model_type].__module__.startswith("ctsft."),
@@ -43,31 +41,23 @@ def model_identity(model) -> dict:
 
 
 def cached_fingerprint(model) -> str:
-    """`model.fingerprint`, looked up instead of computed where the model's files were hashed before
-    and are the same ones.
-    """
+    """`model.fingerprint`, looked up instead of computed if the same files were hashed before."""
     files = model.source_files
     if files is None or model.has_fingerprint or not store.size_limit():
         return model.fingerprint
-    path, key = (
-        store.cache_folder() / "fingerprints.json",
-        json_hash([files, str(model.dtype), transformers.__version__, VERSION]),
-    )
+    path = store.cache_folder() / "fingerprints.json"
+    key = json_hash([files, str(model.dtype), transformers.__version__, VERSION])
     known = read_fingerprints(path)
     if key in known:
         model.fingerprint = known[key]
     else:
-        store.write_file(
-            path,
-            json.dumps(
-                dict([*known.items(), (key, model.fingerprint)][-MAX_FINGERPRINTS:])
-            ).encode(),
-        )
+        entries = [*known.items(), (key, model.fingerprint)][-MAX_FINGERPRINTS:]
+        store.write_file(path, json.dumps(dict(entries)).encode())
     return model.fingerprint
 
 
 def read_fingerprints(path: Path) -> dict[str, str]:
-    """The file of fingerprints; {} when it is not there or not whole."""
+    """{key: fingerprint} of a file; {} when it is missing or damaged."""
     try:
         known = json.loads(path.read_bytes())
         return {
@@ -80,6 +70,6 @@ def read_fingerprints(path: Path) -> dict[str, str]:
 
 
 def weights_hash(hf) -> str:
-    """A hash over every weight, by name, those that accelerate keeps on disk included."""
-    away = any(value.is_meta for value in hf.parameters()) and hasattr(hf, "hf_device_map")
-    return tensors_hash(get_state_dict_offloaded_model(hf) if away else hf.state_dict())
+    """16 hex digits over every weight and its name, those that accelerate offloaded included."""
+    offloaded = hasattr(hf, "hf_device_map") and any(value.is_meta for value in hf.parameters())
+    return tensors_hash(get_state_dict_offloaded_model(hf) if offloaded else hf.state_dict())

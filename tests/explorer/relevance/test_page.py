@@ -184,9 +184,9 @@ def test_a_failed_run_is_told_in_its_own_words(view):
 
 
 def test_the_bundled_model_is_scored_without_being_asked_once(view, monkeypatch, folders):
-    from ctsft.model import loading
+    from ctsft.model import model_files
 
-    monkeypatch.setitem(loading.BUNDLED_MODELS, "demo", Path(view.model))
+    monkeypatch.setitem(model_files.BUNDLED_MODELS, "demo", Path(view.model))
     inputs.load_model.clear()
     started = []
     monkeypatch.setattr(

@@ -23,7 +23,7 @@ from ctsft.cache import entry, store
 from ctsft.circuit.discovery import discover
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
-from ctsft.model import families, fingerprint, loading
+from ctsft.model import families, fingerprint, model_files
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.tuning.trainable import masked_training
@@ -490,7 +490,7 @@ def test_three_processes_share_a_cache_too_small_for_them(ask, tmp_path, home, m
 @pytest.fixture
 def folder(folders, tmp_path, monkeypatch) -> Path:
     """A model folder whose files count as settled."""
-    monkeypatch.setattr(loading, "SETTLED", 0.0)
+    monkeypatch.setattr(model_files, "SETTLE_TIME", 0.0)
     return shutil.copytree(folders["qwen2"], tmp_path / "model")
 
 
@@ -535,7 +535,7 @@ def test_a_hub_model_is_known_by_its_commit(hub, folders, monkeypatch):
 
 
 def test_files_written_just_now_are_hashed(folder, monkeypatch):
-    monkeypatch.setattr(loading, "SETTLED", 1000.0)
+    monkeypatch.setattr(model_files, "SETTLE_TIME", 1000.0)
     assert load_model(folder, device="cpu").source_files is None
 
 

@@ -10,7 +10,8 @@ import transformers as tf
 from huggingface_hub import constants
 
 from ctsft.model import families
-from ctsft.model.loading import as_model, choose_device, load_model, wrap
+from ctsft.model.device import choose_device
+from ctsft.model.loading import as_model, load_model, wrap
 from support.errors import said
 from support.hub import ADDRESS, CLOSED, publish
 from support.models import FAMILIES
@@ -186,7 +187,7 @@ def test_the_hub_does_not_know_the_name(hub):
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_gated_model_says_how_to_log_in(monkeypatch, code):
     monkeypatch.setattr(
-        "ctsft.model.loading.requests.head",
+        "ctsft.model.model_files.requests.head",
         lambda *_, **__: type("Answer", (), {"status_code": code})(),
     )
     said(lambda: load_model("some/gated"), f"answer {code}", "hf auth login")
