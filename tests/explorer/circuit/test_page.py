@@ -14,7 +14,7 @@ from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.cli.app import app as shell
+from ctsft.cli.main import app as shell
 from ctsft.jobs import faithfulness
 from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
