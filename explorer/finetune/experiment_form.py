@@ -1,110 +1,114 @@
-"""The form of an experiment: ways of tuning x labelled examples x seeds x targets, and what that
-would take before it starts.
-"""
+"""The form of an experiment: ways of tuning × labelled examples × seeds × targets."""
 
 import streamlit as st
 
-from ctsft import runs
-from ctsft.jobs.experiment_design import Design
 from ctsft.utils.errors import UserError
-from ctsft.utils.units import duration_text
-from explorer.finetune import experiment_command, experiment_results
-from explorer.finetune.form import POOLS, spoken
+from explorer.finetune import experiment_command, experiment_results, experiment_start
+from explorer.finetune.advanced_form import POOLS
+from explorer.finetune.languages import label
 from explorer.session import binding, inputs
-from explorer.text import run_names
 from explorer.text.markdown import literal
+from explorer.text.run_names import RECIPES
 
 
 def draw():
     st.write(
         "One run with one seed proves little. An experiment tunes in every chosen way, with several"
-        " seeds, on several languages, and tells a difference from chance. It runs by itself;"
-        " finished cells are kept whatever happens."
+        " seeds and on several languages, and tests whether differences are beyond chance. It runs"
+        " in the background; finished trials are always saved."
     )
-    task, model = inputs.task(), inputs.model()
-    now = binding.view()
-    others = [language for language in task.languages if language != now.source]
-    targets = [language for language in now.design_targets if language in others] or [
-        now.target if now.target in others else others[0]
-    ]
-    binding.put(
-        design_targets=targets,
-        design_k=min(now.design_k, len(model.heads)),
-        design_related=[
-            language
-            for language in now.design_related
-            if language in others and language not in targets
-        ],
-    )
+    task, n_heads = inputs.task(), len(inputs.model().heads)
+    others = [language for language in task.languages if language != binding.view().source]
+    repair(others, n_heads)
     left, right = st.columns(2, gap="medium")
     with left:
-        compared(others)
+        comparison(others)
     with right:
-        setting(len(model.heads))
-    begin(task)
+        training(n_heads)
+        with st.expander("More settings"):
+            more_settings()
+            saved_design()
+    experiment_start.draw(task)
     experiment_results.draw()
 
 
-def compared(others: list[str]):
-    now = binding.view()
+def repair(others: list[str], n_heads: int):
+    """Replace choices that the task or the model does not offer."""
+    view = binding.view()
+    targets = [language for language in view.design_targets if language in others]
+    if not targets:
+        targets = [view.target if view.target in others else others[0]]
+    binding.put(
+        design_targets=targets,
+        design_k=min(view.design_k, n_heads),
+        design_related=[
+            language
+            for language in view.design_related
+            if language in others and language not in targets
+        ],
+    )
+
+
+def comparison(others: list[str]):
+    """What the experiment compares."""
     st.text_input(
         "Name of the experiment",
         **binding.bind("design_name"),
-        help="Of the experiment in lists, and of its design file.",
+        help="The name in lists, and of the design file.",
     )
     st.multiselect(
         "Ways of tuning",
         experiment_command.METHODS,
-        format_func=lambda one: run_names.RECIPES[one][0],
+        format_func=lambda name: RECIPES[name][0],
         **binding.bind("design_methods"),
         help=(
-            "What moves in each: those of the One run tab. Controls and everything belong beside a"
-            " circuit."
+            "What is trained in each; the same choices as under One run. Compare a circuit with"
+            " controls and with everything trained."
         ),
     )
     st.multiselect(
         "Target languages",
         others,
-        format_func=spoken,
+        format_func=label,
         **binding.bind("design_targets"),
-        help="Each is tuned on by itself.",
+        help="The model is tuned on each of them separately.",
     )
-    one, two = st.columns(2)
-    one.text_input(
+    left, right = st.columns(2)
+    left.text_input(
         "Labelled examples",
         **binding.bind("design_n"),
-        help="One number or several with commas. The paper: 25, 50, 75, 100.",
+        help="One number, or several with commas. The paper: 25, 50, 75, 100.",
     )
-    two.text_input(
+    right.text_input(
         "Seeds",
         **binding.bind("design_seeds"),
         help=(
-            "With commas. Each draws other examples and another order. The paper: 31, 777, 2025, "
-            "12345; paired differences want 6 pairs or more."
+            "With commas. Each seed draws other examples and another order. The paper: 31, 777,"
+            " 2025, 12345. Paired differences need 6 pairs or more."
         ),
     )
     st.multiselect(
         "Related languages",
-        [name for name in others if name not in now.design_targets],
-        format_func=spoken,
+        [name for name in others if name not in binding.view().design_targets],
+        format_func=label,
         **binding.bind("design_related"),
-        help="Measured before and after each cell, not tuned on.",
+        help="Measured before and after each trial, not tuned on.",
     )
 
 
-def setting(n_heads: int):
-    one, two = st.columns(2)
-    one.number_input(
+def training(n_heads: int):
+    left, right = st.columns(2)
+    left.number_input(
         "Heads (k)",
         0,
         n_heads,
         **binding.bind("design_k"),
         help=(
-            "Of every way that picks heads; they are scored with the settings of the Relevance"
-            " page."
+            "Number of heads for every way that selects heads. They are scored with the settings of"
+            " the Relevance page."
         ),
     )
-    two.number_input(
+    right.number_input(
         "Epochs",
         1,
         200,
@@ -115,143 +119,88 @@ def setting(n_heads: int):
         "Learning rates",
         **binding.bind("design_rates"),
         help=(
-            "One for all ways; or several with commas: each way then gets the one that does best on"
-            " validation rows of the targets, tried with the first seed and the most examples. Test"
-            " rows are for the result only."
+            "One for all ways, or several with commas. With several, each way gets the rate that"
+            " does best on validation rows of the targets, tried with the first seed and the most"
+            " examples. Test rows are used for the result only."
         ),
     )
-    one.number_input(
-        "Batch (rows a step)", 1, 512, **binding.bind("design_batch"), help="The paper: 16."
+    left.number_input(
+        "Batch (rows per step)", 1, 512, **binding.bind("design_batch"), help="The paper: 16."
     )
-    two.number_input(
+    right.number_input(
         "Weight decay",
         0.0,
         10.0,
         step=0.01,
         **binding.bind("design_decay"),
-        help="AdamW's, on what moves only. The paper: 0.",
+        help="Of AdamW, on the trained parameters only. The paper: 0.",
     )
-    with st.expander("More settings"):
-        a, b = st.columns(2)
-        a.selectbox(
-            "Target rows",
-            list(POOLS),
-            format_func=POOLS.get,
-            **binding.bind("design_pool"),
-            help=(
-                "Heads are found on pool A of the source's rows. Pool B: only target rows whose ids"
-                " are not among those."
-            ),
-        )
-        b.number_input(
-            "Evaluation rows, at most",
-            0,
-            10**6,
-            **binding.bind("design_rows"),
-            help="Of each language; 0: all. Fewer are faster and noisier.",
-        )
-        a.number_input(
-            "Cells at a time",
-            1,
-            64,
-            **binding.bind("design_jobs"),
-            help="Each in a process of its own, with its own copy of the model.",
-        )
-        b.selectbox(
-            "Keep what moved",
-            [False, True],
-            **binding.bind("design_deltas"),
-            format_func=lambda on: "A delta a cell" if on else "Figures only",
-            help="A delta is as large as what moved: the whole model, for everything.",
-        )
-        st.file_uploader(
-            "Open a saved design (JSON)",
-            type="json",
-            key="design_file",
-            on_change=opened,
-            help="Fills the form with what the file says; it has to be of this model and task.",
-        )
-        if "design_told" in st.session_state:
-            text, good = st.session_state.design_told
-            (st.success if good else st.error)(literal(text))
 
 
-def opened():
-    """Take the fields of a design that was dropped."""
+def more_settings():
+    left, right = st.columns(2)
+    left.selectbox(
+        "Target rows",
+        list(POOLS),
+        format_func=POOLS.get,
+        **binding.bind("design_pool"),
+        help=(
+            "Heads are scored on pool A of the source's rows. Pool B: only target rows with other"
+            " ids."
+        ),
+    )
+    right.number_input(
+        "Evaluation rows, at most",
+        0,
+        10**6,
+        **binding.bind("design_rows"),
+        help="For each language; 0: all. Fewer rows are faster and give noisier results.",
+    )
+    left.number_input(
+        "Trials at the same time",
+        1,
+        64,
+        **binding.bind("design_jobs"),
+        help="Each runs in its own process, with its own copy of the model.",
+    )
+    right.selectbox(
+        "Trained parameters",
+        [False, True],
+        **binding.bind("design_deltas"),
+        format_func=lambda saved: "Save a delta per trial" if saved else "Not saved",
+        help=(
+            "A delta is as large as the trained parameters: with everything trained, as large as"
+            " the model."
+        ),
+    )
+
+
+def saved_design():
+    st.file_uploader(
+        "Open a saved design (JSON)",
+        type="json",
+        key="design_file",
+        on_change=open_design,
+        help="Fills the form from the file. The design has to be for this model and task.",
+    )
+    if "design_notice" in st.session_state:
+        text, opened = st.session_state.design_notice
+        if opened:
+            st.success(literal(text))
+        else:
+            st.error(literal(text))
+
+
+def open_design():
+    """Take the fields from a design file that was uploaded."""
     file = st.session_state.design_file
-    st.session_state.pop("design_told", None)
-    if file is not None:
-        try:
-            found = experiment_command.parse(file.getvalue().decode(errors="replace"), file.name)
-            binding.put(**experiment_command.fields(found, binding.view()))
-            st.session_state.design_told = f"Opened the design {found.name}.", True
-        except UserError as error:
-            st.session_state.design_told = str(error), False
-
-
-def begin(task):
-    """How large it is, how long it may take, and the primary button."""
-    now = binding.view()
-    try:
-        found = experiment_command.room(
-            experiment_command.design(now), lambda target: rows(task, target)
-        )
-    except UserError as error:
-        st.info(literal(str(error)), icon=":material/info:")
-        st.button("Start experiment", type="primary", disabled=True, icon=":material/play_arrow:")
+    st.session_state.pop("design_notice", None)
+    if file is None:
         return
-    st.markdown(size(found))
-    pace = experiment_command.measured(now)
-    expected = experiment_command.seconds(found, pace, now.design_jobs)
-    st.caption(
-        "How long it will take is not known: no run of this model and task was measured here yet."
-        " Tune once under One run to know."
-        if expected is None
-        else (
-            f"**About {duration_text(expected)}** at the pace of {len(pace)} finished"
-            f" {'run' if len(pace) == 1 else 'runs'} of this model and task on this machine;"
-            " scoring the heads comes on top."
-        )
-    )
-    command = experiment_command.words(
-        found, f"{experiment_command.file_name(found)}.json", now.data_dir, now.design_jobs
-    )
-    with st.container(horizontal=True):
-        if st.button("Start experiment", type="primary", icon=":material/play_arrow:"):
-            st.session_state.experiment_next = experiment_command.start(now, found).id
-            st.rerun()
-        st.download_button(
-            "Save design",
-            lambda: found.model_dump_json(indent=1),
-            f"{experiment_command.file_name(found)}.json",
-            "application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            help="The file that `python -m ctsft experiment` takes.",
-        )
-    with st.expander("The same from the shell, with the saved design"):
-        st.code(runs.shell_command(runs.Request(argv=command)), language="shell", wrap_lines=True)
-
-
-def rows(task, target: str) -> int:
-    own = inputs.rows(target, "train")
-    return len(own if binding.view().design_pool == "all" else task.pools(own)[1])
-
-
-def size(found: Design) -> str:
-    grid = len(found.grid())
-    parts = [
-        f"{len(values)} {word}{'' if len(values) == 1 else 's'}"
-        for values, word in (
-            (found.methods, "way"),
-            (found.targets, "target"),
-            (found.n, "size"),
-            (found.seeds, "seed"),
-        )
-    ]
-    text = f"**{found.n_trials - grid} cells**: {' × '.join(parts)}"
-    return (
-        f"{text}. **{grid} more** choose the learning rates on validation rows first."
-        if grid
-        else f"{text}."
-    )
+    try:
+        text = file.getvalue().decode(errors="replace")
+        design = experiment_command.parse(text, file.name)
+        binding.put(**experiment_command.fields(design, binding.view()))
+        st.session_state.design_notice = f"Opened the design {design.name}.", True
+    except UserError as error:
+        st.session_state.design_notice = str(error), False

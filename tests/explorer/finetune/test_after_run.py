@@ -111,7 +111,7 @@ def test_the_log_on_request_and_what_a_closed_tab_means(view):
     )
     at = visit(view)
     assert (
-        "goes on when this tab or the server is closed" in texts(at)
+        "continues when this tab or the server is closed" in texts(at)
         and button(at, live_run.PAUSE)
         and button(at, "Discard")
     )
@@ -133,7 +133,7 @@ def test_what_changed_is_a_map_and_a_sentence(done):
 
 
 def test_whether_the_circuit_moved_is_asked_by_a_run_of_its_own(done, started):
-    run, own = replace_panel(done, "Did the circuit move?")
+    run, own = replace_panel(done, "Did the circuit change?")
     at = visit(own)
     button(at, "Score the tuned model").click().run()
     ((words, params, _),) = started
@@ -159,7 +159,7 @@ def test_whether_the_circuit_moved_is_asked_by_a_run_of_its_own(done, started):
 
 
 def test_the_answer_stands_beside_the_maps(done):
-    run, own = replace_panel(done, "Did the circuit move?")
+    run, own = replace_panel(done, "Did the circuit change?")
     with runs.record("rescore", ["rescore"], {"tuned": run.id}) as again:
         words = rescoring.rescore(again, run.id, Scoring(size=6, method="atp"), k=2)
     at = visit(own)

@@ -50,7 +50,7 @@ def test_the_form_says_how_large_it_is_and_that_the_time_is_not_known(form):
     at = visit(form)
     assert (
         not at.exception
-        and "**4 cells**: 2 ways × 1 target × 1 size × 2 seeds." in texts(at)
+        and "**4 trials**: 2 ways × 1 target × 1 size × 2 seeds." in texts(at)
         and "is not known" in texts(at)
     )
     assert button(at, "Start experiment") and button(at, "Start tuning") is None, (
@@ -69,7 +69,7 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):
     cost = sum(
         map(experiment_command.design(form).cost, experiment_command.design(form).trials({}))
     )
-    assert f"**About {duration_text(cost)}** at the pace of 1 finished run" in texts(at), (
+    assert f"**About {duration_text(cost)}**, estimated from 1 finished run" in texts(at), (
         "30 steps of measuring and tuning took 30 s"
     )
 
@@ -119,9 +119,9 @@ def test_start_writes_the_design_and_asks_for_the_shells_command(form, started):
         and found.seeds == [1, 2]
         and found.k == 2
     )
-    assert at.selectbox(key=experiment_results.RUN).value == runs.list_runs("experiment")[0].id, (
-        "the new one is shown"
-    )
+    assert (
+        at.selectbox(key=experiment_results.SHOWN_RUN).value == runs.list_runs("experiment")[0].id
+    ), "the new one is shown"
 
 
 def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeypatch):
@@ -138,8 +138,8 @@ def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeyp
     at = visit(form)
     assert (
         button(at, "Stop and save")
-        and "begins with the first finished cell" in texts(at)
-        and "goes on when this tab" in texts(at)
+        and "starts with the first finished trial" in texts(at)
+        and "continues when this tab" in texts(at)
     )
     button(at, "Discard").click().run()
     assert "Cells that are finished stay" in texts(at) and runs.get(run.id)
@@ -173,7 +173,7 @@ def test_the_tables_of_a_finished_experiment(form, words):
     with runs.record("experiment", ["experiment"], {"design": design.model_dump()}) as run:
         experiment(run, design, None)
     at = visit(form)
-    assert not at.exception and "4 cells" in texts(at) and button(at, "Resume") is None
+    assert not at.exception and "4 trials" in texts(at) and button(at, "Resume") is None
     chosen = experiment_command.so_far(run)[2]
     assert (
         experiment_command.rates(chosen).replace("_", " ") in texts(at).replace("\\", "")
@@ -205,7 +205,7 @@ def test_a_saved_design_fills_the_form_and_a_foreign_one_is_told(form):
         and at.text_input(key="w_design_seeds").value == "5"
         and at.number_input(key="w_design_epochs").value == 3
     )
-    assert "**2 cells**" in texts(at) and "Opened the design mine" in at.success[0].value
+    assert "**2 trials**" in texts(at) and "Opened the design mine" in at.success[0].value
     foreign = saved.model_copy(update={"task": "nusax"}).model_dump_json().encode()
     at.file_uploader[0].set_value(("other.json", foreign, "application/json")).run()
     assert any("task" in error.value for error in at.error) and not at.success and not at.exception

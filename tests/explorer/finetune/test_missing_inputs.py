@@ -82,7 +82,7 @@ def test_a_run_of_another_circuit_says_so(view):
     at = visit(view)
     assert "Out of date" not in texts(at)
     at = visit(replace(view, k=3))
-    assert "moved a circuit of 2 heads that is not the one in force now (3 heads)" in texts(
+    assert "trained a circuit of 2 heads that is not the current one (3 heads)" in texts(
         at
     ) and "Go to the circuit" in links(at)
 

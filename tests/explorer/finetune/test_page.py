@@ -49,25 +49,30 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
     total = inputs.load_model(view.model).n_params
     assert not button(
         at, "Start tuning"
-    ).disabled and f"{total:,} of {total:,} numbers would move (100.00%)" in texts(at)
+    ).disabled and f"{total:,} of {total:,} parameters will be trained (100.00%)" in texts(at)
 
 
-def test_the_map_and_the_numbers_are_of_what_would_move(view):
+def test_the_map_and_the_count_show_what_will_be_trained(view):
     score(view)
     at = visit(view)
     model = inputs.load_model(view.model)
     share = ctsft.trainable_count(model, {(2, 3), (0, 1)})
-    assert f"{share:,} of {model.n_params:,} numbers would move" in texts(at)
+    assert f"{share:,} of {model.n_params:,} parameters will be trained" in texts(at)
     assert "L0.H0, L2.H2" in texts(at), "heads of the same key/value groups are named"
     keys = [note["text"] for note in spec(at)["layout"]["annotations"]]
-    assert "□ would move" in keys
+    assert "□ will be trained" in keys
     hover = hovers(at)
-    assert "would move: rank 1 by score" in hover[2, 3] and "would not move" in hover[1, 0]
+    assert (
+        "will be trained: rank 1 by score" in hover[2, 3] and "will not be trained" in hover[1, 0]
+    )
     assert len(at.radio(key="w_what").options) == 4, "a newcomer sees the four that matter first"
     at.toggle(key="w_every_way").set_value(True).run()
     at.radio(key="w_what").set_value("least").run()
     hover = hovers(at)
-    assert "would move: rank 1 from the bottom" in hover[1, 0] and "would not move" in hover[2, 3]
+    assert (
+        "will be trained: rank 1 from the bottom" in hover[1, 0]
+        and "will not be trained" in hover[2, 3]
+    )
     at.radio(key="w_what").set_value("norms").run()
     assert f"{ctsft.trainable_count(model, ()):,} of" in texts(at)
 
@@ -160,7 +165,7 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
         lines["javanese"] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
         and spec(at)["layout"]["shapes"][0]["line"]["dash"] == "dash"
     )
-    button(at, "Run the same with everything moving").click().run()
+    button(at, "Run the same with everything trained").click().run()
     ((words, params, _),) = started
     assert words == [
         *run.request.argv[: run.request.argv.index("--what=circuit")],
@@ -240,7 +245,7 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
         )
     )
     at.run()
-    assert button(at, live_run.PAUSE) and "1 run is going on" in texts(at)
+    assert button(at, live_run.PAUSE) and "1 run is active" in texts(at)
     assert len(spec(at)["data"][0]["x"]) == 3
     before = at.session_state["tune_curves"][2]
     at.run()
