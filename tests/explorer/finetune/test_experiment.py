@@ -142,7 +142,7 @@ def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeyp
         and "continues when this tab" in texts(at)
     )
     button(at, "Discard").click().run()
-    assert "Cells that are finished stay" in texts(at) and runs.get(run.id)
+    assert "Finished trials remain" in texts(at) and runs.get(run.id)
     at = visit(form)
     button(at, "Stop and save").click().run()
     assert run.file("stop").read_text() == "keep"
