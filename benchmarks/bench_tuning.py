@@ -28,7 +28,7 @@ import ctsft
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import wrap
-from ctsft.tuning.trainable import masked_training
+from ctsft.tuning.masked_training import masked_training
 
 SHAPES = {
     "GPT-2 small": lambda: GPT2LMHeadModel(GPT2Config()),

@@ -1,4 +1,4 @@
-"""Settings of a tuning run, and what they mean to transformers' Trainer."""
+"""Settings of a tuning run, and the arguments that they give transformers' Trainer."""
 
 import os
 import tempfile
@@ -16,19 +16,19 @@ from ctsft.utils.errors import UserError
 
 
 class TuneConfig(BaseModel):
-    """Settings of a tuning run; the defaults are the paper's."""
+    """Settings of a tuning run; the defaults are the paper's (CT-SFT, arXiv 2601.08146)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     epochs: float = Field(5, gt=0, description="passes over the training rows")
     learning_rate: float = Field(
         5e-5, gt=0, description="peak learning rate, falling linearly to 0"
     )
-    batch_size: int = Field(16, gt=0, description="rows a process takes at once")
-    accumulate: int = Field(1, gt=0, description="batches whose gradients make one step")
+    batch_size: int = Field(16, gt=0, description="rows that a process reads at once")
+    accumulate: int = Field(1, gt=0, description="batches whose gradients make up one step")
     seed: int = Field(31, ge=0, description="order of the rows, dropout, first values of adapters")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's, on what moves only")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW, on trained parameters only")
     max_grad_norm: float = Field(
-        1.0, gt=0, description="gradients of what moves are clipped to this norm"
+        1.0, gt=0, description="gradients of the trained parameters are clipped to this norm"
     )
     precision: Literal["full", "bf16"] = Field(
         "full",
@@ -36,23 +36,23 @@ class TuneConfig(BaseModel):
     )
     kv: Literal["group", "expand"] = Field(
         "group",
-        description="key/value rows move by group, or each head owns its own in an equal model",
+        description="key/value rows are trained by group, or each head has its own (equal model)",
     )
-    norms: bool = Field(True, description="norms move beside the heads")
+    norms: bool = Field(True, description="norms are trained beside the heads")
     extra: tuple[str, ...] = Field(
-        (), description="patterns of parameter names that move too, as in *.mlp.down_proj.*"
+        (), description="patterns of parameter names that are trained too, as in *.mlp.down_proj.*"
     )
     lora_rank: int = Field(8, gt=0, description="rank of LoRA adapters")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA's scale times its rank")
     lora_targets: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = Field(
-        ("q", "v"), min_length=1, description="maps LoRA adapts"
+        ("q", "v"), min_length=1, description="maps that LoRA adapts"
     )
     eval_every: int = Field(0, ge=0, description="steps between evaluations; 0: ten times in a run")
     checkpoint_every: int = Field(
         0, ge=0, description="steps between checkpoints to resume from; 0: at each evaluation"
     )
     report_to: Literal["none", "trackio", "wandb", "tensorboard"] = Field(
-        "none", description="where curves are sent beside the run folder"
+        "none", description="where curves are sent, beside the run folder"
     )
 
     @property
@@ -60,9 +60,9 @@ class TuneConfig(BaseModel):
         return Lora(self.lora_rank, self.lora_alpha, self.lora_targets, self.seed)
 
 
-def arguments(config: TuneConfig, model: Model, folder: Path | None) -> TrainingArguments:
-    """folder: of checkpoints. UserError when the package that curves are to be sent to is not
-    installed.
+def training_arguments(config: TuneConfig, model: Model, folder: Path | None) -> TrainingArguments:
+    """The Trainer's arguments. folder: of the checkpoints; None for a run without them. UserError
+    when the package that curves are sent to is not installed.
     """
     reports = config.report_to != "none"
     if reports and find_spec(config.report_to) is None:
@@ -71,7 +71,7 @@ def arguments(config: TuneConfig, model: Model, folder: Path | None) -> Training
             f" installed; run `pip install {config.report_to}`, or choose 'none'."
         )
     if folder and config.report_to == "tensorboard":
-        # checkpoints go when a run is done, curves stay
+        # outside the checkpoints, which are removed when the run has ended
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).parent / "tensorboard")
     return TrainingArguments(
         output_dir=str(folder or tempfile.gettempdir()),

@@ -1,13 +1,13 @@
-"""LoRA beside the circuit: low-rank adapters in chosen layers, by peft (Hu et al., arXiv
-2106.09685).
+"""LoRA as a comparison to the circuit: low-rank adapters in chosen layers, by peft (Hu et al.,
+arXiv 2106.09685).
 
-An adapted matrix W computes with W + scale * B A, where only A [rank, in] and B [out, rank] move
+An adapted matrix W computes with W + scale * B A. Only A [rank, in] and B [out, rank] are trained,
 and scale = alpha / rank.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -23,8 +23,10 @@ TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 
 @dataclass(frozen=True)
 class Lora:
-    """rank: columns of A and rows of B; alpha: scale times rank; targets: which maps of a layer;
-    seed: of A's first values (B's are 0).
+    """Settings of the adapters.
+
+    rank: rows of A and columns of B. alpha: scale times rank. targets: which maps of a layer are
+    adapted. seed: of A's first values (B's are 0). UserError for an unknown or missing target.
     """
 
     rank: int = 8
@@ -40,12 +42,12 @@ class Lora:
                 )
 
     def modules(self, model: Model, layers: tuple[int, ...]) -> dict[str, nn.Module]:
-        """Names of the adapted modules; a fused projection is adapted whole."""
-        found = [getattr(model.blocks[layer], name) for layer in layers for name in self.targets]
-        wanted = {id(linear.module) for linear in found if linear is not None}
-        modules = {
-            name: module for name, module in model.hf.named_modules() if id(module) in wanted
-        }
+        """The adapted modules by name; a fused projection is adapted whole. UserError when the
+        model has none of the targets.
+        """
+        maps = [getattr(model.blocks[layer], name) for layer in layers for name in self.targets]
+        ids = {id(linear.module) for linear in maps if linear is not None}
+        modules = {name: module for name, module in model.hf.named_modules() if id(module) in ids}
         if not modules:
             raise UserError(
                 f"This model has none of the maps {', '.join(self.targets)} in the layers to adapt;"
@@ -54,28 +56,34 @@ class Lora:
         return modules
 
     def size(self, model: Model, layers: tuple[int, ...]) -> int:
-        """How many numbers the adapters of these layers have."""
-        return self.rank * sum(
-            sum(module.weight.shape) for module in self.modules(model, layers).values()
-        )
+        """How many parameters the adapters of these layers have."""
+        modules = self.modules(model, layers).values()
+        return self.rank * sum(sum(module.weight.shape) for module in modules)
+
+
+@dataclass
+class Adapted:
+    """A model in training. `factors` is empty until the training has ended; then it holds, for each
+    adapted weight, "<weight>:left" and "<weight>:right" (scale included), whose product has the
+    shape of the weight and is what a delta adds to it.
+    """
+
+    hf: nn.Module
+    factors: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @contextmanager
-def adapters(
-    model: Model, moves: Trainable, lora: Lora, kept: dict[str, torch.Tensor]
-) -> Iterator[nn.Module]:
-    """Within, only adapters in the layers `moves.adapted` and the parameters of `moves.extra` have
-    gradients; then the adapters go.
-
-    Yields the Hugging Face model. Afterwards it is as before, and `kept` holds what `delta` adds to
-    a weight of that name: the factors "<weight>:left" and "<weight>:right" (scale included), whose
-    product has the weight's own shape.
+def adapters(model: Model, trainable: Trainable, lora: Lora) -> Iterator[Adapted]:
+    """Within, only adapters in the layers `trainable.adapted` and the parameters of
+    `trainable.extra` have gradients. Afterwards the adapters are removed, the model is as before,
+    and the yielded object holds their factors.
     """
-    hf, whole, names = model.hf, whole_parameters(model, moves), lora.modules(model, moves.adapted)
+    hf, whole = model.hf, whole_parameters(model, trainable)
+    names = list(lora.modules(model, trainable.adapted))
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
-        target_modules=list(names),
+        target_modules=names,
         fan_in_fan_out=model.blocks[0].q.transposed,
     )
     with torch.random.fork_rng(devices=[]):
@@ -83,21 +91,24 @@ def adapters(
         peft = get_peft_model(hf, config)
     for parameter in whole:
         parameter.requires_grad_(True)
+    adapted = Adapted(hf)
     try:
-        yield hf
+        yield adapted
     finally:
         for name in names:
-            layer = hf.get_submodule(name)
-            left, right = (
-                layer.lora_B["default"].weight.detach() * layer.scaling["default"],
-                layer.lora_A["default"].weight.detach(),
-            )
-            pair = (right.T, left.T) if layer.fan_in_fan_out else (left, right)
-            kept |= {
-                f"{name}.weight:{side}": value.contiguous().clone()
-                for side, value in zip(("left", "right"), pair, strict=True)
-            }
+            adapted.factors |= adapter_factors(name, hf.get_submodule(name))
         peft.unload()
         hf.requires_grad_(False)
-        model.mark_changed()
+        model.written()
         assert not any(isinstance(module, LoraLayer) for module in hf.modules())
+
+
+def adapter_factors(name: str, layer: LoraLayer) -> dict[str, torch.Tensor]:
+    """The two factors of one adapted module, in the order in which it stores its weight."""
+    b = layer.lora_B["default"].weight.detach() * layer.scaling["default"]  # [out, rank]
+    a = layer.lora_A["default"].weight.detach()  # [rank, in]
+    left, right = (a.T, b.T) if layer.fan_in_fan_out else (b, a)
+    return {
+        f"{name}.weight:left": left.contiguous().clone(),
+        f"{name}.weight:right": right.contiguous().clone(),
+    }

@@ -26,7 +26,7 @@ from ctsft.data.task import Example
 from ctsft.model import families, fingerprint, model_files
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
-from ctsft.tuning.trainable import masked_training
+from ctsft.tuning.masked_training import masked_training
 from support.errors import said
 from support.hub import publish
 from support.imports import imported

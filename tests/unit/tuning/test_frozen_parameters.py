@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from ctsft import Circuit, TuneConfig, Watch, finetune
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.tuning.finetune import CircuitTrainer
-from ctsft.tuning.trainable import masked_training
+from ctsft.tuning.masked_training import masked_training
+from ctsft.tuning.trainer import CircuitTrainer
 from support.tasks import cued
 from support.training import HEADS, bits, may_move, trespassers
 

@@ -20,7 +20,7 @@ from ctsft.tuning.head_advice import (
     head_slices,
     mean_gradient,
 )
-from ctsft.tuning.trainable import masked_training
+from ctsft.tuning.masked_training import masked_training
 from support.errors import said
 from support.scores import made
 from support.tasks import cued

@@ -58,15 +58,12 @@ def test_only_the_adapted_maps_of_the_circuits_layers_change(build, task, family
 
 @pytest.mark.parametrize("family", ["qwen2", "gpt2"])
 def test_the_tuned_model_computes_what_the_adapted_one_did(build, family):
-    model, batch, kept, lora = (
-        build(family),
-        pad([[5, 9, 31, 60, 2], [3, 7, 1]], "cpu"),
-        {},
-        Lora(rank=3, alpha=5, targets=("q", "o", "down")),
-    )
+    model, batch = build(family), pad([[5, 9, 31, 60, 2], [3, 7, 1]], "cpu")
+    lora = Lora(rank=3, alpha=5, targets=("q", "o", "down"))
     with torch.no_grad():
         plain = readout_logits(model.hf, batch)
-    with adapters(model, Trainable(adapted=(0, 2)), lora, kept) as hf, torch.no_grad():
+    with adapters(model, Trainable(adapted=(0, 2)), lora) as adapted, torch.no_grad():
+        hf = adapted.hf
         # B starts at 0
         assert torch.allclose(readout_logits(hf, batch), plain, atol=1e-6)
         for value in hf.parameters():
@@ -75,9 +72,10 @@ def test_the_tuned_model_computes_what_the_adapted_one_did(build, family):
         inside = readout_logits(hf, batch)
     with torch.no_grad():
         assert torch.equal(readout_logits(model.hf, batch), plain)
-        for name in {name.partition(":")[0] for name in kept}:
+        factors = adapted.factors
+        for name in {name.partition(":")[0] for name in factors}:
             dict(model.hf.named_parameters())[name].add_(
-                kept[name + ":left"] @ kept[name + ":right"]
+                factors[name + ":left"] @ factors[name + ":right"]
             )
         assert (
             torch.allclose(readout_logits(model.hf, batch), inside, atol=1e-4)
@@ -87,11 +85,11 @@ def test_the_tuned_model_computes_what_the_adapted_one_did(build, family):
 
 def test_first_values_follow_the_seed_and_disturb_no_other(build):
     def first(seed):
-        model, kept, state = build("qwen2"), {}, torch.get_rng_state()
-        with adapters(model, Trainable(adapted=(1,)), Lora(seed=seed), kept):
+        model, state = build("qwen2"), torch.get_rng_state()
+        with adapters(model, Trainable(adapted=(1,)), Lora(seed=seed)) as adapted:
             pass
         assert torch.equal(torch.get_rng_state(), state)
-        return kept["model.layers.1.self_attn.q_proj.weight:right"]
+        return adapted.factors["model.layers.1.self_attn.q_proj.weight:right"]
 
     assert torch.equal(first(1), first(1)) and not torch.equal(first(1), first(2))
 

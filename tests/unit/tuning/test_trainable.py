@@ -13,12 +13,12 @@ from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import finetune
+from ctsft.tuning.masked_training import masked_training
 from ctsft.tuning.recipes import trainable_of
 from ctsft.tuning.trainable import (
     Trainable,
     heads_sharing_kv,
     linear_slices,
-    masked_training,
     norm_parameters,
     trainable_count,
     trainable_share,
@@ -308,6 +308,6 @@ def test_what_cannot_be_named_is_refused(build, task):
     )
     said(
         lambda: finetune(model, task, Circuit(frozenset()), cued(3), {}, TuneConfig(norms=False)),
-        "Nothing would move",
+        "Nothing would be trained",
     )
     said(lambda: trainable_of(model, "near_zero"), "'near_zero'", "needs heads")
