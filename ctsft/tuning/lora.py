@@ -99,7 +99,7 @@ def adapters(model: Model, trainable: Trainable, lora: Lora) -> Iterator[Adapted
             adapted.factors |= adapter_factors(name, hf.get_submodule(name))
         peft.unload()
         hf.requires_grad_(False)
-        model.written()
+        model.mark_changed()
         assert not any(isinstance(module, LoraLayer) for module in hf.modules())
 
 

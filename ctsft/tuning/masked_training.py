@@ -114,4 +114,4 @@ def masked_training(model: Model, what: Trainable | Iterable[Head] | str) -> Ite
         del hf.trained_slices
         trained.write()
         hf.requires_grad_(False)
-        model.written()
+        model.mark_changed()

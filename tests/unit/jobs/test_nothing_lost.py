@@ -274,7 +274,7 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
         )
     assert (
         "the checkpoint of step 6" in str(error.value)
-        and "1.0 kB free" in str(error.value)
+        and "1 kB free" in str(error.value)
         and str(run.path) in str(error.value)
     )
     assert (run.status().state, run.status().message) == ("failed", str(error.value)[:300])
