@@ -16,6 +16,8 @@ os.environ |= {
     "HF_ENDPOINT": ADDRESS,
     "HF_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"),
     "HF_HUB_DISABLE_XET": "1",
+    # of started processes: tiny tensors, more threads only wait for each other
+    "OMP_NUM_THREADS": "1",
     "CTSFT_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"),
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
