@@ -37,51 +37,58 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+ATTEMPTS = 3  # another program may take the free port before the server does
+
+
+def answers(address: str, process: subprocess.Popen) -> bool:
+    """Wait until the server answers; False where its process ends before, or it takes too long."""
+    end = time.monotonic() + WAIT / 1000
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            urlopen(f"{address}/_stcore/health", timeout=2).read()
+            return process.poll() is None
+        except OSError:
+            time.sleep(0.1)
+    return False
+
+
+def end(process: subprocess.Popen):
+    """Terminate the process, or kill it in the middle of a long rerun."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def server(home: Path) -> Iterator[str]:
     """The explorer's address while it runs with `home` as CTSFT_HOME; raises RuntimeError with its
     log when it does not come up in time.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     log = home / "server.log"
-    with open(log, "w") as out:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "streamlit",
-                "run",
-                "explorer/app.py",
-                "--server.port",
-                str(port),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "CTSFT_HOME": str(home)},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        address, end = f"http://127.0.0.1:{port}", time.monotonic() + WAIT / 1000
-        while True:
-            try:
-                urlopen(f"{address}/_stcore/health", timeout=2).read()
-                break
-            except OSError:
-                if time.monotonic() > end or process.poll() is not None:
-                    raise RuntimeError(
-                        f"The explorer did not come up:\n{log.read_text()}"
-                    ) from None
-                time.sleep(0.3)
-        yield address
-    finally:
-        process.terminate()
+    command = [sys.executable, "-m", "streamlit", "run", "explorer/app.py", "--server.port"]
+    for _ in range(ATTEMPTS):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        with open(log, "w") as out:
+            process = subprocess.Popen(
+                [*command, str(port)],
+                cwd=ROOT,
+                env={**os.environ, "CTSFT_HOME": str(home)},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:  # in the middle of a long rerun
-            process.kill()
-            process.wait()
+            address = f"http://127.0.0.1:{port}"
+            if answers(address, process):
+                yield address
+                return
+        finally:
+            end(process)
+    raise RuntimeError(f"The explorer did not come up:\n{log.read_text()}")
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""One server and one browser for all tests of a file: a folder with the bundled model's finished
-scoring run (random scores) and tuning runs.
+"""One browser and two servers for all tests of this folder: one server with an empty home, and one
+whose home holds a finished scoring run of the bundled model (random scores) and tuning runs.
 """
 
 from pathlib import Path
@@ -7,24 +7,35 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench_compare import make
-from benchmarks.browser import chrome, server
+from benchmarks.browser import chrome, chromium, server
 from benchmarks.ui_scenes import scored_home
 
 
-@pytest.fixture(scope="module")
+def pytest_collection_modifyitems(items):
+    """Every test of this folder drives the browser."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    missing = pytest.mark.skipif(
+        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    )
+    for item in here:
+        item.add_marker(pytest.mark.browser)
+        item.add_marker(missing)
+
+
+@pytest.fixture(scope="package")
 def shared_home(tmp_path_factory) -> Path:
     folder = scored_home(tmp_path_factory.mktemp("shared"))
-    make(folder, 6)
+    make(folder, 20)
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def address(shared_home):
-    with server(shared_home) as found:
-        yield found
+    with server(shared_home) as url:
+        yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def program():
-    with chrome() as found:
-        yield found
+    with chrome() as browser:
+        yield browser

@@ -7,18 +7,18 @@ import json
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from benchmarks.browser import chromium, go, settle, visitor
+from benchmarks.browser import go, settle, visitor
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-    ),
-]
 PAGES = ("Setup", "Relevance", "Circuit", "Fine-tune", "Compare")
 HEADINGS = (
     "() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(one =>"
     " one.offsetParent).map(one => +one.tagName[1])"
+)
+
+
+STILL = (  # nothing fades in any more
+    "() => document.getAnimations().every(one => one.playState !== 'running' ||"
+    " one.effect.getComputedTiming().iterations === Infinity)"
 )
 
 
@@ -46,7 +46,7 @@ def page(request, address, program):
 @pytest.mark.parametrize("title", PAGES)
 def test_no_serious_fault_headings_in_order_every_chart_described(page, title):
     go(page, title)
-    page.wait_for_timeout(1000)
+    page.wait_for_function(STILL)
     assert faults(page) == []
     levels = page.evaluate(HEADINGS)
     assert (

@@ -2,22 +2,12 @@
 opens without a network.
 """
 
+from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from benchmarks.bench_compare import make
-from benchmarks.browser import browser, chromium, go, server, settle
+from benchmarks.browser import go, settle, visitor
 from ctsft.runs import notes
 from ctsft.runs.folder import Run
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-    ),
-]
-
 
 NASTY = "<script>window.pwned=1</script><b>mine</b>"
 
@@ -30,13 +20,14 @@ def downloaded(page, folder: Path, button) -> Path:
     return path
 
 
-def test_every_format_of_a_chart_and_the_report(tmp_path):
-    home = tmp_path / "home"
-    make(home, 20)
+def test_every_format_of_a_chart_and_the_report(tmp_path, shared_home, address, program):
     notes.save_note(
-        next(Run(path) for path in sorted((home / "runs").glob("*-finetune-*"))), NASTY, NASTY
+        next(Run(path) for path in sorted((shared_home / "runs").glob("*-finetune-*"))),
+        NASTY,
+        NASTY,
     )
-    with server(home) as address, browser(1280, 1600, dark=True) as page:
+    page = visitor(program, 1280, 1600, dark=True)
+    with closing(page.context):
         page.goto(address)
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         go(page, "Compare")

@@ -4,18 +4,13 @@ is text, on the page and in hovers.
 
 import csv
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import browser, chromium, go, server, settle
+from benchmarks.browser import go, settle, visitor
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-    ),
-]
 CORPUS = Path(__file__).parents[2] / "assets" / "demo" / "corpus"
 NASTY = (
     '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a'
@@ -62,9 +57,9 @@ def fill(page, label: str, words: str):
     settle(page)
 
 
-def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
-    (tmp_path / "home").mkdir()
-    with server(tmp_path / "home") as address, browser(1280, 1600) as page:
+def test_own_tables_from_the_drop_to_the_map(shared_home, address, program, tables):
+    page = visitor(program, 1280, 1600)
+    with closing(page.context):
         page.goto(address)
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         settle(page)
@@ -91,7 +86,7 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         use.click()
         page.get_by_text("Rows of each label").first.wait_for()
         settle(page)
-        kept = list((tmp_path / "home" / "tasks").glob("*/task.json"))
+        kept = list((shared_home / "tasks").glob("*/task.json"))
         assert len(kept) == 1 and harmless(page)
         assert page.get_by_text("<b>").count() > 0, "HTML of a table stands there as text"
 
@@ -109,10 +104,10 @@ def test_own_tables_from_the_drop_to_the_map(tmp_path, tables):
         page.get_by_test_id("stSidebar").get_by_text("scored, 9 examples").wait_for(timeout=300_000)
         page.locator(".js-plotly-plot").first.wait_for()
         settle(page)
-        page.wait_for_timeout(1500)
         strip = page.locator(
             ".js-plotly-plot", has=page.locator(".gtitle", has_text="Score on each example")
         )
+        strip.locator(".scatterlayer .point").first.wait_for(state="attached")
         strip.scroll_into_view_if_needed()
         strip.locator(".scatterlayer .point").first.hover(force=True)
         page.locator(".hoverlayer .hovertext").first.wait_for()

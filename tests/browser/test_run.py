@@ -2,17 +2,8 @@
 only after a question.
 """
 
-import pytest
-
-from benchmarks.browser import chromium, go, settle, visitor
+from benchmarks.browser import go, settle, visitor
 from ctsft.runs.folder import Run
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-    ),
-]
 
 
 def until(page, run: Run, *states: str) -> str:

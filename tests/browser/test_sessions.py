@@ -6,14 +6,8 @@ import re
 
 import pytest
 
-from benchmarks.browser import chromium, click_head, go, settle, visitor
+from benchmarks.browser import click_head, go, settle, visitor
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-    ),
-]
 LAYERS, HEADS = 6, 8  # of the bundled model
 
 

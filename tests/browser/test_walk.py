@@ -4,17 +4,9 @@ head, a run starts and its curve gains points.
 
 import json
 import re
+from contextlib import closing
 
-import pytest
-
-from benchmarks.browser import browser, chromium, click_head, go, server, settle
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-    ),
-]
+from benchmarks.browser import click_head, go, server, settle, visitor
 
 
 def heads_in_circuit(page) -> int:
@@ -30,8 +22,9 @@ def points_of_curve(page) -> int:
     )
 
 
-def test_walk(tmp_path):
-    with server(tmp_path) as address, browser() as page:
+def test_walk(tmp_path, program):
+    page = visitor(program)
+    with server(tmp_path) as address, closing(page.context):
         page.goto(address)
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         page.get_by_role("button", name="Score heads").click()
