@@ -13,13 +13,13 @@ import random
 import statistics
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
 from ctsft.jobs.experiment_design import Trial
-from ctsft.jobs.requests import Subject, Tuning
+from ctsft.jobs.requests import FinetuneRequest, Subject, TrialOf, Tuning
+from ctsft.runs.folder import Facts
 from ctsft.tuning.config import TuneConfig
 
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
@@ -59,33 +59,20 @@ def make(home: Path, count: int):
             if single
             else f"20260102-000000-experiment-bnch-{trial.key}"
         )
-        write(
-            home / "runs" / run_id,
-            trial,
-            draw,
-            (
-                {}
-                if single
-                else {"experiment": {"run": run_id.rpartition("-")[0], "cell": trial.model_dump()}}
-            ),
-            i,
-        )
+        trial_of = None if single else TrialOf(run=run_id.rpartition("-")[0], trial=trial)
+        write(home / "runs" / run_id, trial, draw, trial_of, i)
 
 
-def write(folder: Path, trial: Trial, draw: random.Random, more: dict, order: int):
+def write(folder: Path, trial: Trial, draw: random.Random, trial_of: TrialOf | None, order: int):
     folder.mkdir(parents=True)
-    subject, tuning = (
-        Subject(language="indonesian"),
-        Tuning(trial.target, trial.method, k=6, n=trial.n),
+    request = FinetuneRequest(
+        subject=Subject(language="indonesian"),
+        tuning=Tuning(target=trial.target, what=trial.method, k=6, n=trial.n),
+        config=TuneConfig(epochs=6, learning_rate=trial.learning_rate, seed=trial.seed),
+        created=1.77e9 + order,
+        facts=Facts(version="bench"),
+        trial_of=trial_of,
     )
-    config = TuneConfig(epochs=6, learning_rate=trial.learning_rate, seed=trial.seed)
-    params = {
-        "subject": asdict(subject),
-        "tuning": asdict(tuning),
-        "config": config.model_dump(),
-        "code": "bench",
-        **more,
-    }
     ends = [draw.uniform(0.4, 0.7), draw.uniform(0.3, 0.6)]
     history = [
         {
@@ -103,13 +90,7 @@ def write(folder: Path, trial: Trial, draw: random.Random, more: dict, order: in
     ]
     heads = None if trial.method in ("norms", "full") else 6
     words = {
-        "request.json": {
-            "kind": "finetune",
-            "argv": ["finetune"],
-            "params": params,
-            "created": 1.77e9 + order,
-            "name": "",
-        },
+        "request.json": request.model_dump(),
         "status.json": {
             "state": "done",
             "progress": 1.0,

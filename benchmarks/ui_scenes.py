@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from ctsft import load_model, load_task, runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
-from ctsft.jobs.requests import Scoring, Subject
+from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 
 TASK, SOURCE = "demo", "indonesian"
 
@@ -96,12 +95,9 @@ def keep_scores(name: str):
     )
     by_label = {label: torch.randn(*shape, model.d_head, generator=draw) for label in task.labels}
     counts = {label: sum(row.label == label for row in rows) for label in task.labels}
-    params = {
-        "subject": asdict(Subject(name, TASK, None, SOURCE, "train")),
-        "scoring": asdict(scoring),
-        "model_fingerprint": model.fingerprint,
-    }
-    with runs.record("score", params=params) as run:
+    subject = Subject(name, TASK, None, SOURCE, "train")
+    with runs.record(ScoreRequest(subject=subject, scoring=scoring)) as run:
+        run.add_facts(model_fingerprint=model.fingerprint)
         scores.save(run.file("scores.safetensors"))
         Means(sum(by_label.values()) / len(by_label), by_label, counts).save(
             run.file("means.safetensors")

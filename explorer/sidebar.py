@@ -4,6 +4,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.jobs import tuning_table
+from ctsft.jobs.requests import typed_runs
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs, score_runs
 from explorer.session import circuit as session_circuit
@@ -49,8 +50,8 @@ def scored_otherwise() -> bool:
     """Whether the current model was scored with other settings."""
     model = binding.view().model
     return any(
-        run.request.params.get("subject", {}).get("model") == model
-        for run in runs.list_runs("score")
+        request.subject.model == model
+        for run, request in typed_runs("score")
         if run.status().state == "done"
     )
 

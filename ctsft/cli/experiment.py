@@ -15,12 +15,11 @@ from ctsft.cli.app import (
     Device,
     Dtype,
     ModelName,
-    RunId,
     RunName,
     TaskName,
     app,
-    job,
 )
+from ctsft.cli.run import execute
 from ctsft.utils.errors import UserError
 
 
@@ -34,7 +33,6 @@ def experiment(
     device: Device = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """Methods x n x seeds x targets from one checkpoint, each trial once; then the tables. Goes on
     where it was stopped (`runs resume ID`).
@@ -42,36 +40,16 @@ def experiment(
     Example: python -m ctsft experiment examples/nusax.json --data-dir FOLDER
     """
 
-    def say(summary):
-        folder = runs.get(summary["run"])
-        failed = [
-            f"failed: {one['cell']['method']} {one['cell']['target']} seed {one['cell']['seed']}:"
-            f" {one['error']}"
-            for one in summary["failed"]
-        ]
-        return "\n".join(
-            [
-                folder.file("table.md").read_text(encoding="utf-8"),
-                f"{summary['cells']} of {summary['of']} trials",
-                *failed,
-            ]
-        )
+    from ctsft.jobs.experiment_design import read_design
+    from ctsft.jobs.requests import ExperimentRequest
 
-    def work(_, folder):
-        from ctsft.experiment.runner import experiment as work_on
-        from ctsft.jobs.experiment_design import read_design
-
-        kept = folder.file("design.json")
-        resumed = kept if kept.is_file() and not Path(file).is_file() else file
-        design = read_design(resumed)
-        return work_on(
-            folder,
-            design.model_copy(update={"device": device} if device != "auto" else {}),
-            data_dir,
-            jobs,
-        )
-
-    job("experiment", run, as_json, work, say, name or Path(file).stem, device)
+    design = read_design(file)
+    if device != "auto":
+        design = design.model_copy(update={"device": device})
+    request = ExperimentRequest(
+        name=name or Path(file).stem, design=design, file=file, data_dir=data_dir, jobs=jobs
+    )
+    execute(request, as_json)
 
 
 @app.command()
@@ -131,7 +109,6 @@ def advise(
     dtype: Dtype = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """For each head what the target asks of it and what the source would lose by it, and the
     circuit that both advise.
@@ -139,32 +116,16 @@ def advise(
     Example: python -m ctsft advise --target javanese --k 6
     """
 
-    def say(summary):
-        lines = ["head      value   gradient  source Fisher"] + [
-            f"L{row['layer']}.H{row['head']:<5} {row['value']:8.4g}  {row['gradient']:8.4g} "
-            f" {row['fisher']:8.4g}"
-            for row in summary["heads"][:k]
-        ]
-        return "\n".join(
-            [
-                *lines,
-                (
-                    f"use it: finetune --target {summary['target']} --what advised --advice"
-                    f" {summary['run']} --k {k}"
-                ),
-            ]
-        )
+    from ctsft.jobs.requests import AdviseRequest, Subject
 
-    def work(jobs, folder):
-        from ctsft.jobs.advice import advice
-        from ctsft.jobs.requests import Tuning
-
-        return advice(
-            folder,
-            jobs.Subject(model, task, data_dir, language, split, device, dtype),
-            Tuning(target, "advised", k=k, n=n, pool=pool),
-            damping,
-            seed,
-        )
-
-    job("advise", run, as_json, work, say, name, device)
+    request = AdviseRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        target=target,
+        k=k,
+        n=n,
+        pool=pool,
+        damping=damping,
+        seed=seed,
+    )
+    execute(request, as_json)

@@ -1,13 +1,11 @@
 """The shell's commands for what comes out of tuning: export, expand, and deltas side by side."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from ctsft import runs
 from ctsft.cli.app import (
     AsJson,
     Attention,
@@ -16,13 +14,12 @@ from ctsft.cli.app import (
     ModelName,
     NoCache,
     Rules,
-    RunId,
     RunName,
     Seed,
     Size,
     app,
-    job,
 )
+from ctsft.cli.run import execute
 from ctsft.utils.errors import UserError
 
 To = Annotated[str, typer.Option("--to", help="A new folder.")]
@@ -32,7 +29,6 @@ To = Annotated[str, typer.Option("--to", help="A new folder.")]
 def export(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
     to: To,
-    run: RunId = None,
 ):
     """Write a run's tuned model as an ordinary Hugging Face folder with a model card.
 
@@ -40,12 +36,6 @@ def export(
     """
     from ctsft.jobs.export import export as write  # torch and transformers: not for --help
 
-    if run:
-        # started by a page, which watches the run's folder
-        with runs.record("export", sys.argv[1:], {"exported": run_id, "to": to}, run) as folder:
-            folder.progress(0, 1, "writing the folder")
-            write(run_id, to)
-        return
     print(write(run_id, to))
 
 
@@ -62,33 +52,17 @@ def rescore(
     no_cache: NoCache = False,
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """Score a tuned model's heads on the examples they were scored on before: did the circuit move?
 
     Example: python -m ctsft rescore 20260131-101500-finetune-ab2c --k 6
     """
 
-    def say(summary):
-        names = {
-            key: " ".join(f"L{layer}.H{head}" for layer, head in summary[key]) or "none"
-            for key in ("stayed", "left", "came")
-        }
-        rho = "undefined" if summary["spearman"] is None else f"{summary['spearman']:.3f}"
-        return (
-            f"{len(summary['stayed'])} of the {summary['k']} top heads stayed ({names['stayed']});"
-            f" left: {names['left']}; came: {names['came']}\nrank correlation before and after:"
-            f" {rho}; the tuned model answers {summary['right']:.0%} of the {summary['examples']}"
-            " examples rightly"
-        )
+    from ctsft.jobs.requests import RescoreRequest, Scoring
 
-    def work(jobs, folder):
-        from ctsft.jobs.rescoring import rescore as work_on
-
-        scoring = jobs.Scoring(size, pool_seed, method, attention, positions=positions, rules=rules)
-        return work_on(folder, run_id, scoring, k, not no_cache)
-
-    job("rescore", run, as_json, work, say, name)
+    scoring = Scoring(size, pool_seed, method, attention, positions=positions, rules=rules)
+    request = RescoreRequest(name=name, tuned=run_id, scoring=scoring, k=k, cache=not no_cache)
+    execute(request, as_json)
 
 
 @app.command()

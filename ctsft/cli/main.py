@@ -7,14 +7,14 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from ctsft.cli import cache, experiment, export, runs, scoring, tuning, ui
+from ctsft.cli import cache, experiment, export, run, runs, scoring, tuning, ui
 from ctsft.cli.app import Halt, app
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 from ctsft.utils.program import program_name
 
 # importing them registers their commands
-COMMANDS = (scoring, tuning, export, experiment, runs, cache, ui)
+COMMANDS = (scoring, tuning, export, experiment, run, runs, cache, ui)
 
 
 def main(words: list[str] | None = None) -> int:

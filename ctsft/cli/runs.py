@@ -71,13 +71,17 @@ def discard(run: runs.Run, yes: bool):
 
 
 def show(run: runs.Run):
-    words = {
+    from ctsft.jobs.command_line import shell_command  # torch and transformers: not for the list
+    from ctsft.jobs.requests import EARLIER, request_of
+
+    request = request_of(run)
+    content = {
         "status": run.status().model_dump(),
-        "command": runs.shell_command(run.request),
-        "request": run.request.model_dump(),
+        "command": f"(run {EARLIER})" if request is None else shell_command(request),
+        "request": (request or run.request).model_dump(),
         "folder": str(run.path),
         "result": results.result(run),
     }
-    print(json.dumps(words, indent=1))
+    print(json.dumps(content, indent=1))
     if run.status().state in ("failed", "lost"):
         print(run.log_tail(), file=sys.stderr)

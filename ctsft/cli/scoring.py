@@ -21,15 +21,14 @@ from ctsft.cli.app import (
     ModelName,
     NoCache,
     Rules,
-    RunId,
     RunName,
     Seed,
     Size,
     Split,
     TaskName,
     app,
-    job,
 )
+from ctsft.cli.run import execute
 from ctsft.utils.errors import UserError
 
 
@@ -100,7 +99,6 @@ def score(
     dtype: Dtype = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """Score every head on a discovery set of correctly predicted examples.
 
@@ -108,45 +106,30 @@ def score(
     --json
     """
 
-    def say(summary):
-        rows = [
-            f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f} ± {row['stderr']:.4f}"
-            for row in summary["heads"][:10]
-        ]
-        return (
-            f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:\n"
-            + "\n".join([*rows, *summary["notes"]])
-        )
+    from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 
-    job(
-        "score",
-        run,
-        as_json,
-        lambda jobs, folder: jobs.score(
-            folder,
-            jobs.Subject(model, task, data_dir, language, split, device, dtype),
-            jobs.Scoring(
-                size,
-                pool_seed,
-                method,
-                attention,
-                "magnitude" if magnitude else "signed",
-                positions,
-                batch_tokens,
-                max_memory,
-                rules,
-                normalise,
-                adaptive,
-                k,
-                steps,
-            ),
-            preview,
-            not no_cache,
+    request = ScoreRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        scoring=Scoring(
+            size=size,
+            seed=pool_seed,
+            method=method,
+            attention=attention,
+            score="magnitude" if magnitude else "signed",
+            positions=positions,
+            batch_tokens=batch_tokens,
+            max_memory=max_memory,
+            rules=rules,
+            normalise=normalise,
+            adaptive=adaptive,
+            k=k,
+            steps=steps,
         ),
-        say,
-        name,
-        device,
+        preview=preview,
+        cache=not no_cache,
     )
+    execute(request, as_json)
 
 
 @app.command()
@@ -205,41 +188,31 @@ def discover(
     dtype: Dtype = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """Find a circuit: heads that act on the logits, then heads that act on those.
 
     Example: python -m ctsft discover --model demo --task demo --depth 1 --fraction 0.06
     """
 
-    def say(summary):
-        rows = [f"L{row['layer']}.H{row['head']:<3} {row['why']}" for row in summary["heads"]]
-        return f"{len(rows)} heads:\n" + "\n".join([*rows, *summary["notes"]])
+    from ctsft.jobs.requests import DiscoverRequest, Scoring, Subject
 
-    job(
-        "discover",
-        run,
-        as_json,
-        lambda jobs, folder: jobs.discover(
-            folder,
-            jobs.Subject(model, task, data_dir, language, split, device, dtype),
-            jobs.Scoring(
-                size,
-                pool_seed,
-                attention=attention,
-                batch_tokens=batch_tokens,
-                max_memory=max_memory,
-                rules=rules,
-                adaptive=adaptive,
-            ),
-            depth,
-            fraction,
-            not no_cache,
+    request = DiscoverRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        scoring=Scoring(
+            size=size,
+            seed=pool_seed,
+            attention=attention,
+            batch_tokens=batch_tokens,
+            max_memory=max_memory,
+            rules=rules,
+            adaptive=adaptive,
         ),
-        say,
-        name,
-        device,
+        depth=depth,
+        fraction=fraction,
+        cache=not no_cache,
     )
+    execute(request, as_json)
 
 
 @app.command()
@@ -264,53 +237,29 @@ def faithfulness(
     dtype: Dtype = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """How much of the task a circuit keeps when every other head gives its mean.
 
     Example: python -m ctsft faithfulness --scores RUN --sizes 1,2,4,8 --random 20
     """
 
-    def say(summary):
-        if "points" not in summary:
-            return (
-                f"faithfulness {ratio(summary['accuracy'])} by accuracy, {ratio(summary['margin'])}"
-                f" by margin ({summary['rows']} rows)"
-            )
-        return "\n".join(
-            f"{row['size']:4d} heads  {ratio(row['accuracy'])} by accuracy  {ratio(row['margin'])}"
-            " by margin"
-            for row in summary["points"]
-            if row["kind"] == "ranked"
-        )
+    from ctsft.jobs.requests import FaithfulnessRequest, Subject
 
     try:
-        wanted = [int(size) for size in sizes.split(",") if size.strip()]
+        numbers = tuple(int(size) for size in sizes.split(",") if size.strip())
     except ValueError:
         raise UserError(
             f"--sizes {sizes!r} is not a list of numbers; write it like 1,2,4,8."
         ) from None
-    job(
-        "faithfulness",
-        run,
-        as_json,
-        lambda jobs, folder: jobs.measure_faithfulness(
-            folder,
-            jobs.Subject(model, task, data_dir, language, split, device, dtype),
-            scores,
-            circuit,
-            split,
-            wanted,
-            n_random,
-        ),
-        say,
-        name,
-        device,
+    request = FaithfulnessRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        scores=scores,
+        circuit=circuit,
+        sizes=numbers,
+        n_random=n_random,
     )
-
-
-def ratio(value: float | None) -> str:
-    return "undefined (the full and the empty model agree)" if value is None else f"{value:.3f}"
+    execute(request, as_json)
 
 
 @app.command()
@@ -339,7 +288,6 @@ def validate(
     dtype: Dtype = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """Check how true the scores are: against mean ablation, against random circuits, and from pool
     to pool.
@@ -347,26 +295,21 @@ def validate(
     Example: python -m ctsft validate --model demo --task demo --random 20 --pools 4
     """
 
-    def say(summary):
-        from ctsft.circuit.validation_report import table
+    from ctsft.jobs.requests import Checks, Subject, ValidateRequest
 
-        return table(summary) + ("\nstopped early" if summary["stopped"] else "")
-
-    def work(jobs, folder):
-        wanted = tuple(word.strip() for word in methods.split(",") if word.strip())
-        checks = jobs.Checks(
-            **({"methods": wanted} if wanted else {}),
-            size=size,
-            seed=pool_seed,
-            rows=rows,
-            n_random=n_random,
-            pools=pools,
-        )
-        return jobs.validate(
-            folder,
-            jobs.Subject(model, task, data_dir, language, split, device, dtype),
-            checks,
-            rows_split,
-        )
-
-    job("validate", run, as_json, work, say, name, device)
+    rankings = tuple(ranking.strip() for ranking in methods.split(",") if ranking.strip())
+    checks = Checks(
+        **({"methods": rankings} if rankings else {}),
+        size=size,
+        seed=pool_seed,
+        rows=rows,
+        n_random=n_random,
+        pools=pools,
+    )
+    request = ValidateRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        checks=checks,
+        rows_split=rows_split,
+    )
+    execute(request, as_json)

@@ -13,16 +13,14 @@ from ctsft.cli.app import (
     Dtype,
     Method,
     ModelName,
-    RunId,
     RunName,
     Seed,
     Size,
     Split,
     TaskName,
     app,
-    job,
 )
-from ctsft.jobs import tuning_table
+from ctsft.cli.run import execute
 from ctsft.tuning.recipes import RECIPES
 
 
@@ -127,7 +125,6 @@ def finetune(
     dtype: Dtype = "auto",
     name: RunName = "",
     as_json: AsJson = False,
-    run: RunId = None,
 ):
     """Tune a circuit (or a control) on a target language and watch source and target accuracy.
 
@@ -135,64 +132,50 @@ def finetune(
     3e-3
     """
 
-    def say(summary):
-        first, last = summary["history"][0]["accuracy"], summary["history"][-1]["accuracy"]
-        rows = [f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first]
-        share = (
-            f"{summary['trainable']:,} of {summary['total']:,} numbers moved"
-            f" ({summary['trainable'] / summary['total']:.2%})"
-        )
-        return "\n".join(
-            [f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}", *rows]
-        )
+    from ctsft.jobs.requests import FinetuneRequest, Scoring, Subject, TuneConfig, Tuning
 
-    def work(jobs, folder):
-        from ctsft.jobs.requests import Tuning
-        from ctsft.jobs.tuning import tune
-        from ctsft.tuning.config import TuneConfig
-
-        config = TuneConfig(
-            epochs=epochs,
-            learning_rate=lr,
-            batch_size=batch,
-            accumulate=accumulate,
-            seed=seed,
-            weight_decay=weight_decay,
-            max_grad_norm=max_grad_norm,
-            precision=precision,
-            kv=kv,
-            norms=norms,
-            extra=tuple(extra or ()),
-            lora_rank=lora_rank,
-            lora_alpha=lora_alpha,
-            lora_targets=tuple(lora_targets.split(",")),
-            eval_every=eval_every,
-            checkpoint_every=checkpoint_every,
-            report_to=report_to,
-        )
-        return tune(
-            folder,
-            jobs.Subject(model, task, data_dir, language, split, device, dtype),
-            jobs.Scoring(size, pool_seed, method, attention),
-            Tuning(
-                target,
-                what,
-                circuit,
-                scores,
-                k,
-                n,
-                eval_split,
-                save_model,
-                tuple(filter(None, related.split(","))),
-                final_split,
-                pool,
-                base,
-                advice,
-            ),
-            config,
-        )
-
-    job("finetune", run, as_json, work, say, name, device)
+    config = TuneConfig(
+        epochs=epochs,
+        learning_rate=lr,
+        batch_size=batch,
+        accumulate=accumulate,
+        seed=seed,
+        weight_decay=weight_decay,
+        max_grad_norm=max_grad_norm,
+        precision=precision,
+        kv=kv,
+        norms=norms,
+        extra=tuple(extra or ()),
+        lora_rank=lora_rank,
+        lora_alpha=lora_alpha,
+        lora_targets=tuple(lora_targets.split(",")),
+        eval_every=eval_every,
+        checkpoint_every=checkpoint_every,
+        report_to=report_to,
+    )
+    tuning = Tuning(
+        target=target,
+        what=what,
+        circuit=circuit,
+        scores=scores,
+        k=k,
+        n=n,
+        eval_split=eval_split,
+        save_model=save_model,
+        related=tuple(filter(None, related.split(","))),
+        final_split=final_split,
+        pool=pool,
+        base=base,
+        advice=advice,
+    )
+    request = FinetuneRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        scoring=Scoring(size, pool_seed, method, attention),
+        tuning=tuning,
+        config=config,
+    )
+    execute(request, as_json)
 
 
 @app.command()
@@ -204,6 +187,8 @@ def compare(
 
     Example: python -m ctsft compare --csv > runs.csv
     """
+    from ctsft.jobs import tuning_table  # torch and transformers: not for --help
+
     rows = tuning_table.table_rows()
     print(
         json.dumps(rows, indent=1)

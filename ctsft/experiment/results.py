@@ -29,7 +29,8 @@ def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str,
 
 
 def source_language(run: Run) -> str:
-    return run.request.params.get("source") or ""
+    """The source language that an experiment used; "" before it began."""
+    return run.request.facts.source
 
 
 def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[dict]) -> dict:

@@ -14,110 +14,73 @@ import sys
 import time
 from collections.abc import Iterator
 
-from ctsft.attribution.score_heads import score_heads
 from ctsft.experiment.results import conclude
-from ctsft.experiment.trials import TrialContext, finished, scoring_of
+from ctsft.experiment.trials import TrialContext, finished, scoring_of, subject_of
 from ctsft.experiment.workers import in_this_process, in_worker_processes
 from ctsft.jobs.experiment_design import Design, Trial, choose_rates
 from ctsft.jobs.reporter import Reporter, Stopped, begin
-from ctsft.jobs.requests import Subject
+from ctsft.jobs.requests import ExperimentRequest
 from ctsft.jobs.results import save_scores
-from ctsft.jobs.scoring import pool_and_means
+from ctsft.jobs.scoring import open_discovery
 from ctsft.runs.recorder import Writer
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text
 
 
-def experiment(run: Writer, design: Design, data_dir: str | None, jobs: int = 1) -> dict:
+def run_experiment(run: Writer, request: ExperimentRequest) -> dict:
     """Run what is not finished yet of a design and write the tables; a summary with the counts and
     where they are.
 
     Raises UserError for a design that the model or the rows cannot give, and when every trial
     failed; `Stopped` keeps finished trials.
     """
-    if jobs < 1:
-        raise UserError(f"jobs is {jobs}; give at least 1 process.")
-    design = stored_design(run, design)
-    shared_scores(run, design, data_dir)
-    context = TrialContext(design, data_dir, run.id)
+    if request.jobs < 1:
+        raise UserError(f"jobs is {request.jobs}; give at least 1 process.")
+    design = request.design
+    save_design(run, design)
+    shared_scores(run, request)
+    context = TrialContext(design, request.data_dir, run.id)
     context.check()
-    begin(
-        run,
-        context.subject,
-        context.model,
-        {target: context.rows(target, "train") for target in design.targets},
-        design=design.model_dump(),
-        jobs=jobs,
-        source=context.source,
-    )
-    schedule = TrialSchedule(run, design, context, data_dir, jobs)
+    rows = {target: context.rows(target, "train") for target in design.targets}
+    begin(run, context.model, context.source, rows)
+    schedule = TrialSchedule(run, request, context)
     rates = schedule.choose()
     failed = schedule.results(rates)
     return conclude(run, design, context.source, rates, failed)
 
 
-def stored_design(run: Writer, design: Design) -> Design:
-    """The design this run began with: a file that was changed since belongs to another
-    experiment.
-    """
+def save_design(run: Writer, design: Design):
+    """Write design.json. UserError where the run began with another design."""
     path = run.file("design.json")
-    if path.is_file():
-        old = Design.model_validate_json(path.read_text(encoding="utf-8"))
-        if old != design:
-            raise UserError(
-                f"Experiment {run.id!r} began with another design; go on with that one, or leave"
-                " out --run for a new experiment."
-            )
-    else:
+    if not path.is_file():
         with atomic_path(path, "the design") as part:
             part.write_text(design.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return design
+    elif Design.model_validate_json(path.read_text(encoding="utf-8")) != design:
+        raise UserError(
+            f"Experiment {run.id!r} began with another design; start a new experiment for this one."
+        )
 
 
-def shared_scores(run: Writer, design: Design, data_dir: str | None):
+def shared_scores(run: Writer, request: ExperimentRequest):
     """The scores that all trials share, in the run folder; computed once (and looked up in the
     cache).
     """
-    if run.file("scores.safetensors").is_file():
-        return
-    scoring = scoring_of(design)
-    subject = Subject(
-        design.model, design.task, data_dir, design.source, "train", design.device, design.dtype
-    )
-    model, task, _, pool, means, reporter = pool_and_means(run, subject, scoring)
-    found = score_heads(
-        model,
-        task,
-        pool,
-        means,
-        scoring.method,
-        reporter.stage("scoring heads"),
-        cache=True,
-        **scoring.config,
-    )
-    save_scores(run, found, "scores")
+    if not run.file("scores.safetensors").is_file():
+        subject = subject_of(request.design, request.data_dir)
+        discovery = open_discovery(run, subject, scoring_of(request.design))
+        save_scores(run, discovery.score("scoring heads"), "scores")
 
 
 class TrialSchedule:
     """How an experiment goes: which trials are left, how far it is, how long it will take."""
 
-    def __init__(
-        self, run: Writer, design: Design, context: TrialContext, data_dir: str | None, jobs: int
-    ):
-        self.run, self.design, self.context, self.data_dir, self.jobs = (
-            run,
-            design,
-            context,
-            data_dir,
-            jobs,
-        )
+    def __init__(self, run: Writer, request: ExperimentRequest, context: TrialContext):
+        self.run, self.request, self.context = run, request, context
+        self.design = request.design
         self.reporter = Reporter(run)
-        self.done, self.spent, self.ahead = (
-            0,
-            0.0,
-            sum(map(design.cost, [*design.grid(), *design.trials({})])),
-        )
+        self.done, self.spent = 0, 0.0
+        self.ahead = sum(map(self.design.cost, [*self.design.grid(), *self.design.trials({})]))
         self.began = time.monotonic()
 
     def choose(self) -> dict[tuple[str, str], float]:
@@ -173,11 +136,10 @@ class TrialSchedule:
         """Each trial with what it came to, or {"error": one sentence}; raises `Stopped` between
         trials, and within one, when asked to.
         """
-        workers = (
-            in_worker_processes(self.design, self.data_dir, self.run, self.jobs)
-            if self.jobs > 1 and len(trials) > 1
-            else in_this_process(self.context, self.run)
-        )
+        if self.request.jobs > 1 and len(trials) > 1:
+            workers = in_worker_processes(self.request, self.run)
+        else:
+            workers = in_this_process(self.context, self.run)
         self.tell(None)
         for trial, row in workers(trials, kind):
             self.over(trial, row)

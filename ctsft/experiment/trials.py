@@ -9,7 +9,7 @@ without checkpoints: a trial that is cut off is run again.
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -22,7 +22,7 @@ from ctsft.data.task import Example, balanced_sample, rows_hash
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.reporter import Stopped, finish
-from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
+from ctsft.jobs.requests import FinetuneRequest, Scoring, Subject, TrialOf, Tuning, base_model
 from ctsft.jobs.results import read_scores
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.model.loading import load_model
@@ -46,9 +46,7 @@ class TrialContext:
 
     def __init__(self, design: Design, data_dir: str | None, scores: str):
         self.design, self.data_dir, self.from_scores = design, data_dir, scores
-        self.subject = Subject(
-            design.model, design.task, data_dir, design.source, "train", design.device, design.dtype
-        )
+        self.subject = subject_of(design, data_dir)
         self.model, self.task, self.source = self.subject.open()
         self._start: dict[str, dict[str, torch.Tensor]] = {}
         self._others: dict[str, Model] = {}
@@ -74,7 +72,9 @@ class TrialContext:
                 f" to {len(self.model.heads)}."
             )
         if any(RECIPES[name].from_base for name in self.design.methods):
-            base_model(self.subject, Tuning(self.source, "direct", base=self.design.base))
+            base_model(
+                self.subject, Tuning(target=self.source, what="direct", base=self.design.base)
+            )
 
     def rows(self, language: str, split: str) -> list[Example]:
         if (language, split) not in self._rows:
@@ -171,18 +171,15 @@ class TrialContext:
 
     def tuning(self, trial: Trial) -> Tuning:
         return Tuning(
-            trial.target,
-            trial.method,
-            None,
-            self.from_scores,
-            self.design.k,
-            trial.n,
-            trial.split,
-            False,
-            tuple(self.design.related),
-            None,
-            self.design.pool,
-            self.design.base,
+            target=trial.target,
+            what=trial.method,
+            scores=self.from_scores,
+            k=self.design.k,
+            n=trial.n,
+            eval_split=trial.split,
+            related=tuple(self.design.related),
+            pool=self.design.pool,
+            base=self.design.base,
         )
 
     def languages(self, trial: Trial) -> list[str]:
@@ -251,80 +248,39 @@ def run_trial(
     }
 
 
-def command_arguments(context: TrialContext, trial: Trial) -> list[str]:
-    """The words after `python -m ctsft` that repeat a trial as a run of its own."""
-    design, config = context.design, context.config(trial)
-    words = [
-        "finetune",
-        "--model",
-        design.model,
-        "--task",
-        design.task,
-        "--target",
-        trial.target,
-        "--what",
-        trial.method,
-        "--n",
-        trial.n,
-        "--seed",
-        trial.seed,
-        "--lr",
-        config.learning_rate,
-        "--epochs",
-        config.epochs,
-        "--batch",
-        config.batch_size,
-        "--weight-decay",
-        config.weight_decay,
-        "--k",
-        design.k,
-        "--scores",
-        context.from_scores,
-        "--pool-seed",
-        trial.seed,
-        "--pool",
-        design.pool,
-        "--eval-every",
-        config.eval_every,
-        "--eval-split",
-        "valid" if design.eval_every else trial.split,
-    ]
-    words += ["--final-split", trial.split] if design.eval_every and trial.split != "valid" else []
-    for option, value in (
-        ("--data-dir", context.data_dir),
-        ("--language", design.source),
-        ("--related", ",".join(design.related)),
-        ("--base", design.base),
-    ):
-        words += [option, value] if value else []
-    return [str(word) for word in words]
+def request_of_trial(context: TrialContext, trial: Trial, experiment: str) -> FinetuneRequest:
+    """A trial as a run of its own: the same command gives the same numbers."""
+    tuning = context.tuning(trial)
+    if context.design.eval_every:
+        final = trial.split if trial.split != "valid" else None
+        tuning = replace(tuning, eval_split="valid", final_split=final)
+    return FinetuneRequest(
+        name=f"{context.design.name}: {trial.description}",
+        subject=context.subject,
+        scoring=Scoring(seed=trial.seed),
+        tuning=tuning,
+        config=context.config(trial),
+        trial_of=TrialOf(run=experiment, trial=trial),
+    )
 
 
 def record_trial(
     context: TrialContext, trial: Trial, experiment: str, stop: Callable[[], object]
 ) -> dict:
     """`run_trial` with a run folder of its own, which Compare shows like any other tuning run."""
-    run_id, design, config = trial_run_id(experiment, trial), context.design, context.config(trial)
+    run_id, design = trial_run_id(experiment, trial), context.design
+    request = request_of_trial(context, trial, experiment)
     found = Run(runs.run_folder(run_id))
     if found.path.exists():
         runs.delete(found)  # it was cut off: from the start
-    params = {
-        "subject": asdict(replace(context.subject, model=design.model)),
-        "tuning": asdict(context.tuning(trial)),
-        "code": ctsft.__version__,
-        "config": config.model_dump(),
-        "experiment": {"run": experiment, "cell": trial.model_dump()},
-        "model_fingerprint": context.fresh(context.subject.model).fingerprint,
-        "torch": torch.__version__,
-    }
     try:
-        with runs.record(
-            "finetune",
-            command_arguments(context, trial),
-            params,
-            run_id,
-            f"{design.name}: {trial.description}",
-        ) as run:
+        with runs.record(request, run_id) as run:
+            run.add_facts(
+                version=ctsft.__version__,
+                torch=torch.__version__,
+                model_fingerprint=context.fresh(context.subject.model).fingerprint,
+                source=context.source,
+            )
 
             def keep(result, circuit):
                 if circuit:
@@ -369,7 +325,7 @@ def record_trial(
                     "rows": {name: of["rows"] for name, of in row["after"].items()},
                     "total": row["total"],
                     "history": history,
-                    "config": config.model_dump(),
+                    "config": request.config.model_dump(),
                     "cell": row,
                 },
             )
@@ -395,6 +351,17 @@ def finished(experiment: str, trial: Trial) -> dict | None:
         )
     except (OSError, ValueError, KeyError):
         return None
+
+
+def subject_of(design: Design, data_dir: str | None) -> Subject:
+    return Subject(
+        model=design.model,
+        task=design.task,
+        data_dir=data_dir,
+        language=design.source,
+        device=design.device,
+        dtype=design.dtype,
+    )
 
 
 def scoring_of(design: Design) -> Scoring:

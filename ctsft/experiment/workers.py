@@ -13,6 +13,7 @@ import torch
 from ctsft.experiment.trials import TrialContext, record_trial, run_trial
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.reporter import Stopped
+from ctsft.jobs.requests import ExperimentRequest
 from ctsft.runs.recorder import Writer
 
 
@@ -74,10 +75,12 @@ def attempt_in_worker(trial: str, folder: str, kind: str) -> dict | None:
         return None
 
 
-def in_worker_processes(design: Design, data_dir: str | None, run: Writer, jobs: int):
+def in_worker_processes(request: ExperimentRequest, run: Writer):
+    jobs = request.jobs
+
     def workers(trials: list[Trial], kind: str):
         threads, left = max(1, torch.get_num_threads() // jobs), list(reversed(trials))
-        start = (design.model_dump_json(), data_dir, run.id, threads)
+        start = (request.design.model_dump_json(), request.data_dir, run.id, threads)
         with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, start) as pool:
             working: dict = {}
             while left or working:

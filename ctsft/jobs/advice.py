@@ -1,13 +1,13 @@
 """The job that advises heads: what the target asks of each head, and what the source would lose."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.jobs.reporter import Reporter, begin, finish
-from ctsft.jobs.requests import Subject, Tuning
+from ctsft.jobs.requests import AdviseRequest, Subject, Tuning
 from ctsft.jobs.tuning_rows import training_rows
 from ctsft.model.model import Model
 from ctsft.runs import results
@@ -47,20 +47,20 @@ def advice_rows(task: Task, rows: list[Example]) -> list[Example]:
 
 
 def take_advice(
-    run: Writer, subject: Subject, tuning: Tuning, train: list[Example], damping: float = 1.0
+    run: Writer, subject: Subject, train: list[Example], damping: float = 1.0
 ) -> tuple[Advice, Model]:
     """advice.csv: what each head is worth to the target rows against source rows. UserError for
     test rows.
     """
     if subject.split == "test":
         raise UserError(
-            "Advice is never taken on test rows, which are kept for the final figure; choose the"
-            " train or the valid split."
+            "Advice is never computed on test rows, which are reserved for the final figure; choose"
+            " the train or the valid split."
         )
     reporter = Reporter(run)
     reporter.stage("loading the model")
     model, task, source = subject.open()
-    found = advise_heads(
+    advice = advise_heads(
         model,
         task,
         train,
@@ -69,37 +69,37 @@ def take_advice(
         progress=reporter.stage("Fisher information"),
     )
     with atomic_path(run.file("advice.csv"), "the advice") as part:
-        part.write_text(found.ranking().csv(), encoding="utf-8")
-    return found, model
+        part.write_text(advice.ranking().csv(), encoding="utf-8")
+    return advice, model
 
 
-def advice(run: Writer, subject: Subject, tuning: Tuning, damping: float, seed: int) -> dict:
-    """The advice job: advice.csv, circuit.json. The target rows are those that a tuning run with
-    this n and seed trains on.
+def advise(run: Writer, request: AdviseRequest) -> dict:
+    """advice.csv, circuit.json. The target rows are those that a tuning run with this n and seed
+    trains on.
     """
+    subject = request.subject
     task = load_task(subject.task, subject.data_dir)
-    subject = replace(subject, language=subject.language or task.source)
-    train = training_rows(task, subject.language, subject.split, tuning, seed)
-    found, model = take_advice(run, subject, tuning, train, damping)
-    begin(run, subject, model, {"train": train}, tuning=asdict(tuning), damping=damping, seed=seed)
-    kept = found.ranking()
-    kept.circuit(tuning.k).save(run.file("circuit.json"))
-    return finish(
-        run,
-        {
-            "model": model.name,
-            "model_type": model.model_type,
-            "task": task.name,
-            "source": subject.language,
-            "target": tuning.target,
-            "n": len(train),
-            "seed": seed,
-            "pool": tuning.pool,
-            "damping": found.damping,
-            "k": tuning.k,
-            "source_rows": found.about["source_rows"],
-            "n_layers": model.n_layers,
-            "n_heads": model.n_heads,
-            "heads": list(kept.rows),
-        },
-    )
+    source = subject.language or task.source
+    tuning = Tuning(target=request.target, n=request.n, pool=request.pool)
+    train = training_rows(task, source, subject.split, tuning, request.seed)
+    advice, model = take_advice(run, replace(subject, language=source), train, request.damping)
+    begin(run, model, source, {"train": train})
+    ranking = advice.ranking()
+    ranking.circuit(request.k).save(run.file("circuit.json"))
+    summary = {
+        "model": model.name,
+        "model_type": model.model_type,
+        "task": task.name,
+        "source": source,
+        "target": request.target,
+        "n": len(train),
+        "seed": request.seed,
+        "pool": request.pool,
+        "damping": advice.damping,
+        "k": request.k,
+        "source_rows": advice.about["source_rows"],
+        "n_layers": model.n_layers,
+        "n_heads": model.n_heads,
+        "heads": list(ranking.rows),
+    }
+    return finish(run, summary)

@@ -7,12 +7,15 @@ from pathlib import Path
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
-from ctsft.jobs.requests import Subject
+from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.reporter import finish
+from ctsft.jobs.requests import ExportRequest, needed_request
 from ctsft.model.families import CLASSIFIER
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs import results
+from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import atomic_path
@@ -88,6 +91,12 @@ def export(run_id: str, folder) -> Path:
     return folder
 
 
+def export_run(run: Writer, request: ExportRequest) -> dict:
+    """The export as a job of its own, which a page watches."""
+    run.progress(0, 1, "writing the folder")
+    return finish(run, {"tuned": request.tuned, "folder": str(export(request.tuned, request.to))})
+
+
 def save_folder(model: Model, folder: Path):
     model.hf.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
@@ -98,7 +107,7 @@ def save_folder(model: Model, folder: Path):
 
 def tuned_model(run: runs.Run) -> Model:
     """The base model of a run with the run's delta, on the CPU in the run's number format."""
-    subject = Subject(**run.request.params["subject"])
+    subject = needed_request(run).subject
     model = load_model(base_path(run), "cpu", subject.dtype)
     model.name = subject.model
     return apply_delta(model, run.file("delta.safetensors"))
@@ -108,16 +117,16 @@ def base_path(run: runs.Run) -> str:
     """Where the model that a run tuned is loaded from: its name, or its folder as the run's own
     working directory had it.
     """
-    name = run.request.params["subject"]["model"]
-    local = Path(run.request.cwd) / name
+    request = needed_request(run)
+    name = request.facts.model or request.subject.model
+    local = Path(request.cwd) / name
     return str(local) if name not in BUNDLED_MODELS and local.is_dir() else name
 
 
 def card(run: runs.Run, model: Model) -> str:
     """The README.md of an exported folder."""
-    request, done = run.request, results.result(run)
-    params = request.params
-    tuning, subject = params["tuning"], Subject(**params["subject"])
+    request, done = needed_request(run), results.result(run)
+    tuning, subject = request.tuning, request.subject
     hub = subject.model not in BUNDLED_MODELS and not (Path(request.cwd) / subject.model).exists()
     base = subject.model if hub else Path(subject.model).name
     task = load_task(subject.task, subject.data_dir)
@@ -131,12 +140,12 @@ def card(run: runs.Run, model: Model) -> str:
         ),
         base=base,
         base_line=f"base_model: {subject.model}\n" if hub else "",
-        title=f"{base} tuned on {tuning['target']} ({tuning['what']})",
-        target=tuning["target"],
+        title=f"{base} tuned on {tuning.target} ({tuning.what})",
+        target=tuning.target,
         source=done["source"],
         share=f"{done['trainable'] / done['total']:.2%}",
-        what=tuning["what"],
-        says=RECIPES[tuning["what"]].description,
+        what=tuning.what,
+        says=RECIPES[tuning.what].description,
         rest=rest_words(run),
         trainable=done["trainable"],
         total=done["total"],
@@ -145,7 +154,7 @@ def card(run: runs.Run, model: Model) -> str:
         n=done["n"],
         split=subject.split,
         seed=done["config"]["seed"],
-        eval_split=tuning["eval_split"],
+        eval_split=tuning.eval_split,
         rows=", ".join(f"{count} {name}" for name, count in done["rows"].items()),
         prompt=task.prompt,
         labels=", ".join(f"`{label}`" for label in task.labels),
@@ -153,9 +162,9 @@ def card(run: runs.Run, model: Model) -> str:
             f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before
         ),
         settings=", ".join(f"{name} {value}" for name, value in settings.items()),
-        command=runs.shell_command(request),
-        version=params["code"],
-        fingerprint=params["model_fingerprint"],
+        command=shell_command(request),
+        version=request.facts.version,
+        fingerprint=request.facts.model_fingerprint,
     )
 
 

@@ -3,14 +3,12 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 
 import torch
 from tqdm import tqdm
 
 import ctsft
 from ctsft.data.task import Example, rows_hash
-from ctsft.jobs.requests import Subject
 from ctsft.model.model import Model
 from ctsft.runs.folder import write_json
 from ctsft.runs.recorder import Writer
@@ -66,13 +64,13 @@ def finish(run: Writer, summary: dict) -> dict:
     return {"run": run.id, **summary}
 
 
-def begin(run: Writer, subject: Subject, model: Model, rows: dict[str, list[Example]], **seeds):
-    """Everything that determines the result goes into the request."""
-    run.add_params(
-        subject=asdict(subject),
-        code=ctsft.__version__,
+def begin(run: Writer, model: Model, source: str, rows: dict[str, list[Example]]):
+    """What determines the result beside the request goes into the run's facts."""
+    run.add_facts(
+        version=ctsft.__version__,
         torch=torch.__version__,
+        model=model.name,
         model_fingerprint=model.fingerprint,
-        data_fingerprints={name: rows_hash(of) for name, of in rows.items()},
-        **seeds,
+        data_fingerprints={name: rows_hash(examples) for name, examples in rows.items()},
+        source=source,
     )

@@ -1,15 +1,30 @@
-"""What a job is asked: the model, the rows, how heads are scored, what is tuned."""
+"""What a job is asked: one typed request for each kind of job.
 
+The page builds a request from its view, the shell parses its arguments into one, `request.json`
+of a run folder is one, and the detached process runs one (`ctsft run RUN`). A run is found again
+by comparing requests (`same_question`), and `command_line` writes one as a shell command.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import ScoreConfig
+from ctsft.circuit.validation import Checks
 from ctsft.data.registry import load_task
 from ctsft.data.task import Task
+from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
-from ctsft.tuning.recipes import RECIPES
+from ctsft.runs.folder import Request, Run, file_stamp, is_settled
+from ctsft.runs.launcher import list_runs
+from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
 
 
@@ -26,6 +41,7 @@ class Subject:
     dtype: str = "auto"
 
     def open(self) -> tuple[Model, Task, str]:
+        """The model, the task and the language. UserError for what cannot be opened."""
         task = load_task(self.task, self.data_dir)
         language = self.language or task.source
         # an unknown language is refused before the model is loaded
@@ -76,33 +92,30 @@ class Scoring:
 
 
 CONTROLS = ("near_zero", "least", "random")
-WHAT = tuple(RECIPES)
 POOLS = ("all", "B")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What moves, on which rows, measured on which."""
+    """What is trained, on which rows, and what is measured."""
 
     target: str
-    what: str = "circuit"
-    # a circuit file, for circuit, edited and lora_circuit; otherwise `k` heads are chosen from
+    what: str = "circuit"  # a name of RECIPES
+    # a circuit file, for circuit, edited and lora_circuit; otherwise `k` heads are selected from
     # scores
     circuit: str | None = None
-    # a run id or a scores file; without one the heads are scored first
-    scores: str | None = None
+    scores: str | None = None  # a run id or a scores file; None: the heads are scored first
     k: int = 6
     n: int = 50  # target rows; 0: all
     eval_split: str = "test"
     save_model: bool = False
     related: tuple[str, ...] = ()  # further languages that are measured
-    # measured once more before and after, where curves are of another split
+    # measured before and after only, where the curves are measured on another split
     final_split: str | None = None
-    # which of the target's train rows: all, or pool B (discovery saw none of their ids)
+    # the target's train rows: all, or pool B (discovery saw none of their ids)
     pool: str = "all"
     base: str | None = None  # for "direct": the model before the competence stage
-    # for "advised": an advice run or its advice.csv; without one the run asks first
-    advice: str | None = None
+    advice: str | None = None  # for "advised": an advice run or its advice.csv; None: ask first
 
 
 def base_model(subject: Subject, tuning: Tuning) -> str:
@@ -116,3 +129,209 @@ def base_model(subject: Subject, tuning: Tuning) -> str:
             f" for {subject.model!r} is not known; name it with --base."
         )
     return base
+
+
+class JobRequest(Request):
+    """The base of all kinds. `ASIDE` names the fields that change no number of the result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    ASIDE: ClassVar[frozenset[str]] = frozenset({"name", "cwd", "created", "facts"})
+
+    @property
+    def device(self) -> str:
+        """The device whose turn the job waits for."""
+        return "auto"
+
+
+class SubjectRequest(JobRequest):
+    """A job that opens a model and a task."""
+
+    subject: Subject = Subject()
+
+    @property
+    def device(self) -> str:
+        return self.subject.device
+
+
+class ScoreRequest(SubjectRequest):
+    """Score every head; `preview`: attribution patching first."""
+
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"preview", "cache"}
+    kind: Literal["score"] = "score"
+    scoring: Scoring = Scoring()
+    preview: bool = False
+    cache: bool = True
+
+
+class DiscoverRequest(SubjectRequest):
+    """Find a circuit by the paper's iterations (CT-SFT, arXiv 2601.08146)."""
+
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"cache"}
+    kind: Literal["discover"] = "discover"
+    scoring: Scoring = Scoring()
+    depth: int = 1
+    fraction: float = 0.02
+    cache: bool = True
+
+
+class FaithfulnessRequest(SubjectRequest):
+    """Measure a circuit file, or a ranking's heads at several sizes against random circuits.
+    `subject.split` names the rows that are measured.
+    """
+
+    kind: Literal["faithfulness"] = "faithfulness"
+    subject: Subject = Subject(split="valid")
+    scores: str
+    circuit: str | None = None
+    sizes: tuple[int, ...] = ()
+    n_random: int = 10
+
+
+class ValidateRequest(SubjectRequest):
+    """Check the rankings against mean ablation, random circuits and other discovery sets."""
+
+    kind: Literal["validate"] = "validate"
+    checks: Checks = Checks()
+    rows_split: str = "valid"
+
+
+class AdviseRequest(SubjectRequest):
+    """Rank heads by what the target asks of them and what the source would lose."""
+
+    kind: Literal["advise"] = "advise"
+    target: str
+    k: int = 6
+    n: int = 50
+    pool: str = "all"
+    damping: float = 1.0
+    seed: int = 31
+
+
+class TrialOf(BaseModel):
+    """Which trial of which experiment a tuning run is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    run: str
+    trial: Trial
+
+
+class FinetuneRequest(SubjectRequest):
+    """Tune a circuit or a control on a target language."""
+
+    kind: Literal["finetune"] = "finetune"
+    scoring: Scoring = Scoring()
+    tuning: Tuning
+    config: TuneConfig = TuneConfig()
+    trial_of: TrialOf | None = None
+
+    @property
+    def competence(self) -> bool:
+        """Whether it tunes on the source language itself."""
+        return self.tuning.target == (self.subject.language or self.facts.source)
+
+
+class RescoreRequest(JobRequest):
+    """Score the heads of a tuned model on the examples they were scored on before."""
+
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"cache"}
+    kind: Literal["rescore"] = "rescore"
+    tuned: str  # id of a tuning run
+    scoring: Scoring = Scoring()
+    k: int = 6
+    cache: bool = True
+
+
+class ExperimentRequest(JobRequest):
+    """Run every trial of a design. `file`: where the design was read from."""
+
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"file", "jobs"}
+    kind: Literal["experiment"] = "experiment"
+    design: Design
+    file: str
+    data_dir: str | None = None
+    jobs: int = 1
+
+    @property
+    def device(self) -> str:
+        return self.design.device
+
+
+class ExportRequest(JobRequest):
+    """Write a tuned model as a Hugging Face folder."""
+
+    kind: Literal["export"] = "export"
+    tuned: str  # id of a tuning run
+    to: str
+
+
+AnyRequest = (
+    ScoreRequest
+    | DiscoverRequest
+    | FaithfulnessRequest
+    | ValidateRequest
+    | AdviseRequest
+    | FinetuneRequest
+    | RescoreRequest
+    | ExperimentRequest
+    | ExportRequest
+)
+_ANY = TypeAdapter(Annotated[AnyRequest, Field(discriminator="kind")])
+EARLIER = "made by an earlier version of this program; its settings cannot be read"
+
+
+def request_of(run: Run) -> AnyRequest | None:
+    """The typed request of a run; None for one of an earlier version, or where the file is torn."""
+    path = run.file("request.json")
+    stamped = file_stamp(path)
+    return _read(path, stamped) if is_settled(stamped) else _read.__wrapped__(path, stamped)
+
+
+@lru_cache(maxsize=20_000)
+def _read(path: Path, stamped: tuple) -> AnyRequest | None:
+    try:
+        return from_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def from_json(text: str | bytes) -> AnyRequest:
+    """The request that `model_dump_json` wrote. ValueError (pydantic's ValidationError) for text
+    that is not one.
+    """
+    return _ANY.validate_json(text)
+
+
+def needed_request(run: Run) -> AnyRequest:
+    """`request_of`; UserError where it cannot be read."""
+    request = request_of(run)
+    if request is None:
+        raise UserError(
+            f"Run {run.id!r} was {EARLIER}, so it cannot be continued or evaluated; start it"
+            " again, or delete it with `python -m ctsft runs delete`."
+        )
+    return request
+
+
+def typed_runs(kind: str) -> Iterator[tuple[Run, AnyRequest]]:
+    """The runs of a kind with their requests, newest first, without those of earlier versions."""
+    for run in list_runs(kind):
+        request = request_of(run)
+        if request is not None:
+            yield run, request
+
+
+def same_question(one: JobRequest, other: JobRequest) -> bool:
+    """Whether two requests ask for the same result. No language means the task's source language,
+    which a run knows once it has begun.
+    """
+    if type(one) is not type(other):
+        return False
+    fields = [request.model_dump(exclude=set(request.ASIDE)) for request in (one, other)]
+    if isinstance(one, SubjectRequest):
+        languages = [question["subject"].pop("language") for question in fields]
+        sources = {one.facts.source, other.facts.source}
+        if languages[0] != languages[1] and not {*languages, None} - {None} <= sources:
+            return False
+        if None not in languages and languages[0] != languages[1]:
+            return False
+    return fields[0] == fields[1]

@@ -11,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctsft import runs
-from ctsft.attribution.means import label_balanced_means
-from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.export import base_path
-from ctsft.jobs.reporter import Reporter, finish
-from ctsft.jobs.requests import Scoring, Subject
+from ctsft.jobs.reporter import finish
+from ctsft.jobs.requests import RescoreRequest, needed_request, request_of
 from ctsft.jobs.results import save_scores
-from ctsft.jobs.scoring import pool_and_means
+from ctsft.jobs.scoring import open_discovery
 from ctsft.model.evaluation import accuracy
 from ctsft.runs import results
 from ctsft.runs.recorder import Writer
@@ -28,74 +26,43 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.statistics import spearman
 
 
-def rescore(run: Writer, tuned: str, scoring: Scoring, k: int = 6, cache: bool = True) -> dict:
+def rescore(run: Writer, request: RescoreRequest) -> dict:
     """before.safetensors and after.safetensors (scores), and a summary: `agreement` of the two,
-    `changes` by head, how many of the discovery set's examples the tuned model still answers
-    rightly. `tuned`: the id of a tuning run. UserError for a run without a delta.
+    `changes` by head, the share of the discovery set that the tuned model still predicts
+    correctly. UserError for a run without a delta.
     """
-    about = runs.get(tuned)
-    path = about.file("delta.safetensors")
+    tuned = runs.get(request.tuned)
+    path = tuned.file("delta.safetensors")
     if not path.is_file():
         raise UserError(
-            f"Run {tuned!r} has no tuned model to score: it is a run of kind {about.request.kind!r}"
-            f" in state {about.status().state!r}; name a fine-tuning run that is done or was"
-            " stopped (see `python -m ctsft compare`)."
+            f"Run {tuned.id!r} has no tuned model to score: it is a run of kind"
+            f" {tuned.request.kind!r} in state {tuned.status().state!r}; name a fine-tuning run"
+            " that is done or was stopped (see `python -m ctsft compare`)."
         )
-    subject = Subject(**about.request.params["subject"])
-    run.add_params(tuned=tuned, k=k)
-    model, task, language, pool, means, reporter = pool_and_means(
-        run, replace(subject, model=base_path(about)), scoring, cache
-    )
-    fits(k, len(model.heads))
-    before = passed(
-        reporter, "scoring heads before tuning", model, task, pool, means, scoring, cache
-    )
+    subject = needed_request(tuned).subject
+    before_tuning = replace(subject, model=base_path(tuned))
+    discovery = open_discovery(run, before_tuning, request.scoring, request.cache)
+    check_count(request.k, len(discovery.model.heads))
+    before = discovery.score("scoring heads before tuning")
     save_scores(run, before, "before")
-    reporter.stage("what changed")
-    changes = head_changes(model, path)
-    model = apply_delta(model, path)
-    means = label_balanced_means(
-        model,
-        task,
-        pool,
-        scoring.positions,
-        reporter.stage("means after tuning"),
-        cache,
-        scoring.max_memory,
-    )
-    after = passed(reporter, "scoring heads after tuning", model, task, pool, means, scoring, cache)
+    discovery.reporter.stage("what changed")
+    changes = head_changes(discovery.model, path)
+    model = apply_delta(discovery.model, path)
+    discovery = discovery.measured_again(model, "means after tuning")
+    after = discovery.score("scoring heads after tuning")
     save_scores(run, after, "after")
-    return finish(
-        run,
-        {
-            "tuned": tuned,
-            "model": subject.model,
-            "task": task.name,
-            "language": language,
-            "method": before.method,
-            "examples": len(pool),
-            "right": accuracy(model, task, pool),
-            "changes": changes,
-            **agreement(before, after, k),
-        },
-    )
-
-
-def passed(
-    reporter: Reporter, stage: str, model, task, pool, means, scoring: Scoring, cache: bool
-) -> Scores:
-    scores = score_heads(
-        model,
-        task,
-        pool,
-        means,
-        scoring.method,
-        reporter.stage(stage),
-        cache=cache,
-        **scoring.config,
-    )
-    reporter.tell(stage, scores.notes)
-    return scores
+    summary = {
+        "tuned": tuned.id,
+        "model": subject.model,
+        "task": discovery.task.name,
+        "language": discovery.language,
+        "method": before.method,
+        "examples": len(discovery.pool),
+        "right": accuracy(model, discovery.task, discovery.pool),
+        "changes": changes,
+        **agreement(before, after, request.k),
+    }
+    return finish(run, summary)
 
 
 def agreement(before: Scores, after: Scores, k: int) -> dict:
@@ -103,7 +70,7 @@ def agreement(before: Scores, after: Scores, k: int) -> dict:
     (NaN where one ranks nothing), and what became of the k top heads, each list in the order of
     the scores that it was taken from. UserError for a k that the model has not.
     """
-    fits(k, before.values.numel())
+    check_count(k, before.values.numel())
     first, last = before.ranking()[:k], after.ranking()[:k]
     return {
         "spearman": spearman(before.values, after.values),
@@ -114,7 +81,8 @@ def agreement(before: Scores, after: Scores, k: int) -> dict:
     }
 
 
-def fits(k: int, n_heads: int):
+def check_count(k: int, n_heads: int):
+    """UserError for a number of heads that the model does not have."""
     if not 1 <= k <= n_heads:
         raise UserError(f"k is {k}, and the model has {n_heads} heads; choose 1 to {n_heads}.")
 
@@ -125,9 +93,11 @@ def kept(heads: Iterable, these) -> list[list[int]]:
 
 def newest(tuned: str) -> runs.Run | None:
     """The newest rescoring of a tuning run."""
-    return next(
-        (run for run in runs.list_runs("rescore") if run.request.params.get("tuned") == tuned), None
-    )
+    for run in runs.list_runs("rescore"):
+        request = request_of(run)
+        if request is not None and request.tuned == tuned:
+            return run
+    return None
 
 
 def scores_of(run: runs.Run) -> tuple[Scores, Scores] | None:

@@ -1,32 +1,83 @@
-"""What each long job does, from words to result files in its run folder. The shell and the explorer
-start the same jobs.
+"""The jobs that score heads: `score`, and `discover`, which finds a circuit by iterations.
 
-A job gets its settings and a `runs.Writer`; it reports progress by stage, appends an event line for
+A job gets its run folder and its request; it reports progress by stage, appends an event line for
 each result that arrives, writes its result files and returns a summary, which also goes to
-`result.json`.
+`result.json`. The shell and the explorer start the same jobs.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 
 from transformers.utils import logging
 
-from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.discovery import iterations
+from ctsft.data.task import Example, Task
 from ctsft.jobs.reporter import Reporter, begin, finish
-from ctsft.jobs.requests import Scoring, Subject
+from ctsft.jobs.requests import DiscoverRequest, ScoreRequest, Scoring, Subject
 from ctsft.jobs.results import save_scores
+from ctsft.model.model import Model
 from ctsft.runs.recorder import Writer
 
 logging.disable_progress_bar()  # a job reports its own stages
 
 
-def pool_and_means(run: Writer, subject: Subject, scoring: Scoring, cache: bool = True):
-    """Model, task, discovery set (from pool A) and label-balanced means, which are kept in the run
-    folder.
+@dataclass(frozen=True)
+class Discovery:
+    """What heads are scored on: a model, the discovery set (of pool A) and its means."""
+
+    run: Writer
+    reporter: Reporter
+    model: Model
+    task: Task
+    language: str
+    pool: list[Example]
+    means: Means
+    scoring: Scoring
+    cache: bool
+
+    def measured_again(self, model: Model, stage: str) -> "Discovery":
+        """The same examples with the means of another model of the same shape."""
+        return replace(self, model=model, means=self.label_means(model, stage))
+
+    def label_means(self, model: Model, stage: str) -> Means:
+        means = label_balanced_means(
+            model,
+            self.task,
+            self.pool,
+            self.scoring.positions,
+            self.reporter.stage(stage),
+            self.cache,
+            self.scoring.max_memory,
+        )
+        self.reporter.tell(stage, means.notes)
+        return means
+
+    def score(self, stage: str, method: str | None = None, **settings) -> Scores:
+        """Scores by the request's method, or by another one with settings of its own."""
+        scores = score_heads(
+            self.model,
+            self.task,
+            self.pool,
+            self.means,
+            method or self.scoring.method,
+            self.reporter.stage(stage),
+            cache=self.cache,
+            **(settings if method else self.scoring.config),
+        )
+        self.reporter.tell(stage, scores.notes)
+        return scores
+
+
+def open_discovery(
+    run: Writer, subject: Subject, scoring: Scoring, cache: bool = True
+) -> Discovery:
+    """The model, the discovery set and the label-balanced means, which are saved in the run
+    folder (means.safetensors, pool.json). UserError for what cannot be opened.
     """
     reporter = Reporter(run)
     reporter.stage("loading the model")
@@ -42,57 +93,30 @@ def pool_and_means(run: Writer, subject: Subject, scoring: Scoring, cache: bool 
         cache=cache,
         max_memory=scoring.max_memory,
     )
-    begin(run, subject, model, {"pool": pool}, scoring=asdict(scoring))
-    means = label_balanced_means(
-        model,
-        task,
-        pool,
-        scoring.positions,
-        reporter.stage("label-balanced means"),
-        cache,
-        scoring.max_memory,
-    )
-    reporter.tell("label-balanced means", means.notes)
-    means.save(run.file("means.safetensors"))
+    begin(run, model, language, {"pool": pool})
     texts = [{"id": row.id, "text": row.text, "label": row.label} for row in pool]
     run.file("pool.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
-    return model, task, language, pool, means, reporter
+    empty = Discovery(run, reporter, model, task, language, pool, None, scoring, cache)
+    discovery = empty.measured_again(model, "label-balanced means")
+    discovery.means.save(run.file("means.safetensors"))
+    return discovery
 
 
-def score(
-    run: Writer, subject: Subject, scoring: Scoring, preview: bool = False, cache: bool = True
-) -> dict:
+def score(run: Writer, request: ScoreRequest) -> dict:
     """scores.safetensors, scores.csv, means.safetensors, pool.json; with `preview` attribution
     patching first (preview.safetensors).
     """
-    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
-    if preview and scoring.method != "atp":
-        preview_stage = f"{METHODS['atp'].label} (preview)"
-        first = score_heads(
-            model,
-            task,
-            pool,
-            means,
+    scoring = request.scoring
+    discovery = open_discovery(run, request.subject, scoring, request.cache)
+    if request.preview and scoring.method != "atp":
+        preview = discovery.score(
+            f"{METHODS['atp'].label} (preview)",
             "atp",
-            reporter.stage(preview_stage),
-            cache=cache,
             positions=scoring.positions,
             max_memory=scoring.max_memory,
         )
-        reporter.tell(preview_stage, first.notes)
-        save_scores(run, first, "preview")
-    stage = METHODS[scoring.method].label
-    scores = score_heads(
-        model,
-        task,
-        pool,
-        means,
-        scoring.method,
-        reporter.stage(stage),
-        cache=cache,
-        **scoring.config,
-    )
-    reporter.tell(stage, scores.notes)
+        save_scores(run, preview, "preview")
+    scores = discovery.score(METHODS[scoring.method].label)
     save_scores(run, scores, "scores")
     top = [
         {
@@ -103,65 +127,57 @@ def score(
         }
         for layer, head in scores.ranking()
     ]
-    return finish(
-        run,
-        {
-            "model": model.name,
-            "task": task.name,
-            "language": language,
-            "method": scores.method,
-            "attention": scoring.attention,
-            "n_layers": model.n_layers,
-            "n_heads": model.n_heads,
-            "examples": len(pool),
-            "heads": top,
-            "values": scores.values.tolist(),
-            "notes": scores.notes,
-        },
-    )
+    summary = {
+        "model": discovery.model.name,
+        "task": discovery.task.name,
+        "language": discovery.language,
+        "method": scores.method,
+        "attention": scoring.attention,
+        "n_layers": discovery.model.n_layers,
+        "n_heads": discovery.model.n_heads,
+        "examples": len(discovery.pool),
+        "heads": top,
+        "values": scores.values.tolist(),
+        "notes": scores.notes,
+    }
+    return finish(run, summary)
 
 
-def discover(
-    run: Writer, subject: Subject, scoring: Scoring, depth: int, fraction: float, cache: bool = True
-) -> dict:
+def discover(run: Writer, request: DiscoverRequest) -> dict:
     """circuit.json and the scores of each iteration."""
-    model, task, language, pool, means, reporter = pool_and_means(run, subject, scoring, cache)
+    scoring = request.scoring
+    discovery = open_discovery(run, request.subject, scoring, request.cache)
     circuit, notes = None, []
-    report = reporter.stage("discovery")
     for circuit, scores in iterations(
-        model,
-        task,
-        pool,
-        means,
-        depth,
-        fraction,
-        report,
+        discovery.model,
+        discovery.task,
+        discovery.pool,
+        discovery.means,
+        request.depth,
+        request.fraction,
+        discovery.reporter.stage("discovery"),
         attention=scoring.attention,
         rules=scoring.rules,
         adaptive=scoring.adaptive,
         max_memory=scoring.max_memory,
         batch_tokens=scoring.batch_tokens,
-        cache=cache,
+        cache=request.cache,
     ):
+        iteration = circuit.rule["depth"]
         circuit.save(run.file("circuit.json"))
-        reporter.tell(f"iteration {circuit.rule['depth']}", scores.notes)
-        notes += [f"iteration {circuit.rule['depth']}: {note}" for note in scores.notes]
-        save_scores(
-            run,
-            scores,
-            "scores" if not scores.config.targets else f"scores-{circuit.rule['depth']}",
-        )
-    return finish(
-        run,
-        {
-            "model": model.name,
-            "task": task.name,
-            "language": language,
-            **circuit.rule,
-            "heads": [
-                {"layer": layer, "head": head, "why": circuit.why[layer, head]}
-                for layer, head in sorted(circuit.heads)
-            ],
-            "notes": notes,
-        },
-    )
+        discovery.reporter.tell(f"iteration {iteration}", scores.notes)
+        notes += [f"iteration {iteration}: {note}" for note in scores.notes]
+        save_scores(run, scores, f"scores-{iteration}" if scores.config.targets else "scores")
+    heads = [
+        {"layer": layer, "head": head, "why": circuit.why[layer, head]}
+        for layer, head in sorted(circuit.heads)
+    ]
+    summary = {
+        "model": discovery.model.name,
+        "task": discovery.task.name,
+        "language": discovery.language,
+        **circuit.rule,
+        "heads": heads,
+        "notes": notes,
+    }
+    return finish(run, summary)

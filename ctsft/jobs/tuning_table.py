@@ -2,13 +2,16 @@
 
 import csv
 import io
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
 from ctsft.runs.launcher import list_runs
 from ctsft.runs.notes import FILE, read_note
 from ctsft.runs.results import evaluations, result
+from ctsft.tuning.config import TuneConfig
 
 COLUMNS = (
     "run",
@@ -63,7 +66,7 @@ SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
 
 
 # settings that change no number of the result
-NO_EFFECT = ("eval_every", "checkpoint_every", "report_to")
+NO_EFFECT = {"eval_every", "checkpoint_every", "report_to"}
 
 
 def table_row(run: Run) -> dict | None:
@@ -87,13 +90,14 @@ def table_row(run: Run) -> dict | None:
 @lru_cache(maxsize=10_000)
 def _row(path: Path, stamped: tuple) -> dict | None:
     run = Run(path)
-    request, rows, done, said = run.request, evaluations(run), result(run), read_note(run)
-    params = request.params
-    tuning, config, subject = (params.get(key, {}) for key in ("tuning", "config", "subject"))
-    names = list(rows[0]["accuracy"]) if rows else []
-    if len(names) < 2 or tuning.get("target") not in names:
+    request, rows, done, said = request_of(run), evaluations(run), result(run), read_note(run)
+    if not isinstance(request, FinetuneRequest):  # of an earlier version
         return None
-    source, target = names[0], tuning["target"]
+    tuning, config = request.tuning, request.config
+    names = list(rows[0]["accuracy"]) if rows else []
+    if len(names) < 2 or tuning.target not in names:
+        return None
+    source, target = names[0], tuning.target
     # where curves are of another split
     ends = [done["final"][when] for when in ("before", "after")] if done.get("final") else []
     before, after = (
@@ -101,14 +105,17 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         if ends
         else (rows[0]["accuracy"], rows[-1]["accuracy"])
     )
-    part = params.get("experiment") or {}
-    settings = settings_of(subject | {"language": source}, tuning, config, part.get("cell") or {})
+    model = request.facts.model or request.subject.model
+    subject = replace(request.subject, model=model, language=source)
+    trial_of = request.trial_of
+    settings = settings_of(subject, tuning, config)
+    settings["setting"] = trial_of.trial.setting if trial_of else None
     return {
         "run": run.id,
         "name": said.name or request.name,
         "given": request.name,
         "state": run.status().state,
-        "what": tuning.get("what"),
+        "what": tuning.what,
         "heads": done.get("heads"),
         **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")},
         "trainable": done.get("trainable"),
@@ -122,31 +129,33 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "gain": after[target] - before[target],
         "seconds": rows[-1].get("seconds"),
         "note": said.note,
-        "experiment": part.get("run") or "",
+        "experiment": trial_of.run if trial_of else "",
         "created": request.created,
         "measured": done.get("rows") or {},
-        "task": subject.get("task"),
-        "model": subject.get("model"),
+        "task": subject.task,
+        "model": subject.model,
         "settings": settings,
         "setting": setting(subject, tuning, config),
     }
 
 
-def settings_of(subject: dict, tuning: dict, config: dict, cell: dict) -> dict:
-    """Everything that was chosen for a run but what moves, under one name each; paths and what
-    changes no number are left out.
+def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:
+    """Every setting of a run except what is trained, under one name each; paths and what changes
+    no number are left out.
     """
-    words = {
-        "model": subject.get("model"),
-        "task": subject.get("task"),
-        "data_dir": subject.get("data_dir"),
-        "source": subject.get("language"),
+    named = {
+        "model": subject.model,
+        "task": subject.task,
+        "data_dir": subject.data_dir,
+        "source": subject.language,
+        "target": tuning.target,
+        "n": tuning.n,
+        "pool": tuning.pool,
+        "eval_split": tuning.eval_split,
+        "final_split": tuning.final_split,
+        "related": list(tuning.related),
     }
-    words |= {
-        name: tuning.get(name)
-        for name in ("target", "n", "pool", "eval_split", "final_split", "related")
-    } | {"setting": cell.get("setting")}
-    return words | {name: value for name, value in config.items() if name not in NO_EFFECT}
+    return named | config.model_dump(exclude=NO_EFFECT)
 
 
 def common_settings(rows: list[dict]) -> tuple[dict, list[str]]:
@@ -163,11 +172,11 @@ def common_settings(rows: list[dict]) -> tuple[dict, list[str]]:
     return same, [name for name in names if name not in same]
 
 
-def setting(subject: dict, tuning: dict, config: dict) -> str:
+def setting(subject: Subject, tuning: Tuning, config: TuneConfig) -> str:
     """What has to be equal for two runs to be compared fairly, in a few words."""
     return (
-        f"{subject.get('model')} on {subject.get('task')}, {tuning.get('target')},"
-        f" n={tuning.get('n')}, {config.get('epochs'):g} epochs, lr {config.get('learning_rate'):g}"
+        f"{subject.model} on {subject.task}, {tuning.target}, n={tuning.n},"
+        f" {config.epochs:g} epochs, lr {config.learning_rate:g}"
     )
 
 

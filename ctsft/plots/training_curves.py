@@ -19,7 +19,7 @@ from ctsft.plots.accuracy_curves import (
 )
 from ctsft.plots.style import COLOURS, alt
 from ctsft.runs.folder import Run
-from ctsft.runs.results import evaluations
+from ctsft.runs.results import evaluations, result
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import hover_text
 
@@ -89,9 +89,7 @@ def read_history(run, target: str | None = None, name: str = "") -> RunHistory:
         run = Run(Path(run))
     if isinstance(run, Run):
         rows = evaluations(run)
-        request = run.request
-        tuning = request.params.get("tuning", request.params)
-        target, name = target or tuning.get("target"), name or request.name or run.id
+        target, name = target or result(run).get("target"), name or run.request.name or run.id
     else:
         rows = getattr(run, "history", run)
     if not isinstance(rows, Iterable) or not all(_is_evaluation(row) for row in rows):

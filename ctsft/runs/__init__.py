@@ -1,6 +1,6 @@
 """Jobs as runs: start one detached, watch, stop, resume.
 
-    run = runs.start(...)                          # the same job as from the shell, detached
+    run = runs.start(request)                      # the same job as from the shell, detached
     run.status().progress, run.events(since=10)
     runs.stop(run)
     runs.resume(run)
@@ -9,12 +9,13 @@
 jobs, `device_queue` lets them take turns.
 """
 
-from ctsft.runs.folder import Process, Request, Run, RunError, Status, process_start_time
-from ctsft.runs.launcher import delete, get, kill, list_runs, resume, shell_command, start, stop
+from ctsft.runs.folder import Facts, Process, Request, Run, RunError, Status, process_start_time
+from ctsft.runs.launcher import delete, get, kill, list_runs, resume, start, stop
 from ctsft.runs.recorder import Writer, record, run_folder, throwaway_run
 from ctsft.utils.home import home
 
 __all__ = [
+    "Facts",
     "Process",
     "Request",
     "Run",
@@ -23,15 +24,14 @@ __all__ = [
     "Writer",
     "process_start_time",
     "delete",
+    "run_folder",
     "get",
     "home",
     "kill",
     "list_runs",
     "record",
     "resume",
-    "run_folder",
     "throwaway_run",
-    "shell_command",
     "start",
     "stop",
 ]

@@ -26,7 +26,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
 import psutil
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
@@ -47,14 +47,27 @@ class RunError(UserError):
     """
 
 
+class Facts(BaseModel):
+    """What a job finds out that determines its result beside what was asked."""
+
+    model_config = ConfigDict(frozen=True)
+    version: str = ""  # of this program
+    torch: str = ""
+    model: str = ""  # the model that was used, where it is another than the requested one
+    model_fingerprint: str | None = None
+    data_fingerprints: dict[str, str] = {}
+    source: str = ""  # the source language
+
+
 class Request(BaseModel):
+    """What every request says, whatever its kind; `jobs.requests` has one class for each kind."""
+
+    model_config = ConfigDict(frozen=True)
     kind: str = ""
-    argv: list[str] = []  # the words after `python -m ctsft`, relative to `cwd`
-    # everything that determines the result: code version, fingerprints, seeds
-    params: dict[str, Any] = {}
     name: str = ""
+    cwd: str = ""  # where relative paths begin
     created: float = 0.0  # seconds since 1970, like every time here
-    cwd: str = ""
+    facts: Facts = Facts()
 
 
 class Process(BaseModel):
@@ -96,9 +109,7 @@ class Run:
 
     @property
     def request(self) -> Request:
-        """Read once for as long as the file stays the same; its `params` are everybody's, and
-        nobody changes them.
-        """
+        """What all requests say; `jobs.requests.request_of` reads the rest."""
         request = read_cached(self.file("request.json"), Request)
         kind = request.kind or re.sub(r"^\d{8}-\d{6}-|-[a-z0-9]{4}$", "", self.id)
         return request.model_copy(

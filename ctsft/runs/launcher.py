@@ -12,14 +12,12 @@ it say so; what ends without a word reads as lost.
 """
 
 import os
-import shlex
 import shutil
 import site
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -38,35 +36,27 @@ from ctsft.runs.folder import (
     read_json,
     write_json,
 )
-from ctsft.runs.recorder import ID, new_id, run_folder, without_run
+from ctsft.runs.recorder import ID, new_id, run_folder
 from ctsft.utils.home import home
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder of the packages: a started job imports them
 
 
-def start(kind_words: Sequence[str], params: dict | None = None, name: str = "") -> Run:
-    """Starts `python -m ctsft <words> --run <id>` as a detached process that outlives this one."""
-    words = without_run(kind_words)
-    run = Run(home() / "runs" / new_id(words[0]))
+def start(request: Request) -> Run:
+    """Starts the request's job as a detached process that outlives this one."""
+    run = Run(home() / "runs" / new_id(request.kind))
     run.path.mkdir(parents=True)
     write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
     write_json(
         run.file("request.json"),
-        Request(
-            kind=words[0],
-            argv=words,
-            params=params or {},
-            name=name,
-            created=time.time(),
-            cwd=os.getcwd(),
-        ),
+        request.model_copy(update={"created": time.time(), "cwd": request.cwd or os.getcwd()}),
     )
     return _launch(run)
 
 
 def resume(run: Run) -> Run:
-    """Starts the command of a run again in the same folder; the job goes on from the checkpoints it
-    finds there.
+    """Starts a run's job again in the same folder; it goes on from the checkpoints that it finds
+    there.
     """
     if run.status().active:
         raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
@@ -74,7 +64,7 @@ def resume(run: Run) -> Run:
 
 
 def _launch(run: Run) -> Run:
-    return _spawn(run, [sys.executable, "-m", "ctsft", *run.request.argv, "--run", run.id])
+    return _spawn(run, [sys.executable, "-m", "ctsft", "run", run.id])
 
 
 def search_path(root: Path) -> list[str]:
@@ -219,11 +209,6 @@ def list_runs(kind: str | None = None) -> list[Run]:
 
 # when a run was asked for, and of which kind: that never changes
 _begun: dict[tuple[str, str, int, int], tuple[float, str]] = {}
-
-
-def shell_command(request: Request) -> str:
-    """The command that repeats the run as a new one, from `request.cwd`."""
-    return shlex.join(["python", "-m", "ctsft", *request.argv])
 
 
 def _await_end(process: Process, seconds: float) -> bool:

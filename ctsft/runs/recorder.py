@@ -1,7 +1,7 @@
 """The job's own hand on its run: it says how it goes, appends what it finds, and hears a wish to
 stop.
 
-with record("score", sys.argv[1:], {"seed": 0}, run_id) as run:
+with record(request, run_id) as run:
     for done, row in enumerate(work):
         run.event(**row)
         run.progress(done, total, "scoring")
@@ -18,13 +18,14 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 from ctsft.runs.folder import (
+    Facts,
     Request,
     Run,
     RunError,
@@ -144,13 +145,11 @@ class Writer(Run):
         )
         self._now = self._now.model_copy(update={"advanced": time.time()})
 
-    def add_params(self, **params: Any) -> None:
+    def add_facts(self, **facts: Any) -> None:
         """What only the job could find out: fingerprints of what it loaded, for instance."""
-        request = self.request
-        write_json(
-            self.file("request.json"),
-            request.model_copy(update={"params": {**request.params, **params}}),
-        )
+        path = self.file("request.json")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, content | {"facts": Facts(**(content.get("facts") or {}) | facts)})
 
     def stop_requested(self) -> Literal["keep", "discard"] | None:
         try:
@@ -164,26 +163,18 @@ class Writer(Run):
 
 
 @contextmanager
-def record(
-    kind: str,
-    argv: Sequence[str] = (),
-    params: dict | None = None,
-    run_id: str | None = None,
-    name: str = "",
-) -> Iterator[Writer]:
+def record(request: Request, run_id: str | None = None) -> Iterator[Writer]:
     """The body is the job. A folder `run_id` that exists is adopted: a queued one is begun, an
     ended one resumed.
     """
-    path = run_folder(run_id) if run_id else home() / "runs" / new_id(kind)
+    path = run_folder(run_id) if run_id else home() / "runs" / new_id(request.kind)
     path.mkdir(parents=True, exist_ok=bool(run_id))
     run = Writer(path)
     found = read_json(run.file("status.json"), Status)
     if found.state != "queued" or found.pid:
         # one that the launcher queued has no process yet
         if run.status().active:
-            raise RunError(
-                f"Run {run.id!r} is running already; stop it first, or choose another id for --run"
-            )
+            raise RunError(f"Run {run.id!r} is running already; stop it first")
         run.file("stop").unlink(missing_ok=True)
     old = read_json(run.file("request.json"), Request)
     main = threading.current_thread() is threading.main_thread()
@@ -195,13 +186,13 @@ def record(
             signal.signal(signal.SIGTERM, _interrupt(os.getpid()))
         write_json(
             run.file("request.json"),
-            Request(
-                kind=kind,
-                argv=without_run(argv),
-                params={**old.params, **(params or {})},
-                name=name or old.name,
-                created=old.created or time.time(),
-                cwd=os.getcwd(),
+            request.model_copy(
+                update={
+                    "name": request.name or old.name,
+                    "created": old.created or time.time(),
+                    "cwd": request.cwd or os.getcwd(),
+                    "facts": old.facts,
+                }
             ),
         )
         yield run
@@ -260,17 +251,6 @@ def run_folder(run_id: str) -> Path:
 def new_id(kind: str) -> str:
     tail = "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4))
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^a-z0-9]+', '-', kind.lower())}-{tail}"
-
-
-def without_run(argv: Sequence[str]) -> list[str]:
-    words = iter(argv)
-    kept = []
-    for word in words:
-        if word == "--run":
-            next(words, None)
-        elif not word.startswith("--run="):
-            kept.append(word)
-    return kept
 
 
 def _interrupt(owner: int):

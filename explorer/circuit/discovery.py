@@ -2,17 +2,18 @@
 it as the current circuit.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import share_of
+from ctsft.jobs.requests import needed_request
 from ctsft.model.model import Model
 from ctsft.plots import layered_graph
 from ctsft.utils import format
-from explorer.session import binding, score_runs, start_runs
+from explorer.session import binding, requests, score_runs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, head_selection, run_progress
 
@@ -78,19 +79,17 @@ def count(number: int, noun: str) -> str:
 def run_with_settings(model: Model) -> runs.Run | None:
     """The newest discovery with exactly the current settings."""
     view = binding.view()
-    return score_runs.find_run(
-        "discover",
-        (),
-        (None, model.fingerprint),
-        subject=asdict(view.subject),
-        discovery=start_runs.discovery(view),
-    )
+    return score_runs.find_same(requests.discover_request(view), (), (None, model.fingerprint))
 
 
 def newest_run(model: Model) -> runs.Run | None:
     """The newest finished discovery on the same rows, with any settings."""
+    subject = binding.view().subject
     return score_runs.find_run(
-        "discover", ("done",), (None, model.fingerprint), subject=asdict(binding.view().subject)
+        "discover",
+        lambda request: request.subject == subject,
+        ("done",),
+        (None, model.fingerprint),
     )
 
 
@@ -152,7 +151,7 @@ def edges_shown(discovered: Circuit) -> str:
 def result(run: runs.Run, discovered: Circuit) -> str:
     """What the discovery selected, and why it ended before the requested depth, if it did."""
     depth = discovered.rule.get("depth", 0)
-    requested = run.request.params.get("discovery", {}).get("depth", depth)
+    requested = needed_request(run).depth
     size = f"{count(len(discovered), 'head')} after {count(depth + 1, 'iteration')}"
     if depth >= requested:
         return f"{size}."

@@ -28,7 +28,7 @@ def draw(shown: PageCircuit):
         )
         return
     view, scored = binding.view(), score_runs.score_run(("done",))
-    run = score_runs.find_run("faithfulness", scores=scored.id)
+    run = score_runs.curve_of(scored)
     active = run is not None and run.status().active
     with st.expander("Settings"):
         st.number_input(

@@ -12,7 +12,7 @@ from ctsft import runs
 from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
-from ctsft.jobs.requests import Scoring
+from ctsft.jobs.requests import Scoring, needed_request, typed_runs
 from ctsft.model.model import Model
 from ctsft.plots import layered_graph
 from explorer.circuit import saved
@@ -41,10 +41,10 @@ Circuits = dict[str, frozenset[Head]]  # heads by name
 def choices(shown: PageCircuit) -> dict[str, Circuits]:
     """{group: circuits}"""
     scores, run = shown.scores, shown.run
-    subject = run and run.request.params.get("subject", {})
+    subject = run and needed_request(run).subject
     by_language, by_method = {}, {}
     for other in other_scorings(shown.model, run):
-        same_subject = other.request.params["subject"] == subject
+        same_subject = needed_request(other).subject == subject
         same_way = way(other) == way(run)
         if same_way and not same_subject:
             by_language[rows_name(other)] = other
@@ -98,9 +98,9 @@ def other_scorings(model: Model, run: runs.Run | None) -> list[runs.Run]:
     """All finished scorings of the same weights but `run`, newest first."""
     return [
         other
-        for other in runs.list_runs("score")
+        for other, request in typed_runs("score")
         if (run is None or other.id != run.id)
-        and other.request.params.get("model_fingerprint") == model.fingerprint
+        and request.facts.model_fingerprint == model.fingerprint
         and other.status().state == "done"
         and score_runs.scores_of(other) is not None
     ]
@@ -108,22 +108,19 @@ def other_scorings(model: Model, run: runs.Run | None) -> list[runs.Run]:
 
 def way(run: runs.Run | None) -> str:
     """How a run scored: one of `scoring_choices.WAYS`; by the default settings without a run."""
-    settings = run.request.params["scoring"] if run else {}
-    fields = Scoring.__dataclass_fields__
-    known = {name: value for name, value in settings.items() if name in fields}
-    return scoring_choices.way_of(Scoring(**known))
+    return scoring_choices.way_of(needed_request(run).scoring if run else Scoring())
 
 
 def rows_name(run: runs.Run) -> str:
     """The rows of a scoring, such as "javanese (train)"."""
-    subject = run.request.params["subject"]
-    return f"{subject.get('language') or 'source'} ({subject.get('split')})"
+    subject = needed_request(run).subject
+    return f"{subject.language or 'source'} ({subject.split})"
 
 
 def depths(model: Model) -> Circuits:
     """The circuit of the newest discovery in the same weights, after each of its iterations."""
-    for run in runs.list_runs("discover"):
-        same_weights = run.request.params.get("model_fingerprint") == model.fingerprint
+    for run, request in typed_runs("discover"):
+        same_weights = request.facts.model_fingerprint == model.fingerprint
         if not same_weights or run.status().state != "done":
             continue
         circuit = score_runs.circuit_of(run)

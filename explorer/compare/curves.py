@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from ctsft import runs
+from ctsft.jobs.requests import needed_request
 from ctsft.plots import accuracy_curves
 from ctsft.runs import results
 from explorer.session import inputs
@@ -46,5 +47,5 @@ def planned_steps(evaluations: list[dict]) -> int:
 
 
 def n_labels(row: Mapping) -> int:
-    subject = runs.get(row["run"]).request.params["subject"]
-    return len(inputs.load_task(subject["task"], subject.get("data_dir") or "").labels)
+    subject = needed_request(runs.get(row["run"])).subject
+    return len(inputs.load_task(subject.task, subject.data_dir or "").labels)

@@ -10,6 +10,7 @@ from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
+from ctsft.jobs.requests import Subject, needed_request, typed_runs
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs, score_runs
@@ -45,7 +46,7 @@ def gather(rows: list[Mapping], names: Mapping[str, str]) -> Exploration:
         circuit = trained_circuit(same)
     faithfulness_run = None
     if score_run:
-        faithfulness_run = score_runs.find_run("faithfulness", ("done",), scores=score_run.id)
+        faithfulness_run = score_runs.curve_of(score_run, ("done",))
     return Exploration(
         same,
         names,
@@ -58,13 +59,13 @@ def gather(rows: list[Mapping], names: Mapping[str, str]) -> Exploration:
     )
 
 
-def is_current(subject: Mapping, source: str) -> bool:
+def is_current(subject: Subject, source: str) -> bool:
     """Whether the session's model, data and source language are these."""
     view = binding.view()
     return (view.model, view.task, view.data_dir, view.source) == (
-        subject["model"],
-        subject["task"],
-        subject.get("data_dir") or "",
+        subject.model,
+        subject.task,
+        subject.data_dir or "",
         source,
     )
 
@@ -73,24 +74,24 @@ def with_model_and_task(of: Exploration) -> Exploration:
     """The exploration with its model and task loaded, if they can be."""
     subject = subject_of(of.rows[0])
     with suppress(UserError):
-        of = replace(of, task=inputs.load_task(subject["task"], subject.get("data_dir") or ""))
+        of = replace(of, task=inputs.load_task(subject.task, subject.data_dir or ""))
     with suppress(UserError):
-        of = replace(of, model=of.model or inputs.load_model(subject["model"]))
+        of = replace(of, model=of.model or inputs.load_model(subject.model))
     return of
 
 
-def subject_of(row: Mapping) -> Mapping:
-    return runs.get(row["run"]).request.params["subject"]
+def subject_of(row: Mapping) -> Subject:
+    return needed_request(runs.get(row["run"])).subject
 
 
-def newest_score_run(subject: Mapping, source: str) -> runs.Run | None:
-    for run in runs.list_runs("score"):
-        scored = run.request.params.get("subject", {})
+def newest_score_run(subject: Subject, source: str) -> runs.Run | None:
+    for run, request in typed_runs("score"):
+        scored = request.subject
         same = all(
-            (scored.get(key) or None) == (subject.get(key) or None)
+            (getattr(scored, key) or None) == (getattr(subject, key) or None)
             for key in ("model", "task", "data_dir")
         )
-        if same and scored.get("language") in (source, None) and run.status().state == "done":
+        if same and scored.language in (source, None) and run.status().state == "done":
             return run
     return None
 

@@ -6,6 +6,7 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.methods import METHODS
 from ctsft.circuit.circuit import Circuit
+from ctsft.jobs.requests import needed_request
 from ctsft.plots import faithfulness, score_maps
 from ctsft.plots.html_report import Section, Table
 from ctsft.tuning import trainable
@@ -24,10 +25,10 @@ HEAD_COLUMNS = ["head", "rank", "why"]
 
 def subject(of: Exploration) -> Section:
     first = of.rows[0]
-    params = runs.get(first["run"]).request.params
+    facts = needed_request(runs.get(first["run"])).facts
     rows = [
         ["model", str(first["model"])],
-        ["fingerprint of its weights", str(params.get("model_fingerprint") or "not recorded")],
+        ["fingerprint of its weights", facts.model_fingerprint or "not recorded"],
     ]
     if of.model:
         rows.append(["shape", shape(of.model)])
@@ -39,11 +40,11 @@ def subject(of: Exploration) -> Section:
         ["target languages", ", ".join(filters.distinct(of.rows, "target"))],
     ]
     rows += [
-        [f"fingerprint of rows: {name}", str(value)]
-        for name, value in params.get("data_fingerprints", {}).items()
+        [f"fingerprint of rows: {name}", fingerprint]
+        for name, fingerprint in facts.data_fingerprints.items()
     ]
-    code = params.get("code") or ctsft.__version__
-    rows.append(["code", f"ctsft {code}, torch {params.get('torch') or 'not recorded'}"])
+    code = facts.version or ctsft.__version__
+    rows.append(["code", f"ctsft {code}, torch {facts.torch or 'not recorded'}"])
     table = Table(
         "Model, task and code. The fingerprints show whether yours are the same.",
         ["what", "value"],
@@ -66,13 +67,13 @@ def heads(of: Exploration) -> Section:
     title, scores = "Which heads carry the task", of.scores
     if scores is None:
         return Section(title, ["The heads of this model are not scored with this task yet."])
-    settings = of.score_run.request.params["scoring"]
+    scoring = needed_request(of.score_run).scoring
     method = (
         f"{METHODS[scores.method].label} on {len(scores.examples)}"
         f" {plain_name(of.rows[0]['source'])} texts that the model answers correctly, with equal"
-        f" numbers of each label where possible (seed {settings.get('seed')}; attention"
-        f" {settings.get('attention')}, {settings.get('rules')} rules, positions:"
-        f" {settings.get('positions')}). A positive score supports the right label, a negative"
+        f" numbers of each label where possible (seed {scoring.seed}; attention"
+        f" {scoring.attention}, {scoring.rules} rules, positions:"
+        f" {scoring.positions}). A positive score supports the right label, a negative"
         " score opposes it. The unit is logits."
     )
     blocks = [method]
@@ -159,7 +160,7 @@ def faithfulness_curves(of: Exploration) -> Section:
         "Every head outside a circuit is replaced by its mean. A faithfulness of 1 means that the"
         " circuit does all that the full model does, 0 that it does no more than a model without"
         " any of its heads. Random circuits of each size:"
-        f" {run.request.params.get('n_random', 'some')}."
+        f" {needed_request(run).n_random}."
     ]
     n_heads, size = of.scores.values.numel(), len(of.circuit or ())
     for measure in measures:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from statistics import fmean
 
 from ctsft import runs
+from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.requests import request_of
 from ctsft.plots import run_frontier
 from ctsft.plots.html_report import Code, Items, Section, Table
 from ctsft.utils.errors import UserError
@@ -145,8 +147,8 @@ def commands(of: Exploration) -> Section:
     """
     sources = [of.score_run, of.faithfulness_run]
     sources += [experiment_or_run(row) for row in reversed(of.rows)]
-    lines = [runs.shell_command(run.request) for run in sources if run and run.request.argv]
-    lines = list(dict.fromkeys(lines))
+    requests = [request_of(run) for run in sources if run]
+    lines = list(dict.fromkeys(shell_command(request) for request in requests if request))
     if not lines:
         return Section("Run it again", [])
     blocks = [

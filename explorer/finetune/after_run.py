@@ -7,6 +7,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import tuning_table
+from ctsft.jobs.requests import needed_request
 from ctsft.runs import results
 from explorer.finetune import command, exported_model, rescored_heads, weight_changes
 from explorer.session import binding, errors, measured_rows
@@ -54,7 +55,7 @@ def panels(run: runs.Run):
 
 def split_of(run: runs.Run) -> str:
     final = results.result(run).get("final")
-    return final["split"] if final else run.request.params["tuning"].get("eval_split", "test")
+    return final["split"] if final else needed_request(run).tuning.eval_split
 
 
 def trained_heads(run: runs.Run) -> frozenset:

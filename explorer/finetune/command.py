@@ -2,13 +2,21 @@
 were started. Nothing is tuned here.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.jobs.requests import CONTROLS, Subject, Tuning, base_model
+from ctsft.jobs.requests import (
+    CONTROLS,
+    FinetuneRequest,
+    Scoring,
+    Tuning,
+    base_model,
+    needed_request,
+    typed_runs,
+)
 from ctsft.model.model import Model
 from ctsft.tuning import trainable
 from ctsft.tuning.config import TuneConfig
@@ -16,7 +24,6 @@ from ctsft.tuning.lora import Lora
 from ctsft.tuning.recipes import RECIPES, trainable_of
 from ctsft.utils.errors import UserError
 from explorer.session import advice_runs
-from explorer.session.start_runs import subject_words
 from explorer.session.view import View
 
 # what a newcomer sees; the rest is folded
@@ -32,20 +39,6 @@ ADAPTERS = ("lora", "lora_circuit")
 # they take the circuit in force
 BY_FILE = ("circuit", "lora_circuit")
 EVERY = 5  # steps between checkpoints
-
-CHOICE = (
-    "--what",
-    "--circuit",
-    "--scores",
-    "--advice",
-    "--k",
-    "--pool-seed",
-    "--name",
-    "--kv",
-    "--lora-rank",
-    "--lora-targets",
-    "--base",
-)
 
 
 @dataclass(frozen=True)
@@ -107,84 +100,36 @@ def config(view: View) -> TuneConfig:
 
 def tuning(view: View, given: Given, file: str | None) -> Tuning:
     what = view.what
+    scores = given.scored.id if what in CONTROLS and given.scored else None
+    advice = given.advised.id if what == "advised" and given.advised else None
+    counted = what == "advised" or scores is not None
     return Tuning(
-        view.target,
-        what,
-        file if what in BY_FILE else None,
-        given.scored.id if what in CONTROLS and given.scored else None,
-        given.k,
-        view.n,
-        view.eval_split,
-        False,
-        tuple(view.related),
-        view.final_split or None,
-        view.pool,
-        view.base.strip() or None if what == "direct" else None,
-        given.advised.id if what == "advised" and given.advised else None,
+        target=view.target,
+        what=what,
+        circuit=file if what in BY_FILE else None,
+        scores=scores,
+        advice=advice,
+        n=view.n,
+        eval_split=view.eval_split,
+        related=tuple(view.related),
+        final_split=view.final_split or None,
+        pool=view.pool,
+        base=view.base.strip() or None if what == "direct" else None,
+        **({"k": given.k} if counted else {}),
     )
 
 
-def words(view: View, given: Given, file: str | None, name: str = "") -> list[str]:
-    """The exact command of a run, without `python -m ctsft`; advanced settings are named where they
-    differ from the defaults.
-    """
-    chosen, wanted, plain = config(view), tuning(view, given, file), TuneConfig()
-    found = [
-        "finetune",
-        *subject_words(view.subject),
-        "--target",
-        view.target,
-        "--what",
-        view.what,
-        "--n",
-        str(view.n),
-        "--epochs",
-        str(view.epochs),
-        "--lr",
-        f"{view.lr:g}",
-        "--batch",
-        str(view.batch),
-        "--seed",
-        str(view.tune_seed),
-    ]
-    for option, field in (
-        ("--weight-decay", "weight_decay"),
-        ("--accumulate", "accumulate"),
-        ("--precision", "precision"),
-        ("--kv", "kv"),
-        ("--lora-rank", "lora_rank"),
-        ("--eval-every", "eval_every"),
-    ):
-        value = getattr(chosen, field)
-        found += (
-            [option, f"{value:g}" if isinstance(value, float) else str(value)]
-            if value != getattr(plain, field)
-            else []
-        )
-    found += (
-        ["--lora-targets", ",".join(chosen.lora_targets)]
-        if chosen.lora_targets != plain.lora_targets
-        else []
+def request(view: View, given: Given, file: str | None, name: str = "") -> FinetuneRequest:
+    """What a run is asked. `file`: the circuit file of those that read one."""
+    # its seed draws the random heads
+    scoring = Scoring(seed=view.tune_seed) if view.what == "random" else Scoring()
+    return FinetuneRequest(
+        name=name,
+        subject=view.subject,
+        scoring=scoring,
+        tuning=tuning(view, given, file),
+        config=config(view),
     )
-    found += [] if chosen.norms else ["--no-norms"]
-    found += ["--related", ",".join(wanted.related)] if wanted.related else []
-    for option, value, usual in (
-        ("--pool", wanted.pool, "all"),
-        ("--eval-split", wanted.eval_split, "test"),
-        ("--final-split", wanted.final_split, None),
-        ("--base", wanted.base, None),
-    ):
-        found += [option, value] if value != usual else []
-    found += ["--checkpoint-every", str(EVERY)]
-    if wanted.circuit:
-        found += ["--circuit", wanted.circuit]
-    elif wanted.what in CONTROLS and wanted.scores:
-        found += ["--scores", wanted.scores, "--k", str(wanted.k)]
-        # draws the heads
-        found += ["--pool-seed", str(view.tune_seed)] if wanted.what == "random" else []
-    elif wanted.what == "advised":
-        found += [*(["--advice", wanted.advice] if wanted.advice else []), "--k", str(wanted.k)]
-    return found + (["--name", name] if name else [])
 
 
 def heads(view: View, given: Given) -> Circuit | None:
@@ -281,76 +226,39 @@ def missing(view: View, given: Given) -> str:
 
 
 def start(view: View, given: Given, name: str = "") -> runs.Run:
-    """Start what `words` says."""
+    """Start what `request` says."""
     file = keep_circuit(given.circuit) if view.what in BY_FILE else None
-    params = {
-        "subject": asdict(view.subject),
-        "tuning": asdict(tuning(view, given, file)),
-        "config": config(view).model_dump(),
-    }
-    return runs.start(words(view, given, file, name), params, name)
+    return runs.start(request(view, given, file, name))
 
 
 def listed(view: View) -> list[runs.Run]:
     """Newest first: the tuning runs of the view's model and task, without competence tuning (target
-    = source) and experiments' cells.
+    = source) and the trials of experiments.
     """
-
-    def own(run: runs.Run) -> bool:
-        params = run.request.params
-        subject, wanted = params.get("subject", {}), params.get("tuning", {})
-        same = (asked_model(run), subject.get("task"), subject.get("data_dir") or "") == (
-            view.model,
-            view.task,
-            view.data_dir,
-        )
-        apart = (
-            wanted.get("target") in (None, subject.get("language"))
-            or "competence" in params
-            or "experiment" in params
-        )
-        return same and not apart
-
-    return [run for run in runs.list_runs("finetune") if own(run)]
+    chosen = (view.model, view.task, view.data_dir)
+    return [
+        run
+        for run, asked in typed_runs("finetune")
+        if (asked.subject.model, asked.subject.task, asked.subject.data_dir or "") == chosen
+        and not asked.competence
+        and asked.trial_of is None
+    ]
 
 
-def asked_model(run: runs.Run) -> str | None:
-    """The model that a run's command names: direct tuning records the base that it tuned
-    instead.
-    """
-    params, argv = run.request.params, run.request.argv
-    if params.get("tuning", {}).get("what") == "direct":
-        return argv[argv.index("--model") + 1] if "--model" in argv[:-1] else Subject().model
-    return params.get("subject", {}).get("model")
-
-
-def everything_words(argv: list[str]) -> list[str]:
-    """A tuning run's command with everything moving instead, and all else the same."""
-    kept, rest = [], iter(argv)
-    for word in rest:
-        if word in CHOICE:
-            next(rest, None)
-        elif word.split("=")[0] not in (*CHOICE, "--no-norms", "--norms"):
-            kept.append(word)
-    return [*kept, "--what", "full"]
+def everything(run: runs.Run) -> FinetuneRequest:
+    """The same run with every parameter trained: what a circuit is compared with."""
+    asked, plain = needed_request(run), TuneConfig()
+    unused = {"circuit": None, "scores": None, "advice": None, "base": None, "k": Tuning.k}
+    usual = {name: getattr(plain, name) for name in ("kv", "norms", "lora_rank", "lora_targets")}
+    return FinetuneRequest(
+        subject=asked.subject,
+        tuning=replace(asked.tuning, what="full", **unused),
+        config=asked.config.model_copy(update=usual),
+    )
 
 
 def start_everything(run: runs.Run) -> runs.Run:
-    """The same run again with everything moving: what a circuit is compared with."""
-    params, plain = run.request.params, TuneConfig().model_dump(mode="json")
-    wanted = params["tuning"] | {
-        "what": "full",
-        "circuit": None,
-        "scores": None,
-        "advice": None,
-        "base": None,
-    }
-    subject = params["subject"] | {"model": asked_model(run)}
-    usual = {name: plain[name] for name in ("kv", "norms", "lora_rank", "lora_targets")}
-    return runs.start(
-        everything_words(run.request.argv),
-        {"subject": subject, "tuning": wanted, "config": params["config"] | usual},
-    )
+    return runs.start(everything(run))
 
 
 def keep_circuit(circuit: Circuit) -> str:

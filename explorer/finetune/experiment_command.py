@@ -15,7 +15,7 @@ from ctsft.experiment import tables
 from ctsft.experiment.results import finished_rows, source_language
 from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import MEASURING, Design, Trial, validated
-from ctsft.jobs.requests import Tuning, base_model
+from ctsft.jobs.requests import ExperimentRequest, Tuning, base_model, needed_request, typed_runs
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import atomic_path
@@ -66,7 +66,9 @@ def design(view: View) -> Design:
         else {"learning_rates": rates, "choose": "valid"}
     )
     base = (
-        base_model(view.subject, Tuning(view.source, "direct", base=view.base.strip() or None))
+        base_model(
+            view.subject, Tuning(target=view.source, what="direct", base=view.base.strip() or None)
+        )
         if "direct" in view.design_methods
         else None
     )
@@ -181,24 +183,19 @@ def file_name(found: Design) -> str:
     return slug(found.name, "experiment")
 
 
-def words(found: Design, path: str, data_dir: str, at_once: int) -> list[str]:
-    """The command of an experiment, without `python -m ctsft`."""
-    return [
-        "experiment",
-        path,
-        *(["--data-dir", data_dir] if data_dir else []),
-        "--jobs",
-        str(at_once),
-        "--name",
-        found.name,
-    ]
+def request(view: View, found: Design, path: str) -> ExperimentRequest:
+    """What the experiment's run is asked; `path`: the file of the design."""
+    return ExperimentRequest(
+        name=found.name,
+        design=found,
+        file=path,
+        data_dir=view.data_dir or None,
+        jobs=view.design_jobs,
+    )
 
 
 def start(view: View, found: Design) -> runs.Run:
-    params = {"design": found.model_dump(), "source": found.source}
-    return runs.start(
-        words(found, save(found), view.data_dir, view.design_jobs), params, found.name
-    )
+    return runs.start(request(view, found, save(found)))
 
 
 def measured(view: View) -> list[tuple[float, float]]:
@@ -206,11 +203,9 @@ def measured(view: View) -> list[tuple[float, float]]:
     counts in steps too (`Design.cost`).
     """
     found = []
-    for run in runs.list_runs("finetune"):
-        subject, done = run.request.params.get("subject", {}), results.result(run)
-        if (subject.get("model"), subject.get("task")) == (view.model, view.task) and done.get(
-            "history"
-        ):
+    for run, asked in typed_runs("finetune"):
+        subject, done = asked.subject, results.result(run)
+        if (subject.model, subject.task) == (view.model, view.task) and done.get("history"):
             last = done["history"][-1]
             times = 1 if "cell" in done else len(done["history"])
             found.append((last["seconds"], MEASURING * times + last["step"]))
@@ -229,20 +224,16 @@ def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1
 def listed(view: View) -> list[runs.Run]:
     """Experiments on the view's model and task, newest first."""
 
-    def own(run: runs.Run) -> bool:
-        words = run.request.params.get("design", {})
-        return (words.get("model"), words.get("task")) == (view.model, view.task)
-
-    return [run for run in runs.list_runs("experiment") if own(run)]
+    return [
+        run
+        for run, asked in typed_runs("experiment")
+        if (asked.design.model, asked.design.task) == (view.model, view.task)
+    ]
 
 
 def of(run: runs.Run) -> Design:
     """The design of an experiment's run."""
-    try:
-        words = json.loads(run.file("design.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        words = run.request.params.get("design", {})
-    return validated(words, f"The design of run {run.id}")
+    return needed_request(run).design
 
 
 def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:

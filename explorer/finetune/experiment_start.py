@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ctsft import runs
 from ctsft.data.task import Task
+from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.experiment_design import Design
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import duration_text
@@ -37,11 +37,10 @@ def draw(task: Task):
             on_click="ignore",
             help="The file that `python -m ctsft experiment` takes.",
         )
-    command = experiment_command.words(
-        design, f"{experiment_command.file_name(design)}.json", view.data_dir, view.design_jobs
-    )
+    file = f"{experiment_command.file_name(design)}.json"
+    request = experiment_command.request(view, design, file)
     with st.expander("The same as a command, with the saved design"):
-        st.code(runs.shell_command(runs.Request(argv=command)), language="shell", wrap_lines=True)
+        st.code(shell_command(request), language="shell", wrap_lines=True)
 
 
 def n_rows(task: Task, target: str) -> int:

@@ -5,6 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from ctsft import runs
+from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.requests import ExportRequest, typed_runs
 from ctsft.runs import results
 from ctsft.utils import format
 from explorer.widgets import run_progress
@@ -50,7 +52,7 @@ def exported_folder(run: runs.Run):
     """The folder, the export in progress, or the button that starts it."""
     folder = folder_of(run)
     job = next(
-        (one for one in runs.list_runs("export") if one.request.params.get("to") == str(folder)),
+        (job for job, asked in typed_runs("export") if asked.to == str(folder)),
         None,
     )
     if job and job.status().active:
@@ -76,13 +78,13 @@ def folder_of(run: runs.Run) -> Path:
 
 
 def start_button(run: runs.Run, folder: Path):
-    words = ["export", run.id, "--to", str(folder)]
+    request = ExportRequest(tuned=run.id, to=str(folder))
     if st.button(
         "Export the tuned model",
         icon=":material/folder_zip:",
         help=format.hover_text(f"Writes {folder}.", 200),
     ):
-        runs.start(words, {"exported": run.id, "to": str(folder)})
+        runs.start(request)
         st.rerun()
     with st.expander("The same as a command"):
-        st.code(runs.shell_command(runs.Request(argv=words)), language="shell", wrap_lines=True)
+        st.code(shell_command(request), language="shell", wrap_lines=True)

@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from ctsft import runs
+from ctsft.jobs.requests import needed_request
 from ctsft.plots.training_curves import RunHistory, training_curves
 from ctsft.runs import results
 from ctsft.tuning.checkpoints import newest_checkpoint
@@ -52,17 +53,18 @@ def choose(listed: list[runs.Run]) -> runs.Run:
 
 
 def label(run: runs.Run) -> str:
-    tuning, config = run.request.params.get("tuning", {}), run.request.params.get("config", {})
-    name = run.request.name or run_names.recipe_name(tuning.get("what") or "tuning")
-    started = time.strftime("%d %b %H:%M", time.localtime(run.request.created))
+    request = needed_request(run)
+    tuning, config = request.tuning, request.config
+    name = request.name or run_names.recipe_name(tuning.what)
+    started = time.strftime("%d %b %H:%M", time.localtime(request.created))
     settings = [
-        f"n={tuning.get('n')}",
-        f"lr {config.get('learning_rate', 0):g}",
-        f"seed {config.get('seed')}",
+        f"n={tuning.n}",
+        f"lr {config.learning_rate:g}",
+        f"seed {config.seed}",
     ]
     # one text for all active states: the list is not drawn again while a run continues
     state = "active" if run.status().active else run.status().state
-    return " · ".join([name, str(tuning.get("target")), *settings, state, started, run.id[-4:]])
+    return " · ".join([name, tuning.target, *settings, state, started, run.id[-4:]])
 
 
 def draw(run: runs.Run):
@@ -151,15 +153,16 @@ def run_histories(shown: list[runs.Run]) -> list[RunHistory]:
 
 def name_fields(run: runs.Run) -> dict:
     """What `run_names` reads, which is known from the start of a run."""
-    tuning, config = run.request.params.get("tuning", {}), run.request.params.get("config", {})
+    request = needed_request(run)
+    tuning, config = request.tuning, request.config
     return {
         "run": run.id,
         "name": run.request.name,
         "heads": results.result(run).get("heads"),
         "task": None,
         "model": None,
-        **{key: tuning.get(key) for key in ("what", "target", "n")},
-        **{key: config.get(key) for key in ("epochs", "learning_rate", "seed")},
+        **{key: getattr(tuning, key) for key in ("what", "target", "n")},
+        **{key: getattr(config, key) for key in ("epochs", "learning_rate", "seed")},
     }
 
 

@@ -4,6 +4,8 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
+from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.requests import needed_request
 from explorer.finetune import after_run, command, form, live_run, trained_heads
 from explorer.finetune.command import Given
 from explorer.session import binding, inputs, score_runs
@@ -65,7 +67,7 @@ def start(available: Given, heads: Circuit | None, name: str):
         file = command.keep_circuit(available.circuit) if view.what in command.BY_FILE else None
         with st.expander("The same as a command"):
             st.code(
-                runs.shell_command(runs.Request(argv=command.words(view, available, file, name))),
+                shell_command(command.request(view, available, file, name)),
                 language="shell",
                 wrap_lines=True,
             )
@@ -92,8 +94,8 @@ def outdated(run: runs.Run, available: Given):
     """A notice if the run trained another circuit than the current one, or had another source
     language.
     """
-    what, view = run.request.params.get("tuning", {}).get("what"), binding.view()
-    if run.request.params.get("subject", {}).get("language") not in (None, view.source):
+    request, view = needed_request(run), binding.view()
+    if request.subject.language not in (None, view.source):
         st.info(
             "Out of date: this run had another source language than the current one. Start tuning"
             " again, or choose that language on Setup.",
@@ -101,7 +103,12 @@ def outdated(run: runs.Run, available: Given):
         )
         return
     trained, circuit = after_run.trained_heads(run), available.circuit
-    if what == "circuit" and circuit is not None and trained and trained != circuit.heads:
+    if (
+        request.tuning.what == "circuit"
+        and circuit is not None
+        and trained
+        and trained != circuit.heads
+    ):
         st.info(
             f"Out of date: this run trained a circuit of {len(trained)} heads that is not the"
             f" current one ({len(circuit)} heads). Start tuning again, or choose those heads on the"

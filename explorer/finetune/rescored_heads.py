@@ -1,16 +1,15 @@
 """The heads scored again on the tuned model: whether the same heads carry the task."""
 
-from dataclasses import asdict
-
 import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.methods import METHODS
 from ctsft.jobs import rescoring
+from ctsft.jobs.requests import RescoreRequest
 from ctsft.plots import change_map, score_agreement
 from ctsft.plots.head_grid import Marks
 from ctsft.runs import results
-from explorer.session import binding, start_runs
+from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
@@ -76,15 +75,4 @@ def start(run: runs.Run, trained: frozenset) -> runs.Run:
     """
     view = binding.view()
     k = len(trained) or view.k or 1
-    words = [
-        "rescore",
-        run.id,
-        "--k",
-        str(k),
-        *start_runs.scoring_words(view.scoring),
-        "--positions",
-        view.positions,
-        "--rules",
-        view.rules,
-    ]
-    return runs.start(words, {"tuned": run.id, "scoring": asdict(view.scoring)})
+    return runs.start(RescoreRequest(tuned=run.id, scoring=view.scoring, k=k))

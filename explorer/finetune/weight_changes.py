@@ -4,6 +4,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.jobs.export import base_path
+from ctsft.jobs.requests import needed_request
 from ctsft.plots import change_map
 from ctsft.runs import results
 from ctsft.tuning.delta_comparison import head_changes
@@ -60,4 +61,4 @@ def measure(model: str, weights: str, path: str, changed_at: float) -> list[dict
 
 
 def has_adapters(run: runs.Run) -> bool:
-    return run.request.params["tuning"].get("what") in command.ADAPTERS
+    return needed_request(run).tuning.what in command.ADAPTERS

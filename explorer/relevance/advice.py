@@ -8,6 +8,8 @@ import streamlit as st
 from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.jobs.advice import ADVICE_ROWS
+from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.requests import needed_request
 from ctsft.plots import advice as plots_advice
 from explorer.relevance.page_scores import PageScores
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
@@ -151,7 +153,7 @@ def show(ranking: Ranking, run: runs.Run, shown: PageScores):
                 " loss, relevance, and whether the head is in the circuit."
             ),
         )
-        st.code(runs.shell_command(run.request), language="shell", wrap_lines=True)
+        st.code(shell_command(needed_request(run)), language="shell", wrap_lines=True)
 
 
 def advice_map(ranking: Ranking, shown: PageScores, k: int):

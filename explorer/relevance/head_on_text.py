@@ -2,13 +2,15 @@
 direct effect on the logits.
 """
 
+from dataclasses import asdict
+
 import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.head_view import HeadView
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Scores
-from ctsft.jobs.requests import Scoring
+from ctsft.jobs.requests import Scoring, needed_request
 from ctsft.model.model import Model
 from ctsft.plots import head_on_text
 from ctsft.utils import format
@@ -74,7 +76,7 @@ def may_run(model: Model) -> bool:
 def compute(scores: Scores, run: runs.Run, model: Model) -> HeadView:
     """The selected head on the selected example, with the settings of the scores on the page."""
     view = binding.view()
-    settings = run.request.params["scoring"] | {
+    settings = asdict(needed_request(run).scoring) | {
         "method": scores.method,
         "attention": scores.config.attention,
         "rules": scores.config.rules,

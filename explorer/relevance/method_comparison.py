@@ -2,16 +2,16 @@
 examples.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import streamlit as st
 
 from ctsft import runs
 from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
-from ctsft.jobs.requests import Scoring
+from ctsft.jobs.requests import needed_request
 from ctsft.plots import score_agreement
-from explorer.session import binding, inputs, score_runs, scoring_choices, start_runs
+from explorer.session import binding, inputs, requests, score_runs, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS, scoring_fields
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, head_selection, run_progress
@@ -49,7 +49,7 @@ def method_of(scores: Scores, run: runs.Run) -> str:
     """One of `WAYS`. A preview is by attribution patching, whatever method the run uses."""
     if scores.method == "atp":
         return "atp"
-    return scoring_choices.way_of(Scoring(**run.request.params["scoring"]))
+    return scoring_choices.way_of(needed_request(run).scoring)
 
 
 def offer_scoring(way: str):
@@ -69,13 +69,9 @@ def offer_scoring(way: str):
 def scoring_run(way: str, states: tuple[str, ...]) -> runs.Run | None:
     """The newest run that scores the current examples with a method."""
     view = binding.view()
-    return score_runs.find_run(
-        "score",
-        states,
-        (None, inputs.load_model(view.model).fingerprint),
-        subject=asdict(view.subject),
-        scoring=asdict(scoring_choices.other_way(view.scoring, way)),
-    )
+    scoring = scoring_choices.other_way(view.scoring, way)
+    asked = requests.score_request(view).model_copy(update={"scoring": scoring})
+    return score_runs.find_same(asked, states, (None, inputs.load_model(view.model).fingerprint))
 
 
 def scores_by(way: str) -> Scores | None:

@@ -2,14 +2,14 @@
 and their difference.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import streamlit as st
 
 from ctsft.plots import score_agreement, score_maps
 from ctsft.utils import format, statistics
 from explorer.relevance.page_scores import PageScores
-from explorer.session import binding, score_runs, scoring_choices, start_runs
+from explorer.session import binding, requests, score_runs, scoring_choices, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart, run_progress
@@ -91,9 +91,7 @@ def score_other_language(languages: tuple[str, ...], n_labels: int):
         help="Choose fewer where the model answers few rows correctly.",
     )
     other_view = replace(view, source=view.compared_language, size=view.compared_size)
-    run = score_runs.find_run(
-        "score", (), subject=asdict(other_view.subject), scoring=asdict(other_view.scoring)
-    )
+    run = score_runs.find_same(requests.score_request(other_view))
     if run and run.status().active:
         run_progress.watch(run, savable=False)
     elif run is None or run.status().state != "done":

@@ -1,7 +1,5 @@
 """Validation of the scores on Relevance: its run for the current model and task, and its report."""
 
-from dataclasses import asdict
-
 import streamlit as st
 
 from ctsft.plots import validation
@@ -38,7 +36,7 @@ def draw():
         " that replaces a head by its mean), with random circuits of the same size on unseen rows,"
         " and with other discovery sets."
     )
-    run = score_runs.find_run("validate", subject=asdict(binding.view().subject))
+    run = score_runs.find_run("validate", lambda request: request.subject == binding.view().subject)
     if run and run.status().active:
         run_progress.watch(run)
     elif run:

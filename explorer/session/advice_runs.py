@@ -1,15 +1,19 @@
 """Advice on which heads should move, as its runs keep it: found for a session's choices, and read."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.jobs.advice import read_advice
+from ctsft.jobs.requests import needed_request, same_question, typed_runs
 from ctsft.utils.errors import UserError
+from explorer.session.requests import advise_request
 from explorer.session.view import View
+
+# rows and number of heads differ between pieces of advice on the same languages
+IGNORED = {"k": 1, "n": 0, "seed": 0}
 
 
 def asked_by(view: View) -> tuple[int, int]:
@@ -19,25 +23,21 @@ def asked_by(view: View) -> tuple[int, int]:
     return view.n, view.tune_seed
 
 
-def rows_of(run: runs.Run) -> tuple[int | None, int | None]:
-    return run.request.params.get("tuning", {}).get("n"), run.request.params.get("seed")
+def rows_of(run: runs.Run) -> tuple[int, int]:
+    """How many target rows an advice run used, and the seed that drew them."""
+    request = needed_request(run)
+    return request.n, request.seed
 
 
 def found(view: View, weights: str, states: tuple[str, ...] = ()) -> Iterator[runs.Run]:
     """Runs on the view's model (its weights, once a run has seen them), task, source and target,
     newest first.
     """
-    for run in runs.list_runs("advise"):
-        own = run.request.params
-        same = (
-            own.get("subject") == asdict(view.subject)
-            and own.get("tuning", {}).get("target") == view.target
-        )
-        if (
-            same
-            and own.get("model_fingerprint") in (None, weights)
-            and (not states or run.status().state in states)
-        ):
+    asked = advise_request(view, 1)
+    for run, request in typed_runs("advise"):
+        same = same_question(request.model_copy(update=IGNORED), asked.model_copy(update=IGNORED))
+        same_weights = request.facts.model_fingerprint in (None, weights)
+        if same and same_weights and (not states or run.status().state in states):
             yield run
 
 

@@ -1,6 +1,7 @@
 """On how many rows a finished run was measured."""
 
 from ctsft.data.task import rows_hash
+from ctsft.jobs.requests import FinetuneRequest, request_of
 from ctsft.runs.folder import Run
 from ctsft.runs.results import result
 from ctsft.utils.errors import UserError
@@ -11,20 +12,18 @@ def measured_on(run: Run) -> dict[str, int]:
     """How many rows a run's accuracies were measured on; {} when the rows are not there any more or
     are other ones.
     """
-    params, final = run.request.params, result(run).get("final")
+    request, final = request_of(run), result(run).get("final")
     if final:
         # its figures are of another split than the curves, and were counted
         return {language: of["rows"] for language, of in final["after"].items()}
-    subject, split, known = (
-        params.get("subject", {}),
-        params.get("tuning", {}).get("eval_split", "test"),
-        params.get("data_fingerprints", {}),
-    )
+    if not isinstance(request, FinetuneRequest):
+        return {}
+    subject, known = request.subject, request.facts.data_fingerprints
     counts = {}
     for language in [name for name in known if name != "train"]:
         try:
             rows = inputs.load_rows(
-                subject.get("task"), subject.get("data_dir") or "", language, split
+                subject.task, subject.data_dir or "", language, request.tuning.eval_split
             )
         except UserError:
             return {}

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
+from ctsft.jobs.requests import Subject, SubjectRequest, request_of
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs, link_format, recent, score_runs
 from explorer.session.view import View
@@ -45,13 +46,14 @@ def without(fields: Mapping, *names: str) -> dict:
     return {name: value for name, value in fields.items() if name not in names}
 
 
-def earlier_subjects() -> list[Mapping]:
+def earlier_subjects() -> list[Subject]:
     """Model, task and data folder of every run on this machine."""
-    return [run.request.params.get("subject") or {} for run in runs.list_runs()]
+    requests = [request_of(run) for run in runs.list_runs()]
+    return [request.subject for request in requests if isinstance(request, SubjectRequest)]
 
 
-def open_model(model: str, subjects: list[Mapping]) -> list[str]:
-    earlier = {subject.get("model") for subject in subjects}
+def open_model(model: str, subjects: list[Subject]) -> list[str]:
+    earlier = {subject.model for subject in subjects}
     if model not in (*BUNDLED, *recent.listed("models"), *earlier):
         return [
             f"its model {model!r:.90} and the heads of that model, which was never opened here"
@@ -61,12 +63,12 @@ def open_model(model: str, subjects: list[Mapping]) -> list[str]:
     return []
 
 
-def open_task(task: str, folder: str, subjects: list[Mapping]) -> list[str]:
-    earlier = {subject.get("task") for subject in subjects}
+def open_task(task: str, folder: str, subjects: list[Subject]) -> list[str]:
+    earlier = {subject.task for subject in subjects}
     if task not in (*recent.BUILT_IN, *recent.listed("tasks"), *earlier):
         return [f"its task {task!r:.90}, which was never opened here {TRY_AGAIN}"]
     binding.put(task=task, data_dir="", **recent.task_fields(task))
-    folders = [subject.get("data_dir") for subject in subjects if subject.get("task") == task]
+    folders = [subject.data_dir for subject in subjects if subject.task == task]
     if folder and folder not in folders:
         return [
             f"its data folder {folder!r:.90}, which was never read here (enter it on Setup, then"

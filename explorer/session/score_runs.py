@@ -1,7 +1,8 @@
 """The scoring run of a session's settings, and the scores, means and examples it saved."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -9,24 +10,35 @@ from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
+from ctsft.jobs.requests import AnyRequest, same_question, typed_runs
 from explorer.session.binding import view
 from explorer.session.inputs import load_model
+from explorer.session.requests import score_request
+
+ACTIVE = ("queued", "running", "stopping")
 
 
 def find_run(
-    kind: str, states: tuple[str, ...] = (), weights: tuple = (), **params
+    kind: str,
+    where: Callable[[AnyRequest], bool] = lambda request: True,
+    states: tuple[str, ...] = (),
+    weights: tuple[str | None, ...] = (),
 ) -> runs.Run | None:
-    """The newest run of a kind whose request says `params`, in one of `states` and of one of the
+    """The newest run of a kind whose request meets `where`, in one of `states` and of one of the
     models with `weights` (any, if none are named).
     """
-    for run in runs.list_runs(kind):
-        own = run.request.params
-        same = all(own.get(key) == value for key, value in params.items()) and (
-            not weights or own.get("model_fingerprint") in weights
-        )
-        if same and (not states or run.status().state in states):
+    for run, request in typed_runs(kind):
+        same_weights = not weights or request.facts.model_fingerprint in weights
+        if same_weights and where(request) and (not states or run.status().state in states):
             return run
     return None
+
+
+def find_same(
+    asked: AnyRequest, states: tuple[str, ...] = (), weights: tuple[str | None, ...] = ()
+) -> runs.Run | None:
+    """The newest run that asks the same question."""
+    return find_run(asked.kind, partial(same_question, asked), states, weights)
 
 
 def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:
@@ -34,13 +46,12 @@ def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:
     task, language and settings.
     """
     weights = load_model(view().model).fingerprint
-    return find_run(
-        "score",
-        states,
-        (None, weights),
-        subject=asdict(view().subject),
-        scoring=asdict(view().scoring),
-    )
+    return find_same(score_request(view()), states, (None, weights))
+
+
+def curve_of(scored: runs.Run, states: tuple[str, ...] = ()) -> runs.Run | None:
+    """The newest faithfulness run on the scores of a scoring run."""
+    return find_run("faithfulness", lambda request: request.scores == scored.id, states)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

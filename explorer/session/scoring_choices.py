@@ -5,7 +5,7 @@ from dataclasses import replace
 from ctsft import runs
 from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
-from ctsft.jobs.requests import Scoring
+from ctsft.jobs.requests import Scoring, needed_request, typed_runs
 from ctsft.runs import results
 
 # the variants that the page offers; the others differ in what the page has no control for
@@ -39,11 +39,11 @@ def comparable(own: runs.Run, scores: Scores) -> list[runs.Run]:
     """
 
     def way(run):
-        params = run.request.params.get("scoring", {})
-        return tuple(params.get(name) for name in ("method", "attention", "positions", "rules"))
+        scoring = needed_request(run).scoring
+        return scoring.method, scoring.attention, scoring.positions, scoring.rules
 
     found: dict[str, runs.Run] = {}
-    for run in runs.list_runs("score"):
+    for run, _ in typed_runs("score"):
         result = (
             results.result(run)
             if run.id != own.id and run.status().state == "done" and way(run) == way(own)
@@ -60,11 +60,12 @@ def comparable(own: runs.Run, scores: Scores) -> list[runs.Run]:
 
 def named(run: runs.Run) -> str:
     """What a scoring is of: "english rows, demo, 50 examples"."""
-    subject, scoring = run.request.params["subject"], run.request.params["scoring"]
-    model = str(subject["model"]).rstrip("/").split("/")[-1]
+    request = needed_request(run)
+    subject, scoring = request.subject, request.scoring
+    model = subject.model.rstrip("/").split("/")[-1]
     return (
-        f"{subject.get('language') or 'source'} ({subject['split']}), {model}, {scoring['size']}"
-        f" examples, seed {scoring['seed']}"
+        f"{subject.language or 'source'} ({subject.split}), {model}, {scoring.size} examples,"
+        f" seed {scoring.seed}"
     )
 
 
@@ -72,7 +73,7 @@ def titles(first: runs.Run, second: runs.Run) -> tuple[str, str]:
     """What tells two scorings apart, shortly: the language, else the model, else which is which."""
     for key in ("language", "model"):
         found = [
-            str(run.request.params["subject"].get(key) or "source").rstrip("/").split("/")[-1]
+            str(getattr(needed_request(run).subject, key) or "source").rstrip("/").split("/")[-1]
             for run in (first, second)
         ]
         if found[0] != found[1]:

@@ -2,8 +2,6 @@
 the source language.
 """
 
-from dataclasses import asdict
-
 import streamlit as st
 
 from ctsft import runs
@@ -18,7 +16,9 @@ from explorer.widgets import cost_estimate, run_progress
 def draw(source: MeasuredAccuracy):
     """A warning where the model guesses, with the form that tunes it, and the tuned model."""
     view = binding.view()
-    run = score_runs.find_run("finetune", competence=view.model, subject=asdict(view.subject))
+    run = score_runs.find_run(
+        "finetune", lambda request: request.competence and request.subject == view.subject
+    )
     if not source.near_chance and not (run and run.status().active):
         return
     if source.near_chance:

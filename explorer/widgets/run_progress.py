@@ -42,7 +42,7 @@ def unscored(reason: str):
             " the heads again.",
             icon=":material/warning:",
         )
-    elif find_run("score", ("done",)):
+    elif find_run("score", states=("done",)):
         st.info(
             "Out of date: there are no scores yet for this model, task, source language and these"
             f" settings, and {reason}. Score the heads again, or go back to the earlier settings.",

@@ -37,9 +37,9 @@ def started(monkeypatch) -> list:
     """What `runs.start` is asked for; nothing starts, but the folder is there."""
     calls = []
 
-    def start(words, params=None, name=""):
-        calls.append((list(words), params, name))
-        with runs.record("finetune", words, params, name=name) as run:
+    def start(request):
+        calls.append(request)
+        with runs.record(request) as run:
             pass
         return run
 

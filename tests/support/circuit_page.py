@@ -1,13 +1,12 @@
 """The Circuit page with scores made by hand for a tiny model."""
 
-from dataclasses import asdict
-
 import torch
 from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
+from explorer.session.requests import score_request
 from explorer.session.view import View
 from support.pages import APP, chart, shown
 
@@ -36,9 +35,7 @@ def made(best=((1, 2), (0, 0), (2, 3), (1, 0)), method="cdt") -> Scores:
 
 def keep(view: View, name="scores") -> runs.Run:
     """The folder that a scoring run leaves."""
-    with runs.record(
-        "score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
-    ) as run:
+    with runs.record(score_request(view)) as run:
         made().save(run.file(f"{name}.safetensors"))
         z = torch.zeros(LAYERS, HEADS, 8)
         Means(z, {"positive": z + 1, "negative": z - 1}, {"positive": 1, "negative": 1}).save(

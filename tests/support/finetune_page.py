@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from dataclasses import asdict
 
 import torch
 
@@ -10,10 +9,10 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.data.task import rows_hash
-from ctsft.jobs.requests import Tuning
+from ctsft.jobs.requests import FinetuneRequest, Tuning
 from ctsft.tuning.config import TuneConfig
-from explorer.session import start_runs
 from explorer.session import view as session_view
+from explorer.session.requests import score_request
 from support.tasks import cued, write_task
 
 
@@ -40,9 +39,7 @@ def score(view: session_view.View) -> runs.Run:
         ScoreConfig(),
         about,
     )
-    with runs.record(
-        "score", ["score"], {"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
-    ) as run:
+    with runs.record(score_request(view)) as run:
         scores.save(run.file("scores.safetensors"))
     return run
 
@@ -57,40 +54,24 @@ def tuned(
     **changes,
 ) -> runs.Run:
     """A tuning run's folder as the job leaves it: indonesian from .85, javanese from .50."""
-    subject, finetune_command = (
-        asdict(view.subject),
-        asdict(Tuning(view.target, what, k=2, n=view.n)),
-    )
     config = TuneConfig(
         epochs=view.epochs,
         learning_rate=view.lr,
         batch_size=view.batch,
         seed=changes.pop("seed", view.tune_seed),
-    ).model_dump()
+    )
     prints = {
         name: rows_hash(ctsft.load_task(view.task).load(name, "test"))
         for name in ("indonesian", view.target)
     }
-    params = {
-        "subject": subject,
-        "tuning": finetune_command,
-        "config": config,
-        "data_fingerprints": {"train": "x", **prints},
-    }
-    words = [
-        "finetune",
-        *start_runs.subject_words(view.subject),
-        "--target",
-        view.target,
-        f"--what={what}",
-        "--circuit",
-        "c.json",
-        "--n",
-        "24",
-        "--lr",
-        "0.003",
-    ]
-    with suppress(ValueError), runs.record("finetune", words, params, **changes) as run:
+    request = FinetuneRequest(
+        subject=view.subject,
+        tuning=Tuning(target=view.target, what=what, circuit="c.json", k=2, n=view.n),
+        config=config,
+        name=changes.pop("name", ""),
+    )
+    with suppress(ValueError), runs.record(request, **changes) as run:
+        run.add_facts(data_fingerprints={"train": "x", **prints})
         for step in range(0, steps + 1, 5):
             part = step / 20
             run.event(

@@ -1,11 +1,10 @@
 """The Relevance page of a tiny model, and its finished runs."""
 
-from dataclasses import asdict
-
 from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.jobs import scoring as work
+from explorer.session.requests import score_request
 from explorer.session.view import View
 from support.pages import APP, shown
 
@@ -22,8 +21,7 @@ def opened(view: View) -> AppTest:
 
 def scored(view: View, preview: bool = False) -> runs.Run:
     """A finished run of the view's settings, made by the job itself."""
-    with runs.record(
-        "score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
-    ) as run:
-        work.score(run, view.subject, view.scoring, preview)
+    request = score_request(view).model_copy(update={"preview": preview})
+    with runs.record(request) as run:
+        work.score(run, request)
     return run

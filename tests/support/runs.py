@@ -13,7 +13,7 @@ from ctsft import runs
 
 
 def queued(kind="finetune"):
-    with runs.record(kind, [kind]) as run:
+    with runs.record(runs.Request(kind=kind)) as run:
         pass
     return runs.Run(run.path)
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from ctsft.cli.main import main
-from ctsft.jobs import requests, scoring
+from ctsft.jobs import requests
 from support.jobs import SMALL, done
 from support.tasks import agreed, cued, write_task
 
@@ -48,4 +48,4 @@ def subject(folders, loaded, task, tmp_path_factory) -> requests.Subject:
 
 @pytest.fixture
 def scored(subject, home):
-    return done("score", lambda run: scoring.score(run, subject, SMALL, preview=True))[0]
+    return done(requests.ScoreRequest(subject=subject, scoring=SMALL, preview=True))[0]

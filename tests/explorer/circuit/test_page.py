@@ -3,31 +3,30 @@ with scores made by hand.
 """
 
 import math
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import streamlit as st
-from typer.main import get_command
 
 from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.cli.main import app as shell
 from ctsft.jobs import faithfulness
+from ctsft.jobs.requests import AdviseRequest, FaithfulnessRequest
 from ctsft.plots import faithfulness as plots_faithfulness
 from ctsft.tuning import trainable
 from explorer.circuit import head_table
-from explorer.session import binding, start_runs
+from explorer.session import binding
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_words
 from support.circuit_page import HEADS, LAYERS, keep, made, opened, outlined
 from support.pages import button, chart, metric, shown, widget
 
 
-def measured(rows, **params) -> runs.Run:
-    with runs.record("faithfulness", params=params) as run:
+def measured(rows, scores: str, n_random: int = 10) -> runs.Run:
+    request = FaithfulnessRequest(scores=scores, n_random=n_random)
+    with runs.record(request) as run:
         for row in rows:
             run.event(**row)
     return run
@@ -120,12 +119,8 @@ def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
     )
 
     def asked(n: int):
-        params = {
-            "subject": asdict(view.subject),
-            "tuning": {"target": view.target, "n": n},
-            "seed": view.tune_seed,
-        }
-        with runs.record("advise", params=params) as run:
+        request = AdviseRequest(subject=view.subject, target=view.target, n=n, seed=view.tune_seed)
+        with runs.record(request) as run:
             run.file("advice.csv").write_text(Ranking(rows).csv())
 
     asked(view.n - 1)
@@ -289,33 +284,26 @@ def test_where_full_and_empty_agree_it_says_so_instead_of_a_curve(view):
 def test_the_button_starts_the_curve_of_these_scores(view, monkeypatch):
     scored, started = keep(view), []
 
-    def start(words, params):
-        started.append(words)
-        return measured([], **params)
+    def start(request):
+        started.append(request)
+        return measured([], request.scores)
 
     monkeypatch.setattr(runs, "start", start)
     app = opened(view)
     shown(widget(app.number_input, "Random circuits").set_value(4).run())
     shown(button(app, "Measure faithfulness against size").click().run())
-    words = started[0]
-    assert (
-        words[0] == "faithfulness"
-        and words[words.index("--scores") + 1] == scored.id
-        and words[words.index("--random") + 1] == "4"
-    )
-    assert (
-        words[words.index("--split") + 1] == "valid"
-        and words[words.index("--model") + 1] == view.model
-        and len(started) == 1
-    )
+    (request,) = started
+    assert (request.kind, request.scores, request.n_random) == ("faithfulness", scored.id, 4)
+    assert request.subject == replace(view.subject, split="valid")
 
 
 def test_the_jobs_own_events_are_what_the_chart_reads(view):
     scored = keep(view)
-    with runs.record("faithfulness") as run:
-        result = faithfulness.measure_faithfulness(
-            run, view.subject, scored.id, None, "valid", [0, 2, 12], 2
-        )
+    request = FaithfulnessRequest(
+        subject=replace(view.subject, split="valid"), scores=scored.id, sizes=(0, 2, 12), n_random=2
+    )
+    with runs.record(request) as run:
+        result = faithfulness.measure_faithfulness(run, request)
     rows = plots_faithfulness.curve_rows(run.events())
     assert len(rows) == 5 == len(result["points"]) and plots_faithfulness.curve_series(
         rows, "margin", 12
@@ -449,15 +437,3 @@ def test_names_of_files_and_shares_in_words():
         "−0.25",
         "0.50",
     ]
-
-
-def test_the_words_of_the_command_are_the_ones_the_shell_knows(view, monkeypatch):
-    words = []
-    monkeypatch.setattr(runs, "start", lambda given, params: words.extend(given))
-    start_runs.start_curve(view, runs.Run(Path("a-run")), 7)
-    options = {
-        name
-        for option in get_command(shell).commands["faithfulness"].params
-        for name in option.opts
-    }
-    assert {word for word in words if word.startswith("--")} <= options

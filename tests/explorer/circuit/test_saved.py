@@ -3,17 +3,16 @@ on a tiny model with scores made by hand.
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
-from ctsft.jobs.requests import Scoring
 from ctsft.jobs.scoring import discover
 from explorer.circuit import overlap_choices
-from explorer.session import inputs, saved_circuits, score_runs, start_runs
+from explorer.session import inputs, requests, saved_circuits, score_runs
 from support.circuit_page import keep, made, opened, outlined
 from support.pages import button, chart, metric, shown, widget
 from support.tasks import agreed, write_task
@@ -44,12 +43,8 @@ def keep_as(app: AppTest, name: str) -> AppTest:
 def discovered(view, wanted: int = 1, edges=EDGES, **rule) -> runs.Run:
     model = inputs.load_model(view.model)
     asked = replace(view, depth=wanted)
-    params = {
-        "subject": asdict(view.subject),
-        "discovery": start_runs.discovery(asked),
-        "model_fingerprint": model.fingerprint,
-    }
-    with runs.record("discover", params=params) as run:
+    with runs.record(requests.discover_request(asked)) as run:
+        run.add_facts(model_fingerprint=model.fingerprint)
         heads = {source: WHY[source] for source, _, _ in edges}
         Circuit(
             frozenset(heads),
@@ -65,12 +60,8 @@ def other_scores(view, **changes) -> runs.Run:
     """A finished scoring of the same weights: `best` heads first, of another language or method."""
     best, method = changes.pop("best"), changes.get("method", "cdt")
     asked = replace(view, **changes)
-    params = {
-        "subject": asdict(asked.subject),
-        "scoring": asdict(asked.scoring),
-        "model_fingerprint": inputs.load_model(view.model).fingerprint,
-    }
-    with runs.record("score", params=params) as run:
+    with runs.record(requests.score_request(asked)) as run:
+        run.add_facts(model_fingerprint=inputs.load_model(view.model).fingerprint)
         made(best, method).save(run.file("scores.safetensors"))
     return run
 
@@ -162,14 +153,8 @@ def test_overlap_of_a_group_at_one_click(view):
     ]
     other_scores(view, source="javanese", best=[(1, 2), (0, 0), (0, 3)])
     other_scores(view, method="atp", best=[(1, 2), (2, 0), (2, 1)])
-    with runs.record(
-        "score",
-        params={
-            "subject": asdict(view.subject),
-            "scoring": asdict(view.scoring),
-            "model_fingerprint": "another",
-        },
-    ) as run:
+    with runs.record(requests.score_request(view)) as run:
+        run.add_facts(model_fingerprint="another")
         made([(2, 2)]).save(run.file("scores.safetensors"))
     shown(app.run())
     shown(keyed(app, "overlap-languages").click().run())
@@ -275,18 +260,14 @@ def test_the_button_starts_the_discovery_that_the_settings_say(view, monkeypatch
     keep(view)
     started = []
     monkeypatch.setattr(
-        runs, "start", lambda words, params: started.append((words, params)) or discovered(view, 2)
+        runs, "start", lambda request: started.append(request) or discovered(view, 2)
     )
     app = on(view, "Discovery")
     shown(widget(app.number_input, "Depth").set_value(2).run())
     shown(button(app, "Run discovery").click().run())
-    ((words, params),) = started
-    assert (
-        words[0] == "discover"
-        and words[words.index("--depth") + 1] == "2"
-        and words[words.index("--fraction") + 1] == "0.02"
-    )
-    assert params["discovery"]["depth"] == 2 and params["subject"]["model"] == view.model
+    (request,) = started
+    assert (request.kind, request.depth, request.fraction) == ("discover", 2, 0.02)
+    assert request.subject.model == view.model
 
 
 def test_the_jobs_own_result_is_what_the_graph_reads(loaded, task, view, tmp_path):
@@ -304,15 +285,12 @@ def test_the_jobs_own_result_is_what_the_graph_reads(loaded, task, view, tmp_pat
             )
         ),
     )
-    with runs.record(
-        "discover", params={"subject": asdict(own.subject), "discovery": start_runs.discovery(own)}
-    ) as run:
-        discover(run, own.subject, Scoring(3), 2, 0.17)
+    request = requests.discover_request(own)
+    with runs.record(request) as run:
+        discover(run, request)
     circuit = score_runs.circuit_of(run)
     assert circuit.rule["depth"] == 2 and len(circuit.edges) >= len(circuit.heads) == 6
-    with runs.record(
-        "score", params={"subject": asdict(own.subject), "scoring": asdict(own.scoring)}
-    ) as scored:
+    with runs.record(requests.score_request(own)) as scored:
         made().save(scored.file("scores.safetensors"))
     app = on(own, "Discovery")
     nodes = {tuple(at) for trace in chart(app, -1)["data"] for at in trace.get("customdata", [])}

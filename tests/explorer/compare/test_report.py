@@ -12,6 +12,8 @@ import streamlit as st
 from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.jobs import tuning_table
+from ctsft.jobs.experiment_design import Design
+from ctsft.jobs.requests import ExperimentRequest, FaithfulnessRequest
 from ctsft.plots.html_report import Code, Items, Section, Table, report
 from ctsft.plots.run_frontier import run_frontier
 from ctsft.runs import notes
@@ -113,11 +115,8 @@ def written(some=None) -> str:
 
 def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
     scored = score(view)
-    with runs.record(
-        "faithfulness",
-        ["faithfulness", "--scores", scored.id],
-        {"scores": scored.id, "n_random": 3},
-    ) as run:
+    request = FaithfulnessRequest(subject=view.subject, scores=scored.id, n_random=3)
+    with runs.record(request) as run:
         for size, kept in ((0, 0.0), (2, 0.75), (12, 1.0)):
             run.event(kind="ranked", size=size, accuracy=kept, margin=kept)
             run.event(kind="random", size=size, accuracy=kept / 2, margin=kept / 2)
@@ -180,7 +179,8 @@ def test_missing_parts_are_reported(view, session):
 def test_an_experiment_is_a_table_of_means_and_its_own_command(view, session):
     make(runs.home(), 60)
     cells = [row for row in tuning_table.table_rows() if row["experiment"]]
-    with runs.record("experiment", ["experiment", "design.json"], run_id=cells[0]["experiment"]):
+    request = ExperimentRequest(design=Design(targets=["javanese"]), file="design.json")
+    with runs.record(request, cells[0]["experiment"]):
         pass
     page = written(cells)
     text = " ".join(" ".join(Outline(page).text).split())

@@ -9,11 +9,11 @@ import pytest
 
 from ctsft import runs
 from ctsft.jobs import rescoring
-from ctsft.jobs.requests import Scoring, Subject, Tuning
+from ctsft.jobs.command_line import arguments
+from ctsft.jobs.requests import FinetuneRequest, RescoreRequest, Scoring, Tuning
 from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
 from explorer.finetune import live_run
-from explorer.session import start_runs
 from explorer.session import view as session_view
 from support.finetune_page import score, tuned
 from support.pages import alive, button, spec, texts, visit
@@ -42,15 +42,14 @@ def done(folders, loaded, task, tmp_path):
         size=6,
         method="atp",
     )
-    words = ["finetune", *start_runs.subject_words(own.subject), "--target", "javanese"]
-    with runs.record("finetune", words) as run:
-        tune(
-            run,
-            own.subject,
-            Scoring(size=6, method="atp"),
-            Tuning("javanese", "near_zero", n=6, k=2),
-            TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
-        )
+    request = FinetuneRequest(
+        subject=own.subject,
+        scoring=Scoring(size=6, method="atp"),
+        tuning=Tuning(target="javanese", what="near_zero", n=6, k=2),
+        config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
+    )
+    with runs.record(request) as run:
+        tune(run, request)
     return run, own
 
 
@@ -136,32 +135,16 @@ def test_whether_the_circuit_moved_is_asked_by_a_run_of_its_own(done, started):
     run, own = replace_panel(done, "Did the circuit change?")
     at = visit(own)
     button(at, "Score the tuned model").click().run()
-    ((words, params, _),) = started
-    assert words == [
-        "rescore",
-        run.id,
-        "--k",
-        "2",
-        "--method",
-        "atp",
-        "--attention",
-        "softmax",
-        "--size",
-        "6",
-        "--pool-seed",
-        "0",
-        "--positions",
-        "all",
-        "--rules",
-        "paper",
-    ]
-    assert params["tuned"] == run.id
+    (request,) = started
+    assert (request.kind, request.tuned, request.k) == ("rescore", run.id, 2)
+    assert request.scoring == own.scoring
 
 
 def test_the_answer_stands_beside_the_maps(done):
     run, own = replace_panel(done, "Did the circuit change?")
-    with runs.record("rescore", ["rescore"], {"tuned": run.id}) as again:
-        words = rescoring.rescore(again, run.id, Scoring(size=6, method="atp"), k=2)
+    request = RescoreRequest(tuned=run.id, scoring=Scoring(size=6, method="atp"), k=2)
+    with runs.record(request) as again:
+        words = rescoring.rescore(again, request)
     at = visit(own)
     said = "\n".join(element.value for element in at.markdown)
     assert (
@@ -185,9 +168,9 @@ def test_files_and_export(done, started):
     shown = [code.value for code in at.code]
     assert str(run.file("delta.safetensors")) in shown
     button(at, "Export the tuned model").click().run()
-    ((words, params, _),) = started
+    (request,) = started
     folder = runs.home() / "exports" / run.id
-    assert words == ["export", run.id, "--to", str(folder)] and params["exported"] == run.id
+    assert (request.kind, request.tuned, request.to) == ("export", run.id, str(folder))
     folder.mkdir(parents=True)
     at.run()
     assert (
@@ -198,12 +181,9 @@ def test_files_and_export(done, started):
 
 def test_a_changed_model_is_told_in_a_sentence(done, folders, tmp_path):
     run, own = done
-    params = run.request.params
-    run_request = json.loads(run.file("request.json").read_text())
-    run_request["params"] = params | {
-        "subject": params["subject"] | {"model": str(folders["llama"])}
-    }
-    run.file("request.json").write_text(json.dumps(run_request))
+    content = json.loads(run.file("request.json").read_text())
+    content["subject"]["model"] = content["facts"]["model"] = str(folders["llama"])
+    run.file("request.json").write_text(json.dumps(content))
     at = visit(replace(own, model=str(folders["llama"])))
     assert not at.exception and any(
         "belongs to a model with the fingerprint" in error.value for error in at.error
@@ -223,14 +203,10 @@ def test_the_advanced_settings_reach_the_command(view, started):
     at.selectbox(key="w_final_split").set_value("valid").run()
     at.number_input(key="w_accumulate").set_value(2).run()
     button(at, "Start tuning").click().run()
-    ((words, params, _),) = started
-    assert not at.exception
-    assert {"--kv", "--no-norms", "--final-split", "--accumulate"} <= set(words) and params[
-        "config"
-    ]["norms"] is False
-    assert (
-        Subject(**params["subject"]) == view.subject and params["tuning"]["final_split"] == "valid"
-    )
+    (request,) = started
+    assert not at.exception and request.subject == view.subject
+    assert {"--kv", "--no-norms", "--final-split", "--accumulate"} <= set(arguments(request))
+    assert request.config.norms is False and request.tuning.final_split == "valid"
     at.radio(key="w_what").set_value("full").run()
     assert at.selectbox(key="w_kv").disabled, "what the chosen way does not read is greyed out"
     at.toggle(key="w_every_way").set_value(True).run()

@@ -2,14 +2,15 @@
 the way.
 """
 
-import json
 from dataclasses import replace
 
 import pytest
 
 import ctsft
 from ctsft import runs
-from ctsft.cli.main import main
+from ctsft.jobs.command_line import arguments
+from ctsft.jobs.experiment_design import Trial
+from ctsft.jobs.requests import AdviseRequest, FinetuneRequest, TrialOf, Tuning, request_of
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
@@ -19,6 +20,7 @@ from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
 from explorer.text import run_names
 from support.finetune_page import score
+from support.shell import parsed
 from support.tasks import cued
 
 
@@ -29,29 +31,8 @@ def given(view) -> Given:
     return Given(scored, scores, ctsft.select(scores, "top", k=2))
 
 
-def asked(words: list[str], monkeypatch) -> tuple:
-    """What the shell's command hands to the tuning job for these words."""
-    from ctsft.jobs import tuning as tuning_jobs
-
-    found = []
-
-    def tune(run, subject, scoring, wanted, config):
-        found.append((subject, wanted, config, scoring))
-        return {
-            "what": wanted.what,
-            "history": [{"accuracy": {}}],
-            "trainable": 1,
-            "total": 1,
-            "stopped": False,
-        }
-
-    monkeypatch.setattr(tuning_jobs, "tune", tune)
-    assert main([*words, "--json"]) == 0
-    return found[0]
-
-
 @pytest.mark.parametrize("what", command.OFFERED)
-def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch, capsys):
+def test_the_command_asks_for_what_the_page_says(view, given, what):
     """Read by the shell itself, the words give the very settings that the run's request names."""
     view = replace(
         view,
@@ -71,28 +52,23 @@ def test_the_command_asks_for_what_the_page_says(view, given, what, monkeypatch,
         base="some/base",
     )
     file = command.keep_circuit(given.circuit)
-    subject, wanted, config, scoring = asked(
-        command.words(view, given, file, "a name"), monkeypatch
-    )
-    assert subject == view.subject and config == command.config(view)
-    assert scoring.seed == (view.tune_seed if what == "random" else 0)
-    told = command.tuning(view, given, file)
-    assert wanted == (
-        told if RECIPES[what].needs_heads and what not in command.BY_FILE else replace(told, k=6)
-    ), "--k is named where it is read"
+    request = command.request(view, given, file, "a name")
+    assert parsed(arguments(request)) == request
+    assert request.subject == view.subject and request.config == command.config(view)
+    assert request.name == "a name"
+    assert request.scoring.seed == (view.tune_seed if what == "random" else 0)
+    config = request.config
     assert (config.kv, config.norms) == (
         ("expand", False) if what in command.SLICES else ("group", True)
     )
     assert config.lora_rank == (3 if what in command.ADAPTERS else 8)
-    assert runs.list_runs("finetune")[0].request.name == "a name"
 
 
 def test_settings_left_alone_are_not_named(view, given):
-    words = command.words(view, given, "c.json")
+    words = arguments(command.request(view, given, "c.json"))
     assert [word[2:] for word in words if word.startswith("--")] == [
         "model",
         "task",
-        "split",
         "language",
         "target",
         "what",
@@ -182,8 +158,7 @@ def test_what_stands_in_the_way_is_one_sentence(view, given):
 
 
 def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):
-    from ctsft.jobs.advice import advice
-    from ctsft.jobs.requests import Tuning
+    from ctsft.jobs.advice import advise
 
     weights, subject = (
         inputs.load_model(view.model).fingerprint,
@@ -191,50 +166,39 @@ def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):
     )
     view = replace(view, what="advised")
     assert command.advised(view, weights) is None
-    with runs.record("advise", ["advise"]) as run:
-        advice(run, subject, Tuning(view.target, "advised", k=2, n=view.n), 1.0, view.tune_seed)
+    request = AdviseRequest(subject=subject, target=view.target, k=2, n=view.n, seed=view.tune_seed)
+    with runs.record(request) as run:
+        advise(run, request)
     found = command.advised(view, weights)
     assert found.id == run.id and command.advised(
         replace(view, n=12), weights
     ) is None is command.advised(replace(view, pool="B"), weights)
     given = replace(given, advised=found)
-    assert (
-        command.words(view, given, None)[-4:] == ["--advice", run.id, "--k", "2"]
-        and len(command.heads(view, given)) == 2
-    )
+    tuning = command.request(view, given, None).tuning
+    assert (tuning.advice, tuning.k) == (run.id, 2)
+    assert len(command.heads(view, given)) == 2
 
 
-def test_everything_again_leaves_out_what_said_what_moves(view, given):
-    words = command.words(
-        replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1),
-        given,
-        None,
-        "mine",
-    )
-    again = command.everything_words(words)
-    assert again[-2:] == ["--what", "full"] and "--weight-decay" in again
-    assert not {"--kv", "--no-norms", "--scores", "--k", "--name", "near_zero"} & set(again)
+def test_everything_again_keeps_all_settings_but_what_is_trained(view, given):
+    view = replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1)
+    request = command.request(view, given, None, "mine")
+    with runs.record(request) as run:
+        pass
+    again = command.everything(run)
+    assert (again.tuning.what, again.config.weight_decay, again.name) == ("full", 0.1, "")
+    assert again.subject == request.subject and again.tuning.target == request.tuning.target
+    assert (again.config.kv, again.config.norms, again.tuning.scores) == ("group", True, None)
 
 
 def test_direct_runs_are_listed_with_the_model_that_was_asked_for(view):
-    subject = {"model": "base", "task": view.task, "data_dir": None, "language": view.source}
-    for what, argv in (
-        ("direct", ["finetune", "--model", view.model]),
-        ("full", ["finetune", "--model", "base"]),
-    ):
-        with runs.record(
-            "finetune", argv, {"subject": subject, "tuning": {"what": what, "target": view.target}}
-        ) as run:
-            run.file("result.json").write_text(json.dumps({}))
-    assert [run.request.params["tuning"]["what"] for run in command.listed(view)] == ["direct"]
-    with runs.record(
-        "finetune",
-        ["finetune"],
-        {
-            "subject": subject | {"model": view.model},
-            "tuning": {"what": "full", "target": view.target},
-            "experiment": {"run": "x"},
-        },
-    ):
+    subject = replace(view.subject, model="base")
+    for what, asked in (("direct", view.subject), ("full", subject)):
+        tuning = Tuning(target=view.target, what=what)
+        with runs.record(FinetuneRequest(subject=asked, tuning=tuning)) as run:
+            run.add_facts(model="base")
+    assert [request_of(run).tuning.what for run in command.listed(view)] == ["direct"]
+    trial = Trial(setting="one", method="full", target=view.target, n=4, seed=1, learning_rate=1e-3)
+    part = TrialOf(run="x", trial=trial)
+    with runs.record(FinetuneRequest(subject=view.subject, tuning=tuning, trial_of=part)):
         pass
-    assert len(command.listed(view)) == 1, "an experiment's cells have a table of their own"
+    assert len(command.listed(view)) == 1, "an experiment's trials have a table of their own"

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from ctsft import runs
-from ctsft.experiment.runner import experiment
+from ctsft.experiment.runner import run_experiment
+from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.experiment_design import read_design
+from ctsft.jobs.requests import ExperimentRequest
 from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command, experiment_results
 from explorer.session import view as session_view
@@ -36,9 +38,9 @@ def started(monkeypatch) -> list:
     """What `runs.start` is asked for; nothing starts, but the folder is there."""
     calls = []
 
-    def start(argv, params=None, name=""):
-        calls.append((list(argv), params, name))
-        with runs.record("experiment", argv, params, name=name) as run:
+    def start(request):
+        calls.append(request)
+        with runs.record(request) as run:
             pass
         return run
 
@@ -100,25 +102,13 @@ def test_start_writes_the_design_and_asks_for_the_shells_command(form, started):
     at.multiselect(key="w_design_methods").set_value(["near_zero", "norms"]).run()
     at.number_input(key="w_design_jobs").set_value(2).run()
     button(at, "Start experiment").click().run()
-    ((argv, params, name),) = started
-    assert (
-        not at.exception
-        and argv[0] == "experiment"
-        and argv[2:] == ["--jobs", "2", "--name", "experiment"]
-        and name == "experiment"
-    )
-    found = read_design(argv[1])
-    assert (
-        runs.home() in Path(argv[1]).parents
-        and found.methods == ["near_zero", "norms"]
-        and found.targets == ["javanese"]
-    )
-    assert (
-        found.model_dump() == params["design"]
-        and found.n == [4]
-        and found.seeds == [1, 2]
-        and found.k == 2
-    )
+    (request,) = started
+    assert request.name == "experiment" and shell_command(request).endswith("--name experiment")
+    found = request.design
+    assert read_design(request.file) == found and runs.home() in Path(request.file).parents
+    assert (found.methods, found.targets) == (["near_zero", "norms"], ["javanese"])
+    assert request.jobs == 2 and not at.exception
+    assert (found.n, found.seeds, found.k) == ([4], [1, 2], 2)
     assert (
         at.selectbox(key=experiment_results.SHOWN_RUN).value == runs.list_runs("experiment")[0].id
     ), "the new one is shown"
@@ -126,9 +116,8 @@ def test_start_writes_the_design_and_asks_for_the_shells_command(form, started):
 
 def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeypatch):
     design = experiment_command.design(form)
-    with runs.record(
-        "experiment", ["experiment"], {"design": design.model_dump()}, name="mine"
-    ) as run:
+    request = ExperimentRequest(design=design, file="design.json", name="mine")
+    with runs.record(request) as run:
         run.progress(1, 4, "trial 2 of 4")
     status = json.loads(run.file("status.json").read_text())
     process = dict(zip(("pid", "pid_started"), alive(), strict=True))
@@ -170,8 +159,9 @@ def test_the_tables_of_a_finished_experiment(form, words):
         design_rates="1e-3, 1e-2",
     )
     design = experiment_command.design(form)
-    with runs.record("experiment", ["experiment"], {"design": design.model_dump()}) as run:
-        experiment(run, design, None)
+    request = ExperimentRequest(design=design, file="design.json")
+    with runs.record(request) as run:
+        run_experiment(run, request)
     at = visit(form)
     assert not at.exception and "4 trials" in texts(at) and button(at, "Resume") is None
     chosen = experiment_command.so_far(run)[2]

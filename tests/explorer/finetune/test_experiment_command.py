@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from ctsft import runs
-from ctsft.experiment.runner import experiment
+from ctsft.experiment.runner import run_experiment
 from ctsft.jobs import tuning_table
+from ctsft.jobs.command_line import arguments
 from ctsft.jobs.experiment_design import MEASURING, Design, read_design
+from ctsft.jobs.requests import ExperimentRequest, FinetuneRequest, Tuning
 from explorer.finetune import experiment_command
 from explorer.session.view import View
 from support.errors import said
@@ -66,15 +68,11 @@ def test_the_form_is_a_design_that_the_shell_takes():
         found
     ) == path != experiment_command.save(found.model_copy(update={"k": 3}))
     assert runs.home() in Path(path).parents
-    assert experiment_command.words(found, path, "", 2) == [
-        "experiment",
-        path,
-        "--jobs",
-        "2",
-        "--name",
-        "experiment",
-    ]
-    assert "--data-dir" in experiment_command.words(found, path, "somewhere", 1)
+    request = experiment_command.request(replace(VIEW, design_jobs=2), found, path)
+    assert arguments(request) == ["experiment", path, "--jobs", "2", "--name", "experiment"]
+    assert (request.design, request.file, request.data_dir) == (found, path, None)
+    elsewhere = experiment_command.request(replace(VIEW, data_dir="somewhere"), found, path)
+    assert "--data-dir" in arguments(elsewhere)
     strange = experiment_command.save(found.model_copy(update={"name": "../../<b>etc"}))
     assert Path(strange).parent == runs.home() / "designs" and Path(strange).name.startswith(
         "b-etc-"
@@ -179,9 +177,7 @@ def test_the_time_is_that_of_measured_runs_or_is_not_known():
             {"cell": {}, "history": [{"seconds": 0.0, "step": 0}, {"seconds": 2.0, "step": 8}]},
         ),
     ):
-        with runs.record(
-            "finetune", [], {"subject": {"model": "demo", "task": "demo"}}, run_id=run_id
-        ) as run:
+        with runs.record(FinetuneRequest(tuning=Tuning(target="javanese")), run_id) as run:
             run.file("result.json").write_text(json.dumps(words))
     assert sorted(experiment_command.measured(VIEW)) == [
         (2.0, MEASURING + 8),
@@ -240,14 +236,13 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
         design_pool="all",
     )
     design = experiment_command.design(view)
-    with runs.record(
-        "experiment", ["experiment"], {"design": design.model_dump()}, run_id="exp"
-    ) as run:
+    request = ExperimentRequest(design=design, file="design.json")
+    with runs.record(request, "exp") as run:
         assert (
             experiment_command.so_far(run) == ([], "indonesian", {})
             and experiment_command.of(run) == design
         ), "before it has written anything"
-        experiment(run, design, None)
+        run_experiment(run, request)
     assert [one.id for one in experiment_command.listed(view)] == [
         "exp"
     ] and experiment_command.listed(replace(view, task="other")) == []

@@ -10,6 +10,7 @@ import pytest
 import ctsft
 from ctsft import runs
 from explorer.session import score_runs
+from explorer.session.requests import score_request
 from support.finetune_page import score, tuned
 from support.pages import texts, visit
 
@@ -40,13 +41,10 @@ def test_without_scores_of_these_settings_it_says_which_and_where(view, page):
 
 @pytest.mark.parametrize("page", NEEDS)
 def test_a_scoring_that_failed_is_told(view, page):
-    from dataclasses import asdict
 
     with (
         pytest.raises(ValueError),
-        runs.record(
-            "score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
-        ),
+        runs.record(score_request(view)),
     ):
         raise ValueError("only 3 examples are right")
     at = visit(view, page)

@@ -9,12 +9,15 @@ from streamlit.testing.v1 import AppTest
 
 import ctsft
 from ctsft import runs
+from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.requests import request_of
 from ctsft.tuning.checkpoints import TRAINED
 from explorer import sidebar
 from explorer.finetune import command as finetune_command
 from explorer.finetune import live_run
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
+from explorer.session.requests import competence_request
 from explorer.text import outcomes
 from explorer.widgets import run_progress
 from support.finetune_page import score, tuned, two_targets
@@ -86,43 +89,11 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
-    ((words, params, _),) = started
-    assert words == [
-        "finetune",
-        "--model",
-        view.model,
-        "--task",
-        view.task,
-        "--split",
-        "train",
-        "--language",
-        "indonesian",
-        "--target",
-        "javanese",
-        "--what",
-        "circuit",
-        "--n",
-        "12",
-        "--epochs",
-        "10",
-        "--lr",
-        "0.001",
-        "--batch",
-        "16",
-        "--seed",
-        "31",
-        "--checkpoint-every",
-        "5",
-        "--circuit",
-        file,
-    ]
-    assert command == runs.shell_command(runs.Request(argv=words))
+    (request,) = started
+    assert command == shell_command(request)
     assert ctsft.Circuit.load(file).heads == {(2, 3), (0, 1)}
-    assert (
-        set(params["subject"]) == set(SUBJECT)
-        and params["tuning"]["circuit"] == file
-        and params["config"]["learning_rate"] == 1e-3
-    )
+    assert (request.tuning.circuit, request.tuning.n) == (file, 12)
+    assert (request.subject, request.config.learning_rate) == (view.subject, 1e-3)
     at.switch_page("circuit/page.py").run()
     at.switch_page("finetune/page.py").run()
     assert at.number_input(key="w_n").value == 12
@@ -134,16 +105,11 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
     scored = score(view)
     at = visit(view)
     button(at, "Start tuning").click().run()
-    ((words, params, _),) = started
-    rest = words[words.index("--checkpoint-every") + 2 :]
-    assert (
-        rest
-        == {
-            "near_zero": ["--scores", scored.id, "--k", "2"],
-            "full": [],
-            "random": ["--scores", scored.id, "--k", "2", "--pool-seed", "777"],
-        }[what]
-    )
+    (request,) = started
+    scores_run = None if what == "full" else scored.id
+    assert (request.tuning.what, request.tuning.scores) == (what, scores_run)
+    assert what == "full" or request.tuning.k == 2
+    assert request.scoring.seed == (777 if what == "random" else 0)
     scores = score_runs.scores_of(scored)
     moving = finetune_command.heads(
         view, finetune_command.Given(scored, scores, ctsft.select(scores, "top", k=2))
@@ -166,32 +132,16 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
         and spec(at)["layout"]["shapes"][0]["line"]["dash"] == "dash"
     )
     button(at, "Run the same with everything trained").click().run()
-    ((words, params, _),) = started
-    assert words == [
-        *run.request.argv[: run.request.argv.index("--what=circuit")],
-        "--n",
-        "24",
-        "--lr",
-        "0.003",
-        "--what",
-        "full",
-    ]
-    assert (
-        params["tuning"]["what"] == "full"
-        and params["tuning"]["circuit"] is None
-        and params["config"] == run.request.params["config"]
-    )
+    (request,) = started
+    assert (request.tuning.what, request.tuning.circuit) == ("full", None)
+    assert request.config == request_of(run).config and request.subject == view.subject
     assert at.selectbox(key="tune_run").value != run.id, "the new run is the one that is shown"
 
 
 def test_runs_of_other_tasks_and_competence_runs_are_not_shown(view, tmp_path):
     other = session_view.View(**{**view.__dict__, "task": str(write_task(tmp_path / "other"))})
     tuned(other)
-    with runs.record(
-        "finetune",
-        ["finetune"],
-        {"competence": view.model, "subject": {"model": view.model, "task": view.task}},
-    ):
+    with runs.record(competence_request(view)):
         pass
     at = visit(view)
     assert not at.exception and not [box for box in at.selectbox if box.label == "Run"]
@@ -301,7 +251,7 @@ def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):
 
 
 def test_a_run_that_waits_for_its_turn_says_for_which(view):
-    with runs.record("finetune", ["finetune"]) as run:
+    with runs.record(runs.Request(kind="finetune")) as run:
         run.progress(1, 4, "tuning")
         assert run_progress.sentence(run).startswith(
             "starting"

@@ -10,9 +10,9 @@ import pytest
 from ctsft import runs
 from ctsft.data.registry import load_task
 from ctsft.data.task import balanced_sample
-from ctsft.jobs.advice import advice, advice_rows
-from ctsft.jobs.requests import Subject, Tuning
+from ctsft.jobs.advice import advice_rows, advise
 from ctsft.tuning.head_advice import advise_heads
+from explorer.session.requests import advise_request
 from explorer.widgets import cost_estimate, run_progress
 from support.pages import charts, press, shown
 from support.relevance_page import opened, scored
@@ -24,11 +24,10 @@ def asked(view, monkeypatch):
     """The page's run, done at once, and what it was started with."""
     started = []
 
-    def start(words, params, name=""):
-        started.append(words)
-        tuning = Tuning(**params["tuning"])
-        with runs.record("advise", words, params) as run:
-            advice(run, Subject(**params["subject"]), tuning, 1.0, params["seed"])
+    def start(request):
+        started.append(request)
+        with runs.record(request) as run:
+            advise(run, request)
         return run
 
     monkeypatch.setattr(run_progress.runs, "start", start)
@@ -119,12 +118,7 @@ def test_other_rows_are_told_and_asked_again(view, asked):
 
 def test_a_failed_run_is_told_and_can_be_asked_again(view, monkeypatch):
     scored(view)
-    params = {
-        "subject": view.subject.__dict__,
-        "tuning": {"target": view.target, "n": view.n},
-        "seed": view.tune_seed,
-    }
-    with pytest.raises(ValueError), runs.record("advise", params=params):
+    with pytest.raises(ValueError), runs.record(advise_request(view, 2)):
         raise ValueError("No room for gradients.")
     app = opened(view)
     assert any("No room for gradients" in error.value for error in app.error)

@@ -3,7 +3,7 @@ another, one language beside another.
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from ctsft.attribution.head_view import view_head
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.data.registry import load_task
+from ctsft.jobs.requests import request_of
 from explorer.session import computed, inputs, score_runs, start_runs
+from explorer.session.requests import score_request
 from support.pages import charts, press, shown
 from support.relevance_page import opened, scored
 
@@ -128,11 +130,9 @@ def test_one_way_of_scoring_against_another(view, monkeypatch):
         )
     }
     other = Scores.load(
-        score_runs.find_run(
-            "score",
-            subject=asdict(view.subject),
-            scoring=asdict(replace(view, method="ablation").scoring),
-        ).file("scores.safetensors")
+        score_runs.find_same(score_request(replace(view, method="ablation"))).file(
+            "scores.safetensors"
+        )
     )
     mine = Scores.load(run.file("scores.safetensors"))
     assert len(cells) == 12 and all(
@@ -151,8 +151,10 @@ def test_another_language_beside(view, monkeypatch):
     )
     shown(app.number_input(key="w_compared_size").set_value(6).run())
     press(app, "Score javanese")
-    other = score_runs.find_run("score", subject=asdict(replace(view, source="javanese").subject))
-    assert other.request.params["scoring"]["size"] == 6
+    other = score_runs.find_run(
+        "score", lambda request: request.subject == replace(view, source="javanese").subject
+    )
+    assert request_of(other).scoring.size == 6
     first, second = (Scores.load(one.file("scores.safetensors")).values for one in (run, other))
     maps = {
         chart["layout"]["title"]["text"]: chart["data"][0]

@@ -3,7 +3,7 @@ model.
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from ctsft.circuit.selection import select
 from ctsft.plots import score_charts, score_maps
 from ctsft.utils import format
 from explorer.session import inputs, start_runs
+from explorer.session.requests import score_request
 from support.pages import charts, press, shown
 from support.relevance_page import SIZE, opened, scored
 from support.tasks import LABELS
@@ -173,9 +174,7 @@ def test_other_settings_are_not_scored_yet(view):
 def test_a_failed_run_is_told_in_its_own_words(view):
     with (
         pytest.raises(ValueError),
-        runs.record(
-            "score", params={"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
-        ),
+        runs.record(score_request(view)),
     ):
         raise ValueError("Only 3 of the 17 examples needed are predicted correctly.")
     app = opened(view)

@@ -3,7 +3,7 @@ itself.
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ctsft import runs
 from ctsft.data.task import Example
 from explorer.session import inputs, recent, start_runs
 from explorer.session.data_facts import aligned, balance, spread
+from explorer.session.requests import competence_request, score_request
 from explorer.session.view import View
 from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.markdown import literal, short
@@ -239,9 +240,7 @@ def test_a_guessing_model_is_told_and_tuned_first(folders, tmp_path, monkeypatch
     )
     next(button for button in app.button if button.label == "Tune on indonesian").click().run()
     assert started == [("indonesian", 4, 5e-5)]
-    with runs.record(
-        "finetune", params={"competence": view["model"], "subject": asdict(View(**view).subject)}
-    ) as run:
+    with runs.record(competence_request(View(**view))) as run:
         run.event(kind="evaluation", step=3, accuracy={"indonesian": 0.75})
         run.file("model").mkdir()
         run.file("model/config.json").write_text(json.dumps({"model_type": "qwen2"}))
@@ -259,8 +258,7 @@ def test_score_heads_starts_one_run_and_goes_on(shown, monkeypatch):
     started = []
 
     def start(view):
-        params = {"subject": asdict(view.subject), "scoring": asdict(view.scoring)}
-        with runs.record("score", params=params) as run:
+        with runs.record(score_request(view)) as run:
             started.append(run.id)
         return run
 

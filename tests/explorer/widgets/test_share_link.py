@@ -288,7 +288,7 @@ def test_a_link_brings_back_a_discovery_by_its_run(view):
         (1, 2): "iteration 0: rank 1 for the logits",
         (0, 3): "iteration 1: rank 1 for the heads of iteration 0",
     }
-    with runs.record("discover") as run:
+    with runs.record(runs.Request(kind="discover")) as run:
         Circuit(
             frozenset(why), why, made().about, {"name": "discover", "depth": 1}, edges=edges
         ).save(run.file("circuit.json"))
@@ -309,7 +309,7 @@ def test_a_link_brings_back_a_discovery_by_its_run(view):
         and f"found={run.id}" in app.code[0].value
     )
     assert "discovery iteration 1" in " ".join(one.value.replace("\\", "") for one in app.markdown)
-    with runs.record("discover") as other:
+    with runs.record(runs.Request(kind="discover")) as other:
         Circuit(
             frozenset(why), why, made().about | {"n_layers": 24}, {"name": "discover"}, edges=edges
         ).save(other.file("circuit.json"))

@@ -29,6 +29,7 @@ from ctsft.circuit.validation import (
 from ctsft.circuit.validation_report import table
 from ctsft.data.task import balanced_sample
 from ctsft.jobs import faithfulness as jobs_faithfulness
+from ctsft.jobs.requests import ValidateRequest
 from support.errors import said
 from support.scores import made
 from support.tasks import agreed
@@ -214,7 +215,8 @@ def test_the_shell_prints_json_or_a_table(shell, tiny_words):
 
 
 def test_a_stopped_validation_keeps_what_it_has(subject, home):
-    with runs.record("validate", ["validate"]) as run:
+    request = ValidateRequest(subject=subject, checks=SMALL)
+    with runs.record(request) as run:
         said_so, event = [], run.event
 
         def stop_after_the_second(**row):
@@ -224,7 +226,7 @@ def test_a_stopped_validation_keeps_what_it_has(subject, home):
                 run.file("stop").write_text("keep")
 
         run.event = stop_after_the_second
-        words = jobs_faithfulness.validate(run, subject, SMALL, "valid")
+        words = jobs_faithfulness.validate(run, request)
     assert (
         list(words["agreement"]) == ["ablation", "cdt"]
         and words["stopped"] is True

@@ -21,8 +21,9 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs import scoring
+from ctsft.jobs.requests import request_of, same_question
 from support.hub import CLOSED
-from support.shell import bad, newest
+from support.shell import bad, newest, parsed
 from support.tasks import cued, write_task
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,7 +69,7 @@ def test_score_prints_json_only_and_leaves_its_run(scored, tiny_words):
         "status.json",
     } <= {path.name for path in run.path.iterdir()} and not list(run.path.glob("*.part"))
     assert (
-        run.request.argv == ["score", *tiny_words, "--size", "6", "--json"]
+        same_question(request_of(run), parsed(["score", *tiny_words, "--size", "6"]))
         and Scores.load(run.file("scores.safetensors")).method == "cdt"
     )
 
@@ -211,7 +212,7 @@ def test_advice_is_taken_on_train_rows_and_handed_to_finetune(shell, tiny_words,
     first = {(row["layer"], row["head"]) for row in advised["heads"][:3]}
     assert (
         Circuit.load(run.file("circuit.json")).heads == first
-        and run.request.params["subject"]["language"] == "indonesian"
+        and run.request.facts.source == "indonesian"
     )
     tune = [
         "finetune",
@@ -239,7 +240,7 @@ def test_advice_is_taken_on_train_rows_and_handed_to_finetune(shell, tiny_words,
     for words, says in (
         (
             ["advise", *tiny_words, "--target", "javanese", "--n", 6, "--split", "test"],
-            "never taken on test rows",
+            "never computed on test rows",
         ),
         ([*tune, "--advice", "nothing.csv"], "There is no advice at nothing.csv"),
     ):

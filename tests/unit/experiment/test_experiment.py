@@ -15,33 +15,36 @@ import torch
 from ctsft import runs
 from ctsft.experiment import results, runner, tables, trials, workers
 from ctsft.experiment.results import finished_rows
-from ctsft.experiment.runner import experiment as run_experiment
+from ctsft.experiment.runner import run_experiment
 from ctsft.experiment.trials import (
     TrialContext,
-    command_arguments,
     finished,
+    request_of_trial,
     run_trial,
     trial_run_id,
 )
 from ctsft.jobs import requests, tuning_table
 from ctsft.jobs import tuning as jobs_tuning
+from ctsft.jobs.command_line import arguments
 from ctsft.jobs.experiment_design import Design, Trial, choose_rates, read_design
 from ctsft.jobs.reporter import Stopped
-from ctsft.jobs.requests import Scoring, Subject
+from ctsft.jobs.requests import ExperimentRequest, Subject, same_question
 from ctsft.model.evaluation import metric_changes, metrics
 from ctsft.runs import results as runs_results
 from ctsft.tuning import config, finetune
 from ctsft.utils.statistics import paired_difference, spread, spread_by_group
 from support.errors import said
 from support.experiment import ROWS
+from support.shell import parsed
 from support.waiting import wait_until
 
 GRID = {"name": "one", "epochs": 1, "learning_rates": [1e-3, 1e-2], "choose": "valid"}
 
 
 def go(design: Design, run_id="exp", jobs=1):
-    with runs.record("experiment", ["experiment"], run_id=run_id) as run:
-        return run, run_experiment(run, design, None, jobs)
+    request = ExperimentRequest(design=design, file="design.json", jobs=jobs)
+    with runs.record(request, run_id) as run:
+        return run, run_experiment(run, request)
 
 
 def test_measures_are_those_of_the_confusion_counted_by_hand():
@@ -214,13 +217,14 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
     go(design)
     context = TrialContext(design, None, "exp")
     for trial in design.trials({}):
-        kept, asked = finished("exp", trial), runs.get(trial_run_id("exp", trial)).request.argv
-        assert asked == command_arguments(context, trial) and asked[:2] == ["finetune", "--model"]
-        subject = Subject(design.model, design.task, device="cpu")
-        with runs.record("finetune", []) as run:
-            alone = jobs_tuning.tune(
-                run, subject, Scoring(seed=trial.seed), context.tuning(trial), context.config(trial)
-            )
+        kept = finished("exp", trial)
+        request = requests.request_of(runs.get(trial_run_id("exp", trial)))
+        assert same_question(request, request_of_trial(context, trial, "exp"))
+        # without the experiment: what its shell command asks for
+        alone_request = parsed([*arguments(request), "--device", "cpu"])
+        assert alone_request.tuning == request.tuning and alone_request.config == request.config
+        with runs.record(alone_request) as run:
+            alone = jobs_tuning.tune(run, alone_request)
         assert (
             alone["history"][-1]["metrics"] == kept["after"]
             and alone["trainable"] == kept["trainable"]
@@ -251,11 +255,9 @@ def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words)
     go(watched.model_copy(update={"eval_every": 0}), "quiet")
     quiet = finished("quiet", watched.trials({})[1])
     assert quiet["after"] == kept["after"] and quiet["course"] == []
-    asked = command_arguments(context, watched.trials({})[1])
-    assert (
-        asked[asked.index("--eval-split") + 1] == "valid"
-        and asked[asked.index("--final-split") + 1] == "test"
-    )
+    asked = arguments(request_of_trial(context, watched.trials({})[1], "exp"))
+    assert asked[asked.index("--eval-split") + 1] == "valid"
+    assert asked[asked.index("--final-split") + 1] == "test"
 
 
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
@@ -356,10 +358,11 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         for split in ("train", "valid")
         for row in task.load(language, split)
     }
-    with runs.record("experiment", ["experiment"], run_id="exp") as run:
-        runner.shared_scores(run, design, None)
+    request = ExperimentRequest(design=design, file="design.json")
+    with runs.record(request, "exp") as run:
+        runner.shared_scores(run, request)
         context = TrialContext(design, None, "exp")
-        schedule = runner.TrialSchedule(run, design, context, None, 1)
+        schedule = runner.TrialSchedule(run, request, context)
         seen = seen_rows(monkeypatch)
         rates = schedule.choose()
         assert seen and not secret & set(seen)
@@ -378,7 +381,7 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         trial.learning_rate == rates[trial.setting, trial.method] for trial in design.trials(rates)
     )
     monkeypatch.setattr(workers, "run_trial", lambda *_: pytest.fail("a grid trial was run again"))
-    assert runner.TrialSchedule(run, design, context, None, 1).choose() == rates
+    assert runner.TrialSchedule(run, request, context).choose() == rates
 
 
 def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
@@ -482,23 +485,21 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
     it.
     """
     tuning = requests.Tuning(
-        "javanese",
-        "norms",
+        target="javanese",
+        what="norms",
         n=6,
         eval_split="valid",
         final_split="test",
         related=("acehnese",),
         pool="B",
     )
-    subject = Subject(words["model"], words["task"], device="cpu")
-    with runs.record("finetune", []) as run:
-        summary = jobs_tuning.tune(
-            run,
-            subject,
-            Scoring(),
-            tuning,
-            config.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
-        )
+    request = requests.FinetuneRequest(
+        subject=Subject(words["model"], words["task"], device="cpu"),
+        tuning=tuning,
+        config=config.TuneConfig(epochs=2, learning_rate=5e-2, batch_size=2),
+    )
+    with runs.record(request) as run:
+        summary = jobs_tuning.tune(run, request)
     final, (shown,) = summary["final"], tuning_table.table_rows()
     assert (
         set(summary["history"][0]["accuracy"])
@@ -517,25 +518,14 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
         final["before"]["javanese"]["rows"] == 9
         and shown["gain"] == final["plasticity"]["accuracy"]
     )
-    said(
-        lambda: jobs_tuning.tune(
-            run,
-            subject,
-            Scoring(),
-            requests.Tuning("javanese", "norms", pool="C"),
-            config.TuneConfig(),
-        ),
-        "'C'",
-        "B",
-    )
-    for wrong, words in (({"pool": "A"}, "all, B"), ({"n": -1}, "0 for all")):
-        tuning = requests.Tuning("javanese", "norms", **wrong)
-        said(
-            lambda tuning=tuning: jobs_tuning.tune(
-                run, subject, Scoring(), tuning, config.TuneConfig()
-            ),
-            words,
-        )
+    for wrong, words in (
+        ({"pool": "C"}, "'C'"),
+        ({"pool": "A"}, "all, B"),
+        ({"n": -1}, "0 for all"),
+    ):
+        tuning = requests.Tuning(target="javanese", what="norms", **wrong)
+        refused = request.model_copy(update={"tuning": tuning})
+        said(lambda refused=refused: jobs_tuning.tune(run, refused), words)
 
 
 def test_advice_from_the_shell_names_heads_and_writes_a_circuit(words, capsys):
@@ -579,12 +569,18 @@ def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
     path = tmp_path / "design.json"
     path.write_text(json.dumps(words | {"seeds": [1]}))
     assert (
-        main(["experiment", str(path), "--run", "exp", "--device", "cpu"]) == 0
+        main(["experiment", str(path), "--device", "cpu"]) == 0
         and "2 of 2 trials" in capsys.readouterr().out
     )
-    assert main(["tables", "exp"]) == 0 and "| javanese | target |" in capsys.readouterr().out
+    experiment_id = runs.list_runs("experiment")[0].id
     assert (
-        main(["tables", trial_run_id("exp", Design(**words | {"seeds": [1]}).trials({})[0])]) == 2
+        main(["tables", experiment_id]) == 0 and "| javanese | target |" in capsys.readouterr().out
+    )
+    assert (
+        main(
+            ["tables", trial_run_id(experiment_id, Design(**words | {"seeds": [1]}).trials({})[0])]
+        )
+        == 2
         and "is no experiment" in capsys.readouterr().err
     )
     assert (
@@ -599,7 +595,7 @@ def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(wor
     """
     path = tmp_path / "design.json"
     path.write_text(json.dumps(words))
-    run = runs.start(["experiment", str(path), "--device", "cpu"])
+    run = runs.start(parsed(["experiment", str(path), "--device", "cpu"]))
 
     def until(done):
         end = time.monotonic() + 120

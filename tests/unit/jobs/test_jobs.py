@@ -4,6 +4,7 @@ run through the folder alone.
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,10 +18,9 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import rows_hash
 from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning_table
-from ctsft.jobs import tuning as jobs_tuning
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
-from support.jobs import CONFIG, SMALL, done, tuned
+from support.jobs import SMALL, done, finetune_request, tuned
 
 
 def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, task):
@@ -51,24 +51,27 @@ def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, tas
 
 
 def test_the_request_holds_all_that_determines_the_result(subject, scored, loaded):
-    params = scored.request.params
+    request = requests.request_of(scored)
+    facts = request.facts
     chosen = {row["id"] for row in json.loads(scored.file("pool.json").read_text())}
     pool = [row for row in load_task(subject.task).load("indonesian", "train") if row.id in chosen]
     assert (
-        params["model_fingerprint"] == loaded["qwen2"].fingerprint
-        and params["code"] == ctsft.__version__
-        and params["torch"] == torch.__version__
+        facts.model_fingerprint == loaded["qwen2"].fingerprint
+        and facts.version == ctsft.__version__
+        and facts.torch == torch.__version__
     )
     assert (
-        params["subject"]["task"] == subject.task
-        and params["scoring"]["size"] == 6
-        and params["scoring"]["attention"] == "softmax"
+        request.subject.task == subject.task
+        and request.scoring.size == 6
+        and request.scoring.attention == "softmax"
     )
-    assert len(params["data_fingerprints"]["pool"]) == len(rows_hash(pool)) == 16
+    assert len(facts.data_fingerprints["pool"]) == len(rows_hash(pool)) == 16
 
 
 def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):
-    run, summary = done("discover", lambda run: scoring.discover(run, subject, SMALL, 1, 0.17))
+    run, summary = done(
+        requests.DiscoverRequest(subject=subject, scoring=SMALL, depth=1, fraction=0.17)
+    )
     circuit = Circuit.load(run.file("circuit.json"))
     assert {
         (row["layer"], row["head"]): row["why"] for row in summary["heads"]
@@ -79,12 +82,10 @@ def test_discovery_keeps_the_circuit_and_each_iterations_scores(subject):
 
 
 def test_a_curve_is_an_event_a_point(subject, scored):
-    run, summary = done(
-        "faithfulness",
-        lambda run: faithfulness.measure_faithfulness(
-            run, subject, scored.id, None, "valid", [0, 2, 99], 2
-        ),
+    request = requests.FaithfulnessRequest(
+        subject=replace(subject, split="valid"), scores=scored.id, sizes=(0, 2, 99), n_random=2
     )
+    run, summary = done(request)
     assert [(row["size"], row["kind"]) for row in summary["points"]] == [
         (0, "ranked"),
         (2, "ranked"),
@@ -140,10 +141,7 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
 
 
 def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):
-    tuning = requests.Tuning("javanese", k=2, n=6, save_model=True)
-    run, summary = done(
-        "finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG)
-    )
+    run, summary = done(finetune_request(subject, k=2, n=6, save_model=True))
     assert len(Scores.load(run.file("scores.safetensors")).examples) == 6 and summary["heads"] == 2
     rows = load_task(subject.task).load("javanese", "test")
     assert (
@@ -188,15 +186,15 @@ def test_a_stopped_tuning_run_resumes_in_its_folder_to_the_same_numbers(
 
 
 def test_a_scoring_run_stops_where_it_is(subject, home):
-    with pytest.raises(reporter.Stopped), runs.record("score") as run:
+    request = requests.ScoreRequest(subject=subject, scoring=SMALL)
+    with pytest.raises(reporter.Stopped), runs.record(request) as run:
         run.file("stop").write_text("keep")
-        scoring.score(run, subject, SMALL)
+        scoring.score(run, request)
     assert not run.file("scores.safetensors").exists()
 
 
 def test_competence_tuning_has_one_set_and_no_row_in_the_comparison(subject, home):
-    tuning = requests.Tuning("indonesian", what="full", n=0)
-    _, summary = done("finetune", lambda run: jobs_tuning.tune(run, subject, SMALL, tuning, CONFIG))
+    _, summary = done(finetune_request(subject, target="indonesian", what="full", n=0))
     assert (
         summary["n"] == 29
         and list(summary["history"][0]["accuracy"]) == ["indonesian"]

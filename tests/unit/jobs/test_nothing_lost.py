@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from ctsft import runs
-from ctsft.jobs import requests, tuning, tuning_table
+from ctsft.jobs import tuning, tuning_table
 from ctsft.runs import launcher, recorder, results
 from ctsft.runs.device_queue import device_turn
 from ctsft.tuning import checkpoints
@@ -27,8 +27,9 @@ from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import NotFinite, Watch, finetune
 from ctsft.utils import atomic_files
-from support.jobs import CONFIG, SMALL, tuned
+from support.jobs import finetune_request, tuned
 from support.runs import until
+from support.shell import parsed
 from support.tasks import cued
 from support.training import CIRCUIT, QUICK, same, stopping, timeless
 from support.waiting import stopped_clock, wait_until
@@ -41,8 +42,8 @@ DROPOUT = {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1}
 
 
 SERVER = (
-    "import sys, time\nfrom ctsft import runs\nprint(runs.start(sys.argv[1:]).id,"
-    " flush=True)\ntime.sleep(600)"
+    "import sys, time\nfrom ctsft import runs\nfrom ctsft.jobs.requests import from_json\n"
+    "print(runs.start(from_json(sys.argv[1])).id, flush=True)\ntime.sleep(600)"
 )
 
 
@@ -113,14 +114,18 @@ def kill_when(run, moment):
 
 def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(words):
     draw = random.Random(SEED)
-    whole = runs.start(words)
+    request = parsed(words)
+    whole = runs.start(request)
     expected = finished(whole)
     assert [row["step"] for row in expected[1]] == list(range(0, 121, 20)) and expected[1] == [
         {key: value for key, value in row.items() if key not in ("kind", "time")}
         for row in expected[2]
     ]
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, *words], cwd=launcher.ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVER, request.model_dump_json()],
+        cwd=launcher.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     run, killed = runs.get(server.stdout.readline().strip()), []
     # steps; then up to 30 ms more, or when half a checkpoint is written
@@ -268,10 +273,9 @@ def test_a_full_disk_ends_tuning_in_one_sentence_and_the_run_can_go_on(
         return 1000 if len(calls) > 2 else real(folder)  # two checkpoints fit
 
     monkeypatch.setattr(atomic_files, "free_bytes", free)
-    with pytest.raises(atomic_files.DiskFull) as error, runs.record("finetune") as run:
-        tuning.tune(
-            run, subject, SMALL, requests.Tuning("javanese", scores=scored.id, k=3, n=12), CONFIG
-        )
+    request = finetune_request(subject, scores=scored.id, k=3, n=12)
+    with pytest.raises(atomic_files.DiskFull) as error, runs.record(request) as run:
+        tuning.tune(run, request)
     assert (
         "the checkpoint of step 6" in str(error.value)
         and "1 kB free" in str(error.value)
@@ -301,14 +305,10 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
         finetune(model, task, "full", cued(12), {"a": cued(6)}, wild, Watch(folder=tmp_path))
     assert same(model, fresh) and [row["step"] for row in error.value.result.history][:1] == [0]
     assert newest_checkpoint(tmp_path) is None  # the exploded one is gone
-    with pytest.raises(NotFinite, match="step 2 of 9"), runs.record("finetune") as run:
-        tuning.tune(
-            run,
-            subject,
-            SMALL,
-            requests.Tuning("javanese", "full", n=12),
-            TuneConfig(**wild.model_dump() | {"epochs": 3}),
-        )
+    config = TuneConfig(**wild.model_dump() | {"epochs": 3})
+    request = finetune_request(subject, config, what="full", n=12)
+    with pytest.raises(NotFinite, match="step 2 of 9"), runs.record(request) as run:
+        tuning.tune(run, request)
     status, row = run.status(), tuning_table.table_row(run)
     assert (
         status.state == "failed"
@@ -349,7 +349,7 @@ def test_a_loss_that_breaks_late_goes_back_one_step(build, task, tmp_path):
 def test_time_left_after_a_resume_counts_only_what_was_done_since(monkeypatch):
     clock = stopped_clock()
     monkeypatch.setattr(recorder, "time", clock)
-    with runs.record("finetune") as run:
+    with runs.record(runs.Request(kind="finetune")) as run:
         run.progress(0, 1, "tuning")  # the stage is announced
         clock.now += 5.0
         run.progress(500, 1000, "tuning")  # resumed half way
@@ -365,7 +365,7 @@ def test_a_job_of_the_shell_waits_for_its_turn_and_can_be_stopped_while_it_waits
     with device_turn("cpu", "the-other-run") as mine:
         assert mine
         holds = os.environ.pop("CTSFT_HOLDS")
-        run = runs.start(words)
+        run = runs.start(parsed(words))
         os.environ["CTSFT_HOLDS"] = holds
         wait_until(lambda: run.status().message == "waiting for run the-other-run")
         assert (run.status().state, run.status().message) == (
@@ -381,7 +381,7 @@ def test_a_job_of_the_shell_waits_for_its_turn_and_can_be_stopped_while_it_waits
 def test_discarding_asks_first(words, monkeypatch, capsys):
     from ctsft.cli.main import main
 
-    with runs.record("score") as run:
+    with runs.record(runs.Request(kind="score")) as run:
         pass
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert (

@@ -12,8 +12,17 @@ import ctsft
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.cli.main import main
+from ctsft.cli.run import execute
 from ctsft.jobs import rescoring
-from ctsft.jobs.requests import Scoring, Subject, Tuning
+from ctsft.jobs.requests import (
+    ExportRequest,
+    FinetuneRequest,
+    RescoreRequest,
+    Scoring,
+    Subject,
+    Tuning,
+    request_of,
+)
 from ctsft.jobs.tuning import tune
 from ctsft.runs import results
 from ctsft.tuning import delta_comparison
@@ -42,15 +51,14 @@ def tuned(folders, loaded, task, tmp_path):
     )
 
     def go(what="norms", rate=1e-2, kv="group", **more) -> runs.Run:
-        tuning = Tuning("javanese", what, n=6, k=2, **more)
-        with runs.record("finetune", ["finetune"]) as run:
-            tune(
-                run,
-                subject,
-                SCORING,
-                tuning,
-                TuneConfig(epochs=2, learning_rate=rate, kv=kv, batch_size=6),
-            )
+        request = FinetuneRequest(
+            subject=subject,
+            scoring=SCORING,
+            tuning=Tuning(target="javanese", what=what, n=6, k=2, **more),
+            config=TuneConfig(epochs=2, learning_rate=rate, kv=kv, batch_size=6),
+        )
+        with runs.record(request) as run:
+            tune(run, request)
         return run
 
     return go
@@ -58,8 +66,9 @@ def tuned(folders, loaded, task, tmp_path):
 
 def test_nothing_moves_in_the_map_when_nothing_was_learnt(tuned):
     run = tuned(rate=1e-30)
-    with runs.record("rescore", ["rescore"]) as writer:
-        words = rescoring.rescore(writer, run.id, SCORING, k=3)
+    request = RescoreRequest(tuned=run.id, scoring=SCORING, k=3)
+    with runs.record(request) as writer:
+        words = rescoring.rescore(writer, request)
     before, after = rescoring.scores_of(writer)
     assert (
         torch.equal(before.values, after.values)
@@ -73,17 +82,16 @@ def test_nothing_moves_in_the_map_when_nothing_was_learnt(tuned):
 @pytest.mark.parametrize("kv", ["group", "expand"])
 def test_the_tuned_model_is_scored_on_the_same_examples(tuned, folders, task, kv):
     run = tuned("full" if kv == "group" else "near_zero", kv=kv)
-    with runs.record("rescore", ["rescore"]) as writer:
-        words = rescoring.rescore(writer, run.id, SCORING)
+    request = RescoreRequest(tuned=run.id, scoring=SCORING)
+    with runs.record(request) as writer:
+        words = rescoring.rescore(writer, request)
     before, after = rescoring.scores_of(writer)
     model = ctsft.apply_delta(
         ctsft.load_model(folders["qwen2"], device="cpu"), run.file("delta.safetensors")
     )
     rows = {
         row.id: row
-        for row in ctsft.load_task(run.request.params["subject"]["task"]).load(
-            "indonesian", "train"
-        )
+        for row in ctsft.load_task(request_of(run).subject.task).load("indonesian", "train")
     }
     pool = [rows[name] for name in before.examples]
     own = ctsft.score_heads(
@@ -148,7 +156,7 @@ def test_from_the_shell_and_refused_in_a_sentence(tuned, capsys):
     run = tuned()
     assert main(["rescore", run.id, "--size", "6", "--method", "atp", "--k", "2"]) == 0
     assert "of the 2 top heads stayed" in capsys.readouterr().out
-    with runs.record("score", ["score"]) as other:
+    with runs.record(runs.Request(kind="score")) as other:
         pass
     assert (
         main(["rescore", other.id]) == 2
@@ -162,17 +170,11 @@ def test_from_the_shell_and_refused_in_a_sentence(tuned, capsys):
 
 def test_an_export_that_a_page_started_keeps_a_run_folder(tuned, tmp_path, capsys):
     run = tuned()
-    words = ["export", run.id, "--to", str(tmp_path / "out")]
-    assert main([*words, "--run", "from-a-page"]) == 0
-    kept = runs.get("from-a-page")
-    assert (
-        kept.status().state == "done"
-        and kept.request.params["exported"] == run.id
-        and (tmp_path / "out" / "README.md").is_file()
-    )
+    request = ExportRequest(tuned=run.id, to=str(tmp_path / "out"))
+    execute(request)
+    export_run = runs.list_runs("export")[0]
+    assert export_run.status().state == "done" and request_of(export_run).tuned == run.id
+    assert (tmp_path / "out" / "README.md").is_file()
     assert json.loads((tmp_path / "out" / "config.json").read_text())
-    assert (
-        main([*words, "--run", "from-a-page-2"]) == 2
-        and "not an empty folder" in capsys.readouterr().err
-    )
-    assert runs.get("from-a-page-2").status().state == "failed"
+    said(lambda: execute(request), "not an empty folder")
+    assert runs.list_runs("export")[0].status().state == "failed"

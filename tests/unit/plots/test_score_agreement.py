@@ -2,8 +2,6 @@
 scales, and what was opened before.
 """
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ import torch
 from ctsft import runs
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs.reporter import finish
-from ctsft.jobs.requests import Scoring, Subject
+from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 from ctsft.plots import score_agreement
 from ctsft.plots.head_grid import Marks, symmetric_limit
 from ctsft.plots.style import alt
@@ -30,12 +28,10 @@ FIRST, SECOND = (
 
 
 def run(language: str, shape=(2, 3), state: str = "done", model: str = "m", **scoring) -> runs.Run:
-    params = {
-        "subject": asdict(Subject(model, "t", language=language)),
-        "scoring": asdict(Scoring(**scoring)),
-    }
+    subject = Subject(model, "t", language=language)
+    request = ScoreRequest(subject=subject, scoring=Scoring(**scoring))
     try:
-        with runs.record("score", params=params) as writer:
+        with runs.record(request) as writer:
             FIRST.save(writer.file("scores.safetensors"))
             finish(writer, {"n_layers": shape[0], "n_heads": shape[1]})
             if state == "failed":

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 TURN = """
 from ctsft.runs import device_queue as turns
-with runs.record('finetune', [], None, RUN) as run:
+with runs.record(runs.Request(kind='finetune'), RUN) as run:
     with turns.device_turn('cpu', RUN, run.waits, run.stop_requested) as mine:
         run.event(mine=mine)
         while mine and not run.stop_requested(): time.sleep(0.02)

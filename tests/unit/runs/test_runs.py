@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -26,7 +25,7 @@ def logs(run, text):
 
 def waiting(code):
     run = child(
-        "with runs.record('finetune', [], None, RUN) as run:\n    run.event(step=1)\n   "
+        "with runs.record(runs.Request(kind='finetune'), RUN) as run:\n    run.event(step=1)\n   "
         f" print('begun')\n{code}"
     )
     until(run, "running")
@@ -34,6 +33,7 @@ def waiting(code):
     return run
 
 
+SCORE = runs.Request(kind="score")
 IDLE = "    time.sleep(60)\n"
 
 
@@ -55,13 +55,13 @@ def test_importing_runs_is_quick():
 
 
 def test_a_recorded_run_can_be_read_back(folder):
-    argv = ["score", "--task", "my task.json", "--run", "older-one", "--seed=3"]
-    with runs.record("score", argv, {"seed": 3, "file": Path("a")}, name="first") as run:
+    with runs.record(runs.Request(kind="score", name="first")) as run:
         assert run.status().state == "running" and run.status().pid == os.getpid()
         run.progress(1, 4, "means")
         run.event(step=1, loss=0.5)
         run.event(step=2, heads={(1, 2), (0, 3)})
-        run.add_params(model="abc")
+        run.add_facts(torch="2")
+        run.add_facts(model="abc")
         run.file("scores.txt").write_text("1")
     seen = runs.get(run.id)
     status = seen.status()
@@ -78,14 +78,9 @@ def test_a_recorded_run_can_be_read_back(folder):
         {"step": 2, "heads": [[0, 3], [1, 2]]},
     ]
     assert [row["step"] for row in seen.events(since=1)] == [2]
-    assert (seen.request.kind, seen.request.name, seen.request.params) == (
-        "score",
-        "first",
-        {"seed": 3, "file": "a", "model": "abc"},
-    )
-    assert (
-        runs.shell_command(seen.request) == "python -m ctsft score --task 'my task.json' --seed=3"
-    )
+    request = seen.request
+    assert (request.kind, request.name, request.cwd) == ("score", "first", os.getcwd())
+    assert request.facts == runs.Facts(torch="2", model="abc")
     assert seen.path.parent == folder and seen.file("scores.txt").read_text() == "1"
 
 
@@ -93,7 +88,7 @@ def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
     monkeypatch.setattr(recorder, "TICK", 0.02)
     clock = stopped_clock()
     monkeypatch.setattr(recorder, "time", clock)
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         run.progress(0, 10, "means")
         clock.now += 5.0
         run.progress(50, 100, "scoring")  # resumed half way: these 50 took no time
@@ -110,7 +105,7 @@ def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
 def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
     monkeypatch.setattr(recorder, "TICK", 0.02)
     monkeypatch.setattr(recorder, "BEAT", 0.04)
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         first = run.status()
         assert wait_until(lambda: run.status().heartbeat > first.heartbeat)
         later = run.status()
@@ -118,33 +113,33 @@ def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
 
 
 def test_an_exception_is_told_in_one_sentence_and_passed_on():
-    with pytest.raises(ValueError), runs.record("score") as run:
+    with pytest.raises(ValueError), runs.record(SCORE) as run:
         raise ValueError("'x' is no task; choose from demo\nand a second line")
     assert (run.status().state, run.status().message) == (
         "failed",
         "'x' is no task; choose from demo",
     )
     assert "Traceback" in run.log_tail() and run.status().progress == 0
-    with pytest.raises(KeyError), runs.record("score") as run:
+    with pytest.raises(KeyError), runs.record(SCORE) as run:
         {}["head"]
     assert run.status().message == "KeyError: 'head'"
-    with pytest.raises(TypeError), runs.record("score", params={"odd": object()}) as run:
-        pass
-    with pytest.raises(SystemExit), runs.record("score") as run:
+    with pytest.raises(TypeError), runs.record(SCORE) as run:
+        run.event(odd=object())
+    with pytest.raises(SystemExit), runs.record(SCORE) as run:
         sys.exit(2)
     assert run.status().state == "failed"
-    with pytest.raises(KeyboardInterrupt), runs.record("score") as run:
+    with pytest.raises(KeyboardInterrupt), runs.record(SCORE) as run:
         raise KeyboardInterrupt
     assert run.status().state == "stopped"
 
 
 def test_torn_lines_are_skipped_and_the_next_writer_starts_a_new_one():
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         run.event(step=1)
         with open(run.file("events.jsonl"), "ab") as file:
             file.write(b'{"step": 2, "lo')
         assert [row["step"] for row in run.events()] == [1]
-    with runs.record("score", run_id=run.id) as again:
+    with runs.record(SCORE, run.id) as again:
         again.event(step=3)
     assert [row["step"] for row in run.events()] == [1, 3]
     with open(run.file("events.jsonl"), "ab") as file:
@@ -197,7 +192,7 @@ def test_a_queued_run_has_time_to_get_a_process(monkeypatch):
 
 
 def test_a_recycled_pid_is_not_mistaken_for_the_job():
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         row = json.loads(run.file("status.json").read_text())
         assert run.status().state == "running"
         run.file("status.json").write_text(
@@ -207,7 +202,7 @@ def test_a_recycled_pid_is_not_mistaken_for_the_job():
 
 
 def test_a_job_that_ends_between_two_looks_is_not_lost(monkeypatch):
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         running = run.file("status.json").read_text()
     done = run.file("status.json").read_text()
     run.file("status.json").write_text(running)
@@ -264,17 +259,18 @@ def test_stop_and_keep_then_resume():
     until(run, "stopped")
     assert run.file("kept.txt").read_text() == "kept"
     child(
-        "with runs.record('finetune', [], {'more': 1}, RUN) as run:\n    run.event(step=2,"
+        "with runs.record(runs.Request(kind='finetune', name='more'), RUN) as run:\n"
+        "    run.event(step=2,"
         " asked=run.stop_requested())\n",
         run,
     )
     # the old wish to stop is forgotten, also when resumed from the shell
     until(run, "done")
     runs.Run(run.path).file("stop").write_text("keep")
-    with runs.record("finetune", run_id=run.id) as again:
+    with runs.record(runs.Request(kind="finetune"), run.id) as again:
         assert again.stop_requested() is None and again.status().state == "running"
     assert [(row["step"], row.get("asked")) for row in run.events()] == [(1, None), (2, None)]
-    assert run.request.params == {"more": 1}
+    assert run.request.name == "more"
 
 
 def test_a_job_that_does_not_listen_is_stopping_until_it_is_killed():
@@ -311,14 +307,14 @@ def test_stop_and_discard_removes_process_and_folder(folder):
 
 
 def test_running_runs_are_neither_deleted_nor_started_twice():
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         with pytest.raises(runs.RunError, match="still running"):
             runs.delete(run)
         with pytest.raises(runs.RunError, match="running already"):
             runs.resume(run)
         with (
             pytest.raises(runs.RunError, match="running already"),
-            runs.record("score", run_id=run.id),
+            runs.record(SCORE, run.id),
         ):
             pass
         assert run.path.is_dir()
@@ -350,7 +346,7 @@ def test_runs_are_listed_newest_first_and_other_folders_are_not(folder):
 
 
 def test_readers_never_see_half_a_file():
-    with runs.record("score") as run:
+    with runs.record(SCORE) as run:
         over, bad, seen = threading.Event(), [], set()
 
         def look():
@@ -382,15 +378,11 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(code)
     monkeypatch.setattr(launcher, "ROOT", package.parent)
-    run = runs.start(["score", "--task", "demo"], {"seed": 1}, name="try")
-    assert (
-        run.status().state == "queued"
-        and run.request.params == {"seed": 1}
-        and run.request.name == "try"
-    )
-    logs(run, "score")
-    assert run.log_tail() == f"True ['score', '--task', 'demo', '--run', {run.id!r}]"
-    assert runs.shell_command(run.request) == "python -m ctsft score --task demo"
+    run = runs.start(runs.Request(kind="score", name="try"))
+    assert (run.status().state, run.request.name) == ("queued", "try")
+    assert run.request.cwd == os.getcwd()
+    logs(run, "'run'")
+    assert run.log_tail() == f"True ['run', {run.id!r}]"
     pid = json.loads(run.file("process.json").read_text())["pid"]
     runs.stop(run, "discard")
     assert runs_folder.process_start_time(pid) is None and runs.list_runs() == []

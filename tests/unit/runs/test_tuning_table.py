@@ -5,13 +5,12 @@ differing ones, names and notes beside the request.
 import json
 import os
 import time
-from dataclasses import asdict
 
 import pytest
 
 from ctsft import runs
 from ctsft.jobs import tuning_table
-from ctsft.jobs.requests import Subject, Tuning
+from ctsft.jobs.requests import FinetuneRequest, Tuning
 from ctsft.runs import folder, notes, results
 from ctsft.runs.folder import file_stamp
 from ctsft.tuning.config import TuneConfig
@@ -19,12 +18,10 @@ from ctsft.utils.errors import UserError
 
 
 def tuned(what="circuit", after=0.7, steps=(0, 4), **config) -> runs.Run:
-    params = {
-        "subject": asdict(Subject()),
-        "tuning": asdict(Tuning("english", what)),
-        "config": TuneConfig(**config).model_dump(),
-    }
-    with runs.record("finetune", ["finetune"], params) as run:
+    request = FinetuneRequest(
+        tuning=Tuning(target="english", what=what), config=TuneConfig(**config)
+    )
+    with runs.record(request) as run:
         for step in steps:
             accuracy = {"indonesian": 0.75, "english": 0.25 if step == 0 else after}
             run.event(
@@ -177,10 +174,10 @@ def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them(
 def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
     run = tuned()
     settle(run)
-    assert runs.list_runs("finetune") and run.status().state == "done" and run.request.params
+    assert runs.list_runs("finetune") and run.status().state == "done"
     runs.delete(run)
     assert runs.list_runs() == []
-    with runs.record("score", ["score"], run_id=run.id):
+    with runs.record(runs.Request(kind="score"), run.id):
         assert [one.id for one in runs.list_runs("score")] == [run.id] and runs.list_runs(
             "finetune"
         ) == []

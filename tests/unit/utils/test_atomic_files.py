@@ -85,7 +85,7 @@ def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed
     small, monkeypatch
 ):
     monkeypatch.setenv("CTSFT_HOME", str(small))
-    with pytest.raises(atomic_files.DiskFull), runs.record("score") as run:
+    with pytest.raises(atomic_files.DiskFull), runs.record(runs.Request(kind="score")) as run:
         run.event(step=1)
         run.file("filler").write_bytes(bytes(atomic_files.free_bytes(small) // 4096 * 4096))
         for step in range(2, 100):
@@ -104,6 +104,6 @@ def test_on_a_full_disk_event_lines_stay_whole_and_the_run_can_say_why_it_failed
         and status.message.startswith("There is no space left for a line")
         and str(run.path) in status.message
     )
-    with pytest.raises(atomic_files.DiskFull), runs.record("score", run_id=run.id):
+    with pytest.raises(atomic_files.DiskFull), runs.record(runs.Request(kind="score"), run.id):
         # whatever it is that finds no room
         run.file("more").write_bytes(bytes(100_000))

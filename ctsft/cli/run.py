@@ -1,0 +1,104 @@
+"""How a request becomes a run: its folder, its turn on the device, its job, its summary.
+
+`execute` serves every command that starts a long job, and `ctsft run RUN`, which is what a detached
+process does with the request in a run folder.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from ctsft import runs
+from ctsft.cli import summaries
+from ctsft.cli.app import AsJson, Halt, app
+from ctsft.runs import device_queue
+from ctsft.utils import distributed
+
+# kind of request -> the job, imported when one begins: torch and transformers take seconds
+JOBS = {
+    "score": "ctsft.jobs.scoring:score",
+    "discover": "ctsft.jobs.scoring:discover",
+    "faithfulness": "ctsft.jobs.faithfulness:measure_faithfulness",
+    "validate": "ctsft.jobs.faithfulness:validate",
+    "advise": "ctsft.jobs.advice:advise",
+    "finetune": "ctsft.jobs.tuning:tune",
+    "rescore": "ctsft.jobs.rescoring:rescore",
+    "experiment": "ctsft.experiment.runner:run_experiment",
+    "export": "ctsft.jobs.export:export_run",
+}
+
+
+@app.command("run", hidden=True)
+def run_folder(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")],
+    as_json: AsJson = False,
+):
+    """Do what a run folder's request asks for; the job goes on from what it finds there.
+
+    Example: python -m ctsft run 20260131-101500-score-ab2c
+    """
+    from ctsft.jobs.requests import needed_request
+
+    execute(needed_request(runs.get(run_id)), as_json, run_id)
+
+
+def job_of(kind: str) -> Callable:
+    """The function that does the work of a kind of request."""
+    module, _, name = JOBS[kind].partition(":")
+    return getattr(import_module(module), name)
+
+
+def execute(request: runs.Request, as_json: bool = False, run_id: str | None = None) -> None:
+    """Run a request's job in a run folder when it is its turn on the device, and print its summary.
+    Raises Halt when it was stopped before it had a result.
+    """
+    from ctsft.jobs.reporter import Stopped
+
+    job = job_of(request.kind)
+    with contextlib.ExitStack() as stack:
+        if distributed.RANK:
+            # the first process keeps the run folder and does the talking
+            silent = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stderr(silent))
+            run = stack.enter_context(runs.throwaway_run())
+        else:
+            run = stack.enter_context(runs.record(request, run_id))
+        try:
+            if distributed.is_single_process() and not take_turn(stack, run, request.device):
+                raise Stopped
+            summary = job(run, request)
+        except Stopped:  # no failure: the run is recorded as stopped
+            summary = None
+    if distributed.RANK:
+        return
+    if summary is None:
+        raise Halt(
+            f"Run {run.id} was stopped before it had a result; start it again with `python -m ctsft"
+            f" runs resume {run.id}`."
+        )
+    if as_json:
+        print(json.dumps(summary, indent=1))
+    else:
+        print(f"{summaries.TEXTS[request.kind](summary)}\nrun {run.id}: {run.path}")
+
+
+def take_turn(stack: contextlib.ExitStack, run: runs.Writer, device: str) -> bool:
+    """Wait for the device; False when a stop was requested meanwhile. Several processes on one job
+    were given their devices by whoever started them, and take no turn.
+    """
+    shown = set()
+
+    def waiting(reason: str):
+        run.waits(reason)
+        if reason and reason not in shown:
+            print(f"{reason} ...", file=sys.stderr, flush=True)
+            shown.add(reason)
+
+    key = device_queue.device_key(device)
+    return stack.enter_context(device_queue.device_turn(key, run.id, waiting, run.stop_requested))

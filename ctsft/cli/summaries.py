@@ -1,0 +1,109 @@
+"""The summaries of finished jobs as text for the shell, one function for each kind of request."""
+
+from collections.abc import Callable
+
+from ctsft import runs
+
+
+def score(summary: dict) -> str:
+    rows = [
+        f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f} ± {row['stderr']:.4f}"
+        for row in summary["heads"][:10]
+    ]
+    title = f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:"
+    return "\n".join([title, *rows, *summary["notes"]])
+
+
+def discover(summary: dict) -> str:
+    rows = [f"L{row['layer']}.H{row['head']:<3} {row['why']}" for row in summary["heads"]]
+    return "\n".join([f"{len(rows)} heads:", *rows, *summary["notes"]])
+
+
+def faithfulness(summary: dict) -> str:
+    if "points" not in summary:
+        return (
+            f"faithfulness {ratio(summary['accuracy'])} by accuracy, {ratio(summary['margin'])} by"
+            f" margin ({summary['rows']} rows)"
+        )
+    return "\n".join(
+        f"{row['size']:4d} heads  {ratio(row['accuracy'])} by accuracy  {ratio(row['margin'])} by"
+        " margin"
+        for row in summary["points"]
+        if row["kind"] == "ranked"
+    )
+
+
+def ratio(value: float | None) -> str:
+    return "undefined (the full and the empty model agree)" if value is None else f"{value:.3f}"
+
+
+def validate(summary: dict) -> str:
+    from ctsft.circuit.validation_report import table  # torch: not for --help
+
+    return table(summary) + ("\nstopped early" if summary["stopped"] else "")
+
+
+def advise(summary: dict) -> str:
+    rows = [
+        f"L{row['layer']}.H{row['head']:<5} {row['value']:8.4g}  {row['gradient']:8.4g} "
+        f" {row['fisher']:8.4g}"
+        for row in summary["heads"][: summary["k"]]
+    ]
+    command = (
+        f"use it: finetune --target {summary['target']} --what advised --advice {summary['run']}"
+        f" --k {summary['k']}"
+    )
+    return "\n".join(["head      value   gradient  source Fisher", *rows, command])
+
+
+def finetune(summary: dict) -> str:
+    first, last = summary["history"][0]["accuracy"], summary["history"][-1]["accuracy"]
+    share = (
+        f"{summary['trainable']:,} of {summary['total']:,} parameters trained"
+        f" ({summary['trainable'] / summary['total']:.2%})"
+    )
+    title = f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}"
+    return "\n".join(
+        [title, *(f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first)]
+    )
+
+
+def rescore(summary: dict) -> str:
+    names = {
+        key: " ".join(f"L{layer}.H{head}" for layer, head in summary[key]) or "none"
+        for key in ("stayed", "left", "came")
+    }
+    rho = "undefined" if summary["spearman"] is None else f"{summary['spearman']:.3f}"
+    return (
+        f"{len(summary['stayed'])} of the {summary['k']} top heads stayed ({names['stayed']});"
+        f" left: {names['left']}; came: {names['came']}\nrank correlation before and after: {rho};"
+        f" the tuned model predicts {summary['right']:.0%} of the {summary['examples']} examples"
+        " correctly"
+    )
+
+
+def experiment(summary: dict) -> str:
+    table = runs.get(summary["run"]).file("table.md").read_text(encoding="utf-8")
+    failed = [
+        f"failed: {one['cell']['method']} {one['cell']['target']} seed {one['cell']['seed']}:"
+        f" {one['error']}"
+        for one in summary["failed"]
+    ]
+    return "\n".join([table, f"{summary['cells']} of {summary['of']} trials", *failed])
+
+
+def export(summary: dict) -> str:
+    return summary["folder"]
+
+
+TEXTS: dict[str, Callable[[dict], str]] = {
+    "score": score,
+    "discover": discover,
+    "faithfulness": faithfulness,
+    "validate": validate,
+    "advise": advise,
+    "finetune": finetune,
+    "rescore": rescore,
+    "experiment": experiment,
+    "export": export,
+}

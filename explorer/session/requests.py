@@ -1,0 +1,65 @@
+"""Requests from a session's choices: what a page starts, and what it looks for among the runs."""
+
+from dataclasses import replace
+
+from ctsft.jobs.requests import (
+    AdviseRequest,
+    Checks,
+    DiscoverRequest,
+    FaithfulnessRequest,
+    FinetuneRequest,
+    ScoreRequest,
+    Scoring,
+    TuneConfig,
+    Tuning,
+    ValidateRequest,
+)
+from explorer.session.view import View
+
+
+def score_request(view: View) -> ScoreRequest:
+    return ScoreRequest(subject=view.subject, scoring=view.scoring, preview=True)
+
+
+def discover_request(view: View) -> DiscoverRequest:
+    """The paper's iterations: heads that act on the logits, then heads that act on those."""
+    scoring = Scoring(
+        size=view.size, seed=view.pool_seed, attention=view.attention, rules=view.rules
+    )
+    return DiscoverRequest(
+        subject=view.subject, scoring=scoring, depth=view.depth, fraction=view.each
+    )
+
+
+def curve_request(
+    view: View, scores: str, n_random: int, split: str = "valid"
+) -> FaithfulnessRequest:
+    """Faithfulness against circuit size for the ranking of the scoring run `scores`."""
+    subject = replace(view.subject, split=split)
+    return FaithfulnessRequest(subject=subject, scores=scores, n_random=n_random)
+
+
+def validate_request(view: View, n_random: int, pools: int) -> ValidateRequest:
+    """Every ranking against mean ablation, random circuits and other discovery sets."""
+    checks = Checks(size=view.size, seed=view.pool_seed, n_random=n_random, pools=pools)
+    return ValidateRequest(subject=view.subject, checks=checks)
+
+
+def advise_request(view: View, k: int) -> AdviseRequest:
+    """Advice on the rows that Fine-tune would draw; k heads become its circuit file."""
+    return AdviseRequest(
+        subject=view.subject, target=view.target, k=k, n=view.n, seed=view.tune_seed
+    )
+
+
+def competence_request(view: View, epochs: int = 3, lr: float = 5e-5) -> FinetuneRequest:
+    """Full tuning on the source language; the tuned model is saved as a folder that Setup can
+    load.
+    """
+    tuning = Tuning(target=view.source, what="full", n=0, eval_split="valid", save_model=True)
+    return FinetuneRequest(
+        name=f"competence of {view.model}",
+        subject=view.subject,
+        tuning=tuning,
+        config=TuneConfig(epochs=epochs, learning_rate=lr),
+    )
