@@ -1,4 +1,4 @@
-"""Faithfulness against circuit size: the ranking's heads beside random circuits of the same size."""
+"""Faithfulness against circuit size: a ranking beside random circuits of the same size."""
 
 import statistics
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,7 @@
-"""One HTML page that needs nothing beside itself: sections of text, tables, figures and commands,
-typeset. What stands in them: `exploration`.
+"""One HTML page that needs no other file: sections of text, tables, figures and commands.
 
-Plotly's program is embedded once, every text is escaped, headings come in order, figures carry
-their description; light or dark as the reader's browser is set, dark on white on paper. No
-streamlit.
+Plotly's program is embedded once, every text is escaped, headings come in order, figures have their
+description; light or dark as the reader's browser is set, dark on white on paper.
 """
 
 import html
@@ -17,7 +15,7 @@ from ctsft.plots.figure_files import document, figure_html
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are text; numbers stand at the right. `caption` says what it is a table of."""
+    """Cells are text; numbers stand at the right. `caption`: the subject of the table."""
 
     caption: str
     header: list[str]
@@ -45,40 +43,28 @@ class Section:
     blocks: list[Block] = field(default_factory=list)
 
 
-STYLE = """
-h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 0.5rem; } h2 { font-size: 1.4rem; margin: 2.5rem 0 0.5rem; break-after: avoid; }
-p, li { max-width: 46rem; } a { color: var(--link); } .lead { font-size: 1.1rem; }
-nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; }
-.wide { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; font-size: 0.9rem; min-width: 26rem; }
-caption { text-align: left; color: var(--soft); padding-bottom: 0.25rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.75rem 0.3rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } tr { break-inside: avoid; }
-pre { background: var(--shade); padding: 0.75rem 1rem; font-size: 0.85rem; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 0.4rem; }
-@media print { body { margin: 0; max-width: none; font-size: 11pt; } nav, .modebar { display: none; } pre { border: 1px solid var(--line); } }
-"""
-
-
 def report(title: str, lead: str, sections: Iterable[Section]) -> str:
-    """The page. Texts may hold anything; they are shown as they are."""
-    sections, drawn = list(sections), 0
+    """The page. Texts may contain anything; they are shown as they are."""
+    sections = list(sections)
     body = [
         f'<header><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p></header>',
         contents(sections),
     ]
+    is_first = True
     for number, section in enumerate(sections, 1):
         body.append(f'<section id="part-{number}"><h2>{html.escape(section.title)}</h2>')
         for block in section.blocks:
-            body.append(
-                figure_html(block, first=drawn == 0)
-                if isinstance(block, go.Figure)
-                else typeset(block)
-            )
-            drawn += isinstance(block, go.Figure)
+            if isinstance(block, go.Figure):
+                body.append(figure_html(block, is_first))
+                is_first = False
+            else:
+                body.append(block_html(block))
         body.append("</section>")
-    return document(title, f"<main>{''.join(body)}</main>", STYLE)
+    return document(title, f"<main>{''.join(body)}</main>", ["report.css"])
 
 
 def contents(sections: list[Section]) -> str:
+    """Links to the sections."""
     links = "".join(
         f'<li><a href="#part-{number}">{html.escape(section.title)}</a></li>'
         for number, section in enumerate(sections, 1)
@@ -86,15 +72,9 @@ def contents(sections: list[Section]) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def typeset(block: str | Table | Code | Items) -> str:
+def block_html(block: str | Table | Code | Items) -> str:
     if isinstance(block, Table):
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in block.header)
-        rows = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in block.rows)
-        return (
-            '<div class="wide" tabindex="0" role="region"'
-            f' aria-label="{html.escape(block.caption, quote=True)}"><table>'
-            f"<caption>{html.escape(block.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        )
+        return table_html(block)
     if isinstance(block, Code):
         return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
     if isinstance(block, Items):
@@ -102,10 +82,19 @@ def typeset(block: str | Table | Code | Items) -> str:
     return f"<p>{html.escape(block)}</p>"
 
 
-def cell(text: str) -> str:
-    kind = (
-        ' class="number"'
-        if text and text[0] in "+-−.0123456789" and not any(sign.isalpha() for sign in text)
-        else ""
+def table_html(table: Table) -> str:
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.header)
+    rows = "".join(f"<tr>{''.join(map(cell_html, row))}</tr>" for row in table.rows)
+    label = html.escape(table.caption, quote=True)
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{label}"><table>'
+        f"<caption>{html.escape(table.caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
     )
-    return f"<td{kind}>{html.escape(text)}</td>"
+
+
+def cell_html(text: str) -> str:
+    """Numbers stand at the right."""
+    is_number = text[:1] in tuple("+-−.0123456789") and not any(map(str.isalpha, text))
+    attribute = ' class="number"' if is_number else ""
+    return f"<td{attribute}>{html.escape(text)}</td>"

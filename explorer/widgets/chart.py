@@ -57,7 +57,7 @@ def export_menu(fig: go.Figure, key: str, name: str):
     with st.container(horizontal=True, gap="xsmall"):
         st.download_button(
             "HTML",
-            lambda: figure_files.page_of({"": fig}, title_of(fig, name)),
+            lambda: figure_files.figures_page({"": fig}, title_of(fig, name)),
             f"{name}.html",
             "text/html",
             key=f"html-{key}",
@@ -67,7 +67,7 @@ def export_menu(fig: go.Figure, key: str, name: str):
         )
         st.download_button(
             "CSV",
-            lambda: figure_files.csv_of(fig),
+            lambda: figure_files.figure_csv(fig),
             f"{name}.csv",
             "text/csv",
             key=f"csv-{key}",
@@ -89,4 +89,4 @@ def image_buttons():
 
 
 def title_of(fig: go.Figure, default: str) -> str:
-    return figure_files.plain(fig.layout.title.text or "") or default
+    return figure_files.plain_text(fig.layout.title.text or "") or default

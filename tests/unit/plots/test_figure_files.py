@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 from streamlit.testing.v1 import AppTest
 
 from ctsft.plots import accuracy_curves, head_grid, score_charts
-from ctsft.plots.figure_files import csv_of, page_of, plain
+from ctsft.plots.figure_files import figure_csv, figures_page, plain_text
 from ctsft.plots.run_frontier import run_frontier
 from support.html import NASTY, Tags, at_peace, rest
 
 
 def table(fig) -> list[dict]:
-    return list(csv.DictReader(io.StringIO(csv_of(fig))))
+    return list(csv.DictReader(io.StringIO(figure_csv(fig))))
 
 
 def test_a_map_is_a_row_a_head_and_its_strokes_are_none():
@@ -66,14 +66,14 @@ def test_arrays_gaps_and_formulas():
         ("'=cmd()", "1", "4"),
         ("'=cmd()", "3", "6"),
     ]
-    assert table(go.Figure()) == [] and plain("<b>a</b><br/>b &lt;i&gt;") == "a; b <i>"
+    assert table(go.Figure()) == [] and plain_text("<b>a</b><br/>b &lt;i&gt;") == "a; b <i>"
 
 
 def test_a_page_holds_all_it_needs_and_foreign_text_as_text():
     fig = score_charts.example_points(
         np.array([1.0, 2.0]), [NASTY, "good"], [NASTY, "b"], title=NASTY
     )
-    page = page_of({NASTY: fig, "": run_frontier([])}, NASTY)
+    page = figures_page({NASTY: fig, "": run_frontier([])}, NASTY)
     assert (
         at_peace(page)
         and Tags(rest(page)).tags.count("script") == rest(page).count("Plotly.newPlot") + 1
