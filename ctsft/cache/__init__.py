@@ -1,1 +1,1 @@
-"""Computed answers kept on disk."""
+"""Stored results of computations."""

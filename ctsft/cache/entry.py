@@ -1,10 +1,10 @@
-"""Answers kept on disk under a hash of all that determines them, so that the same question is
-computed once.
+"""One stored result, under a hash of everything that determines it, so that the same computation
+runs once.
 
-The hash is over: the weights, the model's configuration, number format and kind of device; the
+The hash covers the weights, the model's configuration, number format and type of device; the
 prompts as token ids, gold labels and label ids; the means; every setting that changes a number; and
-the source text of the engine's own modules, so that a change of code asks anew. How much was in
-flight is left out. An answer that is torn, foreign or altered counts as absent.
+the source text of the engine, so that a change of the code computes again. How much is computed at
+a time is left out. A damaged, foreign or altered file counts as absent.
 """
 
 import hashlib
@@ -20,81 +20,92 @@ from safetensors.torch import load, save
 from ctsft.cache import store
 from ctsft.cache.hashing import json_hash, tensors_hash
 
-# The files and folders, below the package, whose source text decides a stored number. Each has to
-# be there: a list that names less than it should would answer new code with old scores.
+# Files and folders of the package whose source text determines stored numbers. Each must exist: a
+# list that lacks one would return old scores for new code.
 ENGINE = ("attribution", "cache", "data", "model", "utils/distributed.py")
-VERBS = {"pools": "drawn", "means": "taken", "scores": "scored"}
+
+# {kind of result: what was done to get it}, for the note of a stored result
+ACTIONS = {"pools": "drawn", "means": "taken", "scores": "scored"}
 
 
 def engine_version(package: Path, engine: tuple[str, ...] = ENGINE) -> str:
-    """A hash over the engine's source text below `package`, and over the versions of the libraries
-    it computes with. FileNotFoundError where something that `engine` names is not there.
+    """16 hex digits over the engine's source text in the folder `package`, and over the versions of
+    the libraries it computes with.
+
+    Raises FileNotFoundError when something that `engine` names does not exist.
     """
-    digest = hashlib.blake2b(
-        f"{torch.__version__} {transformers.__version__}".encode(), digest_size=8
-    )
+    libraries = f"{torch.__version__} {transformers.__version__}"
+    digest = hashlib.blake2b(libraries.encode(), digest_size=8)
     for name in engine:
         part = package / name
         files = sorted(part.rglob("*.py")) if part.is_dir() else [part]
         if not files:
             raise FileNotFoundError(f"{part} holds no source file of the engine")
         for path in files:
-            where = path.relative_to(package).as_posix()
-            digest.update(where.encode() + b"\0" + path.read_bytes() + b"\0")
+            relative = path.relative_to(package).as_posix()
+            digest.update(relative.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-# of the code that was imported, whatever stands on disk later
+# of the code that was imported, even if its files change later
 VERSION = engine_version(Path(__file__).resolve().parents[1])
 
 
 class Entry:
-    """One question, and the place of its answer: tensors, and a few words as JSON.
+    """The place of one result in the cache: tensors, and fields that JSON can hold.
 
-    kind: one of `places.KINDS`; model: its `identity`; about: what a list says of it; asked:
-    everything that determines the answer beside the model. by: the function that computes it. With
-    one, or a family, of the user's own nothing is kept: its source is not hashed.
+    kind: one of `store.KINDS`. model: its `model_identity`. about: how a list of the cache
+    describes the result ("task", "what"). inputs: everything that determines it beside the model.
+    by: the function that computes it. If that function, or the model's family, is not of this
+    package, nothing is stored: its source text is not part of the hash.
     """
 
-    def __init__(self, kind: str, model: dict, about: dict, asked: dict, by: Callable):
-        self.about = {"model": model["name"], **about}
-        self.verb = VERBS[kind]
-        self.key = json_hash(
-            {
-                "kind": kind,
-                "engine": VERSION,
-                "matmul": torch.get_float32_matmul_precision(),
-                **{name: model[name] for name in ("model", "config", "dtype", "device")},
-                **asked,
-            }
-        )
+    def __init__(self, kind: str, model: dict, about: dict, inputs: dict, by: Callable):
+        determines = {
+            "kind": kind,
+            "engine": VERSION,
+            "matmul": torch.get_float32_matmul_precision(),
+            **{name: model[name] for name in ("model", "config", "dtype", "device")},
+            **inputs,
+        }
+        self.key = json_hash(determines)
         self.path = store.cache_folder() / kind / f"{self.key}.safetensors"
+        self.about = {"model": model["name"], **about}
+        self.action = ACTIONS[kind]
         built_in = model["built_in"] and by.__module__.startswith("ctsft.")
-        self.limit = store.size_limit() if built_in else 0
+        self.size_limit = store.size_limit() if built_in else 0
 
     def read(self) -> tuple[dict[str, torch.Tensor], dict] | None:
-        """Tensors on the CPU, and the words, among them under "note" that they were kept; None when
-        there is no whole answer.
+        """The stored tensors on the CPU, and the fields; "note" among them says that the result is
+        a stored one. None when there is no undamaged result.
         """
-        if not self.limit:
+        if not self.size_limit:
             return None
         try:
-            data = self.path.read_bytes()
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            about, tensors = json.loads(header["__metadata__"]["ctsft"]), load(data)
-            if about["key"] != self.key or about["digest"] != tensors_hash(tensors):
-                return None
-            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(about["made"]))
-            words = about["words"] | {"note": f"answered from the cache ({self.verb} on {when})"}
+            tensors, fields = self.parse(self.path.read_bytes())
         except Exception:
-            # whatever a file that is not there, torn or foreign makes its readers raise
+            # a missing, damaged or foreign file makes its readers raise almost anything
             return None
         store.mark_used(self.path)
-        return tensors, words
+        return tensors, fields
 
-    def write(self, tensors: dict[str, torch.Tensor], words: dict | None = None):
-        """Keep an answer, if it fits; never fails on the disk's account."""
-        if not self.limit:
+    def parse(self, data: bytes) -> tuple[dict[str, torch.Tensor], dict]:
+        """Tensors and fields of a stored file; ValueError for those of another result."""
+        header_size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + header_size])
+        about = json.loads(header["__metadata__"]["ctsft"])
+        tensors = load(data)
+        if about["key"] != self.key or about["digest"] != tensors_hash(tensors):
+            raise ValueError(f"{self.path} holds another result")
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(about["made"]))
+        note = f"answered from the cache ({self.action} on {when})"
+        return tensors, about["fields"] | {"note": note}
+
+    def write(self, tensors: dict[str, torch.Tensor], fields: dict | None = None):
+        """Store a result, unless it is larger than the whole cache may be. What cannot be written
+        is not stored, with a warning.
+        """
+        if not self.size_limit:
             return
         tensors = {
             name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
@@ -104,8 +115,8 @@ class Entry:
             "key": self.key,
             "digest": tensors_hash(tensors),
             "made": time.time(),
-            "words": words or {},
+            "fields": fields or {},
         }
         data = save(tensors, {"ctsft": json.dumps(about)})
-        if len(data) <= self.limit and store.write_file(self.path, data):
+        if len(data) <= self.size_limit and store.write_file(self.path, data):
             store.delete_least_recent()

@@ -1,4 +1,4 @@
-"""Hashes of tensors and of canonical JSON."""
+"""Hashes of JSON values and of tensors."""
 
 import hashlib
 import json
@@ -6,9 +6,9 @@ import json
 import torch
 
 
-def json_hash(words) -> str:
-    """32 hex digits of canonical JSON."""
-    text = json.dumps(words, sort_keys=True, separators=(",", ":"), default=str)
+def json_hash(value) -> str:
+    """32 hex digits of a value's canonical JSON; what JSON does not know counts as its `str`."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -1,13 +1,12 @@
-"""Where the program keeps things: the user's folder, and in it a cache of answers that may be
-deleted at any time.
+"""The folder of stored results, which may be deleted at any time.
 
-    <home>/cache/<kind>/<hash>.safetensors     one answer; its metadata say what it is of
-    <home>/cache/fingerprints.json             hashes of model folders whose files have not changed
-                                               since
+    <home>/cache/<kind>/<hash>.safetensors     one result; its metadata describe it
+    <home>/cache/fingerprints.json             hashes of the models in folders, until they change
 
-Files appear whole or not at all and are found by their content's hash, so any number of processes
-may read and write at once. The least recently used answers go when all together exceed
-`CTSFT_CACHE_BYTES` (2 GB; 0 keeps and finds nothing).
+Files appear complete or not at all, and a file's name is a hash of what determines its content, so
+any number of processes may read and write at once. When all results together exceed
+`CTSFT_CACHE_BYTES` (default 2 GB), those that were not used for the longest time are deleted; 0
+turns the cache off.
 """
 
 import json
@@ -27,10 +26,10 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
 KINDS = ("pools", "means", "scores")
-DEFAULT_SIZE_LIMIT = 2 * 10**9
+DEFAULT_SIZE_LIMIT = 2 * 10**9  # bytes
 
-# seconds after which another process's unfinished file is nobody's
-STALE_SECONDS = 3600.0
+# seconds after which an unfinished file is taken to belong to a process that was killed
+STALE_AFTER = 3600.0
 
 
 def cache_folder() -> Path:
@@ -38,62 +37,24 @@ def cache_folder() -> Path:
 
 
 def size_limit() -> int:
-    """Bytes that all answers together may take. UserError for an environment variable that is no
-    number.
+    """Bytes that all results together may take. UserError for an environment variable that is not
+    a number.
     """
-    words = os.environ.get("CTSFT_CACHE_BYTES", "").strip() or str(DEFAULT_SIZE_LIMIT)
-    if not words.isdecimal():
+    text = os.environ.get("CTSFT_CACHE_BYTES", "").strip() or str(DEFAULT_SIZE_LIMIT)
+    if not text.isdecimal():
         raise UserError(
-            f"CTSFT_CACHE_BYTES is {words!r}; write a number of bytes, such as"
+            f"CTSFT_CACHE_BYTES is {text!r}; write a number of bytes, such as"
             f" {DEFAULT_SIZE_LIMIT}, or 0 for no cache."
         )
-    return int(words)
+    return int(text)
 
 
-@dataclass(frozen=True)
-class StoredAnswer:
-    """One answer on disk; times are seconds since 1970."""
-
-    kind: str
-    path: Path
-    bytes: int
-    used: float
-    made: float
-    about: dict  # model, task, what
-
-
-def stored_answers() -> list[StoredAnswer]:
-    """Every answer, the last used first; files that are none are left out."""
-    found = []
-    for kind, path in answer_paths():
-        with suppress(OSError):
-            stat, about = path.stat(), read_description(path)
-            if about:
-                found.append(
-                    StoredAnswer(kind, path, stat.st_size, stat.st_mtime, about["made"], about)
-                )
-    return sorted(found, key=lambda kept: -kept.used)
-
-
-def answer_paths() -> Iterator[tuple[str, Path]]:
-    return (
-        (kind, path) for kind in KINDS for path in (cache_folder() / kind).glob("*.safetensors")
-    )
-
-
-def read_description(path: Path) -> dict:
-    """What an answer says of itself; {} for a torn or foreign file."""
-    try:
-        with safe_open(path, "np") as file:
-            words = json.loads((file.metadata() or {})["ctsft"])
-        return words if words["key"] == path.stem else {}
-    except Exception:  # whatever a file that is not ours makes its readers raise
-        return {}
+# ---- files -----------------------------------------------------------------
 
 
 def write_file(path: Path, data: bytes) -> bool:
-    """Keep a file below `cache_folder()`, whole or not at all. What cannot be written is not kept,
-    and costs one warning.
+    """Write a file below `cache_folder()`, completely or not at all; False, with one warning, when
+    it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,66 +65,116 @@ def write_file(path: Path, data: bytes) -> bool:
     return True
 
 
-def mark_used(path: Path):
-    """This answer was used just now."""
-    with suppress(OSError):
-        os.utime(path)
-
-
 @lru_cache
 def warn_not_stored(folder: Path, reason: str):
+    """Warn once for each folder and reason."""
     warnings.warn(
-        f"Nothing can be kept in the cache {folder} ({reason}); results are the same, only not"
-        " remembered.",
+        f"Nothing can be stored in the cache {folder} ({reason}); results are the same, but will be"
+        " computed again.",
         stacklevel=2,
     )
 
 
-def delete_least_recent():
-    """Delete what was used least recently until the rest is within `limit()`, and what killed
-    writers left behind.
-    """
-    sizes, now = {}, time.time()
-    for _, path in answer_paths():
+def mark_used(path: Path):
+    """Record that a result was used now."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def answer_paths() -> Iterator[tuple[str, Path]]:
+    """(kind, path) of every result."""
+    folder = cache_folder()
+    return ((kind, path) for kind in KINDS for path in (folder / kind).glob("*.safetensors"))
+
+
+# ---- list and delete -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """One result on disk. Times are seconds since 1970."""
+
+    kind: str
+    path: Path
+    bytes: int
+    used: float
+    made: float
+    about: dict  # "model", "task", "what"
+
+
+def stored_answers() -> list[StoredAnswer]:
+    """Every result, the last used first; damaged and foreign files are left out."""
+    answers = []
+    for kind, path in answer_paths():
         with suppress(OSError):
             stat = path.stat()
-            sizes[path] = stat.st_mtime_ns, stat.st_size
-    over = sum(size for _, size in sizes.values()) - size_limit()
-    for path in sorted(sizes, key=sizes.get):
-        if over <= 0:
+            about = read_description(path)
+            if about:
+                answers.append(
+                    StoredAnswer(kind, path, stat.st_size, stat.st_mtime, about["made"], about)
+                )
+    return sorted(answers, key=lambda answer: -answer.used)
+
+
+def read_description(path: Path) -> dict:
+    """A result's metadata; {} for a damaged or foreign file."""
+    try:
+        with safe_open(path, "np") as file:
+            about = json.loads((file.metadata() or {})["ctsft"])
+        return about if about["key"] == path.stem else {}
+    except Exception:  # a damaged or foreign file makes its reader raise almost anything
+        return {}
+
+
+def delete_least_recent():
+    """Delete results that were not used for the longest time, until the others are within
+    `size_limit()`, and unfinished files of processes that were killed.
+    """
+    stats = {}
+    for _, path in answer_paths():
+        with suppress(OSError):
+            stats[path] = path.stat()
+    excess = sum(stat.st_size for stat in stats.values()) - size_limit()
+    for path in sorted(stats, key=lambda path: stats[path].st_mtime_ns):
+        if excess <= 0:
             break
-        with suppress(OSError):  # another process was here before
+        with suppress(OSError):  # another process may have deleted it
             path.unlink()
-        over -= sizes[path][1]
+        excess -= stats[path].st_size
+    now = time.time()
     for part in cache_folder().glob("*/.*.part"):
         with suppress(OSError):
-            if now - part.stat().st_mtime > STALE_SECONDS:
+            if now - part.stat().st_mtime > STALE_AFTER:
                 part.unlink()
 
 
 def clear(kind: str = "") -> tuple[int, int]:
-    """Delete the answers of one kind, or everything; how many, and their bytes. UserError when some
-    could not be deleted.
+    """Delete the results of one kind, or the whole cache: (number of results, bytes freed).
+
+    Raises UserError for an unknown kind, and when some files could not be deleted.
     """
     if kind and kind not in KINDS:
         raise UserError(
-            f"{kind!r} is not a kind of answer; choose from {', '.join(KINDS)}, or none to clear"
+            f"{kind!r} is not a kind of result; choose from {', '.join(KINDS)}, or none to clear"
             " all."
         )
+    results = [path for own_kind, path in answer_paths() if kind in ("", own_kind)]
+    others = [] if kind else [cache_folder() / "fingerprints.json"]
     count, freed, refused = 0, 0, None
-    doomed = [path for own, path in answer_paths() if kind in ("", own)]
-    for path in doomed if kind else [*doomed, cache_folder() / "fingerprints.json"]:
+    for path in [*results, *others]:
         try:
             size = path.stat().st_size
             path.unlink()
-            count, freed = count + (path in doomed), freed + size
         except FileNotFoundError:
             continue
         except OSError as error:
             refused = error
+            continue
+        count += path in results
+        freed += size
     if refused:
         raise UserError(
-            f"Some answers in {cache_folder()} could not be deleted ({refused.strerror}); check who"
-            f" may write there. {count} were, {freed} bytes."
+            f"Some results in {cache_folder()} could not be deleted ({refused.strerror}); check who"
+            f" may write there. {count} were deleted, {freed} bytes."
         )
     return count, freed

@@ -44,16 +44,16 @@ def list_or_clear(
         return
     rows = [
         {
-            "kind": kept.kind,
-            "model": kept.about["model"],
-            "task": kept.about["task"],
-            "what": kept.about["what"],
-            "bytes": kept.bytes,
-            "age": round(time.time() - kept.made),
-            "path": str(kept.path),
+            "kind": answer.kind,
+            "model": answer.about["model"],
+            "task": answer.about["task"],
+            "what": answer.about["what"],
+            "bytes": answer.bytes,
+            "age": round(time.time() - answer.made),
+            "path": str(answer.path),
         }
-        for kept in store.stored_answers()
-        if kind in ("", kept.kind)
+        for answer in store.stored_answers()
+        if kind in ("", answer.kind)
     ]
     lines = [
         f"{row['kind']:7} {row['model']:24} {row['task']:12} {row['what']:20}"

@@ -27,6 +27,7 @@ from ctsft.model import families, fingerprint, model_files
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.tuning.masked_training import masked_training
+from ctsft.utils import atomic_files
 from support.errors import said
 from support.hub import publish
 from support.imports import imported
@@ -279,7 +280,9 @@ def test_every_part_of_the_engine_counts_in_its_version(tmp_path):
             assert entry.engine_version(folder) != version, name
             (part / "novel.py").unlink()
     (folder / "novel.py").write_text("")
-    assert entry.engine_version(folder) == version, "what stands outside of the engine is no part"
+    assert entry.engine_version(folder) == version, (
+        "what stands outside of the engine is not a part"
+    )
 
 
 def test_an_engine_that_is_not_where_its_list_says_is_an_error(tmp_path):
@@ -318,7 +321,7 @@ def spoil(path: Path, how: str):
         save_file(
             {"per_example": torch.zeros(5, 3, 4)},
             path,
-            {"ctsft": json.dumps({"key": "0" * 32, "words": {"notes": []}})},
+            {"ctsft": json.dumps({"key": "0" * 32, "fields": {"notes": []}})},
         )
     elif how == "no metadata":
         save_file({"per_example": torch.zeros(5, 3, 4)}, path)
@@ -367,7 +370,7 @@ def locked(monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    for module, name in ((store, "open"), (os, "utime"), (os, "replace"), (Path, "unlink")):
+    for module, name in ((atomic_files, "open"), (os, "utime"), (os, "replace"), (Path, "unlink")):
         monkeypatch.setattr(module, name, refuse, raising=False)
 
 
@@ -606,7 +609,7 @@ def test_discovery_says_it_too(shell, tiny_words):
 
 
 def test_the_shell_lists_and_clears(shell, words, home):
-    assert shell("cache") == (0, f"0 answers, 0.00B of at most 2.00GB, in {home / 'cache'}\n", [])
+    assert shell("cache") == (0, f"0 answers, 0 bytes of at most 2 GB, in {home / 'cache'}\n", [])
     shell("score", *words)
     code, out, _ = shell("cache")
     lines = out.splitlines()
@@ -636,7 +639,7 @@ def test_the_shell_lists_and_clears(shell, words, home):
     code, out, _ = shell("cache", "clear")
     assert code == 0 and out.startswith("2 answers deleted, ") and out.endswith("B freed.\n")
     assert [path for path in (home / "cache").rglob("*") if path.is_file()] == []
-    assert shell("cache", "clear")[1] == "0 answers deleted, 0.00B freed.\n"
+    assert shell("cache", "clear")[1] == "0 answers deleted, 0 bytes freed.\n"
 
 
 @pytest.mark.parametrize(
