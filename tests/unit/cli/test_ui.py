@@ -1,0 +1,105 @@
+"""`ctsft ui`: what it refuses, and the command with which it starts the server."""
+
+import importlib.util
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import ctsft
+from ctsft.cli import ui
+from support.explorer_server import unused_port
+from support.shell import bad
+
+
+def test_the_command_refuses_what_it_cannot_use_in_one_sentence(shell):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for arguments, sentence in [
+            (["--port", "0"], "Port 0 does not exist; choose one from 1 to 65535."),
+            (["--port", "65536"], "Port 65536 does not exist; choose one from 1 to 65535."),
+            (["--port", port], f"Port {port} is in use at 127.0.0.1; choose another with --port."),
+            (["--address", "no such"], "'no such' is not an address; name one of this machine,"),
+            (["--address", ""], "'' is not an address; name one of this machine,"),
+            (["--address", "192.0.2.1"], "This machine cannot listen at 192.0.2.1 ("),
+        ]:
+            bad(shell("ui", *arguments), sentence)
+
+
+@pytest.fixture
+def specs(monkeypatch) -> dict:
+    """Packages that Python finds otherwise than it does: name -> folder, or None for missing."""
+    found, find = {}, importlib.util.find_spec
+
+    def changed(name: str):
+        if name not in found:
+            return find(name)
+        if found[name] is None:
+            return None
+        return SimpleNamespace(submodule_search_locations=[found[name]])
+
+    monkeypatch.setattr(ui.importlib.util, "find_spec", changed)
+    return found
+
+
+@pytest.mark.parametrize("module", ["explorer", "streamlit"])
+def test_the_command_says_which_package_is_missing(shell, specs, module):
+    specs[module] = None
+    bad(shell("ui"), f"The package {module!r} cannot be imported; install ctsft")
+
+
+def test_another_package_of_that_name_is_not_started(shell, specs, tmp_path):
+    specs["explorer"] = tmp_path
+    bad(shell("ui"), "is not the one of ctsft")
+
+
+def test_the_command_warns_where_other_machines_can_reach_it(shell, monkeypatch):
+    started = []
+    monkeypatch.setattr(ui, "replace_process", started.append)
+    port = unused_port()
+    code, output, errors = shell("ui", "--address", "0.0.0.0", "--port", port, "--no-browser")
+    assert code == 0 and "has no password" in errors[0]
+    assert output == f"The explorer is at http://localhost:{port} (Ctrl-C ends it).\n"
+    assert {"--server.address=0.0.0.0", f"--server.port={port}"} <= set(started[0])
+    code, output, errors = shell("ui", "--port", port)
+    assert code == 0 and not errors and "--server.address=127.0.0.1" in started[1]
+
+
+def test_without_a_port_the_first_free_one_is_used(monkeypatch):
+    ports = (unused_port(), unused_port())
+    monkeypatch.setattr(ui, "PORTS", ports)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports[0]))
+        taken.listen()
+        assert ui.free_port("127.0.0.1", None) == ports[1]
+
+
+def test_a_display_decides_whether_a_browser_opens(shell, monkeypatch):
+    started = []
+    monkeypatch.setattr(ui, "replace_process", started.append)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for display, words in [("", []), (":0", []), (":0", ["--no-browser"])]:
+        monkeypatch.setenv("DISPLAY", display)
+        shell("ui", *words)
+    headless = [word for command in started for word in command if "headless" in word]
+    assert headless == [f"--server.headless={value}" for value in ("true", "false", "true")]
+
+
+def test_the_version_is_that_of_the_package(shell):
+    assert shell("--version") == (0, f"ctsft {ctsft.__version__}\n", [])
+
+
+def test_help_waits_for_no_model_library():
+    code = (
+        "import sys\nfrom ctsft.cli.main import main\nmain(['--help'])\n"
+        "slow = {'torch', 'transformers', 'streamlit', 'pandas', 'explorer'} & set(sys.modules)\n"
+        "sys.exit(str(slow) if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--install-completion" in done.stdout and "  ui " in done.stdout
