@@ -30,7 +30,8 @@ from ctsft.model.model import Model
 from ctsft.runs.folder import Run
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch, finetune
-from ctsft.tuning.head_advice import advise_heads, fisher
+from ctsft.tuning.gradients import fisher
+from ctsft.tuning.head_advice import advise_heads
 from ctsft.tuning.recipes import RECIPES, trainable_of
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError

@@ -12,14 +12,8 @@ import ctsft
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
-from ctsft.tuning.head_advice import (
-    Advice,
-    Gradients,
-    advise_heads,
-    fisher,
-    head_slices,
-    mean_gradient,
-)
+from ctsft.tuning.gradients import Gradients, fisher, mean_gradient
+from ctsft.tuning.head_advice import Advice, advise_heads, head_slices
 from ctsft.tuning.masked_training import masked_training
 from support.errors import said
 from support.scores import made
