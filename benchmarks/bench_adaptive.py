@@ -12,28 +12,31 @@ that a run that was cut off goes on where it was.
 
 import argparse
 import time
+from dataclasses import replace
 
 import torch
 
 import ctsft
-from ctsft.attribution.adaptive import narrow
-from ctsft.attribution.score_heads import cost, finished
+from ctsft.attribution.adaptive import TopHeadsSearch, find_top_heads
 from ctsft.attribution.scores import Scores
-from ctsft.circuit.validation import jaccard, top_agreement
+from ctsft.attribution.scoring_pass import blocks_to_compute
+from ctsft.circuit.ranking_agreement import first_head_agreement, jaccard
 
 ANEW = 5  # of so many replayed pools one is computed
 
 
-def replayed(model, task, pool, full: Scores, k: int) -> Scores:
+def replayed(model, full: Scores, k: int) -> Scores:
     """What an adaptive pass makes of the full pass's own numbers."""
-    out = torch.full_like(full.per_example, float("nan"))
 
-    def measure(rows: list[int], heads: torch.Tensor):
-        for row in rows:
-            out[row] = torch.where(heads, full.per_example[row], out[row])
+    def measure(rows: list[int], heads: torch.Tensor) -> torch.Tensor:
+        measured = torch.full_like(full.per_example, float("nan"))
+        measured[rows] = torch.where(heads, full.per_example[rows], torch.nan)
+        return measured
 
-    note = narrow(out, full.labels, k, cost("cdt", full.config, model.n_layers), measure)
-    return finished(model, task, pool, "cdt", full.config, out, [note])
+    blocks = blocks_to_compute("cdt", full.config, model.n_layers)
+    search = TopHeadsSearch(full.labels, (model.n_layers, model.n_heads), k, blocks)
+    per_example, summary = find_top_heads(search, measure)
+    return replace(full, per_example=per_example, notes=[summary])
 
 
 def work(model, scores: Scores) -> int:
@@ -48,7 +51,7 @@ def stability(tops: list[list], texts: list[set]) -> str:
     return (
         f"stability over {len(tops)} pools that share {jaccard(texts):.2f} of their texts: Jaccard"
         f" index of the top {len(tops[0])} heads {jaccard(tops):.2f}, the same first head in"
-        f" {top_agreement(tops):.0%} of the pairs"
+        f" {first_head_agreement(tops):.0%} of the pairs"
     )
 
 
@@ -87,7 +90,7 @@ def main():
         full = ctsft.score_heads(model, task, pool, means, cache=args.replay)
         middle = time.perf_counter()
         fast = (
-            replayed(model, task, pool, full, k)
+            replayed(model, full, k)
             if args.replay and seed % ANEW
             else ctsft.score_heads(model, task, pool, means, adaptive=True, k=k)
         )

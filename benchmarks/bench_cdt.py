@@ -27,8 +27,10 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks import two_stream
-from ctsft.attribution.methods import Job, atp, cdt
+from ctsft.attribution.gradient_methods import attribution_patching
+from ctsft.attribution.methods import cdt
 from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.model import memory_plan
 from ctsft.model.batching import pad
 from ctsft.model.evaluation import direction_weights
@@ -127,7 +129,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
     rows, tokens = pad(texts, model.device), [11, 12, 13]
     mu = torch.randn(model.n_layers, model.n_heads, model.d_head, generator=draw) * 0.1
     gold = direction_weights(torch.zeros(batch, dtype=torch.long), 3)
-    job = Job(
+    job = ScoringBatch(
         model,
         rows,
         tokens,
@@ -150,7 +152,7 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
 
     difference = ((ours() - naive()).abs().max() / naive().abs().max()).item()
     forward = seconds(lambda: readout_logits(model.hf, rows), repeats)
-    slope = Job(
+    slope = ScoringBatch(
         model,
         rows,
         tokens,
@@ -166,8 +168,8 @@ def measured(model: Model, batch: int, pos: int, repeats: int) -> dict:
         "whole": once(lambda: naive(whole=True)),
         "one_stream": whole,
         "needed": needed,
-        "atp": seconds(lambda: list(atp(slope)), repeats),
-        "last_layer": seconds(lambda: list(cdt(replace(job, wanted=last))), repeats),
+        "atp": seconds(lambda: list(attribution_patching(slope)), repeats),
+        "last_layer": seconds(lambda: list(cdt(replace(job, heads_by_layer=last))), repeats),
     }
     return {
         "model": model.name,

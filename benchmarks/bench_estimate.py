@@ -14,8 +14,9 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from ctsft.attribution import cost_estimate
-from ctsft.attribution.methods import METHODS, Job
+from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.model import memory_plan
 from ctsft.model.batching import batches
 from ctsft.model.loading import load_model, wrap
@@ -60,7 +61,7 @@ def measure(name: str, texts: int, pos: int, method: str) -> dict:
     with limited_memory(None, model.device):
         for batch in batches(model, encoded, plan.tokens):
             for _ in METHODS[method].run(
-                Job(
+                ScoringBatch(
                     model,
                     batch,
                     [1, 2, 3],

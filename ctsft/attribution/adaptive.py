@@ -1,183 +1,222 @@
-"""The top heads at a fraction of a full pass: few examples for all heads, more only for those that
-may stand on either side of the cut.
+"""The top heads at a fraction of the cost of a full pass: few examples for all heads, more only for
+heads that may be on either side of the cutoff between rank k and k + 1.
 
-Every head is scored exactly on a few examples, one of each label first. A head is decided when its
-score differs by more than 3 standard errors from that of every head on the other side of the cut
-between rank k and k + 1; the others get half as many examples more, and so on, until none is left
-or all examples are used. Where a few uncertain heads keep many others undecided, the few go first.
-A head that no longer stands clear once others have moved is taken up again. Heads are compared on
-the examples they share (a text that is hard for one is hard for the next, so differences vary less
-than scores), or by their own means where that tells more. Standard errors are those of a sample
-drawn without replacement from the pool (they reach 0 when all of it was seen), so the set is the
-full pass's unless an interval was too short.
+Every head is first scored exactly on a few examples, at least one of each label. A head is decided
+when its score differs by more than 3 standard errors from that of every head on the other side of
+the cutoff. The others get half as many examples again, and so on, until every head is decided or
+all examples are used. Where a few uncertain heads keep many others undecided, the few go first. A
+head that is no longer clearly above or below the cutoff, because others have changed, becomes
+undecided again.
+
+Heads are compared on the examples they share, or by their own means where that says more: a text
+that is hard for one head is hard for the next, so differences vary less than scores. Standard
+errors are those of a sample drawn without replacement from the pool; they are 0 when all of it was
+used. So the result is the top k of the full pass unless an interval was too short.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import torch
 
-Z = 3.0  # standard errors on either side
-FIRST = 3  # examples that every head is scored on
-# heads that settle every doubt at this share of the price of all that are in doubt go first
-FEW = 0.1
+DECIDED = 3.0  # standard errors between a head and those on the other side of the cutoff
+FIRST_EXAMPLES = 3  # on which every head is scored
+# heads that settle every doubt go first if they cost less than this share of all undecided ones
+CHEAP_SHARE = 0.1
+# the spread over fewer examples is not trusted to be small
+TRUSTED_EXAMPLES = 8
+
+# scores of some rows and heads (bool [layer, head]); [example, layer, head], NaN elsewhere
+Measure = Callable[[list[int], torch.Tensor], torch.Tensor]
 
 
-def interleaved(labels: Sequence[str]) -> list[int]:
-    """Row numbers, the labels taking turns."""
+@dataclass(frozen=True)
+class TopHeadsSearch:
+    """What is searched: the best `k` heads over examples with these `labels`.
+
+    `shape`: layers, heads in a layer. `blocks`: the relative cost of scoring a head of each layer;
+    heads of later layers are no candidates. `skip`: heads that need no rank.
+    """
+
+    labels: Sequence[str]
+    shape: tuple[int, int]
+    k: int
+    blocks: Sequence[int]
+    skip: Sequence[tuple[int, int]] = ()
+
+    @property
+    def candidates(self) -> torch.Tensor:
+        """[layer, head] bool."""
+        candidates = torch.zeros(self.shape, dtype=torch.bool)
+        candidates[: len(self.blocks)] = True
+        for head in self.skip:
+            candidates[tuple(head)] = False
+        return candidates
+
+
+def find_top_heads(search: TopHeadsSearch, measure: Measure) -> tuple[torch.Tensor, str]:
+    """Scores [example, layer, head], NaN where none was measured, of which the best `k` are known;
+    and a sentence on the cost and the confidence.
+    """
+    n, (layers, heads) = len(search.labels), search.shape
+    candidates, rows = search.candidates, interleave_labels(search.labels)
+    scores = torch.full((n, layers, heads), float("nan"))
+    counts = torch.zeros(layers, heads, dtype=torch.long)
+    least = max(FIRST_EXAMPLES, len(set(search.labels)))
+    price = torch.tensor(search.blocks).double()[candidates.nonzero()[:, 0]]
+    pending = candidates.clone()
+    while pending.any():
+        for count in counts[pending].unique().tolist():
+            chosen = pending & (counts == count)
+            size = next_count(count, least, n)
+            measured = measure(rows[count:size], chosen)
+            scores = torch.where(measured.isnan(), scores, measured)
+            counts[chosen] = size
+            pending = pending & ~chosen
+        distances, inside = separation(scores, candidates, search.k)
+        seen = counts[candidates]
+        more = torch.tensor([next_count(count, least, n) - count for count in seen.tolist()])
+        pending[candidates] = undecided(distances, inside, price * more, seen == n)
+    clear = nearest_distance(distances, inside)
+    return scores, summary(search, scores, clear)
+
+
+def undecided(
+    distances: torch.Tensor, inside: torch.Tensor, price: torch.Tensor, complete: torch.Tensor
+) -> torch.Tensor:
+    """The candidates to score on more examples, [candidate] bool: all undecided ones, or the few
+    cheap ones that would settle every doubt. `price` of the next examples; `complete`: scored on
+    all examples.
+    """
+    doubtful = (nearest_distance(distances, inside) <= DECIDED) & ~complete
+    few = cover(distances <= DECIDED, inside, price.masked_fill(complete, torch.inf))
+    return few if price[few].sum() < CHEAP_SHARE * price[doubtful].sum() else doubtful
+
+
+def interleave_labels(labels: Sequence[str]) -> list[int]:
+    """Row numbers, in an order in which the labels alternate."""
     by_label: dict[str, list[int]] = {}
     for row, label in enumerate(labels):
         by_label.setdefault(label, []).append(row)
     return [row for turn in zip_longest(*by_label.values()) for row in turn if row is not None]
 
 
-def errors(
-    values: torch.Tensor, rows: int, size: torch.Tensor | None = None, trust: float | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard error over the first dimension, NaN left out, for drawing without
-    replacement from `rows`.
+def next_count(count: int, least: int, n: int) -> int:
+    """On how many examples an undecided head that was scored on `count` is scored next."""
+    return min(n, max(-(-3 * count // 2), least))
 
-    A spread seen on fewer than 8 examples is not trusted to be small: it counts as at least `trust`
-    times `size`.
+
+def standard_deviation(values: torch.Tensor) -> torch.Tensor:
+    """Over the first dimension, without NaN; divisor count - 1."""
+    count = (~values.isnan()).sum(0)
+    squares = (values - values.nanmean(0)).square().nansum(0)
+    return (squares / (count - 1).clamp(min=1)).sqrt()
+
+
+def standard_errors(
+    values: torch.Tensor,
+    pool_size: int,
+    size: torch.Tensor | None = None,
+    variation: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard error over the first dimension, without NaN, for a sample drawn without
+    replacement from `pool_size` examples.
+
+    With `variation`, the deviation of fewer than `TRUSTED_EXAMPLES` examples counts as at
+    least `variation * size`.
     """
     count = (~values.isnan()).sum(0)
+    deviation = standard_deviation(values)
+    if variation is not None:
+        least = torch.maximum(deviation, variation * size)
+        deviation = torch.where(count < TRUSTED_EXAMPLES, least, deviation)
+    unseen = (1 - count / pool_size).clamp(min=0)
+    return values.nanmean(0), deviation * (unseen / count.clamp(min=1)).sqrt()
+
+
+def typical_variation(values: torch.Tensor) -> float:
+    """Standard deviation over the examples relative to the size of the mean: the median over the
+    heads [example, head] with the larger half of the scores.
+    """
     mean = values.nanmean(0)
-    spread = ((values - mean).square().nansum(0) / (count - 1).clamp(min=1)).sqrt()
-    if trust is not None:
-        spread = torch.where(count < 8, torch.maximum(spread, trust * size), spread)
-    return mean, spread * ((1 - count / rows).clamp(min=0) / count.clamp(min=1)).sqrt()
-
-
-def variation(values: torch.Tensor) -> float:
-    """Spread over the examples by size of the mean, of a typical head among those with the larger
-    scores.
-    """
-    mean, size = values.nanmean(0), values.nanmean(0).abs()
-    known = ~mean.isnan()
+    size, known = mean.abs(), ~mean.isnan()
     large = known & (size >= size[known].median())
-    spread = (
-        (values - mean).square().nansum(0) / ((~values.isnan()).sum(0) - 1).clamp(min=1)
-    ).sqrt()
-    return (spread / size.clamp(min=1e-12))[large].median().item()
+    return (standard_deviation(values) / size.clamp(min=1e-12))[large].median().item()
 
 
-def apart(out: torch.Tensor, among: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """By how many standard errors the heads of `among` [layer, head] on one side of the cut stand
-    clear of those on the other, [in, out] (infinite where nothing can change any more), and
-    which are the best `k`, [head of `among`], both in the order of `among`'s own.
+def separation(
+    scores: torch.Tensor, candidates: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How clearly the best `k` candidates [layer, head] differ from the others.
+
+    Returns the distance of each pair in standard errors, [inside, outside] (infinite where it
+    cannot change any more), and which candidates are the best k, [candidate] bool.
     """
-    # [example, head]
-    values = out.double()[:, among]
-    trust, rows = variation(values), len(out)
-    mean, error = errors(values, rows, values.nanmean(0).abs(), trust)
+    # [example, candidate]
+    values = scores.double()[:, candidates]
+    variation, n = typical_variation(values), len(scores)
+    mean, error = standard_errors(values, n, values.nanmean(0).abs(), variation)
     inside = torch.zeros_like(mean, dtype=torch.bool)
     inside[mean.argsort(descending=True, stable=True)[:k]] = True
-    ins, outs, count = values[:, inside], values[:, ~inside], (~values.isnan()).sum(0)
     larger = torch.maximum(mean[inside].abs()[:, None], mean[~inside].abs()[None])
-    # on the examples that both have seen; [in, out]
-    differ, paired = errors(ins[:, :, None] - outs[:, None], rows, larger, trust)
-    alone = (error[inside][:, None].square() + error[~inside][None].square()).sqrt()
-    gap, seen = (
-        mean[inside][:, None] - mean[~inside][None],
-        (
-            count[inside][:, None],
-            count[~inside][None],
-        ),
-    )
-    # without a spread: sure, unless it is a tie
-    known = (gap > 0) | ((seen[0] == rows) & (seen[1] == rows))
+    # on the examples that both heads have, [inside, outside]
+    paired = values[:, inside][:, :, None] - values[:, ~inside][:, None]
+    difference, paired_error = standard_errors(paired, n, larger, variation)
+    gap = mean[inside][:, None] - mean[~inside][None]
+    own_error = (error[inside][:, None].square() + error[~inside][None].square()).sqrt()
+    count = (~values.isnan()).sum(0)
+    count_inside, count_outside = count[inside][:, None], count[~inside][None]
+    # where nothing varies: certain, unless it is a tie that more examples may resolve
+    certain = (gap > 0) | ((count_inside == n) & (count_outside == n))
 
-    def distance(gap, se):
-        return torch.where(se > 0, gap / se.clamp(min=1e-300), torch.where(known, torch.inf, 0.0))
+    def distance(gap, error):
+        without_error = torch.where(certain, torch.inf, 0.0)
+        return torch.where(error > 0, gap / error.clamp(min=1e-300), without_error)
 
-    together = distance(differ, paired)
-    return (
-        torch.where(seen[0] == seen[1], together, torch.maximum(together, distance(gap, alone))),
-        inside,
-    )
+    on_shared = distance(difference, paired_error)
+    best = torch.maximum(on_shared, distance(gap, own_error))
+    return torch.where(count_inside == count_outside, on_shared, best), inside
 
 
-def nearest(distances: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Each head's distance to the nearest one on the other side; infinite where there is none."""
-    clear = torch.full(inside.shape, torch.inf, dtype=distances.dtype)
+def nearest_distance(distances: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """The distance of each candidate to the nearest on the other side; infinite where there is
+    none.
+    """
+    nearest = torch.full(inside.shape, torch.inf, dtype=distances.dtype)
     if distances.numel():
-        clear[inside], clear[~inside] = distances.amin(1), distances.amin(0)
-    return clear
+        nearest[inside], nearest[~inside] = distances.amin(1), distances.amin(0)
+    return nearest
 
 
 def cover(doubts: torch.Tensor, inside: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
-    """Heads, [head], of which every doubt [in, out] has one, cheap ones: again and again the head
-    with most doubts for its price. An infinite price rules a head out, and doubts between two
-    such heads with it.
+    """Cheap candidates, [candidate] bool, of which every doubt [inside, outside] has one: again and
+    again the candidate with most doubts for its price. An infinite price excludes a candidate, and
+    doubts between two such candidates with it.
     """
     ins, outs = inside.nonzero().flatten(), (~inside).nonzero().flatten()
-    left, chosen = (
-        doubts & (price[ins].isfinite()[:, None] | price[outs].isfinite()[None]),
-        torch.zeros_like(inside),
-    )
-    while left.any():
+    remaining = doubts & (price[ins].isfinite()[:, None] | price[outs].isfinite()[None])
+    chosen = torch.zeros_like(inside)
+    while remaining.any():
         worth = torch.zeros_like(price)
-        worth[ins], worth[outs] = left.sum(1) / price[ins], left.sum(0) / price[outs]
-        best = worth.argmax()
-        chosen[best] = True
-        left &= ~(chosen[ins][:, None] | chosen[outs][None])
+        worth[ins], worth[outs] = remaining.sum(1) / price[ins], remaining.sum(0) / price[outs]
+        chosen[worth.argmax()] = True
+        remaining &= ~(chosen[ins][:, None] | chosen[outs][None])
     return chosen
 
 
-def next_size(done: int, least: int, n: int) -> int:
-    """Examples of a head that was scored on `done` and is in doubt: half as many more."""
-    return min(n, max(-(-3 * done // 2), least))
-
-
-def narrow(
-    out: torch.Tensor,
-    labels: Sequence[str],
-    k: int,
-    work: Sequence[int],
-    measure: Callable[[list[int], torch.Tensor], None],
-    skip: Sequence[tuple[int, int]] = (),
-) -> str:
-    """Fill `out` [example, layer, head] by `measure(rows, heads)` (heads: bool [layer, head]) until
-    the best `k` are known.
-
-    `work`: relative cost of a head of each layer; layers behind it are no sources. `skip`: heads
-    that are kept already. Returns a sentence: what it cost and how sure it is.
-    """
-    n, layers, heads = out.shape
-    sources = torch.zeros(layers, heads, dtype=torch.bool)
-    sources[: len(work)] = True
-    for head in skip:
-        sources[tuple(head)] = False
-    rows, open_heads, have = (
-        interleaved(labels),
-        sources.clone(),
-        torch.zeros(layers, heads, dtype=torch.long),
-    )
-    each, least = torch.tensor(work).double()[sources.nonzero()[:, 0]], max(FIRST, len(set(labels)))
-    while open_heads.any():
-        for done in have[open_heads].unique().tolist():
-            size, these = next_size(done, least, n), open_heads & (have == done)
-            measure(rows[done:size], these)
-            have[these], open_heads = size, open_heads & ~these
-        distances, inside = apart(out, sources, k)
-        clear, seen = nearest(distances, inside), have[sources]
-        doubtful, more = (
-            (clear <= Z) & (seen < n),
-            torch.tensor([next_size(done, least, n) - done for done in seen.tolist()]),
-        )
-        few = cover(distances <= Z, inside, (each * more).masked_fill(seen == n, torch.inf))
-        open_heads[sources] = (
-            few if (each * more)[few].sum() < FEW * (each * more)[doubtful].sum() else doubtful
-        )
-    cost = torch.tensor([work[layer] if layer < len(work) else 0 for layer in range(layers)])[
-        :, None
-    ].double()
-    counts = (~out.isnan()).sum(0)
-    share = ((counts * cost).sum() / (n * (sources * cost).sum())).item()
-    # each head's chance to stand on the other side
-    sure = max(0.0, 1.0 - torch.special.ndtr(-clear).sum().item())
-    few, many = counts[sources].min().item(), counts[sources].max().item()
+def summary(search: TopHeadsSearch, scores: torch.Tensor, clear: torch.Tensor) -> str:
+    """Cost and confidence in a sentence; `clear`: each candidate's distance to the other side."""
+    n, layers = len(scores), len(scores[0])
+    cost = torch.zeros(layers, 1, dtype=torch.double)
+    cost[: len(search.blocks), 0] = torch.tensor(search.blocks).double()
+    counts, candidates = (~scores.isnan()).sum(0), search.candidates
+    share = ((counts * cost).sum() / (n * (candidates * cost).sum())).item()
+    # the sum of the candidates' chances to belong to the other side
+    confidence = max(0.0, 1.0 - torch.special.ndtr(-clear).sum().item())
+    fewest, most = counts[candidates].min().item(), counts[candidates].max().item()
     return (
-        f"Adaptive: exact on {few} to {many} of {n} examples a head, {share:.0%} of the full pass;"
-        f" the best {k} are the full pass's with a confidence of at least {min(sure, 0.999):.1%}."
+        f"Adaptive: exact on {fewest} to {most} of {n} examples a head, {share:.0%} of the cost of"
+        f" the full pass; the best {search.k} heads are those of the full pass with a confidence of"
+        f" at least {min(confidence, 0.999):.1%}."
     )

@@ -17,7 +17,8 @@ written in terms of `rel` and `total`:
 
 Those are `RULES["paper"]`. What a nonlinear step does jointly (its cross terms) they give to `rel`
 wherever `irrel` alone would not do it: `f(total) - f(irrel)` is the drop that ablating `rel` causes
-at that step. If every operation used it, the end would be mean ablation itself, at CD-T's price.
+at that step. If every operation used it, the result would be mean ablation itself, at the cost of
+CD-T.
 
 `RULES["symmetric"]` shares cross terms evenly: each step pays its two parts their Shapley value
 (Shapley 1953; Murdoch et al. 2018 linearise activations so in the first contextual decomposition),
@@ -28,14 +29,15 @@ with v(S) the step's output when only the parts in S are present:
                 one player
     norms       v(rel) = rel s(total), v(irrel) = irrel s(irrel), v(both) = total s(total), where s
                 is gain over deviation or rms: so
-                rel s(total) + irrel (s(total) - s(irrel)) / 2, half of what the relevant part does to the scale of the rest.
-                (rel alone is judged at the total's scale: s(rel) would blow a small part up to unit size.)
+                rel s(total) + irrel (s(total) - s(irrel)) / 2, half of what the relevant part does
+                to the scale of the rest. (rel alone is measured at the total's scale: s(rel) would
+                enlarge a small part to unit size.)
 
 and has no sign clash. Linear maps, biases and attention are as in the paper's rules. Both keep `rel
-+ irrel = total`. Nothing then keeps two parts from cancelling: a product of parts that have
-outgrown their total grows with their square, block after block, until it is no number any more
-(seen on SmolLM2-135M). So behind each block a part that is more than twice as long as the total,
-which only cancellation brings about, is shortened to twice its length; otherwise this does nothing.
++ irrel = total`. Without the clash two parts may cancel: a product of parts that are larger than
+their total grows with their square, block after block, until it is infinite (seen on SmolLM2-135M).
+So after each block a part that is more than twice as long as the total, which only happens by
+cancellation, is shortened to twice the total's length; other parts stay unchanged.
 
 Shapes: rel is [source, batch, pos, ...], totals are [batch, pos, ...]. A function may overwrite
 `rel` where it says so.
@@ -63,8 +65,8 @@ def add_share(out, rel, total, bias):
 
 
 def linear(rel, total, layer: Linear, into: str | None = None):
-    """`total` is the layer's own output, bias included. `into` names a scratch buffer for what
-    comes out.
+    """rel after a linear map; `total` is the map's own output, bias included. `into` names a
+    scratch buffer for the result.
     """
     weight, bias = layer.weight, layer.bias
     if into is None:
@@ -76,7 +78,7 @@ def linear(rel, total, layer: Linear, into: str | None = None):
 
 
 def paper_norm(rel, total, layer: Norm, scale=None):
-    """`total` is the layer's input, `scale` its layer.scale."""
+    """`total` is the norm's input, `scale` is `layer.scale(total)` where it is known."""
     factor = layer.gain * (layer.scale(total) if scale is None else scale)
     if not layer.centred:
         return rel * factor
@@ -85,6 +87,7 @@ def paper_norm(rel, total, layer: Norm, scale=None):
 
 
 def symmetric_norm(rel, total, layer: Norm, scale=None):
+    """As `paper_norm`, with half of the change of scale that rel causes for the rest."""
     scale = layer.scale(total) if scale is None else scale
     irrel = total - rel
     centred = irrel - irrel.mean(-1, keepdim=True) if layer.centred else irrel
@@ -93,60 +96,64 @@ def symmetric_norm(rel, total, layer: Norm, scale=None):
     return paper_norm(rel, total, layer, scale).addcmul_(centred * layer.gain, change)
 
 
-def clash(rel, total):
-    """In place. Between 0 and the total both parts have its sign; outside, the larger part takes
-    everything.
+def sign_clash(rel, total):
+    """In place: where rel lies between 0 and the total, both parts have the total's sign and stay;
+    elsewhere the larger part takes everything.
     """
     return torch.clamp(rel, total.clamp(max=0), total.clamp(min=0), out=rel)
 
 
-def no_clash(rel, total):
+def no_sign_clash(rel, total):
     return rel
 
 
-def held(rel, total):
-    """In place. A token's part that is more than twice as long as its total is shortened to
-    that.
+def limit_length(rel, total):
+    """In place: a token's part that is more than twice as long as its total is shortened to twice
+    the total's length.
     """
-    length, most = (
-        torch.linalg.vector_norm(rel, dim=-1, keepdim=True),
-        2 * torch.linalg.vector_norm(total, dim=-1, keepdim=True),
-    )
-    return rel.mul_(torch.where(length > most, most / length, 1.0))
+    length = torch.linalg.vector_norm(rel, dim=-1, keepdim=True)
+    longest = 2 * torch.linalg.vector_norm(total, dim=-1, keepdim=True)
+    return rel.mul_(torch.where(length > longest, longest / length, 1.0))
 
 
 def paper_activation(rel, total, hidden, f: Callable):
-    """In place. `hidden` is f(total)."""
+    """In place; `hidden` is f(total)."""
     return torch.sub(hidden, f(torch.sub(total, rel, out=rel)), out=rel)
 
 
 def symmetric_activation(rel, total, hidden, f: Callable):
+    """The Shapley value of rel; `hidden` is f(total)."""
     return (f(rel.clone()) - f(total - rel)).add_(hidden).sub_(f(torch.zeros_like(total))).mul_(0.5)
 
 
 def paper_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
-    """In place. `hidden` is f(gate) * up."""
+    """In place; `hidden` is f(gate) * up."""
     irrel = f(torch.sub(gate, gate_rel, out=gate_rel)).mul_(torch.sub(up, up_rel, out=up_rel))
-    # exactly 0 where nothing is relevant, as a fused form would not be
+    # exactly 0 where nothing is relevant, which a fused operation would not give
     return torch.sub(hidden, irrel, out=gate_rel)
 
 
 def symmetric_gated(gate_rel, gate, up_rel, up, hidden, f: Callable):
+    """The Shapley value of both relevant inputs together; `hidden` is f(gate) * up."""
     alone = f(gate_rel.clone()).mul_(up_rel)
     return alone.sub_(f(gate - gate_rel).mul_(up - up_rel)).add_(hidden).mul_(0.5)
 
 
 @dataclass(frozen=True)
 class Rules:
+    """One function for each operation that the two sets of rules treat differently."""
+
     norm: Callable
     clash: Callable
     activation: Callable
     gated: Callable
-    # behind a block, once both its halves are added
+    # after a block, when the outputs of attention and MLP are added
     end: Callable
 
 
 RULES = {
-    "paper": Rules(paper_norm, clash, paper_activation, paper_gated, clash),
-    "symmetric": Rules(symmetric_norm, no_clash, symmetric_activation, symmetric_gated, held),
+    "paper": Rules(paper_norm, sign_clash, paper_activation, paper_gated, sign_clash),
+    "symmetric": Rules(
+        symmetric_norm, no_sign_clash, symmetric_activation, symmetric_gated, limit_length
+    ),
 }

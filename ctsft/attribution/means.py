@@ -1,9 +1,8 @@
-"""The discovery set and the label-balanced means of every head (CT-SFT, arXiv 2601.08146, section
-3; METHOD "label-balanced means").
+"""Label-balanced means of every head (CT-SFT, arXiv 2601.08146, section 3).
 
 mu[layer, head] is the mean of z over each example's real tokens, then over the examples of each
-label, then over the labels: unequal counts cannot tilt it, and padding never enters.
-`positions="readout"` takes the readout's z instead.
+label, then over the labels: unequal counts of the labels do not tilt it, and padding never enters.
+`positions="readout"` uses the readout's z instead.
 """
 
 import json
@@ -14,14 +13,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ctsft.attribution.pool import seen
+from ctsft.attribution.pool import rows_as_tokens
 from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
 from ctsft.model.attention import tapped
+from ctsft.model.batching import Batch
 from ctsft.model.fingerprint import model_identity
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
+from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 
 POSITIONS = ("all", "readout")
@@ -30,30 +31,51 @@ Progress = Callable[[float, float], None]  # progress(done, total)
 
 @dataclass(frozen=True)
 class Means:
-    """`values` [layer, head, d_head] and, for each label, the same shape; float32 on the CPU."""
+    """Means of z: `values` [layer, head, d_head], and the same shape for each label; float32 on the
+    CPU.
+    """
 
     values: torch.Tensor
     by_label: dict[str, torch.Tensor]
     counts: dict[str, int]  # examples of each label
     positions: str = "all"
-    # what a reader should know of how they came about; not saved
+    # what a reader should know of how they were computed; not saved
     notes: list[str] = field(default_factory=list)
 
-    def save(self, path):
+    def check(self, model: Model) -> None:
+        """Raises UserError if these are not the means of a model of this shape."""
+        shape = (model.n_layers, model.n_heads, model.d_head)
+        if tuple(self.values.shape) != shape:
+            raise UserError(
+                f"The means have the shape {tuple(self.values.shape)}, and this model needs"
+                f" {shape}; compute them with this model."
+            )
+
+    def save(self, path) -> None:
+        """A safetensors file: `balanced`, and `label:NAME` for each label."""
         save_file(
             {"balanced": self.values}
             | {f"label:{name}": value for name, value in self.by_label.items()},
             path,
-            # JSON keeps the labels' order
+            # JSON preserves the labels' order
             {"means": json.dumps({"positions": self.positions, "counts": self.counts})},
         )
 
     @classmethod
     def load(cls, path) -> "Means":
+        """The means that `save` wrote."""
         with safe_open(path, "pt") as file:
-            words = json.loads(file.metadata()["means"])
-            by_label = {name: file.get_tensor(f"label:{name}") for name in words["counts"]}
-            return cls(file.get_tensor("balanced"), by_label, **words)
+            fields = json.loads(file.metadata()["means"])
+            by_label = {name: file.get_tensor(f"label:{name}") for name in fields["counts"]}
+            return cls(file.get_tensor("balanced"), by_label, **fields)
+
+
+def position_mask(batch: Batch, positions: str | None) -> torch.Tensor:
+    """The real positions of each text, or for "readout" its readout alone, [batch, pos] bool."""
+    if positions != "readout":
+        return batch.real
+    every = torch.arange(batch.ids.shape[1], device=batch.ids.device)
+    return every == batch.readout[:, None]
 
 
 @torch.no_grad()
@@ -66,80 +88,104 @@ def label_balanced_means(
     cache: bool = False,
     max_memory: int | str | None = None,
 ) -> Means:
-    """Means of every head over `pool`, balanced and per label. Raises UserError for a pool without
-    one of the task's labels. `cache` keeps them on disk, and answers from there what was asked
-    before (`notes` say so); `max_memory` bounds the process's peak.
+    """Means of every head over `pool`, balanced and for each label.
+
+    `cache` stores them on disk, and returns stored ones for the same question (`notes` say so).
+    `max_memory`: bytes, or text such as "4GB", that the process may use at its peak. Raises
+    UserError for a pool in which one of the task's labels is missing.
     """
     model = as_model(model)
+    check_pool(task, pool, positions)
+    entry = cache_entry(model, task, pool, positions) if cache else None
+    stored = entry.read() if entry else None
+    if stored:
+        if progress:
+            progress(len(pool), len(pool))
+        tensors, fields = stored
+        by_label = zip(task.labels, tensors["by_label"], strict=True)
+        return Means(
+            tensors["balanced"],
+            {label: value.clone() for label, value in by_label},
+            label_counts(task, pool),
+            positions,
+            [fields["note"]],
+        )
+    means = compute_means(model, task, pool, positions, progress, max_memory)
+    if entry:
+        by_label = torch.stack(list(means.by_label.values()))
+        entry.write({"balanced": means.values, "by_label": by_label})
+    return means
+
+
+def label_counts(task: Task, pool: list[Example]) -> dict[str, int]:
+    return {label: sum(row.label == label for row in pool) for label in task.labels}
+
+
+def check_pool(task: Task, pool: list[Example], positions: str) -> None:
     if positions not in POSITIONS:
         raise UserError(
             f"{positions!r} is not a choice of positions; choose from {', '.join(POSITIONS)}."
         )
-    counts = {label: sum(row.label == label for row in pool) for label in task.labels}
-    absent = [label for label, count in counts.items() if not count]
+    absent = [label for label, count in label_counts(task, pool).items() if not count]
     if absent:
         raise UserError(
-            f"The pool of {len(pool)} examples holds none labelled {absent[0]!r}; label-balanced"
-            " means need every label."
+            f"None of the {len(pool)} examples of the pool is labelled {absent[0]!r};"
+            " label-balanced means need every label."
         )
-    entry = (
-        Entry(
-            "means",
-            model_identity(model),
-            {"task": task.name, "what": f"{positions}, {len(pool)} texts"},
-            {"rows": seen(model, task, pool), "labels": len(task.labels), "positions": positions},
-            label_balanced_means,
-        )
-        if cache
-        else None
-    )
-    kept = entry.read() if entry else None
-    if kept:
-        if progress:
-            progress(len(pool), len(pool))
-        by_label = {
-            label: value.clone()
-            for label, value in zip(task.labels, kept[0]["by_label"], strict=True)
-        }
-        return Means(kept[0]["balanced"], by_label, counts, positions, [kept[1]["note"]])
-    sums = torch.zeros(
-        len(task.labels), model.n_layers, model.n_heads, model.d_head, dtype=torch.float64
-    )
-    gold, done = torch.tensor([task.labels.index(row.label) for row in pool]), 0
-    for batch in forward_batches(
-        model, [task.encode(model, row) for row in pool], max_memory=max_memory
-    ):
-        weight = (
-            batch.real
-            if positions == "all"
-            else torch.arange(batch.ids.shape[1], device=model.device) == batch.readout[:, None]
-        )
-        # [batch, pos, 1, 1]
-        weight = (weight / weight.sum(1, keepdim=True))[..., None, None]
-        layers: list[torch.Tensor] = []
 
-        def keep(call, z, weight=weight, layers=layers):
-            # [batch, head, d_head]
-            layers.append((z * weight.to(z.device)).sum(1).cpu())
-            return z
 
-        with tapped(keep):
-            readout_logits(model.hf, batch)
-        # [batch, layer, head, d_head]
-        sums.index_add_(0, gold[batch.index], torch.stack(layers, 1).double().cpu())
+def cache_entry(model: Model, task: Task, pool: list[Example], positions: str) -> Entry:
+    return Entry(
+        "means",
+        model_identity(model),
+        {"task": task.name, "what": f"{positions}, {len(pool)} texts"},
+        {
+            "rows": rows_as_tokens(model, task, pool),
+            "labels": len(task.labels),
+            "positions": positions,
+        },
+        label_balanced_means,
+    )
+
+
+def compute_means(
+    model: Model,
+    task: Task,
+    pool: list[Example],
+    positions: str,
+    progress: Progress | None,
+    max_memory: int | str | None,
+) -> Means:
+    shape = (len(task.labels), model.n_layers, model.n_heads, model.d_head)
+    sums = torch.zeros(shape, dtype=torch.float64)
+    gold = torch.tensor([task.labels.index(row.label) for row in pool])
+    done = 0
+    encoded = [task.encode(model, row) for row in pool]
+    for batch in forward_batches(model, encoded, max_memory=max_memory):
+        example_means = mean_z(model, batch, positions)
+        sums.index_add_(0, gold[batch.index], example_means.double().cpu())
         done += len(batch.index)
         if progress:
             progress(done, len(pool))
+    counts = label_counts(task, pool)
     by_label = {label: sums[i] / counts[label] for i, label in enumerate(task.labels)}
     balanced = torch.stack(list(by_label.values())).mean(0)
-    means = Means(
-        balanced.float(),
-        {label: value.float() for label, value in by_label.items()},
-        counts,
-        positions,
-    )
-    if entry:
-        entry.write(
-            {"balanced": means.values, "by_label": torch.stack(list(means.by_label.values()))}
-        )
-    return means
+    by_label = {label: value.float() for label, value in by_label.items()}
+    return Means(balanced.float(), by_label, counts, positions)
+
+
+def mean_z(model: Model, batch: Batch, positions: str) -> torch.Tensor:
+    """The mean of z over the positions of each text, [batch, layer, head, d_head]."""
+    mask = position_mask(batch, positions)
+    # [batch, pos, 1, 1]
+    weight = (mask / mask.sum(1, keepdim=True))[..., None, None]
+    layers: list[torch.Tensor] = []
+
+    def collect(call, z):
+        # [batch, head, d_head]
+        layers.append((z * weight.to(z.device)).sum(1).cpu())
+        return z
+
+    with tapped(collect):
+        readout_logits(model.hf, batch)
+    return torch.stack(layers, 1)

@@ -1,6 +1,7 @@
 """The discovery set: label-balanced, all correctly predicted (CT-SFT, arXiv 2601.08146)."""
 
 import random
+from dataclasses import dataclass
 
 import torch
 
@@ -12,14 +13,16 @@ from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
 
+PREDICTED_AT_ONCE = 64  # rows, so that not many more are predicted than needed
 
-def seen(model: Model, task: Task, rows: list[Example]) -> list:
+
+def rows_as_tokens(model: Model, task: Task, rows: list[Example]) -> list:
     """Rows as the model sees them: prompt token ids and the number of the gold label."""
     return [[task.encode(model, row), task.labels.index(row.label)] for row in rows]
 
 
 def quotas(labels: tuple[str, ...], size: int) -> dict[str, int]:
-    """Equal numbers per label, as near as `size` allows; the first labels take what is over."""
+    """Equal numbers for the labels, as near as `size` allows; the first labels get the rest."""
     return {label: size // len(labels) + (i < size % len(labels)) for i, label in enumerate(labels)}
 
 
@@ -32,13 +35,24 @@ def discovery_set(
     cache: bool = False,
     max_memory: int | str | None = None,
 ) -> list[Example]:
-    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed. `cache`
-    remembers which they were;
-    `max_memory`: bytes, or words such as "4GB", that the process may use at its peak.
+    """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed.
 
-    Raises UserError when a label has too few correctly predicted rows.
+    `cache` stores which rows they are. `max_memory`: bytes, or text such as "4GB", that the process
+    may use at its peak. Raises UserError when a label has too few correctly predicted rows.
     """
-    model, wanted = as_model(model), quotas(task.labels, size)
+    model = as_model(model)
+    check_labels(task, rows, size)
+    entry = cache_entry(model, task, rows, size, seed) if cache else None
+    stored = entry.read() if entry else None
+    if stored:
+        return [rows[i] for i in stored[0]["index"].tolist()]
+    index = draw(model, task, rows, Draw(size, seed, max_memory))
+    if entry:
+        entry.write({"index": torch.tensor(index)})
+    return [rows[i] for i in index]
+
+
+def check_labels(task: Task, rows: list[Example], size: int) -> None:
     if size < len(task.labels):
         raise UserError(
             f"A discovery set of {size} cannot hold each of the {len(task.labels)} labels; ask for"
@@ -47,55 +61,63 @@ def discovery_set(
     absent = [label for label in task.labels if not any(row.label == label for row in rows)]
     if absent:
         raise UserError(
-            f"The {len(rows)} rows hold no example of {', '.join(map(repr, absent))}; discovery"
+            f"None of the {len(rows)} rows is labelled {', '.join(map(repr, absent))}; discovery"
             f" needs every label: {', '.join(task.labels)}. Use another split or a larger file."
         )
-    entry = (
-        Entry(
-            "pools",
-            model_identity(model),
-            {"task": task.name, "what": f"{size} of {len(rows)} texts"},
-            {
-                "rows": seen(model, task, rows),
-                "labels": list(task.label_ids(model).values()),
-                "size": size,
-                "seed": seed,
-            },
-            discovery_set,
-        )
-        if cache
-        else None
+
+
+def cache_entry(model: Model, task: Task, rows: list[Example], size: int, seed: int) -> Entry:
+    return Entry(
+        "pools",
+        model_identity(model),
+        {"task": task.name, "what": f"{size} of {len(rows)} texts"},
+        {
+            "rows": rows_as_tokens(model, task, rows),
+            "labels": list(task.label_ids(model).values()),
+            "size": size,
+            "seed": seed,
+        },
+        discovery_set,
     )
-    kept = entry.read() if entry else None
-    if kept:
-        return [rows[i] for i in kept[0]["index"].tolist()]
-    found: dict[str, list[int]] = {label: [] for label in task.labels}
-    order = random.Random(seed).sample(range(len(rows)), len(rows))
-    for start in range(0, len(order), 64):  # only as many predictions as are needed
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a discovery set is drawn."""
+
+    size: int
+    seed: int
+    max_memory: int | str | None
+
+
+def draw(model: Model, task: Task, rows: list[Example], how: Draw) -> list[int]:
+    """The numbers of the rows of a discovery set, label after label."""
+    wanted = quotas(task.labels, how.size)
+    correct: dict[str, list[int]] = {label: [] for label in task.labels}
+    order = random.Random(how.seed).sample(range(len(rows)), len(rows))
+    for start in range(0, len(order), PREDICTED_AT_ONCE):
         chunk = [
             i
-            for i in order[start : start + 64]
-            if len(found[rows[i].label]) < wanted[rows[i].label]
+            for i in order[start : start + PREDICTED_AT_ONCE]
+            if len(correct[rows[i].label]) < wanted[rows[i].label]
         ]
-        for i, label in zip(
-            chunk, predict(model, task, [rows[i] for i in chunk], max_memory), strict=True
-        ):
-            if rows[i].label == label and len(found[label]) < wanted[label]:
-                found[label].append(i)
-        if all(len(found[label]) == wanted[label] for label in task.labels):
-            chosen = [i for label in task.labels for i in found[label]]
-            if entry:
-                entry.write({"index": torch.tensor(chosen)})
-            return [rows[i] for i in chosen]
-    short = min(task.labels, key=lambda label: len(found[label]) - wanted[label])
-    most = min(len(found[label]) for label in task.labels) * len(task.labels)
-    raise UserError(
-        f"Only {len(found[short])} of the {wanted[short]} examples needed of {short!r} are"
-        f" predicted correctly among {len(rows)} rows; "
-        + (
-            f"ask for a discovery set of {most}, give more rows, or"
-            if most
-            else "give more rows, or"
-        )
-        + " tune the model on the source language first (competence tuning)."
+        predicted = predict(model, task, [rows[i] for i in chunk], how.max_memory)
+        for i, label in zip(chunk, predicted, strict=True):
+            if rows[i].label == label and len(correct[label]) < wanted[label]:
+                correct[label].append(i)
+        if all(len(correct[label]) == wanted[label] for label in task.labels):
+            return [i for label in task.labels for i in correct[label]]
+    raise too_few(wanted, correct, len(rows))
+
+
+def too_few(wanted: dict[str, int], correct: dict[str, list[int]], n_rows: int) -> UserError:
+    label = min(wanted, key=lambda label: len(correct[label]) - wanted[label])
+    largest = min(map(len, correct.values())) * len(correct)
+    advice = "give more rows, or"
+    if largest:
+        advice = f"ask for a discovery set of {largest}, {advice}"
+    return UserError(
+        f"Only {len(correct[label])} of the {wanted[label]} examples needed of {label!r} are"
+        f" predicted correctly among {n_rows} rows; {advice} tune the model on the source language"
+        " first (competence tuning)."
     )

@@ -1,4 +1,4 @@
-"""Scores of heads: the settings of a scoring pass and what comes out of it."""
+"""Scores of heads: the settings of a scoring pass, and its result."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from ctsft.attribution.means import POSITIONS
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import parse_bytes
 
-Head = tuple[int, int]
+Head = tuple[int, int]  # layer, head; both count from 0
 
 CHOICES = {
     "attention": ("softmax", "frozen"),
@@ -23,58 +23,66 @@ CHOICES = {
     "positions": (None, *POSITIONS),
     "normalise": ("none", "layer"),
 }
+MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """Settings of a scoring pass; the defaults are the method's."""
+    """Settings of a scoring pass; the defaults are those of the papers."""
 
-    # "softmax" decomposes the pattern, "frozen" keeps it (cdt only)
+    # "softmax" decomposes the attention pattern, "frozen" does not (cdt only)
     attention: str = "softmax"
-    # "symmetric" shares cross terms evenly (cdt only; see `rules`)
+    # "symmetric" shares cross terms evenly (cdt only; see `cdt_rules`)
     rules: str = "paper"
     # "magnitude": |rel|_1 / |irrel|_1 over the label logits (cdt only)
     score: str = "signed"
-    # where a head is split: "all" or "readout"; None: as the means were taken
+    # where a head is split: "all" or "readout"; None: where the means were taken
     positions: str | None = None
-    targets: tuple[Head, ...] = ()  # later heads instead of the logits (cdt only)
-    # "layer": a score is in units of its layer's mean size
+    # later heads instead of the logits (cdt only)
+    targets: tuple[Head, ...] = ()
+    # "layer": scores in units of the layer's mean absolute score
     normalise: str = "none"
-    steps: int = 5  # points on the path (ig only)
+    # points on the path (ig only)
+    steps: int = 5
     # only as many examples as the best k need (cdt only; see `adaptive`)
     adaptive: bool = False
-    # how many heads an adaptive pass is to find; None: 2 % of all
+    # how many heads an adaptive pass finds; None: 2 % of all
     k: int | None = None
-    # heads an adaptive pass need not rank: they are kept already
+    # heads that an adaptive pass does not rank, because they are in the circuit already
     skip: tuple[Head, ...] = ()
-    # token streams in flight (heads x examples x positions); None: what is fast and fits
+    # token streams at a time (heads x examples x positions); None: what is fast and fits
     batch_tokens: int | None = None
-    # bytes, or words such as "4GB", that the process may use at its peak; None: what is free
+    # bytes, or text such as "4GB", that the process may use at its peak; None: what is free
     max_memory: int | str | None = None
 
     def __post_init__(self):
-        for name, known in CHOICES.items():
+        for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value not in known:
+            if value not in choices:
                 raise UserError(
                     f"{value!r} is not a choice of {name}; choose from"
-                    f" {', '.join(str(word) for word in known if word)}."
+                    f" {', '.join(str(choice) for choice in choices if choice)}."
                 )
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise UserError(
-                f"batch_tokens is {self.batch_tokens}; give a positive number of tokens."
+                f"batch_tokens is {self.batch_tokens}; choose a positive number of tokens."
             )
         if self.k is not None and self.k < 1:
             raise UserError(f"k is {self.k}; an adaptive pass finds at least 1 head.")
-        if not 1 <= self.steps <= 1000:
-            raise UserError(f"steps is {self.steps}; choose 1 to 1000 points on the path.")
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise UserError(f"steps is {self.steps}; choose 1 to {MOST_STEPS} points on the path.")
         object.__setattr__(self, "max_memory", parse_bytes(self.max_memory))
+
+    def source_layers(self, n_layers: int) -> int:
+        """How many layers, from the first on, hold heads that act on the targets."""
+        return max(layer for layer, _ in self.targets) if self.targets else n_layers
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of every head; tensors are float32 on the CPU. A head that was no source (not earlier
-    than any target) has NaN.
+    """Scores of every head in logits (see `methods.METHODS` for each method's unit); tensors are
+    float32 on the CPU. A head that was no source, because it is not earlier than any target, has
+    NaN.
     """
 
     per_example: torch.Tensor  # [example, layer, head]
@@ -82,8 +90,8 @@ class Scores:
     labels: list[str]  # gold label of each example
     method: str
     config: ScoreConfig
-    about: dict = field(default_factory=dict)  # model, task: what the scores are of
-    # what a reader should know of how they came about
+    about: dict = field(default_factory=dict)  # the model and the task
+    # what a reader should know of how they were computed
     notes: list[str] = field(default_factory=list)
 
     @cached_property
@@ -100,7 +108,7 @@ class Scores:
 
     @cached_property
     def counts(self) -> torch.Tensor:
-        """How many examples each head was scored on, [layer, head]: all of them, fewer in an
+        """How many examples each head was scored on, [layer, head]: all of them, or fewer in an
         adaptive pass.
         """
         return (~self.per_example.isnan()).sum(0)
@@ -108,49 +116,38 @@ class Scores:
     @cached_property
     def by_label(self) -> dict[str, torch.Tensor]:
         """{label: mean over its examples, [layer, head]}."""
-        return {
-            label: (
-                self.per_example[[i for i, own in enumerate(self.labels) if own == label]].nanmean(
-                    0
-                )
-            )
-            for label in dict.fromkeys(self.labels)
-        }
+        rows_of: dict[str, list[int]] = {}
+        for row, label in enumerate(self.labels):
+            rows_of.setdefault(label, []).append(row)
+        return {label: self.per_example[rows].nanmean(0) for label, rows in rows_of.items()}
 
     def ranking(self) -> list[Head]:
         """Heads by falling score, ties by layer and head; heads without a score are left out."""
-        order = sorted(
-            (
-                (-value, (layer, head))
-                for layer, row in enumerate(self.values.tolist())
-                for head, value in enumerate(row)
-                if value == value
-            )
-        )
-        return [head for _, head in order]
+        values = self.values.tolist()
+        heads = [
+            (layer, head)
+            for layer, row in enumerate(values)
+            for head, value in enumerate(row)
+            if value == value  # not NaN
+        ]
+        return sorted(heads, key=lambda head: (-values[head[0]][head[1]], head))
 
     def csv(self) -> str:
         """One line a head: layer, head, score, standard error, rank, one column a label."""
-        rank = {head: i + 1 for i, head in enumerate(self.ranking())}
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["layer", "head", "score", "stderr", "rank", *self.by_label])
-        for layer, head in rank:
-            writer.writerow(
-                [
-                    layer,
-                    head,
-                    self.values[layer, head].item(),
-                    self.stderr[layer, head].item(),
-                    rank[layer, head],
-                    *(value[layer, head].item() for value in self.by_label.values()),
-                ]
-            )
+        for rank, head in enumerate(self.ranking(), 1):
+            by_label = [values[head].item() for values in self.by_label.values()]
+            score, error = self.values[head].item(), self.stderr[head].item()
+            writer.writerow([*head, score, error, rank, *by_label])
         return out.getvalue()
 
-    def save(self, path):
-        """safetensors: `per_example` and `values`; everything else as JSON in its metadata."""
-        words = {
+    def save(self, path) -> None:
+        """A safetensors file: `per_example` and `values`; everything else as JSON in its
+        metadata.
+        """
+        fields = {
             "examples": self.examples,
             "labels": self.labels,
             "method": self.method,
@@ -161,19 +158,17 @@ class Scores:
         save_file(
             {"per_example": self.per_example, "values": self.values.clone()},
             path,
-            {"scores": json.dumps(words)},
+            {"scores": json.dumps(fields)},
         )
 
     @classmethod
     def load(cls, path) -> "Scores":
+        """The scores that `save` wrote."""
         with safe_open(path, "pt") as file:
-            words = json.loads(file.metadata()["scores"])
-            config = (
-                {"rules": "paper"}
-                | words["config"]
-                | {
-                    "targets": tuple(map(tuple, words["config"]["targets"])),
-                    "skip": tuple(map(tuple, words["config"].get("skip", ()))),
-                }
-            )
-            return cls(file.get_tensor("per_example"), **words | {"config": ScoreConfig(**config)})
+            fields = json.loads(file.metadata()["scores"])
+            # files of earlier versions have neither rules nor skip
+            config = {"rules": "paper", "skip": ()} | fields["config"]
+            for name in ("targets", "skip"):
+                config[name] = tuple(map(tuple, config[name]))
+            fields["config"] = ScoreConfig(**config)
+            return cls(file.get_tensor("per_example"), **fields)

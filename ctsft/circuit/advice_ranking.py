@@ -1,9 +1,9 @@
-"""Advice as it is kept: every head by rank, with what the target asks of it and what the source
-would lose. The rule `advised` reads it.
+"""Advice in its saved form: every head by rank, with the gradient on target rows and the Fisher
+information on source rows. The selection rule `advised` reads it.
 
-`advise.py` takes advice from gradients; this module knows only its numbers, so that a page, a file
-or a later command can pick heads by them. Relevance scores do not hold advice: `select(scores,
-"advised", k=6, advice=...)` needs it beside them.
+`tuning.head_advice` computes advice from gradients; this module holds its numbers only, so that a
+page, a file or a later command can choose heads by them. Relevance scores do not contain advice:
+`select(scores, "advised", k=6, advice=...)` needs it in addition.
 """
 
 import csv
@@ -13,19 +13,27 @@ from dataclasses import dataclass, field
 import torch
 
 from ctsft.attribution.scores import Head
-from ctsft.circuit.circuit import Circuit, shape_of
+from ctsft.circuit.circuit import Circuit, model_fields
 from ctsft.utils.errors import UserError
 
-COLUMNS = ("layer", "head", "value", "gradient", "fisher", "rank")
+COLUMN_TYPES = {
+    "layer": int,
+    "head": int,
+    "value": float,
+    "gradient": float,
+    "fisher": float,
+    "rank": int,
+}
+COLUMNS = tuple(COLUMN_TYPES)
 
-# of `about`: which rows were asked, and how
-ROWS_OF = ("target", "n", "seed", "pool", "damping")
+# fields of `about`: which rows the advice was computed on, and how
+ROW_FIELDS = ("target", "n", "seed", "pool", "damping")
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """`rows`: a dictionary of `COLUMNS` a head, the first rank first. `about`: the model's shape,
-    and `ROWS_OF`.
+    """`rows`: one dictionary of `COLUMNS` for each head, the first rank first. `about`: the model's
+    shape, and `ROW_FIELDS`.
     """
 
     rows: tuple[dict, ...]
@@ -37,18 +45,20 @@ class Ranking:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Layers, heads a layer."""
+        """Layers, heads in a layer."""
         return 1 + max(row["layer"] for row in self.rows), 1 + max(row["head"] for row in self.rows)
 
     def table(self, column: str) -> torch.Tensor:
         """One column as a map, [layer, head]; float64."""
-        found = torch.full(self.shape, float("nan"), dtype=torch.float64)
+        values = torch.full(self.shape, float("nan"), dtype=torch.float64)
         for row in self.rows:
-            found[row["layer"], row["head"]] = row[column]
-        return found
+            values[row["layer"], row["head"]] = row[column]
+        return values
 
     def circuit(self, k: int = 6) -> Circuit:
-        """The first k heads: the rule `advised`. UserError for a k that the model has not."""
+        """The first k heads, by the rule `advised`. Raises UserError for a k outside 0 to the
+        number of heads.
+        """
         if not 0 <= k <= len(self.rows):
             raise UserError(
                 f"k is {k}, and the model has {len(self.rows)} heads; choose 0 to {len(self.rows)}."
@@ -60,16 +70,16 @@ class Ranking:
             )
             for row in self.rows[:k]
         }
-        return Circuit(
-            frozenset(why), why, shape_of(self.about), {"name": "advised", "k": k, **self.asked}
-        )
+        rule = {"name": "advised", "k": k, **self.row_fields}
+        return Circuit(frozenset(why), why, model_fields(self.about), rule)
 
     @property
-    def asked(self) -> dict:
-        """Which rows advice was taken on."""
-        return {name: self.about[name] for name in ROWS_OF if name in self.about}
+    def row_fields(self) -> dict:
+        """Which rows the advice was computed on, and how."""
+        return {name: self.about[name] for name in ROW_FIELDS if name in self.about}
 
     def csv(self) -> str:
+        """One line a head, with `COLUMNS`."""
         out = io.StringIO()
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -78,29 +88,25 @@ class Ranking:
 
     @classmethod
     def parse(cls, text: str, name: str = "the text", about: dict | None = None) -> "Ranking":
-        """What `csv` wrote. UserError when it is something else, or does not hold every
-        head once.
+        """The ranking that `csv` wrote. Raises UserError, with `name` in its text, for anything
+        else, and when a head is missing or occurs twice.
         """
         try:
             rows = [
-                {
-                    key: (int if key in ("layer", "head", "rank") else float)(row[key])
-                    for key in COLUMNS
-                }
+                {column: convert(row[column]) for column, convert in COLUMN_TYPES.items()}
                 for row in csv.DictReader(io.StringIO(text))
             ]
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise UserError(
-                f"{name} is no advice ({type(error).__name__}: {error}); give the advice.csv of"
+                f"{name} is not advice ({type(error).__name__}: {error}); give the advice.csv of"
                 f" `python -m ctsft advise`, with the columns {', '.join(COLUMNS)}."
             ) from None
-        found = cls(tuple(sorted(rows, key=lambda row: row["rank"])), about or {})
-        layers, heads = found.shape if rows else (0, 0)
-        if not rows or sorted(found.order) != [
-            (layer, head) for layer in range(layers) for head in range(heads)
-        ]:
+        ranking = cls(tuple(sorted(rows, key=lambda row: row["rank"])), about or {})
+        layers, heads = ranking.shape if rows else (0, 0)
+        every = [(layer, head) for layer in range(layers) for head in range(heads)]
+        if not rows or sorted(ranking.order) != every:
             raise UserError(
                 f"{name} does not hold every head once ({len(rows)} rows for {layers} layers of"
-                f" {heads}); take the advice again."
+                f" {heads}); compute the advice again."
             )
-        return cls(found.rows, {"n_layers": layers, "n_heads": heads} | found.about)
+        return cls(ranking.rows, {"n_layers": layers, "n_heads": heads} | ranking.about)

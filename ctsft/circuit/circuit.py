@@ -1,7 +1,4 @@
-"""Circuits: sets of heads, how each came in, and whether the set is enough (faithfulness).
-
-Selection rules are entries of a table: from scores to heads.
-"""
+"""Circuits: sets of heads, with the reason why each head is in the set."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -9,25 +6,28 @@ from pathlib import Path
 
 from ctsft.attribution.scores import Head
 from ctsft.utils.errors import UserError
+from ctsft.utils.format import head_name
 
 LOGITS = "logits"
+FILE_FORMAT = "ctsft-circuit-1"
+MODEL_FIELDS = ("model", "model_type", "n_layers", "n_heads")
 
-# from a head to what it was chosen for, a later head or LOGITS; its relevance there
+# a head, what it was chosen for (a later head or LOGITS), its relevance there
 Edge = tuple[Head, Head | str, float]
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """Heads of a model. `why` says in a few words how each came in; `model` names the shape it
-    belongs to.
-    """
+    """Heads of a model. `why`: the reason for each head in a few words."""
 
     heads: frozenset[Head]
     why: dict[Head, str] = field(default_factory=dict, compare=False)
-    # model, model_type, n_layers, n_heads
+    # the model it belongs to: model, model_type, n_layers, n_heads
     model: dict = field(default_factory=dict, compare=False)
-    rule: dict = field(default_factory=dict, compare=False)  # the rule and its settings
-    added: frozenset[Head] = frozenset()  # by hand, against the rule
+    # the selection rule ("name") and its settings
+    rule: dict = field(default_factory=dict, compare=False)
+    # by hand, in addition to the rule and against it
+    added: frozenset[Head] = frozenset()
     removed: frozenset[Head] = frozenset()
     edges: tuple[Edge, ...] = field(default=(), compare=False)  # of a discovered circuit
 
@@ -38,68 +38,62 @@ class Circuit:
         return tuple(head) in self.heads
 
     def edit(self, added=(), removed=()) -> "Circuit":
-        """The same rule's circuit with heads put in and taken out by hand."""
-        added, removed = (
-            frozenset(map(tuple, added)) - self.heads,
-            frozenset(map(tuple, removed)) & self.heads,
-        )
-        why = {
-            head: words for head, words in self.why.items() if head not in removed
-        } | dict.fromkeys(added, "added by hand")
+        """The same circuit with heads added and removed by hand."""
+        added = frozenset(map(tuple, added)) - self.heads
+        removed = frozenset(map(tuple, removed)) & self.heads
+        why = {head: reason for head, reason in self.why.items() if head not in removed}
         return replace(
             self,
             heads=(self.heads | added) - removed,
-            why=why,
+            why=why | dict.fromkeys(added, "added by hand"),
             added=(self.added | added) - removed,
             removed=(self.removed | removed) - added,
         )
 
     def check(self, model) -> "Circuit":
-        """Itself, if it fits the model; UserError says how it does not."""
+        """The circuit itself, if it fits the model. Raises UserError if it does not."""
         for name in ("model_type", "n_layers", "n_heads"):
             if name in self.model and self.model[name] != getattr(model, name):
                 raise UserError(
                     f"This circuit belongs to another model: its {name} is {self.model[name]!r} and"
                     f" this model's is {getattr(model, name)!r}; load"
-                    f" {self.model.get('model') or 'the model it was found in'}, or discover a new"
-                    " one."
+                    f" {self.model.get('model') or 'the model it was discovered in'}, or discover a"
+                    " new one."
                 )
-        outside = [
-            head
-            for head in sorted(self.heads)
-            if not (0 <= head[0] < model.n_layers and 0 <= head[1] < model.n_heads)
-        ]
-        if outside:
-            raise UserError(
-                f"This circuit has the head L{outside[0][0]}.H{outside[0][1]}, and the model has"
-                f" {model.n_layers} layers of {model.n_heads} heads; use a circuit of this model."
-            )
+        for layer, head in sorted(self.heads):
+            if not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
+                raise UserError(
+                    f"This circuit has the head {head_name((layer, head))}, and the model has"
+                    f" {model.n_layers} layers of {model.n_heads} heads; use a circuit of this"
+                    " model."
+                )
         return self
 
-    def save(self, path):
-        """JSON: heads with their reasons, the rule, the model's shape."""
-        heads = [
-            {"layer": layer, "head": head, "why": self.why.get((layer, head), "")}
-            for layer, head in sorted(self.heads)
-        ]
-        edges = [
-            {"from": source, "to": target, "relevance": relevance}
-            for source, target, relevance in self.edges
-        ]
-        words = {
-            "format": "ctsft-circuit-1",
+    def save(self, path) -> None:
+        """JSON: the heads with their reasons, the rule, the model's shape."""
+        content = {
+            "format": FILE_FORMAT,
             "model": self.model,
             "rule": self.rule,
-            "heads": heads,
+            "heads": [
+                {"layer": layer, "head": head, "why": self.why.get((layer, head), "")}
+                for layer, head in sorted(self.heads)
+            ],
             "added": sorted(map(list, self.added)),
             "removed": sorted(map(list, self.removed)),
-            **({"edges": edges} if edges else {}),
         }
-        Path(path).write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+        if self.edges:
+            content["edges"] = [
+                {"from": source, "to": target, "relevance": relevance}
+                for source, target, relevance in self.edges
+            ]
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path) -> "Circuit":
-        """UserError when the file is not there or is not a circuit."""
+        """The circuit of a file that `save` wrote. Raises UserError when the file cannot be read or
+        is not a circuit.
+        """
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -111,31 +105,21 @@ class Circuit:
 
     @classmethod
     def parse(cls, text: str, name: str = "the text") -> "Circuit":
+        """The circuit of a file's text; `name` is used in the UserError when it is not one."""
         try:
-            words = json.loads(text)
+            content = json.loads(text)
             why = {
                 (int(row["layer"]), int(row["head"])): str(row.get("why", ""))
-                for row in words["heads"]
+                for row in content["heads"]
             }
-            added, removed = (
-                frozenset(map(_head, words.get(key, ()))) for key in ("added", "removed")
-            )
-            edges = tuple(
-                (
-                    _head(row["from"]),
-                    LOGITS if row["to"] == LOGITS else _head(row["to"]),
-                    float(row["relevance"]),
-                )
-                for row in words.get("edges", ())
-            )
             return cls(
                 frozenset(why),
                 why,
-                dict(words.get("model", {})),
-                dict(words.get("rule", {})),
-                added,
-                removed,
-                edges,
+                dict(content.get("model", {})),
+                dict(content.get("rule", {})),
+                frozenset(map(_head, content.get("added", ()))),
+                frozenset(map(_head, content.get("removed", ()))),
+                tuple(map(_edge, content.get("edges", ()))),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
@@ -149,7 +133,11 @@ def _head(pair) -> Head:
     return int(layer), int(head)
 
 
-def shape_of(about: dict) -> dict:
-    return {
-        key: about[key] for key in ("model", "model_type", "n_layers", "n_heads") if key in about
-    }
+def _edge(row: dict) -> Edge:
+    target = LOGITS if row["to"] == LOGITS else _head(row["to"])
+    return _head(row["from"]), target, float(row["relevance"])
+
+
+def model_fields(about: dict) -> dict:
+    """What a circuit stores of its model, from the `about` of scores or advice."""
+    return {name: about[name] for name in MODEL_FIELDS if name in about}

@@ -1,4 +1,6 @@
-"""Faithfulness: how much of the task a circuit keeps when every other head gives its mean."""
+"""Faithfulness: how much of the task a circuit does alone, when every other head gives its mean
+(CT-SFT, arXiv 2601.08146; CD-T, arXiv 2407.00886).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ctsft.attribution.means import Means
-from ctsft.attribution.scores import Scores
+from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, Task
@@ -19,25 +21,24 @@ from ctsft.model.model import Model
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
+PADDING_SHARE = 0.25  # of a batch, at most: batches of every circuit are few and large
+
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """(m(circuit) - m(empty)) / (m(full) - m(empty)) for m = accuracy and m = mean margin; NaN
-    where full and empty agree.
+    """(m(circuit) - m(empty)) / (m(full) - m(empty)) for m = accuracy and m = mean margin (in
+    logits); NaN where full and empty agree.
 
-    `raw[which][m]`, which in circuit, empty, full. `n` rows.
+    `raw[which][m]`: which of circuit, empty, full; measured on `n` rows.
     """
 
     raw: dict[str, dict[str, float]]
     n: int
 
     def ratio(self, measure: str) -> float:
-        span = self.raw["full"][measure] - self.raw["empty"][measure]
-        return (
-            (self.raw["circuit"][measure] - self.raw["empty"][measure]) / span
-            if span
-            else float("nan")
-        )
+        empty = self.raw["empty"][measure]
+        span = self.raw["full"][measure] - empty
+        return (self.raw["circuit"][measure] - empty) / span if span else float("nan")
 
     @property
     def accuracy(self) -> float:
@@ -48,10 +49,39 @@ class Faithfulness:
         return self.ratio("margin")
 
 
+@dataclass(frozen=True)
+class CircuitMeter:
+    """Measures the task on `rows` when only some heads of a model work. Holds the results of sets
+    of heads that were measured before.
+    """
+
+    model: Model
+    task: Task
+    rows: list[Example]
+    means: Means
+
+    def __post_init__(self):
+        object.__setattr__(self, "_measured", {})
+
+    def measure(self, heads) -> dict[str, float]:
+        """Accuracy and mean margin of a set of heads; see `ablated`."""
+        key = frozenset(heads)
+        if key not in self._measured:
+            self._measured[key] = ablated(self.model, self.task, key, self.rows, self.means)
+        return self._measured[key]
+
+    def faithfulness(self, heads) -> Faithfulness:
+        sets = {"circuit": heads, "empty": (), "full": self.model.heads}
+        raw = {name: self.measure(members) for name, members in sets.items()}
+        return Faithfulness(raw, len(self.rows))
+
+
 @torch.no_grad()
-def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) -> dict[str, float]:
-    """Accuracy and mean margin when every head outside `heads` gives its mean instead, at every
-    position.
+def ablated(
+    model: Model, task: Task, heads: frozenset[Head], rows: list[Example], means: Means
+) -> dict[str, float]:
+    """Accuracy and mean margin (gold logit minus the mean of the others) on `rows`, when every head
+    outside `heads` gives its mean at every position.
     """
     outside = torch.ones(model.n_layers, model.n_heads, 1, dtype=torch.bool)
     for layer, head in heads:
@@ -63,36 +93,36 @@ def ablated(model: Model, task: Task, heads, rows: list[Example], means: Means) 
         layer = layer_of[call.module]
         return torch.where(outside[layer].to(z.device), mu[layer].to(z.device), z)
 
-    tokens, right, margin = list(task.label_ids(model).values()), 0, 0.0
+    tokens = list(task.label_ids(model).values())
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
     weights = direction_weights(gold, len(tokens))
-    for batch in distributed.local_share(
-        list(forward_batches(model, [task.encode(model, row) for row in rows], 0.25))
-    ):
+    encoded = [task.encode(model, row) for row in rows]
+    right, margin = 0, 0.0
+    for batch in distributed.local_share(list(forward_batches(model, encoded, PADDING_SHARE))):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
         right += (logits.argmax(-1) == gold[batch.index]).sum().item()
         margin += (logits * weights[batch.index]).sum().item()
-    right, margin = distributed.sum_over_processes(
-        torch.tensor([right, margin], dtype=torch.float64), model.device
-    ).tolist()
+    sums = torch.tensor([right, margin], dtype=torch.float64)
+    right, margin = distributed.sum_over_processes(sums, model.device).tolist()
     return {"accuracy": right / len(rows), "margin": margin / len(rows)}
 
 
 def faithfulness(
     model, task: Task, circuit: Circuit, rows: list[Example], means: Means
 ) -> Faithfulness:
-    """How much of the task the circuit alone keeps on `rows`. Raises UserError for a circuit of
-    another model or no rows.
+    """How much of the task the circuit alone does on `rows`. Raises UserError for a circuit of
+    another model, and without rows.
     """
     model = as_model(model)
     circuit.check(model)
+    check_rows(rows)
+    return CircuitMeter(model, task, rows, means).faithfulness(circuit.heads)
+
+
+def check_rows(rows: list[Example]) -> None:
     if not rows:
         raise UserError("There are no rows to measure faithfulness on; give at least one.")
-    sets = {"circuit": circuit.heads, "empty": (), "full": model.heads}
-    return Faithfulness(
-        {name: ablated(model, task, heads, rows, means) for name, heads in sets.items()}, len(rows)
-    )
 
 
 def faithfulness_curve(
@@ -104,25 +134,22 @@ def faithfulness_curve(
     sizes: list[int],
     n_random: int = 10,
 ) -> Iterator[dict]:
-    """Faithfulness against size: a row for each of the ranking's first `size` heads and for each of
-    `n_random` random circuits of that size. Rows: {"size", "kind": "ranked" | "random", "seed",
-    "accuracy", "margin"}.
+    """Faithfulness by size: for each size a row for the ranking's first heads, and one for each of
+    `n_random` random circuits.
+
+    Rows: {"size", "kind": "ranked" | "random", "seed", "accuracy", "margin", "raw"}. Raises
+    UserError without rows.
     """
     model = as_model(model)
-    ends = {
-        "empty": ablated(model, task, (), rows, means),
-        "full": ablated(model, task, model.heads, rows, means),
-    }
+    check_rows(rows)
+    meter = CircuitMeter(model, task, rows, means)
     for size in sizes:
-        sets = [("ranked", 0, select(scores, "top", k=size))]
-        sets += [
-            ("random", seed, select(scores, "random", k=size, seed=seed))
-            for seed in range(n_random if 0 < size < len(model.heads) else 0)
-        ]
-        for kind, seed, circuit in sets:
-            report = Faithfulness(
-                ends | {"circuit": ablated(model, task, circuit.heads, rows, means)}, len(rows)
-            )
+        circuits = [("ranked", 0, select(scores, "top", k=size))]
+        # all circuits of no head, or of every head, are the same
+        for seed in range(n_random if 0 < size < len(model.heads) else 0):
+            circuits.append(("random", seed, select(scores, "random", k=size, seed=seed)))
+        for kind, seed, circuit in circuits:
+            report = meter.faithfulness(circuit.heads)
             yield {
                 "size": size,
                 "kind": kind,

@@ -1,27 +1,32 @@
-"""Rules that select a circuit's heads from their scores: threshold, top, fraction, and the controls."""
+"""Rules that select a circuit's heads from their scores: threshold, top, fraction, and the controls of
+the same size (random, least relevant, near zero; CT-SFT, arXiv 2601.08146).
+"""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit.circuit import Circuit, shape_of
+from ctsft.circuit.circuit import Circuit, model_fields
 from ctsft.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Settings of a rule; each rule reads its own."""
+    """Settings of a rule; each rule reads those it needs."""
 
     k: int | None = None
     fraction: float | None = None
     threshold: float | None = None
     seed: int = 0
-    advice: Any = None  # `advise.Advice` or what is kept of it (`advised.Ranking`)
+    # `head_advice.Advice`, or its saved form `advice_ranking.Ranking`
+    advice: Any = None
 
     def size(self, n_heads: int) -> int:
-        """How many heads: k, or `max(1, floor(fraction * n_heads))`."""
+        """How many heads: k, or `heads_in_fraction`. Raises UserError for a size that is missing or
+        not possible.
+        """
         if self.k is not None:
             if not 0 <= self.k <= n_heads:
                 raise UserError(
@@ -32,85 +37,82 @@ class Selection:
             raise UserError(
                 "This rule needs a size; give k=... (heads) or fraction=... (share of all heads)."
             )
-        return share_of(self.fraction, n_heads)
+        return heads_in_fraction(self.fraction, n_heads)
 
 
-def share_of(fraction: float, n_heads: int) -> int:
+def heads_in_fraction(fraction: float, n_heads: int) -> int:
+    """`max(1, floor(fraction * n_heads))` (CT-SFT). Raises UserError outside (0, 1]."""
     if not 0 < fraction <= 1:
         raise UserError(
             f"fraction is {fraction}; choose a share of the heads above 0 and at most 1."
         )
+    # 1e-9: for products that rounding brings just below a whole number
     return max(1, int(fraction * n_heads + 1e-9))
 
 
-def _top(scores: Scores, s: Selection) -> dict[Head, str]:
-    return {
-        head: f"rank {i + 1} by score"
-        for i, head in enumerate(scores.ranking()[: s.size(scores.values.numel())])
-    }
+def _first(scores: Scores, heads: Iterable[Head], setting: Selection, by: str) -> dict[Head, str]:
+    chosen = list(heads)[: setting.size(scores.values.numel())]
+    return {head: f"rank {rank} {by}" for rank, head in enumerate(chosen, 1)}
 
 
-def _threshold(scores: Scores, s: Selection) -> dict[Head, str]:
-    if s.threshold is None:
+def _all_heads(scores: Scores) -> list[Head]:
+    layers, heads = scores.values.shape
+    return [(layer, head) for layer in range(layers) for head in range(heads)]
+
+
+def _top(scores: Scores, setting: Selection) -> dict[Head, str]:
+    return _first(scores, scores.ranking(), setting, "by score")
+
+
+def _threshold(scores: Scores, setting: Selection) -> dict[Head, str]:
+    if setting.threshold is None:
         raise UserError("The rule 'threshold' needs threshold=..., a score.")
-    return {
-        head: f"score at least {s.threshold:.3g}"
-        for head in scores.ranking()
-        if scores.values[head] >= s.threshold
-    }
+    chosen = [head for head in scores.ranking() if scores.values[head] >= setting.threshold]
+    return dict.fromkeys(chosen, f"score at least {setting.threshold:.3g}")
 
 
-def _least(scores: Scores, s: Selection) -> dict[Head, str]:
-    return {
-        head: f"rank {i + 1} from the bottom"
-        for i, head in enumerate(scores.ranking()[::-1][: s.size(scores.values.numel())])
-    }
+def _least(scores: Scores, setting: Selection) -> dict[Head, str]:
+    return _first(scores, scores.ranking()[::-1], setting, "from the bottom")
 
 
-def _near_zero(scores: Scores, s: Selection) -> dict[Head, str]:
+def _near_zero(scores: Scores, setting: Selection) -> dict[Head, str]:
     order = sorted(scores.ranking(), key=lambda head: (abs(scores.values[head].item()), head))
-    return {
-        head: f"rank {i + 1} by closeness to zero"
-        for i, head in enumerate(order[: s.size(scores.values.numel())])
-    }
+    return _first(scores, order, setting, "by closeness to zero")
 
 
-def _random(scores: Scores, s: Selection) -> dict[Head, str]:
-    every = [
-        (layer, head)
-        for layer in range(scores.values.shape[0])
-        for head in range(scores.values.shape[1])
-    ]
-    return dict.fromkeys(
-        random.Random(s.seed).sample(every, s.size(len(every))), f"drawn with seed {s.seed}"
-    )
+def _random(scores: Scores, setting: Selection) -> dict[Head, str]:
+    heads = _all_heads(scores)
+    chosen = random.Random(setting.seed).sample(heads, setting.size(len(heads)))
+    return dict.fromkeys(chosen, f"drawn with seed {setting.seed}")
 
 
-def _advised(scores: Scores, s: Selection) -> dict[Head, str]:
-    if s.advice is None:
+def _advised(scores: Scores, setting: Selection) -> dict[Head, str]:
+    if setting.advice is None:
         raise UserError(
-            "The rule 'advised' cannot be read off relevance scores; give advice=..., which"
-            " ctsft.advise_heads returns, or take the circuit.json of a finished `python -m ctsft"
+            "The rule 'advised' cannot be computed from relevance scores; give advice=..., which"
+            " ctsft.advise_heads returns, or use the circuit.json of a finished `python -m ctsft"
             " advise`."
         )
-    found = s.advice.circuit(s.size(scores.values.numel()))
+    circuit = setting.advice.circuit(setting.size(scores.values.numel()))
     for name in ("model_type", "n_layers", "n_heads"):
-        if name in found.model and found.model[name] != scores.about.get(name):
+        if name in circuit.model and circuit.model[name] != scores.about.get(name):
             raise UserError(
-                f"This advice is of another model: its {name} is {found.model[name]!r} and the"
-                f" scores' is {scores.about.get(name)!r}; take advice on the model that was scored."
+                f"This advice belongs to another model: its {name} is {circuit.model[name]!r} and"
+                f" the scores' is {scores.about.get(name)!r}; compute advice with the model that"
+                " was scored."
             )
-    return found.why
+    return circuit.why
 
 
-def _all(scores: Scores, s: Selection) -> dict[Head, str]:
-    return {
-        (layer, head): "every head"
-        for layer in range(scores.values.shape[0])
-        for head in range(scores.values.shape[1])
-    }
+def _all(scores: Scores, setting: Selection) -> dict[Head, str]:
+    return dict.fromkeys(_all_heads(scores), "every head")
 
 
+def _none(scores: Scores, setting: Selection) -> dict[Head, str]:
+    return {}
+
+
+# each rule returns the chosen heads with the reason for each
 RULES: dict[str, Callable[[Scores, Selection], dict[Head, str]]] = {
     "threshold": _threshold,
     "top": _top,
@@ -120,14 +122,16 @@ RULES: dict[str, Callable[[Scores, Selection], dict[Head, str]]] = {
     "random": _random,
     "advised": _advised,
     "all": _all,
-    "none": lambda scores, s: {},
+    "none": _none,
 }
 
 
 def select(scores: Scores, rule: str = "top", **settings) -> Circuit:
-    """A circuit by rule: threshold(threshold), top(k), fraction(fraction), near_zero, least,
-    random(k or fraction, seed), all, none; advised(k or fraction, advice), which needs advice on
-    the same model: relevance does not hold it.
+    """A circuit by a rule and the settings that it needs: threshold(threshold), top(k),
+    fraction(fraction), near_zero, least and random(k or fraction; seed for random), all, none, and
+    advised(k or fraction, advice), with advice on the same model.
+
+    Raises UserError for an unknown rule or setting, and for a missing or impossible size.
     """
     if rule not in RULES:
         raise UserError(f"{rule!r} is not a selection rule; choose from {', '.join(RULES)}.")
@@ -137,12 +141,11 @@ def select(scores: Scores, rule: str = "top", **settings) -> Circuit:
             f"{sorted(unknown)[0]!r} is not a setting of a rule; choose from"
             f" {', '.join(Selection.__dataclass_fields__)}."
         )
-    chosen = Selection(**settings)
-    why = RULES[rule](scores, chosen)
-    words = {
-        "name": rule,
-        **{key: value for key, value in settings.items() if key != "advice"},
-        "method": scores.method,
-    }
-    words |= {"advice": chosen.advice.circuit(0).rule} if chosen.advice is not None else {}
-    return Circuit(frozenset(why), why, shape_of(scores.about), words)
+    selection = Selection(**settings)
+    why = RULES[rule](scores, selection)
+    record = {"name": rule, **settings, "method": scores.method}
+    record.pop("advice", None)
+    if selection.advice is not None:
+        # of the advice only which rows it was computed on
+        record["advice"] = selection.advice.circuit(0).rule
+    return Circuit(frozenset(why), why, model_fields(scores.about), record)

@@ -1,21 +1,20 @@
-"""Are the scores true? Every way of ranking heads, held against what ablating heads does.
+"""Are the scores right? Every variant of scoring, compared with the effect of ablating heads.
 
-    agreement     rank correlation and top heads in common with mean ablation of single heads
-                  (METHOD "two companions"), and the price
-    faithfulness  what a ranking's first heads keep of the task on unseen rows, beside a band of
-                  random circuits of the same size
-                  (the check of CD-T, arXiv 2407.00886, which counts the random circuits that are beaten)
-    stability     how far the top heads agree between discovery pools (CT-SFT, arXiv 2601.08146,
-                  reports the top head alone)
+    agreement     rank correlation and top heads in common with mean ablation of single heads, and
+                  the cost
+    faithfulness  how much of the task a ranking's first heads do on unseen rows, beside the band of
+                  random circuits of the same size (the check of CD-T, arXiv 2407.00886, which
+                  counts the random circuits that are less faithful)
+    stability     how far the top heads agree between discovery sets (CT-SFT, arXiv 2601.08146,
+                  reports the first head alone)
 
-`m(empty)`, `m(full)`, the band and every set of heads are measured once, whichever ranking asks.
+m(empty), m(full), the band and every set of heads are measured once for all variants.
 """
 
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
 
 import numpy as np
 
@@ -24,23 +23,26 @@ from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit.faithfulness import Faithfulness, ablated
-from ctsft.circuit.selection import select, share_of
+from ctsft.circuit.faithfulness import CircuitMeter, Faithfulness, check_rows
+from ctsft.circuit.ranking_agreement import (
+    TOP_SHARES,
+    agreement,
+    first_head_agreement,
+    jaccard,
+)
+from ctsft.circuit.selection import heads_in_fraction, select
 from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.model.evaluation import label_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError
-from ctsft.utils.statistics import spearman
 
-TRUTH = "ablation"
-
-# shares of the heads whose overlap is counted
-TOPS = (0.02, 0.1)
-
-# shares of the heads whose faithfulness is measured
-SIZES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+REFERENCE = "ablation"  # a name of VARIANTS: what the others are compared with
+# shares of all heads whose faithfulness is measured
+CURVE_SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 MEASURES = ("accuracy", "margin")
+BAND_PERCENTILES = (5, 95)
+FORWARD_REPEATS = 3
 
 # stage(name) -> progress(done, total)
 Stage = Callable[[str], Progress]
@@ -48,19 +50,19 @@ Stage = Callable[[str], Progress]
 
 @dataclass(frozen=True)
 class Checks:
-    """How much is checked."""
+    """What is validated, and on how much."""
 
-    # mean ablation is always among them
+    # names of VARIANTS; mean ablation is always among them
     methods: tuple[str, ...] = tuple(VARIANTS)
     size: int = 50  # texts of a discovery set
-    # draws the first discovery set and the rows
+    # for the draw of the first discovery set and of the rows
     seed: int = 0
     rows: int = 100  # unseen rows at most; 0: all
     # random circuits of each size; 0: none
     n_random: int = 50
-    # discovery sets, seeds 0, 1, 2 ...; 0: no look at stability
+    # discovery sets for the stability, with the seeds 0, 1, 2 ...; 0: no stability
     pools: int = 10
-    # rankings whose stability is looked at
+    # variants whose stability is measured
     stable: tuple[str, ...] = ("cdt", "atp")
 
     def __post_init__(self):
@@ -71,38 +73,38 @@ class Checks:
                 )
         for name in ("rows", "n_random", "pools"):
             if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; give 0 or more.")
+                raise UserError(f"{name} is {getattr(self, name)}; choose 0 or more.")
         if self.pools == 1:
             raise UserError(
-                "One pool has nothing to be compared with; give pools=0 (none) or at least 2."
+                "One pool has nothing to be compared with; choose pools=0 (none) or at least 2."
             )
-        object.__setattr__(self, "methods", tuple(dict.fromkeys((TRUTH, *self.methods))))
+        object.__setattr__(self, "methods", tuple(dict.fromkeys((REFERENCE, *self.methods))))
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found so far. Undefined numbers are NaN, and null in JSON."""
+    """The report so far. Undefined numbers are NaN, and null in JSON."""
 
     n_layers: int
     n_heads: int
     examples: int  # of the discovery set
-    rows: int  # faithfulness is measured on
-    # method: spearman, overlap, layers, and what it cost
+    rows: int  # on which faithfulness is measured
+    # by variant: spearman, overlap, layers, and the cost
     agreement: dict[str, dict] = field(default_factory=dict)
-    # a size's band: {measure: {mean, low, high}}, 5th and 95th percentile
+    # by size the band of random circuits: {measure: {mean, low, high}}
     random: list[dict] = field(default_factory=list)
-    # method, size, accuracy, margin, beats (share of random margins below)
+    # method, size, accuracy, margin, beats (the share of random circuits with a lower margin)
     curves: list[dict] = field(default_factory=list)
-    stability: dict[str, dict] = field(default_factory=dict)  # method: jaccard, top1, tops
+    # by variant: jaccard, top1, tops
+    stability: dict[str, dict] = field(default_factory=dict)
 
-    def words(self) -> dict:
-        """Ready for JSON."""
-        return plain(asdict(self))
+    def as_json(self) -> dict:
+        return without_nan(asdict(self))
 
 
-def plain(words: dict) -> dict:
-    """The same for JSON, which has no NaN: what is undefined is null."""
-    return json.loads(json.dumps(words), parse_constant=lambda word: None)
+def without_nan(content: dict) -> dict:
+    """The same for JSON, which has no NaN: undefined numbers become null."""
+    return json.loads(json.dumps(content), parse_constant=lambda constant: None)
 
 
 def validate(
@@ -113,142 +115,129 @@ def validate(
     checks: Checks | None = None,
     stage: Stage | None = None,
 ) -> Iterator[tuple[dict, Validation]]:
-    """What was found last, and the report with it; the last is whole. Discovery sets come from
-    `source`, faithfulness is measured on `rows`.
+    """The latest result, and the report so far; the last report is complete. Discovery sets come
+    from `source`, faithfulness is measured on `rows`.
 
-    Raises UserError as `discovery_set` and `score_heads` do, or without rows.
+    Raises UserError as `discovery_set` and `score_heads` do, and without rows.
     """
-    model, checks, stage = (
-        as_model(model),
-        checks or Checks(),
-        stage or (lambda name: lambda done, total: None),
-    )
-    if not rows:
-        raise UserError("There are no rows to measure faithfulness on; give at least one.")
+    model, checks = as_model(model), checks or Checks()
+    stage = stage or (lambda name: lambda done, total: None)
+    check_rows(rows)
     rows = balanced_sample(rows, min(checks.rows or len(rows), len(rows)), task.labels, checks.seed)
-    pool, means = drawn(model, task, source, checks, checks.seed)
-    report, before = (
-        Validation(model.n_layers, model.n_heads, len(pool), len(rows)),
-        forward_seconds(model, task, pool),
-    )
-    found: dict[str, Scores] = {}
-    for name in checks.methods:
-        variant = VARIANTS[name]
-        found[name], seconds = timed(
-            score_heads,
-            model,
-            task,
-            pool,
-            means,
-            variant.method,
-            stage(f"scoring: {name}"),
-            **variant.settings,
-        )
-        after = forward_seconds(model, task, pool)
-        # what else the machine does comes and goes
-        one, before = (before + after) / 2, after
-        row = agreement(found[name], found[TRUTH]) | {
-            "seconds": seconds,
-            "forward_seconds": one,
-            "passes": seconds / one,
-        }
+    validator = _Validator(model, task, source, checks)
+    pool, means = validator.pool_and_means(checks.seed)
+    report = Validation(model.n_layers, model.n_heads, len(pool), len(rows))
+    scores: dict[str, Scores] = {}
+    for name, variant_scores, row in validator.agreements(pool, means, stage):
+        scores[name] = variant_scores
         report = replace(report, agreement=report.agreement | {name: row})
         yield {"part": "agreement", "method": name, **row}, report
-    for part, row in curves(
-        Meter(model, task, rows, means), found, checks.n_random, stage("faithfulness")
-    ):
+    meter = CircuitMeter(model, task, rows, means)
+    for part, row in curves(meter, scores, checks.n_random, stage("faithfulness")):
         report = replace(report, **{part: [*getattr(report, part), row]})
         yield {"part": part, **row}, report
     for name in checks.stable if checks.pools else ():
-        row = stability(model, task, source, name, checks, stage(f"stability: {name}"))
+        row = validator.stability(name, stage(f"stability: {name}"))
         report = replace(report, stability=report.stability | {name: row})
         yield {"part": "stability", "method": name, **row}, report
 
 
-def drawn(
-    model: Model, task: Task, source: list[Example], checks: Checks, seed: int
-) -> tuple[list[Example], Means]:
-    """A discovery set and its means."""
-    pool = discovery_set(model, task, source, checks.size, seed)
-    return pool, label_balanced_means(model, task, pool)
-
-
-def timed(work: Callable, *args, **config):  # -> what it returns, seconds
-    began = time.perf_counter()
-    return work(*args, **config), time.perf_counter() - began
-
-
-def forward_seconds(model: Model, task: Task, pool: list[Example]) -> float:
-    """Of one plain forward pass over the pool, the fastest of three."""
-    return min(timed(label_logits, model, task, pool)[1] for _ in range(3))
-
-
-def agreement(scores: Scores, truth: Scores) -> dict:
-    """Spearman over all heads, top heads in common by share of the heads, mean score by layer."""
-    n, mine, theirs = scores.values.numel(), scores.ranking(), truth.ranking()
-    tops = {share: share_of(share, n) for share in TOPS}
-    return {
-        "spearman": spearman(scores.values, truth.values),
-        "overlap": [
-            {"share": share, "k": k, "common": len(set(mine[:k]) & set(theirs[:k]))}
-            for share, k in tops.items()
-        ],
-        "layers": scores.values.mean(1).tolist(),
-    }
-
-
 @dataclass(frozen=True)
-class Meter:
-    """Faithfulness of sets of heads, each set measured once."""
+class _Validator:
+    """Scores heads of a model on discovery sets from `source`."""
 
     model: Model
     task: Task
-    rows: list[Example]
-    means: Means
-    known: dict[frozenset, dict[str, float]] = field(default_factory=dict)
+    source: list[Example]
+    checks: Checks
 
-    def measured(self, heads) -> dict[str, float]:
-        key = frozenset(heads)
-        if key not in self.known:
-            self.known[key] = ablated(self.model, self.task, key, self.rows, self.means)
-        return self.known[key]
+    def pool_and_means(self, seed: int) -> tuple[list[Example], Means]:
+        """A discovery set and its means."""
+        pool = discovery_set(self.model, self.task, self.source, self.checks.size, seed)
+        return pool, label_balanced_means(self.model, self.task, pool)
 
-    def ratio(self, heads) -> Faithfulness:
-        sets = {"circuit": heads, "empty": (), "full": self.model.heads}
-        return Faithfulness(
-            {name: self.measured(these) for name, these in sets.items()}, len(self.rows)
+    def score(
+        self, name: str, pool: list[Example], means: Means, progress: Progress | None = None
+    ) -> Scores:
+        """Scores by one of VARIANTS."""
+        variant = VARIANTS[name]
+        return score_heads(
+            self.model, self.task, pool, means, variant.method, progress, **variant.settings
         )
+
+    def agreements(
+        self, pool: list[Example], means: Means, stage: Stage
+    ) -> Iterator[tuple[str, Scores, dict]]:
+        """Each variant's name, scores, and its agreement with the reference and cost."""
+        reference = None
+        before = self.forward_seconds(pool)
+        for name in self.checks.methods:
+            began = time.perf_counter()
+            scores = self.score(name, pool, means, stage(f"scoring: {name}"))
+            seconds = time.perf_counter() - began
+            reference = reference or scores
+            after = self.forward_seconds(pool)
+            # the mean of both, since other work on the machine comes and goes
+            forward, before = (before + after) / 2, after
+            cost = {
+                "seconds": seconds,
+                "forward_seconds": forward,
+                "passes": seconds / forward,
+            }
+            yield name, scores, agreement(scores, reference) | cost
+
+    def forward_seconds(self, pool: list[Example]) -> float:
+        """Seconds of one plain forward pass over the pool, the fastest of `FORWARD_REPEATS`."""
+        times = []
+        for _ in range(FORWARD_REPEATS):
+            began = time.perf_counter()
+            label_logits(self.model, self.task, pool)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    def stability(self, name: str, progress: Progress) -> dict:
+        """The top heads by one variant on several discovery sets: the mean Jaccard index over pairs
+        of sets, and the share of pairs with the same first head.
+        """
+        tops: list[list[Head]] = []
+        texts: list[set[str]] = []
+        for seed in range(self.checks.pools):
+            pool, means = self.pool_and_means(seed)
+            scores = self.score(name, pool, means)
+            tops.append(scores.ranking()[: heads_in_fraction(TOP_SHARES[0], scores.values.numel())])
+            texts.append({row.id for row in pool})
+            progress(seed + 1, self.checks.pools)
+        return {
+            "pools": len(tops),
+            "k": len(tops[0]),
+            "jaccard": jaccard(tops),
+            "top1": first_head_agreement(tops),
+            "texts_jaccard": jaccard(texts),
+            "tops": [[list(head) for head in top] for top in tops],
+        }
 
 
 def curves(
-    meter: Meter, found: dict[str, Scores], n_random: int, progress: Progress
+    meter: CircuitMeter, scores: dict[str, Scores], n_random: int, progress: Progress
 ) -> Iterator[tuple[str, dict]]:
-    """("random", a size's band) and ("curves", a ranking's point), one size after another."""
-    n, some = len(meter.model.heads), next(iter(found.values()))
-    sizes = sorted({share_of(share, n) for share in SIZES})
-    done, total = 0, len(sizes) * (n_random + len(found))
+    """("random", the band of a size) and ("curves", the point of a variant), size after size."""
+    n_heads = len(meter.model.heads)
+    sizes = sorted({heads_in_fraction(share, n_heads) for share in CURVE_SHARES})
+    done, total = 0, len(sizes) * (n_random + len(scores))
+    any_scores = next(iter(scores.values()))  # a random circuit depends on their shape alone
     for size in sizes:
         random: list[Faithfulness] = []
-        for seed in range(n_random if size < n else 0):
-            random.append(meter.ratio(select(some, "random", k=size, seed=seed).heads))
+        # all circuits of every head are the same
+        for seed in range(n_random if size < n_heads else 0):
+            circuit = select(any_scores, "random", k=size, seed=seed)
+            random.append(meter.faithfulness(circuit.heads))
             progress(done + len(random), total)
         done += n_random
         if random:
-            yield (
-                "random",
-                {
-                    "size": size,
-                    "n": n_random,
-                    **{name: band([one.ratio(name) for one in random]) for name in MEASURES},
-                },
-            )
-        for name, scores in found.items():
-            own = meter.ratio(scores.ranking()[:size])
-            beats = (
-                float(np.mean([own.margin > one.margin for one in random]))
-                if random
-                else float("nan")
-            )
+            bands = {name: band([one.ratio(name) for one in random]) for name in MEASURES}
+            yield "random", {"size": size, "n": n_random, **bands}
+        for name, variant_scores in scores.items():
+            ranked = meter.faithfulness(variant_scores.ranking()[:size])
             done += 1
             progress(done, total)
             yield (
@@ -256,50 +245,19 @@ def curves(
                 {
                     "method": name,
                     "size": size,
-                    "accuracy": own.accuracy,
-                    "margin": own.margin,
-                    "beats": beats,
+                    "accuracy": ranked.accuracy,
+                    "margin": ranked.margin,
+                    "beats": share_below(ranked.margin, [one.margin for one in random]),
                 },
             )
 
 
 def band(values: list[float]) -> dict[str, float]:
-    low, high = np.percentile(values, (5, 95))
+    """Mean, and the values at `BAND_PERCENTILES`."""
+    low, high = np.percentile(values, BAND_PERCENTILES)
     return {"mean": float(np.mean(values)), "low": float(low), "high": float(high)}
 
 
-def stability(
-    model: Model, task: Task, source: list[Example], name: str, checks: Checks, progress: Progress
-) -> dict:
-    """Top heads of several discovery sets: mean Jaccard over pairs of sets, and the share of pairs
-    with the same first head.
-    """
-    variant = VARIANTS[name]
-    tops: list[list[Head]] = []
-    texts: list[set[str]] = []
-    for seed in range(checks.pools):
-        pool, means = drawn(model, task, source, checks, seed)
-        scores = score_heads(model, task, pool, means, variant.method, **variant.settings)
-        tops.append(scores.ranking()[: share_of(TOPS[0], scores.values.numel())])
-        texts.append({row.id for row in pool})
-        progress(seed + 1, checks.pools)
-    return {
-        "pools": len(tops),
-        "k": len(tops[0]),
-        "jaccard": jaccard(tops),
-        "top1": top_agreement(tops),
-        "texts_jaccard": jaccard(texts),
-        "tops": [[list(head) for head in top] for top in tops],
-    }
-
-
-def jaccard(sets) -> float:
-    """Mean over pairs of sets: shared members by members of either."""
-    return float(
-        np.mean([len(set(a) & set(b)) / len(set(a) | set(b)) for a, b in combinations(sets, 2)])
-    )
-
-
-def top_agreement(tops: list[list[Head]]) -> float:
-    """Share of pairs whose first head is the same."""
-    return float(np.mean([a[0] == b[0] for a, b in combinations(tops, 2)]))
+def share_below(value: float, others: list[float]) -> float:
+    """The share of `others` that are smaller; NaN without others."""
+    return float(np.mean([value > other for other in others])) if others else float("nan")

@@ -1,109 +1,103 @@
-"""The validation report as a table of text."""
+"""The validation report as tables of text, for the shell."""
 
-from ctsft.circuit.validation import MEASURES, TRUTH
+from ctsft.circuit.validation import MEASURES, REFERENCE
 
 
-def table(words: dict) -> str:
-    """A report (its `words`) for the shell."""
-    names = list(words["agreement"])
-    tops = [row["k"] for row in words["agreement"][TRUTH]["overlap"]]
-    lines = [
-        f"Agreement with mean ablation: {words['examples']} texts,"
-        f" {words['n_layers'] * words['n_heads']} heads; cost in plain forward passes over these"
+def table(report: dict) -> str:
+    """A report, as `Validation.as_json` returns it; it may be incomplete."""
+    lines = [*agreement_table(report), "", "Mean score by layer", *layer_table(report)]
+    lines += faithfulness_tables(report)
+    if report["stability"]:
+        lines += stability_table(report)
+    return "\n".join(lines)
+
+
+def agreement_table(report: dict) -> list[str]:
+    tops = [row["k"] for row in report["agreement"][REFERENCE]["overlap"]]
+    rows = [["method", "Spearman", *(f"top {k}" for k in tops), "cost", "seconds"]]
+    for name, row in report["agreement"].items():
+        overlap = [f"{top['common']} of {top['k']}" for top in row["overlap"]]
+        cost = [f"{row['passes']:.1f}", f"{row['seconds']:.2f}"]
+        rows.append([name, number(row["spearman"]), *overlap, *cost])
+    title = (
+        f"Agreement with mean ablation: {report['examples']} texts,"
+        f" {report['n_layers'] * report['n_heads']} heads; cost in plain forward passes over these"
         " texts"
-    ]
-    lines += grid(
-        [["method", "Spearman", *(f"top {k}" for k in tops), "cost", "seconds"]]
-        + [
-            [
-                name,
-                number(row["spearman"]),
-                *(f"{top['common']} of {top['k']}" for top in row["overlap"]),
-                f"{row['passes']:.1f}",
-                f"{row['seconds']:.2f}",
-            ]
-            for name, row in words["agreement"].items()
-        ]
     )
-    lines += ["", "Mean score by layer"] + grid(
-        [["layer", *names]]
-        + [
-            [str(i), *(number(words["agreement"][name]["layers"][i]) for name in names)]
-            for i in range(words["n_layers"])
-        ]
-    )
-    bands, points = (
-        {row["size"]: row for row in words["random"]},
-        {(row["size"], row["method"]): row for row in words["curves"]},
-    )
+    return [title, *aligned(rows)]
+
+
+def layer_table(report: dict) -> list[str]:
+    by_method = report["agreement"]
+    rows = [["layer", *by_method]]
+    for layer in range(report["n_layers"]):
+        rows.append([str(layer), *(number(row["layers"][layer]) for row in by_method.values())])
+    return aligned(rows)
+
+
+def faithfulness_tables(report: dict) -> list[str]:
+    """A table for each measure, and the share of random circuits that are less faithful; only the
+    sizes that every method has.
+    """
+    names = list(report["agreement"])
+    bands = {row["size"]: row for row in report["random"]}
+    points = {(row["size"], row["method"]): row for row in report["curves"]}
     sizes = [
         size
         for size in dict.fromkeys(size for size, _ in points)
         if all((size, name) in points for name in names)
     ]
-    for measure in MEASURES if sizes else ():
-        lines += [
-            "",
-            (
-                f"Faithfulness by {measure} on {words['rows']} unseen rows: random circuits (5th to"
-                " 95th percentile), each ranking's first"
-            ),
-        ]
-        lines += grid(
-            [["heads", "random", *names]]
-            + [
-                [
-                    str(size),
-                    spoken(bands.get(size, {}).get(measure)),
-                    *(number(points[size, name][measure]) for name in names),
-                ]
-                for size in sizes
-            ]
+    if not sizes:
+        return []
+    lines = []
+    for measure in MEASURES:
+        rows = [["heads", "random", *names]]
+        for size in sizes:
+            values = [number(points[size, name][measure]) for name in names]
+            rows.append([str(size), band_text(bands.get(size, {}).get(measure)), *values])
+        title = (
+            f"Faithfulness by {measure} on {report['rows']} unseen rows: random circuits (5th to"
+            " 95th percentile), each ranking's first heads"
         )
-    if bands and sizes:
-        lines += ["", "Share of the random circuits that are less faithful by margin"] + grid(
-            [["heads", *names]]
-            + [
-                [str(size), *(number(points[size, name]["beats"]) for name in names)]
-                for size in sizes
-                if size in bands
-            ]
-        )
-    if words["stability"]:
-        some = next(iter(words["stability"].values()))
-        lines += [
-            "",
-            (
-                f"Stability over {some['pools']} discovery sets, which share"
-                f" {number(some['texts_jaccard'])} of their texts (Jaccard)"
-            ),
-        ]
-        lines += grid(
-            [["method", f"top {some['k']} Jaccard", "pairs with the same first head"]]
-            + [
-                [name, number(row["jaccard"]), number(row["top1"])]
-                for name, row in words["stability"].items()
-            ]
-        )
-    return "\n".join(lines)
+        lines += ["", title, *aligned(rows)]
+    if bands:
+        rows = [["heads", *names]]
+        for size in sizes:
+            if size in bands:
+                rows.append([str(size), *(number(points[size, name]["beats"]) for name in names)])
+        title = "Share of the random circuits that are less faithful by margin"
+        lines += ["", title, *aligned(rows)]
+    return lines
+
+
+def stability_table(report: dict) -> list[str]:
+    first = next(iter(report["stability"].values()))
+    rows = [["method", f"top {first['k']} Jaccard", "pairs with the same first head"]]
+    for name, row in report["stability"].items():
+        rows.append([name, number(row["jaccard"]), number(row["top1"])])
+    title = (
+        f"Stability over {first['pools']} discovery sets, which share"
+        f" {number(first['texts_jaccard'])} of their texts (Jaccard)"
+    )
+    return ["", title, *aligned(rows)]
 
 
 def number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def spoken(band: dict | None) -> str:
-    return (
-        f"{number(band['mean'])} ({number(band['low'])} to {number(band['high'])})" if band else ""
-    )
+def band_text(band: dict | None) -> str:
+    if band is None:
+        return ""
+    return f"{number(band['mean'])} ({number(band['low'])} to {number(band['high'])})"
 
 
-def grid(lines: list[list[str]]) -> list[str]:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows as lines of columns, the first one aligned left and the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ctsft.circuit.advice_ranking import ROWS_OF, Ranking
+from ctsft.circuit.advice_ranking import ROW_FIELDS, Ranking
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.jobs.reporter import Reporter, begin, finish
@@ -18,7 +18,7 @@ from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 # of an advice run's result
-KEPT = ("model", "model_type", "n_layers", "n_heads", *ROWS_OF)
+KEPT = ("model", "model_type", "n_layers", "n_heads", *ROW_FIELDS)
 
 
 # source rows, of pool A, that Fisher information is taken on

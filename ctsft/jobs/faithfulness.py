@@ -80,10 +80,10 @@ def validate(run: Writer, request: ValidateRequest) -> dict:
         for row, report in validation.validate(
             model, task, source, rows, request.checks, reporter.stage
         ):
-            done = finish(run, summary | report.words())
-            run.event(kind="validation", **validation.plain(row))
+            done = finish(run, summary | report.as_json())
+            run.event(kind="validation", **validation.without_nan(row))
     except Stopped:
         if report is None:
             raise
-        done = finish(run, summary | report.words() | {"stopped": True})
+        done = finish(run, summary | report.as_json() | {"stopped": True})
     return done

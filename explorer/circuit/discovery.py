@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
-from ctsft.circuit.selection import share_of
+from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import needed_request
 from ctsft.model.model import Model
 from ctsft.plots import layered_graph
@@ -65,7 +65,7 @@ def settings(model: Model):
         **binding.bind("each"),
         help=TERMS["fraction"],
     )
-    size = share_of(binding.view().each, len(model.heads))
+    size = heads_in_fraction(binding.view().each, len(model.heads))
     st.caption(
         f"Each iteration selects {count(size, 'head')} of {len(model.heads)}. Examples, seed and"
         " rules are those of the scores (Relevance, Scoring settings)."

@@ -7,7 +7,7 @@ import streamlit as st
 from ctsft.attribution.cost_estimate import Estimate
 from ctsft.attribution.methods import VARIANTS
 from ctsft.circuit import validation
-from ctsft.circuit.selection import share_of
+from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import Scoring
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text, duration_text
@@ -106,7 +106,7 @@ def checks_seconds(
     seconds = {method: cost.seconds for method, cost in costs.items()}
     ablation = costs["ablation"]
     forward = ablation.seconds / (ablation.examples * (1 + n_heads))  # of one text
-    sizes = {share_of(share, n_heads) for share in validation.SIZES}
+    sizes = {heads_in_fraction(share, n_heads) for share in validation.CURVE_SHARES}
     circuits = len(sizes) * (n_random + len(VARIANTS))
     rankings = {}
     for name, variant in VARIANTS.items():

@@ -29,12 +29,9 @@ FAMILIES = {
 MOST_PARAMETERS = 6
 MORE_PARAMETERS = {  # functions that still have more; this list only shrinks
     "ctsft/attribution/head_view.py:view_head": 7,
-    "ctsft/attribution/head_view.py:position_relevance": 7,
     "ctsft/attribution/means.py:label_balanced_means": 7,
     "ctsft/attribution/pool.py:discovery_set": 7,
     "ctsft/attribution/score_heads.py:score_heads": 7,
-    "ctsft/attribution/score_heads.py:sweep": 11,
-    "ctsft/attribution/score_heads.py:finished": 7,
     "ctsft/circuit/discovery.py:discover": 7,
     "ctsft/circuit/discovery.py:iterations": 7,
     "ctsft/circuit/faithfulness.py:faithfulness_curve": 7,

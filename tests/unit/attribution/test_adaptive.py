@@ -6,23 +6,32 @@ import pytest
 import torch
 
 from ctsft import discover, label_balanced_means, score_heads, select
-from ctsft.attribution.adaptive import apart, cover, errors, interleaved, narrow
+from ctsft.attribution.adaptive import (
+    TopHeadsSearch,
+    cover,
+    find_top_heads,
+    interleave_labels,
+    separation,
+    standard_errors,
+)
 from support.tasks import agreed
 
 LABELS = [label for label in "abc" for _ in range(20)]
 
 
 def run(truth: torch.Tensor, k: int, work=(3, 2, 1), skip=()):
-    """Narrow on made-up scores; returns what was filled in and the sentence."""
-    out = torch.full_like(truth, float("nan"))
+    """Search on made-up scores; returns the scores that were measured and the sentence."""
+    measured = torch.zeros_like(truth, dtype=torch.bool)
 
     def measure(rows, heads):
-        for row in rows:
-            # nothing is paid for twice
-            assert out[row][heads].isnan().all()
-            out[row] = torch.where(heads, truth[row], out[row])
+        asked = torch.zeros_like(measured)
+        asked[rows] = heads
+        # nothing is paid for twice
+        assert not (measured & asked).any()
+        measured[asked] = True
+        return torch.where(asked, truth, torch.nan)
 
-    return out, narrow(out, LABELS, k, work, measure, skip)
+    return find_top_heads(TopHeadsSearch(LABELS, (3, 8), k, work, skip), measure)
 
 
 def noisy(spread: float, seed: int = 0) -> torch.Tensor:
@@ -95,20 +104,20 @@ def test_standard_errors_shrink_to_nothing_when_the_pool_is_used_up():
     truth = noisy(1.0)
     some = truth.clone()
     some[30:] = float("nan")
-    half, whole = errors(some.double(), 60)[1], errors(truth.double(), 60)[1]
+    half, whole = standard_errors(some.double(), 60)[1], standard_errors(truth.double(), 60)[1]
     assert (
         torch.allclose(half, truth[:30].double().std(0) * (0.5 / 30) ** 0.5)
         and whole.abs().max() == 0
     )
-    assert apart(truth, torch.ones(3, 8, dtype=torch.bool), 3)[0].isinf().all()
+    assert separation(truth, torch.ones(3, 8, dtype=torch.bool), 3)[0].isinf().all()
 
 
 def test_a_few_examples_that_agree_are_not_taken_for_certain():
     values = torch.full((60, 3), float("nan"), dtype=torch.double)
     values[:4] = torch.tensor([1.0, 1.1, 1.2])
     assert (
-        errors(values, 60)[1].max() < 1e-9
-        and (errors(values, 60, values.nanmean(0), 0.5)[1] > 0.2).all()
+        standard_errors(values, 60)[1].max() < 1e-9
+        and (standard_errors(values, 60, values.nanmean(0), 0.5)[1] > 0.2).all()
     )
 
 
@@ -158,10 +167,10 @@ def test_every_doubt_is_covered_and_dear_heads_are_avoided():
 
 
 def test_labels_take_turns():
-    assert [LABELS[row] for row in interleaved(LABELS)[:6]] == list("abcabc") and sorted(
-        interleaved(LABELS)
+    assert [LABELS[row] for row in interleave_labels(LABELS)[:6]] == list("abcabc") and sorted(
+        interleave_labels(LABELS)
     ) == list(range(60))
-    assert interleaved(["a", "a", "b"]) == [0, 2, 1]
+    assert interleave_labels(["a", "a", "b"]) == [0, 2, 1]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])

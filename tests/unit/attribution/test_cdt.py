@@ -57,11 +57,11 @@ def check(model, task, rule=naive.relevance, attention="softmax", positions="all
 @pytest.fixture(autouse=True)
 def one_batch(monkeypatch):
     """All rows in one padded batch, whatever their lengths."""
-    from ctsft.attribution import score_heads as relevance
+    from ctsft.attribution import scoring_pass
 
-    whole = relevance.batches
+    whole = scoring_pass.batches
     monkeypatch.setattr(
-        relevance,
+        scoring_pass,
         "batches",
         lambda model, encoded, budget: whole(model, encoded, 10**6, padding=0.9),
     )
@@ -177,7 +177,10 @@ def test_the_clamp_is_the_literal_sign_clash_rule():
     draw = torch.Generator().manual_seed(0)
     rel, irrel = (torch.randn(20000, generator=draw, dtype=torch.float64) for _ in range(2))
     irrel[:100], rel[100:200], irrel[200:300] = -rel[:100], 0, 0  # ties and zeros
-    mine, (theirs, rest) = cdt_rules.clash(rel.clone(), rel + irrel), naive.sign_clash(rel, irrel)
+    mine, (theirs, rest) = (
+        cdt_rules.sign_clash(rel.clone(), rel + irrel),
+        naive.sign_clash(rel, irrel),
+    )
     assert (mine - theirs).abs().max() < 1e-15 and (rel + irrel - mine - rest).abs().max() < 1e-15
     # the rule did something
     assert (mine != rel).double().mean() > 0.4

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ctsft.attribution import cdt_rules
-from ctsft.attribution.cdt import Walk
+from ctsft.attribution.cdt import Propagation
 from ctsft.attribution.cdt_rules import RULES
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
@@ -133,7 +133,10 @@ def test_parts_that_cancel_do_not_grow_without_end():
         for layer in (block.up, block.gate, block.down):
             layer.module.weight.mul_(4)
     trace = record(model, pad([[5, 9, 31, 60, 2], [3, 7, 8, 9, 1]], "cpu"))
-    walk, free = Walk(model, trace, rules="symmetric"), Walk(model, trace, rules="symmetric")
+    walk, free = (
+        Propagation(model, trace, rules="symmetric"),
+        Propagation(model, trace, rules="symmetric"),
+    )
     free.rule = replace(SYMMETRIC, end=SYMMETRIC.clash)
     directions = F.normalize(
         torch.randn(4, *trace.x[1].shape, generator=torch.Generator().manual_seed(1)), dim=-1
@@ -154,7 +157,7 @@ def test_everything_relevant_is_the_total(attention):
     model.hf.set_attn_implementation("ctsft")
     trace = record(model, pad([[5, 9, 31, 60, 2], [3, 7]], "cpu"))
     for name in RULES:
-        walk = Walk(model, trace, attention=attention, rules=name)
+        walk = Propagation(model, trace, attention=attention, rules=name)
         for layer in (1, 2):
             out = walk.block(layer, trace.x[layer][None].clone())
             assert (out - walk.totals(layer).out).abs().max() < 1e-6, name

@@ -11,7 +11,7 @@ from ctsft.attribution.cost_estimate import (
     estimate_cost,
     estimate_shape,
     forward_operations,
-    operations,
+    pass_operations,
 )
 from ctsft.cli.main import main
 from ctsft.model.batching import pad
@@ -41,16 +41,20 @@ def test_operations_of_a_pass_are_torchs_count(loaded, task, family):
     lengths = [len(task.encode(model, row)) for row in pool]
     with FlopCounterMode(display=False) as counter:
         score_heads(model, task, pool, means, batch_tokens=max(lengths))
-    assert operations(Shape.of(model), lengths) == pytest.approx(counter.get_total_flops(), rel=0.3)
+    assert pass_operations(Shape.of(model), lengths) == pytest.approx(
+        counter.get_total_flops(), rel=0.3
+    )
 
 
 def test_more_texts_and_longer_ones_cost_more(loaded):
     shape = Shape.of(loaded["llama"])
     assert (
-        operations(shape, [10] * 4) == 2 * operations(shape, [10] * 2) < operations(shape, [20] * 2)
+        pass_operations(shape, [10] * 4)
+        == 2 * pass_operations(shape, [10] * 2)
+        < pass_operations(shape, [20] * 2)
     )
     atp, ig, cdt, ablation = (
-        operations(shape, [10], method) for method in ("atp", "ig", "cdt", "ablation")
+        pass_operations(shape, [10], method) for method in ("atp", "ig", "cdt", "ablation")
     )
     assert atp < ig and cdt < ablation * 1.5
 

@@ -6,10 +6,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ctsft.attribution.head_view import direct_effect, position_relevance, to_logits, view_head
+from ctsft.attribution.direct_effect import direct_effect, vector_to_logits
+from ctsft.attribution.head_view import view_head
 from ctsft.attribution.means import label_balanced_means
+from ctsft.attribution.position_relevance import position_relevance
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.scoring_pass import ScoringPass, single_batch
 from ctsft.data.task import Example
 from ctsft.model.batching import pad
 from ctsft.model.evaluation import direction_weights
@@ -148,7 +151,9 @@ def test_a_part_through_frozen_norms_is_linear_and_whole(build):
         with torch.no_grad():
             trace = record(model, pad([ROW], "cpu"))
             [hook.remove() for hook in hooks]
-            total = sum(to_logits(model, trace, 2, part[0, -1]) for part in (trace.x[0], *parts))
+            total = sum(
+                vector_to_logits(model, trace, 2, part[0, -1]) for part in (trace.x[0], *parts)
+            )
             bias = model.architecture.final_norm.bias
             total = total + (0 if bias is None else model.architecture.head[0].weight @ bias)
         assert (total - trace.logits[0]).abs().max() < 1e-4 * trace.logits.abs().max(), family
@@ -228,7 +233,8 @@ def test_ablation_at_one_position_by_hand(known, task):
         finally:
             hook.remove()
         full = model.hf(torch.tensor([ids])).logits[0, -1, tokens] @ gold
-        parts = position_relevance(model, task, rows[0], means, head, "ablation", SETTINGS)
+        scoring = ScoringPass(model, task, rows[:1], means, "ablation", SETTINGS)
+        parts = position_relevance(single_batch(scoring), head, "ablation")
     assert (
         parts[at].item() == pytest.approx((full - without).item(), rel=1e-3, abs=1e-5)
         and abs(full - without) > 1e-4

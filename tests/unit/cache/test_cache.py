@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ctsft.attribution import methods as attribution_methods
 from ctsft.attribution import score_heads as attribution_score_heads
+from ctsft.attribution.gradient_methods import attribution_patching
 from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
@@ -90,7 +90,7 @@ def ask(loaded, task, means):
 def test_a_hit_has_the_bits_of_the_miss_and_says_so(ask, method, config, monkeypatch):
     plain, first, seen = ask(method, cache=False, **config), ask(method, **config), []
     # nothing is computed from here on
-    monkeypatch.setattr(attribution_score_heads, "sweep", None)
+    monkeypatch.setattr(attribution_score_heads, "run_pass", None)
     again = ask(method, progress=lambda done, total: seen.append(done / total), **config)
     assert (
         bits(again.per_example) == bits(first.per_example) == bits(plain.per_example)
@@ -149,7 +149,7 @@ def test_the_discovery_set_is_the_same_one_without_predicting_again(loaded, task
 def test_discovery_goes_through_the_cache(loaded, task, means, monkeypatch):
     first = discover(loaded["qwen2"], task, POOL, means, 1, 0.2, cache=True)
     assert len(files("scores")) == first.rule["depth"] + 1
-    monkeypatch.setattr(attribution_score_heads, "sweep", None)
+    monkeypatch.setattr(attribution_score_heads, "run_pass", None)
     assert discover(loaded["qwen2"], task, POOL, means, 1, 0.2, cache=True) == first
 
 
@@ -260,7 +260,7 @@ def test_nothing_is_kept_of_a_family_or_method_of_the_users_own(ask, monkeypatch
     if table == "families":
         monkeypatch.setitem(families.FAMILIES, "qwen2", lambda hf: families.llama(hf))
     else:
-        use_method(monkeypatch, "atp", lambda job: attribution_methods.atp(job))
+        use_method(monkeypatch, "atp", lambda job: attribution_patching(job))
     assert not from_cache(ask().notes) and not from_cache(ask().notes) and files("scores") == []
 
 

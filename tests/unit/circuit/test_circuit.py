@@ -14,7 +14,7 @@ from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.circuit.discovery import discover, iterations
 from ctsft.circuit.faithfulness import Faithfulness, faithfulness, faithfulness_curve
-from ctsft.circuit.selection import RULES, select, share_of
+from ctsft.circuit.selection import RULES, heads_in_fraction, select
 from ctsft.data.task import Example
 from oracle import naive
 from support.errors import said
@@ -107,7 +107,7 @@ def test_ties_go_by_layer_and_head():
     ],
 )
 def test_a_fraction_is_floored_and_at_least_one(fraction, n, size):
-    assert share_of(fraction, n) == size
+    assert heads_in_fraction(fraction, n) == size
 
 
 def test_why_tells_rank_or_reason():

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from ctsft.attribution import score_heads as attribution_score_heads
-from ctsft.attribution.cdt import Walk
+from ctsft.attribution import scoring_pass
+from ctsft.attribution.cdt import Propagation
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.model import batching
@@ -88,7 +88,7 @@ def test_the_replay_in_float64(family, kind, changes):
     trace = record(model, pad(IDS, "cpu", reads_first=model.architecture.reads_first))
     assert (trace.logits - theirs).abs().max() < 1e-9 and theirs.std() > 1e-2
     assert replay_error(model, trace) < 1e-9
-    whole = Walk(model, trace).attention
+    whole = Propagation(model, trace).attention
     assert whole == "softmax" and trace.logits.dtype == torch.float64
 
 
@@ -122,7 +122,7 @@ def test_scores_are_the_oracles(family, kind, changes, tokenizer, task, monkeypa
     model = in_memory(family, kind, changes, tokenizer)
     whole = batching.batches
     monkeypatch.setattr(
-        attribution_score_heads,
+        scoring_pass,
         "batches",
         lambda model, encoded, budget: whole(model, encoded, 10**6, padding=0.9),
     )
