@@ -5,9 +5,8 @@ were started. Nothing is tuned here.
 from dataclasses import dataclass, replace
 
 from ctsft import runs
-from ctsft.attribution.scores import Head, Scores
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
-from ctsft.circuit.selection import select
 from ctsft.jobs.requests import (
     CONTROLS,
     FinetuneRequest,
@@ -17,34 +16,31 @@ from ctsft.jobs.requests import (
     needed_request,
     typed_runs,
 )
-from ctsft.model.model import Model
-from ctsft.tuning import trainable
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning.lora import Lora
-from ctsft.tuning.recipes import RECIPES, trainable_of
+from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
 from explorer.session import advice_runs
 from explorer.session.view import View
 
-# what a newcomer sees; the rest is folded
+# shown at first; the others on request
 FIRST = ("circuit", "near_zero", "norms", "full")
 
 # "edited" is what "circuit" does here
 OFFERED = (*FIRST, "least", "random", "advised", "direct", "lora", "lora_circuit")
 
-# heads move, and norms beside them
+# recipes that train heads, and norms with them
 SLICES = tuple(name for name, one in RECIPES.items() if one.needs_heads and name != "lora_circuit")
 ADAPTERS = ("lora", "lora_circuit")
 
-# they take the circuit in force
+# recipes that train the current circuit
 BY_FILE = ("circuit", "lora_circuit")
 EVERY = 5  # steps between checkpoints
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a run's heads come from: the scoring run and its scores, the circuit in force, the
-    advice run on its very rows; each may be absent.
+    """What the heads of a run can be chosen from: the scoring run and its scores, the current
+    circuit, and the advice run on the same rows; each may be missing.
     """
 
     scored: runs.Run | None = None
@@ -54,13 +50,13 @@ class Given:
 
     @property
     def k(self) -> int:
-        """How many heads the controls take."""
+        """The number of heads of the controls."""
         return len(self.circuit or ())
 
 
 def advised(view: View, weights: str) -> runs.Run | None:
-    """A finished advice run on the rows that this one would tune on; a run without one asks
-    first.
+    """A finished advice run on the rows that this run will tune on. A run without one computes
+    advice first.
     """
     if view.pool != "all":
         return None
@@ -132,86 +128,19 @@ def request(view: View, given: Given, file: str | None, name: str = "") -> Finet
     )
 
 
-def heads(view: View, given: Given) -> Circuit | None:
-    """The heads that would move or, with adapters, whose layers would; none of them for "norms",
-    all for "full"; None while they are not known: the heads are not scored, or advice is asked
-    by the run itself.
-    """
-    scores, circuit = given.scores, given.circuit
-    if view.what == "norms":
-        return select(scores, "none") if scores else None
-    if not RECIPES[view.what].needs_heads:
-        return select(scores, "all") if scores else None
-    if view.what == "advised":
-        found = advice_runs.read(given.advised)
-        return found.circuit(given.k) if found else None
-    if view.what in CONTROLS and scores and circuit:
-        return select(
-            scores,
-            view.what,
-            k=len(circuit),
-            **({"seed": view.tune_seed} if view.what == "random" else {}),
-        )
-    return circuit
-
-
-def outlined(view: View, model: Model, choice: Circuit | None) -> Circuit:
-    """What the map outlines: the heads that move; with adapters every head of their layers."""
-    if view.what not in ADAPTERS:
-        return choice or Circuit(frozenset())
-    found = trainable_of(model, view.what, choice).adapted if choice or view.what == "lora" else ()
-    return Circuit(
-        frozenset(head for head in model.heads if head[0] in found),
-        {head: "adapters" for head in model.heads if head[0] in found},
-    )
-
-
-def touched(view: View, model: Model, choice: Circuit | None) -> list[Head]:
-    """Heads that move because they share keys and values with one that is chosen."""
-    return (
-        sorted(trainable.heads_sharing_kv(model, choice.heads))
-        if view.what in SLICES and view.kv == "group" and choice
-        else []
-    )
-
-
-def count(view: View, model: Model, choice: Circuit | None) -> int | None:
-    """How many numbers would move; None while the heads are not known. UserError where nothing
-    would, or LoRA has no such map.
-    """
-    if RECIPES[view.what].needs_heads and choice is None:
-        return None
-    chosen, found = (
-        config(view),
-        trainable_of(
-            model,
-            view.what,
-            choice if RECIPES[view.what].needs_heads else None,
-            norms=config(view).norms,
-        ),
-    )
-    if found.everything:
-        return model.n_params
-    if found.adapted:
-        return Lora(chosen.lora_rank, chosen.lora_alpha, chosen.lora_targets).size(
-            model, found.adapted
-        )
-    return trainable.trainable_count(model, found.heads, chosen.kv, found.norms)
-
-
 def missing(view: View, given: Given) -> str:
-    """What stands in the way of a start, in one sentence; "" when nothing does."""
+    """What is missing for a start, in one sentence; "" if nothing is."""
     what = RECIPES[view.what]
     if what.needs_heads and given.circuit is None:
         return (
-            "The heads are not scored yet with these settings: score them on the Relevance page, or"
-            " move something that needs no scores: only the norms, or everything."
+            "The heads are not scored yet with these settings. Score them on the Relevance page, or"
+            " train something that needs no scores: only the norms, or everything."
         )
     if what.needs_heads and not given.circuit:
-        return "The circuit has no heads: choose some on the Circuit page, or move only the norms."
+        return "The circuit has no heads. Choose some on the Circuit page, or train only the norms."
     if view.what in ADAPTERS and not view.lora_targets:
         return (
-            "LoRA needs at least one map to adapt: choose q, v or others under the advanced"
+            "LoRA needs at least one map to adapt. Choose q, v or others under the advanced"
             " settings."
         )
     if what.from_base:
@@ -219,8 +148,8 @@ def missing(view: View, given: Given) -> str:
             base_model(view.subject, tuning(view, given, None))
         except UserError:
             return (
-                "Direct tuning begins with the model before its competence stage, and which one"
-                f" that is for {view.model} is not known: name it under the advanced settings."
+                "Direct tuning starts from the model before its competence stage, and that model is"
+                f" not known for {view.model}: enter it under the advanced settings."
             )
     return ""
 

@@ -6,7 +6,14 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.requests import needed_request
-from explorer.finetune import after_run, command, form, live_run, trained_heads
+from explorer.finetune import (
+    after_run,
+    command,
+    form,
+    live_run,
+    trained_heads,
+    trained_parameters,
+)
 from explorer.finetune.command import Given
 from explorer.session import binding, inputs, score_runs
 from explorer.session import circuit as session_circuit
@@ -25,7 +32,7 @@ def draw():
     with right:
         name = form.draw(inputs.task(), available.k)
     with left:
-        heads = command.heads(binding.view(), available)
+        heads = trained_parameters.heads(binding.view(), available)
         if available.scores:
             trained_heads.head_map(available.scores, heads)
         else:

@@ -6,7 +6,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
 from ctsft.utils import format
-from explorer.finetune import command
+from explorer.finetune import command, trained_parameters
 from explorer.session import binding, inputs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart
@@ -19,7 +19,7 @@ def head_map(scores: Scores, heads: Circuit | None):
     they are not known.
     """
     view, model = binding.view(), inputs.model()
-    outlined = command.outlined(view, model, heads)
+    outlined = trained_parameters.outlined(view, model, heads)
     fig = score_maps.head_map(scores, outlined, model=model, flip=view.flip)
     if outlined.heads:
         key = f"□ {trained_text('in the circuit', view.what)}"
@@ -47,7 +47,7 @@ def trained_text(text: str, recipe: str) -> str:
 
 def parameter_count(heads: Circuit | None):
     view, model = binding.view(), inputs.model()
-    count = command.count(view, model, heads)
+    count = trained_parameters.count(view, model, heads)
     if count is None:
         st.markdown(
             "**Heads are chosen when the run starts: it computes advice from its own rows.**"
@@ -58,7 +58,7 @@ def parameter_count(heads: Circuit | None):
         f"**{count:,} of {model.n_params:,} parameters will be trained ({share:.2%}).**",
         help=TERMS["moves"],
     )
-    sharing = command.touched(view, model, heads)
+    sharing = trained_parameters.sharing_heads(view, model, heads)
     if sharing:
         names = ", ".join(map(format.head_name, sharing[:MAX_NAMES]))
         more = " and more" if len(sharing) > MAX_NAMES else ""

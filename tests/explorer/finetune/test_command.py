@@ -14,7 +14,7 @@ from ctsft.jobs.requests import AdviseRequest, FinetuneRequest, TrialOf, Tuning,
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
-from explorer.finetune import command
+from explorer.finetune import command, trained_parameters
 from explorer.finetune.command import Given
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
@@ -102,7 +102,7 @@ def test_settings_left_alone_are_not_named(view, given):
 def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
     view = replace(view, what=what, **changes)
     model = ctsft.load_model(view.model, device="cpu")
-    choice = command.heads(view, given)
+    choice = trained_parameters.heads(view, given)
     rows = cued(3)
     moves = trainable_of(model, what, choice if RECIPES[what].needs_heads else None, view.norms)
     result = ctsft.finetune(
@@ -113,20 +113,21 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
         {},
         command.config(view).model_copy(update={"epochs": 1}),
     )
-    assert command.count(view, inputs.load_model(view.model), choice) == result.trainable
-    outlined = command.outlined(view, model, choice)
+    assert trained_parameters.count(view, inputs.load_model(view.model), choice) == result.trainable
+    outlined = trained_parameters.outlined(view, model, choice)
     layers = {layer for layer, _ in given.circuit.heads}
     expected = {
         "lora": set(model.heads),
         "lora_circuit": {head for head in model.heads if head[0] in layers},
     }
     assert outlined.heads == expected.get(what, choice.heads)
-    assert bool(command.touched(view, model, choice)) == (what in ("circuit", "near_zero"))
+    sharing = trained_parameters.sharing_heads(view, model, choice)
+    assert bool(sharing) == (what in ("circuit", "near_zero"))
 
 
 def test_expanded_counts_are_of_the_expanded_model(view, given):
     model, heads = inputs.load_model(view.model), given.circuit.heads
-    count = command.count(replace(view, kv="expand"), model, given.circuit)
+    count = trained_parameters.count(replace(view, kv="expand"), model, given.circuit)
     assert (
         count
         == trainable.trainable_count(kv_expansion.expand(model), heads)
@@ -138,7 +139,7 @@ def test_what_stands_in_the_way_is_one_sentence(view, given):
     assert (
         command.missing(view, given) == "" == command.missing(replace(view, what="norms"), Given())
     )
-    assert "score them on the Relevance page" in command.missing(view, Given())
+    assert "Score them on the Relevance page" in command.missing(view, Given())
     assert "no heads" in command.missing(
         view, replace(given, circuit=ctsft.select(given.scores, "none"))
     )
@@ -151,9 +152,9 @@ def test_what_stands_in_the_way_is_one_sentence(view, given):
     )
     advised = replace(view, what="advised")
     assert (
-        command.heads(advised, given)
+        trained_parameters.heads(advised, given)
         is None
-        is command.count(advised, inputs.load_model(view.model), None)
+        is trained_parameters.count(advised, inputs.load_model(view.model), None)
     ), "found out by the run"
 
 
@@ -176,7 +177,7 @@ def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):
     given = replace(given, advised=found)
     tuning = command.request(view, given, None).tuning
     assert (tuning.advice, tuning.k) == (run.id, 2)
-    assert len(command.heads(view, given)) == 2
+    assert len(trained_parameters.heads(view, given)) == 2
 
 
 def test_everything_again_keeps_all_settings_but_what_is_trained(view, given):

@@ -14,7 +14,7 @@ from ctsft.jobs.requests import request_of
 from ctsft.tuning.checkpoints import TRAINED
 from explorer import sidebar
 from explorer.finetune import command as finetune_command
-from explorer.finetune import live_run
+from explorer.finetune import live_run, trained_parameters
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
 from explorer.session.requests import competence_request
@@ -111,7 +111,7 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
     assert what == "full" or request.tuning.k == 2
     assert request.scoring.seed == (777 if what == "random" else 0)
     scores = score_runs.scores_of(scored)
-    moving = finetune_command.heads(
+    moving = trained_parameters.heads(
         view, finetune_command.Given(scored, scores, ctsft.select(scores, "top", k=2))
     )
     assert len(moving) == {"full": 12}.get(what, 2)
