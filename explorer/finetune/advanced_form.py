@@ -153,12 +153,12 @@ def optimiser():
         help="Of AdamW, on the trained parameters only. The paper: 0.",
     )
     middle.number_input(
-        "Batches per step",
+        "Accumulation",
         1,
         1024,
         **binding.bind("accumulate"),
         help=(
-            "The gradients of this many batches are added up for one step: large steps with little"
+            "Gradients of this many batches are added up for one step: large steps with little"
             " memory."
         ),
     )
