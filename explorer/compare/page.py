@@ -18,7 +18,7 @@ DEFAULT_CURVES = 4  # runs whose curves are drawn while none is selected
 
 
 def page():
-    st.header("Compare", help=TERMS["kept"] + " " + TERMS["gained"])
+    st.header("Compare", help=TERMS["source change"] + " " + TERMS["target change"])
     st.write(
         "Every tuning run, and its effect on both languages. In the chart, up and right is better."
         " A circuit is shown to matter only if runs with other heads, or with everything trained,"

@@ -40,9 +40,9 @@ OUTCOMES = {
     "forgetting": _number(
         "forgetting",
         format="%+.3f",
-        help="Source accuracy before minus after: above 0 is loss. " + TERMS["kept"],
+        help="Source accuracy before minus after: above 0 is loss. " + TERMS["source change"],
     ),
-    "gain": _number("gain", format="%+.3f", help=TERMS["gained"]),
+    "gain": _number("gain", format="%+.3f", help=TERMS["target change"]),
     "seeds": _number(
         "seeds",
         help=(

@@ -41,7 +41,11 @@ def draw(run: runs.Run):
 
 def panels(run: runs.Run):
     panel = st.segmented_control(
-        "After the run", PANELS, required=True, **binding.bind("after_panel"), help=TERMS["moved"]
+        "After the run",
+        PANELS,
+        required=True,
+        **binding.bind("after_panel"),
+        help=TERMS["rescoring"],
     )
     heads = trained_heads(run)
     with errors.sentences(stop=False):

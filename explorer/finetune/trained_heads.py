@@ -56,7 +56,7 @@ def parameter_count(heads: Circuit | None):
     share = count / model.n_params
     st.markdown(
         f"**{count:,} of {model.n_params:,} parameters will be trained ({share:.2%}).**",
-        help=TERMS["moves"],
+        help=TERMS["trainable"],
     )
     sharing = trained_parameters.sharing_heads(view, model, heads)
     if sharing:

@@ -19,14 +19,20 @@ from explorer.widgets import chart, cost_estimate, head_selection, run_progress
 from explorer.widgets.advice_notice import weights
 
 MAP, SCATTER = "advice_map", "advice_scatter"
-MAP_HELP = {"worth": TERMS["advice"], "asks": TERMS["asks"], "costs": TERMS["costs"]}
+MAP_HELP = {
+    "worth": TERMS["advice"],
+    "asks": TERMS["target gradient"],
+    "costs": TERMS["source loss"],
+}
 
 COLUMNS = {
     "worth": st.column_config.NumberColumn(
         "worth training", format="%.2f", help=TERMS["advice"] + " The value of the best head is 1."
     ),
-    "asks": st.column_config.NumberColumn("target gradient", format="%.3g", help=TERMS["asks"]),
-    "costs": st.column_config.NumberColumn("source loss", format="%.3g", help=TERMS["costs"]),
+    "asks": st.column_config.NumberColumn(
+        "target gradient", format="%.3g", help=TERMS["target gradient"]
+    ),
+    "costs": st.column_config.NumberColumn("source loss", format="%.3g", help=TERMS["source loss"]),
     "relevance": st.column_config.NumberColumn(format="%.3g", help=TERMS["relevance"]),
 }
 

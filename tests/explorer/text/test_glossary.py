@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from ctsft.attribution.methods import METHODS
 from ctsft.tuning.recipes import RECIPES
 from explorer.compare import table as compare_table
 from explorer.relevance import validation
-from explorer.text import circuit_words
+from explorer.text import circuit_words, glossary
 from explorer.text.glossary import TERMS
 from support.finetune_page import score, tuned
 from support.pages import visit
@@ -38,20 +39,20 @@ LISTED = (
     "jaccard",
     "depth",
     "kv",
-    "moves",
+    "trainable",
     "recipes",
     "seed",
     "n",
     "source",
     "target",
     "related",
-    "kept",
-    "gained",
+    "source change",
+    "target change",
     "frontier",
     "interval",
     "advice",
-    "asks",
-    "costs",
+    "target gradient",
+    "source loss",
     "spearman",
     "stability",
     "competence",
@@ -130,3 +131,12 @@ def test_columns_of_numbers_that_come_late_are_explained():
     )
     frame = pd.DataFrame(columns=[*compare_table.OUTCOMES, *compare_table.SETTINGS, "lora_rank"])
     assert all(column.get("help") for column in compare_table.columns(frame).values())
+
+
+def test_the_glossary_of_the_docs_is_up_to_date():
+    page = Path(glossary.__file__).parents[2] / "docs" / "glossary.md"
+    assert page.read_text(encoding="utf-8") == glossary.glossary_page(), (
+        "python -m explorer.text.glossary > docs/glossary.md"
+    )
+    titles = [term.title for terms in glossary.SECTIONS.values() for term in terms.values()]
+    assert len(titles) == len(set(titles)) == len(TERMS), "one term, one place"
