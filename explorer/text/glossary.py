@@ -229,7 +229,8 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Faithfulness",
             "(m(circuit) − m(no head)) / (m(full) − m(no head)), with every head outside the"
             " circuit replaced by its mean; m is accuracy or margin. 1 is the full model, 0 is the"
-            f" model without any head ({OWN} measure, after {CDT}, which compares with random circuits).",
+            f" model without any head ({OWN} measure, after {CDT}, which compares with random"
+            " circuits).",
         ),
         "measure": Term(
             "Accuracy or margin",
@@ -243,7 +244,8 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Circuit: the query, key, value and output slices of its heads and every norm; all"
             " other parameters stay bit-identical. The paper reports the better of circuit and"
             f" near-zero heads, so run both ({CTSFT}). Controls have as many heads. LoRA: low-rank"
-            f" adapters beside the weights (Hu et al. 2021, arXiv 2106.09685). Advised heads are {OWN}.",
+            f" adapters beside the weights (Hu et al. 2021, arXiv 2106.09685). Advised heads"
+            f" are {OWN}.",
         ),
         "n": Term(
             "Labelled rows",
