@@ -13,19 +13,28 @@ FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.j
 
 
 def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
-    """Flat rows of an experiment's finished trials, and the learning rates that were chosen; both
-    are read from its folders.
+    """Flat rows of an experiment's finished trials (`tables.trial_row`), and the learning rates
+    that were chosen, {(setting, method): rate}; both are read from its folders.
     """
+    rates = chosen_rates(run)
+    source = design.source or source_language(run)
+    rows = []
+    for trial in design.trials(rates):
+        row = finished(run.id, trial)
+        if row:
+            rows.append(tables.trial_row(trial, row, source))
+    return rows, rates
+
+
+def chosen_rates(run: Run) -> dict[tuple[str, str], float]:
+    """The learning rates in choices.json; {} where there is none."""
     try:
-        chosen = {
-            (one["setting"], one["method"]): one["learning_rate"]
-            for one in json.loads(run.file("choices.json").read_text(encoding="utf-8"))
+        choices = json.loads(run.file("choices.json").read_text(encoding="utf-8"))
+        return {
+            (choice["setting"], choice["method"]): choice["learning_rate"] for choice in choices
         }
     except (OSError, ValueError):
-        chosen = {}
-    source = design.source or source_language(run)
-    found = [(trial, finished(run.id, trial)) for trial in design.trials(chosen)]
-    return [tables.trial_row(trial, row, source) for trial, row in found if row], chosen
+        return {}
 
 
 def source_language(run: Run) -> str:
@@ -33,11 +42,13 @@ def source_language(run: Run) -> str:
     return run.request.facts.source
 
 
-def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[dict]) -> dict:
-    """The tables of all finished trials in the run folder, and a summary."""
+def finish_experiment(
+    run: Run, design: Design, source: str, rates: dict, failed: list[dict]
+) -> dict:
+    """Write the tables of all finished trials and the summary; returns the summary."""
     rows, _ = finished_rows(run, design)
     write_tables(run, rows, source)
-    chosen = [
+    choices = [
         {"setting": setting, "method": method, "learning_rate": rate}
         for (setting, method), rate in rates.items()
     ]
@@ -49,7 +60,7 @@ def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[di
             "cells": len(rows),
             "of": len(design.trials(rates)),
             "failed": failed,
-            "learning_rates": chosen,
+            "learning_rates": choices,
             "files": [str(run.file(name)) for name in FILES],
             "pairs": tables.paired_differences(rows),
         },
@@ -57,25 +68,18 @@ def conclude(run: Run, design: Design, source: str, rates: dict, failed: list[di
 
 
 def write_tables(run: Run, rows: list[dict], source: str) -> str:
-    """All formats, in the run folder; the Markdown is returned."""
-    long, pairs, text = (
-        tables.long_table(rows),
-        tables.paired_differences(rows),
-        tables.markdown(rows, source),
+    """Write `FILES` to the run folder; returns the Markdown."""
+    long, pairs = tables.long_table(rows), tables.paired_differences(rows)
+    markdown = tables.markdown(rows, source)
+    contents = (
+        markdown,
+        tables.latex(rows),
+        tables.as_csv(long),
+        tables.as_csv(pairs),
+        tables.as_csv(rows),
+        json.dumps({"table": long, "pairs": pairs, "rows": rows}, indent=1) + "\n",
     )
-    words = {"table": long, "pairs": pairs, "rows": rows}
-    for name, content in zip(
-        FILES,
-        (
-            text,
-            tables.latex(rows),
-            tables.as_csv(long),
-            tables.as_csv(pairs),
-            tables.as_csv(rows),
-            json.dumps(words, indent=1) + "\n",
-        ),
-        strict=True,
-    ):
+    for name, content in zip(FILES, contents, strict=True):
         with atomic_path(run.file(name), "a table") as part:
             part.write_text(content, encoding="utf-8")
-    return text
+    return markdown

@@ -1,12 +1,11 @@
 """The experiment: every trial of a design, each once, in this process or a few workers; then the
 tables.
 
-The folder of an experiment's run holds `design.json` (what a resumed run goes on with), the shared
-scores, an event a trial, the choice of learning rates (`choices.json`) and the tables. A trial of
-the result has a run folder of its own whose id follows from the experiment's id and the trial, so
-that a finished one is never run again; grid trials, which only choose a learning rate, are only
-events. A trial that fails is recorded and does not end the others; a resumed experiment tries it
-again.
+The folder of an experiment's run holds `design.json` (which a resumed run compares with its own),
+the shared scores, events, the choice of learning rates (`choices.json`) and the tables. A trial of
+the result has its own run folder, whose id follows from the experiment's id and the trial, so that
+a finished one is never run again. Grid trials, which only choose a learning rate, are events only.
+A trial that fails is recorded and does not end the others; a resumed experiment tries it again.
 """
 
 import json
@@ -14,8 +13,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from ctsft.experiment.results import conclude
-from ctsft.experiment.trials import TrialContext, finished, scoring_of, subject_of
+from ctsft.experiment.results import finish_experiment
+from ctsft.experiment.trial_context import TrialContext, scoring_of, subject_of
+from ctsft.experiment.trials import finished
 from ctsft.experiment.workers import in_this_process, in_worker_processes
 from ctsft.jobs.experiment_design import Design, Trial, choose_rates
 from ctsft.jobs.reporter import Reporter, Stopped, begin
@@ -29,11 +29,11 @@ from ctsft.utils.units import time_left_text
 
 
 def run_experiment(run: Writer, request: ExperimentRequest) -> dict:
-    """Run what is not finished yet of a design and write the tables; a summary with the counts and
-    where they are.
+    """Run the trials of a design that are not finished yet, and write the tables. Returns a summary
+    with the counts and the files.
 
-    Raises UserError for a design that the model or the rows cannot give, and when every trial
-    failed; `Stopped` keeps finished trials.
+    UserError for a design that does not fit the model or the rows, and when every trial failed.
+    `Stopped` leaves the finished trials in place.
     """
     if request.jobs < 1:
         raise UserError(f"jobs is {request.jobs}; give at least 1 process.")
@@ -45,9 +45,9 @@ def run_experiment(run: Writer, request: ExperimentRequest) -> dict:
     rows = {target: context.rows(target, "train") for target in design.targets}
     begin(run, context.model, context.source, rows)
     schedule = TrialSchedule(run, request, context)
-    rates = schedule.choose()
-    failed = schedule.results(rates)
-    return conclude(run, design, context.source, rates, failed)
+    rates = schedule.choose_rates()
+    failed = schedule.run_trials(rates)
+    return finish_experiment(run, design, context.source, rates, failed)
 
 
 def save_design(run: Writer, design: Design):
@@ -73,19 +73,24 @@ def shared_scores(run: Writer, request: ExperimentRequest):
 
 
 class TrialSchedule:
-    """How an experiment goes: which trials are left, how far it is, how long it will take."""
+    """Runs the trials that remain, and reports how many are done and how long the others take."""
 
     def __init__(self, run: Writer, request: ExperimentRequest, context: TrialContext):
-        self.run, self.request, self.context = run, request, context
+        self.run = run
+        self.request = request
+        self.context = context
         self.design = request.design
         self.reporter = Reporter(run)
-        self.done, self.spent = 0, 0.0
-        self.ahead = sum(map(self.design.cost, [*self.design.grid(), *self.design.trials({})]))
         self.began = time.monotonic()
+        self.done = 0  # trials
+        self.cost_run = 0.0  # by this process, in steps (`Design.cost`)
+        self.cost_remaining = sum(
+            map(self.design.cost, [*self.design.grid(), *self.design.trials({})])
+        )
 
-    def choose(self) -> dict[tuple[str, str], float]:
-        """Learning rates by the grid's trials, measured on validation rows only; {} without a grid.
-        Written to choices.json.
+    def choose_rates(self) -> dict[tuple[str, str], float]:
+        """{(setting, method): learning rate} by the grid's trials, measured on validation rows
+        only; {} without a grid. Written to choices.json.
         """
         grid = self.design.grid()
         if not grid:
@@ -93,38 +98,47 @@ class TrialSchedule:
         known = {row["key"]: row for row in self.run.events() if row.get("kind") == "grid"}
         for trial in grid:
             if trial.key in known:
-                self.over(trial)
-        for trial, row in self.walk([trial for trial in grid if trial.key not in known], "grid"):
+                self.count(trial)
+        remaining = [trial for trial in grid if trial.key not in known]
+        for trial, row in self.run_all(remaining, "grid"):
             if "error" not in row:
-                known[trial.key] = {
-                    "key": trial.key,
-                    "cell": trial.model_dump(),
-                    "split": trial.split,
-                    "seconds": row["seconds"],
-                    "target": row["after"][trial.target]["accuracy"],
-                    "source": row["after"][self.context.source]["accuracy"],
-                }
+                known[trial.key] = self.grid_event(trial, row)
                 self.run.event(kind="grid", **known[trial.key])
-        found = choose_rates(self.design, known)
-        words = [
-            {"setting": setting, "method": method, **one}
-            for (setting, method), one in found.items()
+        choices = choose_rates(self.design, known)
+        rows = [
+            {"setting": setting, "method": method, **choice}
+            for (setting, method), choice in choices.items()
         ]
         with atomic_path(self.run.file("choices.json"), "the choice of learning rates") as part:
-            part.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
-        return {key: one["learning_rate"] for key, one in found.items()}
+            part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        return {key: choice["learning_rate"] for key, choice in choices.items()}
 
-    def results(self, rates: dict[tuple[str, str], float]) -> list[dict]:
-        """Run the trials of the result that are left; the failed ones."""
-        trials, failed, left = self.design.trials(rates), [], []
+    def grid_event(self, trial: Trial, row: dict) -> dict:
+        return {
+            "key": trial.key,
+            "cell": trial.model_dump(),
+            "split": trial.split,
+            "seconds": row["seconds"],
+            "target": row["after"][trial.target]["accuracy"],
+            "source": row["after"][self.context.source]["accuracy"],
+        }
+
+    def run_trials(self, rates: dict[tuple[str, str], float]) -> list[dict]:
+        """Run the trials of the result that are not finished. Returns those that failed; UserError
+        when all did.
+        """
+        trials = self.design.trials(rates)
+        remaining = []
         for trial in trials:
             if finished(self.run.id, trial):
-                self.over(trial)
+                self.count(trial)
             else:
-                left.append(trial)
-        for trial, row in self.walk(left, "cell"):
-            if "error" in row:
-                failed.append({"cell": trial.model_dump(), "error": row["error"]})
+                remaining.append(trial)
+        failed = [
+            {"cell": trial.model_dump(), "error": row["error"]}
+            for trial, row in self.run_all(remaining, "cell")
+            if "error" in row
+        ]
         if len(failed) == len(trials):
             raise UserError(
                 f"None of the {len(trials)} trials could be run; the first failed with:"
@@ -132,17 +146,20 @@ class TrialSchedule:
             )
         return failed
 
-    def walk(self, trials: list[Trial], kind: str) -> Iterator[tuple[Trial, dict]]:
-        """Each trial with what it came to, or {"error": one sentence}; raises `Stopped` between
-        trials, and within one, when asked to.
+    def run_all(self, trials: list[Trial], kind: str) -> Iterator[tuple[Trial, dict]]:
+        """Each trial with its result, or {"error": one sentence}. Raises `Stopped` between trials,
+        and within one, when a stop was requested.
         """
         if self.request.jobs > 1 and len(trials) > 1:
             workers = in_worker_processes(self.request, self.run)
         else:
             workers = in_this_process(self.context, self.run)
-        self.tell(None)
+        self.report_progress()
         for trial, row in workers(trials, kind):
-            self.over(trial, row)
+            self.count(trial)
+            self.cost_run += self.design.cost(trial)
+            self.report_progress()
+            self.report_result(trial, row)
             if "error" in row:
                 self.run.event(
                     kind="failed", key=trial.key, cell=trial.model_dump(), error=row["error"]
@@ -151,28 +168,32 @@ class TrialSchedule:
             if self.run.stop_requested():
                 raise Stopped
 
-    def over(self, trial: Trial, row: dict | None = None):
-        self.done, self.ahead = self.done + 1, self.ahead - self.design.cost(trial)
-        self.spent += self.design.cost(trial) if row else 0.0
-        if row:
-            self.tell(trial, row)
+    def count(self, trial: Trial):
+        """Count a trial as done."""
+        self.done += 1
+        self.cost_remaining -= self.design.cost(trial)
 
     @property
-    def left(self) -> float | None:
-        """Seconds to the end, at the rate of the trials that this process has run."""
-        return (time.monotonic() - self.began) * self.ahead / self.spent if self.spent else None
+    def seconds_left(self) -> float | None:
+        """Until the end, at the rate of the trials that this process has run; None before one."""
+        if not self.cost_run:
+            return None
+        return (time.monotonic() - self.began) * self.cost_remaining / self.cost_run
 
-    def tell(self, trial: Trial | None, row: dict | None = None):
+    def report_progress(self):
         total = self.design.n_trials
         self.run.progress(self.done, total, f"trial {min(self.done + 1, total)} of {total}")
-        self.run.time_left(self.left)
-        if trial:
-            print(
-                f"trial {self.done} of {total}: {trial_summary(trial, row, self.context.source)};"
-                f" {time_left_text(self.left, 'unknown time left')}",
-                file=sys.stderr,
-                flush=True,
-            )
+        self.run.time_left(self.seconds_left)
+
+    def report_result(self, trial: Trial, row: dict):
+        """A line on stderr."""
+        print(
+            f"trial {self.done} of {self.design.n_trials}:"
+            f" {trial_summary(trial, row, self.context.source)};"
+            f" {time_left_text(self.seconds_left, 'unknown time left')}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def trial_summary(trial: Trial, row: dict, source: str) -> str:

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from ctsft import runs
-from ctsft.experiment import results, runner, tables, trials, workers
+from ctsft.experiment import results, runner, tables, trial_context, trials, workers
 from ctsft.experiment.results import finished_rows
 from ctsft.experiment.runner import run_experiment
+from ctsft.experiment.trial_context import TrialContext
 from ctsft.experiment.trials import (
-    TrialContext,
     finished,
     request_of_trial,
     run_trial,
@@ -332,18 +332,19 @@ def seen_rows(monkeypatch) -> list:
     """Texts that the model is asked about, or tuned on, from now on."""
     seen = []
 
-    def spy(name, of):
-        real = getattr(trials, name)
+    def spy(module, name, of):
+        real = getattr(module, name)
 
         def call(*args, **more):
             seen.extend(row.text for row in of(args))
             return real(*args, **more)
 
-        monkeypatch.setattr(trials, name, call)
+        monkeypatch.setattr(module, name, call)
 
-    spy("evaluate", lambda args: args[2])
-    spy("finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
-    spy("advise_heads", lambda args: [*args[2], *args[3]])
+    for module in (trials, trial_context):
+        spy(module, "evaluate", lambda args: args[2])
+    spy(trials, "finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
+    spy(trial_context, "advise_heads", lambda args: [*args[2], *args[3]])
     return seen
 
 
@@ -364,9 +365,9 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         context = TrialContext(design, None, "exp")
         schedule = runner.TrialSchedule(run, request, context)
         seen = seen_rows(monkeypatch)
-        rates = schedule.choose()
+        rates = schedule.choose_rates()
         assert seen and not secret & set(seen)
-        schedule.results(rates)
+        schedule.run_trials(rates)
         # the control: the spy does see test rows once they are asked for
         assert secret & set(seen)
     written = json.loads(run.file("choices.json").read_text())
@@ -381,7 +382,7 @@ def test_the_choice_of_learning_rates_sees_no_test_row(words, monkeypatch):
         trial.learning_rate == rates[trial.setting, trial.method] for trial in design.trials(rates)
     )
     monkeypatch.setattr(workers, "run_trial", lambda *_: pytest.fail("a grid trial was run again"))
-    assert runner.TrialSchedule(run, request, context).choose() == rates
+    assert runner.TrialSchedule(run, request, context).choose_rates() == rates
 
 
 def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():

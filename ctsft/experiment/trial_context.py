@@ -1,0 +1,203 @@
+"""What the trials of one design share: the model, the rows, the scores, the source's Fisher
+information and the metrics before tuning.
+"""
+
+from functools import cached_property
+
+import torch
+
+from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.selection import select
+from ctsft.data.task import Example, balanced_sample
+from ctsft.jobs.advice import advice_rows
+from ctsft.jobs.experiment_design import Design, Trial
+from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
+from ctsft.jobs.results import read_scores
+from ctsft.model.evaluation import evaluate
+from ctsft.model.loading import load_model
+from ctsft.model.model import Model
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.gradients import fisher
+from ctsft.tuning.head_advice import advise_heads
+from ctsft.tuning.recipes import RECIPES
+from ctsft.utils.errors import UserError
+
+NO_EVALUATION = 10**9  # steps between evaluations: only before the first and after the last
+
+
+class TrialContext:
+    """A design's model and rows, and what its trials share, each loaded or computed once.
+
+    scores: the run or file that heads are selected from.
+    """
+
+    def __init__(self, design: Design, data_dir: str | None, scores: str):
+        self.design = design
+        self.data_dir = data_dir
+        self.scores_run = scores
+        self.subject = subject_of(design, data_dir)
+        self.model, self.task, self.source = self.subject.open()
+        self._models: dict[str, Model] = {}
+        self._loaded_values: dict[str, dict[str, torch.Tensor]] = {}
+        self._metrics: dict[tuple[str, str, str], dict] = {}
+        self._circuits: dict[tuple, Circuit] = {}
+        self._rows: dict[tuple[str, str], list[Example]] = {}
+
+    def check(self):
+        """UserError for what the rows or the model cannot provide, before any trial is run."""
+        for target in (*self.design.targets, *self.design.related):
+            self.task.splits(target)
+        for target in self.design.targets:
+            available = len(self.pool(target))
+            requested = max(*self.design.n, *self.design.choose_n, 1)
+            if requested > available:
+                raise UserError(
+                    f"n = {requested} was requested, and pool {self.design.pool} of the train rows"
+                    f" of {target} holds {available}; choose a smaller n, or set"
+                    ' "pool": "all".'
+                )
+        heads = len(self.model.heads)
+        if self.design.k > heads:
+            raise UserError(
+                f"k is {self.design.k}, and the model has {heads} heads; choose 0 to {heads}."
+            )
+        if any(RECIPES[name].from_base for name in self.design.methods):
+            base_model(
+                self.subject, Tuning(target=self.source, what="direct", base=self.design.base)
+            )
+
+    def rows(self, language: str, split: str) -> list[Example]:
+        if (language, split) not in self._rows:
+            self._rows[language, split] = self.task.load(language, split)
+        return self._rows[language, split]
+
+    def evaluation_rows(self, language: str, split: str) -> list[Example]:
+        return self.rows(language, split)[: self.design.rows]
+
+    def pool(self, target: str) -> list[Example]:
+        """The target's train rows that trials draw from."""
+        rows = self.rows(target, "train")
+        return rows if self.design.pool == "all" else self.task.pools(rows)[1]
+
+    def train_rows(self, trial: Trial) -> list[Example]:
+        return balanced_sample(self.pool(trial.target), trial.n, self.task.labels, trial.seed)
+
+    @cached_property
+    def scores(self):
+        return read_scores(self.scores_run)
+
+    @cached_property
+    def information(self) -> list[torch.Tensor]:
+        """Fisher information of the source (`gradients.fisher`)."""
+        return fisher(self.fresh(self.subject.model), self.task, self.source_rows)
+
+    @property
+    def source_rows(self) -> list[Example]:
+        """The source rows that advice is computed on."""
+        return advice_rows(self.task, self.rows(self.source, "train"))
+
+    def fresh(self, name: str) -> Model:
+        """A model with the values it was loaded with, whatever the trials before did to it."""
+        if name not in self._models:
+            model = self.model
+            if name != self.subject.model:
+                model = load_model(name, self.subject.device, self.subject.dtype)
+            self._models[name] = model
+            self._loaded_values[name] = {
+                key: value.detach().clone() for key, value in model.hf.state_dict().items()
+            }
+        model, loaded = self._models[name], self._loaded_values[name]
+        current = model.hf.state_dict()
+        if current.keys() != loaded.keys():
+            raise RuntimeError(
+                f"A trial left {sorted(current.keys() ^ loaded.keys())[:3]} behind in the model."
+            )
+        with torch.no_grad():
+            for key, value in current.items():
+                value.copy_(loaded[key])
+        model.hf.eval()
+        return model
+
+    def metrics_before(self, model: Model, split: str, languages: list[str]) -> dict[str, dict]:
+        """{language: metrics} of a model as it was loaded."""
+        for language in languages:
+            key = (model.name, language, split)
+            if key not in self._metrics:
+                rows = self.evaluation_rows(language, split)
+                self._metrics[key] = evaluate(model, self.task, rows)
+        return {language: self._metrics[model.name, language, split] for language in languages}
+
+    def circuit(self, trial: Trial, train: list[Example]) -> Circuit | None:
+        """The heads of a trial: by a rule from the shared scores, or by advice from its training
+        rows and no others. None for a method without heads.
+        """
+        rule, k = RECIPES[trial.method].rule, self.design.k
+        if rule is None:
+            return None
+        if rule != "advised":
+            options = {"seed": trial.seed} if rule == "random" else {}
+            return select(self.scores, rule, k=k, **options)
+        key = (trial.target, trial.n, trial.seed)
+        if key not in self._circuits:
+            information = self.information
+            model = self.fresh(self.subject.model)
+            advice = advise_heads(
+                model, self.task, train, self.source_rows, information=information
+            )
+            self._circuits[key] = advice.circuit(k)
+        return self._circuits[key]
+
+    def config(self, trial: Trial) -> TuneConfig:
+        setting = self.design.setting(trial.setting)
+        return TuneConfig(
+            epochs=setting.epochs,
+            learning_rate=trial.learning_rate,
+            batch_size=setting.batch_size,
+            seed=trial.seed,
+            weight_decay=setting.weight_decay,
+            eval_every=self.design.eval_every or NO_EVALUATION,
+        )
+
+    def tuning(self, trial: Trial) -> Tuning:
+        return Tuning(
+            target=trial.target,
+            what=trial.method,
+            scores=self.scores_run,
+            k=self.design.k,
+            n=trial.n,
+            eval_split=trial.split,
+            related=tuple(self.design.related),
+            pool=self.design.pool,
+            base=self.design.base,
+        )
+
+    def start_model(self, trial: Trial) -> Model:
+        """The model that a trial tunes, as it was loaded: the design's, or its base model."""
+        if RECIPES[trial.method].from_base:
+            return self.fresh(base_model(self.subject, self.tuning(trial)))
+        return self.fresh(self.subject.model)
+
+    def languages(self, trial: Trial) -> list[str]:
+        return list(dict.fromkeys((self.source, trial.target, *self.design.related)))
+
+
+def subject_of(design: Design, data_dir: str | None) -> Subject:
+    return Subject(
+        model=design.model,
+        task=design.task,
+        data_dir=data_dir,
+        language=design.source,
+        device=design.device,
+        dtype=design.dtype,
+    )
+
+
+def scoring_of(design: Design) -> Scoring:
+    """How the shared scores are computed. UserError for an unknown setting of discovery."""
+    unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
+    if unknown:
+        raise UserError(
+            f"{sorted(unknown)[0]!r} is not a setting of discovery; choose from"
+            f" {', '.join(Scoring.__dataclass_fields__)}."
+        )
+    return Scoring(**design.discovery)
