@@ -1,10 +1,10 @@
-"""Whose turn it is on a device: a run that would not fit beside the ones at work waits, and runs
-take their turns in order.
+"""The queue for a device: a run that would not fit beside those at work waits, and runs are served
+in order.
 
 A device has slots (one; the CPU as many as CTSFT_SLOTS says). A slot is a lock of the operating
-system, which frees it when its holder ends, however it ends. Those who wait leave a ticket with the
-time and their process; the eldest living ticket is served first. A run inside another one, or
-started by it, shares its turn.
+system, which is released when its holder ends, in whatever way. Waiting runs leave a ticket with
+the time and their process; the oldest ticket whose process is alive is served first. A run inside
+another one, or started by it, shares its slot.
 """
 
 import os
@@ -22,7 +22,7 @@ from ctsft.utils.home import home
 
 POLL = 0.3  # seconds between tries
 
-# the devices this process, or the one that started it, has a turn on
+# environment variable: devices of which this process, or the one that started it, holds a slot
 HELD_DEVICES = "CTSFT_HOLDS"
 
 
@@ -30,11 +30,12 @@ HELD_DEVICES = "CTSFT_HOLDS"
 def device_turn(
     device: str,
     run: str,
-    waits: Callable[[str], None] = lambda words: None,
+    waits: Callable[[str], None] = lambda message: None,
     stop: Callable[[], object] = lambda: None,
 ) -> Iterator[bool]:
-    """True within once it is the turn of `run` on a device; False if `stop` came first. `waits`
-    hears for whom it waits, "" at the end.
+    """Within, `run` holds a slot of the device; False if `stop()` was true before it got one.
+    `waits(message)` is called with the runs it waits for, and with "" at the end. UserError for a
+    wrong CTSFT_SLOTS.
     """
     held = os.environ.get(HELD_DEVICES, "")
     if device in held.split(","):
@@ -49,7 +50,7 @@ def device_turn(
     lock, named = slot
     os.environ[HELD_DEVICES] = ",".join(filter(None, [held, device]))
     try:
-        with suppress(OSError):  # the name is only for those who wait
+        with suppress(OSError):  # the name is only shown to waiting runs
             named.write_text(run, encoding="utf-8")
         yield True
     finally:
@@ -62,9 +63,7 @@ def device_turn(
 def wait_for_slot(
     folder: Path, device: str, run: str, waits: Callable[[str], None], stop: Callable[[], object]
 ) -> tuple[FileLock, Path] | None:
-    """The slot that came free for this run, and where its holder's name goes; None when it was
-    asked to stop.
-    """
+    """The slot's lock, and the file for its holder's name; None when a stop was requested."""
     ticket = folder / f"{device}.{time.time_ns():020d}.{run}.ticket"
     write_json(ticket, Process(pid=os.getpid(), pid_started=process_start_time(os.getpid())))
     waited = False
@@ -88,7 +87,7 @@ def wait_for_slot(
 
 
 def is_next(folder: Path, device: str, ticket: Path) -> bool:
-    """Whether no living process waits longer; tickets of the dead are thrown away."""
+    """Whether no living process waits longer; tickets of ended processes are removed."""
     for other in sorted(folder.glob(f"{device}.*.ticket")):
         if other >= ticket:
             return True
@@ -99,7 +98,7 @@ def is_next(folder: Path, device: str, ticket: Path) -> bool:
 
 
 def running_ids(folder: Path, device: str) -> str:
-    """Ids of the runs at work there."""
+    """Ids of the runs that hold the device's slots, as text."""
     names = []
     for path in sorted(folder.glob(f"{device}-*.holder")):
         with suppress(OSError):
@@ -108,27 +107,25 @@ def running_ids(folder: Path, device: str) -> str:
 
 
 def slot_count(device: str) -> int:
-    """Runs that may work on a device at once. UserError for a CTSFT_SLOTS that is no number."""
-    words = os.environ.get("CTSFT_SLOTS", "").strip() or "1"
-    if not words.isdecimal() or not int(words):
+    """Runs that may use a device at once. UserError for a CTSFT_SLOTS that is not a number."""
+    text = os.environ.get("CTSFT_SLOTS", "").strip() or "1"
+    if not text.isdecimal() or not int(text):
         raise UserError(
-            f"CTSFT_SLOTS is {words!r}; write how many runs may work on the CPU at once, such as 1."
+            f"CTSFT_SLOTS is {text!r}; write how many runs may work on the CPU at once, such as 1."
         )
-    return int(words) if device == "cpu" else 1
+    return int(text) if device == "cpu" else 1
 
 
 def device_key(device: str) -> str:
-    """ "cpu", "mps" or "cuda-0" for what a command calls its device; one spread over all ("map")
-    counts as the first.
+    """ "cpu", "mps" or "cuda-0" for the device of a request; a model spread over all GPUs ("map")
+    counts as using the first.
     """
     import torch
 
     if device in ("auto", "map"):
-        device = (
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
-        )
+        device = "cpu"
+        if torch.cuda.is_available():
+            device = "cuda"
+        elif torch.backends.mps.is_available():
+            device = "mps"
     return "cuda-0" if device == "cuda" else re.sub(r"\W", "-", device)

@@ -1,18 +1,21 @@
 """A run folder and how it is read: one job, one folder, and everything a page shows can be rebuilt
 from it.
 
-    request.json   what was asked and everything that determines the result     status.json    how it goes, replaced whole
-    events.jsonl   a row per evaluation or step, only ever appended              log.txt        what a detached job prints
-    process.json   whom the launcher started, until the job says so itself      stop           a request to stop, by anyone
-    note.json      the name and the note that its user gave it (`notes`)
+    request.json    what was requested, and everything else that determines the result
+    status.json     state and progress, replaced as a whole
+    events.jsonl    a row for each evaluation or step, only ever appended
+    log.txt         what a detached job prints
+    process.json    the process that the launcher started, until the job writes its status itself
+    stop            a request to stop, written by anyone
+    note.json       the name and the note that the user gave it (`notes`)
 
 Every file has one writer at a time: the launcher writes the first status and then only
-`process.json`; from `runs.record` on the job owns the rest. Readers trust nothing they find
-half-written, and write nothing. The state they give is computed: a job that says "running" is alive
-if a process with its pid and its start time exists (a recycled pid has another start time, a zombie
-is dead), else it is "lost"; alive with a `stop` file, it is "stopping". Runs of another machine,
-seen through a shared folder, are judged by their heartbeat, which a thread keeps up; `advanced` is
-when the work itself last moved.
+`process.json`; from `runs.record` on, the job writes the rest. Readers never trust a half-written
+file, and write nothing. The state that they report is computed. A job that says "running" is alive
+if a process with its pid and its start time exists (a reused pid has another start time, and a
+zombie is dead); otherwise it is "lost". Alive with a `stop` file, it is "stopping". Runs of another
+machine, seen through a shared folder, are judged by their heartbeat, which a thread updates;
+`advanced` is when the work itself last made progress.
 """
 
 import json
@@ -33,17 +36,20 @@ from ctsft.utils.errors import UserError
 
 HOST = socket.gethostname()
 
-# seconds without a heartbeat after which a run on another machine reads as lost
-STALE = 120.0
-SETTLED = 2.0  # seconds after a change until a file's stamp tells the next one
-GRACE = 60.0  # seconds a queued run may be without a known process
+# seconds
+STALE = 120.0  # without a heartbeat, after which a run on another machine counts as lost
+SETTLED = 2.0  # after a change, until a file's stamp shows the next one
+GRACE = 60.0  # that a queued run may be without a known process
+
+LOG_TAIL = 65536  # bytes that are read from the end of a log
+
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunError(UserError):
-    """A request about runs that cannot be met; its text says what came, what was expected and what
-    to do.
+    """A request about runs that cannot be fulfilled; its text says what came, what was expected and
+    what to do.
     """
 
 
@@ -72,7 +78,7 @@ class Request(BaseModel):
 
 class Process(BaseModel):
     pid: PositiveInt | None = None
-    pid_started: float | None = None  # as `process_start_time` tells it: only good for comparing
+    pid_started: float | None = None  # of `process_start_time`, only for comparing
     host: str = HOST
 
 
@@ -80,10 +86,10 @@ class Status(Process):
     state: State = "running"
     stage: str = ""
     progress: float = 0.0  # 0..1 within the stage
-    eta: float | None = None  # seconds left in the stage, at the rate since it began
+    eta: float | None = None  # seconds left in the stage, at its rate so far
     message: str = ""  # one sentence: why it failed, stopped or was lost
     heartbeat: float = 0.0  # when the process last showed life
-    advanced: float | None = None  # when the work last moved
+    advanced: float | None = None  # when the work last made progress
     started: float | None = None
     finished: float | None = None
 
@@ -121,14 +127,11 @@ class Run:
         if not status.active:
             return status
         if self._alive(status):
-            return (
-                status.model_copy(update={"state": "stopping"})
-                if self.file("stop").exists()
-                else status
-            )
+            stopping = self.file("stop").exists()
+            return status.model_copy(update={"state": "stopping"}) if stopping else status
         again = read_json(self.file("status.json"), Status)
         if (again.state, again.pid) != (status.state, status.pid):
-            # it moved on between the two looks
+            # it changed between the two readings
             return self.status()
         where = f"in stage {status.stage!r}" if status.stage else f"while {status.state}"
         log = self.log_tail(1)[:200]
@@ -142,8 +145,8 @@ class Run:
         )
 
     def events(self, since: int = 0) -> list[dict]:
-        """Rows from number `since` on. A line a killed writer left torn is skipped, an unfinished
-        last line is not there yet.
+        """Rows from number `since` on. A line that a killed writer left torn is skipped, and so is
+        an unfinished last line.
         """
         try:
             lines = self.file("events.jsonl").read_bytes().split(b"\n")[:-1]
@@ -156,10 +159,10 @@ class Run:
         return [row for row in rows if isinstance(row, dict)][since:]
 
     def log_tail(self, n: int = 20) -> str:
-        """The last `n` lines of the log, of a redrawn progress bar only what stands at last."""
+        """The last `n` lines of the log; of a redrawn progress bar only its last state."""
         try:
             with open(self.file("log.txt"), "rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - 65536))
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
                 text = log.read().decode(errors="replace").replace("\r\n", "\n")
         except OSError:
             return ""
@@ -182,32 +185,30 @@ class Run:
 
 
 def process_start_time(pid: int) -> float | None:
-    """When a process began; None if there is none or it is a zombie. On Linux counted from boot,
-    which no clock change moves.
+    """When a process began; None if it does not exist or is a zombie. On Linux it is counted from
+    boot, so that a change of the clock does not change it.
     """
     try:
         if psutil.LINUX:
-            state, *fields = (
-                Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            )
+            text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            state, *fields = text.rpartition(")")[2].split()
             return None if state in "ZX" else float(fields[18])
         process = psutil.Process(pid)
-        return (
-            None
-            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-            else process.create_time()
-        )
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return process.create_time()
     except (OSError, psutil.Error):
         return None
 
 
 def is_alive(process: Process) -> bool:
-    born = process_start_time(process.pid)
-    return born is not None and born == process.pid_started
+    """Whether that very process exists, not another with its pid."""
+    started = process_start_time(process.pid)
+    return started is not None and started == process.pid_started
 
 
 def json_default(value: Any) -> Any:
-    """JSON for what JSON does not know: arrays and their scalars, sets, paths, models."""
+    """JSON for arrays and their scalars, sets, paths and models. TypeError for other types."""
     if isinstance(value, BaseModel):
         return value.model_dump()
     if hasattr(value, "tolist"):
@@ -217,13 +218,15 @@ def json_default(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(
-        f"{type(value).__name__} cannot stand in a run's files; expected numbers, text, lists,"
+        f"{type(value).__name__} cannot be written to a run's files; expected numbers, text, lists,"
         " dictionaries or arrays"
     )
 
 
 def write_json(path: Path, value: Any) -> None:
-    """All or nothing: a reader sees the old file or the new one."""
+    """Replace a JSON file as a whole: a reader sees the old one or the new one. `DiskFull` when
+    there is no space left.
+    """
     data = json.dumps(value, default=json_default, indent=1).encode()
     try:
         atomic_files.write_bytes(path, data)
@@ -234,39 +237,41 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, kind: type[Model]) -> Model:
-    """What can be read of a file: fields that are missing or wrong take their defaults."""
+    """What can be read of a file: fields that are missing or wrong have their defaults."""
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        found = None
-    found = found if isinstance(found, dict) else {}
+        content = {}
+    if not isinstance(content, dict):
+        content = {}
     try:
-        return kind.model_validate(found)
+        return kind.model_validate(content)
     except ValidationError as error:
         wrong = {problem["loc"][0] for problem in error.errors()}
-        return kind.model_validate({key: value for key, value in found.items() if key not in wrong})
+        valid = {key: value for key, value in content.items() if key not in wrong}
+        return kind.model_validate(valid)
 
 
 def file_stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever a file is replaced or grows, once it has settled (`is_settled`);
-    None while it does not exist.
+    """Values that change whenever a file that has settled (`is_settled`) is replaced or grows; None
+    while it does not exist.
     """
     with suppress(OSError):
-        found = path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        stat = path.stat()
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
     return None
 
 
 def is_settled(stamped: tuple[int, int, int] | None) -> bool:
-    """Whether a next change would give another stamp: clocks of file systems are coarse, so a file
-    just written may change unseen.
+    """Whether the next change would give another stamp. Clocks of file systems are coarse, so a
+    change right after another may leave the stamp as it is.
     """
     return stamped is not None and time.time() - stamped[0] / 1e9 > SETTLED
 
 
 def read_cached(path: Path, kind: type[Model]) -> Model:
-    """`read_json`, once for as long as the file stays the same. The value is shared: copy
-    it, never change it.
+    """`read_json`, once for as long as the file stays the same. The result is shared: copy it,
+    never change it.
     """
     now = file_stamp(path)
     return _read_cached(path, kind, now) if is_settled(now) else read_json(path, kind)

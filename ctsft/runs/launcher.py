@@ -1,14 +1,14 @@
-"""Jobs as runs: start one detached, watch, stop, resume. What a run folder holds stands in
-`run_folder`, what a job does there in `recording`.
+"""Starting and ending jobs as detached processes, and listing their runs.
 
-    run = runs.start(["score", "--task", "demo"])                            # from a screen: the same job, detached
+    run = runs.start(request)
     run.status().progress, run.events(since=10)
     runs.stop(run)
     runs.resume(run)
 
-A started job is a process of its own session with its output in a file, so it outlives the browser
-and the server. "keep" is a wish the job grants at its next step; SIGTERM ends it at once but lets
-it say so; what ends without a word reads as lost.
+A started job has its own process session and writes its output to a file, so it outlives the
+browser and the server. A stop with "keep" lets the job finish its step and save; SIGTERM ends it at
+once but lets it record that. A job that ends without a record counts as lost. `folder` describes
+the files of a run, `recorder` what a job writes to them.
 """
 
 import os
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder of the packages: a star
 
 
 def start(request: Request) -> Run:
-    """Starts the request's job as a detached process that outlives this one."""
+    """Start the request's job as a detached process that outlives this one."""
     run = Run(home() / "runs" / new_id(request.kind))
     run.path.mkdir(parents=True)
     write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
@@ -55,8 +55,8 @@ def start(request: Request) -> Run:
 
 
 def resume(run: Run) -> Run:
-    """Starts a run's job again in the same folder; it goes on from the checkpoints that it finds
-    there.
+    """Start a run's job again in the same folder; it goes on from the checkpoints there. RunError
+    while it is running.
     """
     if run.status().active:
         raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
@@ -109,17 +109,18 @@ def _spawn(run: Run, command: list[str]) -> Run:
     write_json(
         run.file("process.json"), Process(pid=child.pid, pid_started=process_start_time(child.pid))
     )
-    # reaps it: no zombie is left in a server that lives for weeks
+    # waits for its end, so that no zombie is left in a server that runs for weeks
     threading.Thread(target=child.wait, daemon=True).start()
     return run
 
 
 def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0) -> None:
-    """ "keep" asks the job to finish its step and save, and returns at once; "discard" ends it and
-    removes the folder.
+    """Stop a run. mode: "keep" lets the job finish its step and save, and returns at once;
+    "discard" ends it and removes the folder. wait: seconds, as in `kill`. RunError for another
+    mode, or a job that cannot be ended.
     """
     if mode not in ("keep", "discard"):
-        raise RunError(f"{mode!r} is no way to stop a run; choose from 'keep', 'discard'")
+        raise RunError(f"{mode!r} is not a way to stop a run; choose from 'keep', 'discard'")
     if run.status().active:
         run.file("stop").write_text(mode)
     if mode == "discard":
@@ -128,8 +129,8 @@ def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0)
 
 
 def kill(run: Run, wait: float = 5.0) -> None:
-    """Ends the process and its children: asked to (SIGTERM), and after `wait` seconds made to. The
-    folder stays.
+    """End the process and its children, by SIGTERM and after `wait` seconds by SIGKILL. The folder
+    stays. RunError for a run of another machine, or a process that does not end.
     """
     status = run.status()
     if not status.active:
@@ -141,7 +142,7 @@ def kill(run: Run, wait: float = 5.0) -> None:
         raise RunError(f"Run {run.id!r} has no process yet; try again in a moment")
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
-        # never a stranger's
+        # never another process that was given this pid
         family = [parent, *parent.children(recursive=True)] if is_alive(process) else []
         if family:
             parent.terminate()
@@ -165,7 +166,7 @@ def kill(run: Run, wait: float = 5.0) -> None:
                     "finished": time.time(),
                     "message": (
                         "The process was ended before it finished its step; what it had saved by"
-                        " then is kept."
+                        " then remains."
                     ),
                 }
             ),
@@ -173,15 +174,18 @@ def kill(run: Run, wait: float = 5.0) -> None:
 
 
 def delete(run: Run) -> None:
+    """Remove a run's folder; RunError while it is running."""
     if run.status().active:
         raise RunError(f"Run {run.id!r} is still running; stop it before deleting it")
-    grave = run.path.with_name(f".{run.id}")  # out of every list at once, then file by file
+    # out of every list at once, then file by file
+    hidden = run.path.with_name(f".{run.id}")
     with suppress(FileNotFoundError):
-        run.path.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        run.path.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def get(run_id: str) -> Run:
+    """The run of that id; RunError when it does not exist."""
     path = run_folder(run_id)
     if not path.is_dir():
         raise RunError(
@@ -191,24 +195,27 @@ def get(run_id: str) -> Run:
     return Run(path)
 
 
+# {(folder, run, inode and time of its request): (when it was requested, its kind)}, which never
+# change
+_requested: dict[tuple[str, str, int, int], tuple[float, str]] = {}
+
+
 def list_runs(kind: str | None = None) -> list[Run]:
-    """Newest first; folders without any request are not runs."""
-    folder, found = home() / "runs", []
+    """Runs, newest first; folders without a request are not runs."""
+    folder = home() / "runs"
+    rows = []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for name in (entry.name for entry in entries if ID.fullmatch(entry.name)):
             with suppress(FileNotFoundError, NotADirectoryError):
-                written = os.stat(folder / name / "request.json")
-                key = str(folder), name, written.st_ino, written.st_mtime_ns
-                if key not in _begun:
+                stat = os.stat(folder / name / "request.json")
+                key = str(folder), name, stat.st_ino, stat.st_mtime_ns
+                if key not in _requested:
                     request = Run(folder / name).request
-                    _begun[key] = request.created, request.kind
-                found.append((*_begun[key], name))
-    found.sort(key=lambda one: (one[0], one[2]), reverse=True)
-    return [Run(folder / name) for _, own, name in found if kind in (None, own)]
-
-
-# when a run was asked for, and of which kind: that never changes
-_begun: dict[tuple[str, str, int, int], tuple[float, str]] = {}
+                    _requested[key] = request.created, request.kind
+                created, run_kind = _requested[key]
+                if kind in (None, run_kind):
+                    rows.append((created, name))
+    return [Run(folder / name) for _, name in sorted(rows, reverse=True)]
 
 
 def _await_end(process: Process, seconds: float) -> bool:

@@ -1,12 +1,12 @@
-"""The job's own hand on its run: it says how it goes, appends what it finds, and hears a wish to
-stop.
+"""What a job writes to its run: its progress, its events and its end; and how it learns of a
+request to stop.
 
-with record(request, run_id) as run:
-    for done, row in enumerate(work):
-        run.event(**row)
-        run.progress(done, total, "scoring")
-        if run.stop_requested():
-            break                                                        # what is worth keeping goes to run.file("...")
+    with record(request, run_id) as run:
+        for done, row in enumerate(work):
+            run.event(**row)
+            run.progress(done, total, "scoring")
+            if run.stop_requested():
+                break
 """
 
 import json
@@ -40,17 +40,20 @@ from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
-# seconds between looks for progress to write; between heartbeats without any
-TICK, BEAT = 0.5, 5.0
 ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
-# a file that keeps these bytes free for the run's last status
-SPARE, ROOM = ".spare", 65536
+# seconds
+TICK = 0.5  # between looks for progress to write
+BEAT = 5.0  # between heartbeats without progress
+
+# a file that reserves this many bytes for the run's last status
+SPARE = ".spare"
+SPARE_BYTES = 65536
 
 
 class Writer(Run):
-    """The job's own hand on its run; made by `record`. A thread does the writing, so `progress`
-    costs a training step nothing.
+    """A run as its job writes it; made by `record`. A thread writes the status, so `progress` takes
+    no time from a training step.
     """
 
     def _begin(self) -> None:
@@ -63,11 +66,14 @@ class Writer(Run):
         self._now = Status(
             pid=os.getpid(), pid_started=process_start_time(os.getpid()), started=now, advanced=now
         )
-        self._stage, self._gained, self._total = None, 0, None
-        self._moved, self._seen_stop, self._over = False, False, threading.Event()
+        self._stage = None
+        self._gained = 0
         self._total = None
+        self._changed = False
+        self._seen_stop = False
+        self._over = threading.Event()
         with suppress(OSError):
-            self.file(SPARE).write_bytes(bytes(ROOM))
+            self.file(SPARE).write_bytes(bytes(SPARE_BYTES))
         self._save()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -76,9 +82,9 @@ class Writer(Run):
         for tick in count(1):
             if self._over.wait(TICK):
                 return
-            if self._moved or tick % round(BEAT / TICK) == 0:
-                self._moved = False
-                with suppress(OSError):  # a full disk now may not be full at the next tick
+            if self._changed or tick % round(BEAT / TICK) == 0:
+                self._changed = False
+                with suppress(OSError):  # a disk that is full now may have space at the next tick
                     self._save()
 
     def _save(self) -> None:
@@ -99,25 +105,26 @@ class Writer(Run):
                 **done,
             }
         )
-        # on a full disk there is now room for the last word
+        # on a full disk there is now space for the last status
         atomic_files.remove(self.file(SPARE))
         self._save()
 
-    def waits(self, words: str) -> None:
-        """Queued, and `words` say for what; "" when the wait is over."""
-        if self._now.message != words:
+    def waits(self, message: str) -> None:
+        """Queued; the message says for what. "" when the wait is over."""
+        if self._now.message != message:
             self._now = self._now.model_copy(
                 update={
-                    "state": "queued" if words else "running",
-                    "message": words,
+                    "state": "queued" if message else "running",
+                    "message": message,
                     "advanced": time.time(),
                 }
             )
             self._save()
 
     def progress(self, done: float, total: float, stage: str = "") -> None:
+        """How much of a stage is done; the time left follows from its rate so far."""
         now = time.monotonic()
-        # the stage's name came first, then what there is to do
+        # the stage was named before its total was known
         announced = self._gained == 0 and total != self._total
         if self._stage is None or stage != self._stage or done < self._first or announced:
             self._stage, self._first, self._since, self._total = stage, done, now, total
@@ -127,56 +134,49 @@ class Writer(Run):
         self._now = self._now.model_copy(
             update={"stage": stage, "progress": share, "eta": eta, "advanced": time.time()}
         )
-        self._moved = True
+        self._changed = True
 
     def time_left(self, seconds: float | None) -> None:
-        """What the job knows better than the rate of its stage; after `progress`."""
+        """Set the time left, where the job knows it better than the rate of its stage; after
+        `progress`.
+        """
         self._now = self._now.model_copy(update={"eta": seconds})
 
     def event(self, **row: Any) -> None:
-        """A line of events.jsonl, on the disk when this returns; raises DiskFull, and leaves no
-        half line, where there is no room.
+        """Append a line to events.jsonl; it is on the disk when this returns. Raises DiskFull, and
+        leaves no half line, where there is no space left.
         """
-        atomic_files.append(
-            self.file("events.jsonl"),
-            (
-                json.dumps({"time": round(time.time(), 3), **row}, default=json_default) + "\n"
-            ).encode(),
-        )
+        text = json.dumps({"time": round(time.time(), 3), **row}, default=json_default)
+        atomic_files.append(self.file("events.jsonl"), f"{text}\n".encode())
         self._now = self._now.model_copy(update={"advanced": time.time()})
 
     def add_facts(self, **facts: Any) -> None:
-        """What only the job could find out: fingerprints of what it loaded, for instance."""
+        """Store what only the job finds out, such as fingerprints of what it loaded."""
         path = self.file("request.json")
         content = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, content | {"facts": Facts(**(content.get("facts") or {}) | facts)})
 
     def stop_requested(self) -> Literal["keep", "discard"] | None:
+        """The mode of a requested stop; None without a request."""
         try:
-            word = self.file("stop").read_text().strip()
+            mode = self.file("stop").read_text().strip()
         except OSError:
             return None
-        if word not in ("keep", "discard"):
+        if mode not in ("keep", "discard"):
             return None
         self._seen_stop = True
-        return word
+        return mode
 
 
 @contextmanager
 def record(request: Request, run_id: str | None = None) -> Iterator[Writer]:
-    """The body is the job. A folder `run_id` that exists is adopted: a queued one is begun, an
-    ended one resumed.
+    """The body of the `with` is the job. A folder `run_id` that exists is used: a queued run is
+    begun, an ended one resumed. RunError for one that is running.
     """
     path = run_folder(run_id) if run_id else home() / "runs" / new_id(request.kind)
     path.mkdir(parents=True, exist_ok=bool(run_id))
     run = Writer(path)
-    found = read_json(run.file("status.json"), Status)
-    if found.state != "queued" or found.pid:
-        # one that the launcher queued has no process yet
-        if run.status().active:
-            raise RunError(f"Run {run.id!r} is running already; stop it first")
-        run.file("stop").unlink(missing_ok=True)
-    old = read_json(run.file("request.json"), Request)
+    _refuse_active(run)
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     state, message = "failed", ""
@@ -184,52 +184,63 @@ def record(request: Request, run_id: str | None = None) -> Iterator[Writer]:
     try:
         if main:
             signal.signal(signal.SIGTERM, _interrupt(os.getpid()))
-        write_json(
-            run.file("request.json"),
-            request.model_copy(
-                update={
-                    "name": request.name or old.name,
-                    "created": old.created or time.time(),
-                    "cwd": request.cwd or os.getcwd(),
-                    "facts": old.facts,
-                }
-            ),
-        )
+        _store_request(run, request)
         yield run
-        state, message = (
-            ("stopped", "It stopped when asked to, and kept what it had.")
-            if run._seen_stop
-            else ("done", "")
-        )
+        state, message = "done", ""
+        if run._seen_stop:
+            state, message = "stopped", "It stopped on request, and saved what it had."
     except KeyboardInterrupt:
-        state, message = "stopped", "It was interrupted; what it had saved by then is kept."
+        state, message = "stopped", "It was interrupted; what it had saved by then remains."
         raise
     except SystemExit as end:
-        state, message = (
-            ("failed", f"It left with exit code {end.code}") if end.code else ("done", "")
-        )
+        if end.code:
+            message = f"It left with exit code {end.code}"
+        else:
+            state = "done"
         raise
     except BaseException as error:
-        told = (
-            atomic_files.disk_full("the run's files", 0, run.path)
-            if atomic_files.is_disk_full(error) and not isinstance(error, UserError)
-            else error
-        )
-        message = _sentence(told)
+        reported = error
+        if atomic_files.is_disk_full(error) and not isinstance(error, UserError):
+            reported = atomic_files.disk_full("the run's files", 0, run.path)
+        message = _sentence(reported)
         with suppress(OSError), open(run.file("log.txt"), "a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
-        raise told from (None if told is error else error)
+        raise reported from (None if reported is error else error)
     finally:
         if main:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the last word is written whole
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # while the last status is written
         run._finish(state, message)
         if main:
             signal.signal(signal.SIGTERM, before)
 
 
+def _refuse_active(run: Writer) -> None:
+    """RunError for a run that another process works on; an old request to stop is removed."""
+    status = read_json(run.file("status.json"), Status)
+    if status.state == "queued" and not status.pid:
+        return  # the launcher queued it for this process
+    if run.status().active:
+        raise RunError(f"Run {run.id!r} is running already; stop it first")
+    run.file("stop").unlink(missing_ok=True)
+
+
+def _store_request(run: Writer, request: Request) -> None:
+    """Write the request; what the folder's request says already about its start remains."""
+    stored = read_json(run.file("request.json"), Request)
+    changes = {
+        "name": request.name or stored.name,
+        "created": stored.created or time.time(),
+        "cwd": request.cwd or os.getcwd(),
+        "facts": stored.facts,
+    }
+    write_json(run.file("request.json"), request.model_copy(update=changes))
+
+
 @contextmanager
 def throwaway_run() -> Iterator[Writer]:
-    """Where the second and further processes of one run write: a folder that goes when they end."""
+    """Where the second and further processes of one run write: a folder that is removed when
+    they end.
+    """
     with tempfile.TemporaryDirectory(prefix="ctsft-") as folder:
         run = Writer(Path(folder))
         run._begin()
@@ -240,15 +251,17 @@ def throwaway_run() -> Iterator[Writer]:
 
 
 def run_folder(run_id: str) -> Path:
+    """Where a run of that id is or would be; RunError for an impossible id."""
     if not ID.fullmatch(run_id):
         raise RunError(
-            f"{run_id!r} is no id of a run: expected only a-z, 0-9 and '-', as `python -m ctsft"
-            " runs` lists them"
+            f"{run_id!r} is not the id of a run: expected only a-z, 0-9 and '-', as `python -m"
+            " ctsft runs` lists them"
         )
     return home() / "runs" / run_id
 
 
 def new_id(kind: str) -> str:
+    """Time, kind and four random characters."""
     tail = "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4))
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^a-z0-9]+', '-', kind.lower())}-{tail}"
 
@@ -264,9 +277,8 @@ def _interrupt(owner: int):
 
 
 def _sentence(error: BaseException) -> str:
-    text = next(iter(str(error).strip().splitlines()), "")[:300]
-    return (
-        text
-        if text and isinstance(error, ValueError)
-        else f"{type(error).__name__}: {text}".removesuffix(": ")
-    )
+    lines = str(error).strip().splitlines() or [""]
+    text = lines[0][:300]
+    if text and isinstance(error, ValueError):
+        return text
+    return f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -107,14 +107,14 @@ def describe(run_id: str):
         st.text_input(
             "Name",
             stored.name or run.request.name,
-            max_chars=notes.NAME,
+            max_chars=notes.LONGEST_NAME,
             key="note_name",
             help="Shown in tables, charts and reports.",
         )
         st.text_area(
             "Note",
             stored.note,
-            max_chars=notes.NOTE,
+            max_chars=notes.LONGEST_NOTE,
             key="note_text",
             help="What you want to remember about this run. Shown as plain text.",
         )

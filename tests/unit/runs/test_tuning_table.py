@@ -167,7 +167,7 @@ def test_a_name_and_a_note_stand_beside_the_request_and_go_with_nothing_in_them(
     with pytest.raises(UserError, match="note has 2001 characters"):
         notes.save_note(run, note="x" * 2001)
     runs.delete(run)
-    with pytest.raises(UserError, match="is gone"):
+    with pytest.raises(UserError, match="no longer exists"):
         notes.save_note(run, "late")
 
 
