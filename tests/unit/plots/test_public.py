@@ -230,7 +230,7 @@ def test_validation_chart_draws_a_report(model, task):
     fig = plots.validation_chart(report)
     names = {trace.name for trace in fig.data}
     assert {"Mean ablation", "Attribution patching"} <= names
-    assert plots.validation_chart(report.words()).to_json() == fig.to_json()
+    assert plots.validation_chart(report.as_json()).to_json() == fig.to_json()
     with pytest.raises(ctsft.UserError, match="no faithfulness of rankings yet"):
         plots.validation_chart(replace(report, curves=[]))
 
