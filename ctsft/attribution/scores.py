@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 
 from ctsft.attribution.means import POSITIONS
 from ctsft.utils.errors import UserError
+from ctsft.utils.format import head_name, number
+from ctsft.utils.notebook import figure_html, table_html
 from ctsft.utils.units import parse_bytes
 
 Head = tuple[int, int]  # layer, head; both count from 0
@@ -24,6 +26,7 @@ CHOICES = {
     "normalise": ("none", "layer"),
 }
 MOST_STEPS = 1000
+NOTEBOOK_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,25 @@ class Scores:
             score, error = self.values[head].item(), self.stderr[head].item()
             writer.writerow([*head, score, error, rank, *by_label])
         return out.getvalue()
+
+    def _repr_html_(self) -> str:
+        """The first heads as a table and, with plotly, all heads as a map."""
+        rows = [
+            (
+                rank,
+                head_name(head),
+                number(self.values[head].item()),
+                number(self.stderr[head].item()),
+            )
+            for rank, head in enumerate(self.ranking()[:NOTEBOOK_ROWS], 1)
+        ]
+        layers, heads = self.values.shape
+        title = (
+            f"Scores by {self.method} of {layers} x {heads} heads on {len(self.examples)} examples;"
+            f" the first {len(rows)}:"
+        )
+        table = table_html(title, ("rank", "head", "score (logits)", "standard error"), rows)
+        return table + figure_html(lambda plots: plots("score_maps").head_map(self))
 
     def save(self, path) -> None:
         """A safetensors file: `per_example` and `values`; everything else as JSON in its

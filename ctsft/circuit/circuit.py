@@ -4,12 +4,16 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from ctsft.attribution.scores import Head
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name
+from ctsft.utils.notebook import figure_html, table_html
 
 LOGITS = "logits"
 FILE_FORMAT = "ctsft-circuit-1"
+NOTEBOOK_ROWS = 20
 MODEL_FIELDS = ("model", "model_type", "n_layers", "n_heads")
 
 # a head, what it was chosen for (a later head or LOGITS), its relevance there
@@ -68,6 +72,31 @@ class Circuit:
                     " model."
                 )
         return self
+
+    def _repr_html_(self) -> str:
+        """The heads with their reasons as a table and, with plotly and a known shape, as a map."""
+        heads = sorted(self.heads)
+        rows = [(head_name(head), self.why.get(head, "")) for head in heads[:NOTEBOOK_ROWS]]
+        title = f"Circuit of {len(heads)} heads"
+        if len(heads) > NOTEBOOK_ROWS:
+            title += f"; the first {NOTEBOOK_ROWS} by layer"
+        table = table_html(f"{title}:", ("head", "why"), rows)
+        if not {"n_layers", "n_heads"} <= set(self.model):
+            return table
+        return table + figure_html(self._membership_map)
+
+    def _membership_map(self, plots):
+        """A figure: 1 for the heads of the circuit, 0 for the others."""
+        values = torch.zeros(self.model["n_layers"], self.model["n_heads"])
+        for head in self.heads:
+            values[head] = 1
+        grid = plots("head_grid")
+        return grid.head_grid(
+            values.numpy(),
+            plots("score_maps").circuit_marks(self),
+            title=f"Circuit of {len(self.heads)} heads",
+            scale=grid.Scale("in the circuit", sequential=True),
+        )
 
     def save(self, path) -> None:
         """JSON: the heads with their reasons, the rule, the model's shape."""

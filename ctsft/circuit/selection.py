@@ -1,5 +1,5 @@
-"""Rules that select a circuit's heads from their scores: threshold, top, fraction, and the controls of
-the same size (random, least relevant, near zero; CT-SFT, arXiv 2601.08146).
+"""Rules that select a circuit's heads from their scores: threshold, top, fraction, and the controls
+of the same size (random, least relevant, near zero; CT-SFT, arXiv 2601.08146).
 """
 
 import random

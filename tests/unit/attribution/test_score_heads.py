@@ -128,7 +128,7 @@ def test_a_head_at_its_mean_has_no_relevance_by_any_method(build, task):
 
 @each_family
 @each_place
-def test_the_end_point_alone_is_attribution_patching_and_a_path_of_each_head_alone_is_nearly_ablation(
+def test_the_end_point_is_attribution_patching_and_the_path_of_each_head_is_nearly_ablation(
     loaded, task, family, positions
 ):
     model = loaded[family]
