@@ -70,8 +70,8 @@ def scoring_run(way: str, states: tuple[str, ...]) -> runs.Run | None:
     """The newest run that scores the current examples with a method."""
     view = binding.view()
     scoring = scoring_choices.other_way(view.scoring, way)
-    asked = requests.score_request(view).model_copy(update={"scoring": scoring})
-    return score_runs.find_same(asked, states, (None, inputs.load_model(view.model).fingerprint))
+    request = requests.score_request(view).model_copy(update={"scoring": scoring})
+    return score_runs.find_same(request, states, (None, inputs.load_model(view.model).fingerprint))
 
 
 def scores_by(way: str) -> Scores | None:
