@@ -6,7 +6,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.utils import format
 from explorer.session import binding
 from explorer.session import circuit as session_circuit
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 from explorer.text.glossary import TERMS
 from explorer.widgets import advice_notice
 
@@ -15,9 +15,9 @@ SIZED = ("top", "advised", "near_zero", "least", "random")  # rules that take k 
 
 def draw(scores: Scores):
     view = binding.view()
-    rules = circuit_words.RULES
+    rules = circuit_rules.RULES
     if view.discovered or view.rule == "discover":
-        rules = rules | circuit_words.DISCOVERED
+        rules = rules | circuit_rules.DISCOVERED
     st.segmented_control(
         "Rule",
         list(rules),
@@ -68,7 +68,7 @@ def settings(scores: Scores):
         )
     if rule == "random":
         st.number_input(
-            "Seed", 0, circuit_words.MOST_SEEDS, **binding.bind("random_seed"), help=TERMS["seed"]
+            "Seed", 0, circuit_rules.MOST_SEEDS, **binding.bind("random_seed"), help=TERMS["seed"]
         )
 
 

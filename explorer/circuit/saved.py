@@ -15,7 +15,7 @@ from ctsft.utils.errors import UserError
 from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding, saved_circuits
 from explorer.session import circuit as session_circuit
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 from explorer.text.markdown import literal
 from explorer.widgets import chart, messages
 
@@ -104,7 +104,7 @@ def open_from_disk(model: Model):
 
 def list_row(name: str, circuit: Circuit, scores: Scores):
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{literal(name)}** · {circuit_words.described(circuit)}", width=420)
+        st.markdown(f"**{literal(name)}** · {circuit_rules.summary(circuit)}", width=420)
         st.button(
             "Restore",
             key=f"restore-{name}",

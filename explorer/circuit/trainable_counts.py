@@ -6,7 +6,7 @@ from ctsft.utils import format
 from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding
 from explorer.session import circuit as session_circuit
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 from explorer.text.glossary import TERMS
 
 MOST_NAMES = 24  # of affected heads
@@ -33,7 +33,7 @@ def draw(shown: PageCircuit):
     )
     st.caption(
         f"{counts['group']:,} of {counts['total']:,} parameters are trainable, norms included. "
-        + circuit_words.by_hand(circuit)
+        + circuit_rules.hand_edits(circuit)
     )
     if shown.affected:
         affected_heads(shown)

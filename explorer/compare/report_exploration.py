@@ -16,7 +16,7 @@ from explorer.compare import filters
 from explorer.compare.report_content import Exploration
 from explorer.compare.report_text import plain_name
 from explorer.session import circuit as session_circuit
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 
 MAX_HEADS = 12  # listed in the table of scores
 UNRANKED = 10**9
@@ -123,7 +123,7 @@ def circuit(of: Exploration) -> Section:
 def trained_parameters(of: Exploration) -> str:
     count = trainable.trainable_count(of.model, of.circuit.heads, "group")
     return (
-        f"{circuit_words.described(of.circuit)}. Tuning it trains {count:,} of"
+        f"{circuit_rules.summary(of.circuit)}. Tuning it trains {count:,} of"
         f" {of.model.n_params:,} parameters ({count / of.model.n_params:.2%}), every norm included;"
         " all others stay bit-identical."
     )

@@ -17,7 +17,7 @@ from ctsft.utils.file_names import slug
 from explorer.session import advice_runs, binding, inputs
 from explorer.session.binding import put, remember, view
 from explorer.session.inputs import load_model
-from explorer.text.circuit_words import MOST_SEEDS, RULES
+from explorer.text.circuit_rules import MOST_SEEDS, RULES
 
 
 def trained_with(model: Model, circuit: Circuit) -> dict[Head, str]:

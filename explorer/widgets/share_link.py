@@ -7,14 +7,14 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import streamlit as st
 
 from explorer.session import binding, link_format, open_link
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 from explorer.text.markdown import literal
 
 PANELS = {
     "panel": ("By label", "Means", "Distribution", "One example"),
     "circuit_panel": ("Is it enough?", "Saved circuits", "Overlap", "Discovery"),
 }
-RULES = (*circuit_words.RULES, *circuit_words.DISCOVERED)
+RULES = (*circuit_rules.RULES, *circuit_rules.DISCOVERED)
 
 
 def header(title: str, explanation: str = ""):

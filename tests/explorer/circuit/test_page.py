@@ -19,7 +19,7 @@ from ctsft.tuning import trainable
 from explorer.circuit import head_table
 from explorer.session import binding
 from explorer.session import circuit as session_circuit
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 from support.circuit_page import HEADS, LAYERS, keep, made, opened, outlined
 from support.pages import button, chart, metric, shown, widget
 
@@ -76,9 +76,9 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
     keep(view)
     app = opened(view)
     rule = widget(app.button_group, "Rule")
-    assert len(rule.options) == len(circuit_words.RULES) == 9
+    assert len(rule.options) == len(circuit_rules.RULES) == 9
     found = {}
-    for name in circuit_words.RULES:
+    for name in circuit_rules.RULES:
         shown(widget(app.button_group, "Rule").set_value(name).run())
         found[name] = [slider.label for slider in app.slider], metric(app, "Heads")
     size = ["Heads (k), of 12"]

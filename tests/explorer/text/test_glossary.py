@@ -12,7 +12,7 @@ from ctsft.attribution.methods import METHODS
 from ctsft.tuning.recipes import RECIPES
 from explorer.compare import table as compare_table
 from explorer.relevance import validation
-from explorer.text import circuit_words, glossary
+from explorer.text import circuit_rules, glossary
 from explorer.text.glossary import TERMS
 from support.finetune_page import score, tuned
 from support.pages import visit
@@ -79,7 +79,7 @@ def test_a_term_has_a_source(term):
 
 
 def test_every_rule_and_method_has_one():
-    assert {*circuit_words.RULES, *circuit_words.DISCOVERED} <= set(TERMS)
+    assert {*circuit_rules.RULES, *circuit_rules.DISCOVERED} <= set(TERMS)
     assert set(METHODS) == {"cdt", "atp", "ig", "ablation"} and all(
         SOURCE.search(method.description) for method in METHODS.values()
     )

@@ -24,7 +24,7 @@ EVERY = [(layer, head) for layer in range(2) for head in range(3)]
 @pytest.mark.parametrize(
     ("rule", "settings", "head", "words"),
     [
-        ("top", {"k": 2}, (0, 0), "In: score 3 is rank 1 of 6, and the rule keeps the first 2."),
+        ("top", {"k": 2}, (0, 0), "In: score 3 is rank 1 of 6, and the rule selects the first 2."),
         ("top", {"k": 2}, (1, 0), "Out: score 2 is rank 3 of 6; it enters at k = 3."),
         (
             "threshold",
@@ -42,7 +42,7 @@ EVERY = [(layer, head) for layer in range(2) for head in range(3)]
             "fraction",
             {"fraction": 0.34},
             (0, 0),
-            "In: score 3 is rank 1 of 6, and a share of 34% keeps the first 2.",
+            "In: score 3 is rank 1 of 6, and a share of 34% selects the first 2.",
         ),
         (
             "fraction",
@@ -54,7 +54,7 @@ EVERY = [(layer, head) for layer in range(2) for head in range(3)]
             "least",
             {"k": 1},
             (0, 1),
-            "In: score −4 is rank 1 from the bottom, and this control keeps the first 1.",
+            "In: score −4 is rank 1 from the bottom, and this control selects the first 1.",
         ),
         (
             "least",
@@ -68,8 +68,8 @@ EVERY = [(layer, head) for layer in range(2) for head in range(3)]
             (1, 1),
             "Out: score −0.1 is rank 2 by closeness to zero; it enters at k = 2.",
         ),
-        ("all", {}, (1, 1), "In: this rule keeps every head."),
-        ("none", {}, (1, 1), "Out: this rule keeps no head; a click on the map, or a tick"),
+        ("all", {}, (1, 1), "In: this rule selects every head."),
+        ("none", {}, (1, 1), "Out: this rule selects no head; a click on the map, or a tick"),
     ],
 )
 def test_sentences(rule, settings, head, words):
@@ -117,11 +117,11 @@ def test_hand_edits_say_what_the_rule_alone_does():
     circuit = select(SCORES, "top", k=2).edit({(1, 0)}, {(0, 0)})
     assert (
         membership.sentence(SCORES, circuit, (1, 0))
-        == "In: added by hand. The rule alone leaves it out: score 2 is rank 3 of 6; it enters at k"
-        " = 3."
+        == "In: added by hand. The rule alone does not select it: score 2 is rank 3 of 6; it"
+        " enters at k = 3."
     )
     assert membership.sentence(SCORES, circuit, (0, 0)).startswith(
-        "Out: removed by hand. The rule alone keeps it: score 3 is rank 1"
+        "Out: removed by hand. The rule alone selects it: score 3 is rank 1"
     )
 
 
@@ -149,11 +149,12 @@ def test_discovered_heads_name_iteration_and_target():
     )
     assert (
         membership.sentence(SCORES, circuit, (0, 1))
-        == "In: discovery iteration 1: rank 1 for the heads of iteration 0, score 0.02; chosen most"
-        " for L1.H0 (relevance 0.03, of 2 targets)."
+        == "In: discovery iteration 1: rank 1 for the heads of iteration 0, score 0.02; most"
+        " relevant for L1.H0 (relevance 0.03, of 2 targets)."
     )
     assert membership.sentence(SCORES, circuit, (0, 0)).startswith(
-        "Out: no discovery iteration kept it (rank 1 by the scores shown; iteration 0 kept 2)"
+        "Out: no discovery iteration selected it (rank 1 by the scores shown;"
+        " iteration 0 selected 2)"
     )
     assert "added by hand" in membership.sentence(SCORES, circuit.edit({(0, 0)}), (0, 0))
 
@@ -164,10 +165,11 @@ def test_heads_without_a_score_and_rules_of_other_files_have_a_sentence_too():
     some = replace(SCORES, per_example=per_example)
     assert membership.sentence(some, select(some, "top", k=1), (1, 0)) == "Out: it has no score."
     assert (
-        membership.sentence(some, select(some, "all"), (1, 0)) == "In: this rule keeps every head."
+        membership.sentence(some, select(some, "all"), (1, 0))
+        == "In: this rule selects every head."
     )
     loaded = Circuit(frozenset({(0, 0)}), {(0, 0): "because"}, rule={"name": "of mine"})
     assert (
         membership.sentence(SCORES, loaded, (0, 0)) == "In: because."
-        and membership.sentence(SCORES, loaded, (0, 1)) == "Out: its rule does not keep it."
+        and membership.sentence(SCORES, loaded, (0, 1)) == "Out: its rule does not select it."
     )

@@ -14,7 +14,7 @@ from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
 from explorer.session import link_format, recent
 from explorer.session.view import View
-from explorer.text import circuit_words
+from explorer.text import circuit_rules
 from explorer.widgets import share_link
 from support.circuit_page import keep, made, outlined
 from support.pages import chart, metric, shown, widget
@@ -22,7 +22,7 @@ from support.pages import chart, metric, shown, widget
 APP = str(Path(__file__).parents[3] / "explorer" / "app.py")
 
 
-CHOICES = share_link.PANELS | {"rule": (*circuit_words.RULES, *circuit_words.DISCOVERED)}
+CHOICES = share_link.PANELS | {"rule": (*circuit_rules.RULES, *circuit_rules.DISCOVERED)}
 
 
 CHANGED = View(
