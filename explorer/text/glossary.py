@@ -363,7 +363,7 @@ def glossary_page() -> str:
     for heading, terms in SECTIONS.items():
         lines.append(f"## {heading}\n")
         for term in sorted(terms.values(), key=lambda term: term.title.lower()):
-            lines.append(f"**{term.title}**\n:   {term.text}\n")
+            lines.append(f"### {term.title}\n\n{term.text}\n")
     return "\n".join(lines)
 
 
