@@ -61,9 +61,9 @@ def save(circuit: Circuit):
     """A callback: saves the circuit under the name in the field."""
     view = binding.view()
     with messages.errors_as(FILE_MESSAGE):
-        name = saved_circuits.keep(view.file_name, circuit, view.saved_circuits)
+        name = saved_circuits.save(view.file_name, circuit, view.saved_circuits)
         add(name, circuit)
-        taken = "" if name == saved_circuits.proper(view.file_name) else " (the name was taken)"
+        taken = "" if name == saved_circuits.valid_name(view.file_name) else " (the name was taken)"
         messages.put(
             FILE_MESSAGE,
             f"Saved {len(circuit)} heads as “{literal(name)}”{taken}. See *Saved circuits* below"

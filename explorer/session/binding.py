@@ -1,9 +1,7 @@
-"""What one browser session has chosen (`View`), and what all sessions share (models, rows, scores),
-in one typed place.
+"""The choices of one browser session (`View`), and the widgets that change them.
 
-Settings live in the `View`, not in widgets: Streamlit forgets a widget when its page is left.
-`bind` ties a widget to a field, `put` sets a field from code. Loaded models are shared between
-sessions and never changed by a page.
+Settings are stored in the `View`, not in widgets: Streamlit forgets a widget when its page is left.
+`bind` ties a widget to a field, `put` sets a field from code.
 """
 
 from collections.abc import Callable
@@ -11,6 +9,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from explorer.session.view import CIRCUIT_FIELDS, View
+
+MAX_UNDO = 100  # steps
 
 
 def view() -> View:
@@ -23,10 +23,10 @@ def bind(name: str, then: Callable | None = None) -> dict:
     """Keyword arguments that tie a widget to a field of the view: `st.slider("Heads", 1, 48,
     **bind("k"))`.
 
-    Circuit fields remember the value before for undo. `then()` runs after a change.
+    A change of a circuit field is stored for undo. `then()` is called after a change.
     """
     key = f"w_{name}"
-    # always: another page's widget of this field is another widget to Streamlit
+    # in every run: for Streamlit, the same field on another page is another widget
     st.session_state[key] = getattr(view(), name)
 
     def changed():
@@ -40,38 +40,39 @@ def bind(name: str, then: Callable | None = None) -> dict:
 
 
 def put(**fields):
-    """Set fields from code, in a callback or before their widgets are drawn."""
+    """Set fields of the view from code, in a callback or before their widgets are drawn."""
     for name, value in fields.items():
         setattr(view(), name, value)
         st.session_state.pop(f"w_{name}", None)
 
 
 def remember():
-    """Keep the circuit's settings as they are now, to come back to; what was undone before is
-    gone.
-    """
-    now = view()
-    now.past, now.future = [*now.past[-99:], chosen()], []
+    """Store the current circuit settings for undo; what was undone before cannot be redone."""
+    current = view()
+    current.past = [*current.past[-(MAX_UNDO - 1) :], circuit_settings()]
+    current.future = []
 
 
-def chosen() -> dict:
+def circuit_settings() -> dict:
     return {name: getattr(view(), name) for name in CIRCUIT_FIELDS}
 
 
 def undo():
     if view().past:
-        view().future.append(chosen())
+        view().future.append(circuit_settings())
         put(**view().past.pop())
 
 
 def redo():
     if view().future:
-        view().past.append(chosen())
+        view().past.append(circuit_settings())
         put(**view().future.pop())
 
 
 def forget_circuit():
-    """Hand edits belong to one model and task: drop them when either changes."""
+    """When the model or the task changes, remove what belongs to it: the edits by hand, the
+    selected head, the history, the discovered circuit.
+    """
     put(
         added=frozenset(),
         removed=frozenset(),

@@ -1,5 +1,5 @@
-"""Answers that all sessions share and that take a moment: predictions, lengths, costs, one head
-looked into. Keyed by what they depend on.
+"""Results that take a moment and that all sessions share: predictions, prompt lengths, costs, one
+head on one example. They are cached under everything they depend on.
 """
 
 from dataclasses import replace
@@ -37,26 +37,26 @@ def lengths(model: str, rows: Rows) -> list[int]:
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def _lengths(model: str, rows: Rows, files: tuple) -> list[int]:
-    task, own = inputs.load_task(*rows[:2]), inputs.load_model(model)
-    return [len(task.encode(own, row)) for row in inputs.load_rows(*rows)]
+    task, loaded = inputs.load_task(*rows[:2]), inputs.load_model(model)
+    return [len(task.encode(loaded, row)) for row in inputs.load_rows(*rows)]
 
 
-@st.cache_data(show_spinner="Estimating what it will cost ...", max_entries=256)
+@st.cache_data(show_spinner="Estimating the cost ...", max_entries=256)
 def cost(model: str, weights: str, rows: Rows, scoring: Scoring) -> Estimate:
-    """Of scoring every head on as many of these rows as `scoring` asks for; takes about a
-    second.
-    """
-    own, task = inputs.load_model(model), inputs.load_task(*rows[:2])
+    """The cost of scoring every head on `scoring.size` of these rows; takes about a second."""
+    loaded, task = inputs.load_model(model), inputs.load_task(*rows[:2])
     some = inputs.load_rows(*rows)[: scoring.size]
     config = scoring.config | {"score": "signed", "positions": scoring.positions}
-    return estimate_cost(own, [task.encode(own, row) for row in some], scoring.method, **config)
+    return estimate_cost(
+        loaded, [task.encode(loaded, row) for row in some], scoring.method, **config
+    )
 
 
-@st.cache_data(show_spinner="Looking into the head ...", max_entries=512)
+@st.cache_data(show_spinner="Reading the head ...", max_entries=512)
 def head_view(
     model: str, weights: str, rows: Rows, run_id: str, index: int, head: Head, scoring: Scoring
 ) -> HeadView:
-    """A head on one example of a run's discovery set."""
+    """One head on one example of a run's discovery set."""
     run, task = get(run_id), inputs.load_task(*rows[:2])
     config = scoring.config | {"adaptive": False, "normalise": "none"}
     return view_head(
@@ -71,13 +71,11 @@ def head_view(
 
 
 def example(run_id: str, index: int, rows: Rows) -> Example:
-    """The row that example `index` of a run's pool was; UserError when the data no longer holds
-    it.
+    """The row of example `index` of a run's pool. Raises UserError if the data does not contain it
+    any more.
     """
-    kept = score_runs.pool_of(get(run_id))[index]
-    found = [
-        row for row in inputs.load_rows(*rows) if row.id == kept["id"] and row.text == kept["text"]
-    ]
-    if not found:
-        raise UserError(f"Example {kept['id']!r} is no longer in the data; score the heads again.")
-    return replace(found[0], label=kept["label"])
+    scored = score_runs.pool_of(get(run_id))[index]
+    for row in inputs.load_rows(*rows):
+        if row.id == scored["id"] and row.text == scored["text"]:
+            return replace(row, label=scored["label"])
+    raise UserError(f"Example {scored['id']!r} is no longer in the data; score the heads again.")

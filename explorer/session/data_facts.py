@@ -1,4 +1,4 @@
-"""Facts about rows: balance of labels, aligned rows, confusion of answers."""
+"""Facts about rows: label counts, translations, the confusion matrix, prompt tokens."""
 
 from collections import Counter
 
@@ -17,8 +17,8 @@ def split_of(task: Task, language: str, otherwise: str) -> str:
 
 
 def aligned(first: list[Example], second: list[Example]) -> list[tuple[Example, Example]]:
-    """Rows with the same id, if the two lists are translations of each other: most ids in common,
-    and equal labels there.
+    """The pairs of rows with the same id, if the lists are translations of each other: most ids in
+    common, with equal labels; otherwise an empty list.
     """
     other = {row.id: row for row in second}
     pairs = [(row, other[row.id]) for row in first if row.id in other]
@@ -31,7 +31,7 @@ def aligned(first: list[Example], second: list[Example]) -> list[tuple[Example, 
 
 
 def spread(rows: list[Example], labels: tuple[str, ...], n: int) -> list[Example]:
-    """The first `n` rows, labels taking turns."""
+    """The first `n` rows, with the labels in turn."""
     turns = sorted(
         (turn, order, row)
         for label in labels
@@ -56,7 +56,7 @@ def balance(rows: list[Example], labels: tuple[str, ...]) -> list[str]:
 
 
 def confusion(rows: list[Example], answers: list[str], labels: tuple[str, ...]) -> np.ndarray:
-    """How often each right label was answered how, [right label, answer]."""
+    """Number of rows by right label and answer, [right label, answer]."""
     return confusion_matrix([row.label for row in rows], answers, labels=list(labels))
 
 

@@ -1,5 +1,5 @@
-"""What nobody foresaw, told in one sentence with its details folded away: around a page, and around
-a part of one that reruns by itself.
+"""Errors as sentences on a page: mistakes that the program knows, and unexpected errors with their
+details in an expander.
 """
 
 import functools
@@ -12,13 +12,13 @@ import streamlit as st
 
 from ctsft.utils.errors import UserError
 
-FRAMES = 6  # the last ones, in the folded details
+FRAMES = 6  # of the traceback, shown in the details
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Any error inside becomes a sentence; Streamlit's own stop and rerun are no `Exception`s and
-    pass through.
+    """Any error inside becomes a sentence. Streamlit's stop and rerun are not `Exception`s and pass
+    through.
     """
     try:
         yield
@@ -26,17 +26,16 @@ def guarded() -> Iterator[None]:
         st.error(str(error), icon=":material/error:")
     except Exception as error:
         if type(error).__name__ == "FragmentHandledException":
-            # told in its own place already
-            raise
+            raise  # shown by the fragment already
         logging.getLogger(__name__).exception("a page failed")
-        told(error)
+        unexpected(error)
 
 
-def told(error: Exception):
-    """The sentence, and what happened where; the whole of it is in the server's log."""
+def unexpected(error: Exception):
+    """A sentence, and the error with the end of its traceback; the server's log has all of it."""
     st.error(
-        "Something went wrong that this page did not expect. Reload the page; if it comes again,"
-        " change the last thing you chose, or start anew from Setup.",
+        "An unexpected error occurred. Reload the page. If the error occurs again, change the last"
+        " setting, or start again from Setup.",
         icon=":material/error:",
     )
     with st.expander("Details"):
@@ -51,7 +50,7 @@ def told(error: Exception):
 
 
 def fragment(draw: Callable, run_every: float | None = None) -> Callable:
-    """`st.fragment`, guarded."""
+    """`st.fragment`, with errors shown as by `guarded`."""
 
     @functools.wraps(draw)
     def safe(*args):
@@ -64,13 +63,13 @@ def fragment(draw: Callable, run_every: float | None = None) -> Callable:
 @contextmanager
 def sentences(stop: bool = True, setup: bool = False) -> Iterator[None]:
     """A UserError inside becomes one sentence on the page, and the page ends there (`stop=False`:
-    only the block does). `setup`: with the way to the page where it can be mended.
+    only the block ends). `setup`: with a link to Setup, where it can be fixed.
     """
     try:
         yield
     except UserError as error:
         st.error(str(error), icon=":material/error:")
         if setup:
-            st.page_link("setup/page.py", label="Mend it on Setup", icon=":material/arrow_back:")
+            st.page_link("setup/page.py", label="Fix it on Setup", icon=":material/arrow_back:")
         if stop:
             st.stop()

@@ -11,7 +11,7 @@ from ctsft.model.model import Model
 from explorer.session.binding import view
 from explorer.session.errors import sentences
 
-# parameters up to which a page may run the model without being asked
+# a page runs models with at most this number of parameters without a request
 SMALL = 50_000_000
 
 
@@ -30,8 +30,8 @@ def _read_rows(task: str, data_dir: str, language: str, split: str, files: tuple
 
 
 def changed(task: str, data_dir: str, language: str, split: str) -> tuple[tuple[int, int], ...]:
-    """When the files behind some rows were written last, and their sizes: another answer means
-    other rows. Nothing for remote ones.
+    """The modification times and sizes of the files that hold some rows; a change means other rows.
+    Empty for remote files.
     """
     rows = load_task(task, data_dir).rows
     paths = [
@@ -46,7 +46,7 @@ def load_task(task: str, data_dir: str) -> Task:
 
 
 def model() -> Model:
-    """The view's model; ends the page with a sentence when it cannot be loaded."""
+    """The view's model; ends the page with an error message if it cannot be loaded."""
     with sentences(setup=True):
         return load_model(view().model)
 

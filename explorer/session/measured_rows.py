@@ -1,4 +1,4 @@
-"""On how many rows a finished run was measured."""
+"""The number of rows on which a finished run was measured."""
 
 from ctsft.data.task import rows_hash
 from ctsft.jobs.requests import FinetuneRequest, request_of
@@ -9,12 +9,12 @@ from explorer.session import inputs
 
 
 def measured_on(run: Run) -> dict[str, int]:
-    """How many rows a run's accuracies were measured on; {} when the rows are not there any more or
-    are other ones.
+    """The number of rows on which a run measured each language's accuracy; {} if the rows are not
+    available any more or have changed.
     """
     request, final = request_of(run), result(run).get("final")
     if final:
-        # its figures are of another split than the curves, and were counted
+        # measured on another split than the curves, and counted by the run
         return {language: of["rows"] for language, of in final["after"].items()}
     if not isinstance(request, FinetuneRequest):
         return {}

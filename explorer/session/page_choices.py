@@ -1,26 +1,24 @@
-"""What one session has chosen on the Fine-tune and Compare pages: parts of `state.View`, in a file
-of their own.
-"""
+"""The choices of one session on the Fine-tune and Compare pages: parts of `View`."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Tune:
-    """One run. Defaults show the bundled model forgetting; those of the advanced settings are the
+    """One run. With the defaults the bundled model forgets visibly; the advanced settings are the
     paper's.
     """
 
     tune_tab: str = "One run"  # or "Experiment"
     what: str = "circuit"
-    # all recipes are offered, not only the first four
+    # whether all recipes are offered, not only the first four
     every_way: bool = False
     n: int = 50
     epochs: int = 10
     lr: float = 3e-3
     batch: int = 16
     tune_seed: int = 31
-    related: list[str] = field(default_factory=list)  # further languages that are measured
+    related: list[str] = field(default_factory=list)  # more languages that are measured
     kv: str = "group"
     norms: bool = True
     lora_rank: int = 8
@@ -32,16 +30,16 @@ class Tune:
     precision: str = "full"
     pool: str = "all"  # of the target's rows: "all" or "B"
     eval_split: str = "test"
-    final_split: str = ""  # "": no other split than the curves'
-    eval_every: int = 0  # steps; 0: ten times in a run
-    overlaid: list[str] = field(default_factory=list)  # runs drawn beside the one that is shown
+    final_split: str = ""  # "": the split of the curves
+    eval_every: int = 0  # steps; 0: ten evaluations in each run
+    overlaid: list[str] = field(default_factory=list)  # runs drawn in the chart of the shown run
     log: bool = False
-    after_panel: str = "What changed"  # of a run that is over
+    after_panel: str = "What changed"  # of a run that has ended
 
 
 @dataclass
 class Experiment:
-    """The form of an experiment; lists of numbers are text with commas, as they were typed."""
+    """The form of an experiment; lists of numbers are texts with commas, as they were typed."""
 
     design_name: str = "experiment"
     design_methods: list[str] = field(
@@ -64,11 +62,11 @@ class Experiment:
 
 @dataclass
 class Compare:
-    """Which runs Compare shows; an empty list or text asks for all."""
+    """Which runs Compare shows; an empty list or text: all."""
 
-    # runs of no experiment, or an experiment's run; "": everything
+    # "single" (runs of no experiment), or the id of an experiment's run; "": all runs
     compare_scope: str = "single"
-    compare_model: str = "newest"  # of the newest run; "": every one
+    compare_model: str = "newest"  # "newest": the newest run's; "": all
     compare_task: str = "newest"
     compare_target: str = "newest"
     compare_what: list[str] = field(default_factory=list)
@@ -76,5 +74,5 @@ class Compare:
     compare_state: list[str] = field(default_factory=list)
     compare_text: str = ""
     compare_order: str = "newest"
-    compare_seeds: bool = False  # the seeds of one setting on one line
+    compare_seeds: bool = False  # one line for all seeds of the same settings
     compare_chosen: list[str] = field(default_factory=list)  # runs selected in the table

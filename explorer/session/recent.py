@@ -1,4 +1,4 @@
-"""Models and tasks that were opened before, in `recent.json` of the user's folder; no streamlit."""
+"""Models and tasks that were opened before, stored in `recent.json`; no streamlit."""
 
 import json
 from contextlib import suppress
@@ -7,13 +7,13 @@ from pathlib import Path
 from ctsft.utils import home
 from ctsft.utils.atomic_files import write_bytes
 
-MOST = 8
+MAX_NAMES = 8  # of each kind
 KINDS = ("models", "tasks")
 BUILT_IN = ("demo", "nusax", "xnli")
 
 
 def listed(kind: str) -> list[str]:
-    """The last one first; folders and files that are gone are left out."""
+    """The names, newest first, without folders and files that do not exist any more."""
     return [
         name
         for name in read()[kind]
@@ -22,27 +22,29 @@ def listed(kind: str) -> list[str]:
 
 
 def remember(kind: str, name: str):
-    """Put a name in front; nothing is written when it stands there already, or where nothing can
-    be.
+    """Put a name first. Nothing is written if it is first already, or if the folder is not
+    writable.
     """
-    words = read()
-    if words[kind][:1] == [name]:
+    names = read()
+    if names[kind][:1] == [name]:
         return
-    words[kind] = [name, *(other for other in words[kind] if other != name)][:MOST]
+    names[kind] = [name, *(other for other in names[kind] if other != name)][:MAX_NAMES]
     path = file()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, json.dumps(words, ensure_ascii=False).encode())
+        write_bytes(path, json.dumps(names, ensure_ascii=False).encode())
 
 
 def model_fields(name: str) -> dict:
-    """How Setup's input fields say a model's name."""
-    kind = "bundled" if name == "demo" else "folder" if Path(name).expanduser().is_dir() else "hub"
-    return {"model_kind": kind} | ({kind: name} if kind != "bundled" else {})
+    """The fields of Setup's inputs for a model's name."""
+    if name == "demo":
+        return {"model_kind": "bundled"}
+    kind = "folder" if Path(name).expanduser().is_dir() else "hub"
+    return {"model_kind": kind, kind: name}
 
 
 def task_fields(name: str) -> dict:
-    """How Setup's input fields say a task's name."""
+    """The fields of Setup's inputs for a task's name."""
     return {"task_kind": name} if name in BUILT_IN else {"task_kind": "file", "task_file": name}
 
 
@@ -51,11 +53,11 @@ def file() -> Path:
 
 
 def read() -> dict[str, list[str]]:
-    """Both lists; empty for a file that is not there, torn or foreign."""
+    """Both lists; empty if the file does not exist or cannot be read."""
     try:
-        words = json.loads(file().read_text(encoding="utf-8"))
+        stored = json.loads(file().read_text(encoding="utf-8"))
         return {
-            kind: [name for name in words.get(kind, []) if isinstance(name, str)][:MOST]
+            kind: [name for name in stored.get(kind, []) if isinstance(name, str)][:MAX_NAMES]
             for kind in KINDS
         }
     except (OSError, ValueError, AttributeError, TypeError):

@@ -1,8 +1,8 @@
-"""Circuits kept by name: one JSON file each under `circuits/kept` of the user's folder, written by
+"""Circuits saved by name: one JSON file each in `circuits/kept` of the user's folder, written by
 `Circuit.save`; no streamlit.
 
-A file is never overwritten: a name that is taken gets a number, whichever session or program took
-it.
+A file is never overwritten: a name that exists already gets a number, also if another session or
+program used it.
 """
 
 from contextlib import suppress
@@ -21,58 +21,57 @@ def folder() -> Path:
     return home.home() / "circuits" / "kept"
 
 
-def proper(words: str) -> str:
+def valid_name(wanted: str) -> str:
     """A name that is a file's name too: letters, digits, spaces and . , ( ) + - only."""
-    return " ".join(slug(words, "circuit", also=" .,()+", longest=LONGEST).split())
+    return " ".join(slug(wanted, "circuit", also=" .,()+", longest=LONGEST).split())
 
 
 def file_of(name: str) -> Path:
-    return folder() / f"{proper(name)}.json"
+    return folder() / f"{valid_name(name)}.json"
 
 
 def names() -> list[str]:
-    """Of every circuit on disk, the last kept first."""
+    """The names of all circuits on disk, newest first."""
     times = {}
     for path in folder().glob("*.json"):
-        with suppress(OSError):
-            # removed by another session just now
+        with suppress(OSError):  # removed by another session just now
             times[path.stem] = path.stat().st_mtime
     return sorted(times, key=lambda name: (-times[name], name))
 
 
 def read(name: str) -> Circuit:
-    """UserError when it is gone or is no circuit."""
+    """Raises UserError if it does not exist any more or is not a circuit."""
     return Circuit.load(file_of(name))
 
 
-def keep(words: str, circuit: Circuit, taken=()) -> str:
-    """Write a circuit; its name, with a number where `words` is taken on disk or among `taken`.
-    UserError when nothing can be written.
+def save(wanted: str, circuit: Circuit, taken=()) -> str:
+    """Write a circuit; returns its name, with a number if the wanted name exists on disk or is in
+    `taken`. Raises UserError if nothing can be written.
     """
-    base = proper(words)
+    base = valid_name(wanted)
     try:
         folder().mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
             name = base if number == 1 else f"{base[: LONGEST - 5].rstrip()} {number}"
             with suppress(FileExistsError):
                 if name not in taken:
-                    # fails where the name is taken: nothing is ever overwritten
+                    # fails if the file exists: nothing is ever overwritten
                     file_of(name).open("x").close()
                     circuit.save(file_of(name))
                     return name
     except OSError as error:
         raise UserError(
-            f"The circuit cannot be kept in {folder()} ({error.strerror or type(error).__name__});"
-            " check who may write there and whether the disk is full."
+            f"The circuit cannot be saved in {folder()} ({error.strerror or type(error).__name__});"
+            " check the folder's permissions and whether the disk is full."
         ) from None
-    raise UserError(f"There are too many circuits named {base!r} already; choose another name.")
+    raise UserError(f"There are too many circuits named {base!r}; choose another name.")
 
 
-def rename(name: str, words: str, circuit: Circuit, taken=()) -> str:
-    """Keep a circuit under another name instead; the name it got."""
-    if proper(words) == name:
+def rename(name: str, wanted: str, circuit: Circuit, taken=()) -> str:
+    """Save a circuit under another name instead; returns the new name."""
+    if valid_name(wanted) == name:
         return name
-    new = keep(words, circuit, taken)
+    new = save(wanted, circuit, taken)
     remove(name)
     return new
 
@@ -82,5 +81,5 @@ def remove(name: str):
         file_of(name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
-            f"{file_of(name)} cannot be removed ({error.strerror}); remove that file by hand."
+            f"{file_of(name)} cannot be removed ({error.strerror}); remove the file by hand."
         ) from None

@@ -1,4 +1,4 @@
-"""What one browser session has chosen, page by page: plain fields, no streamlit. `state.py` ties
+"""The choices of one browser session, page by page: plain fields, no streamlit. `binding` ties
 widgets to them.
 """
 
@@ -12,11 +12,11 @@ from explorer.session.page_choices import Compare, Experiment, Tune
 
 @dataclass
 class View(Tune, Experiment, Compare):
-    """One session's choices, page by page; those of Fine-tune and Compare stand in `choices`.
-    Defaults show the bundled model.
+    """The choices of one session; those of Fine-tune and Compare are in `page_choices`. The
+    defaults show the bundled model.
     """
 
-    # Setup: `model` and `task` are in force; the others are what stands in the input fields
+    # Setup: `model` and `task` are the current ones; the others are the texts of the inputs
     model: str = "demo"
     model_kind: str = "bundled"  # "bundled", "hub", "folder"
     hub: str = ""
@@ -25,16 +25,16 @@ class View(Tune, Experiment, Compare):
     task_kind: str = "demo"  # "demo", "nusax", "xnli", "file"
     task_file: str = ""
     data_dir: str = ""
-    # a task from the user's own files, as it is being mapped
+    # a task from the user's own tables, while its columns are assigned
     own_name: str = "my task"
     own_prompt: str = ""
     own_label: str = ""
     own_source: str = ""
-    # that names the language of each row; "": one language a file
+    # the column that names the language of each row; "": one language in each file
     own_column: str = ""
-    # languages whose rows are shown; none: source and target
+    # languages whose rows are shown; empty: source and target
     preview_languages: list[str] = field(default_factory=list)
-    # languages measured beside source and target
+    # languages that are measured in addition to source and target
     accuracy_languages: list[str] = field(default_factory=list)
     source: str = "indonesian"
     target: str = "english"
@@ -48,16 +48,16 @@ class View(Tune, Experiment, Compare):
     positions: str = "all"
     head: Head | None = None  # shown in the inspector
     flip: bool = False  # layer 0 at the bottom
-    panel: str = "By label"  # what stands below the map
-    comparison: str = "Two methods"  # what the scores are held against
-    example: int = 0  # of the discovery set, looked at alone
-    head_view: str = "By token"  # what is shown of the head on that example
-    compared_method: str = "ablation"  # the other way of scoring in the scatter
-    compared_language: str = ""  # the language that may be scored for that
+    panel: str = "By label"  # shown below the map
+    comparison: str = "Two methods"  # what the scores are compared with
+    example: int = 0  # of the discovery set, shown alone
+    head_view: str = "By token"  # how the head is shown on that example
+    compared_method: str = "ablation"  # the other scoring method in the scatter plot
+    compared_language: str = ""  # the language that can be scored for comparison
     compared_size: int = 50
-    compared_run: str = ""  # the run whose map stands beside
+    compared_run: str = ""  # the run whose map is shown side by side
     advice_map: str = "worth"  # of the advice: "worth", "asks" or "costs"
-    # Circuit: the rule's circuit, and what was clicked, kept apart
+    # Circuit: the rule, and separately the heads added and removed by hand
     rule: str = "top"
     k: int = 6
     fraction: float = 0.1
@@ -66,19 +66,19 @@ class View(Tune, Experiment, Compare):
     random_seed: int = 0  # of the rule "random"
     added: frozenset[Head] = frozenset()
     removed: frozenset[Head] = frozenset()
-    discovered: Circuit | None = None  # by discovery: what the rule "discover" gives
+    discovered: Circuit | None = None  # the circuit of the rule "discover"
     # for undo: earlier values of CIRCUIT_FIELDS
     past: list[dict] = field(default_factory=list)
     future: list[dict] = field(default_factory=list)  # for redo: what was undone
     saved_circuits: dict[str, Circuit] = field(default_factory=dict)  # by name
-    circuit_panel: str = "Is it enough?"  # what stands below the map
-    # names of the kept circuits that stand side by side
+    circuit_panel: str = "Is it enough?"  # shown below the map
+    # names of the saved circuits that are shown side by side
     side_by_side: list[str] = field(default_factory=list)
     # names of the circuits whose overlap is shown
     overlap_circuits: list[str] = field(default_factory=list)
-    depth: int = 1  # of discovery: iterations behind the first
-    each: float = 0.02  # share of all heads that an iteration keeps
-    # smallest edge drawn, as a share of the strongest one of its kind
+    depth: int = 1  # of discovery: iterations after the first
+    each: float = 0.02  # of discovery: share of all heads that an iteration selects
+    # the weakest edge that is drawn, as a share of the strongest one of its kind
     min_edge: float = 0.0
     file_name: str = "circuit"  # of the saved circuit
     measure: str = "accuracy"  # faithfulness by "accuracy" or "margin"

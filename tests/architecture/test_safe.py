@@ -210,7 +210,7 @@ def test_an_address_in_foreign_text_becomes_no_link(address):
     "name", ["../../etc/passwd", "..", "a/b", "", "a\0b", ".hidden", "C:\\x", "x" * 500]
 )
 def test_names_of_kept_circuits_stay_in_their_folder(name):
-    path = saved_circuits.file_of(saved_circuits.proper(name))
+    path = saved_circuits.file_of(saved_circuits.valid_name(name))
     assert (
         path.parent == saved_circuits.folder()
         and path.suffix == ".json"

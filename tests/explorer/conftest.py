@@ -12,7 +12,7 @@ from support.tasks import cued, write_task
 @pytest.fixture(autouse=True)
 def unexpected(monkeypatch):
     """An error that a page reports in a sentence is an exception of the page to these tests."""
-    monkeypatch.setattr(errors, "told", st.exception)
+    monkeypatch.setattr(errors, "unexpected", st.exception)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_another_session_sees_nothing_until_it_asks_and_overwrites_nothing(view)
     assert len(saved_circuits.read("mine")) == 3 and len(saved_circuits.read("mine 2")) == 1
     shown(widget(second.selectbox, "Saved in another session").set_value("mine").run())
     assert set(second.session_state["view"].saved_circuits) == {"mine 2", "mine"}
-    saved_circuits.keep("foreign", Circuit(frozenset({(30, 1)})))
+    saved_circuits.save("foreign", Circuit(frozenset({(30, 1)})))
     shown(second.run())
     shown(widget(second.selectbox, "Saved in another session").set_value("foreign").run())
     assert (

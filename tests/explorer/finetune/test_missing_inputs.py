@@ -70,7 +70,7 @@ def test_run_folders_deleted_by_hand_leave_the_page_whole(view, page):
 def test_a_missing_folder_is_one_sentence(view, page, gone):
     at = visit(replace(view, **{gone: "/nowhere/at/all"}), page)
     assert not at.exception and any("/nowhere/at/all" in error.value for error in at.error)
-    assert "setup" in page or "Mend it on Setup" in links(at)
+    assert "setup" in page or "Fix it on Setup" in links(at)
     assert not [error for error in at.error if "did not expect" in error.value]
 
 

@@ -34,18 +34,18 @@ ONE, TWO = (
 )
 def test_a_name_is_a_files_name(words, name):
     assert (
-        saved_circuits.proper(words) == name
+        saved_circuits.valid_name(words) == name
         and saved_circuits.file_of(words).parent == saved_circuits.folder()
-        and saved_circuits.proper(name) == name
+        and saved_circuits.valid_name(name) == name
     )
 
 
 def test_what_is_kept_comes_back_and_a_taken_name_gets_a_number(home):
     assert saved_circuits.names() == []
     assert (
-        saved_circuits.keep("mine", ONE) == "mine"
-        and saved_circuits.keep("mine", TWO) == "mine 2"
-        and saved_circuits.keep("mine", TWO, {"mine 3"}) == "mine 4"
+        saved_circuits.save("mine", ONE) == "mine"
+        and saved_circuits.save("mine", TWO) == "mine 2"
+        and saved_circuits.save("mine", TWO, {"mine 3"}) == "mine 4"
     )
     assert (
         set(saved_circuits.names()) == {"mine", "mine 2", "mine 4"}
@@ -60,7 +60,7 @@ def test_what_is_kept_comes_back_and_a_taken_name_gets_a_number(home):
 
 
 def test_long_names_get_their_number_too(home):
-    names = [saved_circuits.keep("x" * 60, ONE) for _ in range(3)]
+    names = [saved_circuits.save("x" * 60, ONE) for _ in range(3)]
     assert len(set(names)) == 3 and all(
         len(name) <= saved_circuits.LONGEST and saved_circuits.read(name).heads == ONE.heads
         for name in names
@@ -68,8 +68,8 @@ def test_long_names_get_their_number_too(home):
 
 
 def test_renaming_and_removing(home):
-    saved_circuits.keep("mine", ONE)
-    saved_circuits.keep("theirs", TWO)
+    saved_circuits.save("mine", ONE)
+    saved_circuits.save("theirs", TWO)
     assert (
         saved_circuits.rename("mine", "theirs", ONE) == "theirs 2"
         and saved_circuits.read("theirs").heads == TWO.heads
@@ -89,7 +89,7 @@ def test_renaming_and_removing(home):
 def test_sessions_at_the_same_time_never_share_a_file(home):
     circuits = [Circuit(frozenset({(i, 0)}), {(i, 0): "mine"}) for i in range(12)]
     with ThreadPoolExecutor(6) as pool:
-        names = list(pool.map(lambda circuit: saved_circuits.keep("mine", circuit), circuits))
+        names = list(pool.map(lambda circuit: saved_circuits.save("mine", circuit), circuits))
     assert len(set(names)) == 12 and [saved_circuits.read(name).heads for name in names] == [
         circuit.heads for circuit in circuits
     ]
@@ -98,5 +98,9 @@ def test_sessions_at_the_same_time_never_share_a_file(home):
 def test_a_folder_that_cannot_be_written_is_one_sentence(home):
     (home / "circuits").mkdir(parents=True)
     saved_circuits.folder().write_text("a file where the folder should be")
-    said(lambda: saved_circuits.keep("mine", ONE), "cannot be kept", "check who may write")
+    said(
+        lambda: saved_circuits.save("mine", ONE),
+        "cannot be saved",
+        "check the folder's permissions",
+    )
     assert saved_circuits.names() == []
