@@ -401,5 +401,5 @@ def test_the_folder_a_job_starts_in_never_replaces_the_programs_modules(tmp_path
     (tmp_path / "psutil.py").write_text("raise SystemExit('of the current folder')")
     (tmp_path / "ctsft.py").write_text("raise SystemExit('of the current folder')")
     monkeypatch.chdir(tmp_path)
-    run = runs.start(["nothing"])
-    logs(run, "No such command")
+    run = runs.start(runs.Request(kind="nothing"))
+    logs(run, "made by an earlier version")
