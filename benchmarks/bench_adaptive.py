@@ -1,13 +1,13 @@
-"""Does an adaptive pass find the full pass's top heads, and at what cost? One line a discovery
-pool, and how much the pools agree.
+"""Does an adaptive pass find the full pass's top heads, and at what cost? One line for each
+discovery pool, and how much the pools agree.
 
-    python -m benchmarks.bench_adaptive --data-dir FOLDER [--model demo] [--language indonesian] [--pools 20] [--size 50]
-        [--longest TOKENS] [--splits train] [--replay]
+    python -m benchmarks.bench_adaptive --data-dir FOLDER [--model demo] [--language indonesian]
+        [--pools 20] [--size 50] [--longest TOKENS] [--splits train] [--replay]
 
 Share of work counts blocks x examples x heads; share of time is measured in the same run.
-`--longest` leaves longer prompts out. `--replay` lets the adaptive pass take its numbers from the
-full pass's (every fifth pool's are computed anew, and compared), and keeps full passes on disk, so
-that a run that was cut off goes on where it was.
+`--longest` leaves longer prompts out. `--replay` lets the adaptive pass read its scores from the
+full pass (those of every fifth pool are computed again, and compared), and stores full passes on
+disk, so that an interrupted run can be resumed.
 """
 
 import argparse

@@ -1,10 +1,11 @@
 """What does a narrower number format cost in the scores? Each against float64, on the same texts
 with the same means.
 
-    python -m benchmarks.bench_dtype [--model demo] [--task demo] [--data-dir FOLDER] [--size 6] [--device auto] [--dtypes float32,bfloat16]
+    python -m benchmarks.bench_dtype [--model demo] [--task demo] [--data-dir FOLDER] [--size 6]
+        [--device auto] [--dtypes float32,bfloat16]
 
-`error` is the largest difference of any head's score, as a share of the largest score; `tf32` means
-something on CUDA only.
+`error` is the largest difference of any head's score, as a share of the largest score; `tf32` has
+an effect on CUDA only.
 """
 
 import argparse

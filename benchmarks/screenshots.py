@@ -1,9 +1,10 @@
 """Pictures of every page from the real app, after the tour: scores, a circuit, two tuning runs, the
 comparison.
 
-    python -m benchmarks.screenshots [--out assets/screenshots] [--width 1280] [--dark] [--home FOLDER]
+    python -m benchmarks.screenshots [--out assets/screenshots] [--width 1280] [--dark]
+        [--home FOLDER]
 
-The runs are real and take about two minutes; with --home FOLDER they are kept there and a second
+The runs are real and take about two minutes. With --home FOLDER they are stored there, and a second
 call only takes the pictures.
 """
 

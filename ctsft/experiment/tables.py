@@ -1,9 +1,10 @@
-"""What an experiment came to, as tables: the layout of the paper's Table 4 (rows targets, columns
-methods by n; target and source), and pairs.
+"""The results of an experiment as tables: the layout of Table 4 of CT-SFT (arXiv 2601.08146; rows
+are targets, columns are methods by n, for target and source accuracy), and paired differences.
 
-Rows are flat: setting, method, target, n, seed, learning_rate, {source,target}_{before,after},
-forgetting, plasticity, and the same with `_f1` behind for macro-F1. Figures are means over seeds
-and standard deviations; intervals are those of `intervals`.
+The input is a flat row for each trial (`trial_row`): setting, method, target, n, seed,
+learning_rate, {source,target}_{before,after}, forgetting, plasticity, and the same with the ending
+`_f1` for macro-F1. Figures are means and standard deviations over seeds; intervals are 95 %
+bootstrap intervals (`utils.statistics`).
 """
 
 import csv
@@ -26,24 +27,24 @@ SIDES = ("target", "source")
 GROUP = ("setting", "method", "target", "n")
 
 
-FEW = 6  # pairs below which an interval says little
+FEW = 6  # pairs below which an interval means little
 
 
 def trial_row(trial: Trial, row: Mapping, source: str) -> dict:
-    """One row of the long table from what a trial came to."""
-    words = trial.model_dump(exclude={"split"})
+    """The flat row of a trial, from its result (`trials.run_trial`)."""
+    columns = trial.model_dump(exclude={"split"})
     for ending, measure in (("", "accuracy"), ("_f1", "macro_f1")):
         for side, language in (("source", source), ("target", trial.target)):
             for when in ("before", "after"):
-                words[f"{side}_{when}{ending}"] = row[when][language][measure]
-        words |= {f"{name}{ending}": row[name][measure] for name in ("forgetting", "plasticity")}
+                columns[f"{side}_{when}{ending}"] = row[when][language][measure]
+        columns |= {f"{name}{ending}": row[name][measure] for name in ("forgetting", "plasticity")}
     for language in row["after"]:
         if language not in (source, trial.target):
-            words |= {
+            columns |= {
                 f"{language}_before": row["before"][language]["accuracy"],
                 f"{language}_after": row["after"][language]["accuracy"],
             }
-    return words
+    return columns
 
 
 def long_table(
@@ -59,8 +60,8 @@ def long_table(
         "forgetting_f1",
     ),
 ) -> list[dict]:
-    """One row a setting, method, target, n and value: mean, sd, low, high, count. The mean over
-    targets stands last.
+    """One row for each setting, method, target, n and value: mean, sd, low, high, count. The mean
+    over targets comes last.
     """
     found = []
     for value in values:
@@ -75,8 +76,8 @@ def long_table(
 
 
 def paired_differences(rows: list[Mapping]) -> list[dict]:
-    """One row a setting and ordered pair of methods: the paired differences of target and source
-    accuracy after tuning.
+    """One row for each setting and ordered pair of methods: the paired differences of target and
+    source accuracy after tuning.
     """
     found = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
@@ -113,8 +114,8 @@ def paired_differences(rows: list[Mapping]) -> list[dict]:
 
 
 def verdict(target: Spread, source: Spread) -> str:
-    """Whether one method beats another on the frontier: an interval above 0 on one side, and none
-    below 0. Not said of few pairs.
+    """Whether one method is better than another on the frontier: an interval above 0 on one side,
+    and none below 0. No verdict from few pairs.
     """
     if target.count < FEW:
         return f"fewer than {FEW} pairs"
@@ -152,7 +153,7 @@ def layout(
     names = [*dict.fromkeys(row["target"] for row in some)]
     for side in SIDES:
         means = average_over_targets(some, f"{side}_after")
-        # direct begins elsewhere
+        # direct tuning starts from another model
         starts = [row for row in some if row["method"] != "direct"] or some
         for target in [*names, *([ALL_TARGETS] if len(names) > 1 and means else [])]:
             own = [
@@ -169,7 +170,9 @@ def layout(
 
 
 def markdown(rows: list[Mapping], source: str) -> str:
-    """A table a setting and n, targets and sides as rows, methods as columns; then the pairs."""
+    """A table for each setting and n, with targets and sides as rows and methods as columns; then
+    the paired differences.
+    """
     parts = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
         columns, lines = layout(rows, setting)
@@ -248,7 +251,7 @@ def table(header: list[str], lines: list[list[str]]) -> str:
 
 
 def latex(rows: list[Mapping]) -> str:
-    """One `table*` a setting, for a paper that loads booktabs."""
+    """One `table*` for each setting, for a paper that loads booktabs."""
     parts = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
         columns, lines = layout(rows, setting)
@@ -285,12 +288,12 @@ def latex(rows: list[Mapping]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def escaped(words: str) -> str:
-    return words.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+def escaped(text: str) -> str:
+    return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
 
 
 def as_csv(rows: list[Mapping]) -> str:
-    """CSV with the columns of all rows, in the order they first stand in; "" for no rows."""
+    """CSV with the columns of all rows, in the order of their first appearance; "" for no rows."""
     out = io.StringIO()
     writer = csv.DictWriter(
         out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"

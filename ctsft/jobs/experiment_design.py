@@ -1,12 +1,14 @@
-"""The design of an experiment: what is compared on what, as a JSON file that checks itself, and the
-trials it comes to.
+"""The design of an experiment: what is compared on what, as a JSON file that is checked when it is
+read, and the trials that follow from it.
 
-    {"name": "nusax", "task": "nusax", "targets": ["javanese"], "methods": ["circuit", "near_zero", "full"], "n": [25, 100],
-     "seeds": [31, 777], "settings": [{"name": "gentle", "epochs": 5, "learning_rates": [3e-4, 1e-3], "choose": "valid"}]}
+    {"name": "nusax", "task": "nusax", "targets": ["javanese"],
+     "methods": ["circuit", "near_zero", "full"], "n": [25, 100], "seeds": [31, 777],
+     "settings": [{"name": "gentle", "epochs": 5, "learning_rates": [3e-4, 1e-3],
+                   "choose": "valid"}]}
 
-A trial is one tuning run: setting, method, target, n, seed. Where a setting gives several learning
-rates, grid trials are run first and measured on validation rows only; for each method the rate with
-the best mean target measure is chosen, the source breaks ties. Target rows come from pool B:
+A trial is one tuning run: setting, method, target, n, seed. Where a setting has several learning
+rates, grid trials are run first and measured on validation rows only. For each method the rate with
+the best mean target accuracy is chosen; the source breaks ties. Target rows come from pool B:
 discovery and advice, on pool A of the source, have not seen their ids (translations share them).
 """
 
@@ -26,7 +28,7 @@ from ctsft.utils.statistics import spread
 STRICT = ConfigDict(extra="forbid", frozen=True)
 DEFAULT_RATE = 5e-5
 
-# what a trial takes beside its steps, in steps: measuring, mostly
+# what a trial takes beside its steps, in steps: mostly evaluation
 MEASURING = 12.0
 
 

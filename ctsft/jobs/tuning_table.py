@@ -46,7 +46,7 @@ READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)
 ACTIVE = ("queued", "running", "stopping")
 
 
-# told where all agree
+# shown below the table where all runs agree
 MAIN = (
     "model",
     "task",
@@ -65,7 +65,7 @@ MAIN = (
 SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
 
 
-# settings that change no number of the result
+# settings that do not change the result
 NO_EFFECT = {"eval_every", "checkpoint_every", "report_to"}
 
 
@@ -73,8 +73,8 @@ def table_row(run: Run) -> dict | None:
     """The row of one tuning run; None before its first evaluation, and for competence tuning
     (source and target the same).
 
-    Made once for as long as the run's files stay the same; only the state of a run that is going on
-    is looked at anew.
+    Made once for as long as the run's files stay the same; only the state of an active run is read
+    again.
     """
     stamps = tuple(file_stamp(run.file(name)) for name in READ)
     found = (
@@ -207,7 +207,7 @@ def table_text(rows: list[dict]) -> str:
         "run",
         "what",
         "heads",
-        "moves",
+        "trained",
         *(SHORT.get(name, name) for name in differing),
         "source",
         "target acc.",

@@ -125,7 +125,7 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
         "run",
         "what",
         "heads",
-        "moves",
+        "trained",
         "seed",
         "kv",
         "source",
