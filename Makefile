@@ -16,8 +16,11 @@ setup: .venv/installed
 run: setup
 	$(PY) -m streamlit run explorer/app.py
 
+# TEST_JOBS: how many tests at a time. The last line says how long it took.
+TEST_JOBS ?= 2
 test: setup browser
-	$(PY) -m pytest
+	@began=$$(date +%s); $(PY) -m pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder; code=$$?; \
+	echo "make test: $$(($$(date +%s) - began)) s"; exit $$code
 
 check: setup
 	$(PY) -m ruff check .

@@ -17,6 +17,36 @@ from support.tasks import LABELS, PROMPT, agreed, cued, write_task
 from support.tiny import tiny
 from support.tokenizers import byte_level
 
+# what takes longest begins first, so that the workers of a parallel run end together
+LONGEST = (
+    "browser",
+    "unit/jobs/test_nothing_lost.py",
+    "unit/experiment",
+    "unit/cli",
+    "unit/attribution/test_several_processes.py",
+    "unit/jobs",
+    "unit/runs",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """In a parallel run one worker takes a whole file, and one takes all browser tests."""
+    folder = Path(__file__).parent
+
+    def place(item) -> str:
+        return item.path.relative_to(folder).as_posix()
+
+    def rank(item) -> int:
+        starts = (i for i, part in enumerate(LONGEST) if place(item).startswith(part))
+        return next(starts, len(LONGEST))
+
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "browser" if place(item).startswith("browser/") else place(item)
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=rank)
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
