@@ -19,7 +19,7 @@ run: setup
 # TEST_JOBS: how many tests at a time. The last line says how long it took.
 TEST_JOBS ?= 2
 test: setup browser
-	@began=$$(date +%s); $(PY) -m pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder; code=$$?; \
+	@began=$$(date +%s); $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder; code=$$?; \
 	echo "make test: $$(($$(date +%s) - began)) s"; exit $$code
 
 check: setup

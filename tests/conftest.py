@@ -29,22 +29,25 @@ LONGEST = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """In a parallel run one worker takes a whole file, and one takes all browser tests."""
-    folder = Path(__file__).parent
+    from xdist.scheduler import LoadFileScheduling
 
-    def place(item) -> str:
-        return item.path.relative_to(folder).as_posix()
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = super()._split_scope(nodeid)
+            return "browser" if path.startswith("tests/browser/") else path
 
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(items):
     def rank(item) -> int:
-        starts = (i for i, part in enumerate(LONGEST) if place(item).startswith(part))
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        starts = (i for i, part in enumerate(LONGEST) if path.startswith(part))
         return next(starts, len(LONGEST))
 
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "browser" if place(item).startswith("browser/") else place(item)
-            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=rank)
 
 
