@@ -1,10 +1,10 @@
-"""The tasks that are built in (demo, NusaX-Senti, XNLI), and `load_task`: by name or from a task file."""
+"""The built-in tasks (demo, NusaX-Senti, XNLI), and `load_task`: by name or from a task file."""
 
-import json
 from pathlib import Path
 
 from ctsft.data.sources import Files, Hub
-from ctsft.data.task import MAX_LENGTH, Task, placeholders
+from ctsft.data.task import Task
+from ctsft.data.task_file import read_task
 from ctsft.utils.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -39,7 +39,7 @@ NUSAX_URL = (
     "https://raw.githubusercontent.com/IndoNLP/nusax/main/datasets/sentiment/{language}/{split}.csv"
 )
 
-XNLI = {
+XNLI = {  # {language: its code}
     "english": "en",
     "arabic": "ar",
     "bulgarian": "bg",
@@ -88,26 +88,28 @@ def nusax(data_dir: Path | None) -> Task:
 
 def xnli(data_dir: Path | None) -> Task:
     """XNLI (Conneau et al. 2018): natural-language inference in fifteen languages; CC BY-NC 4.0."""
-    names = {"language_names": XNLI, "split_names": {"valid": "dev"}}
-    rows = (
-        Files(
-            data_dir, "{split}-{language}.tsv", columns=("premise", "hypothesis", "label"), **names
+    if data_dir:
+        rows = Files(
+            data_dir,
+            "{split}-{language}.tsv",
+            language_names=XNLI,
+            split_names={"valid": "dev"},
+            columns=("premise", "hypothesis", "label"),
         )
-        if data_dir
-        else Hub(
+    else:
+        rows = Hub(
             "facebook/xnli",
             config="{language}",
             language_names=XNLI,
             split_names={"valid": "validation"},
         )
-    )
     return Task(
         "xnli",
-        "Premise: {premise} Hypothesis: {hypothesis} Label:",
-        ("entail", "neutral", "contradiction"),
-        "english",
-        tuple(XNLI)[1:],
-        rows,
+        prompt="Premise: {premise} Hypothesis: {hypothesis} Label:",
+        labels=("entail", "neutral", "contradiction"),
+        source="english",
+        targets=tuple(language for language in XNLI if language != "english"),
+        rows=rows,
         rename={"entailment": "entail"},
     )
 
@@ -116,76 +118,24 @@ TASKS = {"demo": demo, "nusax": nusax, "xnli": xnli}
 
 
 def load_task(name: str, data_dir: str | Path | None = None) -> Task:
-    """A task by name ("demo", "nusax", "xnli") or by the path of a task file; `data_dir` reads
-    local files instead of remote ones.
+    """A task by name ("demo", "nusax", "xnli"), or by the path of a task file. `data_dir`: read its
+    rows from the files in this folder.
+
+    Raises UserError for a name that is not a task, a folder that does not exist, or a task file
+    that is wrong.
     """
-    if data_dir is not None and not Path(data_dir).is_dir():
+    name = str(name)
+    folder = None if data_dir is None else Path(data_dir)
+    if folder is not None and not folder.is_dir():
         raise UserError(
-            f"The data folder {str(data_dir)!r} does not exist; name one that holds the task's"
+            f"The data folder {str(data_dir)!r} does not exist; choose one that holds the task's"
             " files."
         )
-    folder = Path(data_dir) if data_dir is not None else None
-    if str(name) in TASKS:
-        return TASKS[str(name)](folder)
-    if not str(name).endswith(".json"):
+    if name in TASKS:
+        return TASKS[name](folder)
+    if not name.endswith(".json"):
         raise UserError(
-            f"{str(name)!r} is not a task; choose from {', '.join(TASKS)}, or give the path of a"
-            " task file that ends in .json."
+            f"{name!r} is not a task; choose from {', '.join(TASKS)}, or the path of a task file"
+            " that ends in .json."
         )
-    return task_file(Path(name), folder)
-
-
-def task_file(path: Path, data_dir: Path | None = None) -> Task:
-    """A task of the user's own (JSON, see README); its file pattern is relative to itself, or to
-    `data_dir`.
-    """
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"The task file {path} does not exist; check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"The task file {path} is not valid JSON ({error}); correct it.") from None
-    if not isinstance(words, dict):
-        raise UserError(
-            f"The task file {path} holds a {type(words).__name__}; it has to be one JSON object, as"
-            " in README."
-        )
-    missing = [key for key in ("name", "prompt", "labels", "source") if key not in words]
-    if missing or ("files" in words) == ("hub" in words):
-        needed = repr(missing[0]) if missing else "exactly one of 'files' and 'hub'"
-        raise UserError(
-            f"The task file {path} lacks {needed}; it needs name, prompt, labels, source, targets,"
-            " and files or hub."
-        )
-    if not isinstance(words["labels"], list):
-        raise UserError(
-            f"The task file {path} gives the labels {words['labels']!r}; write them as a list."
-        )
-    labels = tuple(map(str, words["labels"]))
-    if len(set(labels)) < 2 or len(set(labels)) != len(labels):
-        raise UserError(
-            f"The task file {path} gives the labels {list(labels)}; a task needs at least two, each"
-            " once."
-        )
-    names = {
-        "language_names": words.get("language_names", {}),
-        "split_names": words.get("split_names", {}),
-    }
-    if "files" in words:
-        rows = Files(
-            data_dir or path.resolve().parent, words["files"], columns=words.get("columns"), **names
-        )
-    else:
-        rows = Hub(words["hub"], config=words.get("config"), **names)
-    task = Task(
-        words["name"],
-        words["prompt"],
-        labels,
-        words["source"],
-        tuple(words.get("targets", ())),
-        rows,
-        rename=words.get("rename", {}),
-        max_length=int(words.get("max_length", MAX_LENGTH)),
-    )
-    placeholders(task.prompt)
-    return task
+    return read_task(Path(name), folder)

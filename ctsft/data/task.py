@@ -1,9 +1,9 @@
-"""Tasks: a prompt that ends just before the label, and labels that are one token each (METHOD:
-CT-SFT, arXiv 2601.08146, section 3).
+"""Tasks: a prompt that ends just before the label, and labels that are one token each (CT-SFT,
+arXiv 2601.08146, section 3).
 
 A labelled text becomes token ids; the model's answer is the label token with the highest logit at
-the readout, the last prompt token. The tasks themselves are entries of a table at the end of this
-file, or a JSON file of the user's.
+the readout, the last prompt token. `ctsft.data.registry` holds the built-in tasks, and
+`ctsft.data.task_file` reads those of a user.
 """
 
 import hashlib
@@ -11,18 +11,21 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 
+from ctsft.data.labels import label_classes, label_token
 from ctsft.data.sources import SPLITS, Files, Hub
 from ctsft.utils.errors import UserError
 
-MAX_LENGTH = 128
+MAX_LENGTH = 128  # tokens of a prompt
+
+# rows of pool A and of pool B; A's share of the rows where there are fewer
+POOL_A, POOL_B, POOL_A_SHARE = 400, 100, 0.8
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled text. `fields` holds the columns a prompt names when there is more than
-    `text`.
-    """
+    """One labelled text. `fields`: {column that the prompt names: its text}."""
 
     id: str
     text: str
@@ -32,17 +35,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """Prompt, labels, languages and where the rows are."""
+    """A prompt, labels, languages, and where the rows are."""
 
     name: str
     prompt: str  # "{text} | sentiment:"
     labels: tuple[str, ...]
-    source: str
-    targets: tuple[str, ...]
+    source: str  # the source language
+    targets: tuple[str, ...]  # the target languages
     rows: Files | Hub = field(hash=False)
-    # label in the file -> label of the task
+    # {label in the file: label of the task}
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
-    max_length: int = MAX_LENGTH  # tokens, special tokens included
+    max_length: int = MAX_LENGTH  # tokens of a prompt, special tokens included
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -54,15 +57,16 @@ class Task:
         return placeholders(self.prompt)
 
     def splits(self, language: str) -> list[str]:
-        return self.rows.splits(self._known(language))
+        """The splits that a language has rows for. UserError for a language the task lacks."""
+        return self.rows.splits(self._check_language(language))
 
     def load(self, language: str, split: str, limit: int | None = None) -> list[Example]:
-        """The rows of one language and split (`train`, `valid`, `test`); UserError says what is
-        missing.
+        """The rows of one language and split ("train", "valid", "test"), at most `limit`; UserError
+        says what is missing.
         """
         if split not in SPLITS:
             raise UserError(f"{split!r} is not a split; choose from {', '.join(SPLITS)}.")
-        frame = self.rows.read(self._known(language), split)
+        frame = self.rows.read(self._check_language(language), split)
         missing = [name for name in (*self.columns, "label") if name not in frame.columns]
         if missing:
             raise UserError(
@@ -80,70 +84,75 @@ class Task:
         return examples[:limit]
 
     def pools(self, rows: list[Example], seed: int = 0) -> tuple[list[Example], list[Example]]:
-        """Pool A (competence, means, discovery) and pool B (never seen by discovery): 400 and 100,
-        or 80 % and 20 % of fewer.
+        """Pool A (competence tuning, means, discovery) and pool B (never seen by discovery): 400
+        and 100 rows, or 80 % and 20 % of fewer.
         """
         rows = random.Random(seed).sample(rows, len(rows))
-        size = min(400, round(len(rows) * 0.8))
-        return rows[:size], rows[size : size + 100]
+        size = min(POOL_A, round(len(rows) * POOL_A_SHARE))
+        return rows[:size], rows[size : size + POOL_B]
 
-    def text(self, example: Example, keep: int | None = None) -> str:
-        """The prompt; `keep` cuts every column to that many characters."""
+    def text(self, example: Example, characters: int | None = None) -> str:
+        """The prompt of an example, every column cut to that many characters."""
         values = {"text": example.text, **example.fields}
         try:
-            return self.prompt.format_map({name: values[name][:keep] for name in self.columns})
+            return self.prompt.format_map(
+                {name: values[name][:characters] for name in self.columns}
+            )
         except KeyError as error:
             raise UserError(
                 f"The prompt of task {self.name!r} names the column {error}, which example"
-                f" {example.id!r} lacks; give it in the file, or change the prompt."
+                f" {example.id!r} lacks; add it to the file, or change the prompt."
             ) from None
 
     def encode(self, model, example: Example) -> list[int]:
-        """Prompt token ids, the tokenizer's own special tokens included, at most `max_length`: a
-        longer text is cut, never the tail.
+        """Prompt token ids, the tokenizer's own special tokens included, at most `max_length`. Of a
+        longer prompt the columns are cut, never the end of the prompt.
+
+        UserError when the prompt without its columns is too long.
         """
 
-        def ids(keep=None):
-            return model.tokenizer(self.text(example, keep))["input_ids"]
+        def encode(characters=None):
+            return model.tokenizer(self.text(example, characters))["input_ids"]
 
-        whole = ids()
-        if len(whole) <= self.max_length:
-            return whole
-        low, high = (
-            0,
-            max(len(value) for value in {"text": example.text, **example.fields}.values()),
-        )
+        ids = encode()
+        if len(ids) <= self.max_length:
+            return ids
+        # search for the largest number of characters that fits
+        values = {"text": example.text, **example.fields}.values()
+        low, high = 0, max(map(len, values))
         while low < high:
-            # the largest number of characters that fits
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if len(ids(middle)) <= self.max_length else (low, middle - 1)
-        cut = ids(low)
-        if len(cut) > self.max_length:
+            if len(encode(middle)) <= self.max_length:
+                low = middle
+            else:
+                high = middle - 1
+        ids = encode(low)
+        if len(ids) > self.max_length:
             raise UserError(
-                f"The prompt of task {self.name!r} alone takes {len(cut)} tokens of the"
+                f"The prompt of task {self.name!r} alone takes {len(ids)} tokens of the"
                 f" {self.max_length} allowed; shorten it."
             )
-        return cut
+        return ids
 
     def label_ids(self, model) -> dict[str, int]:
-        """{label: token id} in the task's order, or {label: class} where the model has a
+        """{label: token id} in the task's order, or {label: number of its class} for a model with a
         sequence-classification head.
 
-        UserError names the tokens of a label that is not one token, or the classes where they are
-        not the labels.
+        UserError names the tokens of a label that is not one token, two labels that share a token,
+        or the classes if they are not the labels.
         """
         if classes := getattr(model, "classes", None):
             return label_classes(classes, self.labels)
-        found = {label: label_token(model.tokenizer, label) for label in self.labels}
-        same = [label for label in found if list(found.values()).count(found[label]) > 1]
+        ids = {label: label_token(model.tokenizer, label) for label in self.labels}
+        same = [label for label in ids if list(ids.values()).count(ids[label]) > 1]
         if same:
             raise UserError(
                 f"The labels {' and '.join(map(repr, same))} become the same token; choose words"
                 " that the tokenizer tells apart."
             )
-        return found
+        return ids
 
-    def _known(self, language: str) -> str:
+    def _check_language(self, language: str) -> str:
         if language not in self.languages:
             raise UserError(
                 f"Task {self.name!r} has no language {language!r}; choose from"
@@ -163,9 +172,7 @@ class Task:
 
 
 def placeholders(prompt: str) -> list[str]:
-    """Names in the braces of a prompt; UserError when there is none or the braces do not close."""
-    from string import Formatter
-
+    """The names in a prompt's braces. UserError when there are none, or braces do not close."""
     try:
         names = [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
     except ValueError as error:
@@ -180,44 +187,6 @@ def placeholders(prompt: str) -> list[str]:
     return names
 
 
-def label_token(tokenizer, label: str) -> int:
-    """The id of the one token that a label with a leading space becomes.
-
-    A tokenizer that puts a space of its own in front of every text (SentencePiece) turns " good"
-    into two; there the label alone, which then begins with that space, is the same token.
-    """
-    ids = tokenizer(" " + label, add_special_tokens=False)["input_ids"]
-    if len(ids) != 1:
-        alone = tokenizer(label, add_special_tokens=False)["input_ids"]
-        if len(alone) == 1 and tokenizer.convert_ids_to_tokens(alone)[0].startswith("▁"):
-            ids = alone
-    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
-        tokens = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(ids)))
-        raise UserError(
-            f"The label {label!r} becomes {len(ids)} token(s) that cannot stand for it ({tokens}),"
-            " and a label has to be ONE known token; choose another word for it."
-        )
-    return ids[0]
-
-
-def label_classes(classes: list[str], labels: tuple[str, ...]) -> dict[str, int]:
-    """The class of each label: by name, or in order where the classes were never named
-    ("LABEL_0").
-    """
-    names = [name.strip().lower() for name in classes]
-    if all(name == f"label_{i}" for i, name in enumerate(names)) and len(names) == len(labels):
-        return {label: i for i, label in enumerate(labels)}
-    missing = [label for label in labels if label.lower() not in names]
-    if missing:
-        raise UserError(
-            f"The model's classes are {', '.join(map(repr, classes))}, and the task's label"
-            f" {missing[0]!r} is none of them; "
-            f'name the labels as the classes ("rename" in a task file), or take a model that was'
-            f" trained on these labels."
-        )
-    return {label: names.index(label.lower()) for label in labels}
-
-
 def balanced_sample(
     rows: list[Example], n: int, labels: tuple[str, ...], seed: int = 0
 ) -> list[Example]:
@@ -226,17 +195,18 @@ def balanced_sample(
     """
     if n > len(rows):
         raise UserError(
-            f"{n} examples were asked for, and there are {len(rows)}; ask for at most {len(rows)}."
+            f"{n} examples were requested, and there are {len(rows)}; choose at most {len(rows)}."
         )
     order = random.Random(seed).sample(rows, len(rows))
-    turn = {
-        id(row): i for label in labels for i, row in enumerate(r for r in order if r.label == label)
-    }
-    # the first of every label, then the second of every label ...
-    return sorted(order, key=lambda row: turn[id(row)])[:n]
+    round_of = {}  # {id(row): its place among the rows of its label}
+    for label in labels:
+        for place, row in enumerate(row for row in order if row.label == label):
+            round_of[id(row)] = place
+    # the first row of every label, then the second of every label, ...
+    return sorted(order, key=lambda row: round_of[id(row)])[:n]
 
 
 def rows_hash(rows: list[Example]) -> str:
-    """16 hex digits that change with any text or label."""
-    words = json.dumps([[row.id, row.text, row.label] for row in rows], ensure_ascii=False)
-    return hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
+    """16 hex digits that change with any id, text, label, or the order of rows."""
+    text = json.dumps([[row.id, row.text, row.label] for row in rows], ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

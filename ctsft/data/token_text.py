@@ -1,33 +1,37 @@
-"""Tokens as text that people can read: never a tokenizer's own spelling of bytes ("Ġ", "å¥"),
-whatever the script.
+"""Tokens as text that people can read, in every script, instead of a tokenizer's own spelling of
+bytes ("Ġ", "å¥").
 """
 
-BROKEN = "\ufffd"  # what a decoder gives for a part of a character
+# what a decoder returns for an incomplete character
+INCOMPLETE = "\ufffd"
+
+# tokens that one character may take
+MAX_CHARACTER_TOKENS = 5
 
 
 def readable_tokens(tokenizer, ids: list[int]) -> list[str]:
-    """Each token as the text it adds. A token that only begins a character gives "…", the one that
-    completes it the whole character.
+    """Each token as the text that it adds. A token that ends inside a character is "…"; the one
+    that completes it is the whole character.
     """
 
-    def text(part):
-        return tokenizer.decode(part, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    def decode(ids: list[int]) -> str:
+        return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
-    # `start`: the first token of an unfinished character
-    pieces, done, start = [], "", 0
+    pieces = []
+    decoded = ""  # the text before token `start`
+    start = 0  # the first token of the current character
     for end in range(1, len(ids) + 1):
-        now = text(ids[:end])
-        if now.endswith(BROKEN) and end < len(ids) and end - start < 5:
+        text = decode(ids[:end])
+        if text.endswith(INCOMPLETE) and end < len(ids) and end - start < MAX_CHARACTER_TOKENS:
             pieces.append("…")
             continue
-        pieces.append(now[len(done) :] if now.startswith(done) else text(ids[start:end]))
-        done, start = now, end
+        continues = text.startswith(decoded)
+        pieces.append(text[len(decoded) :] if continues else decode(ids[start:end]))
+        decoded, start = text, end
     return pieces
 
 
 def readable_token(tokenizer, token: int) -> str:
-    """One token of the vocabulary by itself; one that is no whole character is named by its
-    number.
-    """
+    """One token of the vocabulary by itself; "byte token 123" if it is not a whole character."""
     text = tokenizer.decode([token], skip_special_tokens=False)
-    return f"byte token {token}" if BROKEN in text or not text else text
+    return f"byte token {token}" if INCOMPLETE in text or not text else text

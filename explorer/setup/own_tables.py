@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from ctsft.data import own_tables
+from ctsft.data import own_tables, task_file
+from ctsft.data.labels import LabelTokens, label_tokens
 from ctsft.data.own_tables import DRAW_SPLITS, TableFile
 from ctsft.data.sources import SPLITS, read_table
 from ctsft.data.task import Task
@@ -60,7 +61,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
         usable = preview(task, model)
         st.button(
             "Use this task",
-            on_click=lambda: use(str(own_tables.save_task(task, home.home() / "tasks"))),
+            on_click=lambda: use(str(task_file.write_task(task, home.home() / "tasks"))),
             disabled=not usable,
             icon=":material/check:",
             help="Saves the task in your folder and opens it in this session.",
@@ -224,7 +225,7 @@ def preview(task: Task, model: Model | None) -> bool:
         badges = {label: f":green-badge[class {literal(label)}]" for label in task.labels}
         usable = True
     else:
-        tokens = own_tables.label_tokens(model.tokenizer, task.labels)
+        tokens = label_tokens(model.tokenizer, task.labels)
         badges = {label.label: badge(label) for label in tokens}
         usable = all(label.single for label in tokens)
         refuse_long_label(tokens)
@@ -240,7 +241,7 @@ def preview(task: Task, model: Model | None) -> bool:
     return usable
 
 
-def refuse_long_label(tokens: list[own_tables.LabelTokens]):
+def refuse_long_label(tokens: list[LabelTokens]):
     """An error for the first label that is not a single token."""
     for label in tokens:
         if not label.single:
@@ -252,7 +253,7 @@ def refuse_long_label(tokens: list[own_tables.LabelTokens]):
             return
 
 
-def badge(label: own_tables.LabelTokens) -> str:
+def badge(label: LabelTokens) -> str:
     """A label's tokens: green for a single token, red with its parts otherwise."""
     text = literal(" │ ".join(piece.strip() or "␣" for piece in label.pieces))
     colour = "green" if label.single else "red"

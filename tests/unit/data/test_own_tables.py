@@ -7,19 +7,19 @@ import json
 import pandas as pd
 import pytest
 
+from ctsft.data.labels import label_tokens
 from ctsft.data.own_tables import (
     DRAW_SPLITS,
     TableFile,
     draft_task,
     guess_language_and_split,
-    label_tokens,
     label_values,
     prompt_names,
-    save_task,
     split_rows,
 )
 from ctsft.data.registry import load_task
 from ctsft.data.sources import read_table
+from ctsft.data.task_file import write_task
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
 
@@ -42,7 +42,7 @@ def made(**changes):
         "prompt": "{review_text} | sentiment:",
         "parts": [TableFile(frame(), "javanese", "train")],
         "label_column": "stars",
-        "words": WORDS,
+        "labels": WORDS,
         "source": "javanese",
     }
     return draft_task(**settings | changes)
@@ -64,14 +64,14 @@ def test_a_draft_is_a_task():
 
 def test_what_is_kept_is_what_was_previewed(tmp_path):
     task = made(parts=[TableFile(frame(40, id=[f"r{i}" for i in range(40)]), "javanese")])
-    path = save_task(task, tmp_path / "tasks")
+    path = write_task(task, tmp_path / "tasks")
     assert path.parent.name == "my-reviews"
     again = load_task(str(path))
     for split in ("train", "valid", "test"):
         assert again.load("javanese", split) == task.load("javanese", split)
     assert again.prompt == task.prompt and again.labels == task.labels
     # nothing is written over
-    assert save_task(task, tmp_path / "tasks").parent.name == "my-reviews-2"
+    assert write_task(task, tmp_path / "tasks").parent.name == "my-reviews-2"
 
 
 def test_foreign_text_comes_back_as_it_was(tmp_path):
@@ -84,7 +84,7 @@ def test_foreign_text_comes_back_as_it_was(tmp_path):
         "a\tb",
     ]
     table = frame(6).assign(**{"review text": texts})
-    path = save_task(made(parts=[TableFile(table, "javanese", "train")]), tmp_path)
+    path = write_task(made(parts=[TableFile(table, "javanese", "train")]), tmp_path)
     assert [row.text for row in load_task(str(path)).load("javanese", "train")] == texts
 
 
@@ -160,8 +160,8 @@ def test_labels_are_shown_with_their_tokens(tokenizer):
     [
         ({"prompt": "{stars}:"}, "the label itself"),
         ({"prompt": "no column"}, "names no column"),
-        ({"words": {"0": "a", "1": " a "}}, "at least two"),
-        ({"words": {"0": "a", "1": ""}}, "none of them empty"),
+        ({"labels": {"0": "a", "1": " a "}}, "at least two"),
+        ({"labels": {"0": "a", "1": ""}}, "none of them empty"),
         ({"source": "english"}, "no rows of the source"),
         ({"label_column": "mood"}, "no column 'mood'"),
         ({"parts": [TableFile(frame(), "", DRAW_SPLITS, "lang")]}, "no column 'lang'"),

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ctsft.data.labels import label_token
 from ctsft.data.registry import NUSAX, XNLI, load_task
 from ctsft.data.sources import Files
-from ctsft.data.task import Example, Task, balanced_sample, label_token, rows_hash
+from ctsft.data.task import Example, Task, balanced_sample, rows_hash
 from support.errors import said
 from support.tasks import LABELS, cued, task_words, write_csv, write_task
 from support.tokenizers import sentence_piece
