@@ -1,6 +1,4 @@
-"""Charts of a task's rows and a model's answers: label balance, lengths, confusion. Same contract
-as `plots.py`.
-"""
+"""Charts of a task's rows and a model's answers: label balance, lengths, confusion."""
 
 from collections.abc import Mapping
 
@@ -10,21 +8,23 @@ import plotly.graph_objects as go
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, SEQUENTIAL, figure
 from ctsft.utils.format import hover_text
 
+WHITE_FROM = 0.55  # share of a row from which its number is white
+
 
 def balance_bars(
     counts: Mapping[str, Mapping[str, int]], *, title: str = "Rows of each label"
 ) -> go.Figure:
-    """{language: {label: rows}} as one bar a language, parted by label; the counts stand in the
-    parts.
+    """{language: {label: rows}} as one bar a language, divided by label; the counts stand in
+    the parts.
     """
-    spoken = "; ".join(
-        f"{language}: " + ", ".join(f"{label} {n}" for label, n in of.items())
-        for language, of in counts.items()
+    listed = "; ".join(
+        f"{language}: " + ", ".join(f"{label} {n}" for label, n in by_label.items())
+        for language, by_label in counts.items()
     )
-    fig = figure(title, f"{title}: {spoken}.", 150 + 32 * len(counts))
-    labels = list(dict.fromkeys(label for of in counts.values() for label in of))
+    fig = figure(title, f"{title}: {listed}.", 150 + 32 * len(counts))
+    labels = list(dict.fromkeys(label for by_label in counts.values() for label in by_label))
     for i, label in enumerate(labels):
-        rows = [of.get(label, 0) for of in counts.values()]
+        rows = [by_label.get(label, 0) for by_label in counts.values()]
         fig.add_trace(
             go.Bar(
                 x=rows,
@@ -54,20 +54,20 @@ def length_lines(
     title: str = "Length of the prompts",
 ) -> go.Figure:
     """{language: tokens of each prompt} as the share of rows by length; `roles` {language: "source"
-    | "target" | "related"}; `limit`: where cut.
+    | "target" | "related"}; `limit`: the length at which they are cut.
     """
-    spoken = "; ".join(
-        f"{language}: median {np.median(of):.0f}, longest {max(of)}"
-        for language, of in lengths.items()
-        if of
+    listed = "; ".join(
+        f"{language}: median {np.median(tokens):.0f}, longest {max(tokens)}"
+        for language, tokens in lengths.items()
+        if tokens
     )
-    fig = figure(title, f"{title} in tokens: {spoken}; texts are cut at {limit}.", 150 + 32 * 3)
-    longest = max((max(of) for of in lengths.values() if of), default=1)
+    fig = figure(title, f"{title} in tokens: {listed}; texts are cut at {limit}.", 150 + 32 * 3)
+    longest = max((max(tokens) for tokens in lengths.values() if tokens), default=1)
     edges = np.linspace(0, longest + 1, min(longest + 2, 25))
-    for i, (language, of) in enumerate(lengths.items()):
-        if not of:
+    for i, (language, tokens) in enumerate(lengths.items()):
+        if not tokens:
             continue
-        share = np.histogram(of, edges)[0] / len(of)
+        share = np.histogram(tokens, edges)[0] / len(tokens)
         fig.add_trace(
             go.Scatter(
                 x=((edges[:-1] + edges[1:]) / 2).tolist(),
@@ -98,17 +98,19 @@ def length_lines(
 
 
 def confusion_map(matrix: np.ndarray, labels: tuple[str, ...], *, title: str = "") -> go.Figure:
-    """[right label, answered label] counts; the colour is the share of the row, the number the
-    rows.
+    """Counts, [correct label, answered label]; the colour is the share of the row, the number the
+    count.
     """
     matrix = np.asarray(matrix, int)
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    spoken = "; ".join(
+    listed = "; ".join(
         f"{label}: "
         + ", ".join(f"{n} answered {other}" for other, n in zip(labels, row, strict=True))
         for label, row in zip(labels, matrix, strict=True)
     )
-    fig = figure(title, f"{title or 'Answers'}, by right label. {spoken}.", 150 + 40 * len(labels))
+    fig = figure(
+        title, f"{title or 'Answers'}, by correct label. {listed}.", 150 + 40 * len(labels)
+    )
     names = [hover_text(label) for label in labels]
     places = list(range(len(labels)))
     fig.add_trace(
@@ -125,7 +127,7 @@ def confusion_map(matrix: np.ndarray, labels: tuple[str, ...], *, title: str = "
             hoverongaps=False,
             text=[
                 [
-                    f"right: {names[i]}<br>answered: {names[j]}<br>{matrix[i, j]} rows,"
+                    f"correct: {names[i]}<br>answered: {names[j]}<br>{matrix[i, j]} rows,"
                     f" {share[i, j]:.0%} of {names[i]}"
                     for j in places
                 ]
@@ -142,9 +144,9 @@ def confusion_map(matrix: np.ndarray, labels: tuple[str, ...], *, title: str = "
                 y=i,
                 text=str(matrix[i, j]),
                 showarrow=False,
-                font={"color": "white" if share[i, j] > 0.55 else COLOURS["ink"]},
+                font={"color": "white" if share[i, j] > WHITE_FROM else COLOURS["ink"]},
             )
     shared = {"showgrid": False, "tickvals": places, "ticktext": names}
     fig.update_xaxes(title_text="answered", side="bottom", **shared)
-    fig.update_yaxes(title_text="right label", autorange="reversed", automargin=True, **shared)
+    fig.update_yaxes(title_text="correct label", autorange="reversed", automargin=True, **shared)
     return fig

@@ -1,5 +1,5 @@
-"""Charts of one head on one text: where it looks, what it writes, at which tokens its score arises.
-Same contract as `plots.py`.
+"""Charts of one head on one text: which tokens it reads, what it writes, which tokens its score
+comes from.
 
 Tokens stand in the order in which the model reads them. Each one is escaped and put between
 direction isolates, so that right-to-left text keeps its own order inside its cell and never turns
@@ -12,36 +12,36 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ctsft.plots.style import COLOURS, LABEL_COLOURS, SEQUENTIAL, figure, signed
+from ctsft.plots.style import COLOURS, LABEL_COLOURS, SEQUENTIAL, figure, sign_colours
 from ctsft.utils.format import hover_text, number
 from ctsft.utils.right_to_left import add_isolates
 
-NAMED = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
-LONGEST = 22  # characters of a token's label
+VISIBLE = {"\n": "⏎", "\t": "⇥", " ": "␣", "": "∅"}
+MAX_LABEL = 22  # characters of a token's label
 
 
 def label(piece: str) -> str:
     """A token as a tick's text: visible whatever it is, escaped, isolated, cut."""
     text = piece.strip(" ") or piece[:1]
-    text = NAMED.get(text) or "".join(
-        char if char.isprintable() else NAMED.get(char, f"U+{ord(char):04X}") for char in text
+    text = VISIBLE.get(text) or "".join(
+        char if char.isprintable() else VISIBLE.get(char, f"U+{ord(char):04X}") for char in text
     )
     return add_isolates(
-        hover_text(text[:LONGEST] + ("…" if len(text) > LONGEST else ""), LONGEST + 2, 1)
+        hover_text(text[:MAX_LABEL] + ("…" if len(text) > MAX_LABEL else ""), MAX_LABEL + 2, 1)
     )
 
 
 def attention_map(
     pattern: np.ndarray, pieces: list[str], readout: int, *, title: str = ""
 ) -> go.Figure:
-    """[query pos, key pos] weights of one head: a row says where the token looks; the readout's row
-    is framed.
+    """[query pos, key pos] weights of one head: a row shows which tokens its token attends to; the
+    readout's row is framed.
     """
     pattern = np.asarray(pattern, float)
     n, most = len(pieces), int(np.argmax(pattern[readout]))
     text = (
-        f"{title or 'Attention pattern'}: {n} tokens; the readout, token {readout + 1}, looks most"
-        f" at token {most + 1}, {pieces[most].strip()!r}, with weight"
+        f"{title or 'Attention pattern'}: {n} tokens; the readout, token {readout + 1}, attends"
+        f" most to token {most + 1}, {pieces[most].strip()!r}, with weight"
         f" {number(pattern[readout, most])}."
     )
     size = float(np.clip(560 / n, 6, 26))
@@ -49,7 +49,7 @@ def attention_map(
     names, places = [label(piece) for piece in pieces], list(range(n))
     hover = [
         [
-            f"{names[q]} (token {q + 1}) looks at {names[k]} (token {k + 1})<br>weight"
+            f"{names[q]} (token {q + 1}) attends to {names[k]} (token {k + 1})<br>weight"
             f" {pattern[q, k]:.3f}"
             for k in places
         ]
@@ -87,7 +87,7 @@ def attention_map(
         line={"color": COLOURS["target"], "width": 2},
         name="readout",
     )
-    step = 1 if size >= 11 else 2 if size >= 7 else 4
+    step = next(step for step, smallest in ((1, 11), (2, 7), (4, 0)) if size >= smallest)
     ticks = {
         "tickvals": places[::step],
         "ticktext": names[::step],
@@ -95,7 +95,11 @@ def attention_map(
         "tickfont": {"size": 11 if size >= 13 else 9},
     }
     fig.update_xaxes(
-        title_text="looks at (key)", range=[-0.5, n - 0.5], tickangle=-60, automargin=True, **ticks
+        title_text="attends to (key)",
+        range=[-0.5, n - 0.5],
+        tickangle=-60,
+        automargin=True,
+        **ticks,
     )
     fig.update_yaxes(title_text="token (query)", range=[n - 0.5, -0.5], automargin=True, **ticks)
     return fig
@@ -105,17 +109,15 @@ def token_bars(
     pieces: list[str], relevance: np.ndarray, attention: np.ndarray, unit: str, *, title: str = ""
 ) -> go.Figure:
     """A row a token: the head's score when it is split at this token only, and how much the
-    readout's query looks at it.
+    readout attends to it.
     """
-    relevance, attention, n = (
-        np.asarray(relevance, float),
-        np.asarray(attention, float),
-        len(pieces),
-    )
+    relevance = np.asarray(relevance, float)
+    attention = np.asarray(attention, float)
+    n = len(pieces)
     first = int(np.argmax(np.abs(relevance)))
     text = (
         f"{title or 'By token'}: {n} tokens; largest {unit} at token {first + 1},"
-        f" {pieces[first].strip()!r}, {number(relevance[first])}; the parts add up to"
+        f" {pieces[first].strip()!r}, {number(relevance[first])}; the parts sum to"
         f" {number(relevance.sum())}."
     )
     base = figure(title, text, 116 + max(15, min(22, 900 / n)) * n)
@@ -131,7 +133,7 @@ def token_bars(
             orientation="h",
             name="relevance",
             marker={
-                "color": signed(relevance.tolist()),
+                "color": sign_colours(relevance.tolist()),
                 "line": {"color": COLOURS["grid"], "width": 1},
             },
             text=[
@@ -162,7 +164,7 @@ def token_bars(
         2,
     )
     shared = {"gridcolor": COLOURS["grid"], "zeroline": True, "zerolinecolor": COLOURS["reference"]}
-    fig.update_xaxes(title_text=f"{unit}, split here only", row=1, col=1, **shared)
+    fig.update_xaxes(title_text=f"{unit}, split at this token only", row=1, col=1, **shared)
     fig.update_xaxes(
         title_text="attention from the readout", rangemode="tozero", row=1, col=2, **shared
     )
@@ -172,11 +174,11 @@ def token_bars(
 
 
 def label_effects(effects: Mapping[str, float], gold: str, *, title: str = "") -> go.Figure:
-    """Direct logit effect on each label's token, the right one marked."""
-    spoken = ", ".join(f"{name} {number(value)}" for name, value in effects.items())
+    """Direct logit effect on each label's token, the correct one marked."""
+    listed = ", ".join(f"{name} {number(value)}" for name, value in effects.items())
     fig = figure(
         title,
-        f"{title or 'Direct effect on the labels'}, in logits: {spoken}; {gold} is right.",
+        f"{title or 'Direct effect on the labels'}, in logits: {listed}; {gold} is correct.",
         100 + 30 * len(effects),
     )
     fig.add_trace(
@@ -217,7 +219,7 @@ def word_effects(
             x=values,
             y=places,
             orientation="h",
-            marker={"color": signed(values)},
+            marker={"color": sign_colours(values)},
             text=[f"{label(text)}: {number(value)} logits" for text, value in rows],
             textposition="none",
             hovertemplate="%{text}<extra></extra>",

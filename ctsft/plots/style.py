@@ -47,7 +47,7 @@ LEGEND = {
 }
 
 
-def signed(values: Iterable[float]) -> list[str]:
+def sign_colours(values: Iterable[float]) -> list[str]:
     """A colour by each value's sign, from the middle of the diverging scale's arms: it reads on a
     light and on a dark page.
     """

@@ -7,7 +7,7 @@ import pytest
 
 from ctsft.plots.data import balance_bars, confusion_map, length_lines
 from ctsft.plots.head_on_text import attention_map, label, label_effects, token_bars, word_effects
-from ctsft.plots.style import alt, signed
+from ctsft.plots.style import alt, sign_colours
 from ctsft.utils.right_to_left import ISOLATE_END, ISOLATE_START
 
 PIECES = ["قهوة", " ممتازة", " <b>x</b>", "\n", " ", "…", " tea"]
@@ -48,7 +48,7 @@ def test_the_pattern_stands_with_queries_down_and_the_readout_framed():
         -0.5,
         6.5,
     ]
-    assert "looks at" in heat.text[6][0] and f"{PATTERN[6, 0]:.3f}" in heat.text[6][0]
+    assert "attends to" in heat.text[6][0] and f"{PATTERN[6, 0]:.3f}" in heat.text[6][0]
     frame = fig.layout.shapes[0]
     assert (frame.y0, frame.y1) == (5.5, 6.5) and "token 7" in alt(fig) and "'tea'" in alt(fig)
 
@@ -69,8 +69,8 @@ def test_a_row_a_token_with_score_and_attention_beside_each_other():
     )
     assert list(fig.layout.yaxis.ticktext) == [label(piece) for piece in PIECES] and list(
         first.marker.color
-    ) == signed(first.x)
-    assert "add up to 3.5" in alt(fig) and "relevance (logits)" in fig.layout.xaxis.title.text
+    ) == sign_colours(first.x)
+    assert "sum to 3.5" in alt(fig) and "relevance (logits)" in fig.layout.xaxis.title.text
 
 
 def test_effects_keep_signs_order_and_the_right_label():
