@@ -115,7 +115,7 @@ def floor_seconds(model: Model, batch: int, pos: int, repeats: int) -> tuple[flo
 
 @torch.no_grad()
 def measure(model: Model, batch: int, pos: int, repeats: int) -> dict:
-    """Everything with freed memory kept, as `score_heads` has it."""
+    """Everything without returning freed memory, as in `score_heads`."""
     with limited_memory(None, model.device):
         return measured(model, batch, pos, repeats)
 

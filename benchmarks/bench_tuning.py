@@ -9,7 +9,7 @@ tuning of the same model.
 time       of a whole step of `ctsft.finetune` (forward, backward, clipping, AdamW), rounds of both
            kinds in turn; the median of the steps after
            each round's first
-moved      share of the numbers that move
+trained    share of the parameters that are trained
 memory     bytes of gradients and AdamW's state after a step, of full tuning's: what is there at the
            step's peak beside weights and activations
 beside     bytes of the moving slices and their starting values, which stand beside the model, of
@@ -84,7 +84,7 @@ def bytes_of(model, what) -> dict[str, int]:
             "gradients": sum(value.grad.nbytes for value in found),
             "state": state,
             "beside": beside + starts,
-            "moved": sum(value.numel() for value in found),
+            "trained": sum(value.numel() for value in found),
         }
 
 
@@ -104,7 +104,7 @@ def measure(name: str, make, rounds: int, steps: int, batch: int) -> dict:
         "model": name,
         "heads": len(heads),
         "of": len(model.heads),
-        "moved": sizes["circuit"]["moved"] / model.n_params,
+        "trained": sizes["circuit"]["trained"] / model.n_params,
         "seconds": median,
         "steps": times,
         "time": median["circuit"] / median["full"],
@@ -127,7 +127,7 @@ def main():
         row = measure(name, make, args.rounds, args.steps, args.batch)
         rows.append(row)
         print(
-            f"{name}: {row['heads']} of {row['of']} heads and norms, {row['moved']:.2%} of the"
+            f"{name}: {row['heads']} of {row['of']} heads and norms, {row['trained']:.2%} of the"
             f" numbers; step {row['seconds']['circuit']:.2f} s against {row['seconds']['full']:.2f}"
             f" s of full tuning: {row['time']:.2f}; gradients and optimiser state"
             f" {row['memory']:.4f} of full tuning's (state alone {row['state']:.4f}); slices beside"

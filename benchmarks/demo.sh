@@ -1,5 +1,5 @@
 # The first-run path without a screen: score the heads, find a circuit, tune it on a target language, tune everything, compare.
-# Runs are kept in a new folder, so that the table shows these two only.
+# Runs are stored in a new folder, so that the table shows these two only.
 set -eu
 export CTSFT_HOME="${CTSFT_HOME:-$(mktemp -d)}"
 ctsft() { "$PY" -m ctsft "$@"; }

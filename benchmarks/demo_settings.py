@@ -45,7 +45,7 @@ def main():
         f"{args.k} near-zero heads": ctsft.select(scores, "near_zero", k=args.k),
         "everything": "full",
     }
-    print(f"{'target':12} {'lr':>6} {'what moves':20} {'source':>16} {'target':>16}", flush=True)
+    print(f"{'target':12} {'lr':>6} {'trained':20} {'source':>16} {'target':>16}", flush=True)
     for target in args.targets.split(","):
         for lr in map(float, args.lrs.split(",")):
             for name, what in circuits.items():

@@ -33,7 +33,7 @@ MEASURING = 12.0
 
 
 class Setting(BaseModel):
-    """How long and how hard is tuned. One of: one rate for all, a rate a method, or several to
+    """How a trial is tuned: one learning rate for all methods, one for each method, or several to
     choose from on validation rows.
     """
 
@@ -61,8 +61,8 @@ class Setting(BaseModel):
 
 
 class Trial(BaseModel):
-    """One tuning run of an experiment. `split`: what it is measured on: "test", or "valid" for
-    those that a rate is chosen by.
+    """One tuning run of an experiment. split: the rows it is measured on, "test", or "valid" for
+    trials that a learning rate is chosen by.
     """
 
     model_config = STRICT
@@ -76,7 +76,7 @@ class Trial(BaseModel):
 
     @property
     def key(self) -> str:
-        """8 hex digits that tell it from all others of its design."""
+        """8 hex digits, different for all trials of a design."""
         return hashlib.blake2b(
             json.dumps(self.model_dump(), sort_keys=True).encode(), digest_size=4
         ).hexdigest()
@@ -90,7 +90,9 @@ class Trial(BaseModel):
 
 
 class Design(BaseModel):
-    """What an experiment file may say; the defaults are the paper's (CT-SFT, arXiv 2601.08146)."""
+    """What an experiment file may contain; the defaults are the paper's (CT-SFT, arXiv
+    2601.08146).
+    """
 
     model_config = STRICT
     name: str = "experiment"
@@ -132,7 +134,7 @@ class Design(BaseModel):
     @classmethod
     def _once(cls, values):
         if len(set(values)) < len(values):
-            raise ValueError(f"each may stand once, and one of {values} stands twice")
+            raise ValueError(f"each may appear once, and one of {values} appears twice")
         return values
 
     @model_validator(mode="after")
@@ -202,7 +204,7 @@ class Design(BaseModel):
         ]
 
     def cost(self, trial: Trial) -> float:
-        """What a trial takes, in steps of tuning, about."""
+        """About what a trial takes, in steps of tuning."""
         setting = self.setting(trial.setting)
         return MEASURING + setting.epochs * -(-trial.n // setting.batch_size)
 
@@ -215,47 +217,42 @@ class Design(BaseModel):
 
 
 def choose_rates(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[str, str], dict]:
-    """{(setting, method): {"learning_rate", "tried": [{"learning_rate", "target", "source",
-    "cells"}]}} by mean accuracy on validation rows.
+    """{(setting, method): {"learning_rate", "tried": [{"learning_rate", "cells", "target",
+    "source"}]}}: the rate with the best mean accuracy on validation rows, and all that were tried.
 
     measured: {key of a grid trial: {"target", "source": accuracy}}; trials that failed are absent,
-    and a rate with one of them is not chosen. UserError where no rate of a method is whole.
+    and a rate with one of them is not chosen. UserError where no rate of a method is complete.
     """
-    found = {}
-    for setting, method in dict.fromkeys((trial.setting, trial.method) for trial in design.grid()):
+    grid = design.grid()
+    choices = {}
+    for setting, method in dict.fromkeys((trial.setting, trial.method) for trial in grid):
         tried = []
         for rate in design.setting(setting).learning_rates:
-            trials = [
-                trial
-                for trial in design.grid()
+            keys = [
+                trial.key
+                for trial in grid
                 if (trial.setting, trial.method, trial.learning_rate) == (setting, method, rate)
             ]
-            figures = [measured[trial.key] for trial in trials if trial.key in measured]
-            if len(figures) == len(trials):
-                tried.append(
-                    {
-                        "learning_rate": rate,
-                        "cells": len(trials),
-                        **{
-                            side: spread(one[side] for one in figures).mean
-                            for side in ("target", "source")
-                        },
-                    }
-                )
+            rows = [measured[key] for key in keys if key in measured]
+            if len(rows) == len(keys):
+                means = {
+                    side: spread(row[side] for row in rows).mean for side in ("target", "source")
+                }
+                tried.append({"learning_rate": rate, "cells": len(keys), **means})
         if not tried:
             raise UserError(
                 f"No learning rate of {method!r} in setting {setting!r} could be tried on all its"
                 " trials; see the failed trials, correct the design and start again."
             )
-        best = max(tried, key=lambda one: (one["target"], one["source"], -one["learning_rate"]))
-        found[setting, method] = {"learning_rate": best["learning_rate"], "tried": tried}
-    return found
+        best = max(tried, key=lambda row: (row["target"], row["source"], -row["learning_rate"]))
+        choices[setting, method] = {"learning_rate": best["learning_rate"], "tried": tried}
+    return choices
 
 
 def read_design(path: str | Path) -> Design:
-    """UserError when the file is not there or is not a design; it says which field."""
+    """The design in a file. UserError when the file does not exist or is not a design."""
     try:
-        words = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"The experiment file {str(path)!r} does not exist; check the path (examples/nusax.json"
@@ -265,15 +262,15 @@ def read_design(path: str | Path) -> Design:
         raise UserError(
             f"The experiment file {str(path)!r} is not valid JSON ({error}); correct it."
         ) from None
-    return validated(words, f"The experiment file {str(path)!r}")
+    return validated(content, f"The experiment file {str(path)!r}")
 
 
-def validated(words: object, what: str = "The design") -> Design:
-    """UserError that says which field of it cannot be used, and why; `what` is what it is called
-    there.
+def validated(content: object, what: str = "The design") -> Design:
+    """A design from JSON content. UserError that says which field cannot be used, and why; `what`
+    names the design there.
     """
     try:
-        return Design.model_validate(words)
+        return Design.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"

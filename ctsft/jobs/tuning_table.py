@@ -194,7 +194,7 @@ def table_csv(rows: list[dict]) -> str:
 
 
 def table_text(rows: list[dict]) -> str:
-    """For the shell: what moves, how much, the settings in which the runs differ, and both
+    """For the shell: what is trained, how much, the settings in which the runs differ, and both
     accuracies before and after; then what they share.
     """
     if not rows:

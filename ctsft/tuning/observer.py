@@ -174,7 +174,7 @@ class Observer(TrainerCallback):
         raise NotFinite(
             f"The {'gradient' if finite_loss else 'loss'} is not finite at step"
             f" {state.global_step + 1} of {state.max_steps}, and the state after step"
-            f" {self.good_step} is kept; lower the learning rate (it is"
+            f" {self.good_step} remains; lower the learning rate (it is"
             f" {self.config.learning_rate:g}) and start again."
         )
 

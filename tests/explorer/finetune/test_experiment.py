@@ -81,7 +81,7 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):
     [
         ("w_design_n", "four", "is not a whole number"),
         ("w_design_n", "25", "25 labelled examples were asked for"),
-        ("w_design_seeds", "1, 1", "stands twice"),
+        ("w_design_seeds", "1, 1", "appears twice"),
         ("w_design_rates", "", "Learning rates is empty"),
     ],
 )

@@ -98,7 +98,7 @@ def test_several_rates_are_a_grid_chosen_on_validation_rows():
         ({"design_n": "10; 20"}, "'10; 20' under Labelled examples is not a whole number"),
         ({"design_n": ""}, "Labelled examples is empty"),
         ({"design_n": "0"}, "n has to be at least 1"),
-        ({"design_seeds": "1, 1"}, "stands twice"),
+        ({"design_seeds": "1, 1"}, "appears twice"),
         ({"design_rates": "fast"}, "such as 3e-4, 1e-3"),
         ({"design_rates": "-1"}, "greater than 0"),
         ({"design_rates": "1e-3, 1e-3"}, "0.001 stands twice"),

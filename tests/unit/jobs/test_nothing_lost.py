@@ -339,7 +339,7 @@ def test_a_loss_that_breaks_late_goes_back_one_step(build, task, tmp_path):
             with torch.no_grad():
                 broken.hf.trained_slices.weights["0"].fill_(float("nan"))
 
-    with pytest.raises(NotFinite, match="step 6 of 9, and the state after step 4 is kept"):
+    with pytest.raises(NotFinite, match="step 6 of 9, and the state after step 4 remains"):
         finetune(broken, task, CIRCUIT, rows, {}, EVERY, Watch(progress=spoil, folder=tmp_path))
     assert (
         seen == [5] and same(four, broken) and newest_checkpoint(tmp_path).endswith("checkpoint-4")
