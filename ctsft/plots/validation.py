@@ -37,7 +37,7 @@ def validation_chart(validation: Validation | Mapping, measure: str = "margin") 
         raise UserError(
             f"{measure!r} is not a measure of faithfulness; choose from {', '.join(MEASURES)}."
         )
-    report = validation.words() if isinstance(validation, Validation) else validation
+    report = validation.as_json() if isinstance(validation, Validation) else validation
     if not report.get("curves"):
         raise UserError(
             "This report has no faithfulness of rankings yet; take a later one of ctsft.validate."

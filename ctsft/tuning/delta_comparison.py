@@ -25,10 +25,10 @@ class ParameterSlice:
 
 
 def load_deltas(model: Model, paths: list) -> tuple[Model, list[Delta]]:
-    """The model that several delta files change, and the deltas. UserError for deltas of another
-    model, or of more than one `kv`.
+    """The model that several deltas (or their files) change, and the deltas. UserError for deltas
+    of another model, or of more than one `kv`.
     """
-    deltas = [Delta.load(path) for path in paths]
+    deltas = [path if isinstance(path, Delta) else Delta.load(path) for path in paths]
     if len({delta.about["kv"] for delta in deltas}) > 1:
         raise UserError(
             f"Of {', '.join(map(str, paths))} some have kv='group' and some kv='expand'; take"

@@ -16,6 +16,7 @@ import torch
 import ctsft
 from ctsft import plots, runs
 from ctsft.circuit.validation import Checks
+from ctsft.jobs.requests import FinetuneRequest, Tuning
 from ctsft.plots.style import alt
 from support.scores import made
 from support.tasks import agreed, cued
@@ -163,10 +164,11 @@ def test_run_curves_take_a_result_a_history_and_several(tuned):
 def test_run_curves_take_run_folders(tuned):
     folders = []
     for _ in range(2):
-        params = {"tuning": {"target": "indonesian"}}
-        with runs.record("finetune", name="a run", params=params) as run:
+        request = FinetuneRequest(name="a run", tuning=Tuning(target="indonesian"))
+        with runs.record(request) as run:
             for row in tuned.history:
                 run.event(kind="evaluation", **row)
+            run.file("result.json").write_text('{"target": "indonesian"}')
         folders.append(runs.get(run.id))
     accuracies = [row["accuracy"]["javanese"] for row in tuned.history]
     for one in (folders[0], folders[0].path, str(folders[0].path)):
