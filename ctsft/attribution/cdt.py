@@ -33,7 +33,7 @@ class Propagation(Replay):
         self.rule = RULES[self.rules]
 
     def norm(self, rel, total, norm: Norm | None):
-        """rel after a norm, whose input is `total`; None: no norm stands here."""
+        """rel after a norm, whose input is `total`; None: there is no norm here."""
         if norm is None:
             return rel
         if norm.module not in self._scales:

@@ -59,9 +59,9 @@ def add_share(out, rel, total, bias):
     """out += bias * |rel| / (|rel| + |irrel| + 1e-8), elementwise; |rel| + |total - rel| is the
     larger of |total| and |total - 2 rel|.
     """
-    whole = torch.sub(total, rel, alpha=2, out=scratch.take("irrel", rel)).abs_()
-    torch.maximum(whole, total.abs().add_(TOLERANCE), out=whole)
-    return out.addcdiv_(torch.abs(rel, out=scratch.take("size", rel)).mul_(bias), whole)
+    sizes = torch.sub(total, rel, alpha=2, out=scratch.take("irrel", rel)).abs_()
+    torch.maximum(sizes, total.abs().add_(TOLERANCE), out=sizes)
+    return out.addcdiv_(torch.abs(rel, out=scratch.take("size", rel)).mul_(bias), sizes)
 
 
 def linear(rel, total, layer: Linear, into: str | None = None):

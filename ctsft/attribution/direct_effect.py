@@ -59,7 +59,7 @@ def vector_to_logits(model: Model, trace: Trace, layer: int, x: torch.Tensor) ->
 
 def norm_at_scale(x: torch.Tensor, norm: Norm | None, total: torch.Tensor) -> torch.Tensor:
     """A part x [d] of the input `total` [d] of a norm, after the norm at the total's scale, without
-    bias; None: no norm stands here.
+    bias; None: there is no norm here.
     """
     if norm is None:
         return x

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, units, statistics."""
+"""What all other packages use: errors, files, units, statistics."""
