@@ -1,35 +1,37 @@
-"""Train the bundled demonstration model: a small Qwen2-shaped language model that knows Indonesian
+"""Train the bundled demonstration model: a small Qwen2-shaped language model for Indonesian
 sentiment.
 
 1. Read NusaX (eight languages) and SmSA (Indonesian) from a folder that holds `nusax/` and `smsa/`
-as published.
-2. Take every text of NusaX valid and test out of all training texts: equal texts in any language,
-and near copies.
-   NusaX was translated from edited SmSA texts, so a test text often stands in SmSA with a word or
-   two changed.
+   as published.
+2. Remove every text of NusaX valid and test from all training texts: equal texts in any language,
+   and near copies. NusaX was translated from edited SmSA texts, so a test text is often in SmSA
+   with a word or two changed.
 3. Train a byte-level BPE on the training texts, in the layout of Qwen2's tokenizer; every label is
-one token with a leading
-   space. It keeps case, because `AutoTokenizer` rebuilds a qwen2 folder's normalizer and would lose
-   a lower-casing one without a word. SmSA is all lower case, so half of its rows get capitals where
-   sentences start.
-4. Train from random weights on `lm_weight * (next token over all texts) + (label token at the
-readout)`. The label loss
-   sees Indonesian rows only; of the other languages only the texts are read, never the labels.
-5. Save float16 weights, measure accuracy by argmax over the label tokens at the readout, write the
-model card.
+   one token with a leading space. It keeps case, because `AutoTokenizer` rebuilds a qwen2 folder's
+   normalizer and would silently lose one that lower-cases. SmSA is all lower case, so half of its
+   rows get capitals where sentences start.
+4. Train from random weights on
+   `lm_weight * (next token over all texts) + (label token at the readout)`.
+   The label loss uses Indonesian rows only; of the other languages only the texts are read.
+5. Save float16 weights, measure accuracy by argmax over the label tokens at the readout, and write
+   the model card from its template in `assets/cards`.
 
 The readout is the last token of the prompt `<sentence> | sentiment:`. Merge dropout draws from a
 generator that cannot be seeded, so a second run with the same seed gives a slightly different
 model.
 
 With `--base` the same without step 4's label loss: the twin that has read the same texts, in the
-same tokens, and has seen no label. It is where `finetune --what direct` starts, the way of tuning
-that leaves the competence stage out.
+same tokens, and has seen no label. `finetune --what direct` starts from it, which is tuning without
+a competence stage.
 
-    python assets/build_demo_model.py --data FOLDER                    # train, measure, write the card
-    python assets/build_demo_model.py --data FOLDER --base             # the twin without labels, after the model
-    python assets/build_demo_model.py --data FOLDER --card-only        # measure an existing model again
-    python assets/build_demo_model.py --data FOLDER --check-corpus     # only compare the bundled corpus with the training texts
+    # train, measure, write the card
+    python assets/build_demo_model.py --data FOLDER
+    # the twin without labels, after the model
+    python assets/build_demo_model.py --data FOLDER --base
+    # measure an existing model again
+    python assets/build_demo_model.py --data FOLDER --card-only
+    # only compare the bundled corpus with the training texts
+    python assets/build_demo_model.py --data FOLDER --check-corpus
 """
 
 from __future__ import annotations
@@ -79,6 +81,7 @@ LANGUAGES = (
 )
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "demo" / "corpus"
+CARDS = HERE / "cards"  # templates of the model cards
 MAX_LENGTH = 128  # tokens of a prompt
 MAX_MEGABYTES = 15
 SHINGLE = 10  # letters and digits a shingle
@@ -525,117 +528,6 @@ def report_overlap(texts: TrainingTexts) -> None:
 
 # ---- model card ------------------------------------------------------------
 
-CARD = """---
-license: cc-by-sa-4.0
-language: [id, ace, ban, bug, en, jv, min, su]
-pipeline_tag: text-generation
-library_name: transformers
----
-
-# A small Indonesian sentiment model for demonstrations
-
-A Qwen2-shaped causal language model with {parameters:,} parameters ({layers} layers, {heads} heads, {kv_heads} key/value heads,
-width {width}, vocabulary {vocab_size:,}, tied embeddings), trained from random weights. It completes
-
-    <sentence> | sentiment:
-
-with ` negative`, ` neutral` or ` positive`, each one token. It learned the labels of Indonesian sentences only; of the other
-languages it has read texts without labels. So it is a source-language model with room for tuning on a target language.
-
-## Use
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{name}")
-model = AutoModelForCausalLM.from_pretrained("{name}", dtype="float32")
-prompt = tokenizer("Makanannya enak sekali! | sentiment:", return_tensors="pt")
-print(tokenizer.decode(model(**prompt).logits[0, -1].argmax()))
-```
-
-The tokenizer is a byte-level BPE in the layout of Qwen2's; it keeps case and adds no special tokens. Prompts have at most {max_length} tokens.
-The weights are float16 ({megabytes:.1f} MB on disk with the tokenizer).
-
-## Accuracy
-
-Argmax over the three label tokens at the last token of the prompt, computed in float32. A dash: no such set.
-Always saying the commonest label gives .38 on NusaX and .33 on the bundled corpus.
-
-{table}
-
-NusaX valid has 100 rows a language and test 400, so the test figures carry a standard error of about .02. The same sentences
-stand in all languages. Two recipes were tried and the one with the better NusaX Indonesian valid score was kept; the first one's test
-scores had been seen before the second was set up.
-
-## Data
-
-| set | what was used | licence | publisher |
-|---|---|---|---|
-| SmSA (IndoNLU) | {smsa:,} rows of train and valid, with labels | Apache-2.0 | https://github.com/IndoNLP/indonlu |
-| NusaX-Senti, Indonesian train | {nusax:,} rows, with labels | CC BY-SA 4.0 | https://github.com/IndoNLP/nusax |
-| NusaX-Senti train, seven other languages | {others:,} texts, without labels | CC BY-SA 4.0 | https://github.com/IndoNLP/nusax |
-
-NusaX was translated from edited SmSA texts, so its valid and test texts had to be taken out of the training texts:
-{removed}.
-"Equal" compares letters and digits only, lower-cased, in all eight languages. "Near copy" means that at least {near_copy:.0%} of the
-shorter text's runs of {shingle} letters and digits stand in the held-out text.
-Texts of NusaX that were edited beyond that may have a relative left in SmSA.
-
-## Training
-
-    {command}
-
-Seed {seed}, {epochs:g} epochs, {minutes:.0f} minutes on {threads} CPU threads. Loss: {lm_weight} x next-token cross-entropy over all texts plus
-cross-entropy of the label token over the full vocabulary, labels weighted by the root of their inverse share.
-AdamW, learning rate {learning_rate}, weight decay {weight_decay}, batch {batch_size}, cosine schedule;
-{token_dropout:.0%} of a text's input tokens replaced by `<unk>`, {merge_dropout:.0%} of the BPE merges skipped;
-NusaX Indonesian rows {nusax_copies} times an epoch.
-Skipped merges come from a generator that cannot be seeded: a second run gives a slightly different model.
-
-## Intended use and limits
-
-For demonstrations and tests of this project. It is no product: it knows reviews and short posts in Indonesian, it writes no
-useful text, it carries the biases of its data, and it was never shown labels in any
-other language: a score near .25 to .35 in the table means that it gives nearly every sentence of that language the same label.
-
-## Licence
-
-CC BY-SA 4.0, after NusaX's licence. Please cite NusaX (Winata et al., arXiv 2205.15960) and IndoNLU (Wilie et al., arXiv 2009.05387).
-"""
-
-
-BASE_CARD = """---
-license: cc-by-sa-4.0
-language: [id, ace, ban, bug, en, jv, min, su]
-pipeline_tag: text-generation
-library_name: transformers
----
-
-# The demonstration model's twin without labels
-
-A causal language model of the same shape ({parameters:,} parameters), tokenizer and training texts as [the bundled model](../model/README.md),
-that was never shown a label: trained on the next-token loss alone. `python -m ctsft finetune --what direct` starts from it, which is tuning on
-the target language without a competence stage before. It is not an ancestor of the bundled model, which learnt texts and labels together
-from random weights.
-
-## Accuracy
-
-As in the bundled model's card. What it says is chance: in each row it prefers one label for nearly every sentence.
-
-{table}
-
-## Training
-
-    {command}
-
-Seed {seed}, {epochs:g} epochs, {minutes:.0f} minutes on {threads} CPU thread{s}. Data, licences, held-out texts and recipe as in the bundled
-model's card, without the label loss. Weights are float16 ({megabytes:.1f} MB on disk with the tokenizer).
-
-## Licence
-
-CC BY-SA 4.0, after NusaX's licence.
-"""
-
 
 def accuracy_table(scores: dict[str, dict[str, float]]) -> str:
     columns = list(dict.fromkeys(column for row in scores.values() for column in row))
@@ -660,8 +552,8 @@ def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
             f"{out} holds {megabytes:.1f} MB, more than {MAX_MEGABYTES}; use a smaller width or"
             " vocabulary"
         )
-    base = facts.get("base", False)
-    card = (BASE_CARD if base else CARD).format(
+    template = CARDS / ("base.md" if facts.get("base", False) else "model.md")
+    card = template.read_text(encoding="utf-8").format(
         s="" if facts["threads"] == 1 else "s",
         **facts | facts["recipe"],
         removed=removed,

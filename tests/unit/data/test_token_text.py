@@ -1,4 +1,4 @@
-"""Tokens as text: any script, characters of several tokens, and no tokenizer's spelling of bytes."""
+"""Tokens as text: any script, characters of several tokens, no tokenizer's spelling of bytes."""
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast

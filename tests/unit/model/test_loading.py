@@ -1,4 +1,4 @@
-"""Loading: what is refused and how it is said, the replay that proves a family's list, and the hub."""
+"""Loading: what is refused and with which error, the replay that checks a family, and the hub."""
 
 import dataclasses
 import shutil

@@ -219,7 +219,14 @@ from ctsft.model.memory_plan import MEMORY_MARGIN
 from ctsft.model.process_memory import memory_in_use
 
 torch.set_num_threads(1)
-config = LlamaConfig(vocab_size=16384, hidden_size=256, intermediate_size=1024, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=4)
+config = LlamaConfig(
+    vocab_size=16384,
+    hidden_size=256,
+    intermediate_size=1024,
+    num_hidden_layers=3,
+    num_attention_heads=8,
+    num_key_value_heads=4,
+)
 model, draw = wrap(LlamaForCausalLM(config), None, "random"), torch.Generator().manual_seed(0)
 
 class Words:
@@ -230,15 +237,20 @@ class Words:
         return row.fields["ids"]
 
 def peak():                                                # since the last reset
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 
-pool = [Example(str(i), "", "abc"[i % 3], {"ids": torch.randint(16384, (100 - i % 3,), generator=draw).tolist()}) for i in range(12)]
+def ids(i):
+    return torch.randint(16384, (100 - i % 3,), generator=draw).tolist()
+
+pool = [Example(str(i), "", "abc"[i % 3], {"ids": ids(i)}) for i in range(12)]
 means, found = Means(torch.randn(3, 8, 32, generator=draw), {}, {}), []
 bound = memory_in_use(model.device) + MEMORY_MARGIN + 40 * 10**6
 for n, limit in ((3, bound), (12, bound), (9, None)):
     open("/proc/self/clear_refs", "w").write("5")
     label_balanced_means(model, Words(), pool[:n], max_memory=limit)
-    score_heads(model, Words(), pool[:n], means, max_memory=limit, **({} if limit else {"batch_tokens": 20000}))
+    batch_tokens = None if limit else 20000
+    score_heads(model, Words(), pool[:n], means, max_memory=limit, batch_tokens=batch_tokens)
     found.append(peak())
 print(json.dumps([bound, *found]))
 """
