@@ -1,5 +1,5 @@
-"""Own tables on Setup: mapped by the widgets, refused while a label is two tokens, kept and taken
-as the session's task.
+"""Tables of the user on Setup: assigned by the widgets, refused while a label is two tokens,
+saved and used as the task of the session.
 """
 
 import csv
