@@ -21,6 +21,7 @@ from support.tokenizers import byte_level
 LONGEST = (
     "browser",
     "unit/jobs/test_nothing_lost.py",
+    "package",
     "unit/experiment",
     "unit/cli",
     "unit/attribution/test_several_processes.py",

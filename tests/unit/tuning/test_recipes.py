@@ -31,7 +31,7 @@ def circuit(tmp_path):
 
 
 def test_the_table_is_what_the_job_and_the_shell_offer(shell):
-    assert tuple(RECIPES) == requests.WHAT and set(requests.CONTROLS) < set(RECIPES)
+    assert set(requests.CONTROLS) < set(RECIPES)
     help_text = " ".join(shell("finetune", "--help")[1].split())
     for name, recipe in RECIPES.items():
         assert f"{name}: {recipe.description}" in help_text
