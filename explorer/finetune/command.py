@@ -1,5 +1,5 @@
-"""A tuning run from a session's choices: its exact command, what it would move, and the runs that
-were started. Nothing is tuned here.
+"""The request of a tuning run from a session's choices, what it still lacks, and the runs so far.
+Nothing is tuned here.
 """
 
 from dataclasses import dataclass, replace

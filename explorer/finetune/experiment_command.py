@@ -1,20 +1,15 @@
-"""An experiment from a session's choices: its design, what it would take, and what it has come to
-so far. No streamlit.
+"""An experiment from a session's choices: its design, the time it needs, and its results so far; no
+streamlit.
 """
 
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-import pandas as pd
-
 from ctsft import runs
-from ctsft.experiment import tables
-from ctsft.experiment.results import finished_rows, source_language
-from ctsft.experiment.trials import finished
-from ctsft.jobs.experiment_design import MEASURING, Design, Trial, validated
+from ctsft.jobs.experiment_design import MEASURING, Design, validated
 from ctsft.jobs.requests import ExperimentRequest, Tuning, base_model, needed_request, typed_runs
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
@@ -30,26 +25,26 @@ DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
 
 
 def numbers(text: str, what: str, kind: type = int) -> list:
-    """Numbers with commas. UserError that says which of them is none."""
-    found = []
-    for word in filter(None, (word.strip() for word in text.split(","))):
+    """Numbers with commas between them. Raises UserError for a part that is not a number."""
+    values = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
         try:
-            found.append(kind(word))
+            values.append(kind(part))
         except ValueError:
             sort, example = (
                 ("a whole number", "25, 100") if kind is int else ("a number", "3e-4, 1e-3")
             )
             raise UserError(
-                f"{word!r} under {what} is not {sort}; write numbers with commas between them, such"
+                f"{part!r} under {what} is not {sort}; write numbers with commas between them, such"
                 f" as {example}."
             ) from None
-    if not found:
+    if not values:
         raise UserError(f"{what} is empty; write at least one number.")
-    return found
+    return values
 
 
 def design(view: View) -> Design:
-    """What the form says. UserError in one sentence for what cannot be used."""
+    """The design in the form. Raises UserError with one sentence for what cannot be used."""
     for chosen, what in ((view.design_targets, "target language"), (view.design_methods, "method")):
         if not chosen:
             raise UserError(f"No {what} is chosen; choose at least one.")
@@ -94,16 +89,16 @@ def design(view: View) -> Design:
     )
     repeated = [rate for rate in rates if rates.count(rate) > 1]
     if repeated:
-        raise UserError(f"The learning rate {repeated[0]:g} stands twice; each may stand once.")
+        raise UserError(f"The learning rate {repeated[0]:g} is repeated; write each rate once.")
     return found
 
 
 def fields(found: Design, view: View) -> dict:
-    """The form's fields that say the same as a design. UserError for one that says more than the
-    form can, or is of another model or task.
+    """The form's fields for a design. Raises UserError for a design that the form cannot show, or
+    that belongs to another model or task.
     """
     setting = found.settings[0]
-    said = {
+    values = {
         "design_name": found.name,
         "design_methods": found.methods,
         "design_targets": found.targets,
@@ -121,7 +116,7 @@ def fields(found: Design, view: View) -> dict:
         "design_rows": found.rows or 0,
         "design_deltas": found.keep_deltas,
     }
-    again = design(replace(view, **said)).model_dump()
+    again = design(replace(view, **values)).model_dump()
     for name, value in found.model_dump().items():
         if name != "settings" and again[name] != value:
             raise UserError(
@@ -136,37 +131,41 @@ def fields(found: Design, view: View) -> dict:
             "This design has settings that the form cannot show (several, or a learning rate for"
             " each method); start the file with `python -m ctsft experiment FILE`."
         )
-    return said
+    return values
 
 
 def parse(text: str, name: str) -> Design:
-    """A design from a file's text. UserError when it is none."""
+    """A design from a file's text. Raises UserError if it is not a design."""
     try:
-        words = json.loads(text)
+        content = json.loads(text)
     except ValueError as error:
         raise UserError(
-            f"The file {name!r} is not valid JSON ({error}); give one that Save design wrote."
+            f"The file {name!r} is not valid JSON ({error}); use a file that *Save design* wrote."
         ) from None
-    return validated(words, f"The file {name!r}")
+    return validated(content, f"The file {name!r}")
 
 
 def room(found: Design, pool: Callable[[str], int]) -> Design:
-    """Itself; UserError when a target has too few rows. `pool(target)`: how many can be drawn
-    from.
+    """The design itself. Raises UserError if a target has too few rows; `pool(target)`: the number
+    of rows that the trials can draw from.
     """
+    requested = max(found.n)
     for target in found.targets:
-        if max(found.n) > pool(target):
+        available = pool(target)
+        if requested <= available:
+            continue
+        message = f"{requested} labelled examples are requested, and"
+        if found.pool == "B":
             raise UserError(
-                f"{max(found.n)} labelled examples were asked for, and"
-                f" {'pool B of ' if found.pool == 'B' else ''}the train rows of {target}"
-                f" {'holds' if found.pool == 'B' else 'are'} {pool(target)}; ask for"
-                f" fewer{', or draw from all rows' if found.pool == 'B' else ''}."
+                f"{message} pool B of the train rows of {target} has {available}; request fewer, or"
+                " draw from all rows."
             )
+        raise UserError(f"{message} {target} has {available} train rows; request fewer.")
     return found
 
 
 def save(found: Design) -> str:
-    """Write it where a run can read it; the same design goes to the same file."""
+    """Write the design to a file that a run can read; equal designs share a file."""
     text = found.model_dump_json(indent=1) + "\n"
     folder = runs.home() / "designs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,8 +198,8 @@ def start(view: View, found: Design) -> runs.Run:
 
 
 def measured(view: View) -> list[tuple[float, float]]:
-    """(seconds, steps of tuning) of every finished tuning run of this model and task; measuring
-    counts in steps too (`Design.cost`).
+    """(seconds, steps of tuning) of every finished tuning run of this model and task; measurements
+    are counted as steps too (`Design.cost`).
     """
     found = []
     for run, asked in typed_runs("finetune"):
@@ -213,8 +212,8 @@ def measured(view: View) -> list[tuple[float, float]]:
 
 
 def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1) -> float | None:
-    """How long all cells would take, at the middle pace of measured runs; None where there is
-    none.
+    """The seconds that all trials will take, at the median pace of the measured runs; None without
+    any.
     """
     each = [took / steps for took, steps in pace if steps]
     total = sum(map(found.cost, [*found.grid(), *found.trials({})]))
@@ -234,84 +233,3 @@ def listed(view: View) -> list[runs.Run]:
 def of(run: runs.Run) -> Design:
     """The design of an experiment's run."""
     return needed_request(run).design
-
-
-def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
-    """Rows of the finished cells (`ctsft.tables`), the source language, and the learning rates that
-    validation rows chose.
-    """
-    found = of(run)
-    rows, chosen = finished_rows(run, found)
-    return rows, found.source or source_language(run), chosen
-
-
-def failures(run: runs.Run) -> list[str]:
-    """The cells whose last try failed, and why, a sentence each."""
-    found = {row["key"]: row for row in run.events() if row.get("kind") == "failed"}
-    again = {row["key"] for row in run.events() if row.get("kind") == "grid"}
-    return [
-        f"{cell.description}: {row['error']}"
-        for key, row in found.items()
-        if key not in again and not finished(run.id, cell := Trial.model_validate(row["cell"]))
-    ]
-
-
-def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
-    """A table a setting and n, in the layout of the paper's Table 4, with what it is of."""
-    found = []
-    for setting in dict.fromkeys(row["setting"] for row in rows):
-        columns, lines = tables.layout(rows, setting)
-        for n in dict.fromkeys(n for _, n in columns):
-            methods = [method for method, size in columns if size == n]
-            table = pd.DataFrame(
-                [
-                    [
-                        target,
-                        side,
-                        tables.three_decimals(before.mean),
-                        *(tables.mean_and_sd(cells.get((method, n))) for method in methods),
-                    ]
-                    for target, side, before, cells in lines
-                ],
-                columns=["target", "accuracy on", "before", *methods],
-            )
-            seeds = sorted(
-                {one.count for _, _, _, cells in lines for key, one in cells.items() if key[1] == n}
-            )
-            found.append(
-                (
-                    (
-                        f"{setting}, n = {n}, {' or '.join(map(str, seeds))}"
-                        f" seed{'' if seeds == [1] else 's'}"
-                    ),
-                    table,
-                )
-            )
-    return found
-
-
-def rates(chosen: Mapping[tuple[str, str], float]) -> str:
-    """The choice of learning rates in a sentence; "" where there was none."""
-    if not chosen:
-        return ""
-    return (
-        "Learning rates chosen on validation rows:"
-        f" {', '.join(f'{method} {rate:g}' for (_, method), rate in chosen.items())}."
-    )
-
-
-def differences(rows: list[Mapping]) -> pd.DataFrame:
-    """Paired differences between methods, with 95 % bootstrap intervals."""
-    return pd.DataFrame(
-        [
-            [
-                one["setting"],
-                f"{one['one']} − {one['other']}",
-                one["pairs"],
-                *(tables.interval_text(one, side) for side in tables.SIDES),
-                one["verdict"],
-            ]
-            for one in tables.notable_pairs(tables.paired_differences(rows))
-        ],
-        columns=["setting", "methods", "pairs", "target", "source", "verdict"],
-    )

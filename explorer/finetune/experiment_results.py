@@ -10,7 +10,7 @@ from ctsft import runs
 from ctsft.experiment import tables
 from ctsft.plots import experiment_frontier
 from ctsft.utils.errors import UserError
-from explorer.finetune import experiment_command
+from explorer.finetune import experiment_command, experiment_tables
 from explorer.finetune.experiment_start import counted
 from explorer.session import binding, errors
 from explorer.text.glossary import TERMS
@@ -66,7 +66,7 @@ def label(run: runs.Run) -> str:
 
 
 def resume(run: runs.Run):
-    failed = experiment_command.failures(run)
+    failed = experiment_tables.failures(run)
     if (run.status().state != "done" or failed) and st.button(
         "Resume",
         icon=":material/resume:",
@@ -80,10 +80,10 @@ def results(run_id: str):
     """The tables, differences and frontier of the finished trials."""
     try:
         run = runs.get(run_id)
-        rows, source, rates = experiment_command.so_far(run)
+        rows, source, rates = experiment_tables.so_far(run)
     except UserError:  # discarded, here or elsewhere
         return
-    failed = experiment_command.failures(run)
+    failed = experiment_tables.failures(run)
     if failed:
         with st.expander(f"{counted(len(failed), 'trial')} failed"):
             st.code("\n".join(failed), language=None, wrap_lines=True)
@@ -96,7 +96,7 @@ def results(run_id: str):
     st.caption(
         "Accuracy after tuning, mean ± standard deviation over seeds; the source language is"
         f" {display_name(source)}. {len(rows)} trials."
-        f" {display_name(experiment_command.rates(rates))}"
+        f" {display_name(experiment_tables.rates(rates))}"
     )
     accuracy_tables(frames)
     if len(differences):
@@ -116,8 +116,8 @@ def computed(run_id: str, rows: list[dict]) -> tuple:
     if st.session_state.get("experiment_table", ((),))[0] != key:
         st.session_state.experiment_table = (
             key,
-            experiment_command.frames(rows),
-            experiment_command.differences(rows),
+            experiment_tables.frames(rows),
+            experiment_tables.differences(rows),
             experiment_frontier.experiment_frontier(rows),
         )
     return st.session_state.experiment_table[1:]

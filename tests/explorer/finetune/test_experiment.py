@@ -14,7 +14,7 @@ from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.experiment_design import read_design
 from ctsft.jobs.requests import ExperimentRequest
 from ctsft.utils.units import duration_text
-from explorer.finetune import experiment_command, experiment_results
+from explorer.finetune import experiment_command, experiment_results, experiment_tables
 from explorer.session import view as session_view
 from support.finetune_page import tuned
 from support.pages import alive, button, texts, visit
@@ -80,7 +80,7 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):
     ("key", "value", "words"),
     [
         ("w_design_n", "four", "is not a whole number"),
-        ("w_design_n", "25", "25 labelled examples were asked for"),
+        ("w_design_n", "25", "25 labelled examples are requested"),
         ("w_design_seeds", "1, 1", "appears twice"),
         ("w_design_rates", "", "Learning rates is empty"),
     ],
@@ -164,9 +164,9 @@ def test_the_tables_of_a_finished_experiment(form, words):
         run_experiment(run, request)
     at = visit(form)
     assert not at.exception and "4 trials" in texts(at) and button(at, "Resume") is None
-    chosen = experiment_command.so_far(run)[2]
+    chosen = experiment_tables.so_far(run)[2]
     assert (
-        experiment_command.rates(chosen).replace("_", " ") in texts(at).replace("\\", "")
+        experiment_tables.rates(chosen).replace("_", " ") in texts(at).replace("\\", "")
         and len(chosen) == 2
     )
     table, pairs = (frame.value for frame in at.dataframe[:2])

@@ -14,7 +14,7 @@ from ctsft.jobs import tuning_table
 from ctsft.jobs.command_line import arguments
 from ctsft.jobs.experiment_design import MEASURING, Design, read_design
 from ctsft.jobs.requests import ExperimentRequest, FinetuneRequest, Tuning
-from explorer.finetune import experiment_command
+from explorer.finetune import experiment_command, experiment_tables
 from explorer.session.view import View
 from support.errors import said
 from support.experiment import ROWS
@@ -101,7 +101,7 @@ def test_several_rates_are_a_grid_chosen_on_validation_rows():
         ({"design_seeds": "1, 1"}, "appears twice"),
         ({"design_rates": "fast"}, "such as 3e-4, 1e-3"),
         ({"design_rates": "-1"}, "greater than 0"),
-        ({"design_rates": "1e-3, 1e-3"}, "0.001 stands twice"),
+        ({"design_rates": "1e-3, 1e-3"}, "0.001 is repeated"),
         ({"design_methods": ["direct"], "model": "other"}, "--base"),
     ],
 )
@@ -150,11 +150,11 @@ def test_too_few_rows_are_told_before_anything_starts():
     said(
         lambda: experiment_command.room(found, {"english": 20, "javanese": 19}.get),
         "20 labelled examples",
-        "pool B of the train rows of javanese holds 19",
+        "pool B of the train rows of javanese has 19",
     )
     said(
         lambda: experiment_command.room(found.model_copy(update={"pool": "all"}), lambda target: 5),
-        "rows of english are 5",
+        "english has 5 train rows",
     )
 
 
@@ -187,7 +187,7 @@ def test_the_time_is_that_of_measured_runs_or_is_not_known():
 
 
 def test_tables_in_the_layout_of_the_papers():
-    ((title, table),) = experiment_command.frames(ROWS)
+    ((title, table),) = experiment_tables.frames(ROWS)
     assert title == "one, n = 5, 1 or 2 seeds" and list(table.columns) == [
         "target",
         "accuracy on",
@@ -196,7 +196,7 @@ def test_tables_in_the_layout_of_the_papers():
         "full",
     ]
     assert table.iloc[0].tolist() == ["jv", "target", ".250", ".600 ± .141", ".400 ± .000"]
-    pairs = experiment_command.differences(ROWS)
+    pairs = experiment_tables.differences(ROWS)
     assert pairs.iloc[0].tolist() == [
         "one",
         "circuit − full",
@@ -205,9 +205,9 @@ def test_tables_in_the_layout_of_the_papers():
         "+.333 [+.200, +.400]",
         "fewer than 6 pairs",
     ]
-    assert list(experiment_command.differences(ROWS[:1]).columns) == list(
-        pairs.columns
-    ) and not len(experiment_command.differences(ROWS[:1]))
+    assert list(experiment_tables.differences(ROWS[:1]).columns) == list(pairs.columns) and not len(
+        experiment_tables.differences(ROWS[:1])
+    )
 
 
 def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, loaded, task, tmp_path):
@@ -239,23 +239,23 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
     request = ExperimentRequest(design=design, file="design.json")
     with runs.record(request, "exp") as run:
         assert (
-            experiment_command.so_far(run) == ([], "indonesian", {})
+            experiment_tables.so_far(run) == ([], "indonesian", {})
             and experiment_command.of(run) == design
         ), "before it has written anything"
         run_experiment(run, request)
     assert [one.id for one in experiment_command.listed(view)] == [
         "exp"
     ] and experiment_command.listed(replace(view, task="other")) == []
-    rows, source, chosen = experiment_command.so_far(run)
+    rows, source, chosen = experiment_tables.so_far(run)
     assert (
         chosen == {}
-        and experiment_command.rates(chosen) == ""
-        and experiment_command.rates({("one", "full"): 3e-3}).endswith("rows: full 0.003.")
+        and experiment_tables.rates(chosen) == ""
+        and experiment_tables.rates({("one", "full"): 3e-3}).endswith("rows: full 0.003.")
     )
     assert (
         [row["method"] for row in rows] == ["near_zero", "full"]
         and source == "indonesian"
-        and experiment_command.failures(run) == []
+        and experiment_tables.failures(run) == []
     )
     cells = design.trials({})
     with open(run.file("events.jsonl"), "a") as events:
@@ -270,10 +270,10 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
             )
             + "\n"
         )
-    assert experiment_command.failures(run) == [], "it was run again since"
+    assert experiment_tables.failures(run) == [], "it was run again since"
     runs.delete(runs.get(f"exp-{cells[0].key}"))
     assert (
-        experiment_command.failures(run) == [f"{cells[0].description}: no room"]
-        and len(experiment_command.so_far(run)[0]) == 1
+        experiment_tables.failures(run) == [f"{cells[0].description}: no room"]
+        and len(experiment_tables.so_far(run)[0]) == 1
     )
     assert len(tuning_table.table_rows()) == 1 and isinstance(experiment_command.of(run), Design)

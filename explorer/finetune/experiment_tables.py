@@ -1,0 +1,95 @@
+"""The results of an experiment so far: finished and failed trials, tables, paired differences; no
+streamlit.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ctsft import runs
+from ctsft.experiment import tables
+from ctsft.experiment.results import finished_rows, source_language
+from ctsft.experiment.trials import finished
+from ctsft.jobs.experiment_design import Trial
+from explorer.finetune.experiment_command import of
+
+
+def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
+    """The rows of the finished trials, the source language, and the learning rates that were chosen
+    on validation rows.
+    """
+    design = of(run)
+    rows, chosen = finished_rows(run, design)
+    return rows, design.source or source_language(run), chosen
+
+
+def failures(run: runs.Run) -> list[str]:
+    """The trials whose last attempt failed, with the error, a sentence each."""
+    failed = {row["key"]: row for row in run.events() if row.get("kind") == "failed"}
+    succeeded = {row["key"] for row in run.events() if row.get("kind") == "grid"}
+    sentences = []
+    for key, row in failed.items():
+        trial = Trial.model_validate(row["cell"])
+        if key not in succeeded and not finished(run.id, trial):
+            sentences.append(f"{trial.description}: {row['error']}")
+    return sentences
+
+
+def frames(rows: list[Mapping]) -> list[tuple[str, pd.DataFrame]]:
+    """A title and a table for each setting and n, in the layout of the paper's Table 4."""
+    titled = []
+    for setting in dict.fromkeys(row["setting"] for row in rows):
+        columns, lines = tables.layout(rows, setting)
+        for n in dict.fromkeys(n for _, n in columns):
+            methods = [method for method, size in columns if size == n]
+            counts = {
+                spread.count
+                for _, _, _, spreads in lines
+                for (_, size), spread in spreads.items()
+                if size == n
+            }
+            seeds = " or ".join(map(str, sorted(counts)))
+            noun = "seed" if counts == {1} else "seeds"
+            titled.append((f"{setting}, n = {n}, {seeds} {noun}", frame(lines, methods, n)))
+    return titled
+
+
+def frame(lines: list[tuple], methods: list[str], n: int) -> pd.DataFrame:
+    """`lines`: of `tables.layout`."""
+    return pd.DataFrame(
+        [
+            [
+                target,
+                side,
+                tables.three_decimals(before.mean),
+                *(tables.mean_and_sd(spreads.get((method, n))) for method in methods),
+            ]
+            for target, side, before, spreads in lines
+        ],
+        columns=["target", "accuracy on", "before", *methods],
+    )
+
+
+def rates(chosen: Mapping[tuple[str, str], float]) -> str:
+    """The chosen learning rates in a sentence; "" if none were chosen."""
+    if not chosen:
+        return ""
+    texts = [f"{method} {rate:g}" for (_, method), rate in chosen.items()]
+    return f"Learning rates chosen on validation rows: {', '.join(texts)}."
+
+
+def differences(rows: list[Mapping]) -> pd.DataFrame:
+    """Paired differences between methods, with 95 % bootstrap intervals."""
+    return pd.DataFrame(
+        [
+            [
+                pair["setting"],
+                f"{pair['one']} − {pair['other']}",
+                pair["pairs"],
+                *(tables.interval_text(pair, side) for side in tables.SIDES),
+                pair["verdict"],
+            ]
+            for pair in tables.notable_pairs(tables.paired_differences(rows))
+        ],
+        columns=["setting", "methods", "pairs", "target", "source", "verdict"],
+    )
