@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from ctsft.utils.format import hover_text
 
-# one meaning each, on white and on Streamlit's dark page alike; told apart with any colour vision
+# one meaning each; distinct on white and on dark pages, with any colour vision
 COLOURS = {
     "source": "#3b82d0",
     "target": "#e0751f",

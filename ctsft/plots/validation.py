@@ -11,7 +11,7 @@ from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import number
 
-# colour, line style and symbol of each ranking, told apart on light and dark pages
+# colour, line style and symbol of each ranking, distinct on light and dark pages
 LOOKS = (
     ("#8b919c", "solid", "diamond"),
     ("#9a6cc4", "solid", "circle"),

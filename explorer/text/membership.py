@@ -1,4 +1,4 @@
-"""Why a head is in the circuit, or what would bring it in, as a plain sentence; no streamlit.
+"""Why a head is in the circuit, or what would bring it in, as a plain sentence.
 
 Everything is read from the circuit's rule, the scores it was selected by and the hand edits.
 """
