@@ -26,6 +26,7 @@ check: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict -q -d build/site
 	$(MAKE) test
 
 # The first-run path without a screen: scores, a circuit, two fine-tuning runs, the trade-off between them.

@@ -1,6 +1,6 @@
 """The source-against-target frontier of an experiment as a picture and a page.
 
-python -m benchmarks.frontier RUN [--out assets/frontier.png] [--html frontier.html]
+python -m benchmarks.frontier RUN [--out assets/screenshots/frontier.png] [--html frontier.html]
 """
 
 import argparse
@@ -18,7 +18,7 @@ from ctsft.plots.style import alt
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
-    parser.add_argument("--out", type=Path, default=Path("assets/frontier.png"))
+    parser.add_argument("--out", type=Path, default=Path("assets/screenshots/frontier.png"))
     parser.add_argument("--html", type=Path)
     args = parser.parse_args()
     run = runs.get(args.run)

@@ -26,7 +26,10 @@ from ctsft.utils.errors import UserError
 @app.command()
 def experiment(
     file: Annotated[
-        str, typer.Argument(help="The design, JSON (see README and examples/nusax.json).")
+        str,
+        typer.Argument(
+            help="The design, JSON (see docs/results/experiment.md and examples/nusax.json)."
+        ),
     ],
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option(help="Cells at a time, each in a process of its own.")] = 1,

@@ -249,16 +249,16 @@ def test_an_encoder_without_classes_is_refused():
 
 
 def guide() -> str:
-    """The code block of README's "Add a model family"."""
+    """The code block of docs/extending.md, "Add a model family"."""
     from pathlib import Path
 
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
     section = text.split("## Add a model family", 1)[1]
     return section.split("```python\n", 1)[1].split("```", 1)[0]
 
 
 def test_the_guide_adds_a_family_in_ten_lines(monkeypatch, task, tokenizer):
-    """README's lines, executed as they stand, make a family work that was refused before; its
+    """The guide's lines, executed as they stand, make a family work that was refused before; its
     scores are the oracle's.
     """
     import transformers as tf

@@ -1,0 +1,93 @@
+"""The documents: the notebooks run as they stand, the pages build without a warning, the written
+pages say what the code says, and README stays short.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("CTSFT_HOME", str(tmp_path / "home"))
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert outputs and not any(output.output_type == "error" for output in outputs)
+
+
+def test_there_are_three_notebooks_without_stored_outputs():
+    assert len(NOTEBOOKS) == 3
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        assert not any(cell.get("outputs") for cell in cells), path.name
+
+
+def test_the_pages_build_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "results" / "experiment" / "index.html").is_file()
+
+
+def test_the_page_of_public_names_is_what_the_code_says():
+    done = subprocess.run(
+        [sys.executable, "-c", "import generate_api; print(generate_api.page(), end='')"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "docs")])},
+    )
+    assert done.stdout == (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), (
+        "run python docs/generate_api.py"
+    )
+
+
+def test_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 160
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+        local = [link for link in links if "://" not in link]
+        missing = [link for link in local if not (page.parent / link).exists()]
+        assert not missing, f"{page.name}: {missing}"
+
+
+def test_options_that_the_documents_name_are_those_of_the_shell():
+    from typer.main import get_command
+
+    from ctsft.cli.main import app
+
+    commands = get_command(app).commands
+    checked = 0
+    for page in PAGES:
+        for line in re.findall(r"(?:^|`)ctsft ([a-z]+ [^`\n]*)", page.read_text("utf-8"), re.M):
+            name, _, rest = line.partition(" ")
+            if name not in commands:
+                continue
+            options = {option for part in commands[name].params for option in part.opts}
+            options |= {option for part in commands[name].params for option in part.secondary_opts}
+            named = set(re.findall(r"(?<!\S)--[a-z-]+", rest.partition("#")[0])) - {"--help"}
+            assert named <= options, (page.name, line, named - options)
+            checked += len(named)
+    assert checked > 20
