@@ -32,7 +32,7 @@ def list_or_act(
                 "kind": run.request.kind,
                 "state": run.status().state,
                 "progress": run.status().progress,
-                "message": run.status().message,
+                "message": run.note or run.status().message,
             }
             for run in runs.list_runs()
         ]
@@ -72,7 +72,8 @@ def discard(run: runs.Run, yes: bool):
 
 def show(run: runs.Run):
     from ctsft.jobs.command_line import shell_command  # torch and transformers: not for the list
-    from ctsft.jobs.requests import EARLIER, request_of
+    from ctsft.jobs.requests import request_of
+    from ctsft.runs.folder import EARLIER
 
     request = request_of(run)
     content = {

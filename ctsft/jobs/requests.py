@@ -22,7 +22,7 @@ from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
-from ctsft.runs.folder import Request, Run, file_stamp, is_settled
+from ctsft.runs.folder import EARLIER, Request, Run, file_stamp, is_settled
 from ctsft.runs.launcher import list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
@@ -276,7 +276,6 @@ AnyRequest = (
     | ExportRequest
 )
 _ANY = TypeAdapter(Annotated[AnyRequest, Field(discriminator="kind")])
-EARLIER = "made by an earlier version of this program; its settings cannot be read"
 
 
 def request_of(run: Run) -> AnyRequest | None:

@@ -43,6 +43,7 @@ GRACE = 60.0  # that a queued run may be without a known process
 
 LOG_TAIL = 65536  # bytes that are read from the end of a log
 
+EARLIER = "made by an earlier version of this program; its settings cannot be read"
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -74,6 +75,12 @@ class Request(BaseModel):
     cwd: str = ""  # where relative paths begin
     created: float = 0.0  # seconds since 1970, like every time here
     facts: Facts = Facts()
+
+
+class _Form(BaseModel):
+    """Tells a request of an earlier version, which held the shell's arguments."""
+
+    argv: list | None = None
 
 
 class Process(BaseModel):
@@ -121,6 +128,11 @@ class Run:
         return request.model_copy(
             update={"kind": kind, "created": request.created or _modified(self.path)}
         )
+
+    @property
+    def note(self) -> str:
+        """What a list says of the run beside its state; "" where nothing is to say."""
+        return EARLIER if read_cached(self.file("request.json"), _Form).argv is not None else ""
 
     def status(self) -> Status:
         status = read_cached(self.file("status.json"), Status)

@@ -60,6 +60,8 @@ def resume(run: Run) -> Run:
     """
     if run.status().active:
         raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
+    if run.note:
+        raise RunError(f"Run {run.id!r} was {run.note}, so it cannot be continued; start it again")
     return _launch(run)
 
 

@@ -4,6 +4,7 @@ as curves; and the whole exploration as one report.
 
 import streamlit as st
 
+from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.plots import run_frontier
 from explorer.compare import curves, filter_bar, filters, run_table, table
@@ -25,6 +26,7 @@ def page():
         " do worse by more than noise."
     )
     all_rows = tuning_table.table_rows()
+    earlier_runs()
     if not all_rows:
         no_runs()
         return
@@ -56,6 +58,14 @@ def page():
         shown = f"of the newest finished runs (at most {DEFAULT_CURVES}); select rows for others"
         accuracy_curves(ended[:DEFAULT_CURVES] or rows[:1], names, shown)
     st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
+
+
+def earlier_runs():
+    """Names the tuning runs that cannot be compared, because an earlier version made them."""
+    notes = {run.id: run.note for run in runs.list_runs("finetune") if run.note}
+    if notes:
+        names = ", ".join(list(notes)[:6]) + (" and more" if len(notes) > 6 else "")
+        st.caption(f"Not shown, {next(iter(notes.values()))}: {literal(names)}.")
 
 
 def no_runs():
