@@ -29,16 +29,18 @@ tags: [circuit-targeted-fine-tuning]
 
 # {title}
 
-{base} tuned on {target}; {source} is the language it is to keep.
+{base} tuned on {target}; the source language is {source}.
 
 ## Method
 
-What moved (`--what {what}`): {says}. This is circuit-targeted supervised fine-tuning ([arXiv 2601.08146](https://arxiv.org/abs/2601.08146))
-or one of the ways of tuning it is compared with. {trainable:,} numbers were trained, {share} of the base model's {total:,}. {rest}
+What was trained (`--what {what}`): {says}. This is circuit-targeted supervised fine-tuning
+([arXiv 2601.08146](https://arxiv.org/abs/2601.08146)) or one of the ways of tuning it is compared
+with. {trainable:,} parameters were trained, {share} of the base model's {total:,}. {rest}
 {heads}
 ## Data
 
-Task `{task}`: {n} labelled {target} texts to tune on (split `{split}`, drawn with seed {seed}); measured on split `{eval_split}`: {rows}.
+Task `{task}`: {n} labelled {target} texts to tune on (split `{split}`, drawn with seed {seed});
+measured on split `{eval_split}`: {rows}.
 
 Prompt `{prompt}`, answered with one of the tokens {labels}.
 
@@ -180,7 +182,9 @@ def rest_words(run: runs.Run) -> str:
         )
     done = results.result(run)
     return (
-        "Every other number has the base model's bits." if done["trainable"] < done["total"] else ""
+        "Every other parameter has the base model's bits."
+        if done["trainable"] < done["total"]
+        else ""
     )
 
 

@@ -178,7 +178,7 @@ def side_by_side(circuits: dict[str, Circuit], scores: Scores):
     figures = maps({name: circuits[name] for name in view.side_by_side}, scores, view.flip)
     with st.container(horizontal=True):
         for i, (name, figure) in enumerate(figures.items()):
-            chart.show(figure, f"kept-{i}", width="content", name=name)
+            chart.show(figure, f"saved-{i}", width="content", name=name)
     st.caption(
         "The colours are the scores on this page, on one scale. Outlines mark the heads of each"
         " circuit, crosses the heads that were removed by hand."

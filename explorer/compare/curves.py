@@ -10,7 +10,7 @@ from ctsft.plots import accuracy_curves
 from ctsft.runs import results
 from explorer.session import inputs
 
-MAX_CURVES = len(accuracy_curves.SYMBOLS)  # more cannot be told apart
+MAX_CURVES = len(accuracy_curves.SYMBOLS)  # more look alike
 
 
 def start_of(row: Mapping) -> tuple:

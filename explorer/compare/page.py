@@ -96,7 +96,7 @@ def shared_settings(rows: list[dict]):
 def frontier(of: Points):
     st.subheader("Frontier", help=TERMS["frontier"] + " " + TERMS["interval"])
     st.caption(
-        "What each run gained on the target (up) and kept of the source (right); dashed lines:"
+        "The change in each run on the target (up) and on the source (right); dashed lines:"
         " before tuning. A large mark is the mean over seeds with its 95 % interval, a small mark"
         " is one seed. The line joins the marks that no other mark exceeds in both. Runs from a"
         " base model (direct) are only in the table: their model did not know the source."

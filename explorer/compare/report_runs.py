@@ -42,7 +42,7 @@ def tuning(of: Exploration) -> Section:
             *shared_settings(of.rows),
             run_table(of.rows),
             (
-                "The frontier: what was gained on the target (up) and kept of the source (right)."
+                "The frontier: the change on the target (up) and on the source (right)."
                 " Large marks are means over seeds with 95 % bootstrap intervals, or single runs."
                 " The line joins the marks that no other mark exceeds in both."
             ),

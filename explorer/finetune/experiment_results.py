@@ -103,7 +103,7 @@ def results(run_id: str):
         difference_table(differences)
     downloads(run, rows, source)
     st.caption(
-        "The gain on the target, and what is kept of the source: up and right is better. Small"
+        "The change on the target (up) and on the source (right): up and right is better. Small"
         " marks are seeds, large marks their mean.",
         help=TERMS["frontier"],
     )

@@ -46,7 +46,7 @@ def score_changes(run: runs.Run, result: dict, pair: tuple, trained: frozenset):
     )
     with st.container(horizontal=True):
         for i, fig in enumerate(figures):
-            chart.show(fig, f"moved-{i}", width="content", name=f"moved-{i}-{run.id}")
+            chart.show(fig, f"rescored-{i}", width="content", name=f"rescored-{i}-{run.id}")
     st.caption(
         f"{METHODS[result['method']].label}, {result['examples']} examples; the tuned model still"
         f" answers {result['right']:.0%} of them correctly. The first two maps share one scale. In"

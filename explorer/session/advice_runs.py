@@ -1,4 +1,4 @@
-"""Advice on which heads should move, as its runs keep it: found for a session's choices, and read."""
+"""Advice on which heads to train: the runs that match a session's choices, and their rankings."""
 
 from collections.abc import Iterator
 

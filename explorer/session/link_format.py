@@ -96,6 +96,9 @@ FIELDS: dict[str, LinkField] = {
     "edge": LinkField("min_edge", real(0, 1), "a number from 0 to 1"),
 }
 
+# values that older links may hold, and their current names
+RENAMED = {("circuit_panel", "Kept circuits"): "Saved circuits"}
+
 # parameters that name something on this machine; whoever opens the link checks them
 NAMES = {"model": "model", "task": "task", "data": "data_dir"}
 DISCOVERY_RUN = "found"  # the parameter that names the run of a discovered circuit
@@ -151,7 +154,7 @@ def read(
         try:
             if len(text) > MAX_LENGTH:
                 raise ValueError
-            value = parse(text)
+            value = RENAMED.get((field, text), parse(text))
         except (ValueError, TypeError, OverflowError):
             problems.append(f"{parameter} {text!r:.40} (expected {expected})")
             continue

@@ -18,8 +18,8 @@ Counts = Mapping[str, int]  # language -> number of rows that its accuracy was m
 
 
 def noise(a: float, b: float, rows: int) -> float:
-    """Two standard errors of a - b. Both accuracies are moved a little towards 1/2, so that 1.0 is
-    not taken as certain.
+    """Two standard errors of a - b. Both accuracies are shifted a little towards 1/2, so that 1.0
+    is not taken as certain.
     """
     adjusted = [(share * rows + 1) / (rows + 2) for share in (a, b)]
     return 2 * sqrt(sum(p * (1 - p) / rows for p in adjusted))
@@ -103,12 +103,8 @@ def target_summary(rows: list[Mapping], counts: Counts) -> str:
 def best(rows: list[Mapping], side: str, names: Mapping[str, str], counts: Counts) -> str:
     """The run with the highest accuracy on one side, and how far it leads."""
     first, second = sorted(rows, key=lambda row: row[f"{side}_after"], reverse=True)[:2]
-    before, after, next_after = (
-        first[f"{side}_before"],
-        first[f"{side}_after"],
-        second[f"{side}_after"],
-    )
-    ahead = lead(after, next_after, counts.get(rows[0][side]))
+    before, after = first[f"{side}_before"], first[f"{side}_after"]
+    ahead = lead(after, second[f"{side}_after"], counts.get(rows[0][side]))
     return (
         f"“{display_name(names[first['run']])}” has the highest {display_name(first[side])}"
         f" accuracy ({before:.2f} → {after:.2f}; {ahead})"

@@ -44,8 +44,10 @@ def tables(tmp_path) -> list[Path]:
 def harmless(page) -> bool:
     """No foreign element came to life."""
     return page.evaluate(
-        """() => window.pwned === undefined && !document.querySelector('img[src="x"], a[href*="elsewhere"]')
-        && ![...document.querySelectorAll('script')].some(one => one.textContent.includes('pwned=1'))"""
+        """() => window.pwned === undefined
+        && !document.querySelector('img[src="x"], a[href*="elsewhere"]')
+        && ![...document.querySelectorAll('script')].some(
+            one => one.textContent.includes('pwned=1'))"""
     )
 
 

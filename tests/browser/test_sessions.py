@@ -35,7 +35,8 @@ def until(page, count: int):
 def outlined(page) -> int:
     """The most strokes of one kind on the head map: the outlines of the circuit."""
     return page.evaluate(
-        """() => Math.max(...[...document.querySelector('.js-plotly-plot').querySelectorAll('.scatterlayer .trace')].map(
+        """() => Math.max(...[...document.querySelector('.js-plotly-plot')
+        .querySelectorAll('.scatterlayer .trace')].map(
         trace => trace.querySelectorAll('path.js-line').length))"""
     )
 
@@ -131,7 +132,8 @@ def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
 def test_nothing_jumps_when_the_slider_moves(arrive):
     page = arrive()
     page.evaluate(
-        """() => { window.moved = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => window.moved += entry.value))
+        """() => { window.moved = 0; new PerformanceObserver(
+        list => list.getEntries().forEach(entry => window.moved += entry.value))
         .observe({type: 'layout-shift', buffered: false}) }"""
     )
     for share in (0.3, 0.5, 0.2):

@@ -18,7 +18,8 @@ def points_of_curve(page) -> int:
     """Evaluations drawn in the accuracy chart's longest curve."""
     return page.evaluate(
         """() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].flatMap(
-        plot => (plot.data || []).filter(trace => trace.mode === 'lines+markers').map(trace => (trace.x || []).length)))"""
+        plot => (plot.data || []).filter(trace => trace.mode === 'lines+markers')
+        .map(trace => (trace.x || []).length)))"""
     )
 
 
@@ -72,7 +73,7 @@ def test_walk(tmp_path, program):
                 break
             again.wait_for_timeout(1000)
             drawn.append(points_of_curve(again))
-        # the outcome, told once the run is over
+        # the outcome, shown once the run is over
         again.get_by_text("differences below").wait_for()
         settle(again)
         drawn.append(points_of_curve(again))

@@ -5,13 +5,14 @@
 |a - b| (1, -1).
 
     layer 0, total   x = (3, 1), (1, 3); normed (1, -1), (-1, 1); v = 2 normed + 1 = (3, -1), (-1,
-                     3); q = 0, so
-                     position 1 sees half and half: z = (3, -1), (1, 1).  mu of head 0 = (3 + 1) / 2 = 2
+                     3); q = 0, so position 1 sees half and half:
+                     z = (3, -1), (1, 1).  mu of head 0 = (3 + 1) / 2 = 2
     split head 0     rel (1, 0), (-1, 0)            irrel (2, -1), (2, 1)
     o: (a, a + b)    rel (1, 1), (-1, -1)           irrel (2, 1), (2, 3)
        bias (6, 0)   shared 1 : 2 both times: rel +2, irrel +4
                      rel (3, 1), (1, -1)            irrel (6, 1), (6, 3)
-    + x              rel the same                   irrel (9, 2), (7, 6)        total (12, 3), (8, 5)
+    + x              rel the same                   irrel (9, 2), (7, 6);
+                     total (12, 3), (8, 5)
     norm, gain 9     2/9, 7/9 and 2/3, 1/3 of 9:    rel (2, -2), (6, -6); irrel (7, -7), (3, -3)
        bias (8, 0)   shared 3 : 9 and 1 : 7 (the inputs): rel +2, +1; irrel +6, +7
                      rel (4, -2), (7, -6)           irrel (13, -7), (10, -3)
@@ -25,10 +26,11 @@
     sign clash       position 1: -3/2 against 5/2 -> rel 0, irrel 1; total (20, -1), (16, 1)
     layer 1 norm     gain 105; a - b = 21, 15: rel 105 * 5/21 = 25, 105 * 2/15 = 14; irrel 80, 91;
                      all times (1, -1)
-    attention        q = c normed, c = ln 3 / 154, k = v = normed. Rel scores of position 1: 14 * 25
-                     c and
-                     14 * 14 c; they differ by 14 * 11 c = ln 3: P_rel = (3/4, 1/4). Totals are equal: P = (1/2, 1/2)
-                     z_rel = 3/4 * 25 + 1/4 * 14 = 22.25, z_irrel = 105 - 22.25 = 82.75 (times (1, -1))
+    attention        q = c normed, c = ln 3 / 154, k = v = normed. Rel scores of position 1:
+                     14 * 25 c and 14 * 14 c; they differ by 14 * 11 c = ln 3:
+                     P_rel = (3/4, 1/4). Totals are equal: P = (1/2, 1/2)
+                     z_rel = 3/4 * 25 + 1/4 * 14 = 22.25, z_irrel = 105 - 22.25 = 82.75
+                     (times (1, -1))
                      frozen: (25 + 14) / 2 = 19.5.  frozen, only the readout split: (0 + 14) / 2 = 7
     o: times 4       rel 89, irrel 331;  frozen 78;  readout 28  (of 420, times (1, -1))
     + x              rel (91, -89), irrel (345, -330): total (436, -419); layer 1's MLP is 0

@@ -134,6 +134,11 @@ def test_a_value_that_is_not_valid_is_reported_and_the_rest_counts(parameter, te
     assert parameter in problems[0] and len(problems[0]) < 200
 
 
+def test_an_older_link_opens_the_panel_under_its_current_name():
+    fields, problems = link_format.read({"show": "Kept circuits"}, CHOICES)
+    assert fields == {"circuit_panel": "Saved circuits"} and problems == []
+
+
 def test_heads_beyond_the_model_are_left_out_and_named():
     fields = {
         "added": frozenset({(0, 1), (9, 0)}),

@@ -86,7 +86,7 @@ def test_round_trip(shell, tiny_words, tune, tmp_path, words):
         f"| javanese | {summary['history'][0]['accuracy']['javanese']:.3f} | {accuracy:.3f} |",
         "python -m ctsft finetune",
         "2601.08146",
-        f"{summary['trainable']:,} numbers",
+        f"{summary['trainable']:,} parameters",
         f"base model's {summary['total']:,}",
         f"--what {summary['what']}",
         "`{text} | sentiment:`",
@@ -94,10 +94,10 @@ def test_round_trip(shell, tiny_words, tune, tmp_path, words):
         "9 labelled javanese",
     ):
         assert said in card, said
-    rest = {"full": "numbers were trained, 100.00%", "lora": "low-rank adapters"}.get(
-        summary["what"], "Every other number has the base"
+    rest = {"full": "parameters were trained, 100.00%", "lora": "low-rank adapters"}.get(
+        summary["what"], "Every other parameter has the base"
     )
-    assert rest in card and ("Every other number" in card) == (summary["what"] == "circuit")
+    assert rest in card and ("Every other parameter" in card) == (summary["what"] == "circuit")
     assert ("| 2 | 0 |" in card) == (folder / "circuit.json").exists() == (words[:1] != ["--what"])
 
 
