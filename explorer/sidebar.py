@@ -65,7 +65,7 @@ def circuit() -> str:
     scores, _ = score_runs.scores()
     if scores is None:
         return "needs scores"
-    heads = session_circuit.circuit(scores).heads
+    heads = session_circuit.current(scores).heads
     counts = session_circuit.trainable_counts(binding.view().model, tuple(sorted(heads)))
     return f"{len(heads)} heads, {counts['group'] / counts['total']:.1%} trainable"
 

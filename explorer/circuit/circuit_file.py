@@ -59,4 +59,4 @@ def load(model: Model, scores: Scores):
     with messages.errors_as(saved.FILE_MESSAGE):
         text = file.getvalue().decode(errors="replace")
         circuit = Circuit.parse(text, file.name).check(model)
-        messages.put(saved.FILE_MESSAGE, session_circuit.adopt(circuit, scores))
+        messages.put(saved.FILE_MESSAGE, session_circuit.make_current(circuit, scores))

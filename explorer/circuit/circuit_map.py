@@ -25,7 +25,7 @@ def draw(shown: PageCircuit):
             return  # a late click on a chart that was replaced
         heads = head_grid.toggle(st.session_state[key].selection.points, ())
         for head in heads:
-            session_circuit.click(head, scores)
+            session_circuit.toggle(head, scores)
         if heads:
             st.session_state.map_number += 1
 

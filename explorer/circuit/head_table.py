@@ -50,7 +50,7 @@ def draw(shown: PageCircuit):
 
     def checked():
         for head in changed_heads(st.session_state[key]["edited_rows"], heads, circuit):
-            session_circuit.click(head, scores)
+            session_circuit.toggle(head, scores)
 
     st.data_editor(
         table(scores, circuit, session_circuit.reasons(circuit, shown.affected)),

@@ -38,7 +38,7 @@ def page():
         return
     if kind == "preview":
         preview_notice()
-    session_circuit.look_at_first(scores, model.heads)
+    session_circuit.select_first_head(scores, model.heads)
     shown = PageCircuit.current(model, scores, is_preview=kind == "preview")
     circuit_file.draw(shown)
     choose_heads(shown)

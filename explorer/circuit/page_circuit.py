@@ -26,7 +26,7 @@ class PageCircuit:
 
     @classmethod
     def current(cls, model: Model, scores: Scores, is_preview: bool) -> "PageCircuit":
-        circuit = session_circuit.circuit(scores)
+        circuit = session_circuit.current(scores)
         run = score_runs.score_run(("done",)) or score_runs.score_run(start_runs.ACTIVE)
         return cls(
             circuit, session_circuit.trained_with(model, circuit), model, scores, is_preview, run

@@ -127,7 +127,7 @@ def list_row(name: str, circuit: Circuit, scores: Scores):
 
 
 def restore(circuit: Circuit, scores: Scores):
-    messages.put(LIST_MESSAGE, session_circuit.adopt(circuit, scores))
+    messages.put(LIST_MESSAGE, session_circuit.make_current(circuit, scores))
 
 
 def rename(name: str):

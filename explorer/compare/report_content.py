@@ -41,7 +41,7 @@ def gather(rows: list[Mapping], names: Mapping[str, str]) -> Exploration:
     score_run = current_run or newest_score_run(subject, first["source"])
     scores = score_runs.scores_of(score_run)
     if current_run and scores is not None:
-        circuit = session_circuit.circuit(scores)
+        circuit = session_circuit.current(scores)
     else:
         circuit = trained_circuit(same)
     faithfulness_run = None

@@ -63,8 +63,8 @@ def advised(view: View, weights: str) -> runs.Run | None:
     return next(
         (
             run
-            for run in advice_runs.found(view, weights, ("done",))
-            if advice_runs.rows_of(run) == advice_runs.asked_by(view)
+            for run in advice_runs.matching_runs(view, weights, ("done",))
+            if advice_runs.rows_of(run) == advice_runs.current_rows(view)
         ),
         None,
     )

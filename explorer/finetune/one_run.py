@@ -47,7 +47,7 @@ def head_sources() -> Given:
     weights = inputs.model().fingerprint
     score_run = score_runs.score_run(("done",))
     scores = score_runs.scores_of(score_run)
-    circuit = session_circuit.circuit(scores) if scores else None
+    circuit = session_circuit.current(scores) if scores else None
     return Given(score_run, scores, circuit, command.advised(binding.view(), weights))
 
 

@@ -63,7 +63,7 @@ def draw(shown: PageScores):
     choose_rows(targets)
     with errors.sentences(stop=False):
         compute(k=len(shown.circuit) or view.k)
-        run = advice_runs.run_of(view, weights())
+        run = advice_runs.best_run(view, weights())
         ranking = advice_runs.read(run)
         if ranking and ranking.shape == tuple(shown.scores.values.shape):
             show(ranking, run, shown)
@@ -98,14 +98,14 @@ def choose_rows(targets: list[str]):
 def compute(k: int):
     """The advice run in progress, or a button where there is no advice for the current rows."""
     view = binding.view()
-    active = advice_runs.run_of(view, weights(), start_runs.ACTIVE)
-    done = advice_runs.run_of(view, weights())
+    active = advice_runs.best_run(view, weights(), start_runs.ACTIVE)
+    done = advice_runs.best_run(view, weights())
     if active:
         run_progress.watch(active, savable=False)
         return
-    if done and advice_runs.rows_of(done) == advice_runs.asked_by(view):
+    if done and advice_runs.rows_of(done) == advice_runs.current_rows(view):
         return
-    last = next(advice_runs.found(view, weights()), None)
+    last = next(advice_runs.matching_runs(view, weights()), None)
     if last and last != done:
         run_progress.ended(last)
     if done:

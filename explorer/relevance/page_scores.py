@@ -32,14 +32,14 @@ class PageScores:
         scores, kind = score_runs.scores()
         if scores is None:
             return None
-        session_circuit.look_at_first(scores, model.heads)
+        session_circuit.select_first_head(scores, model.heads)
         run = score_runs.score_run(("done",)) or score_runs.score_run(start_runs.ACTIVE)
         return cls(
             scores,
             kind == "preview",
             run,
             score_runs.means_of(run),
-            session_circuit.circuit(scores),
+            session_circuit.current(scores),
             model,
             task,
         )

@@ -31,7 +31,7 @@ def draw(shown: PageScores):
     st.selectbox(
         "Compare with",
         list(others),
-        format_func=lambda run_id: scoring_choices.named(others[run_id]),
+        format_func=lambda run_id: scoring_choices.description(others[run_id]),
         **binding.bind("compared_run"),
         help=(
             "Finished scorings with the same settings, of a model of the same shape: another"
@@ -44,7 +44,7 @@ def draw(shown: PageScores):
 def maps(shown: PageScores, other_run):
     view, scores = binding.view(), shown.scores
     other = score_runs.scores_of(other_run)
-    first, second = scoring_choices.named(shown.run), scoring_choices.named(other_run)
+    first, second = scoring_choices.description(shown.run), scoring_choices.description(other_run)
     rho = statistics.spearman(scores.values.numpy(), other.values.numpy())
     st.markdown(
         f"**{literal(first)}** and **{literal(second)}**: Spearman ρ = {format.number(rho)}.",
@@ -53,7 +53,7 @@ def maps(shown: PageScores, other_run):
     figures = score_agreement.difference_maps(
         scores,
         other,
-        scoring_choices.titles(shown.run, other_run),
+        scoring_choices.short_titles(shown.run, other_run),
         score_maps.circuit_marks(shown.circuit, view.head),
         view.flip,
     )

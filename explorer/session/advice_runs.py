@@ -16,10 +16,8 @@ from explorer.session.view import View
 IGNORED = {"k": 1, "n": 0, "seed": 0}
 
 
-def asked_by(view: View) -> tuple[int, int]:
-    """The target rows in question are those that Fine-tune would draw: how many, and with which
-    seed.
-    """
+def current_rows(view: View) -> tuple[int, int]:
+    """The target rows that Fine-tune would draw: how many, and with which seed."""
     return view.n, view.tune_seed
 
 
@@ -29,24 +27,25 @@ def rows_of(run: runs.Run) -> tuple[int, int]:
     return request.n, request.seed
 
 
-def found(view: View, weights: str, states: tuple[str, ...] = ()) -> Iterator[runs.Run]:
+def matching_runs(view: View, weights: str, states: tuple[str, ...] = ()) -> Iterator[runs.Run]:
     """Runs on the view's model (its weights, once a run has seen them), task, source and target,
     newest first.
     """
-    asked = advise_request(view, 1)
+    current = advise_request(view, 1).model_copy(update=IGNORED)
     for run, request in typed_runs("advise"):
-        same = same_question(request.model_copy(update=IGNORED), asked.model_copy(update=IGNORED))
+        same = same_question(request.model_copy(update=IGNORED), current)
         same_weights = request.facts.model_fingerprint in (None, weights)
         if same and same_weights and (not states or run.status().state in states):
             yield run
 
 
-def run_of(view: View, weights: str, states: tuple[str, ...] = ("done",)) -> runs.Run | None:
-    """The newest one on the very rows in question, else the newest on other rows of the target."""
-    every = list(found(view, weights, states))
-    return next(
-        (run for run in every if rows_of(run) == asked_by(view)), every[0] if every else None
-    )
+def best_run(view: View, weights: str, states: tuple[str, ...] = ("done",)) -> runs.Run | None:
+    """The newest run on the view's rows, else the newest on other rows of the target."""
+    matching = list(matching_runs(view, weights, states))
+    for run in matching:
+        if rows_of(run) == current_rows(view):
+            return run
+    return matching[0] if matching else None
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def trained_with(model: Model, circuit: Circuit) -> dict[Head, str]:
 
 
 def reasons(circuit: Circuit, outside: Mapping[Head, str]) -> dict[Head, str]:
-    """Why a head is in, or what is to be said of one that is not."""
+    """Why a head is in the circuit, or what to know about one that is not."""
     return {**outside, **dict.fromkeys(circuit.removed, "removed by hand"), **circuit.why}
 
 
@@ -64,60 +65,69 @@ def file_text(circuit: Circuit) -> str:
         return path.read_text(encoding="utf-8")
 
 
-def file_name(words: str) -> str:
-    return slug(words, "circuit", also=".") + ".json"
+def file_name(name: str) -> str:
+    return slug(name, "circuit", also=".") + ".json"
 
 
-def adopt(loaded: Circuit, scores: Scores) -> str:
-    """Make a circuit from a file the one in force, and say how: by its own rule where that gives
-    the same heads on these scores, otherwise head by head. Undo brings the earlier one back.
+def make_current(saved: Circuit, scores: Scores) -> str:
+    """Make a circuit from a file the current one; returns a message that says how: by its own rule
+    where that gives the same heads on these scores, otherwise head by head. Undo restores the
+    circuit before it.
     """
     binding.remember()
-    try:
-        if loaded.rule.get("name") == "discover" and loaded.edges:
-            by_rule = replace(
-                loaded,
-                heads=(loaded.heads | loaded.removed) - loaded.added,
-                added=frozenset(),
-                removed=frozenset(),
-            )
-            binding.put(
-                rule="discover", discovered=by_rule, added=loaded.added, removed=loaded.removed
-            )
-            return f"Loaded {len(loaded)} heads, as they were discovered."
-        settings = rule_fields(loaded.rule, scores)
-        binding.put(**settings, added=loaded.added, removed=loaded.removed)
-        if circuit(scores).heads == loaded.heads:
-            return (
-                f"Loaded {len(loaded)} heads, with their rule:"
-                f" {RULES[settings['rule']][0].lower()}."
-            )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        # the rule is not one of this page, or lacks a setting
-        pass
-    binding.put(rule="none", added=loaded.heads, removed=frozenset())
+    message = ""
+    # an error: the rule is not one of this page, or lacks a setting
+    with suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        message = restore_rule(saved, scores)
+    if message:
+        return message
+    binding.put(rule="none", added=saved.heads, removed=frozenset())
     return (
-        f"Loaded {len(loaded)} heads, as heads added by hand: the rule in the file does not give"
+        f"Loaded {len(saved)} heads, as heads added by hand: the rule in the file does not give"
         " the same heads on these scores."
     )
 
 
-def rule_fields(rule: Mapping, scores: Scores) -> dict:
-    """The view's fields that say the same as a circuit file's rule. KeyError, TypeError or
-    ValueError when none do.
+def restore_rule(saved: Circuit, scores: Scores) -> str:
+    """Set the view to the rule and the edits of a saved circuit; returns a message, or "" if they
+    give other heads on these scores. Raises what `rule_fields` raises.
     """
-    name, heads = rule["name"], scores.values.numel()
+    edits = {"added": saved.added, "removed": saved.removed}
+    if saved.rule.get("name") == "discover" and saved.edges:
+        unedited = replace(
+            saved,
+            heads=(saved.heads | saved.removed) - saved.added,
+            added=frozenset(),
+            removed=frozenset(),
+        )
+        binding.put(rule="discover", discovered=unedited, **edits)
+        return f"Loaded {len(saved)} heads, as they were discovered."
+    fields = rule_fields(saved.rule, scores)
+    binding.put(**fields, **edits)
+    if current(scores).heads != saved.heads:
+        return ""
+    return f"Loaded {len(saved)} heads, with their rule: {RULES[fields['rule']][0].lower()}."
+
+
+def rule_fields(rule: Mapping, scores: Scores) -> dict:
+    """The view's fields for the rule of a circuit file. Raises KeyError, TypeError, ValueError or
+    ZeroDivisionError for a rule that the page does not have.
+    """
+    name = rule["name"]
     if name == "threshold":
         low, high = threshold(scores, 0.0), threshold(scores, 1.0)
-        return {
-            "rule": name,
-            "threshold_level": within((rule["threshold"] - low) / (high - low), 0.0, 1.0),
-        }
+        level = (rule["threshold"] - low) / (high - low)
+        return {"rule": name, "threshold_level": within(level, 0.0, 1.0)}
     if name == "fraction":
         return {"rule": name, "fraction": within(float(rule["fraction"]), 0.01, 1.0)}
-    size = {} if name in ("all", "none") else {"k": within(int(rule["k"]), 0, heads)}
-    seed = {"random_seed": within(int(rule["seed"]), 0, MOST_SEEDS)} if name == "random" else {}
-    return {"rule": RULES[name] and name, **size, **seed}
+    fields = {"rule": name}
+    if name not in ("all", "none"):
+        fields["k"] = within(int(rule["k"]), 0, scores.values.numel())
+    if name == "random":
+        fields["random_seed"] = within(int(rule["seed"]), 0, MOST_SEEDS)
+    if name not in RULES:
+        raise KeyError(name)
+    return fields
 
 
 def within(value, low, high):
@@ -126,67 +136,64 @@ def within(value, low, high):
     return value
 
 
-def look_at_first(of: Scores, heads):
-    """Look at the head that ranks first, unless one of `heads` was chosen; a head that nobody chose
-    gives way when other scores come.
+def select_first_head(scores: Scores, heads):
+    """Select the head that ranks first, unless one of `heads` was chosen. A head that was selected
+    here, not chosen, is replaced when other scores come.
     """
-    first, own = of.ranking()[0], st.session_state.get("own_head")
-    if view().head not in heads or (view().head == own and own != first):
+    first, default = scores.ranking()[0], st.session_state.get("default_head")
+    if view().head not in heads or (view().head == default and default != first):
         put(head=first)
-        st.session_state.own_head = first
+        st.session_state.default_head = first
 
 
-def threshold(of: Scores, level: float | None = None) -> float:
-    """The score at a place of the slider's fixed 0..1 range."""
-    finite = of.values[of.values == of.values]
+def threshold(scores: Scores, level: float | None = None) -> float:
+    """The score at a place of the slider's fixed 0..1 range; without `level`, at the view's."""
+    finite = scores.values[scores.values == scores.values]
     low, high = finite.min().item(), finite.max().item()
     return low + (view().threshold_level if level is None else level) * (high - low)
 
 
-def rule_circuit(of: Scores) -> Circuit:
+def select_by_rule(scores: Scores) -> Circuit:
     """The circuit of the view's rule, without the hand edits."""
     now = view()
     if now.rule == "discover":
-        return now.discovered or ctsft.select(of, "none")
+        return now.discovered or ctsft.select(scores, "none")
+    size = min(now.k, scores.values.numel())
     if now.rule == "advised":
-        given = advice_runs.read(advice_runs.run_of(now, load_model(now.model).fingerprint))
-        return (
-            ctsft.select(of, "advised", k=min(now.k, of.values.numel()), advice=given)
-            if given
-            else ctsft.select(of, "none")
-        )
-    settings = {
-        "threshold": {"threshold": threshold(of)},
-        "fraction": {"fraction": now.fraction},
-        "random": {"k": now.k, "seed": now.random_seed},
-        "all": {},
-        "none": {},
-    }
-    return ctsft.select(
-        of, now.rule, **settings.get(now.rule, {"k": min(now.k, of.values.numel())})
-    )
+        run = advice_runs.best_run(now, load_model(now.model).fingerprint)
+        advice = advice_runs.read(run)
+        if advice is None:
+            return ctsft.select(scores, "none")
+        return ctsft.select(scores, "advised", k=size, advice=advice)
+    if now.rule in ("all", "none"):
+        return ctsft.select(scores, now.rule)
+    if now.rule == "threshold":
+        return ctsft.select(scores, now.rule, threshold=threshold(scores))
+    if now.rule == "fraction":
+        return ctsft.select(scores, now.rule, fraction=now.fraction)
+    if now.rule == "random":
+        return ctsft.select(scores, now.rule, k=now.k, seed=now.random_seed)
+    return ctsft.select(scores, now.rule, k=size)
 
 
-def circuit(of: Scores) -> Circuit:
-    """The circuit in force: the rule's, with heads added and removed by hand."""
-    return rule_circuit(of).edit(view().added, view().removed)
+def current(scores: Scores) -> Circuit:
+    """The current circuit: the rule's, with heads added and removed by hand."""
+    return select_by_rule(scores).edit(view().added, view().removed)
 
 
-def click(head: Head, of: Scores):
-    """Toggle one head by hand: out if it is in, in if it is out; the last click on a head counts,
-    wherever the rule's slider goes.
+def toggle(head: Head, scores: Scores):
+    """Add a head by hand if it is not in the circuit, remove it if it is. The last click on a head
+    counts, whatever the rule selects later.
     """
     remember()
-    now, by_rule = view(), head in rule_circuit(of)
-    if head in circuit(of):
-        put(
-            added=now.added - {head},
-            removed=now.removed | ({head} if by_rule else set()),
-            head=head,
-        )
+    added, removed = view().added, view().removed
+    by_rule = head in select_by_rule(scores)
+    if head in current(scores):
+        added = added - {head}
+        if by_rule:
+            removed = removed | {head}
     else:
-        put(
-            removed=now.removed - {head},
-            added=now.added | (set() if by_rule else {head}),
-            head=head,
-        )
+        removed = removed - {head}
+        if not by_rule:
+            added = added | {head}
+    put(added=added, removed=removed, head=head)

@@ -35,10 +35,10 @@ def find_run(
 
 
 def find_same(
-    asked: AnyRequest, states: tuple[str, ...] = (), weights: tuple[str | None, ...] = ()
+    request: AnyRequest, states: tuple[str, ...] = (), weights: tuple[str | None, ...] = ()
 ) -> runs.Run | None:
     """The newest run that asks the same question."""
-    return find_run(asked.kind, partial(same_question, asked), states, weights)
+    return find_run(request.kind, partial(same_question, request), states, weights)
 
 
 def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:
@@ -91,7 +91,7 @@ def _read_circuit(path: str, changed: float) -> Circuit:
 
 
 def circuit_of(run: runs.Run | None) -> Circuit | None:
-    """What a discovery found; None while it is not there."""
+    """The circuit of a discovery run; None while it is not there."""
     path = run.file("circuit.json") if run else None
     return _read_circuit(str(path), path.stat().st_mtime) if path and path.is_file() else None
 

@@ -33,33 +33,33 @@ def other_way(scoring: Scoring, way: str) -> Scoring:
     return replace(scoring, **scoring_fields(way))
 
 
-def comparable(own: runs.Run, scores: Scores) -> list[runs.Run]:
-    """Other finished scorings of models of the same shape in the same way, newest first: one a
-    subject.
+def comparable(run: runs.Run, scores: Scores) -> list[runs.Run]:
+    """Other finished scorings in the same way, of models of the same shape, newest first: one for
+    each description.
     """
-
-    def way(run):
-        scoring = needed_request(run).scoring
-        return scoring.method, scoring.attention, scoring.positions, scoring.rules
-
-    found: dict[str, runs.Run] = {}
-    for run, _ in typed_runs("score"):
-        result = (
-            results.result(run)
-            if run.id != own.id and run.status().state == "done" and way(run) == way(own)
-            else None
-        )
-        if (
-            result
-            and (result["n_layers"], result["n_heads"]) == tuple(scores.values.shape)
-            and run.file("scores.safetensors").is_file()
-        ):
-            found.setdefault(named(run), run)
-    return [run for name, run in found.items() if name != named(own)]
+    shape = tuple(scores.values.shape)
+    newest: dict[str, runs.Run] = {}
+    for other, _ in typed_runs("score"):
+        if other.id == run.id or other.status().state != "done":
+            continue
+        if settings(other) != settings(run):
+            continue
+        result = results.result(other)
+        if not result or (result["n_layers"], result["n_heads"]) != shape:
+            continue
+        if other.file("scores.safetensors").is_file():
+            newest.setdefault(description(other), other)
+    return [other for text, other in newest.items() if text != description(run)]
 
 
-def named(run: runs.Run) -> str:
-    """What a scoring is of: "english rows, demo, 50 examples"."""
+def settings(run: runs.Run) -> tuple:
+    """The settings that have to agree for two scorings to be compared."""
+    scoring = needed_request(run).scoring
+    return scoring.method, scoring.attention, scoring.positions, scoring.rules
+
+
+def description(run: runs.Run) -> str:
+    """The rows and the model of a scoring: "english rows, demo, 50 examples"."""
     request = needed_request(run)
     subject, scoring = request.subject, request.scoring
     model = subject.model.rstrip("/").split("/")[-1]
@@ -69,13 +69,15 @@ def named(run: runs.Run) -> str:
     )
 
 
-def titles(first: runs.Run, second: runs.Run) -> tuple[str, str]:
-    """What tells two scorings apart, shortly: the language, else the model, else which is which."""
+def short_titles(first: runs.Run, second: runs.Run) -> tuple[str, str]:
+    """Short titles that differ: the languages, else the models, else "first" and "second"."""
     for key in ("language", "model"):
-        found = [
-            str(getattr(needed_request(run).subject, key) or "source").rstrip("/").split("/")[-1]
-            for run in (first, second)
-        ]
-        if found[0] != found[1]:
-            return found[0], found[1]
+        one, other = short_title(first, key), short_title(second, key)
+        if one != other:
+            return one, other
     return "first", "second"
+
+
+def short_title(run: runs.Run, key: str) -> str:
+    value = getattr(needed_request(run).subject, key) or "source"
+    return str(value).rstrip("/").split("/")[-1]

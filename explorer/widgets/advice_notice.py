@@ -9,7 +9,7 @@ from explorer.text.run_names import display_name
 def draw():
     """On the Circuit page: which rows the rule Advised is based on, or where to compute advice."""
     view = binding.view()
-    run = advice_runs.run_of(view, weights())
+    run = advice_runs.best_run(view, weights())
     if advice_runs.read(run) is None:
         st.info(
             f"There is no advice yet on which heads to train for {display_name(view.target)}, so"
@@ -24,7 +24,7 @@ def draw():
         return
     n, seed = advice_runs.rows_of(run)
     origin = f"Advice from {n} {display_name(view.target)} rows, seed {seed}"
-    if (n, seed) == advice_runs.asked_by(view):
+    if (n, seed) == advice_runs.current_rows(view):
         st.caption(f"{origin}: the same rows that Fine-tune will use.")
     else:
         st.warning(

@@ -38,7 +38,7 @@ def draw(
     if binding.view().head not in ranking:
         binding.put(head=ranking[0])
     if circuit is None:
-        circuit = session_circuit.circuit(scores)
+        circuit = session_circuit.current(scores)
     rank = {head: i + 1 for i, head in enumerate(ranking)}
     st.selectbox(
         "Head",

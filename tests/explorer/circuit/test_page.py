@@ -341,10 +341,10 @@ def session(monkeypatch):
 def test_a_rule_that_gives_the_same_heads_is_taken_over(session, rule, settings):
     scores = made()
     loaded = select(scores, rule, **settings).edit({(2, 2)}, {(1, 2)})
-    text = session_circuit.adopt(Circuit.parse(session_circuit.file_text(loaded)), scores)
+    text = session_circuit.make_current(Circuit.parse(session_circuit.file_text(loaded)), scores)
     assert (
         binding.view().rule == rule
-        and session_circuit.circuit(scores) == loaded
+        and session_circuit.current(scores) == loaded
         and "with their rule" in text
     )
     binding.undo()
@@ -370,9 +370,9 @@ def test_a_rule_that_gives_the_same_heads_is_taken_over(session, rule, settings)
 def test_any_other_circuit_comes_in_head_by_head(session, rule):
     scores, heads = made(), frozenset({(0, 1), (2, 2)})
     binding.put(removed=frozenset({(0, 1)}), k=1)
-    text = session_circuit.adopt(Circuit(heads, rule=rule), scores)
+    text = session_circuit.make_current(Circuit(heads, rule=rule), scores)
     assert (
-        session_circuit.circuit(scores).heads == binding.view().added == heads
+        session_circuit.current(scores).heads == binding.view().added == heads
         and binding.view().rule == "none"
         and "by hand" in text
     )

@@ -42,7 +42,7 @@ def scores() -> Scores:
 
 def chosen(scores) -> list[int]:
     """The circuit in force, by rank from 0."""
-    return sorted(RANKING.index(head) for head in circuit.circuit(scores).heads)
+    return sorted(RANKING.index(head) for head in circuit.current(scores).heads)
 
 
 def slide(session, name, value):
@@ -98,16 +98,16 @@ def test_the_sliders_ends_are_scores_that_exist(scores):
 def test_a_click_toggles_and_a_second_one_takes_it_back(scores):
     binding.put(k=2)
     for head, after in ((RANKING[0], [1]), (RANKING[5], [0, 1, 5])):
-        circuit.click(head, scores)
+        circuit.toggle(head, scores)
         assert chosen(scores) == after and binding.view().head == head
-        circuit.click(head, scores)
+        circuit.toggle(head, scores)
         assert chosen(scores) == [0, 1] and not binding.view().added | binding.view().removed
 
 
 def test_hand_edits_stay_when_the_slider_moves(session, scores):
     binding.put(k=2)
-    circuit.click(RANKING[0], scores)
-    circuit.click(RANKING[4], scores)
+    circuit.toggle(RANKING[0], scores)
+    circuit.toggle(RANKING[4], scores)
     found = {}
     for k in (0, 1, 3, 5, 6, 2):
         slide(session, "k", k)
@@ -124,9 +124,9 @@ def test_the_last_click_counts_wherever_the_slider_goes_afterwards(
     """
     slide(session, "k", first)
     # added at 2, or removed at 5
-    circuit.click(RANKING[3], scores)
+    circuit.toggle(RANKING[3], scores)
     slide(session, "k", second)
-    circuit.click(RANKING[3], scores)
+    circuit.toggle(RANKING[3], scores)
     for k in (second, first, second, 0, 6):
         slide(session, "k", k)
         assert (3 in chosen(scores)) == ends_inside, k
@@ -136,10 +136,10 @@ def test_undo_goes_back_over_rule_slider_and_clicks_in_order(session, scores):
     binding.put(k=2)
     seen = [chosen(scores)]
     for change in (
-        lambda: circuit.click(RANKING[5], scores),
+        lambda: circuit.toggle(RANKING[5], scores),
         lambda: slide(session, "k", 3),
         lambda: slide(session, "rule", "least"),
-        lambda: circuit.click(RANKING[5], scores),
+        lambda: circuit.toggle(RANKING[5], scores),
         lambda: slide(session, "rule", "none"),
     ):
         change()
@@ -155,7 +155,7 @@ def test_undo_goes_back_over_rule_slider_and_clicks_in_order(session, scores):
 def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores):
     binding.put(k=2)
     for change in (
-        lambda: circuit.click(RANKING[5], scores),
+        lambda: circuit.toggle(RANKING[5], scores),
         lambda: slide(session, "k", 3),
         lambda: slide(session, "rule", "least"),
     ):
@@ -182,9 +182,9 @@ def test_a_discovered_circuit_is_a_rule_with_hand_edits_and_undo_on_top(session,
     binding.remember()
     binding.put(rule="discover", discovered=found)
     assert chosen(scores) == [1, 4]
-    circuit.click(RANKING[4], scores)
-    circuit.click(RANKING[0], scores)
-    assert chosen(scores) == [0, 1] and circuit.circuit(scores).removed == {RANKING[4]}
+    circuit.toggle(RANKING[4], scores)
+    circuit.toggle(RANKING[0], scores)
+    assert chosen(scores) == [0, 1] and circuit.current(scores).removed == {RANKING[4]}
     for _ in range(3):
         binding.undo()
     assert binding.view().rule == "top" and binding.view().discovered is None
@@ -237,6 +237,6 @@ def test_what_follows_a_change_sees_the_new_value(session):
 
 def test_another_model_forgets_the_hand_edits_and_undo(scores):
     binding.put(k=2)
-    circuit.click(RANKING[5], scores)
+    circuit.toggle(RANKING[5], scores)
     binding.forget_circuit()
     assert chosen(scores) == [0, 1] and binding.view().head is None and binding.view().past == []

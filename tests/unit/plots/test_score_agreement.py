@@ -55,13 +55,13 @@ def test_only_scorings_in_the_same_way_of_the_same_shape_stand_beside():
     newer = run("b", size=30)
     # one a subject, the newest
     assert {one.id for one in scoring_choices.comparable(own, FIRST)} == {newer.id, other_model.id}
-    assert scoring_choices.titles(own, good) == ("a", "b") and scoring_choices.titles(
+    assert scoring_choices.short_titles(own, good) == ("a", "b") and scoring_choices.short_titles(
         own, other_model
     ) == (
         "m",
         "m2",
     )
-    assert scoring_choices.named(good) == "b (train), m, 30 examples, seed 0"
+    assert scoring_choices.description(good) == "b (train), m, 30 examples, seed 0"
 
 
 def test_rank_correlation():
