@@ -33,7 +33,7 @@ def draw(run: runs.Run):
                 " training few parameters saves and costs."
             ),
         ):
-            st.session_state.tune_next = command.start_everything(run).id
+            st.session_state.tune_next = command.start_full(run).id
             st.rerun()
     if run.file("delta.safetensors").is_file() and results.result(run):
         panels(run)

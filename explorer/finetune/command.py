@@ -34,19 +34,19 @@ ADAPTERS = ("lora", "lora_circuit")
 
 # recipes that train the current circuit
 BY_FILE = ("circuit", "lora_circuit")
-EVERY = 5  # steps between checkpoints
+CHECKPOINT_EVERY = 5  # steps
 
 
 @dataclass(frozen=True)
-class Given:
+class HeadSources:
     """What the heads of a run can be chosen from: the scoring run and its scores, the current
     circuit, and the advice run on the same rows; each may be missing.
     """
 
-    scored: runs.Run | None = None
+    score_run: runs.Run | None = None
     scores: Scores | None = None
     circuit: Circuit | None = None
-    advised: runs.Run | None = None
+    advice_run: runs.Run | None = None
 
     @property
     def k(self) -> int:
@@ -54,27 +54,30 @@ class Given:
         return len(self.circuit or ())
 
 
-def advised(view: View, weights: str) -> runs.Run | None:
+def advice_run(view: View, weights: str) -> runs.Run | None:
     """A finished advice run on the rows that this run will tune on. A run without one computes
     advice first.
     """
     if view.pool != "all":
         return None
-    return next(
-        (
-            run
-            for run in advice_runs.matching_runs(view, weights, ("done",))
-            if advice_runs.rows_of(run) == advice_runs.current_rows(view)
-        ),
-        None,
-    )
+    for run in advice_runs.matching_runs(view, weights, ("done",)):
+        if advice_runs.rows_of(run) == advice_runs.current_rows(view):
+            return run
+    return None
 
 
 def config(view: View) -> TuneConfig:
     """Settings that the recipe does not read keep their defaults, so that the command does not name
     them.
     """
-    slices, adapters = view.what in SLICES, view.what in ADAPTERS
+    recipe_settings = {}
+    if view.what in SLICES:
+        recipe_settings = {"kv": view.kv, "norms": view.norms}
+    if view.what in ADAPTERS:
+        recipe_settings = {
+            "lora_rank": view.lora_rank,
+            "lora_targets": tuple(view.lora_targets),
+        }
     return TuneConfig(
         epochs=view.epochs,
         learning_rate=view.lr,
@@ -84,59 +87,57 @@ def config(view: View) -> TuneConfig:
         accumulate=view.accumulate,
         precision=view.precision,
         eval_every=view.eval_every,
-        checkpoint_every=EVERY,
-        **({"kv": view.kv, "norms": view.norms} if slices else {}),
-        **(
-            {"lora_rank": view.lora_rank, "lora_targets": tuple(view.lora_targets)}
-            if adapters
-            else {}
-        ),
+        checkpoint_every=CHECKPOINT_EVERY,
+        **recipe_settings,
     )
 
 
-def tuning(view: View, given: Given, file: str | None) -> Tuning:
+def tuning(view: View, sources: HeadSources, file: str | None) -> Tuning:
+    """The tuning settings; `file`: the circuit file, for the recipes that read one."""
     what = view.what
-    scores = given.scored.id if what in CONTROLS and given.scored else None
-    advice = given.advised.id if what == "advised" and given.advised else None
-    counted = what == "advised" or scores is not None
+    heads = {}
+    if what in BY_FILE:
+        heads = {"circuit": file}
+    if what in CONTROLS and sources.score_run:
+        heads = {"scores": sources.score_run.id, "k": sources.k}
+    if what == "advised":
+        advice = sources.advice_run.id if sources.advice_run else None
+        heads |= {"advice": advice, "k": sources.k}
     return Tuning(
         target=view.target,
         what=what,
-        circuit=file if what in BY_FILE else None,
-        scores=scores,
-        advice=advice,
         n=view.n,
         eval_split=view.eval_split,
         related=tuple(view.related),
         final_split=view.final_split or None,
         pool=view.pool,
-        base=view.base.strip() or None if what == "direct" else None,
-        **({"k": given.k} if counted else {}),
+        base=(view.base.strip() or None) if what == "direct" else None,
+        **heads,
     )
 
 
-def request(view: View, given: Given, file: str | None, name: str = "") -> FinetuneRequest:
-    """What a run is asked. `file`: the circuit file of those that read one."""
+def request(view: View, sources: HeadSources, file: str | None, name: str = "") -> FinetuneRequest:
+    """The request of a run; `file`: the circuit file, for the recipes that read one."""
     # its seed draws the random heads
     scoring = Scoring(seed=view.tune_seed) if view.what == "random" else Scoring()
     return FinetuneRequest(
         name=name,
         subject=view.subject,
         scoring=scoring,
-        tuning=tuning(view, given, file),
+        tuning=tuning(view, sources, file),
         config=config(view),
     )
 
 
-def missing(view: View, given: Given) -> str:
+def missing(view: View, sources: HeadSources) -> str:
     """What is missing for a start, in one sentence; "" if nothing is."""
     what = RECIPES[view.what]
-    if what.needs_heads and given.circuit is None:
+    if what.needs_heads and sources.circuit is None:
         return (
             "The heads are not scored yet with these settings. Score them on the Relevance page, or"
             " train something that needs no scores: only the norms, or everything."
         )
-    if what.needs_heads and not given.circuit:
+    if what.needs_heads and not sources.circuit:
         return "The circuit has no heads. Choose some on the Circuit page, or train only the norms."
     if view.what in ADAPTERS and not view.lora_targets:
         return (
@@ -145,7 +146,7 @@ def missing(view: View, given: Given) -> str:
         )
     if what.from_base:
         try:
-            base_model(view.subject, tuning(view, given, None))
+            base_model(view.subject, tuning(view, sources, None))
         except UserError:
             return (
                 "Direct tuning starts from the model before its competence stage, and that model is"
@@ -154,10 +155,10 @@ def missing(view: View, given: Given) -> str:
     return ""
 
 
-def start(view: View, given: Given, name: str = "") -> runs.Run:
-    """Start what `request` says."""
-    file = keep_circuit(given.circuit) if view.what in BY_FILE else None
-    return runs.start(request(view, given, file, name))
+def start(view: View, sources: HeadSources, name: str = "") -> runs.Run:
+    """Start the run of `request`."""
+    file = write_circuit(sources.circuit) if view.what in BY_FILE else None
+    return runs.start(request(view, sources, file, name))
 
 
 def listed(view: View) -> list[runs.Run]:
@@ -167,36 +168,34 @@ def listed(view: View) -> list[runs.Run]:
     chosen = (view.model, view.task, view.data_dir)
     return [
         run
-        for run, asked in typed_runs("finetune")
-        if (asked.subject.model, asked.subject.task, asked.subject.data_dir or "") == chosen
-        and not asked.competence
-        and asked.trial_of is None
+        for run, request in typed_runs("finetune")
+        if (request.subject.model, request.subject.task, request.subject.data_dir or "") == chosen
+        and not request.competence
+        and request.trial_of is None
     ]
 
 
-def everything(run: runs.Run) -> FinetuneRequest:
-    """The same run with every parameter trained: what a circuit is compared with."""
-    asked, plain = needed_request(run), TuneConfig()
+def full_request(run: runs.Run) -> FinetuneRequest:
+    """The same run with every parameter trained: the comparison for a circuit."""
+    request, defaults = needed_request(run), TuneConfig()
     unused = {"circuit": None, "scores": None, "advice": None, "base": None, "k": Tuning.k}
-    usual = {name: getattr(plain, name) for name in ("kv", "norms", "lora_rank", "lora_targets")}
+    usual = {name: getattr(defaults, name) for name in ("kv", "norms", "lora_rank", "lora_targets")}
     return FinetuneRequest(
-        subject=asked.subject,
-        tuning=replace(asked.tuning, what="full", **unused),
-        config=asked.config.model_copy(update=usual),
+        subject=request.subject,
+        tuning=replace(request.tuning, what="full", **unused),
+        config=request.config.model_copy(update=usual),
     )
 
 
-def start_everything(run: runs.Run) -> runs.Run:
-    return runs.start(everything(run))
+def start_full(run: runs.Run) -> runs.Run:
+    return runs.start(full_request(run))
 
 
-def keep_circuit(circuit: Circuit) -> str:
+def write_circuit(circuit: Circuit) -> str:
     """Write the circuit where a run can read it; the same circuit goes to the same file."""
     folder = runs.home() / "circuits"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / (
-        "-".join(f"{layer}.{head}" for layer, head in sorted(circuit.heads))[:120]
-        + f"-{hash(circuit.heads) & 0xFFFFFFFF:08x}.json"
-    )
+    heads = "-".join(f"{layer}.{head}" for layer, head in sorted(circuit.heads))
+    path = folder / f"{heads[:120]}-{hash(circuit.heads) & 0xFFFFFFFF:08x}.json"
     circuit.save(path)
     return str(path)

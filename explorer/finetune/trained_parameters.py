@@ -8,24 +8,24 @@ from ctsft.model.model import Model
 from ctsft.tuning import trainable
 from ctsft.tuning.lora import Lora
 from ctsft.tuning.recipes import RECIPES, trainable_of
-from explorer.finetune.command import ADAPTERS, SLICES, Given, config
+from explorer.finetune.command import ADAPTERS, SLICES, HeadSources, config
 from explorer.session import advice_runs
 from explorer.session.view import View
 
 
-def heads(view: View, available: Given) -> Circuit | None:
+def heads(view: View, sources: HeadSources) -> Circuit | None:
     """The heads that will be trained or, with adapters, whose layers get them; no heads for
     "norms", all for "full". None while they are not known: without scores, or if the run computes
     advice.
     """
-    scores, circuit = available.scores, available.circuit
+    scores, circuit = sources.scores, sources.circuit
     if view.what == "norms":
         return select(scores, "none") if scores else None
     if not RECIPES[view.what].needs_heads:
         return select(scores, "all") if scores else None
     if view.what == "advised":
-        ranking = advice_runs.read(available.advised)
-        return ranking.circuit(available.k) if ranking else None
+        ranking = advice_runs.read(sources.advice_run)
+        return ranking.circuit(sources.k) if ranking else None
     if view.what in CONTROLS and scores and circuit:
         seed = {"seed": view.tune_seed} if view.what == "random" else {}
         return select(scores, view.what, k=len(circuit), **seed)

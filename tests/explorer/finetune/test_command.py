@@ -1,5 +1,5 @@
-"""The Fine-tune page's command: every setting, exactly; what would move, counted; what stands in
-the way.
+"""The request of the Fine-tune page: every setting, exactly; the number of trained parameters; what
+is missing for a start.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
 from explorer.finetune import command, trained_parameters
-from explorer.finetune.command import Given
+from explorer.finetune.command import HeadSources
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
 from explorer.text import run_names
@@ -25,14 +25,14 @@ from support.tasks import cued
 
 
 @pytest.fixture
-def given(view) -> Given:
+def sources(view) -> HeadSources:
     scored = score(view)
     scores = score_runs.scores_of(scored)
-    return Given(scored, scores, ctsft.select(scores, "top", k=2))
+    return HeadSources(scored, scores, ctsft.select(scores, "top", k=2))
 
 
 @pytest.mark.parametrize("what", command.OFFERED)
-def test_the_command_asks_for_what_the_page_says(view, given, what):
+def test_the_command_asks_for_what_the_page_says(view, sources, what):
     """Read by the shell itself, the words give the very settings that the run's request names."""
     view = replace(
         view,
@@ -51,8 +51,8 @@ def test_the_command_asks_for_what_the_page_says(view, given, what):
         final_split="test",
         base="some/base",
     )
-    file = command.keep_circuit(given.circuit)
-    request = command.request(view, given, file, "a name")
+    file = command.write_circuit(sources.circuit)
+    request = command.request(view, sources, file, "a name")
     assert parsed(arguments(request)) == request
     assert request.subject == view.subject and request.config == command.config(view)
     assert request.name == "a name"
@@ -64,8 +64,8 @@ def test_the_command_asks_for_what_the_page_says(view, given, what):
     assert config.lora_rank == (3 if what in command.ADAPTERS else 8)
 
 
-def test_settings_left_alone_are_not_named(view, given):
-    words = arguments(command.request(view, given, "c.json"))
+def test_settings_left_alone_are_not_named(view, sources):
+    words = arguments(command.request(view, sources, "c.json"))
     assert [word[2:] for word in words if word.startswith("--")] == [
         "model",
         "task",
@@ -99,10 +99,10 @@ def test_settings_left_alone_are_not_named(view, given):
         ("lora_circuit", {"lora_targets": ["q", "o"]}),
     ],
 )
-def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
+def test_the_count_is_of_the_parameters_that_are_trained(view, sources, what, changes):
     view = replace(view, what=what, **changes)
     model = ctsft.load_model(view.model, device="cpu")
-    choice = trained_parameters.heads(view, given)
+    choice = trained_parameters.heads(view, sources)
     rows = cued(3)
     moves = trainable_of(model, what, choice if RECIPES[what].needs_heads else None, view.norms)
     result = ctsft.finetune(
@@ -115,7 +115,7 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
     )
     assert trained_parameters.count(view, inputs.load_model(view.model), choice) == result.trainable
     outlined = trained_parameters.outlined(view, model, choice)
-    layers = {layer for layer, _ in given.circuit.heads}
+    layers = {layer for layer, _ in sources.circuit.heads}
     expected = {
         "lora": set(model.heads),
         "lora_circuit": {head for head in model.heads if head[0] in layers},
@@ -125,9 +125,9 @@ def test_numbers_that_would_move_are_those_that_do(view, given, what, changes):
     assert bool(sharing) == (what in ("circuit", "near_zero"))
 
 
-def test_expanded_counts_are_of_the_expanded_model(view, given):
-    model, heads = inputs.load_model(view.model), given.circuit.heads
-    count = trained_parameters.count(replace(view, kv="expand"), model, given.circuit)
+def test_expanded_counts_are_of_the_expanded_model(view, sources):
+    model, heads = inputs.load_model(view.model), sources.circuit.heads
+    count = trained_parameters.count(replace(view, kv="expand"), model, sources.circuit)
     assert (
         count
         == trainable.trainable_count(kv_expansion.expand(model), heads)
@@ -135,57 +135,50 @@ def test_expanded_counts_are_of_the_expanded_model(view, given):
     )
 
 
-def test_what_stands_in_the_way_is_one_sentence(view, given):
-    assert (
-        command.missing(view, given) == "" == command.missing(replace(view, what="norms"), Given())
-    )
-    assert "Score them on the Relevance page" in command.missing(view, Given())
+def test_what_stands_in_the_way_is_one_sentence(view, sources):
+    assert command.missing(view, sources) == ""
+    assert command.missing(replace(view, what="norms"), HeadSources()) == ""
+    assert "Score them on the Relevance page" in command.missing(view, HeadSources())
     assert "no heads" in command.missing(
-        view, replace(given, circuit=ctsft.select(given.scores, "none"))
+        view, replace(sources, circuit=ctsft.select(sources.scores, "none"))
     )
-    assert "at least one map" in command.missing(replace(view, what="lora", lora_targets=[]), given)
-    assert "competence stage" in command.missing(replace(view, what="direct"), given)
-    assert (
-        command.missing(replace(view, what="direct", base="some/folder"), given)
-        == ""
-        == command.missing(session_view.View(what="direct"), given)
+    assert "at least one map" in command.missing(
+        replace(view, what="lora", lora_targets=[]), sources
     )
+    assert "competence stage" in command.missing(replace(view, what="direct"), sources)
+    assert command.missing(replace(view, what="direct", base="some/folder"), sources) == ""
+    assert command.missing(session_view.View(what="direct"), sources) == ""
     advised = replace(view, what="advised")
-    assert (
-        trained_parameters.heads(advised, given)
-        is None
-        is trained_parameters.count(advised, inputs.load_model(view.model), None)
-    ), "found out by the run"
+    assert trained_parameters.heads(advised, sources) is None, "chosen when the run starts"
+    assert trained_parameters.count(advised, inputs.load_model(view.model), None) is None
 
 
-def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, given):
+def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, sources):
     from ctsft.jobs.advice import advise
 
-    weights, subject = (
-        inputs.load_model(view.model).fingerprint,
-        replace(view.subject, language=view.source),
-    )
+    weights = inputs.load_model(view.model).fingerprint
+    subject = replace(view.subject, language=view.source)
     view = replace(view, what="advised")
-    assert command.advised(view, weights) is None
+    assert command.advice_run(view, weights) is None
     request = AdviseRequest(subject=subject, target=view.target, k=2, n=view.n, seed=view.tune_seed)
     with runs.record(request) as run:
         advise(run, request)
-    found = command.advised(view, weights)
-    assert found.id == run.id and command.advised(
-        replace(view, n=12), weights
-    ) is None is command.advised(replace(view, pool="B"), weights)
-    given = replace(given, advised=found)
-    tuning = command.request(view, given, None).tuning
+    advice = command.advice_run(view, weights)
+    assert advice.id == run.id
+    assert command.advice_run(replace(view, n=12), weights) is None
+    assert command.advice_run(replace(view, pool="B"), weights) is None
+    sources = replace(sources, advice_run=advice)
+    tuning = command.request(view, sources, None).tuning
     assert (tuning.advice, tuning.k) == (run.id, 2)
-    assert len(trained_parameters.heads(view, given)) == 2
+    assert len(trained_parameters.heads(view, sources)) == 2
 
 
-def test_everything_again_keeps_all_settings_but_what_is_trained(view, given):
+def test_everything_again_keeps_all_settings_but_what_is_trained(view, sources):
     view = replace(view, kv="expand", norms=False, what="near_zero", weight_decay=0.1)
-    request = command.request(view, given, None, "mine")
+    request = command.request(view, sources, None, "mine")
     with runs.record(request) as run:
         pass
-    again = command.everything(run)
+    again = command.full_request(run)
     assert (again.tuning.what, again.config.weight_decay, again.name) == ("full", 0.1, "")
     assert again.subject == request.subject and again.tuning.target == request.tuning.target
     assert (again.config.kv, again.config.norms, again.tuning.scores) == ("group", True, None)

@@ -85,7 +85,7 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     at = visit(view)
     at.number_input(key="w_n").set_value(12).run()
     at.number_input(key="w_lr").set_value(1e-3).run()
-    file = finetune_command.keep_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
+    file = finetune_command.write_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
@@ -112,7 +112,7 @@ def test_controls_take_as_many_heads_as_the_circuit_has(view, started, what):
     assert request.scoring.seed == (777 if what == "random" else 0)
     scores = score_runs.scores_of(scored)
     moving = trained_parameters.heads(
-        view, finetune_command.Given(scored, scores, ctsft.select(scores, "top", k=2))
+        view, finetune_command.HeadSources(scored, scores, ctsft.select(scores, "top", k=2))
     )
     assert len(moving) == {"full": 12}.get(what, 2)
 
