@@ -19,9 +19,10 @@ from ctsft.utils.file_names import slug
 from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.from_file)
-
-
 DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
+
+# type of a number -> what a message says was expected, and an example
+EXPECTED = {int: ("a whole number", "25, 100"), float: ("a number", "3e-4, 1e-3")}
 
 
 def numbers(text: str, what: str, kind: type = int) -> list:
@@ -31,47 +32,27 @@ def numbers(text: str, what: str, kind: type = int) -> list:
         try:
             values.append(kind(part))
         except ValueError:
-            sort, example = (
-                ("a whole number", "25, 100") if kind is int else ("a number", "3e-4, 1e-3")
-            )
+            expected, example = EXPECTED[kind]
             raise UserError(
-                f"{part!r} under {what} is not {sort}; write numbers with commas between them, such"
-                f" as {example}."
+                f"{part!r} under {what} is not {expected}; write numbers with commas between them,"
+                f" such as {example}."
             ) from None
     if not values:
         raise UserError(f"{what} is empty; write at least one number.")
     return values
 
 
-def design(view: View) -> Design:
+def form_design(view: View) -> Design:
     """The design in the form. Raises UserError with one sentence for what cannot be used."""
     for chosen, what in ((view.design_targets, "target language"), (view.design_methods, "method")):
         if not chosen:
             raise UserError(f"No {what} is chosen; choose at least one.")
     rates = numbers(view.design_rates, "Learning rates", float)
-    setting = {
-        "name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}",
-        "epochs": view.design_epochs,
-        "batch_size": view.design_batch,
-        "weight_decay": view.design_decay,
-    }
-    setting |= (
-        {"learning_rate": rates[0]}
-        if len(rates) == 1
-        else {"learning_rates": rates, "choose": "valid"}
-    )
-    base = (
-        base_model(
-            view.subject, Tuning(target=view.source, what="direct", base=view.base.strip() or None)
-        )
-        if "direct" in view.design_methods
-        else None
-    )
-    found = validated(
+    design = validated(
         {
             "name": view.design_name.strip() or "experiment",
             "model": view.model,
-            "base": base,
+            "base": form_base(view),
             "task": view.task,
             "source": view.source,
             "targets": view.design_targets,
@@ -80,58 +61,88 @@ def design(view: View) -> Design:
             "n": numbers(view.design_n, "Labelled examples"),
             "seeds": numbers(view.design_seeds, "Seeds"),
             "k": view.design_k,
-            "settings": [setting],
+            "settings": [form_setting(view, rates)],
             "pool": view.design_pool,
             "rows": view.design_rows or None,
             "keep_deltas": view.design_deltas,
             "discovery": {name: getattr(view.scoring, name) for name in DISCOVERY},
         }
     )
-    repeated = [rate for rate in rates if rates.count(rate) > 1]
-    if repeated:
-        raise UserError(f"The learning rate {repeated[0]:g} is repeated; write each rate once.")
-    return found
+    for rate in rates:
+        if rates.count(rate) > 1:
+            raise UserError(f"The learning rate {rate:g} is repeated; write each rate once.")
+    return design
 
 
-def fields(found: Design, view: View) -> dict:
+def form_base(view: View) -> str | None:
+    """The model before its competence stage, if a method starts from it. Raises UserError if it is
+    not known.
+    """
+    if "direct" not in view.design_methods:
+        return None
+    tuning = Tuning(target=view.source, what="direct", base=view.base.strip() or None)
+    return base_model(view.subject, tuning)
+
+
+def form_setting(view: View, rates: list[float]) -> dict:
+    """The training setting in the form; of several learning rates, each method gets its best."""
+    setting = {
+        "name": f"{view.design_epochs} epoch{'' if view.design_epochs == 1 else 's'}",
+        "epochs": view.design_epochs,
+        "batch_size": view.design_batch,
+        "weight_decay": view.design_decay,
+    }
+    if len(rates) == 1:
+        return setting | {"learning_rate": rates[0]}
+    return setting | {"learning_rates": rates, "choose": "valid"}
+
+
+def form_fields(design: Design, view: View) -> dict:
     """The form's fields for a design. Raises UserError for a design that the form cannot show, or
     that belongs to another model or task.
     """
-    setting = found.settings[0]
-    values = {
-        "design_name": found.name,
-        "design_methods": found.methods,
-        "design_targets": found.targets,
-        "design_related": found.related,
-        "design_n": ", ".join(map(str, found.n)),
-        "design_seeds": ", ".join(map(str, found.seeds)),
-        "design_k": found.k,
+    setting = design.settings[0]
+    rates = setting.learning_rates or [setting.learning_rate]
+    fields = {
+        "design_name": design.name,
+        "design_methods": design.methods,
+        "design_targets": design.targets,
+        "design_related": design.related,
+        "design_n": ", ".join(map(str, design.n)),
+        "design_seeds": ", ".join(map(str, design.seeds)),
+        "design_k": design.k,
         "design_epochs": int(setting.epochs),
-        "design_rates": ", ".join(
-            f"{rate:g}" for rate in setting.learning_rates or [setting.learning_rate]
-        ),
+        "design_rates": ", ".join(f"{rate:g}" for rate in rates),
         "design_batch": setting.batch_size,
         "design_decay": setting.weight_decay,
-        "design_pool": found.pool,
-        "design_rows": found.rows or 0,
-        "design_deltas": found.keep_deltas,
+        "design_pool": design.pool,
+        "design_rows": design.rows or 0,
+        "design_deltas": design.keep_deltas,
     }
-    again = design(replace(view, **values)).model_dump()
-    for name, value in found.model_dump().items():
-        if name != "settings" and again[name] != value:
+    check_same(design, form_design(replace(view, **fields)))
+    return fields
+
+
+def check_same(design: Design, shown: Design):
+    """Raises UserError if the form, filled from a design, shows another one."""
+    values, shown_values = design.model_dump(), shown.model_dump()
+    for name, value in values.items():
+        if name != "settings" and shown_values[name] != value:
             raise UserError(
-                f"This design has {name} = {value!r}, and the form {again[name]!r}: choose that on"
-                " Setup or Relevance first, or start the file with `python -m ctsft experiment"
-                " FILE`."
+                f"This design has {name} = {value!r}, and the form {shown_values[name]!r}: choose"
+                " that on Setup or Relevance first, or start the file with `python -m ctsft"
+                " experiment FILE`."
             )
-    if [one | {"name": ""} for one in again["settings"]] != [
-        one.model_dump() | {"name": ""} for one in found.settings
-    ]:
+    if unnamed(shown_values["settings"]) != unnamed(values["settings"]):
         raise UserError(
             "This design has settings that the form cannot show (several, or a learning rate for"
             " each method); start the file with `python -m ctsft experiment FILE`."
         )
-    return values
+
+
+def unnamed(settings: list[dict]) -> list[dict]:
+    """Settings without their names."""
+    return [setting | {"name": ""} for setting in settings]
 
 
 def parse(text: str, name: str) -> Design:
@@ -145,91 +156,88 @@ def parse(text: str, name: str) -> Design:
     return validated(content, f"The file {name!r}")
 
 
-def room(found: Design, pool: Callable[[str], int]) -> Design:
+def check_rows(design: Design, pool: Callable[[str], int]) -> Design:
     """The design itself. Raises UserError if a target has too few rows; `pool(target)`: the number
     of rows that the trials can draw from.
     """
-    requested = max(found.n)
-    for target in found.targets:
+    requested = max(design.n)
+    for target in design.targets:
         available = pool(target)
         if requested <= available:
             continue
         message = f"{requested} labelled examples are requested, and"
-        if found.pool == "B":
+        if design.pool == "B":
             raise UserError(
                 f"{message} pool B of the train rows of {target} has {available}; request fewer, or"
                 " draw from all rows."
             )
         raise UserError(f"{message} {target} has {available} train rows; request fewer.")
-    return found
+    return design
 
 
-def save(found: Design) -> str:
+def save(design: Design) -> str:
     """Write the design to a file that a run can read; equal designs share a file."""
-    text = found.model_dump_json(indent=1) + "\n"
+    text = design.model_dump_json(indent=1) + "\n"
     folder = runs.home() / "designs"
     folder.mkdir(parents=True, exist_ok=True)
-    path = (
-        folder
-        / f"{file_name(found)}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.json"
-    )
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    path = folder / f"{file_name(design)}-{digest}.json"
     with atomic_path(path, "the design") as part:
         part.write_text(text, encoding="utf-8")
     return str(path)
 
 
-def file_name(found: Design) -> str:
-    return slug(found.name, "experiment")
+def file_name(design: Design) -> str:
+    return slug(design.name, "experiment")
 
 
-def request(view: View, found: Design, path: str) -> ExperimentRequest:
-    """What the experiment's run is asked; `path`: the file of the design."""
+def request(view: View, design: Design, path: str) -> ExperimentRequest:
+    """The request of the experiment's run; `path`: the file of the design."""
     return ExperimentRequest(
-        name=found.name,
-        design=found,
+        name=design.name,
+        design=design,
         file=path,
         data_dir=view.data_dir or None,
         jobs=view.design_jobs,
     )
 
 
-def start(view: View, found: Design) -> runs.Run:
-    return runs.start(request(view, found, save(found)))
+def start(view: View, design: Design) -> runs.Run:
+    return runs.start(request(view, design, save(design)))
 
 
 def measured(view: View) -> list[tuple[float, float]]:
     """(seconds, steps of tuning) of every finished tuning run of this model and task; measurements
     are counted as steps too (`Design.cost`).
     """
-    found = []
-    for run, asked in typed_runs("finetune"):
-        subject, done = asked.subject, results.result(run)
+    durations = []
+    for run, request in typed_runs("finetune"):
+        subject, done = request.subject, results.result(run)
         if (subject.model, subject.task) == (view.model, view.task) and done.get("history"):
             last = done["history"][-1]
             times = 1 if "cell" in done else len(done["history"])
-            found.append((last["seconds"], MEASURING * times + last["step"]))
-    return found
+            durations.append((last["seconds"], MEASURING * times + last["step"]))
+    return durations
 
 
-def seconds(found: Design, pace: Iterable[tuple[float, float]], at_once: int = 1) -> float | None:
+def seconds(design: Design, pace: Iterable[tuple[float, float]], at_once: int = 1) -> float | None:
     """The seconds that all trials will take, at the median pace of the measured runs; None without
     any.
     """
     each = [took / steps for took, steps in pace if steps]
-    total = sum(map(found.cost, [*found.grid(), *found.trials({})]))
+    total = sum(map(design.cost, [*design.grid(), *design.trials({})]))
     return statistics.median(each) * total / at_once if each else None
 
 
 def listed(view: View) -> list[runs.Run]:
     """Experiments on the view's model and task, newest first."""
-
     return [
         run
-        for run, asked in typed_runs("experiment")
-        if (asked.design.model, asked.design.task) == (view.model, view.task)
+        for run, request in typed_runs("experiment")
+        if (request.design.model, request.design.task) == (view.model, view.task)
     ]
 
 
-def of(run: runs.Run) -> Design:
+def run_design(run: runs.Run) -> Design:
     """The design of an experiment's run."""
     return needed_request(run).design

@@ -200,7 +200,7 @@ def open_design():
     try:
         text = file.getvalue().decode(errors="replace")
         design = experiment_command.parse(text, file.name)
-        binding.put(**experiment_command.fields(design, binding.view()))
+        binding.put(**experiment_command.form_fields(design, binding.view()))
         st.session_state.design_notice = f"Opened the design {design.name}.", True
     except UserError as error:
         st.session_state.design_notice = str(error), False

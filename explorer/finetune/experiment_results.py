@@ -151,7 +151,7 @@ def difference_table(differences):
 
 
 def downloads(run: runs.Run, rows: list[dict], source: str):
-    name = experiment_command.file_name(experiment_command.of(run))
+    name = experiment_command.file_name(experiment_command.run_design(run))
     files = (
         (
             "Markdown",

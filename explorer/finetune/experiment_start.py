@@ -15,8 +15,8 @@ from explorer.text.markdown import literal
 def draw(task: Task):
     view = binding.view()
     try:
-        design = experiment_command.room(
-            experiment_command.design(view), lambda target: n_rows(task, target)
+        design = experiment_command.check_rows(
+            experiment_command.form_design(view), lambda target: n_rows(task, target)
         )
     except UserError as error:
         st.info(literal(str(error)), icon=":material/info:")

@@ -11,14 +11,14 @@ from ctsft.experiment import tables
 from ctsft.experiment.results import finished_rows, source_language
 from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Trial
-from explorer.finetune.experiment_command import of
+from explorer.finetune.experiment_command import run_design
 
 
 def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
     """The rows of the finished trials, the source language, and the learning rates that were chosen
     on validation rows.
     """
-    design = of(run)
+    design = run_design(run)
     rows, chosen = finished_rows(run, design)
     return rows, design.source or source_language(run), chosen
 

@@ -69,7 +69,10 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):
     )
     at = visit(form)
     cost = sum(
-        map(experiment_command.design(form).cost, experiment_command.design(form).trials({}))
+        map(
+            experiment_command.form_design(form).cost,
+            experiment_command.form_design(form).trials({}),
+        )
     )
     assert f"**About {duration_text(cost)}**, estimated from 1 finished run" in texts(at), (
         "30 steps of measuring and tuning took 30 s"
@@ -115,7 +118,7 @@ def test_start_writes_the_design_and_asks_for_the_shells_command(form, started):
 
 
 def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeypatch):
-    design = experiment_command.design(form)
+    design = experiment_command.form_design(form)
     request = ExperimentRequest(design=design, file="design.json", name="mine")
     with runs.record(request) as run:
         run.progress(1, 4, "trial 2 of 4")
@@ -158,7 +161,7 @@ def test_the_tables_of_a_finished_experiment(form, words):
         design_epochs=1,
         design_rates="1e-3, 1e-2",
     )
-    design = experiment_command.design(form)
+    design = experiment_command.form_design(form)
     request = ExperimentRequest(design=design, file="design.json")
     with runs.record(request) as run:
         run_experiment(run, request)
@@ -183,7 +186,7 @@ def test_the_tables_of_a_finished_experiment(form, words):
 
 
 def test_a_saved_design_fills_the_form_and_a_foreign_one_is_told(form):
-    saved = experiment_command.design(
+    saved = experiment_command.form_design(
         replace(form, design_seeds="5", design_name="mine", design_epochs=3)
     )
     at = visit(form)

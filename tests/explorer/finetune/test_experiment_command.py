@@ -32,7 +32,7 @@ VIEW = View(
 
 
 def test_the_form_is_a_design_that_the_shell_takes():
-    found = experiment_command.design(
+    found = experiment_command.form_design(
         replace(VIEW, size=20, attention="frozen", design_rows=30, design_related=["minangkabau"])
     )
     assert (found.model, found.task, found.source, found.targets) == (
@@ -80,14 +80,16 @@ def test_the_form_is_a_design_that_the_shell_takes():
 
 
 def test_several_rates_are_a_grid_chosen_on_validation_rows():
-    found = experiment_command.design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
+    found = experiment_command.form_design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
     assert (
         found.settings[0].choose == "valid"
         and len(found.grid()) == 3 * 2 * 2
         and {cell.split for cell in found.grid()} == {"valid"}
     )
     assert found.n_trials == 24 + 12
-    assert experiment_command.design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
+    assert (
+        experiment_command.form_design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,11 +108,11 @@ def test_several_rates_are_a_grid_chosen_on_validation_rows():
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_sentence(changes, words):
-    said(lambda: experiment_command.design(replace(VIEW, **changes)), words)
+    said(lambda: experiment_command.form_design(replace(VIEW, **changes)), words)
 
 
 def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
-    found = experiment_command.design(
+    found = experiment_command.form_design(
         replace(
             VIEW,
             design_rates="1e-3, 3e-3",
@@ -121,21 +123,25 @@ def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
         )
     )
     assert (
-        experiment_command.design(replace(View(), **experiment_command.fields(found, View())))
+        experiment_command.form_design(
+            replace(View(), **experiment_command.form_fields(found, View()))
+        )
         == found
     )
     assert experiment_command.parse(found.model_dump_json(), "a.json") == found
     other = found.model_copy(update={"task": "nusax"})
-    said(lambda: experiment_command.fields(other, View()), "task = 'nusax'", "Setup")
+    said(lambda: experiment_command.form_fields(other, View()), "task = 'nusax'", "Setup")
     said(
-        lambda: experiment_command.fields(found.model_copy(update={"choose_seeds": [2]}), View()),
+        lambda: experiment_command.form_fields(
+            found.model_copy(update={"choose_seeds": [2]}), View()
+        ),
         "choose_seeds",
         "python -m ctsft experiment",
     )
     two = found.model_copy(
         update={"settings": [*found.settings, found.settings[0].model_copy(update={"name": "b"})]}
     )
-    said(lambda: experiment_command.fields(two, View()), "several")
+    said(lambda: experiment_command.form_fields(two, View()), "several")
     said(lambda: experiment_command.parse("{", "a.json"), "'a.json' is not valid JSON")
     said(
         lambda: experiment_command.parse('{"targets": []}', "a.json"),
@@ -145,21 +151,23 @@ def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
 
 
 def test_too_few_rows_are_told_before_anything_starts():
-    found = experiment_command.design(VIEW)
-    assert experiment_command.room(found, {"english": 20, "javanese": 30}.get) is found
+    found = experiment_command.form_design(VIEW)
+    assert experiment_command.check_rows(found, {"english": 20, "javanese": 30}.get) is found
     said(
-        lambda: experiment_command.room(found, {"english": 20, "javanese": 19}.get),
+        lambda: experiment_command.check_rows(found, {"english": 20, "javanese": 19}.get),
         "20 labelled examples",
         "pool B of the train rows of javanese has 19",
     )
     said(
-        lambda: experiment_command.room(found.model_copy(update={"pool": "all"}), lambda target: 5),
+        lambda: experiment_command.check_rows(
+            found.model_copy(update={"pool": "all"}), lambda target: 5
+        ),
         "english has 5 train rows",
     )
 
 
 def test_the_time_is_that_of_measured_runs_or_is_not_known():
-    found = experiment_command.design(VIEW)
+    found = experiment_command.form_design(VIEW)
     cost = sum(map(found.cost, found.trials({})))
     assert cost == 12 * (MEASURING + 2 * 2) + 12 * (MEASURING + 2 * 3), (
         "two epochs of 10 and of 20 rows, 8 a step"
@@ -235,12 +243,12 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
         design_epochs=1,
         design_pool="all",
     )
-    design = experiment_command.design(view)
+    design = experiment_command.form_design(view)
     request = ExperimentRequest(design=design, file="design.json")
     with runs.record(request, "exp") as run:
         assert (
             experiment_tables.so_far(run) == ([], "indonesian", {})
-            and experiment_command.of(run) == design
+            and experiment_command.run_design(run) == design
         ), "before it has written anything"
         run_experiment(run, request)
     assert [one.id for one in experiment_command.listed(view)] == [
@@ -276,4 +284,6 @@ def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, load
         experiment_tables.failures(run) == [f"{cells[0].description}: no room"]
         and len(experiment_tables.so_far(run)[0]) == 1
     )
-    assert len(tuning_table.table_rows()) == 1 and isinstance(experiment_command.of(run), Design)
+    assert len(tuning_table.table_rows()) == 1 and isinstance(
+        experiment_command.run_design(run), Design
+    )

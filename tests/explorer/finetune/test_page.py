@@ -46,7 +46,7 @@ def checkpoint(run: runs.Run, step: int = 5):
 
 def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_can_start(view):
     at = visit(view)
-    assert not at.exception and "score them on the Relevance page" in texts(at)
+    assert not at.exception and "Score them on the Relevance page" in texts(at)
     assert button(at, "Start tuning").disabled and not at.get("plotly_chart")
     at.radio(key="w_what").set_value("full").run()
     total = inputs.load_model(view.model).n_params
