@@ -1,6 +1,7 @@
 """The advanced settings of a tuning run: what else is trained, what is measured, the optimiser."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ctsft.data.task import Task
 from ctsft.tuning.lora import TARGETS
@@ -49,22 +50,7 @@ def parameters():
         ),
     )
     if view.what in command.ADAPTERS:
-        left.number_input(
-            "LoRA rank",
-            1,
-            256,
-            **binding.bind("lora_rank"),
-            help="Columns of an adapter: an adapter with more columns can change more.",
-        )
-        right.multiselect(
-            "LoRA maps",
-            TARGETS,
-            **binding.bind("lora_targets"),
-            help=(
-                "The maps of a layer that get adapters: query, key, value, output, "
-                "and the MLP's gate, up and down."
-            ),
-        )
+        adapters(left, right)
     if RECIPES[view.what].from_base:
         st.text_input(
             "Base model",
@@ -72,6 +58,25 @@ def parameters():
             **binding.bind("base"),
             help="Hub name or folder of the model before its competence stage.",
         )
+
+
+def adapters(left: DeltaGenerator, right: DeltaGenerator):
+    left.number_input(
+        "LoRA rank",
+        1,
+        256,
+        **binding.bind("lora_rank"),
+        help="Columns of an adapter: an adapter with more columns can change more.",
+    )
+    right.multiselect(
+        "LoRA maps",
+        TARGETS,
+        **binding.bind("lora_targets"),
+        help=(
+            "The maps of a layer that get adapters: query, key, value, output, "
+            "and the MLP's gate, up and down."
+        ),
+    )
 
 
 def evaluation(task: Task):
@@ -86,23 +91,7 @@ def evaluation(task: Task):
         help=TERMS["related"],
     )
     left, right = st.columns(2)
-    left.selectbox(
-        "Curves measured on",
-        splits,
-        format_func="{} rows".format,
-        **binding.bind("eval_split"),
-        help="Choose settings by validation rows, and use the test rows only for the final figure.",
-    )
-    right.selectbox(
-        "Final figure on",
-        ["", *(split for split in splits if split != view.eval_split)],
-        format_func=lambda split: f"{split} rows" if split else "the same rows",
-        **binding.bind("final_split"),
-        help=(
-            "Rows that are measured only before the first and after the last step. Compare shows"
-            " this figure."
-        ),
-    )
+    measured_rows(left, right, splits)
     left.number_input(
         "Evaluate every",
         0,
@@ -118,6 +107,26 @@ def evaluation(task: Task):
         help=(
             "Heads are scored on pool A of the source's rows. Pool B: only target rows with other"
             " ids. In a parallel corpus this excludes translations of pool A."
+        ),
+    )
+
+
+def measured_rows(left: DeltaGenerator, right: DeltaGenerator, splits: list[str]):
+    left.selectbox(
+        "Curves measured on",
+        splits,
+        format_func="{} rows".format,
+        **binding.bind("eval_split"),
+        help="Choose settings by validation rows, and use the test rows only for the final figure.",
+    )
+    right.selectbox(
+        "Final figure on",
+        ["", *(split for split in splits if split != binding.view().eval_split)],
+        format_func=lambda split: f"{split} rows" if split else "the same rows",
+        **binding.bind("final_split"),
+        help=(
+            "Rows that are measured only before the first and after the last step. Compare shows"
+            " this figure."
         ),
     )
 

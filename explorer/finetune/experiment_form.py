@@ -73,6 +73,17 @@ def comparison(others: list[str]):
         **binding.bind("design_targets"),
         help="The model is tuned on each of them separately.",
     )
+    examples_and_seeds()
+    st.multiselect(
+        "Related languages",
+        [name for name in others if name not in binding.view().design_targets],
+        format_func=label,
+        **binding.bind("design_related"),
+        help="Measured before and after each trial, not tuned on.",
+    )
+
+
+def examples_and_seeds():
     left, right = st.columns(2)
     left.text_input(
         "Labelled examples",
@@ -86,13 +97,6 @@ def comparison(others: list[str]):
             "With commas. Each seed draws other examples and another order. The paper: 31, 777,"
             " 2025, 12345. Paired differences need 6 pairs or more."
         ),
-    )
-    st.multiselect(
-        "Related languages",
-        [name for name in others if name not in binding.view().design_targets],
-        format_func=label,
-        **binding.bind("design_related"),
-        help="Measured before and after each trial, not tuned on.",
     )
 
 

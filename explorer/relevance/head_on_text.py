@@ -86,8 +86,7 @@ def compute(scores: Scores, run: runs.Run, model: Model) -> HeadView:
         view.model,
         model.fingerprint,
         rows,
-        run.id,
-        view.example,
+        (run.id, view.example),
         view.head,
         Scoring(**settings),
     )

@@ -1,6 +1,7 @@
 """How the heads are scored: the settings on Relevance."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ctsft.attribution.methods import METHODS
 from explorer.session import binding
@@ -47,6 +48,12 @@ def draw(n_labels: int):
         disabled=view.method != "cdt",
         help=TERMS["cross terms"],
     )
+    discovery_set(left, middle, n_labels)
+    if view.scoring != View().scoring:
+        right.button("Reset to defaults", on_click=reset)
+
+
+def discovery_set(left: DeltaGenerator, middle: DeltaGenerator, n_labels: int):
     left.number_input(
         "Examples",
         n_labels,
@@ -61,8 +68,6 @@ def draw(n_labels: int):
         **binding.bind("pool_seed"),
         help="Draws the discovery set. " + TERMS["seed"],
     )
-    if view.scoring != View().scoring:
-        right.button("Reset to defaults", on_click=reset)
 
 
 def reset():

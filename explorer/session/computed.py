@@ -17,6 +17,7 @@ from ctsft.utils.errors import UserError
 from explorer.session import inputs, score_runs
 
 Rows = tuple[str, str, str, str]  # task, data folder, language, split
+PoolExample = tuple[str, int]  # a scoring run, and the index of an example in its pool
 
 
 def answers(model: str, weights: str, rows: Rows) -> list[str]:
@@ -54,9 +55,10 @@ def cost(model: str, weights: str, rows: Rows, scoring: Scoring) -> Estimate:
 
 @st.cache_data(show_spinner="Reading the head ...", max_entries=512)
 def head_view(
-    model: str, weights: str, rows: Rows, run_id: str, index: int, head: Head, scoring: Scoring
+    model: str, weights: str, rows: Rows, at: PoolExample, head: Head, scoring: Scoring
 ) -> HeadView:
     """One head on one example of a run's discovery set."""
+    run_id, index = at
     run, task = get(run_id), inputs.load_task(*rows[:2])
     config = scoring.config | {"adaptive": False, "normalise": "none"}
     return view_head(

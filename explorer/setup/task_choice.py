@@ -35,15 +35,7 @@ def draw():
         ),
     )
     if view.task_kind == "file":
-        st.text_input(
-            "Task file",
-            placeholder="/path/to/task.json",
-            **binding.bind("task_file", open_entered),
-            help=(
-                "JSON with name, prompt, labels, source, targets, and files or hub. The"
-                " documentation describes the keys (Models and data)."
-            ),
-        )
+        task_file()
     recent_choice.draw("tasks", "Recent tasks", open_recent)
     if view.task_kind == "own":
         st.info(
@@ -61,6 +53,18 @@ def draw():
         help=(
             "A folder with the files of the task, one for each language and split, such as"
             " javanese/train.csv."
+        ),
+    )
+
+
+def task_file():
+    st.text_input(
+        "Task file",
+        placeholder="/path/to/task.json",
+        **binding.bind("task_file", open_entered),
+        help=(
+            "JSON with name, prompt, labels, source, targets, and files or hub. The"
+            " documentation describes the keys (Models and data)."
         ),
     )
 

@@ -27,7 +27,7 @@ FAMILIES = {
     "bert",
 }
 MOST_PARAMETERS = 6
-# public functions and a wrapper of one: other programs name their keyword arguments
+# public functions: other programs name their keyword arguments
 MORE_PARAMETERS = {
     "ctsft/attribution/head_view.py:view_head": 7,
     "ctsft/attribution/means.py:label_balanced_means": 7,
@@ -38,7 +38,6 @@ MORE_PARAMETERS = {
     "ctsft/circuit/faithfulness.py:faithfulness_curve": 7,
     "ctsft/tuning/finetune.py:finetune": 7,
     "ctsft/tuning/head_advice.py:advise_heads": 7,
-    "explorer/session/computed.py:head_view": 7,
 }
 
 
