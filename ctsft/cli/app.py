@@ -80,9 +80,7 @@ BatchTokens = Annotated[
 
 NoCache = Annotated[
     bool,
-    typer.Option(
-        "--no-cache", help="Compute everything anew, and keep nothing of it in the cache."
-    ),
+    typer.Option("--no-cache", help="Compute everything again, and store nothing in the cache."),
 ]
 
 Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]

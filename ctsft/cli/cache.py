@@ -20,18 +20,16 @@ def list_or_clear(
     ] = "",
     as_json: AsJson = False,
 ):
-    """List the answers that are kept on disk, or delete them: they are computed again when they are
-    asked for.
+    """List the results that are stored on disk, or delete them; they are computed again when they
+    are needed.
 
     Example: python -m ctsft cache clear scores
     """
     if action not in ("list", "clear"):
-        raise UserError(
-            f"{action!r} is nothing that can be done with the cache; choose from list, clear."
-        )
+        raise UserError(f"{action!r} is not an action of the cache; choose from list, clear.")
     if kind not in ("", *store.KINDS):
         raise UserError(
-            f"{kind!r} is not a kind of answer; choose from {', '.join(store.KINDS)}, or none for"
+            f"{kind!r} is not a kind of result; choose from {', '.join(store.KINDS)}, or none for"
             " all."
         )
     if action == "clear":

@@ -1,5 +1,5 @@
 """The shell's commands that ask a larger question: experiment and its tables, and advise (which
-heads should move).
+heads should be trained).
 """
 
 import json
@@ -64,8 +64,8 @@ def tables(
 
     Example: python -m ctsft tables 20260131-101500-experiment-ab2c
     """
-    found = runs.get(run_id)
-    if not found.file("design.json").is_file():
+    run = runs.get(run_id)
+    if not run.file("design.json").is_file():
         raise UserError(
             f"Run {run_id!r} is no experiment; name one that `python -m ctsft runs` lists as"
             " experiment."
@@ -74,15 +74,15 @@ def tables(
     from ctsft.jobs.experiment_design import Design
 
     rows, _ = finished_rows(
-        found, Design.model_validate_json(found.file("design.json").read_text(encoding="utf-8"))
+        run, Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8"))
     )
     if not rows:
         raise UserError(f"Experiment {run_id!r} has no finished trial yet; wait for the first one.")
-    text = write_tables(found, rows, source_language(found))
+    text = write_tables(run, rows, source_language(run))
     print(
         json.dumps(rows, indent=1)
         if as_json
-        else f"{text}\n{len(rows)} trials; files in {found.path}"
+        else f"{text}\n{len(rows)} trials; files in {run.path}"
     )
 
 

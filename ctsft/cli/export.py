@@ -53,7 +53,7 @@ def rescore(
     name: RunName = "",
     as_json: AsJson = False,
 ):
-    """Score a tuned model's heads on the examples they were scored on before: did the circuit move?
+    """Score a tuned model's heads on the same examples as before: did the circuit change?
 
     Example: python -m ctsft rescore 20260131-101500-finetune-ab2c --k 6
     """

@@ -17,15 +17,15 @@ from ctsft.utils.program import program_name
 COMMANDS = (scoring, tuning, export, experiment, run, runs, cache, ui)
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Exit code; every error is one line on stderr."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        code = app(words, standalone_mode=False) or 0
-        # typer's word for KeyboardInterrupt
-        return fail("Interrupted; what was saved by then is kept.", 1) if code == 130 else code
+        code = app(arguments, standalone_mode=False) or 0
+        # typer's code for KeyboardInterrupt
+        return fail("Interrupted; what was saved by then remains.", 1) if code == 130 else code
     except typer.TyperException as error:  # a usage error
         return fail(f"{error.format_message().rstrip('.')}. See `{program_name()} --help`.", 2)
     except ValidationError as error:
@@ -38,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         return fail(str(error), 2)
     except (KeyboardInterrupt, Halt) as error:
-        return fail(str(error) or "Interrupted; what was saved by then is kept.", 1)
+        return fail(str(error) or "Interrupted; what was saved by then remains.", 1)
     except Exception as error:  # the run's log has the traceback
         return fail(
             f"It failed with {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -63,7 +63,7 @@ def execute(request: runs.Request, as_json: bool = False, run_id: str | None = N
     job = job_of(request.kind)
     with contextlib.ExitStack() as stack:
         if distributed.RANK:
-            # the first process keeps the run folder and does the talking
+            # the first process writes the run folder and prints
             silent = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stderr(silent))
             run = stack.enter_context(runs.throwaway_run())

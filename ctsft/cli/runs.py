@@ -53,8 +53,7 @@ def list_or_act(
     }
     if action not in actions:
         raise UserError(
-            f"{action!r} is nothing that can be done with a run; choose from list,"
-            f" {', '.join(actions)}."
+            f"{action!r} is not an action of runs; choose from list, {', '.join(actions)}."
         )
     actions[action](runs.get(run_id))
 

@@ -53,7 +53,7 @@ def accuracy(
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
     rows = opened.load(language, split)
     share = ctsft.accuracy(loaded, opened, rows)
-    words = {
+    summary = {
         "model": model,
         "task": task,
         "language": language,
@@ -63,9 +63,9 @@ def accuracy(
         "chance": 1 / len(opened.labels),
     }
     print(
-        json.dumps(words, indent=1)
+        json.dumps(summary, indent=1)
         if as_json
-        else f"{share:.3f} of {len(rows)} {language} {split} rows (chance {words['chance']:.3f})"
+        else f"{share:.3f} of {len(rows)} {language} {split} rows (chance {summary['chance']:.3f})"
     )
 
 
@@ -159,10 +159,10 @@ def estimate(
     scoring = Scoring(size, method=method, attention=attention, rules=rules, max_memory=max_memory)
     loaded, opened, language = Subject(model, task, data_dir, language, split, device, dtype).open()
     rows = opened.pools(opened.load(language, split))[0][:size]
-    found = estimate_cost(
+    estimated = estimate_cost(
         loaded, [opened.encode(loaded, row) for row in rows], method, **scoring.config
     )
-    print(json.dumps(found.row(), indent=1) if as_json else found.text())
+    print(json.dumps(estimated.row(), indent=1) if as_json else estimated.text())
 
 
 @app.command()
@@ -174,7 +174,7 @@ def discover(
     data_dir: DataDir = None,
     depth: Annotated[int, typer.Option(help="Iterations behind the first: 0, 1, 2 ...")] = 1,
     fraction: Annotated[
-        float, typer.Option(help="Share of all heads kept by each iteration.")
+        float, typer.Option(help="Share of all heads that each iteration selects.")
     ] = 0.02,
     attention: Attention = "softmax",
     rules: Rules = "paper",
@@ -238,7 +238,7 @@ def faithfulness(
     name: RunName = "",
     as_json: AsJson = False,
 ):
-    """How much of the task a circuit keeps when every other head gives its mean.
+    """How much of the task a circuit preserves when every other head is replaced by its mean.
 
     Example: python -m ctsft faithfulness --scores RUN --sizes 1,2,4,8 --random 20
     """

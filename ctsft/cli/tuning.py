@@ -72,13 +72,13 @@ def finetune(
     kv: Annotated[
         str,
         typer.Option(
-            help="Key/value rows: group (shared ones move), or expand (each head owns its own)."
+            help=("Key/value rows: group (shared ones are trained), or expand (one for each head).")
         ),
     ] = "group",
-    norms: Annotated[bool, typer.Option(help="Norms move beside the heads.")] = True,
+    norms: Annotated[bool, typer.Option(help="Train the norms beside the heads.")] = True,
     extra: Annotated[
         Optional[list[str]],
-        typer.Option(help="Parameters that move too, by a pattern such as '*.mlp.down_proj.*'."),
+        typer.Option(help="Further parameters to train, by a pattern such as '*.mlp.down_proj.*'."),
     ] = None,
     accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
     precision: Annotated[
@@ -108,7 +108,7 @@ def finetune(
         str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")
     ] = "all",
     save_model: Annotated[
-        bool, typer.Option(help="Keep the tuned model as a Hugging Face folder in the run.")
+        bool, typer.Option(help="Save the tuned model as a Hugging Face folder in the run.")
     ] = False,
     model: ModelName = "demo",
     task: TaskName = "demo",
@@ -183,7 +183,7 @@ def compare(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ):
-    """All fine-tuning runs: what moved, and both accuracies before and after.
+    """All fine-tuning runs: what was trained, and both accuracies before and after.
 
     Example: python -m ctsft compare --csv > runs.csv
     """

@@ -18,7 +18,7 @@ from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 # of an advice run's result
-KEPT = ("model", "model_type", "n_layers", "n_heads", *ROW_FIELDS)
+RESULT_FIELDS = ("model", "model_type", "n_layers", "n_heads", *ROW_FIELDS)
 
 
 # source rows, of pool A, that Fisher information is taken on
@@ -37,7 +37,9 @@ def read_advice(name: str) -> Ranking:
             " -m ctsft runs`) or an advice.csv."
         ) from None
     result = run and results.result(run) or {}
-    return Ranking.parse(text, str(path), {name: result[name] for name in KEPT if name in result})
+    return Ranking.parse(
+        text, str(path), {name: result[name] for name in RESULT_FIELDS if name in result}
+    )
 
 
 def advice_rows(task: Task, rows: list[Example]) -> list[Example]:

@@ -21,47 +21,7 @@ from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
-CARD = """---
-library_name: transformers
-pipeline_tag: {pipeline}
-tags: [circuit-targeted-fine-tuning]
-{base_line}---
-
-# {title}
-
-{base} tuned on {target}; the source language is {source}.
-
-## Method
-
-What was trained (`--what {what}`): {says}. This is circuit-targeted supervised fine-tuning
-([arXiv 2601.08146](https://arxiv.org/abs/2601.08146)) or one of the ways of tuning it is compared
-with. {trainable:,} parameters were trained, {share} of the base model's {total:,}. {rest}
-{heads}
-## Data
-
-Task `{task}`: {n} labelled {target} texts to tune on (split `{split}`, drawn with seed {seed});
-measured on split `{eval_split}`: {rows}.
-
-Prompt `{prompt}`, answered with one of the tokens {labels}.
-
-## Figures
-
-| language | accuracy before | after |
-|---|---|---|
-{figures}
-
-One run with one seed; a difference is only worth what its test set's size allows.
-
-## Settings
-
-{settings}
-
-## Command
-
-    {command}
-
-with ctsft {version}; the base model's fingerprint is `{fingerprint}`.
-"""
+CARD = Path(__file__).with_name("templates") / "model_card.md"
 
 
 def export(run_id: str, folder) -> Path:
@@ -134,7 +94,7 @@ def card(run: runs.Run, model: Model) -> str:
     task = load_task(subject.task, subject.data_dir)
     before, after = done["history"][0]["accuracy"], done["history"][-1]["accuracy"]
     settings = {**done["config"], "steps": done["history"][-1]["step"]}
-    return CARD.format(
+    return CARD.read_text(encoding="utf-8").format(
         pipeline=(
             "text-classification"
             if type(model.hf).__name__.endswith(CLASSIFIER)
@@ -171,7 +131,7 @@ def card(run: runs.Run, model: Model) -> str:
 
 
 def rest_words(run: runs.Run) -> str:
-    """What became of the other numbers."""
+    """What became of the other parameters."""
     adapted = any(
         name.endswith(":left") for name in Delta.load(run.file("delta.safetensors")).tensors
     )

@@ -15,7 +15,7 @@ from ctsft.runs.recorder import Writer
 
 
 class Stopped(Exception):
-    """The run was asked to stop before there was anything to keep."""
+    """The run was stopped before there was anything to save."""
 
 
 class Reporter:
@@ -57,7 +57,7 @@ class Reporter:
 
 
 def finish(run: Writer, summary: dict) -> dict:
-    """Keep a job's summary beside its results."""
+    """Save a job's summary beside its results."""
     # JSON has no NaN: what is undefined is null
     summary = json.loads(json.dumps(summary), parse_constant=lambda word: None)
     write_json(run.file("result.json"), summary)

@@ -1,9 +1,8 @@
-"""Did the circuit move? A tuned model's heads scored on the very examples that they were scored on
-before tuning.
+"""Did the circuit change? The heads of a tuned model, scored on the same examples as before tuning.
 
-The discovery set is that of the model before tuning, which answers all of it rightly; means and
-scores are taken anew on the tuned model. So nothing differs between the two maps but the weights.
-How much each head changed is told by the run's delta.
+The discovery set is that of the model before tuning, which predicts all of it correctly; means and
+scores are computed again on the tuned model. So the two maps differ in the weights only. The run's
+delta says how much each head changed.
 """
 
 from collections.abc import Iterable
@@ -75,9 +74,9 @@ def agreement(before: Scores, after: Scores, k: int) -> dict:
     return {
         "spearman": spearman(before.values, after.values),
         "k": k,
-        "stayed": kept(first, last),
-        "left": kept(first, set(first) - set(last)),
-        "came": kept(last, set(last) - set(first)),
+        "stayed": those_in(first, last),
+        "left": those_in(first, set(first) - set(last)),
+        "came": those_in(last, set(last) - set(first)),
     }
 
 
@@ -87,8 +86,8 @@ def check_count(k: int, n_heads: int):
         raise UserError(f"k is {k}, and the model has {n_heads} heads; choose 1 to {n_heads}.")
 
 
-def kept(heads: Iterable, these) -> list[list[int]]:
-    return [list(head) for head in heads if head in these]
+def those_in(heads: Iterable, chosen) -> list[list[int]]:
+    return [list(head) for head in heads if head in chosen]
 
 
 def newest(tuned: str) -> runs.Run | None:

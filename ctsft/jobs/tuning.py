@@ -1,5 +1,5 @@
-"""The fine-tuning job: from words to a tuned model, its delta and its curves in a run folder;
-resumes where it was cut off.
+"""The fine-tuning job: from a request to a tuned model, its delta and its curves. It resumes where
+it was interrupted.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     if chosen.from_base:
         subject = replace(subject, model=base_model(subject, tuning))
     device = choose_device("cpu" if subject.device == "map" else subject.device)
-    # the folder of the process that keeps the run
+    # the folder of the process that writes the run
     first = Run(Path(distributed.broadcast(str(run.path), device)))
     checkpoints = first.file("checkpoints")
     resume = distributed.broadcast(begun(first), device)
@@ -63,7 +63,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     begin(run, model, source, {"train": train, **evaluation_sets})
     if circuit is not None:
         circuit.check(model).save(run.file("circuit.json"))
-    moves = trainable_of(model, tuning.what, circuit, config.norms, config.extra)
+    trainable = trainable_of(model, tuning.what, circuit, config.norms, config.extra)
     checkpoints.mkdir(exist_ok=True)
     watch = Watch(
         event=lambda row: run.event(kind="evaluation", **row),
@@ -89,7 +89,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         before = {name: evaluate(model, task, rows) for name, rows in final_sets.items()}
         final = {"split": tuning.final_split, "before": before}
     try:
-        result = finetune(model, task, moves, train, evaluation_sets, config, watch)
+        result = finetune(model, task, trainable, train, evaluation_sets, config, watch)
     except NotFinite as error:
         # the model is back at its last good state
         save_result(run, summary, error.result)

@@ -77,14 +77,14 @@ def table_row(run: Run) -> dict | None:
     again.
     """
     stamps = tuple(file_stamp(run.file(name)) for name in READ)
-    found = (
+    row = (
         _row(run.path, stamps)
         if all(one is None or is_settled(one) for one in stamps)
         else _row.__wrapped__(run.path, stamps)
     )
-    if found and found["state"] in ACTIVE:
-        return found | {"state": run.status().state}
-    return found and dict(found)
+    if row and row["state"] in ACTIVE:
+        return row | {"state": run.status().state}
+    return row and dict(row)
 
 
 @lru_cache(maxsize=10_000)
@@ -165,9 +165,9 @@ def common_settings(rows: list[dict]) -> tuple[dict, list[str]]:
     names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
     values = {name: [row["settings"].get(name) for row in rows] for name in names}
     same = {
-        name: found[0]
-        for name, found in values.items()
-        if all(value == found[0] for value in found)
+        name: settings[0]
+        for name, settings in values.items()
+        if all(value == settings[0] for value in settings)
     }
     return same, [name for name in names if name not in same]
 
@@ -240,7 +240,7 @@ def table_text(rows: list[dict]) -> str:
 
 
 def setting_text(value) -> str:
-    """A setting as words: 0.003, yes, q and v."""
+    """A setting as text: 0.003, yes, q and v."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
