@@ -4,14 +4,14 @@
 (0, 1). LayerNorm of (a, b) is here (1, -1) times the sign of a - b; a part (r, s) becomes (r - s) /
 |a - b| (1, -1).
 
-    layer 0, total   x = (3, 1), (1, 3); normed (1, -1), (-1, 1); v = 2 normed + 1 = (3, -1), (-1,
-                     3); q = 0, so position 1 sees half and half:
+    layer 0, total   x = (3, 1), (1, 3); normed (1, -1), (-1, 1); v = 2 normed + 1
+                     = (3, -1), (-1, 3); q = 0, so position 1 sees half and half:
                      z = (3, -1), (1, 1).  mu of head 0 = (3 + 1) / 2 = 2
     split head 0     rel (1, 0), (-1, 0)            irrel (2, -1), (2, 1)
     o: (a, a + b)    rel (1, 1), (-1, -1)           irrel (2, 1), (2, 3)
        bias (6, 0)   shared 1 : 2 both times: rel +2, irrel +4
                      rel (3, 1), (1, -1)            irrel (6, 1), (6, 3)
-    + x              rel the same                   irrel (9, 2), (7, 6);
+    + x              rel the same                   irrel (9, 2), (7, 6)
                      total (12, 3), (8, 5)
     norm, gain 9     2/9, 7/9 and 2/3, 1/3 of 9:    rel (2, -2), (6, -6); irrel (7, -7), (3, -3)
        bias (8, 0)   shared 3 : 9 and 1 : 7 (the inputs): rel +2, +1; irrel +6, +7
@@ -29,8 +29,8 @@
     attention        q = c normed, c = ln 3 / 154, k = v = normed. Rel scores of position 1:
                      14 * 25 c and 14 * 14 c; they differ by 14 * 11 c = ln 3:
                      P_rel = (3/4, 1/4). Totals are equal: P = (1/2, 1/2)
-                     z_rel = 3/4 * 25 + 1/4 * 14 = 22.25, z_irrel = 105 - 22.25 = 82.75
-                     (times (1, -1))
+                     z_rel = 3/4 * 25 + 1/4 * 14 = 22.25,
+                     z_irrel = 105 - 22.25 = 82.75 (times (1, -1))
                      frozen: (25 + 14) / 2 = 19.5.  frozen, only the readout split: (0 + 14) / 2 = 7
     o: times 4       rel 89, irrel 331;  frozen 78;  readout 28  (of 420, times (1, -1))
     + x              rel (91, -89), irrel (345, -330): total (436, -419); layer 1's MLP is 0
