@@ -189,13 +189,16 @@ def cell(view, run, seed, what="circuit", after=(0.8, 0.7)):
     """A finished tuning run turned into a cell of an experiment."""
     made = tuned(view, what, after=after, seed=seed)
     request = json.loads(made.file("request.json").read_text())
-    request["params"]["experiment"] = {
-        "run": run,
-        "cell": {"setting": "rough", "method": what, "seed": seed},
+    trial = {
+        "setting": "rough",
+        "method": what,
+        "target": "javanese",
+        "n": 24,
+        "seed": seed,
+        "learning_rate": 3e-3,
     }
-    made.file("request.json").write_text(
-        json.dumps(request | {"name": f"nusax: {what} seed {seed}"})
-    )
+    request |= {"name": f"nusax: {what} seed {seed}", "trial_of": {"run": run, "trial": trial}}
+    made.file("request.json").write_text(json.dumps(request))
     return made
 
 

@@ -143,8 +143,9 @@ def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
         "60 Indonesian and 60 Javanese rows",
         "All runs have the same seed",
         "There are no runs here of: Near-zero heads, Random heads",
-        f"python -m ctsft faithfulness --scores {scored.id}",
-        "--what=circuit",
+        "python -m ctsft faithfulness",
+        f"--scores {scored.id}",
+        "--what circuit",
         "The circuit of this report as a file",
         f"my note {NASTY}",
     ):
