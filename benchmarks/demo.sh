@@ -5,10 +5,10 @@ export CTSFT_HOME="${CTSFT_HOME:-$(mktemp -d)}"
 ctsft() { "$PY" -m ctsft "$@"; }
 target=english
 settings="--target $target --n 50 --epochs 10 --lr 3e-3"
-scores="$CTSFT_HOME/runs/demo-scores/scores.safetensors"
 
 echo "== Which heads carry the task in Indonesian? (CD-T, 50 examples)"
-ctsft score --run demo-scores
+ctsft score
+scores=$(ls "$CTSFT_HOME"/runs/*-score-*/scores.safetensors | tail -n 1)
 echo "== A circuit by discovery: heads that act on the answer, then heads that act on those"
 ctsft discover --depth 1 --fraction 0.06
 echo "== Tune 6 relevant heads on 50 $target examples"
