@@ -22,7 +22,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.attribution.scoring_pass import blocks_to_compute
 from ctsft.circuit.ranking_agreement import first_head_agreement, jaccard
 
-ANEW = 5  # of so many replayed pools one is computed
+CHECK_EVERY = 5  # of so many replayed pools one is computed
 
 
 def replayed(model, full: Scores, k: int) -> Scores:
@@ -91,7 +91,7 @@ def main():
         middle = time.perf_counter()
         fast = (
             replayed(model, full, k)
-            if args.replay and seed % ANEW
+            if args.replay and seed % CHECK_EVERY
             else ctsft.score_heads(model, task, pool, means, adaptive=True, k=k)
         )
         seconds = middle - start, time.perf_counter() - middle

@@ -12,7 +12,7 @@ time       of a whole step of `ctsft.finetune` (forward, backward, clipping, Ada
 trained    share of the parameters that are trained
 memory     bytes of gradients and AdamW's state after a step, of full tuning's: what is there at the
            step's peak beside weights and activations
-beside     bytes of the moving slices and their starting values, which stand beside the model, of
+beside     bytes of the trained slices and their starting values, which stand beside the model, of
            the model's
 """
 
@@ -128,10 +128,10 @@ def main():
         rows.append(row)
         print(
             f"{name}: {row['heads']} of {row['of']} heads and norms, {row['trained']:.2%} of the"
-            f" numbers; step {row['seconds']['circuit']:.2f} s against {row['seconds']['full']:.2f}"
-            f" s of full tuning: {row['time']:.2f}; gradients and optimiser state"
-            f" {row['memory']:.4f} of full tuning's (state alone {row['state']:.4f}); slices beside"
-            f" the model {row['beside']:.4f} of it",
+            f" parameters; step {row['seconds']['circuit']:.2f} s against"
+            f" {row['seconds']['full']:.2f} s of full tuning: {row['time']:.2f}; gradients and"
+            f" optimiser state {row['memory']:.4f} of full tuning's (state alone"
+            f" {row['state']:.4f}); slices beside the model {row['beside']:.4f} of it",
             flush=True,
         )
     with open(args.out, "w", encoding="utf-8") as file:

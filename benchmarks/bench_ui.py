@@ -28,8 +28,8 @@ from benchmarks.browser import Page, browser, server, settle
 from benchmarks.ui_scenes import scored_home, scored_model
 
 GOALS = {
-    "cold start, scores kept": 20.0,
-    "cold start, nothing kept": 60.0,
+    "cold start, scores stored": 20.0,
+    "cold start, nothing stored": 60.0,
     "slider, 12 x 12": 0.3,
     "click, 12 x 12": 0.3,
     "slider, 32 x 32": 1.0,
@@ -114,33 +114,34 @@ def main():
     parser.add_argument("--moves", type=int, default=9)
     parser.add_argument("--only", choices=("cold", "12", "32"))
     args = parser.parse_args()
-    found: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         if args.only in (None, "cold"):
-            kept = cold_start(scored_home(scratch / "kept"))
+            stored = cold_start(scored_home(scratch / "stored"))
             (scratch / "empty").mkdir()
             empty = cold_start(scratch / "empty")
-            found |= {
-                "cold start, scores kept": [kept["first"]],
-                "cold start, nothing kept": [empty["first"]],
+            times |= {
+                "cold start, scores stored": [stored["first"]],
+                "cold start, nothing stored": [empty["first"]],
                 "the same, final scores": [empty["final"]],
             }
         for shape in SHAPES:
             if args.only in (None, str(shape[0])):
-                times = answers(scratch / str(shape[0]), shape, args.moves)
-                found |= {
-                    f"{what}, {shape[0]} x {shape[1]}": seconds for what, seconds in times.items()
+                answer_times = answers(scratch / str(shape[0]), shape, args.moves)
+                times |= {
+                    f"{what}, {shape[0]} x {shape[1]}": seconds
+                    for what, seconds in answer_times.items()
                 }
     print(f"{'':<28}{'median':>9}{'slowest':>9}{'goal':>8}")
-    for what, seconds in found.items():
+    for what, seconds in times.items():
         goal = f"{GOALS[what]:.1f} s" if what in GOALS else ""
         print(f"{what:<28}{statistics.median(seconds):>7.2f} s{max(seconds):>7.2f} s{goal:>8}")
     load = os.getloadavg()[0]
     print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
     with open(args.out, "w", encoding="utf-8") as file:
         json.dump(
-            {"seconds": found, "goals": GOALS, "load": load, "cores": os.cpu_count()},
+            {"seconds": times, "goals": GOALS, "load": load, "cores": os.cpu_count()},
             file,
             indent=1,
         )

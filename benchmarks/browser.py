@@ -134,8 +134,8 @@ def go(page: Page, title: str):
 
 
 def settle(page: Page):
-    """Wait until the server has finished this rerun: the sign of running comes late, so the app's
-    own word for it is asked, twice.
+    """Wait until the server has finished this rerun: the sign of running comes late, so this
+    reads the app's own state, twice.
     """
     for _ in range(2):
         page.wait_for_timeout(200)

@@ -1,7 +1,7 @@
 """Every job from the shell: `python -m ctsft
 accuracy|estimate|score|discover|faithfulness|validate|finetune|compare|runs|cache`.
 
-Long jobs keep a run folder, print where, and may be stopped, watched and resumed from anywhere.
+Long jobs write a run folder, print where, and may be stopped, watched and resumed from anywhere.
 Progress goes to stderr, results to stdout (`--json` for machines). Exit codes: 0 done, 1 failed or
 stopped, 2 wrong input (one line says what to do).
 """

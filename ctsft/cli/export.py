@@ -117,7 +117,7 @@ def deltas(
         print(
             json.dumps({"numbers": total.size, "file": add})
             if as_json
-            else f"{total.size:,} numbers in {add}"
+            else f"{total.size:,} parameters in {add}"
         )
         return
     rows = compare_deltas(base, *paths)

@@ -1,4 +1,4 @@
-"""What a job is asked: one typed request for each kind of job.
+"""Requests of jobs: one typed request for each kind of job.
 
 The page builds a request from its view, the shell parses its arguments into one, `request.json`
 of a run folder is one, and the detached process runs one (`ctsft run RUN`). A run is found again

@@ -55,7 +55,7 @@ class RunError(UserError):
 
 
 class Facts(BaseModel):
-    """What a job finds out that determines its result beside what was asked."""
+    """What a job finds out that determines its result, besides its request."""
 
     model_config = ConfigDict(frozen=True)
     version: str = ""  # of this program

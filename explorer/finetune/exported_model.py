@@ -52,7 +52,7 @@ def exported_folder(run: runs.Run):
     """The folder, the export in progress, or the button that starts it."""
     folder = folder_of(run)
     job = next(
-        (job for job, asked in typed_runs("export") if asked.to == str(folder)),
+        (job for job, request in typed_runs("export") if request.to == str(folder)),
         None,
     )
     if job and job.status().active:

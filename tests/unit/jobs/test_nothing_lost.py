@@ -313,7 +313,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
     assert (
         status.state == "failed"
         and "not finite at step 2" in status.message
-        and "step 0 is kept" in status.message
+        and "the state after step 0 remains" in status.message
     )
     assert (
         row["state"] == "failed"
