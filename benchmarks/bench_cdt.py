@@ -74,11 +74,9 @@ def attention_seconds(model: Model, rows: int, pos: int, repeats: int, cache: di
     shape = "attention", rows, pos
     if shape not in cache:
         n = rows // pos * model.n_heads
-        q, k, p = (
-            torch.randn(n, pos, model.d_head),
-            torch.randn(n, model.d_head, pos),
-            torch.rand(n, pos, pos),
-        )
+        q = torch.randn(n, pos, model.d_head)
+        k = torch.randn(n, model.d_head, pos)
+        p = torch.rand(n, pos, pos)
         cache[shape] = seconds(lambda: torch.bmm(q, k), repeats) + seconds(
             lambda: torch.bmm(p, q), repeats
         )

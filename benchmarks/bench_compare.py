@@ -7,6 +7,7 @@ mean nothing. One experiment holds most of them.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -25,29 +26,17 @@ from ctsft.tuning.config import TuneConfig
 APP = Path(__file__).parents[1] / "explorer" / "app.py"
 
 
-METHODS, TARGETS, SIZES, SEEDS = (
-    ("circuit", "near_zero", "random", "norms", "full"),
-    ("english", "javanese"),
-    (25, 100),
-    range(31, 1000),
-)
-
-
+METHODS = ("circuit", "near_zero", "random", "norms", "full")
+TARGETS = ("english", "javanese")
+SIZES = (25, 100)
+SEEDS = range(31, 1000)
 SINGLE = 8  # runs that belong to no experiment
 
 
 def make(home: Path, count: int):
     """Folders of `count` finished tuning runs."""
-    draw, trials = (
-        random.Random(0),
-        (
-            (seed, target, n, method)
-            for seed in SEEDS
-            for target in TARGETS
-            for n in SIZES
-            for method in METHODS
-        ),
-    )
+    draw = random.Random(0)
+    trials = itertools.product(SEEDS, TARGETS, SIZES, METHODS)
     for i in range(count):
         seed, target, n, method = next(trials)
         trial = Trial(
@@ -89,7 +78,7 @@ def write(folder: Path, trial: Trial, draw: random.Random, trial_of: TrialOf | N
         for step in (0, 20, 40)
     ]
     heads = None if trial.method in ("norms", "full") else 6
-    words = {
+    files = {
         "request.json": request.model_dump(),
         "status.json": {
             "state": "done",
@@ -105,7 +94,7 @@ def write(folder: Path, trial: Trial, draw: random.Random, trial_of: TrialOf | N
             "rows": {"indonesian": 120, trial.target: 120},
         },
     }
-    for name, content in words.items():
+    for name, content in files.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     lines = [json.dumps({"kind": "evaluation", "time": 0.0, **row}) for row in history]
     (folder / "events.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

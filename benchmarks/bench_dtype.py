@@ -39,12 +39,12 @@ def main():
     for dtype in args.dtypes.split(","):
         model = ctsft.load_model(args.model, args.device, dtype)
         start = time.perf_counter()
-        found = ctsft.score_heads(model, task, pool, means).values.flatten().double()
+        scores = ctsft.score_heads(model, task, pool, means).values.flatten().double()
         seconds = time.perf_counter() - start
-        error = (found - truth).abs().max() / truth.abs().max()
-        shared = len(set(truth.topk(k).indices.tolist()) & set(found.topk(k).indices.tolist()))
+        error = (scores - truth).abs().max() / truth.abs().max()
+        shared = len(set(truth.topk(k).indices.tolist()) & set(scores.topk(k).indices.tolist()))
         print(
-            f"{dtype:9} {error:8.1e} {spearman(truth, found):9.4f} {f'{shared}/{k}':>7}"
+            f"{dtype:9} {error:8.1e} {spearman(truth, scores):9.4f} {f'{shared}/{k}':>7}"
             f" {seconds:8.1f}",
             flush=True,
         )

@@ -73,18 +73,18 @@ def step_times(model, task, what, rows, steps: int, batch: int) -> list[float]:
 def bytes_of(model, what) -> dict[str, int]:
     """Gradients, optimiser state, and what stands beside the model, after one step."""
     with masked_training(model, what) as hf:
-        found = [value for value in hf.parameters() if value.requires_grad]
-        optimizer = torch.optim.AdamW(found)
+        trained = [value for value in hf.parameters() if value.requires_grad]
+        optimizer = torch.optim.AdamW(trained)
         readout_logits(hf, pad([[1, 2, 3, 4]], model.device)).sum().backward()
         optimizer.step()
         state = sum(value.nbytes for row in optimizer.state.values() for value in row.values())
         beside = sum(value.nbytes for value in hf.trained_slices.parameters())
         starts = sum(hf.trained_slices.weights[name].nbytes for name in hf.trained_slices.weights)
         return {
-            "gradients": sum(value.grad.nbytes for value in found),
+            "gradients": sum(value.grad.nbytes for value in trained),
             "state": state,
             "beside": beside + starts,
-            "trained": sum(value.numel() for value in found),
+            "trained": sum(value.numel() for value in trained),
         }
 
 
@@ -99,7 +99,7 @@ def measure(name: str, make, rounds: int, steps: int, batch: int) -> dict:
             times[kind] += step_times(model, task, what, rows, steps + 1, batch)
     sizes = {"full": bytes_of(model, "full"), "circuit": bytes_of(model, heads)}
     memory = {kind: size["gradients"] + size["state"] for kind, size in sizes.items()}
-    median = {kind: statistics.median(found) for kind, found in times.items()}
+    median = {kind: statistics.median(seconds) for kind, seconds in times.items()}
     return {
         "model": name,
         "heads": len(heads),

@@ -110,11 +110,11 @@ def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool =
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
 
-    def said(message):
+    def on_console(message):
         if message.type == "error" and not PROBED.search(message.location["url"]):
             page.errors.append(message.text)
 
-    page.on("console", said)
+    page.on("console", on_console)
     page.set_default_timeout(WAIT)
     return page
 

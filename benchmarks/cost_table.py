@@ -60,14 +60,14 @@ def main():
             model = Model(kind(config).to(torch.bfloat16), None)
         shape = Shape.of(model, "cuda")
         for method in ("atp", "ig", "cdt", "ablation"):
-            found = estimate_shape(
+            estimate = estimate_shape(
                 shape, model.n_params, [args.tokens] * args.texts, args.gflops, method
             )
             print(
-                f"{name:28} {method:9} {found.operations:9.2e} operations "
-                f" {duration_text(found.seconds):>9} on one,"
-                f" {duration_text(found.seconds / 8):>9} on 8 "
-                f" {bytes_text(found.memory):>8}"
+                f"{name:28} {method:9} {estimate.operations:9.2e} operations "
+                f" {duration_text(estimate.seconds):>9} on one,"
+                f" {duration_text(estimate.seconds / 8):>9} on 8 "
+                f" {bytes_text(estimate.memory):>8}"
             )
 
 

@@ -22,9 +22,8 @@ def main():
     parser.add_argument("--html", type=Path)
     args = parser.parse_args()
     run = runs.get(args.run)
-    rows, _ = finished_rows(
-        run, Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8"))
-    )
+    design = Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8"))
+    rows, _ = finished_rows(run, design)
     fig = frontier(rows)
     fig.update_layout(paper_bgcolor="white", plot_bgcolor="white")
     with tempfile.TemporaryDirectory() as folder:

@@ -79,10 +79,8 @@ def sections(page: Page, out: Path):
             settle(page)
         page.set_viewport_size({"width": page.viewport_size["width"], "height": 4000})
         page.wait_for_timeout(2500)
-        top, end = (
-            page.get_by_role("heading", name=heading).first.bounding_box(),
-            page.get_by_test_id("stMainBlockContainer").bounding_box(),
-        )
+        top = page.get_by_role("heading", name=heading).first.bounding_box()
+        end = page.get_by_test_id("stMainBlockContainer").bounding_box()
         left = main.bounding_box()
         page.screenshot(
             path=out / f"{name}.png",

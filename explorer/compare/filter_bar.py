@@ -87,7 +87,7 @@ def selections(rows: list[dict]) -> dict[str, list]:
     """The selected recipes, seeds and states, where the rows differ in them."""
     choices = {key: filters.distinct(rows, key) for key in SELECTABLE}
     differing = {key: values for key, values in choices.items() if len(values) > 1}
-    wanted = {}
+    chosen = {}
     for place, (key, values) in zip(st.columns(3), differing.items(), strict=False):
         field = f"compare_{key}"
         selected = getattr(binding.view(), field)
@@ -100,8 +100,8 @@ def selections(rows: list[dict]) -> dict[str, list]:
             **binding.bind(field),
             help="Shows the runs with any of these; all runs if nothing is selected.",
         )
-        wanted[key] = getattr(binding.view(), field)
-    return wanted
+        chosen[key] = getattr(binding.view(), field)
+    return chosen
 
 
 def selection_label(key: str, value) -> str:

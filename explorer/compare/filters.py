@@ -68,15 +68,15 @@ def distinct(rows: Iterable[Mapping], key: str) -> list:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
-def matching(rows: list[Mapping], wanted: Mapping[str, list], search: str) -> list[Mapping]:
-    """The rows whose values are among the wanted ones (an empty list: any), and that contain every
-    word of `search`.
+def matching(rows: list[Mapping], selected: Mapping[str, list], search: str) -> list[Mapping]:
+    """The rows whose values are among the selected ones (an empty list: any), and that contain
+    every word of `search`.
     """
-    words = search.casefold().split()
+    search_words = search.casefold().split()
 
     def matches(row: Mapping) -> bool:
-        wanted_values = all(not values or row[key] in values for key, values in wanted.items())
-        return wanted_values and all(word in searchable_text(row) for word in words)
+        is_selected = all(not values or row[key] in values for key, values in selected.items())
+        return is_selected and all(word in searchable_text(row) for word in search_words)
 
     return [row for row in rows if matches(row)]
 

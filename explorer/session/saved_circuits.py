@@ -21,9 +21,9 @@ def folder() -> Path:
     return home.home() / "circuits" / "kept"
 
 
-def valid_name(wanted: str) -> str:
+def valid_name(requested: str) -> str:
     """A name that is a file's name too: letters, digits, spaces and . , ( ) + - only."""
-    return " ".join(slug(wanted, "circuit", also=" .,()+", longest=LONGEST).split())
+    return " ".join(slug(requested, "circuit", also=" .,()+", longest=LONGEST).split())
 
 
 def file_of(name: str) -> Path:
@@ -44,11 +44,11 @@ def read(name: str) -> Circuit:
     return Circuit.load(file_of(name))
 
 
-def save(wanted: str, circuit: Circuit, taken=()) -> str:
-    """Write a circuit; returns its name, with a number if the wanted name exists on disk or is in
-    `taken`. Raises UserError if nothing can be written.
+def save(requested: str, circuit: Circuit, taken=()) -> str:
+    """Write a circuit; returns its name, with a number if the requested name exists on disk or
+    is in `taken`. Raises UserError if nothing can be written.
     """
-    base = valid_name(wanted)
+    base = valid_name(requested)
     try:
         folder().mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
@@ -67,11 +67,11 @@ def save(wanted: str, circuit: Circuit, taken=()) -> str:
     raise UserError(f"There are too many circuits named {base!r}; choose another name.")
 
 
-def rename(name: str, wanted: str, circuit: Circuit, taken=()) -> str:
+def rename(name: str, requested: str, circuit: Circuit, taken=()) -> str:
     """Save a circuit under another name instead; returns the new name."""
-    if valid_name(wanted) == name:
+    if valid_name(requested) == name:
         return name
-    new = save(wanted, circuit, taken)
+    new = save(requested, circuit, taken)
     remove(name)
     return new
 

@@ -24,11 +24,11 @@ STILL = (  # nothing fades in any more
 
 def faults(page) -> list[str]:
     """What axe-core calls serious or critical, a line each."""
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
     return [
         f"{one['id']} ({one['impact']}): {one['help']}:"
         f" {json.dumps([node['html'][:200] for node in one['nodes'][:3]])}"
-        for one in found
+        for one in violations
         if one["impact"] in ("serious", "critical")
     ]
 
@@ -54,10 +54,8 @@ def test_no_serious_fault_headings_in_order_every_chart_described(page, title):
         and levels.count(1) == 1
         and all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
     ), levels
-    charts, described = (
-        page.locator(".js-plotly-plot").count(),
-        page.locator("[data-testid=stPlotlyChart][role=figure][aria-label]").count(),
-    )
+    charts = page.locator(".js-plotly-plot").count()
+    described = page.locator("[data-testid=stPlotlyChart][role=figure][aria-label]").count()
     assert charts == described and (
         charts or title == "Setup" or page.get_by_test_id("stAlert").count()
     )

@@ -53,23 +53,23 @@ def test_every_format_of_a_chart_and_the_report(tmp_path, shared_home, address, 
         assert "rgb(255, 255, 255)" in picture, "dark on white in the dark theme too"
         assert files["CSV"].read_text(encoding="utf-8").count("\n") > 8
         page.keyboard.press("Escape")
-        told = downloaded(page, tmp_path, page.get_by_role("button", name="Report (HTML)"))
+        report = downloaded(page, tmp_path, page.get_by_role("button", name="Report (HTML)"))
         assert page.errors == []
         reader = page.context.browser.new_context(offline=True).new_page()
-        asked, wrong = [], []
-        reader.on("request", lambda request: asked.append(request.url))
+        requests, wrong = [], []
+        reader.on("request", lambda request: requests.append(request.url))
         reader.on(
             "console",
             lambda message: wrong.append(message.text) if message.type == "error" else None,
         )
-        for path, figures in ((files["HTML"], 1), (told, 2)):
-            asked.clear()
+        for path, figures in ((files["HTML"], 1), (report, 2)):
+            requests.clear()
             reader.goto(path.as_uri())
             reader.wait_for_function(
                 f"() => document.querySelectorAll('.js-plotly-plot .main-svg').length >= {figures}"
             )
             assert (
-                asked == [path.as_uri()]
+                requests == [path.as_uri()]
                 and wrong == []
                 and reader.evaluate("() => window.pwned === undefined")
             )

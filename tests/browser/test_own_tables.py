@@ -1,4 +1,4 @@
-"""Own tables in a real browser: dropped, mapped, previewed, kept and scored; and whatever they hold
+"""Own tables in a real browser: dropped, mapped, previewed, saved and scored; whatever they hold
 is text, on the page and in hovers.
 """
 
@@ -23,7 +23,7 @@ def tables(tmp_path) -> list[Path]:
     """The demo's rows under other column names, every one with HTML in it; column "score" holds 0,
     1, 2.
     """
-    found = []
+    paths = []
     for language in ("indonesian", "javanese"):
         rows = list(csv.DictReader((CORPUS / language / "train.csv").open(encoding="utf-8")))
         path = tmp_path / f"{language}-train.csv"
@@ -37,8 +37,8 @@ def tables(tmp_path) -> list[Path]:
                 ]
                 for i, row in enumerate(rows)
             )
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def harmless(page) -> bool:
@@ -51,9 +51,9 @@ def harmless(page) -> bool:
     )
 
 
-def fill(page, label: str, words: str):
+def fill(page, label: str, text: str):
     field = page.get_by_label(label, exact=True)
-    field.fill(words)
+    field.fill(text)
     field.press("Enter")
     page.wait_for_timeout(700)
     settle(page)
@@ -88,8 +88,8 @@ def test_own_tables_from_the_drop_to_the_map(shared_home, address, program, tabl
         use.click()
         page.get_by_text("Rows of each label").first.wait_for()
         settle(page)
-        kept = list((shared_home / "tasks").glob("*/task.json"))
-        assert len(kept) == 1 and harmless(page)
+        saved = list((shared_home / "tasks").glob("*/task.json"))
+        assert len(saved) == 1 and harmless(page)
         assert page.get_by_text("<b>").count() > 0, "HTML of a table stands there as text"
 
         go(page, "Relevance")
