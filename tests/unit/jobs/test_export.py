@@ -124,17 +124,8 @@ def test_what_cannot_be_exported_is_refused(shell, tiny_words, tune, tmp_path, h
     shutil.copytree(tiny_words[1], other)
     path = home / "runs" / summary["run"] / "request.json"
     request = json.loads(path.read_text())
-    path.write_text(
-        json.dumps(
-            request
-            | {
-                "params": (
-                    request["params"]
-                    | {"subject": request["params"]["subject"] | {"model": str(tmp_path / "empty")}}
-                )
-            }
-        )
-    )
+    request["subject"]["model"] = request["facts"]["model"] = str(tmp_path / "empty")
+    path.write_text(json.dumps(request))
     bad(
         shell("export", summary["run"], "--to", tmp_path / "new"),
         "belongs to a model with the fingerprint",
