@@ -153,7 +153,8 @@ class Writer(Run):
     def add_facts(self, **facts: Any) -> None:
         """Store what only the job finds out, such as fingerprints of what it loaded."""
         path = self.file("request.json")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        # a further process of a run has a folder without a request
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         write_json(path, content | {"facts": Facts(**(content.get("facts") or {}) | facts)})
 
     def stop_requested(self) -> Literal["keep", "discard"] | None:

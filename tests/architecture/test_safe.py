@@ -89,9 +89,9 @@ def test_nothing_in_the_program_allows_foreign_code_or_reads_pickles():
         call
         for path in CODE
         for call in re.findall(r"\w+\.from_pretrained\((?:[^()]|\([^()]*\))*\)", path.read_text())
-        if "save_pretrained" not in call and "{where!r}" not in call
+        if "save_pretrained" not in call and "{self.source!r}" not in call
     ]
-    assert len(calls) >= 3 and all("trust_remote_code=False" in call for call in calls), calls
+    assert len(calls) >= 1 and all("trust_remote_code=False" in call for call in calls), calls
 
 
 @pytest.mark.parametrize(

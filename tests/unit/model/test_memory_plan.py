@@ -179,7 +179,7 @@ def test_out_of_memory_halves_and_goes_on(loaded, task, monkeypatch, method, err
     with pytest.warns(UserWarning, match="Out of memory with"):
         scores = score_heads(model, task, POOL, means, method, lambda *step: progress.append(step))
     assert streams[:3] == [streams[0], streams[0] // 2, streams[0] // 4] or len(streams) > 3
-    assert len(scores.notes) == 2 and "went on with" in scores.notes[0] and calm.notes == []
+    assert len(scores.notes) == 2 and "continued with" in scores.notes[0] and calm.notes == []
     assert torch.allclose(scores.per_example, calm.per_example, atol=1e-5) and progress[-1][
         0
     ] == pytest.approx(progress[-1][1])

@@ -208,12 +208,14 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     # it is not relevance under another name
     assert ctsft.select(scores, "top", k=3).heads != circuit.heads
     said(
-        lambda: ctsft.select(scores, "advised", k=3), "cannot be read off relevance", "advise_heads"
+        lambda: ctsft.select(scores, "advised", k=3),
+        "cannot be computed from relevance",
+        "advise_heads",
     )
     smaller = made([[0.0] * 4] * 2, model_type="qwen2", n_layers=2, n_heads=4)
     said(
         lambda: ctsft.select(smaller, "advised", k=1, advice=kept),
-        "advice is of another model",
+        "advice belongs to another model",
         "n_layers",
     )
 
