@@ -63,23 +63,23 @@ def long_table(
     """One row for each setting, method, target, n and value: mean, sd, low, high, count. The mean
     over targets comes last.
     """
-    found = []
+    table_rows = []
     for value in values:
         groups = spread_by_group(
             [*rows, *average_over_targets(rows, value)], GROUP, lambda row, value=value: row[value]
         )
-        found += [
+        table_rows += [
             dict(zip(GROUP, key, strict=True)) | {"value": value} | one.as_dict()
             for key, one in groups.items()
         ]
-    return found
+    return table_rows
 
 
 def paired_differences(rows: list[Mapping]) -> list[dict]:
     """One row for each setting and ordered pair of methods: the paired differences of target and
     source accuracy after tuning.
     """
-    found = []
+    table_rows = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
         some = [row for row in rows if row["setting"] == setting]
         methods = list(dict.fromkeys(row["method"] for row in some))
@@ -96,7 +96,7 @@ def paired_differences(rows: list[Mapping]) -> list[dict]:
                     else {}
                 )
                 if sides and all(sides.values()):
-                    found.append(
+                    table_rows.append(
                         {
                             "setting": setting,
                             "one": one,
@@ -110,7 +110,7 @@ def paired_differences(rows: list[Mapping]) -> list[dict]:
                             for name in ("mean", "low", "high")
                         }
                     )
-    return found
+    return table_rows
 
 
 def verdict(target: Spread, source: Spread) -> str:
@@ -156,16 +156,16 @@ def layout(
         # direct tuning starts from another model
         starts = [row for row in some if row["method"] != "direct"] or some
         for target in [*names, *([ALL_TARGETS] if len(names) > 1 and means else [])]:
-            own = [
+            target_rows = [
                 row for row in (means if target == ALL_TARGETS else some) if row["target"] == target
             ]
-            found = spread_by_group(
-                own, ("method", "n"), lambda row, side=side: row[f"{side}_after"]
+            spreads = spread_by_group(
+                target_rows, ("method", "n"), lambda row, side=side: row[f"{side}_after"]
             )
             before = spread(
                 row[f"{side}_before"] for row in starts if target in (ALL_TARGETS, row["target"])
             )
-            lines.append((target, side, before, found))
+            lines.append((target, side, before, spreads))
     return columns, lines
 
 
@@ -179,7 +179,12 @@ def markdown(rows: list[Mapping], source: str) -> str:
         for n in dict.fromkeys(n for _, n in columns):
             methods = [method for method, size in columns if size == n]
             counts = sorted(
-                {one.count for _, _, _, found in lines for key, one in found.items() if key[1] == n}
+                {
+                    one.count
+                    for _, _, _, spreads in lines
+                    for key, one in spreads.items()
+                    if key[1] == n
+                }
             )
             parts += [
                 (
@@ -194,9 +199,9 @@ def markdown(rows: list[Mapping], source: str) -> str:
                             target,
                             side,
                             three_decimals(before.mean),
-                            *(mean_and_sd(found.get((method, n))) for method in methods),
+                            *(mean_and_sd(spreads.get((method, n))) for method in methods),
                         ]
-                        for target, side, before, found in lines
+                        for target, side, before, spreads in lines
                     ],
                 ),
                 "",
@@ -261,9 +266,9 @@ def latex(rows: list[Mapping]) -> str:
         names = " & ".join(escaped(method) for method, _ in columns)
         body = "\n".join(
             f"{escaped(target)} & {side} & {three_decimals(before.mean)} & "
-            + " & ".join(mean_and_sd(found.get(column), r"$\pm$") for column in columns)
+            + " & ".join(mean_and_sd(spreads.get(column), r"$\pm$") for column in columns)
             + r" \\"
-            for target, side, before, found in lines
+            for target, side, before, spreads in lines
         )
         parts.append(
             "\n".join(
