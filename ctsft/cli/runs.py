@@ -72,12 +72,12 @@ def discard(run: runs.Run, yes: bool):
 def show(run: runs.Run):
     from ctsft.jobs.command_line import shell_command  # torch and transformers: not for the list
     from ctsft.jobs.requests import request_of
-    from ctsft.runs.folder import EARLIER
+    from ctsft.runs.folder import UNREADABLE
 
     request = request_of(run)
     content = {
         "status": run.status().model_dump(),
-        "command": f"(run {EARLIER})" if request is None else shell_command(request),
+        "command": f"(run {run.note or UNREADABLE})" if request is None else shell_command(request),
         "request": (request or run.request).model_dump(),
         "folder": str(run.path),
         "result": results.result(run),

@@ -22,7 +22,7 @@ from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
-from ctsft.runs.folder import EARLIER, Request, Run, file_stamp, is_settled
+from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
 from ctsft.runs.launcher import list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
@@ -305,8 +305,8 @@ def needed_request(run: Run) -> AnyRequest:
     request = request_of(run)
     if request is None:
         raise UserError(
-            f"Run {run.id!r} was {EARLIER}, so it cannot be continued or evaluated; start it"
-            " again, or delete it with `python -m ctsft runs delete`."
+            f"Run {run.id!r} was {run.note or UNREADABLE}, so it cannot be continued or"
+            " evaluated; start it again, or delete it with `python -m ctsft runs delete`."
         )
     return request
 

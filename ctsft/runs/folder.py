@@ -44,6 +44,7 @@ GRACE = 60.0  # that a queued run may be without a known process
 LOG_TAIL = 65536  # bytes that are read from the end of a log
 
 EARLIER = "made by an earlier version of this program; its settings cannot be read"
+UNREADABLE = "stored with a request.json that is damaged or not of this version"
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
 Model = TypeVar("Model", bound=BaseModel)
 

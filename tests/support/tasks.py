@@ -142,3 +142,17 @@ def agreed(model, task: Task, each: int, seed: int = 0) -> list[Example]:
         label: len(these) for label, these in found.items()
     }
     return [row for i in range(each) for row in (found[label][i] for label in LABELS)]
+
+
+def two_languages(
+    source: list[Example], train: int, valid: int, target: tuple[int, int, int]
+) -> dict[tuple[str, str], list[Example]]:
+    """Rows for `write_task`: Indonesian ones cut into train, valid and test; `target` counts the
+    Javanese ones of each split.
+    """
+    cuts = {"train": (0, train), "valid": (train, train + valid), "test": (train + valid, None)}
+    rows = {("indonesian", split): source[slice(*cut)] for split, cut in cuts.items()}
+    return rows | {
+        ("javanese", split): cued(n, i)
+        for i, (split, n) in enumerate(zip(cuts, target, strict=True))
+    }

@@ -7,7 +7,7 @@ import pytest
 from ctsft.cli.main import main
 from ctsft.jobs import requests
 from support.jobs import SMALL, done
-from support.tasks import agreed, cued, write_task
+from support.tasks import agreed, two_languages, write_task
 
 
 @pytest.fixture
@@ -35,12 +35,7 @@ def subject(folders, loaded, task, tmp_path_factory) -> requests.Subject:
     learnt.
     """
     rows = agreed(loaded["qwen2"], task, each=18)
-    splits = {"train": rows[:36], "valid": rows[36:45], "test": rows[45:]}
-    found = {("indonesian", split): these for split, these in splits.items()}
-    found |= {
-        ("javanese", split): cued(n, i)
-        for i, (split, n) in enumerate({"train": 24, "valid": 9, "test": 9}.items())
-    }
+    found = two_languages(rows, 36, 9, (24, 9, 9))
     return requests.Subject(
         str(folders["qwen2"]), str(write_task(tmp_path_factory.mktemp("task"), found)), device="cpu"
     )

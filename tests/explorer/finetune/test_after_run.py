@@ -17,22 +17,14 @@ from explorer.finetune import live_run
 from explorer.session import view as session_view
 from support.finetune_page import score, tuned
 from support.pages import alive, button, spec, texts, visit
-from support.tasks import agreed, cued, write_task
+from support.tasks import agreed, two_languages, write_task
 
 
 @pytest.fixture
 def done(folders, loaded, task, tmp_path):
     """A really tuned run of a tiny model, and the view it belongs to."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    found = {
-        ("indonesian", "train"): rows[:24],
-        ("indonesian", "valid"): rows[24:30],
-        ("indonesian", "test"): rows[30:],
-    }
-    found |= {
-        ("javanese", split): cued(n, i)
-        for i, (split, n) in enumerate({"train": 24, "valid": 6, "test": 6}.items())
-    }
+    found = two_languages(rows, 24, 6, (24, 6, 6))
     own = session_view.View(
         model=str(folders["qwen2"]),
         task=str(write_task(tmp_path / "own", found)),

@@ -33,21 +33,6 @@ def form(view) -> session_view.View:
     )
 
 
-@pytest.fixture
-def started(monkeypatch) -> list:
-    """What `runs.start` is asked for; nothing starts, but the folder is there."""
-    calls = []
-
-    def start(request):
-        calls.append(request)
-        with runs.record(request) as run:
-            pass
-        return run
-
-    monkeypatch.setattr(runs, "start", start)
-    return calls
-
-
 def test_the_form_says_how_large_it_is_and_that_the_time_is_not_known(form):
     at = visit(form)
     assert (

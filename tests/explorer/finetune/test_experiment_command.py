@@ -18,7 +18,7 @@ from explorer.finetune import experiment_command, experiment_tables
 from explorer.session.view import View
 from support.errors import said
 from support.experiment import ROWS
-from support.tasks import agreed, cued, write_task
+from support.tasks import agreed, two_languages, write_task
 
 VIEW = View(
     design_targets=["english", "javanese"],
@@ -220,15 +220,7 @@ def test_tables_in_the_layout_of_the_papers():
 
 def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, loaded, task, tmp_path):
     rows = agreed(loaded["qwen2"], task, each=9)
-    found = {
-        ("indonesian", "train"): rows[:18],
-        ("indonesian", "valid"): rows[18:21],
-        ("indonesian", "test"): rows[21:],
-    }
-    found |= {
-        ("javanese", split): cued(n, i)
-        for i, (split, n) in enumerate({"train": 20, "valid": 6, "test": 6}.items())
-    }
+    found = two_languages(rows, 18, 3, (20, 6, 6))
     view = View(
         model=str(folders["qwen2"]),
         task=str(write_task(tmp_path / "task", found)),

@@ -1,4 +1,4 @@
-"""The circuit in force: the rule's heads, the clicks, the sliders, and undo over all of them."""
+"""The current circuit: the rule's heads, the clicks, the sliders, and undo over all of them."""
 
 import pytest
 import streamlit as st
@@ -41,7 +41,7 @@ def scores() -> Scores:
 
 
 def chosen(scores) -> list[int]:
-    """The circuit in force, by rank from 0."""
+    """The current circuit, by rank from 0."""
     return sorted(RANKING.index(head) for head in circuit.current(scores).heads)
 
 

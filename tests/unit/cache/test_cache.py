@@ -1,5 +1,5 @@
-"""Answers kept on disk: the same bits as computed ones, asked anew whenever anything that matters
-changed, and never in the way.
+"""Answers stored on disk: the same bits as computed ones, computed again whenever anything that
+matters changed, and never in the way.
 """
 
 import dataclasses
@@ -360,7 +360,7 @@ def test_a_torn_or_foreign_file_counts_as_absent(ask, how, recwarn):
     spoil(path, how)
     again = ask()
     assert not from_cache(again.notes) and bits(again.per_example) == bits(first.per_example)
-    assert len(store.stored_answers()) == (how != "folder")  # written anew
+    assert len(store.stored_answers()) == (how != "folder")  # written again
     assert from_cache(ask().notes) == (how != "folder") and len(recwarn) == (how == "folder")
 
 

@@ -326,7 +326,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
 
 
 def test_a_loss_that_breaks_late_goes_back_one_step(build, task, tmp_path):
-    """Control by hand: the state after step 4, since the loss at step 6 is no number and was one at
+    """Control by hand: the state after step 4, since the loss at step 6 is NaN and was finite at
     step 5.
     """
     four, broken = build("qwen2"), build("qwen2")

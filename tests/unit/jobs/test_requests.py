@@ -247,4 +247,5 @@ def test_a_run_of_an_earlier_version_is_not_continued(earlier, capsys):
 def test_a_torn_request_is_no_request(earlier):
     earlier.file("request.json").write_text('{"kind": "finetune", "tun')
     assert request_of(earlier) is None and earlier.note == ""
+    said(lambda: needed_request(earlier), "request.json that is damaged or not of this version")
     assert earlier.request.kind == "finetune", "told by the folder's name"

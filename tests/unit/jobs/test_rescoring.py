@@ -28,7 +28,7 @@ from ctsft.runs import results
 from ctsft.tuning import delta_comparison
 from ctsft.tuning.config import TuneConfig
 from support.errors import said
-from support.tasks import agreed, cued, write_task
+from support.tasks import agreed, two_languages, write_task
 
 SCORING = Scoring(size=6, method="atp")
 
@@ -37,15 +37,7 @@ SCORING = Scoring(size=6, method="atp")
 def tuned(folders, loaded, task, tmp_path):
     """Runs a tuning job of a tiny Qwen2, whose source rows it predicts as they are labelled."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    found = {
-        ("indonesian", "train"): rows[:24],
-        ("indonesian", "valid"): rows[24:30],
-        ("indonesian", "test"): rows[30:],
-    }
-    found |= {
-        ("javanese", split): cued(n, i)
-        for i, (split, n) in enumerate({"train": 24, "valid": 6, "test": 6}.items())
-    }
+    found = two_languages(rows, 24, 6, (24, 6, 6))
     subject = Subject(
         str(folders["qwen2"]), str(write_task(tmp_path / "task", found)), device="cpu"
     )
