@@ -402,4 +402,4 @@ def test_the_folder_a_job_starts_in_never_replaces_the_programs_modules(tmp_path
     (tmp_path / "ctsft.py").write_text("raise SystemExit('of the current folder')")
     monkeypatch.chdir(tmp_path)
     run = runs.start(runs.Request(kind="nothing"))
-    logs(run, "made by an earlier version")
+    logs(run, "not of this version")
