@@ -20,7 +20,9 @@ def quoted(value: object, longest: int = LONGEST_QUOTE) -> str:
     if isinstance(value, str | bytes):
         text = repr(value[: longest + 1])
     else:
-        writer = reprlib.Repr(maxlevel=4, maxstring=longest, maxother=longest, maxlong=longest)
+        writer = reprlib.Repr()
+        writer.maxlevel, writer.maxlong = 4, longest
+        writer.maxstring = writer.maxother = longest
         try:
             text = " ".join(writer.repr(value).split())
         except Exception:  # a value whose own spelling fails
