@@ -14,7 +14,7 @@ setup: .venv/installed
 	touch $@
 
 run: setup
-	$(PY) -m streamlit run explorer/app.py
+	$(PY) -m ctsft ui
 
 # TEST_JOBS: how many tests at a time. The last line says how long it took.
 TEST_JOBS ?= 2

@@ -23,7 +23,7 @@ from ctsft.jobs.requests import FinetuneRequest, Subject, TrialOf, Tuning
 from ctsft.runs.folder import Facts
 from ctsft.tuning.config import TuneConfig
 
-APP = Path(__file__).parents[1] / "explorer" / "app.py"
+APP = Path(__file__).parents[1] / "explorer" / "main.py"
 
 
 METHODS = ("circuit", "near_zero", "random", "norms", "full")

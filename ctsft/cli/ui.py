@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import ipaddress
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from ctsft.utils.errors import UserError
 PORTS = range(8501, 8601)  # tried in this order where no port is requested
 # of the explorer's settings file: where it listens, what it sends, what an error shows
 SECTIONS = ("server", "browser", "client")
+HOST_NAME = re.compile(r"(?!-)[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII)
 
 
 @app.command("ui")
@@ -37,6 +39,23 @@ def open_explorer(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open a web browser.")
     ] = False,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            envvar="CTSFT_SHARED",
+            help="For several people: everyone sees all runs, and stops, renames and deletes only"
+            " their own.",
+        ),
+    ] = False,
+    host: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--host",
+            help="A name by which browsers reach this server, besides localhost and this machine's"
+            " own; may be repeated.",
+        ),
+    ] = None,
 ):
     """Open the explorer in the browser; Ctrl-C ends it, started runs go on.
 
@@ -45,14 +64,37 @@ def open_explorer(
     script = explorer_script()
     port = free_port(address, port)
     command = streamlit_command(script, address, port, no_browser or not has_display())
+    settings = guard_settings(shared, host or [])
     if not ipaddress.ip_address(place_of(address, port)[4][0]).is_loopback:
-        print(
-            f"The explorer has no password: everyone who can reach {address} port {port} can use"
-            " it.",
-            file=sys.stderr,
-        )
+        print(caution(shared, address, port), file=sys.stderr)
     print(f"The explorer is at {url(address, port)} (Ctrl-C ends it).", flush=True)
-    replace_process(command)
+    replace_process(command, os.environ | settings)
+
+
+def guard_settings(shared: bool, hosts: list[str]) -> dict[str, str]:
+    """The environment variables that explorer/guard.py reads; a name given here is added to those
+    that are set already. UserError for a text that is no host name.
+    """
+    for name in hosts:
+        if not HOST_NAME.fullmatch(name):
+            raise UserError(
+                f"{name!r:.80} is not a host name; write it without https:// and port, such as"
+                " explorer.example.org."
+            )
+    known = [name for name in os.environ.get("CTSFT_HOSTS", "").split(",") if name]
+    settings = {"CTSFT_HOSTS": ",".join(dict.fromkeys([*known, *hosts]))}
+    return settings | {"CTSFT_SHARED": str(int(shared))}
+
+
+def caution(shared: bool, address: str, port: int) -> str:
+    """What other people can do with an explorer that they can reach."""
+    text = f"The explorer has no password: everyone who can reach {address} port {port} can use it."
+    if shared:
+        return (
+            f"{text} They see all runs and their texts, start runs, and can open models and tables"
+            " that you may read; they stop, rename and delete only their own runs."
+        )
+    return f"{text} Add --shared if several people do."
 
 
 def explorer_script() -> Path:
@@ -162,8 +204,8 @@ def url(address: str, port: int) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def replace_process(command: list[str]):
+def replace_process(command: list[str], environment: dict[str, str]):
     """Run `command` in place of this process, so that a signal reaches the server itself."""
     if os.name != "nt":
-        os.execv(command[0], command)
-    raise SystemExit(subprocess.call(command))
+        os.execve(command[0], command, environment)
+    raise SystemExit(subprocess.call(command, env=environment))

@@ -30,7 +30,7 @@ def broken(tmp_path) -> Path:
     """
     copy = tmp_path / "copy" / "explorer"
     shutil.copytree(ROOT / "explorer", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "app.py").write_text(f"raise RuntimeError({SECRET!r})")
+    (copy / "main.py").write_text(f"raise RuntimeError({SECRET!r})")
     (tmp_path / "foreign").mkdir()
     return copy
 

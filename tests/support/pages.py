@@ -18,7 +18,7 @@ def press(app: AppTest, label: str) -> AppTest:
     return shown(next(button for button in app.button if button.label == label).click().run())
 
 
-APP = Path(__file__).parents[2] / "explorer" / "app.py"
+APP = Path(__file__).parents[2] / "explorer" / "main.py"
 
 
 def spec(at: AppTest, n: int = -1) -> dict:

@@ -12,10 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft.data.registry import load_task
 from explorer.session.view import View
+from support.pages import APP
 from support.tasks import cued
-
-APP = str(Path(__file__).parents[3] / "explorer" / "app.py")
-
 
 LABELS = {"negative": "0", "neutral": "1", "positive": "2"}
 
@@ -32,7 +30,7 @@ def table(n: int, seed: int, **more) -> bytes:
 
 @pytest.fixture
 def app(folders) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     name = str(folders["qwen2"])
     app.session_state["view"] = View(model_kind="folder", folder=name, model=name, task_kind="own")
     return ran(app.run())

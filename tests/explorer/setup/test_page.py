@@ -4,7 +4,6 @@ itself.
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +17,8 @@ from explorer.session.requests import competence_request, score_request
 from explorer.session.view import View
 from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.markdown import literal, short
+from support.pages import APP
 from support.tasks import LABELS, agreed, cued, write_csv, write_task
-
-APP = str(Path(__file__).parents[3] / "explorer" / "app.py")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def files(tmp_path, known):
 
 
 def opened(**fields) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     app.session_state["view"] = View(**fields)
     return app.run()
 

@@ -4,7 +4,6 @@ as an error, and the rest counts.
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
@@ -17,10 +16,7 @@ from explorer.session.view import View
 from explorer.text import circuit_rules
 from explorer.widgets import share_link
 from support.circuit_page import keep, made, outlined
-from support.pages import chart, metric, shown, widget
-
-APP = str(Path(__file__).parents[3] / "explorer" / "app.py")
-
+from support.pages import APP, chart, metric, shown, widget
 
 CHOICES = share_link.PANELS | {"rule": (*circuit_rules.RULES, *circuit_rules.DISCOVERED)}
 
@@ -65,7 +61,7 @@ def task_file(circuit_task):
 
 def followed(page: str, query: dict) -> AppTest:
     """A new session that opens a link."""
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     app.query_params.update(query)
     shown(app.run())
     return shown(app.switch_page(f"{page}/page.py").run())
@@ -187,7 +183,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
         flip=True,
         circuit_panel="Overlap",
     )
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     app.session_state["view"] = mine
     app.run()
     first = shown(app.switch_page("circuit/page.py").run())

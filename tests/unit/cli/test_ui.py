@@ -57,16 +57,53 @@ def test_another_package_of_that_name_is_not_started(shell, specs, tmp_path):
     bad(shell("ui"), "is not the one of ctsft")
 
 
-def test_the_command_warns_where_other_machines_can_reach_it(shell, monkeypatch):
-    started = []
-    monkeypatch.setattr(ui, "replace_process", started.append)
+@pytest.fixture
+def started(monkeypatch) -> list:
+    """The commands that would replace this process; `started.environments` beside them."""
+
+    class Started(list):
+        environments: list
+
+    calls = Started()
+
+    def replace(command, environment):
+        calls.append(command)
+        calls.environments.append(environment)
+
+    calls.environments = []
+    monkeypatch.setattr(ui, "replace_process", replace)
+    for name in ("CTSFT_HOSTS", "CTSFT_SHARED"):
+        monkeypatch.delenv(name, raising=False)
+    return calls
+
+
+def test_the_command_warns_where_other_machines_can_reach_it(shell, started):
     port = unused_port()
     code, output, errors = shell("ui", "--address", "0.0.0.0", "--port", port, "--no-browser")
-    assert code == 0 and "has no password" in errors[0]
+    assert code == 0 and "has no password" in errors[0] and "Add --shared" in errors[0]
     assert output == f"The explorer is at http://localhost:{port} (Ctrl-C ends it).\n"
     assert {"--server.address=0.0.0.0", f"--server.port={port}"} <= set(started[0])
     code, output, errors = shell("ui", "--port", port)
     assert code == 0 and not errors and "--server.address=127.0.0.1" in started[1]
+
+
+def test_shared_says_what_others_can_do_and_reaches_the_server(shell, started, monkeypatch):
+    monkeypatch.setenv("CTSFT_HOSTS", "lab.example")
+    port = unused_port()
+    options = ["--address", "0.0.0.0", "--port", port, "--no-browser", "--host", "a.example"]
+    code, _, errors = shell("ui", "--shared", *options)
+    assert code == 0 and "stop, rename and delete only their own runs" in errors[0]
+    code, _, _ = shell("ui", "--port", port)
+    assert [
+        (words["CTSFT_SHARED"], words["CTSFT_HOSTS"].split(",")) for words in started.environments
+    ] == [("1", ["lab.example", "a.example"]), ("0", ["lab.example"])]
+    monkeypatch.setenv("CTSFT_SHARED", "1")
+    assert shell("ui", "--port", port)[0] == 0 and started.environments[-1]["CTSFT_SHARED"] == "1"
+
+
+@pytest.mark.parametrize("name", ["https://a.example", "a.example:80", "", "a,b", "-a", "*"])
+def test_a_host_that_is_no_name_is_refused(shell, name):
+    bad(shell("ui", "--host", name), f"{name!r} is not a host name")
 
 
 def test_without_a_port_the_first_free_one_is_used(monkeypatch):
@@ -78,9 +115,7 @@ def test_without_a_port_the_first_free_one_is_used(monkeypatch):
         assert ui.free_port("127.0.0.1", None) == ports[1]
 
 
-def test_a_display_decides_whether_a_browser_opens(shell, monkeypatch):
-    started = []
-    monkeypatch.setattr(ui, "replace_process", started.append)
+def test_a_display_decides_whether_a_browser_opens(shell, started, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     for display, words in [("", []), (":0", []), (":0", ["--no-browser"])]:

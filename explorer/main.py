@@ -1,0 +1,47 @@
+"""The circuit explorer: its pages, and the sidebar that leads through them. Streamlit runs this
+file for every answer; app.py is the server around it.
+"""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = str(Path(__file__).resolve().parents[1])  # the folder of both packages
+if ROOT not in sys.path:  # Streamlit adds only the folder of the script
+    sys.path.insert(0, ROOT)
+
+from explorer import sidebar  # noqa: E402
+from explorer.session import errors  # noqa: E402
+from explorer.widgets import keep_zoom, share_link  # noqa: E402
+
+SIDEBAR_WIDTH = 244  # pixels
+
+PAGES = {  # name, also the address and the folder of the page -> its title and icon
+    "setup": ("Setup", ":material/tune:"),
+    "relevance": ("Relevance", ":material/grid_on:"),
+    "circuit": ("Circuit", ":material/hub:"),
+    "finetune": ("Fine-tune", ":material/model_training:"),
+    "compare": ("Compare", ":material/compare_arrows:"),
+}
+
+st.set_page_config(
+    page_title="Circuit explorer",
+    page_icon="🧭",
+    layout="wide",
+    initial_sidebar_state=SIDEBAR_WIDTH,
+)
+st.html(Path(__file__).with_name("static") / "style.css")
+
+pages = {
+    name: st.Page(f"{name}/page.py", url_path=name, title=title, icon=icon, default=name == "setup")
+    for name, (title, icon) in PAGES.items()
+}
+page = st.navigation(list(pages.values()), position="hidden")
+share_link.read()
+sidebar.draw(pages)
+with st.sidebar:
+    keep_zoom.keep()
+
+with errors.guarded():
+    page.run()
