@@ -22,10 +22,20 @@ from ctsft.cache.hashing import json_hash, tensors_hash
 
 # Files and folders of the package whose source text determines stored numbers. Each must exist: a
 # list that lacks one would return old scores for new code.
-ENGINE = ("attribution", "cache", "data", "model", "utils/distributed.py")
+ENGINE = (
+    "attribution",
+    "cache",
+    "data",
+    "model",
+    "tuning/lora.py",
+    "tuning/masked_training.py",
+    "tuning/source_fisher.py",
+    "tuning/trainable.py",
+    "utils/distributed.py",
+)
 
 # {kind of result: what was done to get it}, for the note of a stored result
-ACTIONS = {"pools": "drawn", "means": "taken", "scores": "scored"}
+ACTIONS = {"pools": "drawn", "means": "taken", "scores": "scored", "fisher": "measured"}
 
 
 def engine_version(package: Path, engine: tuple[str, ...] = ENGINE) -> str:

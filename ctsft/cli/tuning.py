@@ -65,6 +65,13 @@ def finetune(
     seed: int = 31,
     weight_decay: float = 0.0,
     max_grad_norm: float = 1.0,
+    hold: Annotated[
+        float,
+        typer.Option(
+            help="Hold the source: after each step, pull parameters back to the checkpoint where"
+            " source rows need them; 0: off, 9: usual."
+        ),
+    ] = 0.0,
     base: Annotated[
         Optional[str],
         typer.Option(help="The model before its competence stage, for --what direct."),
@@ -142,6 +149,7 @@ def finetune(
         seed=seed,
         weight_decay=weight_decay,
         max_grad_norm=max_grad_norm,
+        hold=hold,
         precision=precision,
         kv=kv,
         norms=norms,

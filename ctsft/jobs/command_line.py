@@ -113,6 +113,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             {
                 "--weight-decay": "weight_decay",
                 "--max-grad-norm": "max_grad_norm",
+                "--hold": "hold",
                 "--accumulate": "accumulate",
                 "--precision": "precision",
                 "--kv": "kv",

@@ -51,6 +51,17 @@ class Reporter:
 
         return report
 
+    def later(self, name: str) -> Callable[[float, float], None]:
+        """A stage that begins with its first report."""
+        begun = []
+
+        def report(done: float, total: float):
+            if not begun:
+                begun.append(self.stage(name))
+            begun[0](done, total)
+
+        return report
+
     def tell(self, name: str, notes: list[str]):
         for note in notes:
             print(f"{name}: {note}", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import FinetuneRequest, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import open_discovery
-from ctsft.jobs.tuning_rows import tuning_rows
+from ctsft.jobs.tuning_rows import source_rows, tuning_rows
 from ctsft.model.device import choose_device
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
@@ -49,6 +49,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     source = subject.language or task.source
     # refused before anything is scored
     train, evaluation_sets = tuning_rows(task, source, subject.split, tuning, config.seed)
+    keeping = source_rows(task, source, subject.split) if config.needs_source else None
     final_sets = {}
     if tuning.final_split not in (None, tuning.eval_split):
         final_sets = {name: task.load(name, tuning.final_split) for name in evaluation_sets}
@@ -65,9 +66,12 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         circuit.check(model).save(run.file("circuit.json"))
     trainable = trainable_of(model, tuning.what, circuit, config.norms, config.extra)
     checkpoints.mkdir(exist_ok=True)
+    stage = reporter.later if config.needs_source else reporter.stage
     watch = Watch(
+        # one of several processes that stops alone would leave the others waiting
+        preparing=Reporter(run, distributed.is_single_process()).later("Fisher information"),
         event=lambda row: run.event(kind="evaluation", **row),
-        progress=reporter.stage("tuning"),
+        progress=stage("tuning"),
         stop=lambda: bool(run.stop_requested()),
         folder=checkpoints,
         resume=resume,
@@ -89,7 +93,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         before = {name: evaluate(model, task, rows) for name, rows in final_sets.items()}
         final = {"split": tuning.final_split, "before": before}
     try:
-        result = finetune(model, task, trainable, train, evaluation_sets, config, watch)
+        result = finetune(model, task, trainable, train, evaluation_sets, config, watch, keeping)
     except NotFinite as error:
         # the model is back at its last good state
         save_result(run, summary, error.result)

@@ -16,6 +16,18 @@ def tuning_rows(
     }
 
 
+def source_rows(task: Task, source: str, split: str) -> list[Example]:
+    """The source rows that a run may read to keep the source: pool A of the split. UserError for
+    test rows.
+    """
+    if split == "test":
+        raise UserError(
+            "The source is never held by test rows, which are reserved for the final figure; choose"
+            " the train or the valid split."
+        )
+    return task.pools(task.load(source, split))[0]
+
+
 def training_rows(task: Task, source: str, split: str, tuning: Tuning, seed: int) -> list[Example]:
     """UserError for a pool that is none, or a number of rows that the split has not."""
     if tuning.pool not in POOLS:

@@ -30,6 +30,12 @@ class TuneConfig(BaseModel):
     max_grad_norm: float = Field(
         1.0, gt=0, description="gradients of the trained parameters are clipped to this norm"
     )
+    hold: float = Field(
+        0.0,
+        ge=0,
+        description="after each step, parameters are pulled back to the checkpoint where the source"
+        " needs them: Fisher information times learning rate; 0: none, 9: usual",
+    )
     precision: Literal["full", "bf16"] = Field(
         "full",
         description="bf16: bfloat16 autocast in training; weights and evaluations stay as they are",
@@ -54,6 +60,11 @@ class TuneConfig(BaseModel):
     report_to: Literal["none", "trackio", "wandb", "tensorboard"] = Field(
         "none", description="where curves are sent, beside the run folder"
     )
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether rows of the source language are read while it is tuned."""
+        return self.hold > 0
 
     @property
     def lora(self) -> Lora:

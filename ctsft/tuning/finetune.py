@@ -22,6 +22,8 @@ from ctsft.tuning.lora import Adapted, Lora, adapters
 from ctsft.tuning.masked_training import masked_training
 from ctsft.tuning.observer import NotFinite, Observer, Watch
 from ctsft.tuning.recipes import trainable_of
+from ctsft.tuning.source_fisher import Encoded, SourceFisher, fisher_rows
+from ctsft.tuning.source_hold import SourceHold, relative_fisher
 from ctsft.tuning.trainable import Trainable
 from ctsft.tuning.trainer import CircuitTrainer, Readout, collate
 from ctsft.utils.errors import UserError
@@ -53,6 +55,7 @@ def finetune(
     evaluate: dict[str, list[Example]],
     config: TuneConfig | None = None,
     watch: Watch | None = None,
+    source: list[Example] | None = None,
 ) -> TuneResult:
     """Train what `circuit` names on the rows `train`, and measure accuracy on the sets of
     `evaluate`, by name.
@@ -63,27 +66,45 @@ def finetune(
     kv="expand", `result.model` is another, equal model in which each head owns its key/value rows,
     and `model` stays as it was.
 
-    UserError without training rows, for a circuit of another model, or (`NotFinite`) when the loss
-    or a gradient becomes NaN or infinite.
+    source: labelled rows of the source language that discovery may see (pool A of its training
+    split), for a config that holds the source; at most `FISHER_ROWS` of them are read.
+
+    UserError without training rows, without source rows where they are needed, for a circuit of
+    another model, or (`NotFinite`) when the loss or a gradient becomes NaN or infinite.
     """
     original, config, watch = as_model(model), config or TuneConfig(), watch or Watch()
     trainable = trainable_from(original, circuit, config)
     if not train:
         raise UserError("There are no rows to train on; give at least one labelled example.")
+    if config.needs_source and not source:
+        raise UserError(
+            "Holding the source needs labelled rows of the source language, and there are none;"
+            " give them with source=..., or set hold to 0."
+        )
     about = {"base": original.fingerprint, "what": trainable.name, "kv": config.kv}
     tokens = task.label_ids(original)
-    rows = [(task.encode(original, row), tokens[row.label]) for row in train]
+
+    def encoded(examples: list[Example]) -> Encoded:
+        return [(task.encode(original, row), tokens[row.label]) for row in examples]
+
     model = expand(original) if config.kv == "expand" else original
+    fisher = None
+    if config.hold:
+        fisher = SourceFisher.of(model, encoded(fisher_rows(task, source)))
     observer = Observer(model, task, evaluate, config, watch)
     result = TuneResult(total=original.n_params, model=model)
     failure = None
     with training(model, trainable, config.lora) as adapted:
+        callbacks = [observer]
+        if fisher:
+            information = fisher.measure(adapted.hf, trainable, config.lora, watch.preparing)
+            callbacks.append(SourceHold(adapted.hf, relative_fisher(information), config))
         trainer = CircuitTrainer(
             model=Readout(adapted.hf),
             args=training_arguments(config, model, watch.folder),
-            train_dataset=rows,
+            train_dataset=encoded(train),
             data_collator=collate(model),
-            callbacks=[observer],
+            callbacks=callbacks,
         )
         trainer.follow(observer)
         result.trainable = sum(value.numel() for _, value in trainable_parameters(adapted.hf))

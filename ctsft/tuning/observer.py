@@ -24,13 +24,16 @@ EVALUATIONS = 10  # of a run whose settings do not say how many
 class Watch:
     """How a caller follows a run: functions that the run calls, and its checkpoints.
 
-    event(row): after each evaluation. progress(step, steps): after each step. stop(): true to end
-    after this step. folder: of the checkpoints; None for none. resume: go on from the newest
-    checkpoint in `folder`; resumed(step, history) is then called with where the run goes on from.
+    event(row): after each evaluation. progress(step, steps): after each step. preparing(done,
+    rows): before the first step, while source rows are read, where the settings need them. stop():
+    true to end after this step. folder: of the checkpoints; None for none. resume: go on from the
+    newest checkpoint in `folder`; resumed(step, history) is then called with where the run goes on
+    from.
     """
 
     event: Callable[[dict], None] = lambda row: None
     progress: Callable[[int, int], None] = lambda step, steps: None
+    preparing: Callable[[float, float], None] = lambda done, rows: None
     stop: Callable[[], bool] = lambda: False
     folder: Path | None = None
     resume: bool = False

@@ -36,7 +36,7 @@ MORE_PARAMETERS = {
     "ctsft/circuit/discovery.py:discover": 7,
     "ctsft/circuit/discovery.py:iterations": 7,
     "ctsft/circuit/faithfulness.py:faithfulness_curve": 7,
-    "ctsft/tuning/finetune.py:finetune": 7,
+    "ctsft/tuning/finetune.py:finetune": 8,
     "ctsft/tuning/head_advice.py:advise_heads": 7,
 }
 

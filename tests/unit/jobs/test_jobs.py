@@ -16,11 +16,12 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
-from ctsft.data.task import rows_hash
+from ctsft.data.task import balanced_sample, rows_hash
 from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning_table
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
-from support.jobs import SMALL, done, finetune_request, tuned
+from support.errors import said
+from support.jobs import CONFIG, SMALL, done, finetune_request, tuned
 
 
 def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, task):
@@ -138,6 +139,25 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
             {"circuit": "top"}.get(what, what),
         )
         assert Circuit.load(run.file("circuit.json")) == ctsft.select(scores, rule, k=3)
+
+
+def test_a_held_run_reads_pool_a_of_the_source_and_never_test_rows(subject, home):
+    """The numbers of the library, given pool A; other source rows give others."""
+    held = CONFIG.model_copy(update={"hold": 9.0})
+    run, summary = done(finetune_request(subject, held, what="full", n=12))
+    assert summary["config"]["hold"] == 9
+    task, delta = load_task(subject.task), load_file(run.file("delta.safetensors"))
+    train = balanced_sample(task.load("javanese", "train"), 12, task.labels, held.seed)
+    pool, others = task.pools(task.load("indonesian", "train"))
+    for source, equal in ((pool, True), (others, False)):
+        model = ctsft.load_model(subject.model, "cpu")
+        ctsft.finetune(model, task, "full", train, {}, held, source=source).delta.save(
+            home / "library"
+        )
+        saved = load_file(home / "library")
+        assert all(torch.equal(saved[name], delta[name]) for name in delta) == equal
+    on_test = finetune_request(replace(subject, split="test"), held, what="full", n=6)
+    said(lambda: done(on_test), "never held by test rows")
 
 
 def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):

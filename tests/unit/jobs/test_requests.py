@@ -62,6 +62,7 @@ CONFIG = TuneConfig(
     seed=7,
     weight_decay=0.1,
     max_grad_norm=0.5,
+    hold=0.9,
     precision="bf16",
     kv="expand",
     norms=False,

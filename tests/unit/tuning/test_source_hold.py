@@ -1,0 +1,248 @@
+"""Holding the source, against a literal implementation that trains the whole model in float64 with
+masks; what it leaves alone; and that a run with it is repeated and resumed to the bit.
+"""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ctsft import Circuit, TuneConfig, Watch, finetune
+from ctsft.cache import store
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
+from ctsft.tuning import source_fisher
+from ctsft.tuning.source_hold import SourceHold
+from support.errors import said
+from support.tasks import cued
+from support.training import HEADS, bits, may_move, same, stopping, trespassers
+
+CIRCUIT = Circuit(HEADS)
+SOURCE = cued(10, seed=5)
+HELD = TuneConfig(epochs=4, learning_rate=1e-2, batch_size=12, hold=9.0)
+
+
+def loss_of(model, task, rows):
+    tokens = task.label_ids(model)
+    batch = pad([task.encode(model, row) for row in rows], "cpu")
+    gold = torch.tensor([tokens[row.label] for row in rows])
+    return F.cross_entropy(readout_logits(model.hf, batch).float(), gold)
+
+
+def naive_fisher(model, task, masks, rows=SOURCE):
+    """{parameter: mean over rows of the squared gradient}, 0 outside of the masks."""
+    hf = model.hf.requires_grad_(True).eval()
+    total = {name: torch.zeros_like(value) for name, value in hf.named_parameters()}
+    for row in rows:
+        hf.zero_grad()
+        loss_of(model, task, [row]).backward()
+        for name, value in hf.named_parameters():
+            total[name] += value.grad**2 * masks[name] / len(rows)
+    return total
+
+
+def naive_tuning(model, task, masks, config, source=SOURCE):
+    """The method's text, line by line: one batch of all rows a step, AdamW, the pull, and nothing
+    changed outside of the masks.
+    """
+    hf, rows = model.hf, cued(12)
+    fisher = naive_fisher(model, task, masks, source)
+    mean = sum(value.sum() for value in fisher.values()) / sum(int(m.sum()) for m in masks.values())
+    start = {name: value.detach().clone() for name, value in hf.named_parameters()}
+    matrices = [value for value in hf.parameters() if value.ndim == 2]
+    vectors = [value for value in hf.parameters() if value.ndim == 1]  # the Trainer decays none
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors}],
+        weight_decay=0.0,
+    )
+    steps = int(config.epochs)
+    c = config.hold / config.learning_rate
+    for step in range(steps):
+        rate = config.learning_rate * (1 - step / steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        loss_of(model, task, rows).backward()
+        for name, value in hf.named_parameters():
+            value.grad *= masks[name]
+        torch.nn.utils.clip_grad_norm_(hf.parameters(), config.max_grad_norm)
+        optimizer.step()
+        with torch.no_grad():
+            for name, value in hf.named_parameters():
+                change = (value - start[name]) / (1 + rate * c * fisher[name] / mean)
+                value.copy_(torch.where(masks[name], start[name] + change, start[name]))
+
+
+def float64(model):
+    model.hf.double()
+    model.mark_changed()
+    return model
+
+
+def masks_of(model, what):
+    if what == "full":
+        return {
+            name: torch.ones_like(value, dtype=torch.bool)
+            for name, value in model.hf.named_parameters()
+        }
+    return may_move(model.hf, HEADS)
+
+
+def farthest(one, other) -> float:
+    values = dict(other.hf.named_parameters())
+    return max(
+        (value - values[name]).abs().max().item() for name, value in one.hf.named_parameters()
+    )
+
+
+CASES = [
+    ("qwen2", "full", {}),
+    ("llama", CIRCUIT, {}),
+    ("llama", CIRCUIT, {"weight_decay": 0.1, "max_grad_norm": 0.05}),
+    ("qwen2", "full", {"accumulate": 3, "batch_size": 4, "max_grad_norm": 0.05}),
+]
+
+
+@pytest.mark.parametrize(("family", "what", "changes"), CASES)
+def test_the_pull_is_that_of_the_method_to_1e_6(build, task, family, what, changes):
+    config = HELD.model_copy(update=changes)
+    model, literal, free = (float64(build(family)) for _ in range(3))
+    finetune(model, task, what, cued(12), {}, config, source=SOURCE)
+    naive_tuning(literal, task, masks_of(literal, what), config)
+    assert farthest(model, literal) < 1e-6
+    # the controls: without the pull, and with one of other strength, it is another model
+    naive_tuning(free, task, masks_of(free, what), config.model_copy(update={"hold": 0.0}))
+    assert farthest(model, free) > 1e-3
+    other = float64(build(family))
+    naive_tuning(other, task, masks_of(other, what), config.model_copy(update={"hold": 8.0}))
+    assert farthest(model, other) > 1e-5
+
+
+def test_the_information_is_of_single_rows_and_not_of_a_batch(build, task):
+    """The square of the mean gradient, which one pass over a batch gives, is far from it."""
+    model = float64(build("llama"))
+    masks = masks_of(model, "full")
+    expected = naive_fisher(model, task, masks)
+    tokens = task.label_ids(model)
+    rows = [(task.encode(model, row), tokens[row.label]) for row in SOURCE]
+    model.hf.train()
+    found = source_fisher.squared_gradients(model, model.hf, rows)
+    assert model.hf.training and found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.allclose(found[name].double(), value, rtol=1e-5, atol=1e-12)
+    model.hf.zero_grad()
+    loss_of(model, task, SOURCE).backward()
+    batched = sum(value.grad.square().sum() for value in model.hf.parameters())
+    assert batched < 0.7 * sum(value.sum() for value in expected.values())
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"accumulate": 2, "batch_size": 3}])
+def test_every_pull_of_a_run_is_the_formula(build, task, monkeypatch, changes):
+    """Under bfloat16 autocast and accumulation: what the optimiser left, pulled by hand."""
+    model, config, steps = build("llama"), HELD.model_copy(update=changes), []
+    pull = SourceHold.pull
+
+    def watched(self, share):
+        before = [value.detach().double().clone() for value, _, _ in self.held]
+        pull(self, share)
+        rate, c = share * config.learning_rate, config.hold / config.learning_rate
+        for (value, start, relative), stepped in zip(self.held, before, strict=True):
+            wanted = start + (stepped - start) / (1 + rate * c * relative.double())
+            assert (value - wanted).abs().max() < 1e-6
+        steps.append(share)
+
+    monkeypatch.setattr(SourceHold, "pull", watched)
+    history = finetune(model, task, CIRCUIT, cued(12), {}, config, source=SOURCE).history
+    total = history[-1]["steps"]
+    assert steps == pytest.approx([1 - step / total for step in range(total)])
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_holding_leaves_everything_outside_as_it_was(build, task, family):
+    """Under weight decay, clipping, accumulation and autocast together."""
+    rough = {"weight_decay": 0.1, "max_grad_norm": 0.05, "accumulate": 2, "precision": "bf16"}
+    model = build(family)
+    before, masks = bits(model.hf), may_move(model.hf, HEADS)
+    config = HELD.model_copy(update=rough | {"batch_size": 4})
+    finetune(model, task, CIRCUIT, cued(12), {}, config, source=SOURCE)
+    after = bits(model.hf)
+    assert trespassers(before, after, masks) == []
+    assert sum(int((before[name] != after[name]).sum()) for name in before) > 1000
+
+
+@pytest.mark.parametrize("what", [CIRCUIT, "full", "lora"])
+def test_a_held_run_stays_nearer_to_the_checkpoint(build, task, what):
+    distances = []
+    for hold in (0.0, 9.0, 900.0):
+        model = build("qwen2")
+        config = HELD.model_copy(update={"hold": hold})
+        finetune(model, task, what, cued(12), {}, config, source=SOURCE)
+        start = dict(build("qwen2").hf.named_parameters())
+        distances.append(
+            sum((v - start[n]).square().sum().item() for n, v in model.hf.named_parameters())
+        )
+    assert distances[0] > distances[1] > distances[2] > 0
+
+
+@pytest.mark.parametrize("what", [CIRCUIT, "full"])
+def test_a_held_run_is_stopped_and_resumed_to_the_same_bits(build, task, tmp_path, what):
+    """The checkpoint before tuning, and not that of the stop, is what it is held to."""
+    whole, first, second, free = (build("gpt2") for _ in range(4))
+    config = HELD.model_copy(update={"batch_size": 4, "eval_every": 2})
+    told = []
+    finetune(
+        whole,
+        task,
+        what,
+        cued(12),
+        {},
+        config,
+        Watch(preparing=lambda done, rows: told.append((done, rows))),
+        source=SOURCE,
+    )
+    assert told == [(done, 10) for done in range(1, 11)]
+    halted = Watch(stop=stopping(after=4), folder=tmp_path)
+    stopped = finetune(first, task, what, cued(12), {}, config, halted, SOURCE)
+    assert stopped.stopped
+    resumed = Watch(folder=tmp_path, resume=True)
+    finetune(second, task, what, cued(12), {}, config, resumed, SOURCE)
+    assert same(second, whole) and not same(second, first)
+    # without a store it is measured again, to the same bits
+    finetune(free, task, what, cued(12), {}, config.model_copy(update={"hold": 0}), None, SOURCE)
+    assert not same(free, whole)
+
+
+def test_the_information_is_measured_once_and_again_for_other_rows_or_parameters(
+    build, task, monkeypatch
+):
+    monkeypatch.setenv("CTSFT_CACHE_BYTES", str(10**8))
+    measured = []
+    measure = source_fisher.squared_gradients
+
+    def counted(*arguments):
+        measured.append(1)
+        return measure(*arguments)
+
+    counted.__module__ = measure.__module__
+    monkeypatch.setattr(source_fisher, "squared_gradients", counted)
+    models = []
+    questions = [("full", SOURCE), ("full", SOURCE), (CIRCUIT, SOURCE), ("full", SOURCE[:8])]
+    for what, source in questions:
+        models.append(build("llama"))
+        finetune(models[-1], task, what, cued(12), {}, HELD, source=source)
+    assert len(measured) == 3 and same(models[0], models[1]) and not same(models[0], models[3])
+    assert [answer.kind for answer in store.stored_answers()] == ["fisher"] * 3
+
+
+def test_what_cannot_be_held_is_refused(build, loaded, task, monkeypatch):
+    said(
+        lambda: finetune(loaded["llama"], task, CIRCUIT, cued(3), {}, HELD),
+        "rows of the source language",
+        "source=",
+    )
+    zero = {"weight": torch.zeros(3)}
+    monkeypatch.setattr(source_fisher, "squared_gradients", lambda *arguments: zero)
+    said(
+        lambda: finetune(build("llama"), task, "norms", cued(3), {}, HELD, source=SOURCE),
+        "sums up to 0",
+        "without hold",
+    )
