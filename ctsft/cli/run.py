@@ -13,11 +13,13 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from pydantic import ConfigDict
 
 from ctsft import runs
 from ctsft.cli import summaries
 from ctsft.cli.app import AsJson, Halt, app
 from ctsft.runs import device_queue
+from ctsft.runs.folder import read_json
 from ctsft.utils import distributed
 
 # kind of request -> the job, imported when one begins: torch and transformers take seconds
@@ -43,9 +45,28 @@ def run_folder(
 
     Example: python -m ctsft run 20260131-101500-score-ab2c
     """
-    from ctsft.jobs.requests import needed_request
+    run = runs.get(run_id)
+    stored = read_json(run.file("request.json"), StoredRequest)
+    if stored.kind not in JOBS or run.note:
+        from ctsft.jobs.requests import needed_request
 
-    execute(needed_request(runs.get(run_id)), as_json, run_id)
+        needed_request(run)  # says what is wrong with it
+    execute(stored, as_json, run_id)
+
+
+class StoredRequest(runs.Request):
+    """A request as its file has it, before its kind's own module is imported."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @property
+    def device(self) -> str:
+        """The device whose turn the job waits for, as the typed request says it."""
+        for part in ("subject", "design"):
+            settings = (self.model_extra or {}).get(part)
+            if isinstance(settings, dict):
+                return str(settings.get("device", "auto"))
+        return "auto"
 
 
 def job_of(kind: str) -> Callable:
@@ -58,9 +79,6 @@ def execute(request: runs.Request, as_json: bool = False, run_id: str | None = N
     """Run a request's job in a run folder when it is its turn on the device, and print its summary.
     Raises Halt when it was stopped before it had a result.
     """
-    from ctsft.jobs.reporter import Stopped
-
-    job = job_of(request.kind)
     with contextlib.ExitStack() as stack:
         if distributed.RANK:
             # the first process writes the run folder and prints
@@ -69,12 +87,9 @@ def execute(request: runs.Request, as_json: bool = False, run_id: str | None = N
             run = stack.enter_context(runs.throwaway_run())
         else:
             run = stack.enter_context(runs.record(request, run_id))
-        try:
-            if distributed.is_single_process() and not take_turn(stack, run, request.device):
-                raise Stopped
-            summary = job(run, request)
-        except Stopped:  # no failure: the run is recorded as stopped
-            summary = None
+        summary = None  # stopped while it waited
+        if not distributed.is_single_process() or take_turn(stack, run, request.device):
+            summary = work(run, request)
     if distributed.RANK:
         return
     if summary is None:
@@ -86,6 +101,21 @@ def execute(request: runs.Request, as_json: bool = False, run_id: str | None = N
         print(json.dumps(summary, indent=1))
     else:
         print(f"{summaries.TEXTS[request.kind](summary)}\nrun {run.id}: {run.path}")
+
+
+def work(run: runs.Writer, request: runs.Request) -> dict | None:
+    """Do a request's job; its summary, or None when it was stopped before it had a result. Only now
+    torch and the model are loaded: a process that waits for its turn holds neither.
+    """
+    from ctsft.jobs.reporter import Stopped
+    from ctsft.jobs.requests import needed_request
+
+    if isinstance(request, StoredRequest):
+        request = needed_request(run)
+    try:
+        return job_of(request.kind)(run, request)
+    except Stopped:  # no failure: the run is recorded as stopped
+        return None
 
 
 def take_turn(stack: contextlib.ExitStack, run: runs.Writer, device: str) -> bool:

@@ -9,6 +9,7 @@ another one, or started by it, shares its slot.
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,10 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
 POLL = 0.3  # seconds between tries
+
+DEVICE_FILES = Path("/dev")
+# NVIDIA, also on Jetson and on Linux in Windows; AMD
+GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
 
 # environment variable: devices of which this process, or the one that started it, holds a slot
 HELD_DEVICES = "CTSFT_HOLDS"
@@ -120,12 +125,23 @@ def device_key(device: str) -> str:
     """ "cpu", "mps" or "cuda-0" for the device of a request; a model spread over all GPUs ("map")
     counts as using the first.
     """
+    if device in ("auto", "map"):
+        device = torch_device() if may_have_gpu() else "cpu"
+    return "cuda-0" if device == "cuda" else re.sub(r"\W", "-", device)
+
+
+def may_have_gpu() -> bool:
+    """Whether torch could find a GPU here. Without a GPU's device file a waiting process is spared
+    the import of torch (several hundred MB).
+    """
+    if sys.platform != "linux":
+        return True
+    return any(list(DEVICE_FILES.glob(pattern)) for pattern in GPU_FILES)
+
+
+def torch_device() -> str:
     import torch
 
-    if device in ("auto", "map"):
-        device = "cpu"
-        if torch.cuda.is_available():
-            device = "cuda"
-        elif torch.backends.mps.is_available():
-            device = "mps"
-    return "cuda-0" if device == "cuda" else re.sub(r"\W", "-", device)
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

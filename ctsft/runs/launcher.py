@@ -39,11 +39,16 @@ from ctsft.runs.folder import (
 from ctsft.runs.recorder import ID, new_id, run_folder
 from ctsft.utils.home import home
 
+MAX_WAITING = 20  # jobs that may wait for their turn at once
+
 ROOT = Path(__file__).resolve().parents[2]  # the folder of the packages: a started job imports them
 
 
 def start(request: Request) -> Run:
-    """Start the request's job as a detached process that outlives this one."""
+    """Start the request's job as a detached process that outlives this one. RunError where
+    MAX_WAITING jobs wait already.
+    """
+    refuse_too_many()
     run = Run(home() / "runs" / new_id(request.kind))
     run.path.mkdir(parents=True)
     write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
@@ -56,13 +61,24 @@ def start(request: Request) -> Run:
 
 def resume(run: Run) -> Run:
     """Start a run's job again in the same folder; it goes on from the checkpoints there. RunError
-    while it is running.
+    while it is running, or where MAX_WAITING jobs wait already.
     """
     if run.status().active:
         raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
     if run.note:
         raise RunError(f"Run {run.id!r} was {run.note}, so it cannot be continued; start it again")
+    refuse_too_many()
     return _launch(run)
+
+
+def refuse_too_many() -> None:
+    """RunError where MAX_WAITING jobs wait: each is a process, and all would run one by one."""
+    waiting = sum(run.status().state == "queued" for run in list_runs())
+    if waiting >= MAX_WAITING:
+        raise RunError(
+            f"{waiting} jobs are waiting already, and at most {MAX_WAITING} may; stop some of them,"
+            " or start this one when they are done"
+        )
 
 
 def _launch(run: Run) -> Run:

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from ctsft import runs
+from ctsft.jobs.requests import ScoreRequest, Subject, request_of
 from ctsft.runs import device_queue, launcher
+from ctsft.runs.folder import write_json
 from ctsft.utils.errors import UserError
 from support.runs import child, until
 from support.waiting import wait_until
@@ -122,6 +125,56 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
         os.environ[device_queue.HELD_DEVICES] = holds
     with device_queue.device_turn("cpu", "later", pytest.fail) as later:
         assert later
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads which libraries a process holds")
+def test_a_started_job_holds_no_torch_while_it_waits():
+    first = starting()
+    assert wait_until(lambda: works(first))
+    job = runs.start(ScoreRequest(subject=Subject(device="cpu")))
+    try:
+        assert waits(job, first)
+        process = psutil.Process(job.status().pid)
+        assert not [part.path for part in process.memory_maps() if "torch" in part.path]
+        assert process.memory_info().rss < 150e6, "bytes; with torch it is 300 MB and more"
+        assert request_of(job) == ScoreRequest(subject=Subject(device="cpu")).model_copy(
+            update={"created": job.request.created, "cwd": job.request.cwd}
+        ), "nothing of the request was lost while it waited"
+        control = psutil.Process()
+        assert [part.path for part in control.memory_maps() if "torch" in part.path]
+    finally:
+        runs.stop(job)
+    assert until(job, "stopped") and not job.file("result.json").exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_number_of_waiting_jobs_is_bounded(monkeypatch, again):
+    monkeypatch.setattr(launcher, "MAX_WAITING", 2)
+    monkeypatch.setattr(launcher, "_spawn", lambda run, command: run)
+    ended = runs.start(runs.Request(kind="score"))
+    write_json(ended.file("status.json"), runs.Status(state="stopped"))
+    for _ in range(2):
+        waiting = runs.start(runs.Request(kind="score"))
+        assert waiting.status().state == "queued"
+    with pytest.raises(runs.RunError, match="2 jobs are waiting already, and at most 2 may"):
+        runs.resume(ended) if again else runs.start(runs.Request(kind="score"))
+    assert len(runs.list_runs()) == 3, "a refused job leaves no folder"
+    runs.delete(ended)
+    write_json(waiting.file("status.json"), runs.Status(state="done"))
+    assert runs.start(runs.Request(kind="score"))
+    for run in runs.list_runs():
+        write_json(run.file("status.json"), runs.Status(state="done"))
+
+
+def test_devices_are_told_without_torch_where_there_is_no_gpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(device_queue.sys, "platform", "linux")
+    monkeypatch.setattr(device_queue, "torch_device", lambda: "cuda")
+    monkeypatch.setattr(device_queue, "DEVICE_FILES", tmp_path)
+    for name in ("nvme0", "null"):
+        (tmp_path / name).touch()
+    assert device_queue.device_key("auto") == "cpu"
+    (tmp_path / "nvidia0").touch()
+    assert device_queue.device_key("auto") == device_queue.device_key("map") == "cuda-0"
 
 
 def test_devices_have_names_of_their_own():
