@@ -12,7 +12,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
     sys.path.insert(0, ROOT)
 
 from explorer import sidebar  # noqa: E402
-from explorer.session import errors  # noqa: E402
+from explorer.session import arrival, errors  # noqa: E402
 from explorer.widgets import keep_zoom, share_link  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
@@ -38,6 +38,7 @@ pages = {
     for name, (title, icon) in PAGES.items()
 }
 page = st.navigation(list(pages.values()), position="hidden")
+arrival.note(page.url_path)
 share_link.read()
 sidebar.draw(pages)
 with st.sidebar:

@@ -5,16 +5,16 @@ scores and the button that makes them.
 import streamlit as st
 
 from ctsft import runs
-from explorer.session import binding, errors, score_runs, start_runs
+from explorer.session import arrival, binding, errors, score_runs, start_runs
 from explorer.widgets import cost_estimate, run_progress
 
 
 def draw():
     active = score_runs.score_run(start_runs.ACTIVE)
     scores, _ = score_runs.scores()
-    if starts_automatically():
-        active = start_runs.start_score(binding.view())
-        st.session_state.automatic_run = active.id
+    if first_visit() and arrival.chose("relevance") and not active and scores is None:
+        active = start_runs.start_first_score(binding.view())
+        st.session_state.automatic_run = active.id if active else ""
     if active:
         watch(active, has_scores=scores is not None)
     elif scores is None:
@@ -25,11 +25,11 @@ def draw():
             st.rerun()
 
 
-def starts_automatically() -> bool:
-    """The bundled model is small: its first visit to this page scores it."""
-    first_visit = not st.session_state.get("relevance_visited")
+def first_visit() -> bool:
+    """Whether this session opens the page for the first time."""
+    first = not st.session_state.get("relevance_visited")
     st.session_state.relevance_visited = True
-    return first_visit and binding.view().model == "demo" and score_runs.score_run() is None
+    return first
 
 
 def watch(run: runs.Run, has_scores: bool):

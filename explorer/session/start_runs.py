@@ -1,13 +1,34 @@
 """Jobs started from a session's choices as detached runs."""
 
 from ctsft import runs
+from ctsft.utils import home
 from explorer.session import requests
 from explorer.session.score_runs import ACTIVE, score_run
 from explorer.session.view import View
 
+FIRST_SCORE = "scored-without-request"  # a file that says it happened
+
 
 def start_score(view: View) -> runs.Run:
     return runs.start(requests.score_request(view))
+
+
+def start_first_score(view: View) -> runs.Run | None:
+    """Score the bundled model with the default settings, which takes seconds, without a request: at
+    most once in a user's folder, and never beside another job. None where it does not apply.
+    """
+    default = View()
+    if (view.subject, view.scoring) != (default.subject, default.scoring):
+        return None
+    if score_run() or any(run.status().active for run in runs.list_runs()):
+        return None
+    try:
+        home.home().mkdir(parents=True, exist_ok=True)
+        # fails if it exists: of two sessions at the same moment one starts it
+        (home.home() / FIRST_SCORE).open("x").close()
+    except OSError:
+        return None
+    return start_score(view)
 
 
 def ensure_score(view: View) -> runs.Run:

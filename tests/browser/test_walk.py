@@ -26,7 +26,11 @@ def points_of_curve(page) -> int:
 def test_walk(tmp_path, program):
     page = visitor(program)
     with server(tmp_path) as address, closing(page.context):
-        page.goto(address)
+        page.goto(f"{address}/relevance")
+        page.get_by_role("button", name="Score heads").wait_for()
+        settle(page)
+        assert not list(tmp_path.glob("runs/*")), "an address starts nothing"
+        page.goto(f"{address}/setup")
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         page.get_by_role("button", name="Score heads").click()
 

@@ -3,7 +3,7 @@ model.
 """
 
 import json
-from dataclasses import replace
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.selection import select
 from ctsft.plots import score_charts, score_maps
+from ctsft.runs.folder import write_json
 from ctsft.utils import format
 from explorer.session import inputs, start_runs
 from explorer.session.requests import score_request
-from support.pages import charts, press, shown
+from explorer.session.view import View
+from support.pages import APP, charts, press, shown
 from support.relevance_page import SIZE, opened, scored
 from support.tasks import LABELS
 
@@ -182,21 +184,71 @@ def test_a_failed_run_is_told_in_its_own_words(view):
     assert [button for button in app.button if button.label == "Score heads"]
 
 
-def test_the_bundled_model_is_scored_without_being_asked_once(view, monkeypatch, folders):
+@pytest.fixture
+def first_scores(view, monkeypatch) -> list[str]:
+    """The models that are scored; a tiny one stands for the bundled one."""
     from ctsft.model import model_files
 
     monkeypatch.setitem(model_files.BUNDLED_MODELS, "demo", Path(view.model))
     inputs.load_model.clear()
     started = []
-    monkeypatch.setattr(
-        start_runs,
-        "start_score",
-        lambda view: started.append(view.model) or runs.Run(runs.home() / "runs" / "nothing"),
-    )
-    app = opened(replace(view, model="demo", model_kind="bundled"))
-    shown(app.run())
-    assert started == ["demo"]
+
+    def start(view):
+        with runs.record(score_request(view)) as run:
+            started.append(view.model)
+        return run
+
+    monkeypatch.setattr(start_runs, "start_score", start)
+    yield started
     inputs.load_model.clear()
+
+
+def test_the_bundled_model_is_scored_without_a_request_once(first_scores):
+    app = opened(View())
+    shown(app.run())
+    assert first_scores == ["demo"]
+    for run in runs.list_runs():
+        runs.delete(run)
+    opened(View())
+    assert first_scores == ["demo"], "not again, even where the scores were deleted"
+
+
+def visited(view: View, query: dict | None = None, first: str = "") -> AppTest:
+    """A session that opens a page by an address, and then goes to Relevance by a click."""
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.session_state["view"] = view
+    app.session_state["measured"] = set()
+    app.query_params.update(query or {})
+    if first:
+        app.session_state["first_page"] = first  # as `arrival.note` does
+    shown(app.run())
+    return shown(app.switch_page("relevance/page.py").run())
+
+
+def waiting_job():
+    run = runs.Run(runs.home() / "runs" / "20260101-000000-finetune-abcd")
+    run.path.mkdir(parents=True)
+    write_json(run.file("request.json"), {"kind": "finetune"})
+    write_json(run.file("status.json"), {"state": "queued", "heartbeat": time.time()})
+
+
+@pytest.mark.parametrize(
+    "opens",
+    [
+        lambda: visited(View(), first="relevance"),  # its address, typed or followed
+        lambda: visited(View(), {"n": "50"}),
+        lambda: visited(View(), {"made up": "1"}),
+        lambda: visited(View(size=12)),
+        lambda: visited(View(method="ablation")),
+        lambda: waiting_job() or visited(View()),
+    ],
+    ids=["address", "link", "unknown link", "other size", "other method", "beside a job"],
+)
+def test_nothing_else_starts_a_run_by_itself(first_scores, opens):
+    app = opens()
+    assert first_scores == []
+    assert [button for button in app.button if button.label == "Score heads"]
+    assert not (runs.home() / start_runs.FIRST_SCORE).exists()
 
 
 def made(values: torch.Tensor, labels: list[str]) -> Scores:
