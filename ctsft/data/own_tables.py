@@ -3,9 +3,11 @@ the label, and what the prompt is.
 
 A draft is a `Task` whose rows are in memory, so a preview reads it like every other task.
 `task_file.write_task` saves it, and it is opened later by the path of its task file.
+
+Rows that are split at random are split by text: rows with the same text, and rows whose text stands
+in a file of a named split, are in one split (`text_split`).
 """
 
-import random
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +15,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from ctsft.data.cells import NotText, cell, cells, text_of
+from ctsft.data.placeholders import LABEL, placeholders
 from ctsft.data.sources import SPLITS
-from ctsft.data.task import Task, placeholders
-from ctsft.utils.errors import UserError
+from ctsft.data.task import Task
+from ctsft.data.text_split import Rows, split_by_text
+from ctsft.utils.errors import UserError, cut, quoted
 from ctsft.utils.file_names import slug
 
-# in place of a split: the rows are dealt to all three, in these shares
+# in place of a split: the rows are dealt to all three
 DRAW_SPLITS = "draw"
-SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
 SPLIT_SPELLINGS = {
     "train": "train",
@@ -93,17 +97,22 @@ def prompt_names(frame: pd.DataFrame) -> dict[str, str]:
 
 def label_values(frames: Iterable[pd.DataFrame], column: str) -> list[str]:
     """The distinct values of a label column, sorted. UserError when there are fewer than two, or
-    more than `MAX_LABELS`.
+    more than `MAX_LABELS`, and for a row whose label is not text.
     """
-    values = sorted(
-        {str(value) for frame in frames if column in frame.columns for value in frame[column]}
-    )
+    values = sorted({label for frame in frames for label in column_texts(frame, column)})
     if not 2 <= len(values) <= MAX_LABELS:
         number = "one value" if len(values) == 1 else f"{len(values)} different values"
         raise UserError(
-            f"The column {column!r} holds {number}; a label column holds 2 to {MAX_LABELS}."
+            f"The column {quoted(column)} holds {number}; a label column holds 2 to {MAX_LABELS}."
         )
     return values
+
+
+def column_texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """The texts of a column, none where the table lacks it. UserError names a row that has none."""
+    if column not in frame.columns:
+        return []
+    return [text_of(value, column) for value in cells(frame[column])]
 
 
 # ---- the task --------------------------------------------------------------
@@ -114,55 +123,96 @@ def draft_task(
     prompt: str,
     parts: list[TableFile],
     label_column: str,
-    labels: Mapping[str, str],
+    labels: Mapping[str, str | None],
     source: str,
 ) -> Task:
-    """A task in memory. `labels`: {value of the label column: label}; `source`: the source
-    language.
+    """A task in memory. `labels`: {value of the label column: label}, None for a value whose rows
+    are left out; `source`: the source language.
 
     Raises UserError for a prompt that names no column, or names the label's; for fewer than two
-    labels; for a source language without rows.
+    labels; for a source language without rows; for a row whose text or label is missing.
     """
     names = {column: name for part in parts for column, name in prompt_names(part.frame).items()}
-    if names.get(label_column, "") in placeholders(prompt):
+    named = placeholders(prompt)
+    if names.get(label_column, "") in named:
         raise UserError(
-            f"The prompt names {label_column!r}, the label itself, which the model is to answer;"
-            " remove it from the prompt."
+            f"The prompt names {quoted(label_column)}, the label itself, which the model is to"
+            " answer; remove it from the prompt."
         )
-    rename = {value: label.strip() for value, label in labels.items()}
+    rename = {value: label.strip() for value, label in labels.items() if label is not None}
     distinct = tuple(dict.fromkeys(rename.values()))
     if len(distinct) < 2 or not all(distinct):
         raise UserError(
-            f"The labels are {list(distinct)}; a task needs at least two, none of them empty."
+            f"The labels are {quoted(list(distinct))}; a task needs at least two, none of them"
+            " empty."
         )
-    frames = frames_by_split(parts, names, label_column)
+    left_out = {value for value, label in labels.items() if label is None}
+    columns = Columns(names, label_column, tuple(named), frozenset(left_out))
+    frames = frames_by_split(parts, columns)
     languages = list(dict.fromkeys(language for language, _ in frames))
     if source not in languages:
         raise UserError(
-            f"There are no rows of the source language {source!r}; choose from"
+            f"There are no rows of the source language {quoted(source)}; choose from"
             f" {', '.join(languages)}."
         )
     targets = tuple(language for language in languages if language != source)
     return Task(name, prompt, distinct, source, targets, MemoryTables(frames), rename=rename)
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of the tables are: `names` {column: its name in a prompt}, the label's
+    column, the names that the prompt uses, and the labels whose rows are left out.
+    """
+
+    names: Mapping[str, str] = field(hash=False)
+    label: str
+    prompt: tuple[str, ...]
+    left_out: frozenset[str] = frozenset()
+
+
 def frames_by_split(
-    parts: list[TableFile], names: Mapping[str, str], label_column: str
+    parts: list[TableFile], columns: Columns
 ) -> dict[tuple[str, str], pd.DataFrame]:
     """{(language, split): its rows as `standard_table`}; rows are numbered where ids repeat."""
-    pieces: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    tables: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for part in parts:
         for language, rows in rows_by_language(part):
-            drawn = part.split == DRAW_SPLITS
-            splits = split_rows(rows, label_column) if drawn else {part.split: rows}
-            for split, frame in splits.items():
-                table = standard_table(frame, names, label_column)
-                pieces.setdefault((language, split), []).append(table)
-    frames = {key: pd.concat(tables, ignore_index=True) for key, tables in pieces.items()}
-    for table in frames.values():
-        if table["id"].duplicated().any():
-            table["id"] = [str(number) for number in range(len(table))]
+            table = standard_table(rows, columns)
+            if len(table):
+                tables.setdefault((language, part.split), []).append(table)
+    given = {key: pd.concat(of_split, ignore_index=True) for key, of_split in tables.items()}
+    frames = {}
+    for language in dict.fromkeys(language for language, _ in given):
+        of_language = {split: table for (name, split), table in given.items() if name == language}
+        for split, table in deal(of_language, columns.prompt).items():
+            if table["id"].duplicated().any():
+                table["id"] = [str(number) for number in range(len(table))]
+            frames[language, split] = table
     return frames
+
+
+def deal(tables: Mapping[str, pd.DataFrame], prompt: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """{split: its rows} of one language: the rows to be split at random are dealt to the splits."""
+    named = {split: tables[split] for split in SPLITS if split in tables}
+    if DRAW_SPLITS not in tables:
+        return named
+    drawn = tables[DRAW_SPLITS]
+    given = {split: table_rows(table, prompt).texts for split, table in named.items()}
+    dealt = split_by_text(table_rows(drawn, prompt), given)
+    pieces = {split: [table] for split, table in named.items()}
+    for split, rows in dealt.items():
+        pieces.setdefault(split, []).append(drawn.iloc[rows])
+    return {
+        split: pd.concat(pieces[split], ignore_index=True) for split in SPLITS if split in pieces
+    }
+
+
+def table_rows(table: pd.DataFrame, prompt: tuple[str, ...]) -> Rows:
+    """The texts that a prompt puts together from each row, and the labels."""
+    names = [name for name in dict.fromkeys(prompt) if name in table.columns]
+    texts = [" ".join(row) for row in table[names].itertuples(index=False)]
+    return Rows(texts, table[LABEL].tolist())
 
 
 def rows_by_language(part: TableFile) -> list[tuple[str, pd.DataFrame]]:
@@ -171,49 +221,44 @@ def rows_by_language(part: TableFile) -> list[tuple[str, pd.DataFrame]]:
     if column is None:
         return [(slug(part.language, UNKNOWN_LANGUAGE), part.frame)]
     check_column(part.frame, column, "choose a column that all files have, or one language a file.")
+    languages = [slug(name, UNKNOWN_LANGUAGE) for name in column_texts(part.frame, column)]
     return [
-        (slug(language, UNKNOWN_LANGUAGE), rows)
-        for language, rows in part.frame.groupby(part.frame[column].map(str))
+        (language, part.frame[[name == language for name in languages]])
+        for language in sorted(set(languages))
     ]
 
 
-def split_rows(frame: pd.DataFrame, label_column: str, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Rows dealt to the three splits in their `SHARES`, label by label, in an order drawn with a
-    seed; a split that gets none is left out.
-    """
-    check_column(frame, label_column, "choose a label column that all files have.")
-    labels = frame[label_column].map(str)
-    dealt: dict[str, list[int]] = {split: [] for split in SHARES}
-    for value in sorted(set(labels)):
-        rows = [row for row, label in enumerate(labels) if label == value]
-        order = random.Random(f"{seed}{value}").sample(rows, len(rows))
-        start = 0
-        for split, share in SHARES.items():
-            stop = len(order) if split == "test" else start + round(share * len(order))
-            dealt[split] += order[start:stop]
-            start = stop
-    return {split: frame.iloc[sorted(rows)] for split, rows in dealt.items() if rows}
-
-
-def standard_table(
-    frame: pd.DataFrame, names: Mapping[str, str], label_column: str
-) -> pd.DataFrame:
+def standard_table(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """The rows under the names that a prompt uses: all cells text, the columns "id" and "label"
-    among them.
+    among them, without the rows that are left out. A column that the prompt does not name is
+    dropped where it holds anything but text.
+
+    UserError names a row whose label, id or text is not text.
     """
-    check_column(frame, label_column, "choose a label column that all files have.")
-    texts = {
-        names[column]: [str(value) for value in frame[column]]
-        for column in map(str, frame.columns)
-        if column != label_column and names[column] != "label"
-    }
-    ids = texts.pop("id", [str(index) for index in frame.index])
-    labels = [str(value) for value in frame[label_column]]
-    return pd.DataFrame({"id": ids, **texts, "label": labels})
+    check_column(frame, columns.label, "choose a label column that all files have.")
+    for column, name in columns.names.items():
+        if name in columns.prompt and name != LABEL:
+            check_column(frame, column, "the prompt names columns that all files have.")
+    labels = column_texts(frame, columns.label)
+    rows = [row for row, label in enumerate(labels) if label not in columns.left_out]
+    table: dict[str, list[str]] = {}
+    for column in map(str, frame.columns):
+        name = columns.names[column]
+        if column == columns.label or name == LABEL:
+            continue
+        places = [f"row {row + 1}" for row in rows]
+        values = list(map(cell, frame[column].iloc[rows], places))
+        if name == "id" or name in columns.prompt:
+            table[name] = [text_of(value, column) for value in values]
+        elif not any(isinstance(value, NotText) for value in values):
+            table[name] = values
+    ids = table.pop("id", [str(frame.index[row]) for row in rows])
+    return pd.DataFrame({"id": ids, **table, LABEL: [labels[row] for row in rows]}, dtype=object)
 
 
 def check_column(frame: pd.DataFrame, column: str, advice: str):
     if column not in frame.columns:
         raise UserError(
-            f"A file has no column {column!r}, only {', '.join(map(str, frame.columns))}; {advice}"
+            f"A file has no column {quoted(column)}, only"
+            f" {cut(', '.join(map(str, frame.columns)))}; {advice}"
         )

@@ -95,6 +95,7 @@ def xnli(data_dir: Path | None) -> Task:
             language_names=XNLI,
             split_names={"valid": "dev"},
             columns=("premise", "hypothesis", "label"),
+            quotes=False,  # as published
         )
     else:
         rows = Hub(

@@ -3,29 +3,21 @@ Face hub.
 
 A source tells for a language and split whether its rows exist, and reads them. Prompts and models
 are unknown here. Remote files come through `datasets`, which stores a copy; files are read by
-pandas.
+`ctsft.data.tables`.
 """
 
-import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Formatter
 
 import pandas as pd
 
-from ctsft.utils.errors import UserError
+from ctsft.data.cells import cells
+from ctsft.data.placeholders import plain_names
+from ctsft.data.tables import read_table
+from ctsft.utils.errors import UserError, cut, quoted
 
 SPLITS = ("train", "valid", "test")
-
-# {ending: reader of (path, column names)}; cells stay text, "NA" and "null" too
-READERS = {
-    ".csv": lambda path, names: pd.read_csv(path, names=names, dtype=str, keep_default_na=False),
-    ".tsv": lambda path, names: pd.read_csv(
-        path, names=names, dtype=str, keep_default_na=False, sep="\t", quoting=3
-    ),
-    ".jsonl": lambda path, names: pd.read_json(path, lines=True, dtype=False),
-}
 
 
 @dataclass(frozen=True)
@@ -39,6 +31,11 @@ class Files:
     language_names: dict = field(default_factory=dict)  # {language: its name in file names}
     split_names: dict = field(default_factory=dict)
     columns: tuple | None = None  # for files without a header line
+    # whether quotation marks belong to the format of CSV and TSV files; None: each file decides
+    quotes: bool | None = None
+
+    def __post_init__(self):
+        check_pattern(self.pattern)
 
     def path(self, language: str, split: str) -> Path:
         """The file of a language and split, whether it exists or not. UserError for a pattern that
@@ -49,8 +46,8 @@ class Files:
         file = os.path.abspath(os.path.join(folder, name))
         if "\0" in name or os.path.commonpath([folder, file]) != folder:
             raise UserError(
-                f"The file {name!r} is outside of the task's folder {folder}; name files below it,"
-                " or choose that folder as data folder."
+                f"The file {quoted(name)} is outside of the task's folder {folder}; name files below"
+                " it, or choose that folder as data folder."
             )
         return Path(self.folder) / name
 
@@ -59,17 +56,7 @@ class Files:
             "language": self.language_names.get(language, language),
             "split": self.split_names.get(split, split),
         }
-        pattern = str(self.pattern)
-        try:
-            fields = {name for _, name, _, _ in Formatter().parse(pattern) if name is not None}
-            if not fields <= set(values):
-                raise ValueError
-            return pattern.format(**values)
-        except ValueError:
-            raise UserError(
-                f"The file pattern {self.pattern!r} cannot be filled in; its braces may hold only"
-                " {language} and {split}."
-            ) from None
+        return str(self.pattern).format(**values)
 
     def splits(self, language: str) -> list[str]:
         """The splits whose files exist."""
@@ -79,7 +66,7 @@ class Files:
         """The rows of a language and split; UserError when there is no file."""
         path = self.path(language, split)
         if path.is_file():
-            return read_table(path, self.columns)
+            return read_table(path, self.columns, quotes=self.quotes)
         splits = self.splits(language)
         existing = f"nothing of {language!r} is there"
         if splits:
@@ -99,6 +86,10 @@ class Hub:
     url: str | None = None  # may hold {language} and {split}
     language_names: dict = field(default_factory=dict)
     split_names: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for pattern in filter(None, (self.url, self.config, self.dataset)):
+            check_pattern(pattern)
 
     def splits(self, language: str) -> list[str]:
         """All three: which of them the publisher has is known when they are read."""
@@ -122,7 +113,7 @@ class Hub:
             # `datasets` raises a dozen kinds of errors
             raise UserError(
                 f"The {split!r} rows of {language!r} could not be fetched from {address}"
-                f" ({type(error).__name__}: {' '.join(str(error).split())[:160]}); check the"
+                f" ({type(error).__name__}: {cut(error, 160)}); check the"
                 " network, or choose a local folder (--data-dir)."
             ) from error
 
@@ -136,49 +127,33 @@ def download(address: str) -> str:
 
 
 def load_dataset(name: str, config: str | None, split: str) -> pd.DataFrame:
-    """A dataset of the hub, its class numbers replaced by their names ("" for a missing one)."""
+    """A dataset of the hub as cells, its class numbers replaced by their names ("" for a missing
+    one).
+    """
     import datasets
 
     table = datasets.load_dataset(name, config, split=split)
-    frame = table.to_pandas()
+    columns = {}
     for column, feature in table.features.items():
+        values = table[column]  # Python's own numbers: pandas would turn 0 beside null into 0.0
         if isinstance(feature, datasets.ClassLabel):
-            numbers = map(int, frame[column])
-            frame[column] = [feature.int2str(number) if number >= 0 else "" for number in numbers]
-    return frame
+            names = [None if number is None else int(number) for number in values]
+            values = [
+                feature.int2str(number) if number is not None and number >= 0 else ""
+                for number in names
+            ]
+        columns[column] = cells(values, cut(name))
+    return pd.DataFrame(columns, dtype=object)
 
 
-def read_table(
-    path: str | os.PathLike,
-    columns: tuple | None = None,
-    ending: str | None = None,
-    data: bytes | None = None,
-) -> pd.DataFrame:
-    """Rows of a CSV, TSV or JSONL file as text. `columns`: names for a file without a header line;
-    `ending`: in place of that of the name; `data`: the file's bytes, if they are in memory already.
-
-    Raises UserError for another ending, and for an empty or unreadable file.
-    """
-    path = Path(path)
-    ending = ending or path.suffix
-    reader = READERS.get(ending.lower())
-    if reader is None:
-        raise UserError(
-            f"{path.name} ends in {ending!r}; choose a file that ends in {', '.join(READERS)}."
-        )
-    source = path if data is None else io.BytesIO(data)
+def check_pattern(pattern: str):
+    """UserError for a pattern whose braces hold anything but {language} and {split}."""
     try:
-        frame = reader(source, list(columns) if columns else None)
-    except pd.errors.EmptyDataError:
-        frame = pd.DataFrame()
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        known = set(plain_names(str(pattern))) <= {"language", "split"}
+    except ValueError:
+        known = False
+    if not known:
         raise UserError(
-            f"{path} could not be read as {ending[1:].upper()}"
-            f" ({' '.join(str(error).split())[:160]}); save it as UTF-8 with one row a line."
-        ) from error
-    if frame.empty:
-        raise UserError(
-            f"{path} holds no rows; choose a file with a header line and at least one labelled"
-            " text."
+            f"The file pattern {quoted(pattern)} cannot be filled in; its braces may hold only"
+            " {language} and {split}."
         )
-    return frame

@@ -11,11 +11,14 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from string import Formatter
 
+import pandas as pd
+
+from ctsft.data.cells import cell, text_of
 from ctsft.data.labels import label_classes, label_token
+from ctsft.data.placeholders import LABEL, placeholders
 from ctsft.data.sources import SPLITS, Files, Hub
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, quoted
 
 MAX_LENGTH = 128  # tokens of a prompt
 
@@ -46,6 +49,10 @@ class Task:
     # {label in the file: label of the task}
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
     max_length: int = MAX_LENGTH  # tokens of a prompt, special tokens included
+    leave_out: tuple[str, ...] = ()  # labels in the file whose rows are not read
+
+    def __post_init__(self):
+        placeholders(self.prompt)  # a wrong prompt is refused before any row is read
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -61,26 +68,33 @@ class Task:
         return self.rows.splits(self._check_language(language))
 
     def load(self, language: str, split: str, limit: int | None = None) -> list[Example]:
-        """The rows of one language and split ("train", "valid", "test"), at most `limit`; UserError
-        says what is missing.
+        """The rows of one language and split ("train", "valid", "test"), at most `limit`, without
+        those of the labels in `leave_out`. Rows are numbered where they have no id, or where ids
+        repeat.
+
+        UserError says what is missing, and names the row whose text, label or id is not text.
         """
         if split not in SPLITS:
-            raise UserError(f"{split!r} is not a split; choose from {', '.join(SPLITS)}.")
+            raise UserError(f"{quoted(split)} is not a split; choose from {', '.join(SPLITS)}.")
         frame = self.rows.read(self._check_language(language), split)
-        missing = [name for name in (*self.columns, "label") if name not in frame.columns]
+        where = f"The {split} rows of {language}"
+        missing = [name for name in (*self.columns, LABEL) if name not in frame.columns]
         if missing:
             raise UserError(
-                f"The {split} rows of {language} have no column {missing[0]!r}; their columns are"
+                f"{where} have no column {missing[0]!r}; their columns are"
                 f" {', '.join(map(str, frame.columns))}: rename one, or name it in the task's"
                 " prompt."
             )
-        examples = [self._example(index, row) for index, row in enumerate(frame.to_dict("records"))]
+        examples = self._examples(frame, where)
         unknown = sorted({row.label for row in examples} - set(self.labels))
         if unknown:
             raise UserError(
-                f"The {split} rows of {language} hold the label {unknown[0]!r}; task {self.name!r}"
-                f" knows {', '.join(self.labels)}: correct the file, or add the label to the task."
+                f"{where} hold the label {quoted(unknown[0])}; task {quoted(self.name)} knows"
+                f" {', '.join(self.labels)}: correct the file, add the label to the task, or leave"
+                " its rows out (leave_out)."
             )
+        if not examples:
+            raise UserError(f"{where} all have a label that is left out; leave out fewer labels.")
         return examples[:limit]
 
     def pools(self, rows: list[Example], seed: int = 0) -> tuple[list[Example], list[Example]]:
@@ -160,31 +174,32 @@ class Task:
             )
         return language
 
-    def _example(self, index: int, row: dict) -> Example:
-        label = str(row["label"])
-        fields = {name: str(row[name]) for name in self.columns}
-        return Example(
-            id=str(row.get("id", index)),
-            text=fields.get("text", " ".join(fields.values())),
-            label=self.rename.get(label, label),
-            fields=fields,
-        )
+    def _examples(self, frame: pd.DataFrame, where: str) -> list[Example]:
+        """The rows of a table that are not left out; `where` begins an error's sentence."""
 
+        def texts(name: str) -> list[str]:
+            values = zip(kept, frame[name].iloc[kept], strict=True)
+            return [text_of(cell(value, f"row {row + 1}"), name, where) for row, value in values]
 
-def placeholders(prompt: str) -> list[str]:
-    """The names in a prompt's braces. UserError when there are none, or braces do not close."""
-    try:
-        names = [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
-    except ValueError as error:
-        raise UserError(
-            f"The prompt {prompt!r} cannot be read ({error}); write columns as {{text}}."
-        ) from None
-    if not names or not all(name.isidentifier() for name in names):
-        raise UserError(
-            f"The prompt {prompt!r} names no column; write at least one, such as {{text}}, in"
-            " braces."
-        )
-    return names
+        kept = range(len(frame))
+        labels = texts(LABEL)
+        kept = [row for row, label in enumerate(labels) if label not in self.leave_out]
+        fields = {name: texts(name) for name in self.columns}
+        ids = texts("id") if "id" in frame.columns else []
+        if len(set(ids)) < len(kept):
+            ids = [str(row) for row in kept]
+        examples = []
+        for row, id, *values in zip(kept, ids, *fields.values(), strict=True):
+            if not any(value.strip() for value in values):
+                raise UserError(
+                    f"{where}: row {row + 1} has no text (its column {quoted(self.columns[0])} is"
+                    " empty); write its text, or remove the row."
+                )
+            named = dict(zip(fields, values, strict=True))
+            text = named.get("text", " ".join(values))
+            label = self.rename.get(labels[row], labels[row])
+            examples.append(Example(id, text, label, named))
+        return examples
 
 
 def balanced_sample(

@@ -1,19 +1,108 @@
 """Tasks in files: read a task file (JSON), and write a task with its rows as a folder.
 
-The keys of a task file are described in the documentation of models and data. Its file pattern is
-relative to the task file itself.
+`TaskFile` is the one door: every key of a task file is checked there by type, and a key that it
+does not know is refused. The keys are described in the documentation of models and data. The file
+pattern is relative to the task file itself.
 """
 
 import json
 from pathlib import Path
+from typing import Annotated, Literal
 
-from ctsft.data.sources import Files, Hub
-from ctsft.data.task import MAX_LENGTH, Task, placeholders
-from ctsft.utils.errors import UserError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+)
+
+from ctsft.data.sources import Files, Hub, check_pattern
+from ctsft.data.task import MAX_LENGTH, Task
+from ctsft.utils.errors import UserError, cut, quoted
 from ctsft.utils.file_names import slug
 
-REQUIRED_KEYS = ("name", "prompt", "labels", "source")
 FILES = "{language}/{split}.csv"  # where `write_task` puts the rows
+NEEDED = "it needs name, prompt, labels, source, targets, and files or hub"
+LONGEST_PROMPT = 1_000_000  # tokens
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("write a text that is not empty")
+    if "\0" in value or not value.isascii() and not encodable(value):
+        raise ValueError("it holds a character that no file can hold")
+    return value
+
+
+def encodable(value: str) -> bool:
+    try:
+        return bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def label(value: object) -> str:
+    """A label: a text, or a whole number, which stands for its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError("write each label as a text")
+    return value
+
+
+def listed(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError("write them as a list")
+    return value
+
+
+def distinct(values: list[str]) -> list[str]:
+    double = next((value for value in values if values.count(value) > 1), None)
+    if double is not None:
+        raise ValueError(f"{quoted(double)} stands there twice; write each once")
+    return values
+
+
+def pattern(value: str) -> str:
+    check_pattern(value)
+    return value
+
+
+Text = Annotated[str, BeforeValidator(text)]
+Pattern = Annotated[Text, AfterValidator(pattern)]
+Label = Annotated[str, BeforeValidator(label)]
+Texts = Annotated[list[Text], BeforeValidator(listed), AfterValidator(distinct)]
+Labels = Annotated[list[Label], BeforeValidator(listed), AfterValidator(distinct)]
+Split = Literal["train", "valid", "test"]
+
+
+class TaskFile(BaseModel):
+    """The keys of a task file and their types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Text
+    prompt: Text
+    labels: Labels
+    source: Text
+    targets: Texts = Field(default_factory=list)
+    files: Pattern | None = None
+    hub: Pattern | None = None
+    config: Pattern | None = None  # of a dataset of the hub
+    columns: Texts | None = None
+    language_names: dict[Text, Text] = Field(default_factory=dict)
+    split_names: dict[Split, Text] = Field(default_factory=dict)
+    rename: dict[str, Label] = Field(default_factory=dict)
+    leave_out: Labels = Field(default_factory=list)
+    quotes: StrictBool | None = None
+    max_length: Annotated[StrictInt, Field(ge=1, le=LONGEST_PROMPT)] = MAX_LENGTH
+
+
+REQUIRED_KEYS = tuple(name for name, field in TaskFile.model_fields.items() if field.is_required())
 
 
 def read_task(path: Path, data_dir: Path | None = None) -> Task:
@@ -23,61 +112,112 @@ def read_task(path: Path, data_dir: Path | None = None) -> Task:
     UserError says what is missing or wrong in it.
     """
     entries = read_entries(path)
-    names = {
-        "language_names": entries.get("language_names", {}),
-        "split_names": entries.get("split_names", {}),
-    }
-    if "files" in entries:
+    names = {"language_names": entries.language_names, "split_names": entries.split_names}
+    if entries.files is not None:
         folder = data_dir or path.resolve().parent
-        rows = Files(folder, entries["files"], columns=entries.get("columns"), **names)
+        columns = None if entries.columns is None else tuple(entries.columns)
+        rows = Files(folder, entries.files, columns=columns, quotes=entries.quotes, **names)
     else:
-        rows = Hub(entries["hub"], config=entries.get("config"), **names)
-    placeholders(entries["prompt"])  # refuse a wrong prompt here
+        rows = Hub(entries.hub, config=entries.config, **names)
     return Task(
-        entries["name"],
-        entries["prompt"],
-        check_labels(path, entries["labels"]),
-        entries["source"],
-        tuple(entries.get("targets", ())),
+        entries.name,
+        entries.prompt,
+        tuple(entries.labels),
+        entries.source,
+        tuple(entries.targets),
         rows,
-        rename=entries.get("rename", {}),
-        max_length=int(entries.get("max_length", MAX_LENGTH)),
+        rename=entries.rename,
+        max_length=entries.max_length,
+        leave_out=tuple(entries.leave_out),
     )
 
 
-def read_entries(path: Path) -> dict:
-    """The JSON object of a task file, with all its required keys."""
+def read_entries(path: Path) -> TaskFile:
+    """The checked content of a task file."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_doubles)
     except FileNotFoundError:
         raise UserError(f"The task file {path} does not exist; check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"The task file {path} is not valid JSON ({error}); correct it.") from None
-    if not isinstance(entries, dict):
+    except OSError as error:
         raise UserError(
-            f"The task file {path} holds a {type(entries).__name__}; it must be one JSON object"
+            f"The task file {path} could not be read ({error.strerror}); check the path."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"The task file {path} is not valid JSON ({cut(error)}); correct it."
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"The task file {path} holds a {type(content).__name__}; it must be one JSON object"
             " with name, prompt, labels, source, targets, and files or hub."
         )
-    missing = [key for key in REQUIRED_KEYS if key not in entries]
-    if missing or ("files" in entries) == ("hub" in entries):
+    missing = [key for key in REQUIRED_KEYS if key not in content]
+    if missing or ("files" in content) == ("hub" in content):
         needed = repr(missing[0]) if missing else "exactly one of 'files' and 'hub'"
-        raise UserError(
-            f"The task file {path} lacks {needed}; it needs name, prompt, labels, source, targets,"
-            " and files or hub."
-        )
+        raise UserError(f"The task file {path} lacks {needed}; {NEEDED}.")
+    try:
+        entries = TaskFile.model_validate(content)
+    except ValidationError as error:
+        raise UserError(wrong_key(path, error)) from None
+    check_together(path, entries)
     return entries
 
 
-def check_labels(path: Path, labels) -> tuple[str, ...]:
-    if not isinstance(labels, list):
-        raise UserError(f"The labels in the task file {path} are {labels!r}; write them as a list.")
-    labels = tuple(map(str, labels))
-    if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise UserError(
-            f"The labels in the task file {path} are {list(labels)}; a task needs at least two,"
-            " each once."
+def without_doubles(pairs: list[tuple[str, object]]) -> dict:
+    distinct([key for key, _ in pairs])
+    return dict(pairs)
+
+
+def wrong_key(path: Path, error: ValidationError) -> str:
+    """The first thing that is wrong in a task file, as a sentence."""
+    first = error.errors(include_url=False)[0]
+    key, *inside = first["loc"]
+    if first["type"] == "extra_forbidden":
+        return (
+            f"The task file {path} holds the key {quoted(key)}, which a task file does not have;"
+            f" its keys are {', '.join(TaskFile.model_fields)}."
         )
-    return labels
+    place = f" (at {cut('.'.join(map(str, inside)))})" if inside else ""
+    why = REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return (
+        f"The task file {path} has {quoted(first['input'])} as {key}{place}, which cannot be used:"
+        f" {why.rstrip('.')}."
+    )
+
+
+REASONS = {
+    "dict_type": 'write an object, such as {"name": "other name"}',
+    "int_type": "write a whole number",
+    "bool_type": "write true or false",
+    "literal_error": "the splits are train, valid and test",
+    "greater_than_equal": "write a number of at least 1",
+    "less_than_equal": f"write a number of at most {LONGEST_PROMPT:,}",
+}
+
+
+def check_together(path: Path, entries: TaskFile):
+    """UserError for keys that contradict each other."""
+    languages = [entries.source, *entries.targets]
+    if len(entries.labels) < 2 or not all(map(str.strip, entries.labels)):
+        raise UserError(
+            f"The labels in the task file {path} are {quoted(entries.labels)}; a task needs at"
+            " least two, none of them empty."
+        )
+    if entries.source in entries.targets:
+        raise UserError(
+            f"The task file {path} names {quoted(entries.source)} as source and as target; name"
+            " each language once."
+        )
+    if entries.files is None:
+        return
+    braces = ["split"] if len(languages) == 1 else ["language", "split"]
+    lacks = next((name for name in braces if f"{{{name}}}" not in entries.files), None)
+    if lacks:
+        raise UserError(
+            f"The file pattern {quoted(entries.files)} in the task file {path} lacks {{{lacks}}},"
+            f" so that one file would hold the rows of every {lacks}; write the pattern with"
+            f" {{{lacks}}}, such as {FILES}."
+        )
 
 
 def write_task(task: Task, folder: Path) -> Path:

@@ -10,7 +10,8 @@ import streamlit as st
 from ctsft.data import own_tables, task_file
 from ctsft.data.labels import LabelTokens, label_tokens
 from ctsft.data.own_tables import DRAW_SPLITS, TableFile
-from ctsft.data.sources import SPLITS, read_table
+from ctsft.data.sources import SPLITS
+from ctsft.data.tables import open_table
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils import home
@@ -53,7 +54,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
     frames: Frames = {}
     for file in files:
         with errors.sentences(stop=False):
-            frames[file.name] = read_table(file.name, data=file.getvalue())
+            frames[file.name] = open_table(file.name, data=file.getvalue()).frame
     if not frames:
         return
     with errors.sentences(stop=False):

@@ -15,10 +15,9 @@ from ctsft.data.own_tables import (
     guess_language_and_split,
     label_values,
     prompt_names,
-    split_rows,
 )
 from ctsft.data.registry import load_task
-from ctsft.data.sources import read_table
+from ctsft.data.tables import read_table
 from ctsft.data.task_file import write_task
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
@@ -86,22 +85,6 @@ def test_foreign_text_comes_back_as_it_was(tmp_path):
     table = frame(6).assign(**{"review text": texts})
     path = write_task(made(parts=[TableFile(table, "javanese", "train")]), tmp_path)
     assert [row.text for row in load_task(str(path)).load("javanese", "train")] == texts
-
-
-def test_rows_are_dealt_by_label_without_loss_and_the_same_every_time():
-    table = frame(100)
-    dealt = split_rows(table, "stars")
-    assert {split: len(rows) for split, rows in dealt.items()} == {
-        "train": 70,
-        "valid": 16,
-        "test": 14,
-    }
-    assert sorted(i for rows in dealt.values() for i in rows.index) == list(range(100))
-    assert all((rows["stars"] == "1").mean() == 0.5 for rows in dealt.values())
-    assert all(
-        a.equals(b)
-        for a, b in zip(dealt.values(), split_rows(table, "stars").values(), strict=True)
-    )
 
 
 def test_a_column_may_name_the_language_of_each_row():

@@ -7,7 +7,8 @@ import json
 import datasets
 import pytest
 
-from ctsft.data.sources import Files, Hub, read_table
+from ctsft.data.sources import Files, Hub
+from ctsft.data.tables import read_table
 from support.errors import said
 from support.hub import CLOSED
 

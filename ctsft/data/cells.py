@@ -1,0 +1,68 @@
+"""Cells of tables: text, or what stands where a text was expected, with its place.
+
+JSONL files, datasets of the hub and tables in memory hold null, lists, booleans and numbers. A
+number becomes its own digits; everything else that is not text stays a `NotText` until a task
+reads the column, and is refused there by its row. Nothing becomes its Python spelling.
+"""
+
+import math
+import numbers
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ctsft.utils.errors import UserError, quoted
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class NotText:
+    """A cell without text: `what` it holds ("null", "a list"), and the `place` of its row."""
+
+    what: str
+    place: str
+
+
+def cell(value: object, place: str) -> str | NotText:
+    """A value as the text of a cell; `place` names its row for an error."""
+    if isinstance(value, str):
+        return checked_text(value, place)
+    if isinstance(value, NotText):
+        return value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return NotText("null", place)
+    if isinstance(value, bool) or type(value).__name__ == "bool":  # numpy's own boolean, too
+        return NotText(f"the boolean {str(value).lower()}", place)
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        return repr(number) if math.isfinite(number) else NotText(f"the number {number}", place)
+    return NotText(f"a value of type {type(value).__name__}", place)
+
+
+def checked_text(text: str, place: str) -> str | NotText:
+    if "\0" in text:
+        return NotText("a NUL character", place)
+    if SURROGATE.search(text):
+        return NotText("half of a character (a lone surrogate)", place)
+    return text
+
+
+def text_of(value: str | NotText, column: str, where: str = "") -> str:
+    """The text of a cell. UserError that names the row, the column and what stands there; `where`
+    comes before the row ("The train rows of javanese").
+    """
+    if isinstance(value, str):
+        return value
+    raise UserError(
+        f"{where}{': ' if where else ''}{value.place} holds {value.what} in the column"
+        f" {quoted(column)}, where a text was expected; correct the row, or remove it."
+    )
+
+
+def cells(values: Iterable[object], source: str = "") -> list[str | NotText]:
+    """A column of values as cells; their places are "row 1 of `source`", "row 2 of ..."."""
+    of = f" of {source}" if source else ""
+    return [cell(value, f"row {number}{of}") for number, value in enumerate(values, start=1)]
