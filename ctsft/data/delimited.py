@@ -8,8 +8,8 @@ the first half of the text into another column.
 Quotation marks around a cell belong to the format (RFC 4180) where a comma or semicolon separates.
 Tab-separated files exist in both kinds, so their quotation marks decide: they are text as soon as
 one stands inside an unquoted cell or does not close before a tab; otherwise they belong to the
-format where a quoted cell needs its quotes (a separator, a line break or a doubled quote inside),
-or where a whole column is quoted.
+format where a quoted cell needs its quotes (a separator, a line break or a doubled quote inside,
+without which the lines would not fit), or where a whole column is quoted.
 
 R's `write.table` leaves the name of its first column out, so that every row has one cell more than
 the header. That reading is accepted only if the cells of the first column are all different, and
@@ -125,10 +125,10 @@ def numbered(text: str, dialect: Dialect, skipped: int = 0):
                 yield start + skipped, cells
             start = reader.line_num + 1
     except csv.Error as error:
-        why = "a text follows its closing quotation mark"
+        why = "in which a text follows its closing quotation mark"
         if "unexpected end" in str(error):
-            why = "its quotation mark is never closed"
-        raise Unreadable(f"in the row of line {start + skipped}, {why}") from None
+            why = "whose quotation mark is never closed"
+        raise Unreadable(f"line {start + skipped} begins a row {why}") from None
 
 
 def first_width(text: str, dialect: Dialect) -> int:
@@ -205,10 +205,11 @@ def quotes_are_format(text: str, header: bool) -> bool:
     bare = re.sub(r'(?:(?<=[\t\r\n])|\A)"(?:[^"]|"")*"(?=[\t\r\n]|\Z)', "", text)
     if '"' in bare:
         return False
+    if [len(row) for row in raw] != [len(row) for row in parsed]:
+        # a quoted cell holds a tab or a line break, unless the lines fit without it
+        return len({len(row) for row in raw}) > 1
     if any(re.search(r'[\t\r\n",;]', cell[1:-1]) for row in raw for cell in row if is_quoted(cell)):
         return True
-    if raw != parsed and [len(row) for row in raw] != [len(row) for row in parsed]:
-        return True  # a quoted cell holds a tab or a line break
     columns = zip(*raw, strict=False)
     return (header or len(raw) > 1) and any(all(map(is_quoted, column)) for column in columns)
 

@@ -46,8 +46,8 @@ class Files:
         file = os.path.abspath(os.path.join(folder, name))
         if "\0" in name or os.path.commonpath([folder, file]) != folder:
             raise UserError(
-                f"The file {quoted(name)} is outside of the task's folder {folder}; name files below"
-                " it, or choose that folder as data folder."
+                f"The file {quoted(name)} is outside of the task's folder {folder}; name files"
+                " below it, or choose that folder as data folder."
             )
         return Path(self.folder) / name
 

@@ -214,9 +214,9 @@ def check_together(path: Path, entries: TaskFile):
     lacks = next((name for name in braces if f"{{{name}}}" not in entries.files), None)
     if lacks:
         raise UserError(
-            f"The file pattern {quoted(entries.files)} in the task file {path} lacks {{{lacks}}},"
-            f" so that one file would hold the rows of every {lacks}; write the pattern with"
-            f" {{{lacks}}}, such as {FILES}."
+            f"The file pattern {quoted(entries.files)} in the task file {path} cannot be filled in:"
+            f" it lacks {{{lacks}}}, so that one file would hold the rows of every {lacks}; write it"
+            f" like {FILES}."
         )
 
 

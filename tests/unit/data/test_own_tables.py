@@ -174,3 +174,77 @@ def test_bytes_are_read_like_files(tmp_path):
         read_table("a.csv", data=b"")
     with pytest.raises(UserError, match="UTF-8"):
         read_table("a.csv", data=b"\xff\xfe\x00")
+
+
+# ---- rows, labels and columns of odd kinds ---------------------------------
+
+
+def test_identical_texts_are_in_one_split_of_their_language():
+    table = frame(60, id=[str(i) for i in range(60)])
+    table["review text"] = [f"Tea {i % 20}" if i % 3 else f"tea  {i % 20} " for i in range(60)]
+    task = made(parts=[TableFile(table, "javanese")])
+    splits = [
+        {" ".join(row.text.split()).casefold() for row in task.load("javanese", split)}
+        for split in task.splits("javanese")
+    ]
+    assert len(splits) == 3 and sum(map(len, splits)) == 20
+    assert sum(len(task.load("javanese", split)) for split in task.splits("javanese")) == 60
+
+
+def test_rows_to_split_stay_out_of_the_other_side_of_a_given_split():
+    parts = [TableFile(frame(40), "javanese"), TableFile(frame(12), "javanese", "test")]
+    task = made(parts=parts)
+    texts = {
+        split: {row.text for row in task.load("javanese", split)}
+        for split in task.splits("javanese")
+    }
+    assert len(task.load("javanese", "test")) >= 24
+    assert not texts["train"] & texts["test"] and not texts["valid"] & texts["test"]
+
+
+def test_rows_of_a_label_can_be_left_out(tmp_path):
+    table = frame(20).assign(stars=["0", "1", "unclear", ""] * 5)
+    # a row that is left out needs no text
+    table.loc[2, "review text"] = None
+    labels = {**WORDS, "unclear": None, "": None}
+    task = made(parts=[TableFile(table, "javanese", "train")], labels=labels)
+    rows = load_task(str(write_task(task, tmp_path))).load("javanese", "train")
+    assert len(rows) == 10 and {row.label for row in rows} == {"negative", "positive"}
+    with pytest.raises(UserError, match="at least two"):
+        made(labels={"0": "negative", "1": None})
+
+
+def jsonl(*rows: dict) -> pd.DataFrame:
+    return read_table("a.jsonl", data="\n".join(map(json.dumps, rows)).encode())
+
+
+@pytest.mark.parametrize("value", [None, ["a"], {"a": 1}, True, float("nan")])
+@pytest.mark.parametrize("column", ["review text", "stars", "id"])
+def test_a_row_without_text_label_or_id_is_named(value, column):
+    good = {"id": "x", "review text": "tea", "stars": 0, "other": None}
+    table = jsonl(good, good | {"stars": 1}, good | {column: value})
+    with pytest.raises(UserError, match=r"row 3 \(line 3\) holds .* in the column"):
+        made(parts=[TableFile(table, "javanese", "train")])
+    # a column that the prompt does not name may hold anything
+    task = made(parts=[TableFile(table.iloc[:2], "javanese", "train")])
+    assert [row.label for row in task.load("javanese", "train")] == ["negative", "positive"]
+    if column == "stars":
+        with pytest.raises(UserError, match="row 3"):
+            label_values([table], "stars")
+
+
+def test_large_ids_and_whole_labels_keep_their_digits(tmp_path):
+    ids = [12345678901234567890, 9007199254740993]
+    rows = [{"id": id, "review text": "tea", "stars": i} for i, id in enumerate(ids)]
+    task = made(parts=[TableFile(jsonl(*rows), "javanese", "train")])
+    saved = load_task(str(write_task(task, tmp_path)))
+    assert [row.id for row in saved.load("javanese", "train")] == list(map(str, ids))
+    assert label_values([jsonl({"stars": 1}, {"stars": 1.0})], "stars") == ["1", "1.0"]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["{review_text:>1000000000}", "{review_text!r}", "{review_text.__class__}", "{0}"]
+)
+def test_a_prompt_holds_plain_names_only(prompt):
+    with pytest.raises(UserError, match="plain name"):
+        made(prompt=prompt)
