@@ -215,7 +215,7 @@ def check_together(path: Path, entries: TaskFile):
     if lacks:
         raise UserError(
             f"The file pattern {quoted(entries.files)} in the task file {path} cannot be filled in:"
-            f" it lacks {{{lacks}}}, so that one file would hold the rows of every {lacks}; write it"
+            f" it lacks {{{lacks}}}, and one file would hold the rows of every {lacks}; write it"
             f" like {FILES}."
         )
 
