@@ -67,7 +67,12 @@ class Means:
         with safe_open(path, "pt") as file:
             fields = json.loads(file.metadata()["means"])
             by_label = {name: file.get_tensor(f"label:{name}") for name in fields["counts"]}
-            return cls(file.get_tensor("balanced"), by_label, **fields)
+            balanced = file.get_tensor("balanced")
+        if not all(value.isfinite().all() for value in (balanced, *by_label.values())):
+            raise UserError(
+                f"The means in {str(path)!r} hold NaN or infinite numbers; compute them again."
+            )
+        return cls(balanced, by_label, **fields)
 
 
 def position_mask(batch: Batch, positions: str | None) -> torch.Tensor:

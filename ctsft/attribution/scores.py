@@ -193,4 +193,14 @@ class Scores:
             for name in ("targets", "skip"):
                 config[name] = tuple(map(tuple, config[name]))
             fields["config"] = ScoreConfig(**config)
-            return cls(file.get_tensor("per_example"), **fields)
+            return cls(finite_scores(file.get_tensor("per_example"), path), **fields)
+
+
+def finite_scores(per_example: torch.Tensor, path) -> torch.Tensor:
+    """Stored scores as they are; NaN stands for a score that was not computed. UserError when one
+    is infinite, or when there is none.
+    """
+    if per_example.isinf().any() or per_example.isnan().all():
+        kind = "infinite" if per_example.isinf().any() else "only NaN"
+        raise UserError(f"The scores in {str(path)!r} are {kind}; score the heads again.")
+    return per_example

@@ -13,7 +13,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, Task
 from ctsft.model.attention import tapped
-from ctsft.model.evaluation import direction_weights
+from ctsft.model.evaluation import direction_weights, finite_logits
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
@@ -101,6 +101,7 @@ def ablated(
     for batch in distributed.local_share(list(forward_batches(model, encoded, PADDING_SHARE))):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
+        finite_logits(logits, model.dtype)
         right += (logits.argmax(-1) == gold[batch.index]).sum().item()
         margin += (logits * weights[batch.index]).sum().item()
     sums = torch.tensor([right, margin], dtype=torch.float64)

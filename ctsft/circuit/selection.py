@@ -2,6 +2,7 @@
 of the same size (random, least relevant, near zero; CT-SFT, arXiv 2601.08146).
 """
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ def _top(scores: Scores, setting: Selection) -> dict[Head, str]:
 def _threshold(scores: Scores, setting: Selection) -> dict[Head, str]:
     if setting.threshold is None:
         raise UserError("The rule 'threshold' needs threshold=..., a score.")
+    if not math.isfinite(setting.threshold):
+        raise UserError(f"threshold is {setting.threshold}; choose a score, which is finite.")
     chosen = [head for head in scores.ranking() if scores.values[head] >= setting.threshold]
     return dict.fromkeys(chosen, f"score at least {setting.threshold:.3g}")
 

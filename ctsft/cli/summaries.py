@@ -60,11 +60,15 @@ def finetune(summary: dict) -> str:
     first, last = summary["history"][0]["accuracy"], summary["history"][-1]["accuracy"]
     share = (
         f"{summary['trainable']:,} of {summary['total']:,} parameters trained"
-        f" ({summary['trainable'] / summary['total']:.2%})"
+        f" ({summary['trainable'] / summary['total']:.2%}), {summary['changed']:,} of them changed"
     )
     title = f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}"
     return "\n".join(
-        [title, *(f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first)]
+        [
+            title,
+            *(f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first),
+            *summary["notes"],
+        ]
     )
 
 

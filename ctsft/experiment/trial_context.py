@@ -5,6 +5,7 @@ information and the metrics before tuning.
 from functools import cached_property
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
@@ -193,11 +194,20 @@ def subject_of(design: Design, data_dir: str | None) -> Subject:
 
 
 def scoring_of(design: Design) -> Scoring:
-    """How the shared scores are computed. UserError for an unknown setting of discovery."""
+    """How the shared scores are computed. UserError for an unknown setting of discovery, or a value
+    that it cannot have.
+    """
     unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
     if unknown:
         raise UserError(
             f"{sorted(unknown)[0]!r} is not a setting of discovery; choose from"
             f" {', '.join(Scoring.__dataclass_fields__)}."
         )
-    return Scoring(**design.discovery)
+    try:
+        return TypeAdapter(Scoring).validate_python(design.discovery)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"discovery cannot be used: {'.'.join(map(str, first['loc']))} is {first['input']!r}:"
+            f" {first['msg'].lower()}; correct it."
+        ) from None

@@ -39,9 +39,9 @@ def run_trial(
     """Tune and measure.
 
     Returns {"before", "after": {language: metrics}, "forgetting", "plasticity", "loss", "steps",
-    "epoch", "trainable", "total", "heads", "course" (evaluations on validation rows, if the design
-    has them), "train", "seconds"}. `save(result, circuit)` is called with the tuned model. Raises
-    `Stopped` when `stop()` is true after a step.
+    "epoch", "trainable", "changed", "total", "heads", "course" (evaluations on validation rows, if
+    the design has them), "train", "seconds"}. `save(result, circuit)` is called with the tuned
+    model. Raises `Stopped` when `stop()` is true after a step.
     """
     began = time.monotonic()
     train, languages = context.train_rows(trial), context.languages(trial)
@@ -77,6 +77,7 @@ def run_trial(
         "steps": last["steps"],
         "epoch": last["epoch"],
         "trainable": result.trainable,
+        "changed": result.changed,
         "total": result.total,
         "heads": sorted(circuit.heads) if circuit else None,
         "course": course if curves else [],
@@ -158,6 +159,7 @@ def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, r
             "n": tuning.n,
             "stopped": False,
             "trainable": row["trainable"],
+            "changed": row["changed"],
             "rows": {name: metrics["rows"] for name, metrics in row["after"].items()},
             "total": row["total"],
             "history": history,

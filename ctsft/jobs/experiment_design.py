@@ -25,7 +25,7 @@ from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
 from ctsft.utils.statistics import spread
 
-STRICT = ConfigDict(extra="forbid", frozen=True)
+STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 DEFAULT_RATE = 5e-5
 
 # what a trial takes beside its steps, in steps: mostly evaluation

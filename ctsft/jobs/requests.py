@@ -132,9 +132,11 @@ def base_model(subject: Subject, tuning: Tuning) -> str:
 
 
 class JobRequest(Request):
-    """The base of all kinds. `ASIDE` names the fields that change no number of the result."""
+    """The base of all kinds. `ASIDE` names the fields that change no number of the result. NaN and
+    infinity are no settings.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     ASIDE: ClassVar[frozenset[str]] = frozenset({"name", "cwd", "created", "facts"})
 
     @property

@@ -76,6 +76,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         folder=checkpoints,
         resume=resume,
         resumed=lambda step, history: run.event(kind="resumed", step=step, history=history),
+        restored=lambda step, history: run.event(kind="restored", step=step, history=history),
     )
     summary = {
         "model": model.name,
@@ -119,9 +120,11 @@ def save_result(run: Writer, summary: dict, result: TuneResult) -> dict:
         result.delta.save(part)
     outcome = {
         "trainable": result.trainable,
+        "changed": result.changed,
         "total": result.total,
         "stopped": result.stopped,
         "history": result.history,
+        "notes": result.notes,
     }
     return finish(run, summary | outcome)
 

@@ -15,6 +15,12 @@ from ctsft.data.task import Example, Task
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
+from ctsft.utils.errors import UserError
+
+
+class NotFiniteLogits(UserError):
+    """A model answered with logits that are NaN or infinite."""
+
 
 METRICS = ("accuracy", "macro_f1")  # those that stand for a whole set of rows
 
@@ -29,7 +35,7 @@ def label_logits(
     """Logits of the labels, [row, label], float32 on the CPU; rows and labels in their order.
 
     `max_memory`: bytes, or text such as "4GB", that the process may use at its peak. Raises
-    UserError when one text does not fit.
+    UserError when one text does not fit, and NotFiniteLogits.
     """
     model = as_model(model)
     tokens = list(task.label_ids(model).values())
@@ -37,7 +43,21 @@ def label_logits(
     out = torch.empty(len(rows), len(tokens))
     for batch in forward_batches(model, encoded, PADDING, max_memory):
         out[batch.index] = readout_logits(model.hf, batch)[:, tokens].float().cpu()
-    return out
+    return finite_logits(out, model.dtype)
+
+
+def finite_logits(logits: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """`logits` [row, label] as they are; NotFiniteLogits if one is NaN or infinite: the largest of
+    them would be no answer. dtype: of the model.
+    """
+    wrong = ~logits.isfinite().all(-1)
+    if wrong.any():
+        raise NotFiniteLogits(
+            f"The model's logits are NaN or infinite for {int(wrong.sum())} of {len(logits)} texts"
+            f" (its numbers are {str(dtype).removeprefix('torch.')}), so it has no answer there;"
+            " load it with --dtype float32, or use another checkpoint."
+        )
+    return logits
 
 
 def predict(
@@ -46,7 +66,7 @@ def predict(
     """The predicted label of each row.
 
     `max_memory`: bytes, or text such as "4GB", that the process may use at its peak. Raises
-    UserError when one text does not fit.
+    UserError when one text does not fit, and NotFiniteLogits.
     """
     best = label_logits(model, task, rows, max_memory).argmax(-1)
     return [task.labels[number] for number in best.tolist()]

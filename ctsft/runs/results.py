@@ -15,11 +15,11 @@ def result(run: Run) -> dict:
 
 def evaluations(run: Run) -> list[dict]:
     """One row an evaluation, by step; a resumed run goes on from the rows that its checkpoint
-    held.
+    held, and one that went back to its last good state has the rows up to there.
     """
     rows = {}
     for row in run.events():
-        if row.get("kind") == "resumed":
+        if row.get("kind") in ("resumed", "restored"):
             rows = {old["step"]: old for old in row.get("history", ())}
         elif row.get("kind") == "evaluation" and "accuracy" in row:
             rows[row["step"]] = row

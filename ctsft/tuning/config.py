@@ -18,7 +18,7 @@ from ctsft.utils.errors import UserError
 class TuneConfig(BaseModel):
     """Settings of a tuning run; the defaults are the paper's (CT-SFT, arXiv 2601.08146)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     epochs: float = Field(5, gt=0, description="passes over the training rows")
     learning_rate: float = Field(
         5e-5, gt=0, description="peak learning rate, falling linearly to 0"

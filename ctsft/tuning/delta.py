@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from ctsft.model.kv_expansion import expand
 from ctsft.model.model import Model
+from ctsft.tuning.float32_copies import training_dtype
 from ctsft.tuning.trainable import Trainable, linear_slices, whole_parameters
 from ctsft.utils.errors import UserError
 
@@ -108,9 +109,11 @@ class Delta:
                 values = self.tensors[f"{name}:values"].to(**like)
                 parameter.index_copy_(dim, indices.to(parameter.device), values)
             else:
+                # the sum is rounded once, as it is stored
+                like["dtype"] = training_dtype(parameter.dtype)
                 left = self.tensors[f"{name}:left"].to(**like)
                 right = self.tensors[f"{name}:right"].to(**like)
-                parameter += left @ right
+                parameter.copy_(parameter.to(like["dtype"]) + left @ right)
 
     def changes(self, model: Model) -> dict[str, torch.Tensor]:
         """{parameter: new minus old}, float64 on the CPU, in the parameter's shape. `model`: the

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
+
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Example, Task
 from ctsft.model.kv_expansion import expand
@@ -18,6 +20,7 @@ from ctsft.model.model import Model
 from ctsft.tuning.checkpoints import history_of, newest_checkpoint, step_of, trainable_parameters
 from ctsft.tuning.config import TuneConfig, training_arguments
 from ctsft.tuning.delta import Delta, delta_of
+from ctsft.tuning.float32_copies import FirstValues, training_dtype
 from ctsft.tuning.lora import Adapted, Lora, adapters
 from ctsft.tuning.masked_training import masked_training
 from ctsft.tuning.observer import NotFinite, Observer, Watch
@@ -35,16 +38,19 @@ class TuneResult:
 
     history: a row for each evaluation: {"step", "steps", "epoch", "loss", "accuracy": {set: share},
     "metrics": {set: metrics}, "seconds"}; the loss is the mean since the row before, None at step
-    0. trainable, total: parameters trained, and parameters of the model that was passed. delta:
-    the trained parameters. model: the tuned model. stopped: whether it ended early.
+    0. trainable, total: parameters trained, and parameters of the model that was passed. changed:
+    how many of the trained ones have another value afterwards. delta: the trained parameters.
+    model: the tuned model. stopped: whether it ended early. notes: what a reader should know.
     """
 
     history: list[dict] = field(default_factory=list)
     trainable: int = 0
+    changed: int = 0
     total: int = 0
     stopped: bool = False
     model: Model | None = None
     delta: Delta | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def finetune(
@@ -70,7 +76,8 @@ def finetune(
     split), for a config that holds the source; at most `FISHER_ROWS` of them are read.
 
     UserError without training rows, without source rows where they are needed, for a circuit of
-    another model, or (`NotFinite`) when the loss or a gradient becomes NaN or infinite.
+    another model, or (`NotFinite`) when the loss, a gradient or an answer becomes NaN or infinite;
+    the model is then in its last good state.
     """
     original, config, watch = as_model(model), config or TuneConfig(), watch or Watch()
     trainable = trainable_from(original, circuit, config)
@@ -93,7 +100,7 @@ def finetune(
         fisher = SourceFisher.of(model, encoded(fisher_rows(task, source)))
     observer = Observer(model, task, evaluate, config, watch)
     result = TuneResult(total=original.n_params, model=model)
-    failure = None
+    failure, dtype = None, model.dtype
     with training(model, trainable, config.lora) as adapted:
         callbacks = [observer]
         if fisher:
@@ -108,20 +115,36 @@ def finetune(
         )
         trainer.follow(observer)
         result.trainable = sum(value.numel() for _, value in trainable_parameters(adapted.hf))
+        first = FirstValues(adapted.hf, dtype)
         try:
             run_trainer(trainer, watch)
         except NotFinite as error:
             failure = error
         finally:
             adapted.hf.eval()
+        result.changed = first.changed(adapted.hf)
     Delta(about, adapted.factors).write(model)
     result.history = observer.history
     result.stopped = observer.stopped or failure is not None
+    result.notes = rounding_notes(result, dtype)
     result.delta = delta_of(model, trainable, adapted.factors, about)
     if failure:
         failure.result = result
         raise failure
     return result
+
+
+def rounding_notes(result: TuneResult, dtype: torch.dtype) -> list[str]:
+    """A note where a narrow number format kept trained parameters from changing."""
+    same = result.trainable - result.changed
+    if training_dtype(dtype) == dtype or not same:
+        return []
+    name = str(dtype).removeprefix("torch.")
+    return [
+        f"{same:,} of {result.trainable:,} trained parameters have the same value as before: their"
+        f" changes are smaller than the spacing of {name}. To keep such changes, tune with --dtype"
+        " float32 (and --precision bf16 for speed)."
+    ]
 
 
 def trainable_from(

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ctsft.data.task import Example, Task
 from ctsft.model.batching import pad
+from ctsft.model.evaluation import finite_logits
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
@@ -40,7 +41,7 @@ class Gradients:
 
     def of(self, rows: list[Example]) -> list[torch.Tensor]:
         """Gradient of the rows' mean cross-entropy of the gold label at the readout: float64, one
-        tensor for each parameter, in its shape.
+        tensor for each parameter, in its shape. NotFiniteLogits when the loss has none.
         """
         batch = pad(
             [self.task.encode(self.model, row) for row in rows],
@@ -53,7 +54,9 @@ class Gradients:
             for parameter in self.parameters:
                 parameter.requires_grad_(True)
             with torch.enable_grad():
-                loss = F.cross_entropy(readout_logits(self.model.hf, batch).float(), gold)
+                logits = readout_logits(self.model.hf, batch).float()
+                finite_logits(logits[:, list(self.tokens.values())], self.model.dtype)
+                loss = F.cross_entropy(logits, gold)
                 gradients = torch.autograd.grad(loss, self.parameters)
             return [value.detach().double() for value in gradients]
         finally:

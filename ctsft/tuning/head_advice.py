@@ -19,6 +19,7 @@ all attention matrices.
 This is an estimate for small changes, with a diagonal; an experiment shows whether it helps.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -179,7 +180,7 @@ def advise_heads(
             f"Advice needs rows of both languages, and there are {len(target)} of the target and"
             f" {len(source)} of the source; give at least one of each."
         )
-    if not damping > 0:
+    if not 0 < damping < math.inf:
         raise UserError(
             f"The damping is {damping}; choose a number above 0 (1 is the mean Fisher information)."
         )

@@ -15,6 +15,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from ctsft.model.model import Model
+from ctsft.tuning.float32_copies import float32_copies
 from ctsft.tuning.trainable import Trainable, whole_parameters
 from ctsft.utils.errors import UserError
 
@@ -93,7 +94,8 @@ def adapters(model: Model, trainable: Trainable, lora: Lora) -> Iterator[Adapted
         parameter.requires_grad_(True)
     adapted = Adapted(hf)
     try:
-        yield adapted
+        with float32_copies(hf, whole):
+            yield adapted
     finally:
         for name in names:
             adapted.factors |= adapter_factors(name, hf.get_submodule(name))

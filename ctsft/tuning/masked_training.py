@@ -3,17 +3,20 @@
 While `masked_training` is open, the model's matrices are frozen, and the trained slices stand
 beside them as small parameters that forward hooks put in place. So the optimiser never sees a
 protected parameter: weight decay, momentum and clipping cannot reach it, and gradients and
-optimiser state are as small as the circuit.
+optimiser state are as small as the circuit. What a model stores in bfloat16 or float16 is trained
+in float32 (`float32_copies`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ctsft.attribution.scores import Head
 from ctsft.model.model import Model
+from ctsft.tuning.float32_copies import float32_copies, training_dtype
 from ctsft.tuning.trainable import LinearSlice, Trainable, linear_slices, whole_parameters
 from ctsft.utils.errors import UserError
 
@@ -30,9 +33,9 @@ class TrainedSlices(nn.Module):
         self.biases = nn.ParameterDict()
         for i, part in enumerate(slices):
             if id(part.linear.module.weight) not in whole:
-                self.weights[str(i)] = part.values.detach().clone()
+                self.weights[str(i)] = first_value(part.values)
             if part.bias is not None and id(part.linear.module.bias) not in whole:
-                self.biases[str(i)] = part.bias.detach().clone()
+                self.biases[str(i)] = first_value(part.bias)
 
     def parameters_of(self, i: int) -> tuple[nn.Parameter | None, nn.Parameter | None]:
         """The trained weight and bias of slice i; None where there is none."""
@@ -43,18 +46,19 @@ class TrainedSlices(nn.Module):
         part = self.slices[i]
         weight, bias = self.parameters_of(i)
         index = part.index.to(part.linear.module.weight.device)
-        start = None if weight is None else weight.detach().clone()
+        dtype = part.linear.module.weight.dtype
+        start = None if weight is None else weight.detach().to(dtype, copy=True)
 
         def rows(module, args, output):
             new = F.linear(
                 args[0],
-                part.values if weight is None else weight,
-                part.bias if bias is None else bias,
+                part.values if weight is None else weight.to(dtype),
+                part.bias if bias is None else bias.to(dtype),
             )
             return output.index_copy(-1, index, new.to(output.dtype))
 
         def columns(module, args, output):
-            return output + F.linear(args[0][..., index], weight - start)
+            return output + F.linear(args[0][..., index], weight.to(dtype) - start)
 
         return columns if part.columns else rows
 
@@ -66,6 +70,11 @@ class TrainedSlices(nn.Module):
                 None if weight is None else weight.detach(),
                 None if bias is None else bias.detach(),
             )
+
+
+def first_value(values: torch.Tensor) -> torch.Tensor:
+    """A copy in the format that is trained."""
+    return values.detach().to(training_dtype(values.dtype), copy=True)
 
 
 def as_trainable(what: Trainable | Iterable[Head] | str) -> Trainable:
@@ -107,7 +116,8 @@ def masked_training(model: Model, what: Trainable | Iterable[Head] | str) -> Ite
         if trained.parameters_of(i) != (None, None)
     ]
     try:
-        yield hf
+        with float32_copies(hf, whole):
+            yield hf
     finally:
         for hook in hooks:
             hook.remove()

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 from transformers import TrainerCallback
 
 from ctsft.data.task import Example, Task
-from ctsft.model.evaluation import evaluate
+from ctsft.model.evaluation import NotFiniteLogits, evaluate
+from ctsft.model.forward import readout_logits
 from ctsft.model.model import Model
 from ctsft.tuning.checkpoints import checkpoints, remove_after, step_of, trainable_parameters
 from ctsft.tuning.config import TuneConfig
@@ -28,7 +30,7 @@ class Watch:
     rows): before the first step, while source rows are read, where the settings need them. stop():
     true to end after this step. folder: of the checkpoints; None for none. resume: go on from the
     newest checkpoint in `folder`; resumed(step, history) is then called with where the run goes on
-    from.
+    from. restored(step, history): after going back to the last good state, that of `step`.
     """
 
     event: Callable[[dict], None] = lambda row: None
@@ -38,11 +40,12 @@ class Watch:
     folder: Path | None = None
     resume: bool = False
     resumed: Callable[[int, list[dict]], None] = lambda step, history: None
+    restored: Callable[[int, list[dict]], None] = lambda step, history: None
 
 
 class NotFinite(UserError):
-    """Tuning came to a loss or gradient that is NaN or infinite. `result`: the `TuneResult` of the
-    last good state.
+    """Tuning came to a loss, gradient or logit that is NaN or infinite. `result`: the `TuneResult`
+    of the last good state.
     """
 
     result = None
@@ -70,6 +73,7 @@ class Observer(TrainerCallback):
         self.watch = watch
         self.history: list[dict] = []
         self.losses: list[torch.Tensor] = []  # since the last evaluation
+        self.inputs: dict = {}  # the batch and labels that were trained on last
         self.stopped = False
         self.began = time.monotonic()
         self.good_step = 0
@@ -125,28 +129,51 @@ class Observer(TrainerCallback):
         return (total / distributed.PROCESSES).mean().item()
 
     def evaluate(self, state):
-        """Measure every evaluation set and report the row, at most once for each step."""
+        """Measure every evaluation set and report the row, at most once for each step. NotFinite,
+        in the last good state, when an answer is NaN or infinite.
+        """
         if self.history and self.history[-1]["step"] == state.global_step:
             return
         loss = self.mean_loss()
+        metrics = self.measure()
+        if metrics is None and not state.global_step:
+            raise UserError(
+                "An answer of the model is NaN or infinite before the first step; load it with"
+                " --dtype float32, or use another checkpoint."
+            )
+        if metrics is None:
+            raise self.go_back(state, f"An answer after step {state.global_step}")
         self.losses.clear()
+        self.report(state.global_step, state, loss, metrics)
+
+    def measure(self) -> dict[str, dict] | None:
+        """{evaluation set: metrics}, {} in all processes but the first; None when an answer is NaN
+        or infinite.
+        """
         self.model.hf.eval()
-        metrics = {}
+        metrics, finite = {}, True
         if distributed.RANK == 0:
-            metrics = {
-                name: evaluate(self.model, self.task, rows)
-                for name, rows in self.evaluation_sets.items()
-            }
+            try:
+                metrics = {
+                    name: evaluate(self.model, self.task, rows)
+                    for name, rows in self.evaluation_sets.items()
+                }
+            except NotFiniteLogits:
+                finite = False
+        self.model.hf.train()
+        return metrics if distributed.all_agree(finite, self.model.device) else None
+
+    def report(self, step: int, state, loss: float | None, metrics: dict[str, dict]):
+        """Append the row of an evaluation after `step` steps, and tell the watcher."""
         row = {
-            "step": state.global_step,
+            "step": step,
             "steps": state.max_steps,
-            "epoch": round(state.epoch or 0.0, 4),
+            "epoch": round((state.epoch or 0.0) * step / max(state.global_step, 1), 4),
             "loss": loss,
             "accuracy": {name: values["accuracy"] for name, values in metrics.items()},
             "metrics": metrics,
             "seconds": round(time.monotonic() - self.began, 3),
         }
-        self.model.hf.train()
         self.history.append(row)
         self.watch.event(row)
         if self.config.report_to != "none":
@@ -167,21 +194,57 @@ class Observer(TrainerCallback):
         finite_loss = distributed.all_agree(
             math.isfinite(self.losses[-1].item()), self.model.device
         )
-        if not finite_loss:
-            self.restore_state(state.global_step)
-        else:
+        if finite_loss:
             self.remember_state(state.global_step)
             # a gradient scaler skips steps with an infinite gradient itself
             if self.scales_gradients or has_finite_gradients(self.model.hf):
                 return
-        raise NotFinite(
-            f"The {'gradient' if finite_loss else 'loss'} is not finite at step"
-            f" {state.global_step + 1} of {state.max_steps}, and the state after step"
-            f" {self.good_step} remains; lower the learning rate (it is"
-            f" {self.config.learning_rate:g}) and start again."
+        what = "gradient" if finite_loss else "loss"
+        raise self.go_back(state, f"The {what} of step {state.global_step + 1}")
+
+    def go_back(self, state, what: str) -> NotFinite:
+        """Restore the last good state, with a history that ends there, and return the error that
+        says so. what: the quantity that is NaN or infinite.
+        """
+        lost = state.global_step
+        if self.good_step < lost:
+            self.restore_state(lost)
+        kept = [row for row in self.history if row["step"] <= self.good_step]
+        # losses of the steps since the last row, without those of lost steps
+        steps = self.good_step - kept[-1]["step"] if kept and kept == self.history else 0
+        self.losses[:] = self.losses[: steps * self.config.accumulate]
+        self.history[:] = kept
+        if not kept or kept[-1]["step"] < self.good_step:
+            metrics = self.measure()
+            if metrics is not None:
+                self.report(self.good_step, state, self.mean_loss(), metrics)
+        self.watch.restored(self.good_step, self.history)
+        remaining = f"the state after step {self.good_step} remains"
+        if not self.good_step:
+            remaining = "the model is as it was before the first step"
+        return NotFinite(
+            f"{what} (of {state.max_steps}) is NaN or infinite, and {remaining}; lower the learning"
+            f" rate (it is {self.config.learning_rate:g}) and start again."
         )
 
+    @torch.no_grad()
+    def check_last_state(self, state):
+        """NotFinite, in the last good state, when the loss of the rows trained on last is NaN or
+        infinite after the last step: no later step would show it.
+        """
+        self.model.hf.eval()
+        logits = readout_logits(self.model.hf, self.inputs["batch"]).float()
+        loss = F.cross_entropy(logits, self.inputs["labels"], reduction="sum")
+        self.model.hf.train()
+        if not distributed.all_agree(math.isfinite(loss.item()), self.model.device):
+            raise self.go_back(state, f"The loss after step {state.global_step}")
+
     def on_step_end(self, args, state, control, **_):
+        # a stop that only one process noticed holds for all
+        stop = not distributed.all_agree(not self.watch.stop(), self.model.device)
+        self.stopped = stop and state.global_step < state.max_steps
+        if self.stopped or state.global_step == state.max_steps:
+            self.check_last_state(state)
         interval = self.config.eval_every or max(1, round(state.max_steps / EVALUATIONS))
         due = state.global_step % interval == 0 or state.global_step == state.max_steps
         if due:
@@ -190,10 +253,8 @@ class Observer(TrainerCallback):
         if self.config.checkpoint_every:
             saves = state.global_step % self.config.checkpoint_every == 0
         self.watch.progress(state.global_step, state.max_steps)
-        # a stop that only one process noticed holds for all
-        stop = not distributed.all_agree(not self.watch.stop(), self.model.device)
-        if state.global_step < state.max_steps and stop:
-            self.stopped = control.should_training_stop = True
+        if self.stopped:
+            control.should_training_stop = True
         control.should_save = self.watch.folder is not None and (saves or self.stopped)
         return control
 

@@ -75,13 +75,16 @@ class LinearSlice:
 
     @torch.no_grad()
     def write(self, values: torch.Tensor | None, bias: torch.Tensor | None):
-        """Write values (None: leave them) into the module; all others keep their bits."""
+        """Write values (None: leave them) into the module, rounded to its number format; all others
+        keep their bits.
+        """
         weight = self.linear.module.weight
         index = self.index.to(weight.device)
         if values is not None:
-            weight.index_copy_(self.dim, index, values.T if self.linear.transposed else values)
+            values = values.T if self.linear.transposed else values
+            weight.index_copy_(self.dim, index, values.to(weight.dtype))
         if bias is not None:
-            self.linear.module.bias.index_copy_(0, index, bias)
+            self.linear.module.bias.index_copy_(0, index, bias.to(weight.dtype))
 
 
 def linear_slices(model: Model, heads: Iterable[Head]) -> list[LinearSlice]:

@@ -55,6 +55,7 @@ class CircuitTrainer(Checkpointing):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         observer = self.observer
+        observer.inputs = inputs
         with torch.autocast(
             observer.model.device.type,
             torch.bfloat16,

@@ -1,5 +1,6 @@
 """Bytes and seconds as text that people read, and back."""
 
+import math
 import re
 
 from ctsft.utils.errors import UserError
@@ -27,7 +28,7 @@ def parse_bytes(size: int | str | None) -> int | None:
     if size is None or (isinstance(size, int) and size > 0):
         return size
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)?\s*", str(size), re.IGNORECASE)
-    if not match or float(match[1]) <= 0:
+    if not match or not 0 < float(match[1]) < math.inf:
         raise UserError(
             f"{size!r} is not a size of memory; write bytes, or a number and a unit such as 4GB or"
             " 512MiB."

@@ -25,6 +25,7 @@ def draw(run: runs.Run):
             outcomes.outcome(row, measured_rows.measured_on(run), split_of(run)),
             help=TERMS["noise"],
         )
+        changed_parameters(results.result(run))
         if row["what"] != "full" and st.button(
             "Run the same with everything trained",
             icon=":material/compare_arrows:",
@@ -37,6 +38,13 @@ def draw(run: runs.Run):
             st.rerun()
     if run.file("delta.safetensors").is_file() and results.result(run):
         panels(run)
+
+
+def changed_parameters(result: dict):
+    """How many of the trained parameters really changed, and the notes of the run."""
+    if "changed" in result:
+        share = f"{result['changed']:,} of {result['trainable']:,} trained parameters changed."
+        st.caption(" ".join([share, *result.get("notes", ())]))
 
 
 def panels(run: runs.Run):

@@ -307,17 +307,23 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(subject, scored, bui
     assert newest_checkpoint(tmp_path) is None  # the exploded one is gone
     config = TuneConfig(**wild.model_dump() | {"epochs": 3})
     request = finetune_request(subject, config, what="full", n=12)
-    with pytest.raises(NotFinite, match="step 2 of 9"), runs.record(request) as run:
+    with pytest.raises(NotFinite, match=r"step 1 \(of 9\)"), runs.record(request) as run:
         tuning.tune(run, request)
     status, row = run.status(), tuning_table.table_row(run)
     assert (
         status.state == "failed"
-        and "not finite at step 2" in status.message
-        and "the state after step 0 remains" in status.message
+        and "An answer after step 1 (of 9) is NaN or infinite" in status.message
+        and "the model is as it was before the first step" in status.message
     )
     assert (
         row["state"] == "failed"
-        and row["source_before"] == 1
+        and row["source_before"] == row["source_after"] == 1
+        and [one["step"] for one in results.evaluations(run)] == [0]
+        and results.result(run)["history"]
+        == [
+            {key: value for key, value in one.items() if key not in ("kind", "time")}
+            for one in results.evaluations(run)
+        ]
         and run.file("delta.safetensors").is_file()
     )
     assert all(
@@ -339,7 +345,7 @@ def test_a_loss_that_breaks_late_goes_back_one_step(build, task, tmp_path):
             with torch.no_grad():
                 broken.hf.trained_slices.weights["0"].fill_(float("nan"))
 
-    with pytest.raises(NotFinite, match="step 6 of 9, and the state after step 4 remains"):
+    with pytest.raises(NotFinite, match=r"step 6 \(of 9\).*after step 4 remains"):
         finetune(broken, task, CIRCUIT, rows, {}, EVERY, Watch(progress=spoil, folder=tmp_path))
     assert (
         seen == [5] and same(four, broken) and newest_checkpoint(tmp_path).endswith("checkpoint-4")

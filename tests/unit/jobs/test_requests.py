@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from ctsft import runs
 from ctsft.cli.main import main
 from ctsft.cli.run import JOBS
+from ctsft.experiment.trial_context import scoring_of
 from ctsft.jobs import tuning_table
 from ctsft.jobs.command_line import OPTIONS, arguments, shell_command
-from ctsft.jobs.experiment_design import Design, Trial
+from ctsft.jobs.experiment_design import Design, Trial, read_design
 from ctsft.jobs.requests import (
     AdviseRequest,
     Checks,
@@ -250,3 +251,55 @@ def test_a_torn_request_is_no_request(earlier):
     assert request_of(earlier) is None and earlier.note == ""
     said(lambda: needed_request(earlier), "request.json that is damaged or not of this version")
     assert earlier.request.kind == "finetune", "told by the folder's name"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["finetune", "--target", "javanese", "--lr"],
+        ["finetune", "--target", "javanese", "--epochs"],
+        ["finetune", "--target", "javanese", "--weight-decay"],
+        ["finetune", "--target", "javanese", "--max-grad-norm"],
+        ["finetune", "--target", "javanese", "--lora-alpha"],
+        ["discover", "--fraction"],
+        ["advise", "--target", "javanese", "--damping"],
+        ["score", "--max-memory"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_a_number_that_is_not_finite_is_refused_in_the_shell(capsys, home, words, value):
+    """Control: `test_the_shell_parses_a_request_s_arguments_into_the_same_request`."""
+    assert main([*words[:-1], f"{words[-1]}={value}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("ctsft: ")
+    assert value.strip("-") in err or "finite" in err
+    assert not runs.list_runs()
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '"settings": [{"learning_rate": VALUE}]',
+        '"settings": [{"epochs": VALUE}]',
+        '"settings": [{"learning_rates": [1e-3, VALUE], "choose": "valid"}]',
+        '"settings": [{"by_method": {"full": VALUE}}]',
+        '"settings": [{"weight_decay": VALUE}]',
+        '"seeds": [VALUE]',
+        '"k": VALUE',
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused_in_a_design(tmp_path, entry, value):
+    path = tmp_path / "design.json"
+    path.write_text('{"targets": ["javanese"], ' + entry.replace("VALUE", value) + "}")
+    said(lambda: read_design(path), "cannot be used", "finite number")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_a_number_that_is_not_finite_is_no_request(value):
+    text = FinetuneRequest(tuning=TUNING, config=CONFIG).model_dump_json()
+    with pytest.raises(ValidationError):
+        from_json(text.replace('"epochs":2.5', f'"epochs":{value}'))
+    design = Design(targets=["javanese"], discovery={"size": float(value)})
+    said(lambda: scoring_of(design), "discovery", "size")

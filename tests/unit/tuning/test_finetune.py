@@ -13,7 +13,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.evaluation import accuracy
 from ctsft.tuning.checkpoints import TRAINED, newest_checkpoint
 from ctsft.tuning.config import TuneConfig
-from ctsft.tuning.finetune import Watch, finetune
+from ctsft.tuning.finetune import NotFinite, Watch, finetune
 from ctsft.tuning.trainable import trainable_count
 from support.errors import said
 from support.tasks import cued
@@ -169,11 +169,52 @@ def test_a_loss_that_is_not_finite_ends_the_run_in_one_sentence(build, task):
     wild = QUICK.model_copy(update={"learning_rate": 1e30})
     said(
         lambda: finetune(model, task, "full", cued(12), {}, wild),
-        "not finite at step 2 of 9",
+        "The loss of step 2 (of 9) is NaN or infinite",
         "1e+30",
         "lower",
     )
     assert not any(module._forward_hooks for module in model.hf.modules())
+
+
+@pytest.mark.parametrize("sets", [{}, {"a": cued(6)}], ids=["no rows", "rows"])
+@pytest.mark.parametrize("what", [CIRCUIT, "full"], ids=["circuit", "full"])
+def test_the_state_after_the_last_step_is_checked_like_every_other(build, task, what, sets):
+    """One step, so that no later loss shows that it exploded. Control: the same step, small."""
+    model, fresh, restored = build("llama"), build("llama"), []
+    one = TuneConfig(epochs=1, learning_rate=1e30, batch_size=12)
+    with pytest.raises(NotFinite, match=r"after step 1 \(of 1\).*before the first step") as error:
+        watch = Watch(restored=lambda step, history: restored.append((step, list(history))))
+        finetune(model, task, what, cued(12), sets, one, watch)
+    result = error.value.result
+    assert same(model, fresh) and result.changed == 0 and result.stopped
+    assert [row["step"] for row in result.history] == [0] and restored == [(0, result.history)]
+    small = one.model_copy(update={"learning_rate": 1e-3})
+    result = finetune(model, task, what, cued(12), sets, small)
+    assert [row["step"] for row in result.history] == [0, 1]
+    assert 0 < result.changed <= result.trainable
+
+
+def test_going_back_measures_the_state_that_remains(build, task):
+    """The state after step 5 breaks, between two evaluations: the history ends with the state
+    after step 4, measured, and with its mean loss.
+    """
+    four, broken, sets = build("qwen2"), build("qwen2"), {"a": cued(9, 1)}
+    every = QUICK.model_copy(update={"eval_every": 3})
+
+    def spoil(step, steps):
+        if step == 5:
+            with torch.no_grad():
+                broken.hf.trained_slices.weights["0"].fill_(float("nan"))
+
+    seen, restored = [], []
+    watch = Watch(
+        seen.append, spoil, restored=lambda step, history: restored.extend([step, list(history)])
+    )
+    with pytest.raises(NotFinite, match="the state after step 4 remains"):
+        finetune(broken, task, CIRCUIT, cued(12), sets, every, watch)
+    expected = finetune(four, task, CIRCUIT, cued(12), sets, every, Watch(stop=stopping(after=4)))
+    assert same(four, broken) and timeless(restored[1]) == timeless(expected.history)
+    assert restored[0] == 4 and [row["step"] for row in seen] == [0, 3, 4]
 
 
 def test_what_cannot_be_tuned_is_refused(build, loaded, task):
@@ -199,6 +240,12 @@ def test_what_cannot_be_tuned_is_refused(build, loaded, task):
         {"kv": "both"},
         {"lr": 1e-3},
         {"epochs": "many"},
+        *(
+            {name: float(value)}
+            for name in ("epochs", "learning_rate", "weight_decay", "max_grad_norm", "lora_alpha")
+            for value in ("inf", "nan")
+        ),
+        {"batch_size": float("nan")},
     ],
 )
 def test_wrong_settings_are_refused(wrong):
