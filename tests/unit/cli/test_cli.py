@@ -422,7 +422,7 @@ def test_a_loss_that_is_not_finite_is_one_line(shell, tiny_words):
         "--lr",
         1e30,
     ]
-    bad(shell(*words), "not finite", "lower the learning rate")
+    bad(shell(*words), "is NaN or infinite", "lower the learning rate")
 
 
 def test_a_failure_of_ours_is_exit_code_1_and_one_line(shell, tiny_words, monkeypatch):
