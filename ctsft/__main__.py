@@ -3,12 +3,34 @@ accuracy|estimate|score|discover|faithfulness|validate|finetune|compare|runs|cac
 
 Long jobs write a run folder, print where, and may be stopped, watched and resumed from anywhere.
 Progress goes to stderr, results to stdout (`--json` for machines). Exit codes: 0 done, 1 failed or
-stopped, 2 wrong input (one line says what to do).
+stopped, 2 wrong input (one line says what to do). Ctrl-C and a closed terminal stop a job at any
+moment, also while its libraries are imported.
 """
 
+import signal
 import sys
 
-from ctsft.cli.main import main
+
+def interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def entry() -> int:
+    """Exit code of the shell's command."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup and signal.getsignal(hangup) is signal.SIG_DFL:  # `nohup` ignores it
+        signal.signal(hangup, interrupt)
+    try:
+        from ctsft.cli.main import main
+
+        return main()
+    except KeyboardInterrupt:
+        print("ctsft: Interrupted; what was saved by then remains.", file=sys.stderr)
+        return 1
+    finally:
+        # nothing is left to interrupt: no traceback from the interpreter's last steps
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -23,6 +23,7 @@ from ctsft.model.forward import readout_logits
 from ctsft.model.loading import as_model
 from ctsft.model.memory_plan import forward_batches
 from ctsft.model.model import Model
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 POSITIONS = ("all", "readout")
@@ -53,13 +54,14 @@ class Means:
 
     def save(self, path) -> None:
         """A safetensors file: `balanced`, and `label:NAME` for each label."""
-        save_file(
-            {"balanced": self.values}
-            | {f"label:{name}": value for name, value in self.by_label.items()},
-            path,
-            # JSON preserves the labels' order
-            {"means": json.dumps({"positions": self.positions, "counts": self.counts})},
-        )
+        with atomic_path(path, "the means") as part:
+            save_file(
+                {"balanced": self.values}
+                | {f"label:{name}": value for name, value in self.by_label.items()},
+                part,
+                # JSON preserves the labels' order
+                {"means": json.dumps({"positions": self.positions, "counts": self.counts})},
+            )
 
     @classmethod
     def load(cls, path) -> "Means":

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ctsft.attribution.means import POSITIONS
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, number
 from ctsft.utils.notebook import figure_html, table_html
@@ -177,11 +178,12 @@ class Scores:
             "about": self.about,
             "notes": self.notes,
         }
-        save_file(
-            {"per_example": self.per_example, "values": self.values.clone()},
-            path,
-            {"scores": json.dumps(fields)},
-        )
+        with atomic_path(path, "the scores") as part:
+            save_file(
+                {"per_example": self.per_example, "values": self.values.clone()},
+                part,
+                {"scores": json.dumps(fields)},
+            )
 
     @classmethod
     def load(cls, path) -> "Scores":

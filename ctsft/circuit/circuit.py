@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ctsft.attribution.scores import Head
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name
 from ctsft.utils.notebook import figure_html, table_html
@@ -99,6 +100,10 @@ class Circuit:
         )
 
     def save(self, path) -> None:
+        """Write the file (`text`), as a whole or not at all."""
+        write_text(Path(path), self.text(), "the circuit")
+
+    def text(self) -> str:
         """JSON: the heads with their reasons, the rule, the model's shape."""
         content = {
             "format": FILE_FORMAT,
@@ -116,7 +121,7 @@ class Circuit:
                 {"from": source, "to": target, "relevance": relevance}
                 for source, target, relevance in self.edges
             ]
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return json.dumps(content, indent=1) + "\n"
 
     @classmethod
     def load(cls, path) -> "Circuit":

@@ -9,12 +9,17 @@ from pydantic import ValidationError
 
 from ctsft.cli import cache, experiment, export, run, runs, scoring, tuning, ui
 from ctsft.cli.app import Halt, app
+from ctsft.runs.folder import RunRemoved
 from ctsft.utils import distributed
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, cut
+from ctsft.utils.json_files import problem
 from ctsft.utils.program import program_name
 
 # importing them registers their commands
 COMMANDS = (scoring, tuning, export, experiment, run, runs, cache, ui)
+
+
+INTERRUPTED = "Interrupted; what was saved by then remains."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,26 +30,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = app(arguments, standalone_mode=False) or 0
         # typer's code for KeyboardInterrupt
-        return fail("Interrupted; what was saved by then remains.", 1) if code == 130 else code
+        return fail(INTERRUPTED, 1) if code == 130 else code
     except typer.TyperException as error:  # a usage error
         return fail(f"{error.format_message().rstrip('.')}. See `{program_name()} --help`.", 2)
     except ValidationError as error:
-        first = error.errors()[0]
-        return fail(
-            f"{'.'.join(map(str, first['loc']))} = {first['input']!r} cannot be used:"
-            f" {first['msg'].lower()}.",
-            2,
-        )
+        return fail(f"This cannot be used: {problem(error)}.", 2)
+    except RunRemoved as error:
+        return fail(str(error), 1)
     except UserError as error:
         return fail(str(error), 2)
     except (KeyboardInterrupt, Halt) as error:
-        return fail(str(error) or "Interrupted; what was saved by then remains.", 1)
-    except Exception as error:  # the run's log has the traceback
-        return fail(
-            f"It failed with {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            " (traceback in the run's log.txt).",
-            1,
-        )
+        return fail(str(error) or INTERRUPTED, 1)
+    except Exception as error:
+        log = getattr(error, "log_file", None)  # of a job: `runs.record` wrote the traceback there
+        where = f" (traceback in {log})" if log else ""
+        return fail(f"It failed with {type(error).__name__}: {cut(error, 300)}{where}.", 1)
 
 
 def fail(sentence: str, code: int) -> int:

@@ -5,7 +5,10 @@ does not know is refused. The keys are described in the documentation of models 
 pattern is relative to the task file itself.
 """
 
+import itertools
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +25,7 @@ from pydantic import (
 
 from ctsft.data.sources import Files, Hub, check_pattern
 from ctsft.data.task import MAX_LENGTH, Task
+from ctsft.utils.atomic_files import atomic_path, private_folder
 from ctsft.utils.errors import UserError, cut, quoted
 from ctsft.utils.file_names import slug
 
@@ -224,11 +228,7 @@ def write_task(task: Task, folder: Path) -> Path:
     """Write a task whose rows are in memory (`own_tables.draft_task`) into a new folder below
     `folder`: a task file, and a CSV file for each language and split. Returns the task file's path.
     """
-    task_folder = new_folder(folder, slug(task.name, "task"))
-    for (language, split), frame in task.rows.frames.items():
-        path = task_folder / FILES.format(language=language, split=split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(path, index=False)
+    private_folder(folder)
     entries = {
         "name": task.name,
         "prompt": task.prompt,
@@ -238,15 +238,22 @@ def write_task(task: Task, folder: Path) -> Path:
         "files": FILES,
         "rename": {value: label for value, label in task.rename.items() if value != label},
     }
-    path = task_folder / "task.json"
-    path.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return path
+    for task_folder in new_folders(folder, slug(task.name, "task")):
+        # another session may take the same name at the same time
+        with suppress(FileExistsError), atomic_path(task_folder, "the task", new=True) as part:
+            for (language, split), frame in task.rows.frames.items():
+                path = part / FILES.format(language=language, split=split)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                frame.to_csv(path, index=False)
+            text = json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
+            (part / "task.json").write_text(text, encoding="utf-8")
+            break
+    return task_folder / "task.json"
 
 
-def new_folder(parent: Path, name: str) -> Path:
-    """A folder below `parent` that does not exist yet: `name`, else `name`-2, `name`-3, ..."""
-    folder, number = parent / name, 1
-    while folder.exists():
-        number += 1
-        folder = parent / f"{name}-{number}"
-    return folder
+def new_folders(parent: Path, name: str) -> Iterator[Path]:
+    """Folders below `parent` that do not exist yet: `name`, else `name`-2, `name`-3, ..."""
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        if not folder.exists():
+            yield folder

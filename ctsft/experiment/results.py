@@ -7,7 +7,7 @@ from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
 from ctsft.runs.folder import Run
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import write_text
 
 FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
 
@@ -80,6 +80,5 @@ def write_tables(run: Run, rows: list[dict], source: str) -> str:
         json.dumps({"table": long, "pairs": pairs, "rows": rows}, indent=1) + "\n",
     )
     for name, content in zip(FILES, contents, strict=True):
-        with atomic_path(run.file(name), "a table") as part:
-            part.write_text(content, encoding="utf-8")
+        write_text(run.file(name), content, "a table")
     return markdown

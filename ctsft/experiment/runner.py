@@ -23,7 +23,7 @@ from ctsft.jobs.requests import ExperimentRequest
 from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import open_discovery
 from ctsft.runs.recorder import Writer
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text
 
@@ -54,8 +54,7 @@ def save_design(run: Writer, design: Design):
     """Write design.json. UserError where the run began with another design."""
     path = run.file("design.json")
     if not path.is_file():
-        with atomic_path(path, "the design") as part:
-            part.write_text(design.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_text(path, design.model_dump_json(indent=1) + "\n", "the design")
     elif Design.model_validate_json(path.read_text(encoding="utf-8")) != design:
         raise UserError(
             f"Experiment {run.id!r} began with another design; start a new experiment for this one."
@@ -109,8 +108,8 @@ class TrialSchedule:
             {"setting": setting, "method": method, **choice}
             for (setting, method), choice in choices.items()
         ]
-        with atomic_path(self.run.file("choices.json"), "the choice of learning rates") as part:
-            part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(rows, indent=1) + "\n"
+        write_text(self.run.file("choices.json"), text, "the choice of learning rates")
         return {key: choice["learning_rate"] for key, choice in choices.items()}
 
     def grid_event(self, trial: Trial, row: dict) -> dict:

@@ -25,7 +25,6 @@ from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.finetune import TuneResult, Watch, finetune
 from ctsft.tuning.recipes import trainable_of
-from ctsft.utils.atomic_files import atomic_path
 
 Save = Callable[[TuneResult, Circuit | None], None]
 
@@ -124,8 +123,7 @@ def record_trial(
                 if circuit:
                     circuit.save(run.file("circuit.json"))
                 if context.design.keep_deltas:
-                    with atomic_path(run.file("delta.safetensors"), "the delta") as part:
-                        result.delta.save(part)
+                    result.delta.save(run.file("delta.safetensors"))
 
             row = run_trial(context, trial, stop, save)
             finish_trial(run, context, request, row)

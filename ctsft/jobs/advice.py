@@ -14,7 +14,7 @@ from ctsft.runs import results
 from ctsft.runs.launcher import get
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.head_advice import Advice, advise_heads
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 
 # of an advice run's result
@@ -70,8 +70,7 @@ def take_advice(
         damping,
         progress=reporter.stage("Fisher information"),
     )
-    with atomic_path(run.file("advice.csv"), "the advice") as part:
-        part.write_text(advice.ranking().csv(), encoding="utf-8")
+    write_text(run.file("advice.csv"), advice.ranking().csv(), "the advice")
     return advice, model
 
 

@@ -5,18 +5,14 @@ from pathlib import Path
 from ctsft.attribution.scores import Scores
 from ctsft.runs.launcher import get
 from ctsft.runs.recorder import Writer
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 
 
 def save_scores(run: Writer, scores: Scores, name: str):
-    """Whole or not at all, so that a page never reads half a file."""
-    for ending, save in (
-        (".safetensors", scores.save),
-        (".csv", lambda path: Path(path).write_text(scores.csv(), encoding="utf-8")),
-    ):
-        with atomic_path(run.file(name + ending), name) as part:
-            save(part)
+    """As safetensors and as CSV."""
+    scores.save(run.file(f"{name}.safetensors"))
+    write_text(run.file(f"{name}.csv"), scores.csv(), "the scores")
     run.event(kind=name, method=scores.method)
 
 

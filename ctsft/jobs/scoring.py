@@ -22,6 +22,7 @@ from ctsft.jobs.requests import DiscoverRequest, ScoreRequest, Scoring, Subject
 from ctsft.jobs.results import save_scores
 from ctsft.model.model import Model
 from ctsft.runs.recorder import Writer
+from ctsft.utils.atomic_files import write_text
 
 logging.disable_progress_bar()  # a job reports its own stages
 
@@ -95,7 +96,7 @@ def open_discovery(
     )
     begin(run, model, language, {"pool": pool})
     texts = [{"id": row.id, "text": row.text, "label": row.label} for row in pool]
-    run.file("pool.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+    write_text(run.file("pool.json"), json.dumps(texts, ensure_ascii=False), "the discovery set")
     empty = Discovery(run, reporter, model, task, language, pool, None, scoring, cache)
     discovery = empty.measured_again(model, "label-balanced means")
     discovery.means.save(run.file("means.safetensors"))

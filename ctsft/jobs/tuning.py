@@ -116,8 +116,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
 
 def save_result(run: Writer, summary: dict, result: TuneResult) -> dict:
     """The delta, and the summary with what the run came to."""
-    with atomic_path(run.file("delta.safetensors"), "the delta") as part:
-        result.delta.save(part)
+    result.delta.save(run.file("delta.safetensors"))
     outcome = {
         "trainable": result.trainable,
         "changed": result.changed,

@@ -9,7 +9,16 @@
 jobs, `device_queue` lets them take turns.
 """
 
-from ctsft.runs.folder import Facts, Process, Request, Run, RunError, Status, process_start_time
+from ctsft.runs.folder import (
+    Facts,
+    Process,
+    Request,
+    Run,
+    RunError,
+    RunRemoved,
+    Status,
+    process_start_time,
+)
 from ctsft.runs.launcher import delete, get, kill, list_runs, resume, start, stop
 from ctsft.runs.recorder import Writer, record, run_folder, throwaway_run
 from ctsft.utils.home import home
@@ -20,6 +29,7 @@ __all__ = [
     "Request",
     "Run",
     "RunError",
+    "RunRemoved",
     "Status",
     "Writer",
     "process_start_time",

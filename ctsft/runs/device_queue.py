@@ -18,8 +18,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ctsft.runs.folder import HOST, Process, is_alive, process_start_time, read_json, write_json
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
-from ctsft.utils.home import home
+from ctsft.utils.home import home_folder
 
 POLL = 0.3  # seconds between tries
 
@@ -46,8 +47,7 @@ def device_turn(
     if device in held.split(","):
         yield True
         return
-    folder = home() / "locks" / re.sub(r"\W", "-", HOST)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = home_folder("locks", re.sub(r"\W", "-", HOST))
     slot = wait_for_slot(folder, device, run, waits, stop)
     if slot is None:
         yield False
@@ -56,7 +56,7 @@ def device_turn(
     os.environ[HELD_DEVICES] = ",".join(filter(None, [held, device]))
     try:
         with suppress(OSError):  # the name is only shown to waiting runs
-            named.write_text(run, encoding="utf-8")
+            write_text(named, run)
         yield True
     finally:
         os.environ[HELD_DEVICES] = held

@@ -26,13 +26,14 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import psutil
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
+from ctsft.utils.json_files import open_regular, parse_json, read_regular
 
 HOST = socket.gethostname()
 
@@ -48,11 +49,19 @@ UNREADABLE = "stored with a request.json that is damaged or not of this version"
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed", "lost"]
 Model = TypeVar("Model", bound=BaseModel)
 
+# seconds since 1970 (until the year 9999), or of a duration
+Seconds = Annotated[float, Field(ge=0, lt=253402300800, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=10_000)]
+
 
 class RunError(UserError):
     """A request about runs that cannot be fulfilled; its text says what came, what was expected and
     what to do.
     """
+
+
+class RunRemoved(RunError):
+    """The folder of a run is gone while its job runs: the job ends, and has failed."""
 
 
 class Facts(BaseModel):
@@ -71,35 +80,35 @@ class Request(BaseModel):
     """What every request says, whatever its kind; `jobs.requests` has one class for each kind."""
 
     model_config = ConfigDict(frozen=True)
-    kind: str = ""
-    name: str = ""
-    cwd: str = ""  # where relative paths begin
-    created: float = 0.0  # seconds since 1970, like every time here
+    kind: Text = ""
+    name: Text = ""
+    cwd: Text = ""  # where relative paths begin
+    created: Seconds = 0.0  # since 1970, like every time here
     facts: Facts = Facts()
 
 
 class _Form(BaseModel):
     """Tells a request of an earlier version, which held the shell's arguments."""
 
-    argv: list | None = None
+    argv: list | None = None  # elements of any kind
 
 
 class Process(BaseModel):
-    pid: PositiveInt | None = None
+    pid: Annotated[int, Field(gt=0, lt=2**31)] | None = None
     pid_started: float | None = None  # of `process_start_time`, only for comparing
-    host: str = HOST
+    host: Text = HOST
 
 
 class Status(Process):
     state: State = "running"
-    stage: str = ""
-    progress: float = 0.0  # 0..1 within the stage
-    eta: float | None = None  # seconds left in the stage, at its rate so far
-    message: str = ""  # one sentence: why it failed, stopped or was lost
-    heartbeat: float = 0.0  # when the process last showed life
-    advanced: float | None = None  # when the work last made progress
-    started: float | None = None
-    finished: float | None = None
+    stage: Text = ""
+    progress: Annotated[float, Field(ge=0, le=1)] = 0.0  # within the stage
+    eta: Seconds | None = None  # seconds left in the stage, at its rate so far
+    message: Text = ""  # one sentence: why it failed, stopped or was lost
+    heartbeat: Seconds = 0.0  # when the process last showed life
+    advanced: Seconds | None = None  # when the work last made progress
+    started: Seconds | None = None
+    finished: Seconds | None = None
 
     @property
     def active(self) -> bool:
@@ -162,19 +171,19 @@ class Run:
         an unfinished last line.
         """
         try:
-            lines = self.file("events.jsonl").read_bytes().split(b"\n")[:-1]
+            lines = read_regular(self.file("events.jsonl")).split(b"\n")[:-1]
         except OSError:
             return []
         rows = []
         for line in lines:
             with suppress(ValueError):
-                rows.append(json.loads(line))
+                rows.append(parse_json(line))
         return [row for row in rows if isinstance(row, dict)][since:]
 
     def log_tail(self, n: int = 20) -> str:
         """The last `n` lines of the log; of a redrawn progress bar only its last state."""
         try:
-            with open(self.file("log.txt"), "rb") as log:
+            with open_regular(self.file("log.txt")) as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
                 text = log.read().decode(errors="replace").replace("\r\n", "\n")
         except OSError:
@@ -240,19 +249,13 @@ def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file as a whole: a reader sees the old one or the new one. `DiskFull` when
     there is no space left.
     """
-    data = json.dumps(value, default=json_default, indent=1).encode()
-    try:
-        atomic_files.write_bytes(path, data)
-    except OSError as error:
-        if atomic_files.is_disk_full(error):
-            raise atomic_files.disk_full(path.name, len(data), path.parent) from error
-        raise
+    atomic_files.write_text(path, json.dumps(value, default=json_default, indent=1))
 
 
 def read_json(path: Path, kind: type[Model]) -> Model:
     """What can be read of a file: fields that are missing or wrong have their defaults."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_regular(path))
     except (OSError, ValueError):
         content = {}
     if not isinstance(content, dict):

@@ -12,7 +12,6 @@ the files of a run, `recorder` what a job writes to them.
 """
 
 import os
-import shutil
 import site
 import subprocess
 import sys
@@ -36,8 +35,10 @@ from ctsft.runs.folder import (
     read_json,
     write_json,
 )
+from ctsft.runs.lock import runs_lock
 from ctsft.runs.recorder import ID, new_id, run_folder
-from ctsft.utils.home import home
+from ctsft.utils.atomic_files import PRIVATE_FOLDER, opener_in, remove, write_text
+from ctsft.utils.home import home, home_folder, unwritable
 
 MAX_WAITING = 20  # jobs that may wait for their turn at once
 
@@ -46,29 +47,44 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder of the packages: a star
 
 def start(request: Request) -> Run:
     """Start the request's job as a detached process that outlives this one. RunError where
-    MAX_WAITING jobs wait already.
+    MAX_WAITING jobs wait already; UserError where its folder cannot be written.
     """
-    refuse_too_many()
-    run = Run(home() / "runs" / new_id(request.kind))
-    run.path.mkdir(parents=True)
-    write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
-    write_json(
-        run.file("request.json"),
-        request.model_copy(update={"created": time.time(), "cwd": request.cwd or os.getcwd()}),
-    )
-    return _launch(run)
+    run = Run(home_folder("runs") / new_id(request.kind))
+    stored = request.model_copy(update={"created": time.time(), "cwd": request.cwd or os.getcwd()})
+    started = False
+    with runs_lock():
+        refuse_too_many()
+        try:
+            run.path.mkdir(PRIVATE_FOLDER)
+            write_json(run.file("request.json"), stored)
+            _launch(run)
+            started = True
+        except OSError as error:
+            raise unwritable(run.path, error.strerror or type(error).__name__) from error
+        finally:
+            if not started:  # such as on a full disk: no folder is left that never ran
+                remove(run.path)
+    return run
 
 
 def resume(run: Run) -> Run:
     """Start a run's job again in the same folder; it goes on from the checkpoints there. RunError
     while it is running, or where MAX_WAITING jobs wait already.
     """
-    if run.status().active:
-        raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
-    if run.note:
-        raise RunError(f"Run {run.id!r} was {run.note}, so it cannot be continued; start it again")
-    refuse_too_many()
-    return _launch(run)
+    with runs_lock():
+        if not run.path.is_dir():
+            raise RunError(f"Run {run.id!r} no longer exists, so it cannot be resumed; start a new")
+        if run.status().active:
+            raise RunError(f"Run {run.id!r} is running already; stop it before resuming it")
+        if run.note:
+            raise RunError(
+                f"Run {run.id!r} was {run.note}, so it cannot be continued; start it again"
+            )
+        refuse_too_many()
+        try:
+            return _launch(run)
+        except OSError as error:
+            raise unwritable(run.path, error.strerror or type(error).__name__) from error
 
 
 def refuse_too_many() -> None:
@@ -114,7 +130,7 @@ def _spawn(run: Run, command: list[str]) -> Run:
             "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         }
     cwd = run.request.cwd
-    with open(run.file("log.txt"), "ab") as log:
+    with open(run.file("log.txt"), "ab", opener=opener_in(run.path)) as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -140,7 +156,7 @@ def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0)
     if mode not in ("keep", "discard"):
         raise RunError(f"{mode!r} is not a way to stop a run; choose from 'keep', 'discard'")
     if run.status().active:
-        run.file("stop").write_text(mode)
+        write_text(run.file("stop"), mode)
     if mode == "discard":
         kill(run, wait)
         delete(run)
@@ -193,13 +209,19 @@ def kill(run: Run, wait: float = 5.0) -> None:
 
 def delete(run: Run) -> None:
     """Remove a run's folder; RunError while it is running."""
-    if run.status().active:
-        raise RunError(f"Run {run.id!r} is still running; stop it before deleting it")
-    # out of every list at once, then file by file
     hidden = run.path.with_name(f".{run.id}")
-    with suppress(FileNotFoundError):
-        run.path.rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
+    with runs_lock():
+        if run.status().active:
+            raise RunError(f"Run {run.id!r} is still running; stop it before deleting it")
+        # out of every list at once, then file by file
+        remove(hidden)
+        try:
+            run.path.rename(hidden)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise unwritable(run.path, error.strerror or type(error).__name__) from error
+    remove(hidden)
 
 
 def get(run_id: str) -> Run:
@@ -219,21 +241,37 @@ _requested: dict[tuple[str, str, int, int], tuple[float, str]] = {}
 
 
 def list_runs(kind: str | None = None) -> list[Run]:
-    """Runs, newest first; folders without a request are not runs."""
+    """Runs, newest first; folders without a request are not runs, and a run with a request that
+    cannot be read is one (`damage` says why). UserError where the folder of runs cannot be read.
+    """
     folder = home() / "runs"
-    rows = []
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for name in (entry.name for entry in entries if ID.fullmatch(entry.name)):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                stat = os.stat(folder / name / "request.json")
-                key = str(folder), name, stat.st_ino, stat.st_mtime_ns
-                if key not in _requested:
-                    request = Run(folder / name).request
-                    _requested[key] = request.created, request.kind
-                created, run_kind = _requested[key]
-                if kind in (None, run_kind):
-                    rows.append((created, name))
-    return [Run(folder / name) for _, name in sorted(rows, reverse=True)]
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if ID.fullmatch(entry.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unwritable(folder, error.strerror or type(error).__name__) from None
+    rows = [(*requested, name) for name in names if (requested := _requested_at(folder, name))]
+    rows.sort(key=lambda row: (row[0], row[2]), reverse=True)
+    return [Run(folder / name) for _, run_kind, name in rows if kind in (None, run_kind)]
+
+
+def _requested_at(folder: Path, name: str) -> tuple[float, str] | None:
+    """When a run was requested, and its kind; None for a folder that is not a run."""
+    path = folder / name / "request.json"
+    try:
+        stat = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:  # no permission
+        request = Run(folder / name).request
+        return request.created, request.kind
+    key = str(folder), name, stat.st_ino, stat.st_mtime_ns
+    if key not in _requested:
+        request = Run(folder / name).request
+        _requested[key] = request.created, request.kind
+    return _requested[key]
 
 
 def _await_end(process: Process, seconds: float) -> bool:

@@ -7,13 +7,14 @@ request to stop.
             run.progress(done, total, "scoring")
             if run.stop_requested():
                 break
+
+A run folder that is removed meanwhile ends the job: each of these calls raises `RunRemoved` then.
 """
 
 import json
 import os
 import re
 import secrets
-import signal
 import tempfile
 import threading
 import time
@@ -29,6 +30,7 @@ from ctsft.runs.folder import (
     Request,
     Run,
     RunError,
+    RunRemoved,
     State,
     Status,
     json_default,
@@ -36,9 +38,11 @@ from ctsft.runs.folder import (
     read_json,
     write_json,
 )
+from ctsft.runs.interrupts import interrupts
+from ctsft.runs.lock import runs_lock
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
-from ctsft.utils.home import home
+from ctsft.utils.home import home, home_folder, unwritable
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -57,7 +61,9 @@ class Writer(Run):
     """
 
     def _begin(self) -> None:
-        with open(self.file("events.jsonl"), "a+b") as events:
+        atomic_files.remove_leftovers(self.path / "*")
+        opener = atomic_files.opener_in(self.path)
+        with open(self.file("events.jsonl"), "a+b", opener=opener) as events:
             events.seek(max(0, events.seek(0, os.SEEK_END) - 1))
             if events.read() not in (b"", b"\n"):
                 # a killed writer's torn line must not swallow the next one
@@ -73,7 +79,7 @@ class Writer(Run):
         self._seen_stop = False
         self._over = threading.Event()
         with suppress(OSError):
-            self.file(SPARE).write_bytes(bytes(SPARE_BYTES))
+            atomic_files.write_bytes(self.file(SPARE), bytes(SPARE_BYTES))
         self._save()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -107,10 +113,19 @@ class Writer(Run):
         )
         # on a full disk there is now space for the last status
         atomic_files.remove(self.file(SPARE))
-        self._save()
+        if self.path.is_dir():
+            self._save()
+
+    def _check_folder(self) -> None:
+        if not self.path.is_dir():
+            raise RunRemoved(
+                f"The folder of run {self.id!r} was removed while its job ran, so the job ended;"
+                " start it again."
+            )
 
     def waits(self, message: str) -> None:
         """Queued; the message says for what. "" when the wait is over."""
+        self._check_folder()
         if self._now.message != message:
             self._now = self._now.model_copy(
                 update={
@@ -123,6 +138,7 @@ class Writer(Run):
 
     def progress(self, done: float, total: float, stage: str = "") -> None:
         """How much of a stage is done; the time left follows from its rate so far."""
+        self._check_folder()
         now = time.monotonic()
         # the stage was named before its total was known
         announced = self._gained == 0 and total != self._total
@@ -146,6 +162,7 @@ class Writer(Run):
         """Append a line to events.jsonl; it is on the disk when this returns. Raises DiskFull, and
         leaves no half line, where there is no space left.
         """
+        self._check_folder()
         text = json.dumps({"time": round(time.time(), 3), **row}, default=json_default)
         atomic_files.append(self.file("events.jsonl"), f"{text}\n".encode())
         self._now = self._now.model_copy(update={"advanced": time.time()})
@@ -159,8 +176,9 @@ class Writer(Run):
 
     def stop_requested(self) -> Literal["keep", "discard"] | None:
         """The mode of a requested stop; None without a request."""
+        self._check_folder()
         try:
-            mode = self.file("stop").read_text().strip()
+            mode = self.file("stop").read_bytes().decode(errors="replace").strip()
         except OSError:
             return None
         if mode not in ("keep", "discard"):
@@ -172,47 +190,85 @@ class Writer(Run):
 @contextmanager
 def record(request: Request, run_id: str | None = None) -> Iterator[Writer]:
     """The body of the `with` is the job. A folder `run_id` that exists is used: a queued run is
-    begun, an ended one resumed. RunError for one that is running.
+    begun, an ended one resumed. RunError for one that is running, UserError where nothing can be
+    written.
+
+    An exception that is recorded in the run's log has the attribute `log_file`.
+    """
+    with interrupts() as signals:
+        run = _open(request, run_id)
+        state, message = "failed", ""
+        try:
+            signals.release()
+            yield run
+            run._check_folder()
+            state, message = "done", ""
+            if run._seen_stop:
+                state, message = "stopped", "It stopped on request, and saved what it had."
+        except KeyboardInterrupt:
+            state, message = "stopped", "It was interrupted; what it had saved by then remains."
+            raise
+        except SystemExit as end:
+            if end.code:
+                message = f"It left with exit code {end.code}"
+            else:
+                state = "done"
+            raise
+        except BaseException as error:
+            reported = _reported(error, run)
+            message = _sentence(reported)
+            _log_traceback(run, reported)
+            raise reported from (None if reported is error else error)
+        finally:
+            signals.hold()  # while the last status is written
+            run._finish(state, message)
+
+
+def _open(request: Request, run_id: str | None) -> Writer:
+    """The writer of a new run, or of one that is begun or resumed; the status says that it runs.
+    Where that fails, a new folder is removed again.
     """
     path = run_folder(run_id) if run_id else home() / "runs" / new_id(request.kind)
-    path.mkdir(parents=True, exist_ok=bool(run_id))
-    run = Writer(path)
-    _refuse_active(run)
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
-    state, message = "failed", ""
-    run._begin()
-    try:
-        if main:
-            signal.signal(signal.SIGTERM, _interrupt(os.getpid()))
-        _store_request(run, request)
-        yield run
-        state, message = "done", ""
-        if run._seen_stop:
-            state, message = "stopped", "It stopped on request, and saved what it had."
-    except KeyboardInterrupt:
-        state, message = "stopped", "It was interrupted; what it had saved by then remains."
-        raise
-    except SystemExit as end:
-        if end.code:
-            message = f"It left with exit code {end.code}"
-        else:
-            state = "done"
-        raise
-    except BaseException as error:
-        reported = error
-        if atomic_files.is_disk_full(error) and not isinstance(error, UserError):
-            reported = atomic_files.disk_full("the run's files", 0, run.path)
-        message = _sentence(reported)
-        with suppress(OSError), open(run.file("log.txt"), "a", encoding="utf-8") as log:
-            log.write(traceback.format_exc())
-        raise reported from (None if reported is error else error)
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # while the last status is written
-        run._finish(state, message)
-        if main:
-            signal.signal(signal.SIGTERM, before)
+    home_folder("runs")
+    run, begun = Writer(path), False
+    with runs_lock():
+        new = not path.is_dir()
+        try:
+            path.mkdir(atomic_files.PRIVATE_FOLDER, exist_ok=bool(run_id))
+            with suppress(OSError):  # a folder of another user stays as it is
+                path.chmod(atomic_files.PRIVATE_FOLDER)
+            _refuse_active(run)
+            _store_request(run, request)
+            run._begin()
+            begun = True
+        except OSError as error:
+            if atomic_files.is_disk_full(error):
+                raise atomic_files.disk_full("the run's files", 0, path) from error
+            raise unwritable(path, error.strerror or type(error).__name__) from error
+        finally:
+            if new and not begun:
+                atomic_files.remove(path)
+    return run
+
+
+def _reported(error: BaseException, run: Writer) -> BaseException:
+    """The error that a job ends with: what happened, where the error itself does not say it."""
+    if not run.path.is_dir() and not isinstance(error, RunRemoved):
+        try:
+            run._check_folder()
+        except RunRemoved as removed:
+            return removed
+    if atomic_files.is_disk_full(error) and not isinstance(error, UserError):
+        return atomic_files.disk_full("the run's files", 0, run.path)
+    return error
+
+
+def _log_traceback(run: Writer, error: BaseException) -> None:
+    path = run.file("log.txt")
+    opener = atomic_files.opener_in(run.path)
+    with suppress(OSError), open(path, "a", encoding="utf-8", opener=opener) as log:
+        log.write(traceback.format_exc())
+        error.log_file = path
 
 
 def _refuse_active(run: Writer) -> None:
@@ -265,16 +321,6 @@ def new_id(kind: str) -> str:
     """Time, kind and four random characters."""
     tail = "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4))
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^a-z0-9]+', '-', kind.lower())}-{tail}"
-
-
-def _interrupt(owner: int):
-    def handler(number, frame):
-        if os.getpid() == owner:
-            raise KeyboardInterrupt
-        # a forked worker that inherited this handler has nothing to record
-        os._exit(128 + number)
-
-    return handler
 
 
 def _sentence(error: BaseException) -> str:

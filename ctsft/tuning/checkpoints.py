@@ -55,6 +55,7 @@ class Checkpointing(Trainer):
             folder / f"checkpoint-{step}",
             f"the checkpoint of step {step}",
             COPIES * size + OVERHEAD,
+            folder / f".checkpoint-{step}.part",  # known to the other processes
         ) as part:
             part.mkdir()
             self._save(part)

@@ -28,6 +28,7 @@ from ctsft.model.kv_expansion import expand
 from ctsft.model.model import Model
 from ctsft.tuning.float32_copies import training_dtype
 from ctsft.tuning.trainable import Trainable, linear_slices, whole_parameters
+from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
 SIDES = ("rows", "columns")
@@ -56,11 +57,12 @@ class Delta:
         tensors, stacks = stack_vectors(
             {name: value.detach().cpu() for name, value in self.tensors.items()}
         )
-        save_file(
-            {name: value.contiguous().clone() for name, value in tensors.items()},
-            path,
-            {"delta": json.dumps(self.about | {"stacks": stacks})},
-        )
+        with atomic_path(path, "the delta") as part:
+            save_file(
+                {name: value.contiguous().clone() for name, value in tensors.items()},
+                part,
+                {"delta": json.dumps(self.about | {"stacks": stacks})},
+            )
 
     @classmethod
     def load(cls, path) -> "Delta":

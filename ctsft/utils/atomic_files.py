@@ -1,19 +1,27 @@
 """Files and folders that appear complete or not at all, and full disks as an error of one sentence.
+Every file that the program writes is written here, or under a name that `atomic_path` gives.
 
-Content is written under a hidden name beside the target, flushed to the disk, and renamed to the
-target in one step. If the process is killed or the machine is switched off in between, the old file
-remains, or none, and a leftover that the next writer removes.
+Content is written under a hidden name beside the target, which no other writer has, flushed to the
+disk, and renamed to the target in one step. If the process is killed or the machine is switched off
+in between, the old file remains, or none, and a leftover that a later writer removes.
+
+A file is as private as its folder: in a folder that only its owner may read (`private_folder`), so
+are the files and folders that are written here.
 """
 
 import errno
 import os
 import shutil
+import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+
+import psutil
 
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text
@@ -64,27 +72,35 @@ def free_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def atomic_path(path: Path, what: str, need: int = 0) -> Iterator[Path]:
+def atomic_path(
+    path: Path, what: str, need: int = 0, part: Path | None = None, new: bool = False
+) -> Iterator[Path]:
     """A temporary name to write a file or a folder under. It becomes `path` when the body ends
-    normally, and is removed when the body raises.
+    normally, and is removed when the body raises. Any number of writers may do so at once.
 
-    `what` names the content in the error; `need`: the bytes it will take, 0 if unknown. Raises
-    `DiskFull` where there is no space left. One writer at a time: for several, see `write_bytes`.
+    `what` names the content in the error; `need`: the bytes it will take, 0 if unknown; `part`: the
+    temporary name, where several processes write into one folder. With `new` nothing is replaced:
+    FileExistsError where `path` exists. Raises `DiskFull` where there is no space left.
     """
-    part = path.with_name(f".{path.name}.part")
+    path = Path(path)
+    remove_leftovers(path)
+    part = part or part_of(path)
     remove(part)
     try:
         if need and free_bytes(path.parent) < need:
             raise disk_full(what, need, path.parent)
         yield part
         for written in paths_of(part):
+            set_mode(written, path.parent)
             flush_to_disk(written)
-        if path.is_dir():  # a folder cannot be replaced by another
+        if new and os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        if path.is_dir() and not new:  # a folder cannot be replaced by another
             remove(path)
         replace(part, path)
         flush_to_disk(path.parent)
     except BaseException as error:
-        size = need or sum(file.stat().st_size for file in paths_of(part) if file.is_file())
+        size = need or size_of(part)
         remove(part)  # first, so that the error states the space that is free afterwards
         if not isinstance(error, UserError) and is_disk_full(error):
             raise disk_full(what, size, path.parent) from error
@@ -96,23 +112,133 @@ def paths_of(path: Path) -> list[Path]:
     return [path, *path.rglob("*")] if path.is_dir() else [path]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 for what does not exist."""
+    size = 0
+    for file in paths_of(path):
+        with suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
+
+
+# tells the leftovers of this machine's processes from those of others that share the folder
+MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+# seconds after which a leftover of another machine counts as left by a writer that was killed
+ABANDONED = 86400.0
+
+
+def part_of(path: Path) -> Path:
+    """A hidden name beside `path` that no other process and no other thread uses."""
+    writer = f"{MACHINE}-{os.getpid()}-{threading.get_ident()}"
+    return path.with_name(f".{path.name}.{writer}.part")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left; of a folder's files, with `path / "*"`."""
+    prefix = "." if path.name == "*" else f".{path.name}."
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in list(entries):
+            name = entry.name
+            if name.startswith(prefix) and name.endswith(".part") and is_abandoned(entry):
+                remove(Path(entry.path))
+
+
+def is_abandoned(entry: os.DirEntry) -> bool:
+    """Whether the writer of a temporary name has ended."""
+    machine, _, rest = entry.name.removesuffix(".part").rpartition(".")[2].partition("-")
+    pid = rest.partition("-")[0]
+    if machine == MACHINE and pid.isdecimal():
+        return not psutil.pid_exists(int(pid))
+    with suppress(OSError):
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED
+    return False
+
+
+def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
     """Replace a small file in one step; readers see the old content or the new one. Several
     processes and threads may do so at once: the last one wins.
 
-    Raises OSError where the file cannot be written.
+    With `new` nothing is replaced: FileExistsError where `path` exists. Raises OSError where the
+    file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    part = part_of(path)
     try:
-        with open(part, "wb") as file:
+        # what a killed writer with the same pid left
+        part.unlink(missing_ok=True)
+        with open(part, "xb", opener=opener_in(path.parent)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        replace(part, path)
+        if new:
+            link_new(part, path)
+        else:
+            replace(part, path)
+        flush_to_disk(path.parent)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def write_text(path: Path, text: str, what: str = "", new: bool = False) -> None:
+    """`write_bytes` of text as UTF-8; `DiskFull`, which names `what`, where there is no space."""
+    data = text.encode("utf-8")
+    try:
+        write_bytes(path, data, new)
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(what or path.name, len(data), path.parent) from error
+        raise
+
+
+def link_new(part: Path, path: Path) -> None:
+    """Rename `part` to `path`; FileExistsError where `path` exists."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links: reserve the name, then replace
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        replace(part, path)
+    else:
+        part.unlink()
+
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+OTHERS = 0o077  # the bits of everybody but the owner
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner may open, and its parents; one that exists stays as it is.
+    Returns it. Raises OSError.
+    """
+    for folder in reversed([path, *path.parents]):
+        with suppress(FileExistsError):
+            if not folder.is_dir():
+                folder.mkdir(PRIVATE_FOLDER)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    return path
+
+
+def is_private(folder: Path) -> bool:
+    """Whether only its owner may open a folder."""
+    with suppress(OSError):
+        return os.name != "nt" and not folder.stat().st_mode & OTHERS
+    return False
+
+
+def set_mode(path: Path, folder: Path) -> None:
+    """Make what was written for a private folder private."""
+    if is_private(folder) and not path.is_symlink():
+        path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+
+
+def opener_in(folder: Path):
+    """The opener of files of a folder: they are as private as it is."""
+    mode = PRIVATE_FILE if is_private(folder) else 0o666
+    return lambda name, flags: os.open(name, flags, mode)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -140,17 +266,17 @@ def replace(part: Path, path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
+    """Remove a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
 
 
 def append(path: Path, line: bytes) -> None:
     """Append a complete line to a file, or nothing. Raises `DiskFull`."""
-    with open(path, "ab", buffering=0) as file:
+    with open(path, "ab", buffering=0, opener=opener_in(path.parent)) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             if file.write(line) < len(line):

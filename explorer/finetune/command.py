@@ -19,6 +19,7 @@ from ctsft.jobs.requests import (
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
+from ctsft.utils.home import home_folder
 from explorer.session import advice_runs
 from explorer.session.view import View
 
@@ -193,8 +194,7 @@ def start_full(run: runs.Run) -> runs.Run:
 
 def write_circuit(circuit: Circuit) -> str:
     """Write the circuit where a run can read it; the same circuit goes to the same file."""
-    folder = runs.home() / "circuits"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = home_folder("circuits")
     heads = "-".join(f"{layer}.{head}" for layer, head in sorted(circuit.heads))
     path = folder / f"{heads[:120]}-{hash(circuit.heads) & 0xFFFFFFFF:08x}.json"
     circuit.save(path)

@@ -13,9 +13,10 @@ from ctsft.jobs.experiment_design import MEASURING, Design, validated
 from ctsft.jobs.requests import ExperimentRequest, Tuning, base_model, needed_request, typed_runs
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
+from ctsft.utils.home import home_folder
 from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.from_file)
@@ -178,12 +179,10 @@ def check_rows(design: Design, pool: Callable[[str], int]) -> Design:
 def save(design: Design) -> str:
     """Write the design to a file that a run can read; equal designs share a file."""
     text = design.model_dump_json(indent=1) + "\n"
-    folder = runs.home() / "designs"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = home_folder("designs")
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
     path = folder / f"{file_name(design)}-{digest}.json"
-    with atomic_path(path, "the design") as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text, "the design")
     return str(path)
 
 

@@ -1,10 +1,8 @@
 """The session's circuit: what the rule selects, and what was added or removed by hand."""
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import streamlit as st
 
@@ -59,10 +57,7 @@ def clear_edits():
 
 def file_text(circuit: Circuit) -> str:
     """What `Circuit.save` writes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "circuit.json"
-        circuit.save(path)
-        return path.read_text(encoding="utf-8")
+    return circuit.text()
 
 
 def file_name(name: str) -> str:

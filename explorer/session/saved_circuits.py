@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ctsft.circuit.circuit import Circuit
 from ctsft.utils import home
+from ctsft.utils.atomic_files import private_folder, write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
 
@@ -50,14 +51,13 @@ def save(requested: str, circuit: Circuit, taken=()) -> str:
     """
     base = valid_name(requested)
     try:
-        folder().mkdir(parents=True, exist_ok=True)
+        private_folder(folder())
         for number in range(1, 10_000):
             name = base if number == 1 else f"{base[: LONGEST - 5].rstrip()} {number}"
             with suppress(FileExistsError):
                 if name not in taken:
                     # fails if the file exists: nothing is ever overwritten
-                    file_of(name).open("x").close()
-                    circuit.save(file_of(name))
+                    write_text(file_of(name), circuit.text(), "the circuit", new=True)
                     return name
     except OSError as error:
         raise UserError(

@@ -431,10 +431,20 @@ def test_a_failure_of_ours_is_exit_code_1_and_one_line(shell, tiny_words, monkey
 
     monkeypatch.setattr(scoring, "score_heads", broken)
     code, out, err = shell("score", *tiny_words, "--size", 6)
+    log = newest().file("log.txt")
     assert (code, out) == (1, "") and err == [
-        "ctsft: It failed with RuntimeError: out of memory (traceback in the run's log.txt)."
+        f"ctsft: It failed with RuntimeError: out of memory (traceback in {log})."
     ]
     assert "Traceback" in newest().log_tail(99) and newest().status().state == "failed"
+
+
+def test_a_failure_outside_a_job_names_no_log(shell, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("x" * 1000)
+
+    monkeypatch.setattr("ctsft.runs.list_runs", broken)
+    code, out, err = shell("runs")
+    assert (code, out, len(err)) == (1, "", 1) and "log" not in err[0] and len(err[0]) < 400
 
 
 def test_a_run_stopped_before_its_result_says_how_to_go_on(shell, tiny_words, monkeypatch):

@@ -38,9 +38,14 @@ def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path):
         assert path.read_text() == "old"
         raise ZeroDivisionError
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "old"
-    (tmp_path / ".thing.part").mkdir()  # a killed writer's leftover
+    # a killed writer's leftover: process numbers end at 4,194,304; this process still writes
+    (tmp_path / f".thing.{atomic_files.MACHINE}-9999999-1.part").mkdir()
+    mine = atomic_files.part_of(path.with_name("thing.2"))
+    mine.write_text("not done")
     with atomic_files.atomic_path(path, "it") as part:
         part.write_text("new")
+    assert mine.read_text() == "not done"
+    mine.unlink()
     assert [one.name for one in tmp_path.iterdir()] == ["thing"] and path.read_text() == "new"
     for words in ("one", "two"):
         with atomic_files.atomic_path(tmp_path / "folder", "it") as part:
