@@ -56,6 +56,7 @@ def start(request: Request) -> Run:
         refuse_too_many()
         try:
             run.path.mkdir(PRIVATE_FOLDER)
+            write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
             write_json(run.file("request.json"), stored)
             _launch(run)
             started = True
