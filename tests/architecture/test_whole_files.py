@@ -40,6 +40,7 @@ ALLOWED = {
     "ctsft/runs/recorder.py:_log_traceback",
     "ctsft/runs/launcher.py:_spawn",
     "ctsft/cli/run.py:execute",  # the null device
+    "explorer/session/start_runs.py:start_first_score",  # an empty mark, whose existence counts
 }
 
 
