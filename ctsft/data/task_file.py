@@ -237,6 +237,7 @@ def write_task(task: Task, folder: Path) -> Path:
         "targets": list(task.targets),
         "files": FILES,
         "rename": {value: label for value, label in task.rename.items() if value != label},
+        "max_length": task.max_length,
     }
     for task_folder in new_folders(folder, slug(task.name, "task")):
         # another session may take the same name at the same time

@@ -8,8 +8,10 @@ already go there.
 
 import random
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
@@ -28,11 +30,15 @@ def normalised(text: str) -> str:
 
 
 def split_by_text(
-    rows: Rows, given: Mapping[str, list[str]] | None = None, seed: int = 0
+    rows: Rows,
+    given: Mapping[str, list[str]] | None = None,
+    seed: int = 0,
+    shares: Mapping[str, float] = SHARES,
 ) -> dict[str, list[int]]:
     """{split: the numbers of its rows}, in the file's order; a split that gets none is left out.
     The texts of each label are dealt in an order drawn with the seed, until a split has its share
-    of the label's rows. `given`: {split: texts that are in it already}.
+    of the label's rows. `given`: {split: texts that are in it already}; `shares`: {split: its share
+    of the rows}.
     """
     places = {
         normalised(text): split
@@ -42,7 +48,8 @@ def split_by_text(
     groups: dict[str, list[int]] = {}  # {text: its rows}
     for row, text in enumerate(map(normalised, rows.texts)):
         groups.setdefault(text, []).append(row)
-    dealt: dict[str, list[int]] = {split: [] for split in SHARES}
+    names = list(shares)
+    dealt: dict[str, list[int]] = {split: [] for split in names}
     free: dict[str, list[list[int]]] = {}  # {label of a text's first row: the rows of each text}
     for text, group in groups.items():
         if text in places:
@@ -52,11 +59,9 @@ def split_by_text(
     for label, of_label in sorted(free.items()):
         order = random.Random(f"{seed}{label}").sample(of_label, len(of_label))
         total = sum(map(len, order))
-        first_stop = round(SHARES["train"] * total)
-        second_stop = first_stop + round(SHARES["valid"] * total)
+        stops = list(accumulate(round(share * total) for share in shares.values()))[:-1]
         start = 0
         for group in order:
-            split = "train" if start < first_stop else "valid"
-            dealt[split if start < second_stop else "test"] += group
+            dealt[names[bisect_right(stops, start)]] += group
             start += len(group)
     return {split: sorted(of_split) for split, of_split in dealt.items() if of_split}

@@ -201,10 +201,14 @@ def _padded_range(values: list[float]) -> list[float]:
 
 
 def _frontier_alt(groups: list[Group], count: int, title: str) -> str:
-    """For screen readers: the largest gain, the smallest loss, and the frontier."""
+    """For screen readers: the largest gain, the smallest loss, and the frontier; only the number of
+    runs where the groups have different seeds.
+    """
     start = title or "Change of target accuracy against change of source accuracy"
     if not groups:
         return f"{start}: no finished run yet."
+    if len({tuple(sorted(point["seed"] for point in group.points)) for group in groups}) > 1:
+        return f"{start}, {count} runs with different seeds, which are not ranked."
     target = max(groups, key=lambda group: group.target_change.mean)
     source = max(groups, key=lambda group: group.source_change.mean)
     text = (

@@ -8,7 +8,8 @@ from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.plots import run_frontier
 from explorer.compare import curves, filter_bar, filters, run_table, table
-from explorer.compare.points import Points, points, seed_summary
+from explorer.compare.points import Points, points
+from explorer.compare.summary import sentences
 from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -78,13 +79,9 @@ def no_runs():
 
 
 def summary(rows: list[dict], ended: list[dict], ended_points: Points):
-    """The means over seeds in a sentence or, without several seeds, a sentence for each target."""
-    seeds = seed_summary(run_frontier.group_points(ended_points.points))
-    if seeds:
-        st.markdown(seeds, help=TERMS["interval"])
-        return
-    for sentence in outcomes.summary(rows, table.measured(ended)):
-        st.markdown(sentence, help=TERMS["noise"])
+    """The means over seeds, and a sentence for each target where they rank nothing."""
+    for sentence in sentences(rows, ended, ended_points):
+        st.markdown(sentence, help=TERMS["interval"] + " " + TERMS["noise"])
 
 
 def shared_settings(rows: list[dict]):

@@ -1,12 +1,11 @@
-"""Points of the frontier from the table of tuning runs, and what their means over seeds show."""
+"""Points of the frontier from the table of tuning runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ctsft.jobs.tuning_table import common_settings, setting_text
 from ctsft.plots.experiment_frontier import starts_from_checkpoint
-from ctsft.plots.run_frontier import Group, Point
-from ctsft.utils.statistics import Spread
+from ctsft.plots.run_frontier import Point
 from explorer.compare.filters import settings_key
 from explorer.compare.table import mean_of, setting_label
 from explorer.text import run_names
@@ -73,30 +72,3 @@ def point(group: list[NamedRun], differing: list[str]) -> Point:
         "target_change": mean_of(rows, "gain"),
         "facts": [*trained, f"seed {first['seed']}", *dict.fromkeys(accuracies)],
     }
-
-
-def seed_summary(groups: list[Group]) -> str:
-    """What means over seeds show; "" where nothing was run with two seeds. `groups`: of
-    `run_frontier.group_points`.
-    """
-    several = [group for group in groups if group.seeds > 1]
-    if not several:
-        return ""
-    target = max(several, key=lambda group: group.target_change.mean)
-    source = max(several, key=lambda group: group.source_change.mean)
-    counts = " or ".join(map(str, sorted({group.seeds for group in several})))
-    return (
-        f"By means over {counts} seeds, {group_name(target)} gained most on the target"
-        f" ({interval(target.target_change)}) and {group_name(source)} forgot least of the source"
-        f" ({interval(source.source_change)}). Intervals are bootstrapped over seeds, which are"
-        " few and share their test rows. Where intervals overlap, the order is not known."
-    )
-
-
-def group_name(group: Group) -> str:
-    return f"“{run_names.display_name(group.title)}”"
-
-
-def interval(of: Spread) -> str:
-    text = f"{of.mean:+.3f}, 95 % [{of.low:+.3f}, {of.high:+.3f}]"
-    return text.replace("-", "−")

@@ -10,9 +10,10 @@ from ctsft.plots import run_frontier
 from ctsft.plots.html_report import Code, Items, Section, Table
 from ctsft.utils.errors import UserError
 from explorer.compare import curves, filters, table
-from explorer.compare.points import points, seed_summary
+from explorer.compare.points import points
 from explorer.compare.report_content import Exploration
 from explorer.compare.report_text import plain, plain_name
+from explorer.compare.summary import sentences
 from explorer.session import circuit as session_circuit
 from explorer.text import outcomes
 from explorer.text.run_names import recipe_name
@@ -30,15 +31,13 @@ FORMATS = {  # columns of the table that hold numbers
 
 def tuning(of: Exploration) -> Section:
     ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
-    ended_points = points(ended, [of.names[row["run"]] for row in ended]).points
-    seeds = seed_summary(run_frontier.group_points(ended_points))
-    sentences = [seeds] if seeds else outcomes.summary(of.rows, table.measured(ended))
+    ended_points = points(ended, [of.names[row["run"]] for row in ended])
     shown = ended[: curves.MAX_CURVES] or of.rows[:1]
     curves_figure, _ = curves.overlay(shown, [of.names[row["run"]] for row in shown])
     return Section(
         "What tuning did",
         [
-            *map(plain, sentences),
+            *map(plain, sentences(of.rows, ended, ended_points)),
             *shared_settings(of.rows),
             run_table(of.rows),
             (
@@ -46,7 +45,7 @@ def tuning(of: Exploration) -> Section:
                 " Large marks are means over seeds with 95 % bootstrap intervals, or single runs."
                 " The line joins the marks that no other mark exceeds in both."
             ),
-            run_frontier.run_frontier(ended_points),
+            run_frontier.run_frontier(ended_points.points),
             f"Accuracy during tuning, of {len(shown)} runs; dashed: before tuning.",
             curves_figure,
         ],

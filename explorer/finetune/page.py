@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from explorer.finetune import experiment_form, one_run
-from explorer.session import binding, errors
+from explorer.finetune import experiment_form, one_language, one_run
+from explorer.session import binding, errors, inputs
 from explorer.text.glossary import TERMS
 
 TABS = ("One run", "Experiment")
@@ -11,6 +11,10 @@ TABS = ("One run", "Experiment")
 
 def page():
     st.header("Fine-tune", help=TERMS["recipes"])
+    task = inputs.task()
+    if not task.targets:
+        one_language.draw(task)
+        return
     tab = st.segmented_control(
         "What to do", TABS, required=True, label_visibility="collapsed", **binding.bind("tune_tab")
     )

@@ -81,6 +81,7 @@ def summary(rows: list[Mapping], counts: Counts) -> list[str]:
 
 
 def target_summary(rows: list[Mapping], counts: Counts) -> str:
+    """Runs are ranked among those with the same settings and seed; others are counted."""
     target = display_name(rows[0]["target"])
     if len(rows) == 1:
         return (
@@ -88,16 +89,42 @@ def target_summary(rows: list[Mapping], counts: Counts) -> str:
             f" {change(rows[0], 'source', counts)}. Run another one to compare with."
         )
     names = dict(zip((row["run"] for row in rows), run_names(rows), strict=True))
-    text = (
-        f"Of {len(rows)} finished runs on {target}, {best(rows, 'source', names, counts)} and"
-        f" {best(rows, 'target', names, counts)}. {reliability(rows, counts)}"
-    )
-    if len({row["setting"] for row in rows}) > 1:
-        text += (
-            " These runs differ in more than what is trained (rows, epochs, learning rate or"
-            " model)."
+    alike = largest_alike(rows)
+    if len(alike) == 1:
+        return (
+            f"The {len(rows)} finished runs on {target} are not ranked: {difference(rows)} To"
+            " compare ways of tuning, run them with the same settings and the same seed."
         )
+    which = f"{len(alike)} finished runs on {target}"
+    text = (
+        f"Of {which}, {best(alike, 'source', names, counts)} and"
+        f" {best(alike, 'target', names, counts)}. {reliability(alike, counts)}"
+    )
+    if others := len(rows) - len(alike):
+        subject = "1 other run is" if others == 1 else f"{others} other runs are"
+        text += f" {subject} not ranked with them: {difference(rows)}"
     return text
+
+
+def largest_alike(rows: list[Mapping]) -> list[Mapping]:
+    """The most runs that differ only in what is trained; the first of equally many."""
+    groups: dict[tuple, list[Mapping]] = {}
+    for row in rows:
+        groups.setdefault(measured_alike(row), []).append(row)
+    return max(groups.values(), key=len)
+
+
+def measured_alike(row: Mapping) -> tuple:
+    """What two runs have in common whose accuracies can be ranked."""
+    settings = row.get("settings", {})
+    further = (settings.get(name) for name in ("batch_size", "eval_split", "data_dir"))
+    return (row["setting"], row["source"], row["target"], row["seed"], *further)
+
+
+def difference(rows: list[Mapping]) -> str:
+    if len({measured_alike({**row, "seed": 0}) for row in rows}) > 1:
+        return "they differ in more than what is trained (rows, epochs, learning rate or model)."
+    return "they have different seeds."
 
 
 def best(rows: list[Mapping], side: str, names: Mapping[str, str], counts: Counts) -> str:
@@ -121,9 +148,7 @@ def lead(first: float, second: float, rows: int | None) -> str:
 
 
 def reliability(rows: list[Mapping], counts: Counts) -> str:
-    """Over how many seeds and rows the runs were measured."""
-    n_seeds = len({row["seed"] for row in rows})
-    seeds = "One seed" if n_seeds == 1 else f"{n_seeds} seeds"
+    """On how many rows the runs, all of one seed, were measured."""
     sizes = sorted({counts.get(rows[0][side]) for side in SIDES} - {None})
     measured = f", {' and '.join(map(str, sizes))} rows for each language" if sizes else ""
-    return f"{seeds}{measured}: another seed may change the order."
+    return f"One seed{measured}: another seed may change the order."

@@ -1,0 +1,118 @@
+"""What the finished runs show, in sentences: by means over seeds, or run by run.
+
+Only runs that were measured alike are ranked: the same targets, settings and seeds. A mean over two
+seeds stands beside no single run; the sentence then says which seeds are missing.
+"""
+
+from collections.abc import Mapping
+
+from ctsft.plots.run_frontier import Group, group_points
+from ctsft.utils.statistics import Spread
+from explorer.compare import table
+from explorer.compare.points import Points
+from explorer.text import outcomes, run_names
+
+MOST_BLOCKS = 3  # sets of groups that are ranked, each in a sentence
+MOST_NAMES = 4
+
+Seeds = tuple[int, ...]
+
+
+def sentences(rows: list[Mapping], ended: list[Mapping], of: Points) -> list[str]:
+    """`ended`: the rows whose runs have ended, `of`: their points."""
+    groups = group_points(of.points)
+    means = seed_means(groups)
+    if means and comparable(groups):
+        return means
+    return [*means, *outcomes.summary(rows, table.measured(ended))]
+
+
+def seeds_of(group: Group) -> Seeds:
+    return tuple(sorted(point["seed"] for point in group.points))
+
+
+def comparable(groups: list[Group]) -> list[list[Group]]:
+    """The groups that differ only in what is trained, where there are several of them with several
+    seeds; the largest set first.
+    """
+    blocks: dict[tuple[str, Seeds], list[Group]] = {}
+    for group in groups:
+        if group.seeds > 1:
+            blocks.setdefault((group.settings, seeds_of(group)), []).append(group)
+    several = [block for block in blocks.values() if len(block) > 1]
+    return sorted(several, key=lambda block: (len(block), block[0].seeds), reverse=True)
+
+
+def seed_means(groups: list[Group]) -> list[str]:
+    """What means over seeds show; nothing where no group has two seeds."""
+    several = [group for group in groups if group.seeds > 1]
+    if not several:
+        return []
+    blocks = comparable(groups)[:MOST_BLOCKS]
+    if not blocks:
+        best = max(several, key=lambda group: group.seeds)
+        return [f"{mean_of_one(best)} {unranked(groups, best)}".strip()]
+    ranked = [group for block in blocks for group in block]
+    others = [group for group in groups if group not in ranked]
+    text = " ".join(map(ranking, blocks))
+    text += (
+        " Intervals are bootstrapped over seeds, which are few and share their test rows. Where"
+        " intervals overlap, the order is not known."
+    )
+    if others:
+        text += (
+            f" Not ranked, because the seeds or the settings are others: {listed(others)}."
+            f" {advice(blocks[0][0], others)}"
+        )
+    return [text]
+
+
+def ranking(block: list[Group]) -> str:
+    target = max(block, key=lambda group: group.target_change.mean)
+    source = max(block, key=lambda group: group.source_change.mean)
+    return (
+        f"By means over {block[0].seeds} seeds, {name(target)} gained most on the target"
+        f" ({interval(target.target_change)}) and {name(source)} forgot least of the source"
+        f" ({interval(source.source_change)})."
+    )
+
+
+def mean_of_one(group: Group) -> str:
+    return (
+        f"By means over {group.seeds} seeds, {name(group)} changed the target by"
+        f" {interval(group.target_change)}, and the source by {interval(group.source_change)}."
+    )
+
+
+def unranked(groups: list[Group], best: Group) -> str:
+    others = [group for group in groups if group is not best]
+    if not others:
+        return "Run another way of tuning with the same seeds to compare with."
+    return f"It is not ranked with {listed(others)}. {advice(best, others)}"
+
+
+def advice(group: Group, others: list[Group]) -> str:
+    differ = any(other.settings != group.settings for other in others)
+    settings = " and the same settings" if differ else ""
+    seeds = ", ".join(map(str, seeds_of(group)))
+    return f"To compare them, run each with the seeds {seeds}{settings}."
+
+
+def listed(groups: list[Group]) -> str:
+    """The names of groups with their seeds."""
+    names = [
+        f"{name(group)} ({'seed' if group.seeds == 1 else 'seeds'}"
+        f" {', '.join(map(str, seeds_of(group)))})"
+        for group in groups
+    ]
+    more = [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return ", ".join([*names[:MOST_NAMES], *more])
+
+
+def name(group: Group) -> str:
+    return f"“{run_names.display_name(group.title)}”"
+
+
+def interval(of: Spread) -> str:
+    text = f"{of.mean:+.3f}, 95 % [{of.low:+.3f}, {of.high:+.3f}]"
+    return text.replace("-", "−")

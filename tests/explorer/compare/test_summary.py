@@ -1,0 +1,117 @@
+"""Only runs that were measured alike are ranked; otherwise the sentence says what is missing."""
+
+import re
+
+import pytest
+
+from ctsft.plots.run_frontier import group_points, run_frontier
+from explorer.compare.points import points
+from explorer.compare.summary import seed_means, sentences
+from explorer.text import outcomes
+
+COUNTS = {"indonesian": 120, "javanese": 120}
+RANKS = ("gained most", "forgot least", "highest", "ahead")
+
+
+def row(what, seed, source, **changes) -> dict:
+    settings = {"target": "javanese", "n": 50, "seed": seed} | changes.pop("settings", {})
+    words = {
+        "run": f"{what}-{seed}-{source}-{settings}",
+        "name": "",
+        "given": "",
+        "experiment": "",
+        "state": "done",
+        "what": what,
+        "heads": None if what in ("norms", "full") else 6,
+        "share": None,
+        "seed": seed,
+        "n": settings["n"],
+        "learning_rate": 3e-3,
+        "epochs": settings.get("epochs", 10),
+        "model": "demo",
+        "task": "demo",
+        "source": "indonesian",
+        "source_before": 0.85,
+        "source_after": source,
+        "target": "javanese",
+        "target_before": 0.5,
+        "target_after": 0.6,
+        "forgetting": 0.85 - source,
+        "gain": 0.1,
+        "measured": COUNTS,
+        "settings": settings,
+        "setting": f"n={settings['n']}, {settings.get('epochs', 10)} epochs",
+    }
+    return words | changes
+
+
+def said(rows) -> str:
+    named = points(rows, [one["run"] for one in rows])
+    return " ".join(sentences(rows, rows, named)).replace("\\", "")
+
+
+def test_one_way_with_a_second_seed_is_not_ranked_before_another():
+    """Circuit lost .087 by two seeds, full lost .025 with one: the order is not known."""
+    text = said([row("circuit", 1, 0.77), row("circuit", 2, 0.756), row("full", 1, 0.825)])
+    means = text.split("Of 2 finished runs")[0]
+    assert not any(words in means for words in RANKS), means
+    assert "“Circuit (6 heads)” changed" in means and "−0.087" in means
+    assert "“Everything” (seed 1)" in means and "run each with the seeds 1, 2" in means
+    # those with seed 1 were measured alike, and are ranked among themselves
+    assert "“Everything, seed 1” has the highest Indonesian accuracy" in text.replace(" #1", "")
+    assert "1 other run is not ranked with them: they have different seeds" in text
+
+
+def test_ways_with_the_same_seeds_are_ranked():
+    rows = [
+        row(what, seed, kept) for what, kept in (("circuit", 0.8), ("full", 0.7)) for seed in "12"
+    ]
+    text = said(rows)
+    assert "By means over 2 seeds, “Circuit (6 heads)” gained most" in text
+    assert "“Circuit (6 heads)” forgot least of the source (−0.050" in text
+    assert "ot ranked" not in text
+    more = said([*rows, row("norms", 1, 0.84), row("norms", 3, 0.85)])
+    assert "“Circuit (6 heads)” forgot least" in more and "Not ranked" in more
+    assert "(seeds 1, 3)" in more and "run each with the seeds 1, 2" in more
+
+
+@pytest.mark.parametrize("other", [{"n": 25}, {"epochs": 3}])
+def test_other_settings_are_not_ranked(other):
+    rows = [row("circuit", seed, 0.7) for seed in (1, 2)]
+    rows += [row("full", seed, 0.8, settings=other) for seed in (1, 2)]
+    means = said(rows).split("finished runs")[0]
+    assert not any(words in means for words in RANKS)
+    assert "and the same settings" in means
+
+
+def test_a_second_target_of_one_way_only_is_left_out():
+    rows = [row("circuit", seed, 0.7) for seed in (1, 2)]
+    rows += [row("full", seed, 0.8) for seed in (1, 2)]
+    other = {"target": "acehnese", "settings": {"target": "acehnese"}}
+    rows += [row("full", seed, 0.85, **other) for seed in (1, 2)]
+    named = points(rows, [one["run"] for one in rows])
+    assert named.targets == 2 and named.left_out == 2
+    (text,) = seed_means(group_points(named.points))
+    assert not any(words in text for words in RANKS)
+
+
+def test_single_runs_are_ranked_with_their_seed_and_settings_only():
+    rows = [row("circuit", 1, 0.8), row("full", 2, 0.7)]
+    (text,) = outcomes.summary(rows, COUNTS)
+    assert "are not ranked: they have different seeds" in text
+    assert not any(words in text for words in RANKS)
+    (text,) = outcomes.summary([rows[0], row("full", 1, 0.7, settings={"n": 25})], COUNTS)
+    assert "differ in more than what is trained" in text
+    assert not any(words in text for words in RANKS)
+    (text,) = outcomes.summary([rows[0], row("full", 1, 0.7)], COUNTS)
+    assert "highest" in text
+
+
+def test_the_description_of_the_chart_ranks_alike_only():
+    def description(rows) -> str:
+        figure = run_frontier(points(rows, [one["run"] for one in rows]).points)
+        return str(figure.layout.meta)
+
+    two = [row("circuit", 1, 0.77), row("full", 1, 0.82)]
+    assert re.search("largest target change", description(two))
+    assert "not ranked" in description([*two, row("circuit", 2, 0.75)])
