@@ -147,9 +147,12 @@ def rename(name: str):
 
 @st.dialog("Remove this circuit?")
 def confirm_remove(name: str):
+    file = "its file is deleted"
+    if not saved_circuits.is_own(name):
+        file = "its file stays, because another visitor of this server saved it"
     st.write(
-        f"“{literal(name)}” is removed from this list and its file is deleted. The current circuit"
-        " does not change."
+        f"“{literal(name)}” is removed from this list and {file}. The current circuit does not"
+        " change."
     )
     if st.button("Remove it", type="primary", on_click=remove, args=(name,)):
         st.rerun()

@@ -2,6 +2,7 @@
 
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from ctsft.runs import notes
 from ctsft.utils.errors import UserError
 from explorer.compare import report, report_content, table
 from explorer.compare.filters import Entry
-from explorer.session import binding, errors, start_runs
+from explorer.session import binding, errors, own_runs, start_runs
 from explorer.text.run_names import display_name
 
 LISTED_NAMES = 8  # in the question before runs are deleted
@@ -49,27 +50,40 @@ def table_key(entries: list[Entry]) -> str:
 
 def actions(rows: list[dict], selected: list[dict], names: dict[str, str]):
     """The downloads of all rows, and what can be done with the selected ones."""
+    foreign = [row for row in selected if not own_runs.is_own(runs.Run(run_path(row)))]
     with st.container(horizontal=True):
         downloads(rows, names)
         if st.button(
             "Name or note",
-            disabled=len(selected) != 1,
+            disabled=len(selected) != 1 or bool(foreign),
             icon=":material/edit_note:",
-            help="Select one run with the box to the left of its row.",
+            help=own_runs.FOREIGN
+            if foreign
+            else "Select one run with the box to the left of its row.",
         ):
             describe(selected[0]["run"])
         active = any(row["state"] in start_runs.ACTIVE for row in selected)
         if st.button(
             "Delete selected",
-            disabled=not selected or active,
+            disabled=not selected or active or bool(foreign),
             icon=":material/delete:",
-            help=(
-                "Stop the running ones first."
-                if active
-                else "Select runs with the boxes to the left of the table."
-            ),
+            help=delete_help(active, bool(foreign)),
         ):
             confirm_delete({row["run"]: names[row["run"]] for row in selected})
+
+
+def run_path(row: dict) -> Path:
+    return runs.home() / "runs" / row["run"]
+
+
+def delete_help(active: bool, foreign: bool) -> str:
+    if foreign:
+        return (
+            "Another visitor of this server started some of these runs; only they can delete them."
+        )
+    if active:
+        return "Stop the running ones first."
+    return "Select runs with the boxes to the left of the table."
 
 
 def downloads(rows: list[dict], names: dict[str, str]):
@@ -126,7 +140,9 @@ def save_note(run_id: str):
     """A run that was deleted meanwhile is simply missing from the table."""
     with suppress(UserError):
         run, name = runs.get(run_id), st.session_state.note_name
-        notes.save_note(run, "" if name == run.request.name else name, st.session_state.note_text)
+        own_runs.save_note(
+            run, "" if name == run.request.name else name, st.session_state.note_text
+        )
 
 
 @st.dialog("Delete these runs?")
@@ -146,4 +162,4 @@ def delete(ids: list[str]):
     """Runs that were resumed meanwhile, or are deleted already, are left as they are."""
     for run_id in ids:
         with suppress(UserError):
-            runs.delete(runs.get(run_id))
+            own_runs.delete(runs.get(run_id))

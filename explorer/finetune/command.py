@@ -19,8 +19,12 @@ from ctsft.jobs.requests import (
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
+<<<<<<< HEAD
 from ctsft.utils.home import home_folder
 from explorer.session import advice_runs
+=======
+from explorer.session import advice_runs, own_runs
+>>>>>>> c791551 (ctsft ui --shared: a visitor changes only the runs and circuits of their own)
 from explorer.session.view import View
 
 # shown at first; the others on request
@@ -159,7 +163,7 @@ def missing(view: View, sources: HeadSources) -> str:
 def start(view: View, sources: HeadSources, name: str = "") -> runs.Run:
     """Start the run of `request`."""
     file = write_circuit(sources.circuit) if view.what in BY_FILE else None
-    return runs.start(request(view, sources, file, name))
+    return own_runs.start(request(view, sources, file, name))
 
 
 def listed(view: View) -> list[runs.Run]:
@@ -189,7 +193,7 @@ def full_request(run: runs.Run) -> FinetuneRequest:
 
 
 def start_full(run: runs.Run) -> runs.Run:
-    return runs.start(full_request(run))
+    return own_runs.start(full_request(run))
 
 
 def write_circuit(circuit: Circuit) -> str:

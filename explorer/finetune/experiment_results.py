@@ -12,7 +12,7 @@ from ctsft.plots import experiment_frontier
 from ctsft.utils.errors import UserError
 from explorer.finetune import experiment_command, experiment_tables
 from explorer.finetune.experiment_start import counted
-from explorer.session import binding, errors
+from explorer.session import binding, errors, own_runs
 from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
 from explorer.widgets import chart, run_progress
@@ -70,9 +70,12 @@ def resume(run: runs.Run):
     if (run.status().state != "done" or failed) and st.button(
         "Resume",
         icon=":material/resume:",
-        help="Runs the trials that are not finished; finished ones remain as they are.",
+        disabled=not own_runs.is_own(run),
+        help=own_runs.explained(
+            run, "Runs the trials that are not finished; finished ones remain as they are."
+        ),
     ):
-        runs.resume(run)
+        own_runs.resume(run)
         st.rerun()
 
 

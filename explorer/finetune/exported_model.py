@@ -9,6 +9,7 @@ from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.requests import ExportRequest, typed_runs
 from ctsft.runs import results
 from ctsft.utils import format
+from explorer.session import own_runs
 from explorer.widgets import run_progress
 
 
@@ -84,7 +85,7 @@ def start_button(run: runs.Run, folder: Path):
         icon=":material/folder_zip:",
         help=format.hover_text(f"Writes {folder}.", 200),
     ):
-        runs.start(request)
+        own_runs.start(request)
         st.rerun()
     with st.expander("The same as a command"):
         st.code(shell_command(request), language="shell", wrap_lines=True)

@@ -12,7 +12,7 @@ from ctsft.plots.training_curves import RunHistory, training_curves
 from ctsft.runs import results
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
-from explorer.session import binding, errors, inputs
+from explorer.session import binding, errors, inputs, own_runs
 from explorer.text import run_names
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
@@ -96,12 +96,14 @@ def resume(run: runs.Run):
     if resumable and st.button(
         "Resume",
         icon=":material/resume:",
-        help=(
+        disabled=not own_runs.is_own(run),
+        help=own_runs.explained(
+            run,
             "Continues from the newest checkpoint, in the same run. The result is the same as"
-            " without the interruption."
+            " without the interruption.",
         ),
     ):
-        runs.resume(run)
+        own_runs.resume(run)
         st.rerun()
 
 

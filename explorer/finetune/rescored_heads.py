@@ -9,7 +9,7 @@ from ctsft.jobs.requests import RescoreRequest
 from ctsft.plots import change_map, score_agreement
 from ctsft.plots.head_grid import Marks
 from ctsft.runs import results
-from explorer.session import binding
+from explorer.session import binding, own_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
@@ -75,4 +75,4 @@ def start(run: runs.Run, trained: frozenset) -> runs.Run:
     """
     view = binding.view()
     k = len(trained) or view.k or 1
-    return runs.start(RescoreRequest(tuned=run.id, scoring=view.scoring, k=k))
+    return own_runs.start(RescoreRequest(tuned=run.id, scoring=view.scoring, k=k))

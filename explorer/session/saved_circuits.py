@@ -1,5 +1,5 @@
 """Circuits saved by name: one JSON file each in `circuits/kept` of the user's folder, written by
-`Circuit.save`; no streamlit.
+`Circuit.save`; on a shared server a visitor removes only the files of their own.
 
 A file is never overwritten: a name that exists already gets a number, also if another session or
 program used it.
@@ -13,6 +13,7 @@ from ctsft.utils import home
 from ctsft.utils.atomic_files import private_folder, write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
+from explorer.session import visitors
 
 # letters of a name: as a file's name it fits every disk
 LONGEST = 50
@@ -58,6 +59,7 @@ def save(requested: str, circuit: Circuit, taken=()) -> str:
                 if name not in taken:
                     # fails if the file exists: nothing is ever overwritten
                     write_text(file_of(name), circuit.text(), "the circuit", new=True)
+                    visitors.claim(owner_file(name))
                     return name
     except OSError as error:
         raise UserError(
@@ -76,9 +78,21 @@ def rename(name: str, requested: str, circuit: Circuit, taken=()) -> str:
     return new
 
 
+def owner_file(name: str) -> Path:
+    return file_of(name).with_suffix(".owner")
+
+
+def is_own(name: str) -> bool:
+    return visitors.is_mine(owner_file(name))
+
+
 def remove(name: str):
+    """The file of another visitor stays."""
+    if not is_own(name):
+        return
     try:
         file_of(name).unlink(missing_ok=True)
+        owner_file(name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"{file_of(name)} cannot be removed ({error.strerror}); remove the file by hand."

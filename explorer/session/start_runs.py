@@ -2,7 +2,7 @@
 
 from ctsft import runs
 from ctsft.utils import home
-from explorer.session import requests
+from explorer.session import own_runs, requests
 from explorer.session.score_runs import ACTIVE, score_run
 from explorer.session.view import View
 
@@ -10,7 +10,7 @@ FIRST_SCORE = "scored-without-request"  # a file that says it happened
 
 
 def start_score(view: View) -> runs.Run:
-    return runs.start(requests.score_request(view))
+    return own_runs.start(requests.score_request(view))
 
 
 def start_first_score(view: View) -> runs.Run | None:
@@ -37,20 +37,20 @@ def ensure_score(view: View) -> runs.Run:
 
 
 def start_discovery(view: View) -> runs.Run:
-    return runs.start(requests.discover_request(view))
+    return own_runs.start(requests.discover_request(view))
 
 
 def start_curve(view: View, scored: runs.Run, n_random: int, split: str = "valid") -> runs.Run:
-    return runs.start(requests.curve_request(view, scored.id, n_random, split))
+    return own_runs.start(requests.curve_request(view, scored.id, n_random, split))
 
 
 def start_checks(view: View, n_random: int, pools: int) -> runs.Run:
-    return runs.start(requests.validate_request(view, n_random, pools))
+    return own_runs.start(requests.validate_request(view, n_random, pools))
 
 
 def start_advice(view: View, k: int) -> runs.Run:
-    return runs.start(requests.advise_request(view, k))
+    return own_runs.start(requests.advise_request(view, k))
 
 
 def start_competence(view: View, epochs: int = 3, lr: float = 5e-5) -> runs.Run:
-    return runs.start(requests.competence_request(view, epochs, lr))
+    return own_runs.start(requests.competence_request(view, epochs, lr))

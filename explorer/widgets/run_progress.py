@@ -9,7 +9,7 @@ import streamlit as st
 from ctsft import runs
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text
-from explorer.session import errors
+from explorer.session import errors, own_runs
 from explorer.session.score_runs import find_run, score_run
 from explorer.session.start_runs import ACTIVE
 
@@ -99,13 +99,16 @@ def _progress(run_id: str, stop_label: str):
     if stop_label and left.button(
         stop_label,
         key=f"stop-{run_id}",
-        disabled=status.state == "stopping",
-        help="Finish the current step and save what is done.",
+        disabled=status.state == "stopping" or not own_runs.is_own(run),
+        help=own_runs.explained(run, "Finish the current step and save what is done."),
     ):
-        runs.stop(run, "keep")
+        own_runs.stop(run, "keep")
         st.rerun(scope="fragment")
     if right.button(
-        "Discard", key=f"discard-{run_id}", help="Stop the run and delete its results."
+        "Discard",
+        key=f"discard-{run_id}",
+        disabled=not own_runs.is_own(run),
+        help=own_runs.explained(run, "Stop the run and delete its results."),
     ):
         st.session_state.discard = run_id
         st.rerun()
@@ -122,7 +125,7 @@ def confirm_discard(run_id: str):
         st.write("The run stops, and all its results are deleted.")
     if st.button("Discard it", type="primary"):
         with errors.sentences():
-            runs.stop(runs.get(run_id), "discard")
+            own_runs.stop(runs.get(run_id), "discard")
         st.rerun()
 
 

@@ -1,6 +1,7 @@
 """The Compare page on run folders made here; nothing is trained."""
 
 import csv
+import hashlib
 import io
 import json
 
@@ -10,8 +11,9 @@ from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.runs import results
+from explorer import guard
 from explorer.compare import curves
-from explorer.session import measured_rows
+from explorer.session import measured_rows, own_runs
 from explorer.session import view as session_view
 from explorer.text import outcomes, run_names
 from support.finetune_page import tuned, two_targets
@@ -135,6 +137,19 @@ def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):
     assert list(table_of(at)["state"]) == ["running", "done"]
     assert [trace["name"] for trace in spec(at, 0)["data"]] == ["Circuit (2 heads)"]
     assert button(chosen(at, 0), "Delete selected").disabled
+
+
+def test_on_a_shared_server_another_visitors_run_is_seen_but_not_changed(view, monkeypatch):
+    monkeypatch.setenv(guard.SHARED, "1")
+    run = tuned(view)
+    at = chosen(visit(view, PAGE), 0)
+    assert len(table_of(at)) == 1
+    assert button(at, "Delete selected").disabled and button(at, "Name or note").disabled
+    mine = hashlib.sha256(f"ctsft visitor {'x' * 50}".encode()).hexdigest()
+    run.file(own_runs.OWNER).write_text(mine)
+    at.session_state["visitor"] = "x" * 50
+    at.run()
+    assert not button(at, "Delete selected").disabled and not button(at, "Name or note").disabled
 
 
 def test_one_target_at_a_time_until_all_are_asked_for(view, tmp_path):

@@ -13,6 +13,7 @@ from ctsft.jobs.command_line import arguments
 from ctsft.jobs.requests import FinetuneRequest, RescoreRequest, Scoring, Tuning
 from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
+from explorer import guard
 from explorer.finetune import live_run
 from explorer.session import view as session_view
 from support.finetune_page import score, tuned
@@ -84,7 +85,7 @@ def test_a_related_language_has_its_own_role(view):
     assert len({colours["indonesian"], colours["javanese"], colours["madurese"]}) == 3
 
 
-def test_the_log_on_request_and_what_a_closed_tab_means(view):
+def test_the_log_on_request_and_what_a_closed_tab_means(view, monkeypatch):
     run = tuned(view, steps=10, result=False)
     run.file("log.txt").write_text("tuning ...\n<b>not bold</b>\n")
     status = json.loads(run.file("status.json").read_text())
@@ -111,6 +112,9 @@ def test_the_log_on_request_and_what_a_closed_tab_means(view):
     assert any(code.value.endswith("<b>not bold</b>") for code in at.code), "as text"
     button(at, "Discard").click().run()
     assert runs.get(run.id), "discarding asks first"
+    monkeypatch.setenv(guard.SHARED, "1")
+    at = visit(view)
+    assert button(at, "Discard").disabled and button(at, live_run.PAUSE).disabled
 
 
 def test_what_changed_is_a_map_and_a_sentence(done):

@@ -1,0 +1,70 @@
+"""Starting and changing runs from a page. On a shared server a visitor stops, continues, names and
+deletes only the runs that they started; the trials of an experiment belong to whoever started it.
+
+Pages change runs through this module only.
+"""
+
+from typing import Literal
+
+from ctsft import runs
+from ctsft.jobs.requests import FinetuneRequest, request_of, typed_runs
+from ctsft.runs import notes
+from ctsft.utils.errors import UserError
+from explorer.session import visitors
+
+FOREIGN = "Another visitor of this server started this run; only they can change it."
+OWNER = "owner"  # the file of a run folder that is marked
+
+
+def is_own(run: runs.Run) -> bool:
+    if visitors.is_mine(run.file(OWNER)):
+        return True
+    request = request_of(run)
+    if not isinstance(request, FinetuneRequest) or request.trial_of is None:
+        return False
+    return visitors.is_mine(run.path.with_name(request.trial_of.run) / OWNER)
+
+
+def explained(run: runs.Run, help: str) -> str:
+    """The help of a button that changes a run, or why it is disabled."""
+    return help if is_own(run) else FOREIGN
+
+
+def needed_own(run: runs.Run) -> runs.Run:
+    """UserError for another visitor's run."""
+    if not is_own(run):
+        raise UserError(FOREIGN)
+    return run
+
+
+def start(request: runs.Request) -> runs.Run:
+    run = runs.start(request)
+    visitors.claim(run.file(OWNER))
+    return run
+
+
+def resume(run: runs.Run) -> runs.Run:
+    return runs.resume(needed_own(run))
+
+
+def stop(run: runs.Run, mode: Literal["keep", "discard"]):
+    if mode == "discard":
+        keep_trials(needed_own(run))
+    runs.stop(needed_own(run), mode)
+
+
+def delete(run: runs.Run):
+    keep_trials(needed_own(run))
+    runs.delete(run)
+
+
+def save_note(run: runs.Run, name: str, note: str):
+    notes.save_note(needed_own(run), name, note)
+
+
+def keep_trials(experiment: runs.Run):
+    """Mark the trials of an experiment that is deleted, which stay behind, as the visitor's."""
+    if experiment.request.kind == "experiment":
+        for run, request in typed_runs("finetune"):
+            if request.trial_of and request.trial_of.run == experiment.id:
+                visitors.claim(run.file(OWNER))
