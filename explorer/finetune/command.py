@@ -19,12 +19,8 @@ from ctsft.jobs.requests import (
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
-<<<<<<< HEAD
 from ctsft.utils.home import home_folder
-from explorer.session import advice_runs
-=======
 from explorer.session import advice_runs, own_runs
->>>>>>> c791551 (ctsft ui --shared: a visitor changes only the runs and circuits of their own)
 from explorer.session.view import View
 
 # shown at first; the others on request

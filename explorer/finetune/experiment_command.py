@@ -16,11 +16,8 @@ from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
-<<<<<<< HEAD
 from ctsft.utils.home import home_folder
-=======
 from explorer.session import own_runs
->>>>>>> c791551 (ctsft ui --shared: a visitor changes only the runs and circuits of their own)
 from explorer.session.view import View
 
 METHODS = tuple(name for name, one in RECIPES.items() if not one.from_file)

@@ -1,7 +1,8 @@
 """Jobs started from a session's choices as detached runs."""
 
 from ctsft import runs
-from ctsft.utils import home
+from ctsft.utils.errors import UserError
+from ctsft.utils.home import home_folder
 from explorer.session import own_runs, requests
 from explorer.session.score_runs import ACTIVE, score_run
 from explorer.session.view import View
@@ -23,10 +24,9 @@ def start_first_score(view: View) -> runs.Run | None:
     if score_run() or any(run.status().active for run in runs.list_runs()):
         return None
     try:
-        home.home().mkdir(parents=True, exist_ok=True)
         # fails if it exists: of two sessions at the same moment one starts it
-        (home.home() / FIRST_SCORE).open("x").close()
-    except OSError:
+        (home_folder() / FIRST_SCORE).open("x").close()
+    except (OSError, UserError):  # the page says what is wrong with the folder
         return None
     return start_score(view)
 
