@@ -32,7 +32,7 @@ _HOMES = {
     "model.loading": ("load_model",),
     "model.model": ("Model",),
     "tuning.config": ("TuneConfig",),
-    "tuning.delta": ("Delta", "apply_delta"),
+    "tuning.delta": ("Delta", "apply_delta", "scale_delta"),
     "tuning.delta_comparison": ("add_deltas", "compare_deltas"),
     "tuning.finetune": ("TuneResult", "finetune"),
     "tuning.gradients": ("fisher",),

@@ -10,7 +10,8 @@
         metadata "delta"               JSON: base (fingerprint of the model before tuning), what,
                                        kv, and stacks: the names in each stack, separated by
                                        spaces (one key, because safetensors writes several in any
-                                       order)
+                                       order); share and head_shares ({"layer.head": share})
+                                       where only a part of the change is applied (`shares`)
 
 Values are the new ones, not differences, so a delta gives the tuned model to the bit. Adapters are
 stored as factors, because their merged difference would be as large as the matrices.
@@ -18,16 +19,19 @@ stored as factors, because their merged difference would be as large as the matr
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from ctsft.attribution.scores import Head
 from ctsft.model.kv_expansion import expand
 from ctsft.model.model import Model
 from ctsft.tuning.float32_copies import training_dtype
-from ctsft.tuning.trainable import Trainable, linear_slices, whole_parameters
+from ctsft.tuning.shares import Factors, Share, along, check_share, head_factors, mix
+from ctsft.tuning.trainable import Trainable, head_slices, linear_slices, whole_parameters
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
@@ -38,8 +42,8 @@ SIDES = ("rows", "columns")
 class Delta:
     """What was trained.
 
-    about: {"base": fingerprint, "what": recipe, "kv": "group" | "expand"}. tensors: as in the file,
-    without stacks.
+    about: {"base": fingerprint, "what": recipe, "kv": "group" | "expand"}, and "share" and
+    "head_shares" where only a part is applied. tensors: as in the file, without stacks.
     """
 
     about: dict
@@ -97,31 +101,87 @@ class Delta:
                 return dim, self.tensors[f"{name}:{side}"].long()
         return None
 
+    def scaled(self, share: Share) -> "Delta":
+        """A delta that applies a share of this one's change: of all of it, or {(layer, head):
+        share}, where all else is applied as here. UserError for a share outside 0 to 1.
+        """
+        check_share(share)
+        about = dict(self.about)
+        if isinstance(share, Mapping):
+            before = about.get("head_shares", {})
+            shares = {f"{layer}.{head}": value for (layer, head), value in share.items()}
+            about["head_shares"] = before | {
+                name: value * before.get(name, 1.0) for name, value in shares.items()
+            }
+        else:
+            about["share"] = about.get("share", 1.0) * share
+        return Delta(about, self.tensors)
+
+    def factors(self, model: Model) -> Factors:
+        """How much of the change each of the parameters gets; without those that get all of it."""
+        share, shares = self.about.get("share", 1.0), {}
+        for name, value in self.about.get("head_shares", {}).items():
+            layer, _, head = name.partition(".")
+            shares[int(layer), int(head)] = value
+        factors = head_factors(model, shares, self.trained_heads(model)) if shares else {}
+        if share != 1.0:
+            for name, parameter in model.hf.named_parameters():
+                dim, values = factors.get(name, (0, torch.ones(parameter.shape[0])))
+                factors[name] = dim, values * share
+        return {name: factors[name] for name in self.names if name in factors}
+
+    def trained_heads(self, model: Model) -> set[Head]:
+        """The heads whose own query rows are among what was trained, whole or in part."""
+        names = {id(parameter): name for name, parameter in model.hf.named_parameters()}
+        heads = set()
+        for layer, head in model.heads:
+            query = head_slices(model, layer, head)[0][0]
+            name = names[id(query.linear.module.weight)]
+            index = self.index(name) if name in self.names else (0, torch.tensor([]))
+            if index is None or torch.isin(query.index, index[1]).any():
+                heads.add((layer, head))
+        return heads
+
+    def new_values(self, name: str, old: torch.Tensor) -> torch.Tensor:
+        """What tuning made of a parameter, or of its slices; old: the values before."""
+        like = {"device": old.device, "dtype": old.dtype}
+        for saved in (name, f"{name}:values"):
+            if saved in self.tensors:
+                return self.tensors[saved].to(**like)
+        # the sum is rounded once, as it is stored
+        like["dtype"] = training_dtype(old.dtype)
+        left = self.tensors[f"{name}:left"].to(**like)
+        return old.to(like["dtype"]) + left @ self.tensors[f"{name}:right"].to(**like)
+
     @torch.no_grad()
     def write(self, model: Model):
-        """Write the values into the model; all other parameters keep their bits."""
-        parameters = dict(model.hf.named_parameters())
+        """Write the values into the model, which is the one before tuning; all other parameters
+        keep their bits.
+        """
+        parameters, factors = dict(model.hf.named_parameters()), self.factors(model)
         for name in self.names:
-            parameter, index = parameters[name], self.index(name)
-            like = {"device": parameter.device, "dtype": parameter.dtype}
-            if name in self.tensors:
-                parameter.copy_(self.tensors[name])
-            elif index:
-                dim, indices = index
-                values = self.tensors[f"{name}:values"].to(**like)
-                parameter.index_copy_(dim, indices.to(parameter.device), values)
+            parameter, place = parameters[name], self.index(name)
+            dim, index = place or (0, torch.arange(len(parameter)))
+            index = index.to(parameter.device)
+            old = parameter.index_select(dim, index) if place else parameter
+            new = self.new_values(name, old)
+            if name in factors:
+                scaled, factor = factors[name]
+                factor = along(factor, scaled, parameter)
+                if factor.shape[dim] > 1:
+                    factor = factor.index_select(dim, index)
+                new = mix(old, new, factor)
+            if place:
+                parameter.index_copy_(dim, index, new)
             else:
-                # the sum is rounded once, as it is stored
-                like["dtype"] = training_dtype(parameter.dtype)
-                left = self.tensors[f"{name}:left"].to(**like)
-                right = self.tensors[f"{name}:right"].to(**like)
-                parameter.copy_(parameter.to(like["dtype"]) + left @ right)
+                parameter.copy_(new)
 
     def changes(self, model: Model) -> dict[str, torch.Tensor]:
         """{parameter: new minus old}, float64 on the CPU, in the parameter's shape. `model`: the
         one before tuning.
         """
         changes, parameters = {}, dict(model.hf.named_parameters())
+        factors = self.factors(model)
         for name in self.names:
             old, index = parameters[name].detach().cpu().double(), self.index(name)
             if name in self.tensors:
@@ -132,6 +192,9 @@ class Delta:
             else:
                 left = self.tensors[f"{name}:left"].double()
                 changes[name] = left @ self.tensors[f"{name}:right"].double()
+            if name in factors:
+                dim, factor = factors[name]
+                changes[name] *= along(factor, dim, old)
         return changes
 
 
@@ -191,14 +254,27 @@ def delta_base(model: Model, delta: Delta, path) -> Model:
     return expand(model) if delta.about["kv"] == "expand" else model
 
 
-def apply_delta(model: Model, path) -> Model:
-    """Write the values of a delta file into the model that was tuned.
+def apply_delta(model: Model, path, share: Share = 1.0) -> Model:
+    """Write the values of a delta file into the model that was tuned, or a share of the change:
+    w0 + share * (w1 - w0), for all of it or {(layer, head): share} (WiSE-FT, arXiv 2109.01903).
 
     Returns the tuned model: `model`, changed in place, or for a delta of kv="expand" an equal one
-    with expanded key/value rows (`model` then stays as it is). UserError for a file that is not a
-    delta, or a delta of another model.
+    with expanded key/value rows (`model` then stays as it is). With share 1 it is the tuned
+    model to the bit, with 0 the one before. UserError for a file that is not a delta, a delta of
+    another model, or a share outside 0 to 1.
     """
+    check_share(share)
     delta = Delta.load(path)
     tuned = delta_base(model, delta, path)
-    delta.write(tuned)
+    delta.scaled(share).write(tuned)
     return tuned
+
+
+def scale_delta(path, share: Share, to) -> Delta:
+    """Write a delta that applies a share of the change of the delta file `path` to the file `to`:
+    of all of it, or {(layer, head): share}. The model is not needed: the file says which share.
+    UserError for a file that is not a delta, or a share outside 0 to 1.
+    """
+    scaled = Delta.load(path).scaled(share)
+    scaled.save(to)
+    return scaled

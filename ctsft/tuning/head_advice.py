@@ -31,7 +31,7 @@ from ctsft.data.task import Example, Task
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.tuning.gradients import Gradients, Progress, fisher, mean_gradient
-from ctsft.tuning.trainable import LinearSlice
+from ctsft.tuning.trainable import LinearSlice, head_slices
 from ctsft.utils.errors import UserError
 
 
@@ -111,26 +111,6 @@ class Advice:
             for rank, (layer, head) in enumerate(self.order(), 1)
         ]
         return Ranking(tuple(rows), self.about | {"damping": self.damping})
-
-
-def head_slices(model: Model, layer: int, head: int) -> tuple[list[LinearSlice], list[LinearSlice]]:
-    """The slices of the head alone (query rows, output columns), and those that it shares with its
-    key/value group.
-    """
-    block, d_head = model.blocks[layer], model.d_head
-    group = head // (model.n_heads // model.n_kv_heads)
-
-    def rows(linear, number: int) -> LinearSlice:
-        features = linear.output_features(number * d_head, (number + 1) * d_head)
-        index = torch.as_tensor(list(features))
-        return LinearSlice(type(linear)(linear.module), index, columns=False)
-
-    columns = LinearSlice(
-        type(block.o)(block.o.module),
-        torch.arange(head * d_head, (head + 1) * d_head),
-        columns=True,
-    )
-    return [rows(block.q, head), columns], [rows(block.k, group), rows(block.v, group)]
 
 
 def slice_sum(part: LinearSlice, table: dict[int, torch.Tensor]) -> float:

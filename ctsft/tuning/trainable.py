@@ -107,6 +107,23 @@ def linear_slices(model: Model, heads: Iterable[Head]) -> list[LinearSlice]:
     ]
 
 
+def head_slices(model: Model, layer: int, head: int) -> tuple[list[LinearSlice], list[LinearSlice]]:
+    """The slices of the head alone (query rows, output columns), and those that it shares with its
+    key/value group.
+    """
+    block, d_head = model.blocks[layer], model.d_head
+    group = head // (model.n_heads // model.n_kv_heads)
+
+    def rows(linear, number: int) -> LinearSlice:
+        features = linear.output_features(number * d_head, (number + 1) * d_head)
+        index = torch.as_tensor(list(features))
+        return LinearSlice(Linear(linear.module), index, columns=False)
+
+    features = torch.arange(head * d_head, (head + 1) * d_head)
+    columns = LinearSlice(Linear(block.o.module), features, columns=True)
+    return [rows(block.q, head), columns], [rows(block.k, group), rows(block.v, group)]
+
+
 def norm_parameters(model: Model) -> list[nn.Parameter]:
     """Gain and bias of every norm."""
     norms = model.architecture.norms

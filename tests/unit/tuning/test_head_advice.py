@@ -13,8 +13,9 @@ from ctsft.circuit.advice_ranking import Ranking
 from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.tuning.gradients import Gradients, fisher, mean_gradient
-from ctsft.tuning.head_advice import Advice, advise_heads, head_slices
+from ctsft.tuning.head_advice import Advice, advise_heads
 from ctsft.tuning.masked_training import masked_training
+from ctsft.tuning.trainable import head_slices
 from support.errors import said
 from support.scores import made
 from support.tasks import cued
