@@ -1,6 +1,7 @@
 """The shell's commands for what comes out of tuning: export, expand, and deltas side by side."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -23,20 +24,26 @@ from ctsft.cli.run import execute
 from ctsft.utils.errors import UserError
 
 To = Annotated[str, typer.Option("--to", help="A new folder.")]
+Share = Annotated[
+    float,
+    typer.Option(help="How much of the change is applied: 0 (the model before) to 1 (all of it)."),
+]
 
 
 @app.command()
 def export(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
     to: To,
+    share: Share = 1.0,
 ):
-    """Write a run's tuned model as an ordinary Hugging Face folder with a model card.
+    """Write a run's tuned model, or a share of its change, as an ordinary Hugging Face folder with
+    a model card.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
     """
     from ctsft.jobs.export import export as write  # torch and transformers: not for --help
 
-    print(write(run_id, to))
+    print(write(run_id, to, share))
 
 
 @app.command()
@@ -90,19 +97,28 @@ def deltas(
     ],
     model: ModelName = "demo",
     add: Annotated[Optional[str], typer.Option(help="Write the sum of all to this file.")] = None,
+    scale: Annotated[
+        Optional[str], typer.Option(help="Write a share of one delta to this file.")
+    ] = None,
+    share: Share = 1.0,
+    head_share: Annotated[
+        Optional[list[str]],
+        typer.Option(help="A share of one head, such as L2.H1=0 to give it back its old weights."),
+    ] = None,
     dtype: Dtype = "auto",
     as_json: AsJson = False,
 ):
-    """Compare two deltas head by head (norms of each head's change, and their cosine), or add
-    several.
+    """Compare two deltas head by head (norms of each head's change, and their cosine), add several,
+    or write a share of one.
 
     Example: python -m ctsft deltas RUN RUN --model demo
+    Example: python -m ctsft deltas RUN --share 0.5 --scale half.safetensors
     """
     from ctsft.model.loading import load_model
     from ctsft.runs.launcher import get
     from ctsft.tuning.delta_comparison import add_deltas, compare_deltas
 
-    if not add and len(files) != 2:
+    if not add and not scale and len(files) != 2:
         raise UserError(
             f"Two deltas can be compared, and {len(files)} came; name two, or write a sum with"
             " --add."
@@ -111,6 +127,9 @@ def deltas(
         name if name.endswith(".safetensors") else get(name).file("delta.safetensors")
         for name in files
     ]
+    if scale:
+        print(scaled(paths, share, head_share or [], scale))
+        return
     base = load_model(model, "cpu", dtype)
     if add:
         total = add_deltas(base, paths, add)
@@ -128,3 +147,21 @@ def deltas(
             cosine = "" if row["cosine"] is None else f"{row['cosine']:.3f}"
             lines.append(f"{name:8} {row['first']:9.4f} {row['second']:9.4f} {cosine:>7}".rstrip())
     print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
+
+
+def scaled(paths: list, share: float, head_shares: list[str], to: str) -> str:
+    """Write a share of one delta; returns the file. UserError for several, or a head's share that
+    is not written as L2.H1=0.5.
+    """
+    from ctsft.tuning.delta import Delta
+
+    if len(paths) != 1:
+        raise UserError(f"A share is of one delta, and {len(paths)} came; name one.")
+    heads = {}
+    for text in head_shares:
+        match = re.fullmatch(r"L(\d+)\.H(\d+)=([\d.]+)", text)
+        if not match:
+            raise UserError(f"{text!r} is not the share of a head; write one such as L2.H1=0.5.")
+        heads[int(match[1]), int(match[2])] = float(match[3])
+    Delta.load(paths[0]).scaled(share).scaled(heads).save(to)
+    return to

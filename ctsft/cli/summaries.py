@@ -63,13 +63,27 @@ def finetune(summary: dict) -> str:
         f" ({summary['trainable'] / summary['total']:.2%}), {summary['changed']:,} of them changed"
     )
     title = f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}"
-    return "\n".join(
-        [
-            title,
-            *(f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first),
-            *summary["notes"],
-        ]
-    )
+    lines = [title, *(f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first)]
+    lines += summary["notes"]
+    if summary.get("outside"):
+        lines.append(summary["outside"]["text"])
+    if summary.get("shares"):
+        lines.append(shares(summary["shares"]))
+    return "\n".join(lines)
+
+
+def shares(measured: dict) -> str:
+    """A table of the shares of a change and the accuracies that they have."""
+    names = list(measured["rows"])
+    lines = [
+        f"share of the change, {measured['split']} rows: " + "  ".join(names),
+        *(
+            f"  {point['share']:.1f}  "
+            + "  ".join(f"{point['accuracy'][name]:.3f}".ljust(len(name)) for name in names)
+            for point in measured["points"]
+        ),
+    ]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def rescore(summary: dict) -> str:

@@ -117,6 +117,10 @@ def finetune(
     save_model: Annotated[
         bool, typer.Option(help="Save the tuned model as a Hugging Face folder in the run.")
     ] = False,
+    shares: Annotated[
+        bool,
+        typer.Option(help="Measure eleven shares of the change on validation rows afterwards."),
+    ] = True,
     model: ModelName = "demo",
     task: TaskName = "demo",
     language: Annotated[
@@ -175,6 +179,7 @@ def finetune(
         pool=pool,
         base=base,
         advice=advice,
+        shares=shares,
     )
     request = FinetuneRequest(
         name=name,

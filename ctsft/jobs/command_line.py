@@ -142,6 +142,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             },
         ),
         Option("--save-model", "tuning.save_model", switch=True),
+        Option("--no-shares", "tuning.shares", switch=False),
         *POOL,
         *METHOD,
     ),
@@ -159,7 +160,11 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         *_options("", {"--data-dir": "data_dir", "--jobs": "jobs"}),
         Option("--device", "design.device"),
     ),
-    "export": (Option("", "tuned", always=True), Option("--to", "to", always=True)),
+    "export": (
+        Option("", "tuned", always=True),
+        Option("--to", "to", always=True),
+        Option("--share", "share"),
+    ),
 }
 TUNING = Tuning(target="")
 

@@ -24,12 +24,12 @@ from ctsft.utils.errors import UserError
 CARD = Path(__file__).with_name("templates") / "model_card.md"
 
 
-def export(run_id: str, folder) -> Path:
-    """Write the tuned model of a run to a new folder that plain transformers loads; returns the
-    folder.
+def export(run_id: str, folder, share: float = 1.0) -> Path:
+    """Write the tuned model of a run, or one with a share of its change, to a new folder that plain
+    transformers loads; returns the folder.
 
-    Raises UserError for a run without a delta, a folder that holds something, or a base model that
-    is not the one that was tuned.
+    Raises UserError for a run without a delta, a share outside 0 to 1, a folder that holds
+    something, or a base model that is not the one that was tuned.
     """
     run, folder = runs.get(run_id), Path(folder)
     if not run.file("delta.safetensors").is_file() or not results.result(run):
@@ -42,12 +42,12 @@ def export(run_id: str, folder) -> Path:
         raise UserError(
             f"{str(folder)!r} exists and is not an empty folder; name a new one with --to."
         )
-    model = tuned_model(run)
+    model = tuned_model(run, share)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder, "the exported model") as part:
         part.mkdir()
         save_folder(model, part)
-        (part / "README.md").write_text(card(run, model), encoding="utf-8")
+        (part / "README.md").write_text(card(run, model, share), encoding="utf-8")
         if run.file("circuit.json").is_file():
             (part / "circuit.json").write_bytes(run.file("circuit.json").read_bytes())
     return folder
@@ -56,7 +56,10 @@ def export(run_id: str, folder) -> Path:
 def export_run(run: Writer, request: ExportRequest) -> dict:
     """The export as a job of its own, which a page watches."""
     run.progress(0, 1, "writing the folder")
-    return finish(run, {"tuned": request.tuned, "folder": str(export(request.tuned, request.to))})
+    return finish(
+        run,
+        {"tuned": request.tuned, "folder": str(export(request.tuned, request.to, request.share))},
+    )
 
 
 def save_folder(model: Model, folder: Path):
@@ -67,12 +70,14 @@ def save_folder(model: Model, folder: Path):
         path.chmod(0o644)
 
 
-def tuned_model(run: runs.Run) -> Model:
-    """The base model of a run with the run's delta, on the CPU in the run's number format."""
+def tuned_model(run: runs.Run, share: float = 1.0) -> Model:
+    """The base model of a run with the run's delta or a share of it, on the CPU in the run's number
+    format.
+    """
     subject = needed_request(run).subject
     model = load_model(base_path(run), "cpu", subject.dtype)
     model.name = subject.model
-    return apply_delta(model, run.file("delta.safetensors"))
+    return apply_delta(model, run.file("delta.safetensors"), share)
 
 
 def base_path(run: runs.Run) -> str:
@@ -85,7 +90,7 @@ def base_path(run: runs.Run) -> str:
     return str(local) if name not in BUNDLED_MODELS and local.is_dir() else name
 
 
-def card(run: runs.Run, model: Model) -> str:
+def card(run: runs.Run, model: Model, share: float = 1.0) -> str:
     """The README.md of an exported folder."""
     request, done = needed_request(run), results.result(run)
     tuning, subject = request.tuning, request.subject
@@ -109,6 +114,7 @@ def card(run: runs.Run, model: Model) -> str:
         what=tuning.what,
         says=RECIPES[tuning.what].description,
         rest=rest_words(run),
+        part=part_words(run, share),
         trainable=done["trainable"],
         total=done["total"],
         heads=heads_words(run),
@@ -128,6 +134,22 @@ def card(run: runs.Run, model: Model) -> str:
         version=request.facts.version,
         fingerprint=request.facts.model_fingerprint,
     )
+
+
+def part_words(run: runs.Run, share: float) -> str:
+    """Which share of the change the folder holds, and what it measured; "" for all of it."""
+    if share == 1:
+        return ""
+    text = (
+        f"\n\nThis model has {share:g} of that change: w0 + {share:g} (w1 - w0), where w0 is the"
+        " base model. The figures below are of all of it"
+    )
+    measured = results.result(run).get("shares") or {"points": []}
+    for point in measured["points"]:
+        if point["share"] == share:
+            figures = ", ".join(f"{name} {one:.3f}" for name, one in point["accuracy"].items())
+            return f"{text}; of this share, on {measured['split']} rows: {figures}."
+    return f"{text}; this share was not measured."
 
 
 def rest_words(run: runs.Run) -> str:

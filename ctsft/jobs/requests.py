@@ -116,6 +116,7 @@ class Tuning:
     pool: str = "all"
     base: str | None = None  # for "direct": the model before the competence stage
     advice: str | None = None  # for "advised": an advice run or its advice.csv; None: ask first
+    shares: bool = True  # eleven shares of the change are measured on validation rows
 
 
 def base_model(subject: Subject, tuning: Tuning) -> str:
@@ -264,6 +265,7 @@ class ExportRequest(JobRequest):
     kind: Literal["export"] = "export"
     tuned: str  # id of a tuning run
     to: str
+    share: float = 1.0  # of the change
 
 
 AnyRequest = (

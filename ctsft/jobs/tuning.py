@@ -10,8 +10,14 @@ from ctsft.circuit.selection import select
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.jobs.advice import read_advice, take_advice
+from ctsft.jobs.measured_change import (
+    checkpoint_of,
+    measure_shares,
+    outside_of_change,
+    share_rows,
+)
 from ctsft.jobs.reporter import Reporter, begin, finish
-from ctsft.jobs.requests import FinetuneRequest, base_model
+from ctsft.jobs.requests import FinetuneRequest, Subject, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import open_discovery
 from ctsft.jobs.tuning_rows import source_rows, tuning_rows
@@ -108,16 +114,51 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         with atomic_path(run.file("model"), "the tuned model") as part:
             model.hf.save_pretrained(part)
             model.tokenizer.save_pretrained(part)
-    summary = save_result(run, summary, result)
+    saved = save_result(run, summary, result)
+    if distributed.RANK == 0:
+        measured = measured_change(reporter, request, subject, result, list(evaluation_sets))
+        saved = finish(run, summary | outcome(result) | measured)
     if not result.stopped:
         atomic_files.remove(checkpoints)  # nothing is left to resume
-    return summary
+    return saved
+
+
+def measured_change(
+    reporter: Reporter,
+    request: FinetuneRequest,
+    subject: Subject,
+    result: TuneResult,
+    languages: list[str],
+) -> dict:
+    """{"outside": what `outside_of_change` verified, "shares": of `measure_shares`}; each None
+    where it could not be measured. Shares are of finished runs only.
+    """
+    progress = reporter.stage("comparing with the checkpoint")
+    loaded, task, _ = subject.open()
+    checkpoint = checkpoint_of(loaded, result.delta)
+    if checkpoint is None:
+        return {"outside": None, "shares": None}
+    outside = outside_of_change(checkpoint, result.delta, result.model)
+    progress(1, 1)
+    rows = {} if result.stopped or not request.tuning.shares else share_rows(task, languages)
+    if not rows:
+        return {"outside": outside, "shares": None}
+    progress = reporter.stage("shares of the change")
+    return {
+        "outside": outside,
+        "shares": measure_shares(checkpoint, result.delta, task, rows, progress),
+    }
 
 
 def save_result(run: Writer, summary: dict, result: TuneResult) -> dict:
     """The delta, and the summary with what the run came to."""
     result.delta.save(run.file("delta.safetensors"))
-    outcome = {
+    return finish(run, summary | outcome(result))
+
+
+def outcome(result: TuneResult) -> dict:
+    """What a run came to, as its summary says it."""
+    return {
         "trainable": result.trainable,
         "changed": result.changed,
         "total": result.total,
@@ -125,7 +166,6 @@ def save_result(run: Writer, summary: dict, result: TuneResult) -> dict:
         "history": result.history,
         "notes": result.notes,
     }
-    return finish(run, summary | outcome)
 
 
 def begun(run: Run) -> bool:

@@ -176,6 +176,23 @@ class Delta:
             else:
                 parameter.copy_(new)
 
+    def values_in(self, model: Model) -> "Delta":
+        """The model's present values of what this delta changes; writing them undoes it. Adapted
+        parameters are taken whole.
+        """
+        tensors, parameters = {}, dict(model.hf.named_parameters())
+        for name in self.names:
+            parameter, place = parameters[name].detach(), self.index(name)
+            if place is None:
+                tensors[name] = parameter.clone()
+                continue
+            dim, index = place
+            tensors[f"{name}:{SIDES[dim]}"] = index.to(torch.int32)
+            values = parameter.index_select(dim, index.to(parameter.device))
+            tensors[f"{name}:values"] = values.clone()
+        about = {key: self.about[key] for key in ("base", "what", "kv")}
+        return Delta(about, tensors)
+
     def changes(self, model: Model) -> dict[str, torch.Tensor]:
         """{parameter: new minus old}, float64 on the CPU, in the parameter's shape. `model`: the
         one before tuning.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ctsft import Circuit, load_model, load_task, predict
+from ctsft import Circuit, Delta, apply_delta, load_model, load_task, predict
 from ctsft.tuning.delta_comparison import compare_deltas
 from support.shell import bad, newest
 from support.tasks import cued
@@ -162,3 +162,24 @@ def test_deltas_and_expand_from_the_shell(shell, tiny_words, tune, tmp_path):
         and load_model(tmp_path / "wide").n_kv_heads == 4
     )
     bad(shell("expand", *model, "--to", tmp_path / "wide"), "exists")
+
+
+def test_a_share_of_the_change_from_the_shell(shell, tiny_words, tune, tmp_path):
+    """As a folder with a card that says so, and as a delta, by head too."""
+    run, base = tune()["run"], load_model(tiny_words[1], device="cpu")
+    assert shell("export", run, "--to", tmp_path / "none", "--share", 0)[0] == 0
+    assert load_model(tmp_path / "none", device="cpu").fingerprint == base.fingerprint
+    assert shell("export", run, "--to", tmp_path / "some", "--share", 0.3)[0] == 0
+    delta, part = newest().file("delta.safetensors"), tmp_path / "part.safetensors"
+    some = apply_delta(load_model(tiny_words[1], device="cpu"), delta, 0.3)
+    assert load_model(tmp_path / "some", device="cpu").fingerprint == some.fingerprint
+    card = (tmp_path / "some" / "README.md").read_text()
+    assert "0.3 of that change" in card and "of this share, on valid rows: indonesian" in card
+    words = ["--scale", part, "--share", 0.5, "--head-share", "L2.H0=0"]
+    assert shell("deltas", run, *words)[:2] == (0, f"{part}\n")
+    about = Delta.load(part).about
+    assert about["share"] == 0.5 and about["head_shares"] == {"2.0": 0.0}
+    bad(shell("deltas", run, "--scale", part, "--head-share", "2.0=0"), "L2.H1=0.5")
+    bad(shell("deltas", run, run, "--scale", part), "2 came")
+    bad(shell("export", run, "--to", tmp_path / "more", "--share", 2), "from 0", "2.0")
+    assert not (tmp_path / "more").exists()

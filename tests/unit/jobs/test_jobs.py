@@ -17,7 +17,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import balanced_sample, rows_hash
-from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning_table
+from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning, tuning_table
 from ctsft.runs import results
 from ctsft.tuning.recipes import RECIPES
 from support.errors import said
@@ -133,6 +133,13 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
         row["share"] == summary["trainable"] / loaded["qwen2"].n_params
         and row["gain"] == row["target_after"] - row["target_before"]
     )
+    outside, shares = summary["outside"], summary["shares"]
+    assert outside["identical"] == outside["parameters"] < loaded["qwen2"].n_params
+    assert (outside["parameters"] == 0) == (what == "full")
+    if not RECIPES[what].description.startswith("LoRA"):
+        assert outside["parameters"] == loaded["qwen2"].n_params - summary["trainable"]
+    assert [point["share"] for point in shares["points"]] == [step / 10 for step in range(11)]
+    assert shares["split"] == "valid" and shares["rows"] == {"indonesian": 9, "javanese": 9}
     if what in ("circuit", *requests.CONTROLS):
         scores, rule = (
             Scores.load(scored.file("scores.safetensors")),
@@ -158,6 +165,37 @@ def test_a_held_run_reads_pool_a_of_the_source_and_never_test_rows(subject, home
         assert all(torch.equal(saved[name], delta[name]) for name in delta) == equal
     on_test = finetune_request(replace(subject, split="test"), held, what="full", n=6)
     said(lambda: done(on_test), "never held by test rows")
+
+
+def test_shares_are_measured_on_validation_rows_with_the_delta_s_share(subject, scored, home):
+    run, summary = tuned(subject, scored, what="full", eval_split="valid", final_split="test")
+    task, points = load_task(subject.task), summary["shares"]["points"]
+    rows = {name: task.load(name, "valid") for name in ("indonesian", "javanese")}
+    assert points[0]["accuracy"] == summary["history"][0]["accuracy"]
+    assert points[-1]["accuracy"] == summary["history"][-1]["accuracy"] != points[0]["accuracy"]
+    for point in points[3:8:4]:
+        model = ctsft.load_model(subject.model, "cpu")
+        ctsft.apply_delta(model, run.file("delta.safetensors"), point["share"])
+        for name, some in rows.items():
+            assert point["accuracy"][name] == ctsft.accuracy(model, task, some)
+    assert tuned(subject, scored, what="norms", shares=False)[1]["shares"] is None
+
+
+def test_a_number_that_tuning_changed_outside_is_reported(subject, scored, monkeypatch, home):
+    """A leak, planted: one number of an MLP, by a small step."""
+
+    def leaking(*arguments, **options):
+        result = ctsft.finetune(*arguments, **options)
+        weight = result.model.hf.get_parameter("model.layers.0.mlp.up_proj.weight")
+        with torch.no_grad():
+            weight[0, 0] += 1e-3
+        return result
+
+    monkeypatch.setattr(tuning, "finetune", leaking)
+    _, summary = tuned(subject, scored, what="norms")
+    outside = summary["outside"]
+    assert outside["identical"] == outside["parameters"] - 1
+    assert outside["text"].startswith("1 of ") and "differ" in outside["text"]
 
 
 def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(subject, home):

@@ -89,6 +89,7 @@ TUNING = Tuning(
     pool="B",
     base="some/base",
     advice="advice.csv",
+    shares=False,
 )
 REQUESTS = [
     ScoreRequest(),
@@ -129,7 +130,7 @@ REQUESTS = [
         k=3,
         cache=False,
     ),
-    ExportRequest(tuned="a-run", to="a folder"),
+    ExportRequest(tuned="a-run", to="a folder", share=0.25),
 ]
 
 
