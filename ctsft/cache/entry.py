@@ -27,6 +27,7 @@ ENGINE = (
     "cache",
     "data",
     "model",
+    "tuning/float32_copies.py",
     "tuning/lora.py",
     "tuning/masked_training.py",
     "tuning/source_fisher.py",
