@@ -9,7 +9,7 @@ the readout, the last prompt token. `ctsft.data.registry` holds the built-in tas
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from ctsft.data.cells import cell, text_of
 from ctsft.data.labels import label_classes, label_token
 from ctsft.data.placeholders import LABEL, placeholders
+from ctsft.data.prompt_tokens import appended_tokens, check_embedded, longest_prompt
 from ctsft.data.sources import SPLITS, Files, Hub
 from ctsft.utils.errors import UserError, quoted
 
@@ -119,32 +120,42 @@ class Task:
             ) from None
 
     def encode(self, model, example: Example) -> list[int]:
-        """Prompt token ids, the tokenizer's own special tokens included, at most `max_length`. Of a
-        longer prompt the columns are cut, never the end of the prompt.
+        """Prompt token ids, at most `max_length` and the model's positions. The tokenizer's own
+        special tokens are included, except those behind the prompt of a model that answers with
+        label tokens. Of a longer prompt the columns are cut, never the end of the prompt.
 
-        UserError when the prompt without its columns is too long.
+        UserError when the prompt without its columns is too long, or for a token that the model has
+        no embedding for.
         """
+        limit, appended = longest_prompt(model, self.max_length), len(appended_tokens(model))
 
         def encode(characters=None):
-            return model.tokenizer(self.text(example, characters))["input_ids"]
+            ids = model.tokenizer(self.text(example, characters))["input_ids"]
+            return ids[: len(ids) - appended]
 
+        ids = self._cut(encode, example, limit)
+        check_embedded(model, ids, f"The prompt of example {quoted(example.id)}")
+        return ids
+
+    def _cut(self, encode: Callable, example: Example, limit: int) -> list[int]:
+        """`encode(characters)` with as many characters of each column as `limit` tokens allow."""
         ids = encode()
-        if len(ids) <= self.max_length:
+        if len(ids) <= limit:
             return ids
         # search for the largest number of characters that fits
         values = {"text": example.text, **example.fields}.values()
         low, high = 0, max(map(len, values))
         while low < high:
             middle = (low + high + 1) // 2
-            if len(encode(middle)) <= self.max_length:
+            if len(encode(middle)) <= limit:
                 low = middle
             else:
                 high = middle - 1
         ids = encode(low)
-        if len(ids) > self.max_length:
+        if len(ids) > limit:
             raise UserError(
-                f"The prompt of task {self.name!r} alone takes {len(ids)} tokens of the"
-                f" {self.max_length} allowed; shorten it."
+                f"The prompt of task {self.name!r} alone takes {len(ids)} tokens of the {limit}"
+                " allowed; shorten it."
             )
         return ids
 
@@ -152,12 +163,14 @@ class Task:
         """{label: token id} in the task's order, or {label: number of its class} for a model with a
         sequence-classification head.
 
-        UserError names the tokens of a label that is not one token, two labels that share a token,
-        or the classes if they are not the labels.
+        UserError names the tokens of a label that is not one token, a token without an embedding,
+        two labels that share a token, or the classes if they are not the labels.
         """
         if classes := getattr(model, "classes", None):
             return label_classes(classes, self.labels)
         ids = {label: label_token(model.tokenizer, label) for label in self.labels}
+        for label, token in ids.items():
+            check_embedded(model, [token], f"The label {quoted(label)}")
         same = [label for label in ids if list(ids.values()).count(ids[label]) > 1]
         if same:
             raise UserError(

@@ -8,7 +8,8 @@ import torch
 from tqdm import tqdm
 
 import ctsft
-from ctsft.data.task import Example, rows_hash
+from ctsft.data.prompt_tokens import prompt_notes
+from ctsft.data.task import Example, Task, rows_hash
 from ctsft.model.model import Model
 from ctsft.runs.folder import write_json
 from ctsft.runs.recorder import Writer
@@ -65,6 +66,12 @@ class Reporter:
     def tell(self, name: str, notes: list[str]):
         for note in notes:
             print(f"{name}: {note}", file=sys.stderr, flush=True)
+
+
+def tell_notes(model: Model, task: Task):
+    """Print what was not used of the model's files, and how it reads the task's prompts."""
+    for note in (*model.notes, *prompt_notes(model, task.prompt, task.max_length)):
+        print(f"note: {note}", file=sys.stderr, flush=True)
 
 
 def finish(run: Writer, summary: dict) -> dict:

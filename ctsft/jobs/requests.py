@@ -19,6 +19,7 @@ from ctsft.circuit.validation import Checks
 from ctsft.data.registry import load_task
 from ctsft.data.task import Task
 from ctsft.jobs.experiment_design import Design, Trial
+from ctsft.jobs.reporter import tell_notes
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
@@ -41,12 +42,16 @@ class Subject:
     dtype: str = "auto"
 
     def open(self) -> tuple[Model, Task, str]:
-        """The model, the task and the language. UserError for what cannot be opened."""
+        """The model, the task and the language; notes on them are printed on stderr. UserError for
+        what cannot be opened.
+        """
         task = load_task(self.task, self.data_dir)
         language = self.language or task.source
         # an unknown language is refused before the model is loaded
         task.splits(language)
-        return load_model(self.model, self.device, self.dtype), task, language
+        model = load_model(self.model, self.device, self.dtype)
+        tell_notes(model, task)
+        return model, task, language
 
 
 @dataclass(frozen=True)

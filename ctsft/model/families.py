@@ -253,6 +253,8 @@ ENCODERS = {
     "xlm-roberta": bert,
     "distilbert": distilbert,
 }
+# encoders whose first position has the number of the padding token plus 1
+POSITIONS_BEHIND_PADDING = ("roberta", "xlm-roberta")
 FAMILIES = DECODERS | ENCODERS  # {config.model_type: family function}
 
 

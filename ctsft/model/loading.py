@@ -15,6 +15,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from ctsft.model import adapter_folder
 from ctsft.model.attention import ATTENTION
 from ctsft.model.batching import pad
 from ctsft.model.device import choose_device, choose_dtype
@@ -23,6 +24,7 @@ from ctsft.model.forward import record
 from ctsft.model.model import Model
 from ctsft.model.model_files import ModelFiles
 from ctsft.model.replay import replay_error
+from ctsft.model.weight_files import read_weights
 from ctsft.utils.errors import UserError
 
 # largest `replay_error` of a correct list
@@ -45,10 +47,15 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     what does not fit over memory and disk (accelerate's device_map="auto"). dtype: "auto" is
     float32, the precision the scores are defined in.
 
-    Raises UserError for a model that is not there or cannot be read, a family that is not
-    supported, or a replay that differs.
+    A folder with a LoRA adapter gives its base with the adapter merged, where the base is at hand.
+    `notes` of the model say what in its files was not used.
+
+    Raises UserError for a model that is not there or cannot be read, weights that are missing, NaN
+    or infinite, a family that is not supported, or a replay that differs.
     """
-    files = ModelFiles.find(name_or_path)
+    files, adapter = ModelFiles.find(name_or_path), None
+    if adapter_folder.is_adapter(files):
+        adapter, files = files, adapter_folder.base_files(files)
     placed = {}
     if device == "map":
         offload = tempfile.mkdtemp(prefix="ctsft-offload-")
@@ -61,21 +68,30 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     check_family(config.model_type, class_name, files.name)
     classifier = class_name.endswith(CLASSIFIER)
     auto_class = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
-    tokenizer = files.read("tokenizer", AutoTokenizer)
+    of_tokenizer = adapter if adapter and adapter.has_tokenizer else files
+    tokenizer = of_tokenizer.read("tokenizer", AutoTokenizer)
     files.check_safetensors(auto_class.__name__)
-    stamps = files.stamps()
-    hf = files.read(
-        "safetensors weights",
-        auto_class,
-        dtype=dtype,
-        use_safetensors=True,
-        attn_implementation=ATTENTION,
-        **placed,
+    stamps = stamps_of(files, adapter)
+    hf, notes = read_weights(
+        files, auto_class, config, dtype=dtype, attn_implementation=ATTENTION, **placed
     )
-    model = wrap(hf if placed else hf.to(device), tokenizer, files.name)
-    if stamps and stamps == files.stamps():  # no file changed while they were read
+    if adapter:
+        hf = adapter_folder.merged(hf, adapter)
+        notes.append(f"{adapter.name!r} is a LoRA adapter; it was merged into {files.name!r}.")
+    name = (adapter or files).name
+    model = wrap(hf if placed else hf.to(device), tokenizer, name)
+    model.notes = notes
+    if stamps and stamps == stamps_of(files, adapter):  # no file changed while they were read
         model.loaded_from = model.weights_version, stamps
     return model
+
+
+def stamps_of(files: ModelFiles, adapter: ModelFiles | None) -> list | None:
+    """`ModelFiles.stamps` of a model, and of the adapter that is merged into it."""
+    stamps = [each.stamps() for each in (files, adapter) if each]
+    if None in stamps:
+        return None
+    return stamps if adapter else stamps[0]
 
 
 def wrap(hf, tokenizer, name: str = "") -> Model:
@@ -96,7 +112,7 @@ def check_replay(model: Model):
     random = torch.Generator().manual_seed(0)
     texts = [
         torch.randint(hf.config.vocab_size, (length,), generator=random).tolist()
-        for length in REPLAY_LENGTHS
+        for length in replay_lengths(model)
     ]
     batch = pad(texts, hf.device, reads_first=model.architecture.reads_first)
     error = replay_error(model, record(model, batch))
@@ -107,6 +123,10 @@ def check_replay(model: Model):
             f" the list of its family's modules says: replayed logits differ by {error:.2g} of"
             f" their size, allowed is {allowed:g}; use another checkpoint of the family."
         )
+
+
+def replay_lengths(model: Model) -> list[int]:
+    return [min(length, model.max_positions or length) for length in REPLAY_LENGTHS]
 
 
 def as_model(model: Model | str | Path) -> Model:

@@ -7,7 +7,7 @@ Recording a pass, decomposition and masked tuning work on what a family function
 import torch
 
 from ctsft.model.architecture import Block
-from ctsft.model.families import CLASSIFIER, FAMILIES, check_family
+from ctsft.model.families import CLASSIFIER, FAMILIES, POSITIONS_BEHIND_PADDING, check_family
 from ctsft.model.fingerprint import weights_hash
 
 
@@ -28,6 +28,8 @@ class Model:
         self.n_heads = config.num_attention_heads
         self.n_kv_heads = getattr(config, "num_key_value_heads", None) or self.n_heads
         self.d_model = config.hidden_size
+        # what a reader should know of how it was loaded
+        self.notes: list[str] = []
         self.d_head = getattr(config, "head_dim", None) or self.d_model // self.n_heads
         # set by `load_model`: `weights_version` after loading, and `source_files`
         self.loaded_from: tuple[tuple, list] | None = None
@@ -41,6 +43,21 @@ class Model:
     @property
     def model_type(self) -> str:
         return self.hf.config.model_type
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest text that the model has positions for, in tokens; None without a limit.
+        RoBERTa's positions begin behind the number of its padding token.
+        """
+        limit = getattr(self.hf.config, "max_position_embeddings", None)
+        if limit and self.model_type in POSITIONS_BEHIND_PADDING:
+            limit -= self.hf.config.pad_token_id + 1
+        return limit
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids the model has embeddings for."""
+        return self.hf.get_input_embeddings().num_embeddings
 
     @property
     def classes(self) -> list[str] | None:

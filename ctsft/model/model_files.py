@@ -60,12 +60,16 @@ class ModelFiles:
             raise
         except Exception as error:
             # transformers raises OSError, ValueError, KeyError, SafetensorError and others
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"The {what} of {self.name!r} could not be loaded ({type(error).__name__}:"
-                f" {reason}); choose a Hugging Face folder with config.json, tokenizer files and"
-                " *.safetensors."
-            ) from error
+            raise self.unreadable(what, error) from error
+
+    def unreadable(self, what: str, error: Exception) -> UserError:
+        """The UserError for `what` ("config"), which ended in another error when it was read."""
+        reason = " ".join(str(error).split())[:200]
+        return UserError(
+            f"The {what} of {self.name!r} could not be loaded ({type(error).__name__}:"
+            f" {reason}); choose a Hugging Face folder with config.json, tokenizer files and"
+            " *.safetensors."
+        )
 
     def file_names(self) -> list[str]:
         if self.local:
@@ -74,6 +78,10 @@ class ModelFiles:
         with suppress(Exception):
             return list_repo_files(self.source)
         return []
+
+    @property
+    def has_tokenizer(self) -> bool:
+        return "tokenizer_config.json" in self.file_names()
 
     def check_safetensors(self, auto_class: str):
         """Raise UserError for weights that are there as pickle only, which can run code when it is

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ctsft.data.prompt_tokens import prompt_notes
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from explorer.session import binding, errors, inputs, recent, start_runs
@@ -13,6 +14,7 @@ from explorer.setup import (
     prompt_tokens,
     task_choice,
 )
+from explorer.text.markdown import literal
 from explorer.widgets import cost_estimate
 
 
@@ -26,6 +28,7 @@ def page():
     choose()
     task = open_task()
     model = open_model()
+    show_notes(model, task)
     ready = measure(model, task)
     score_button(ready)
     if task:
@@ -72,6 +75,15 @@ def open_model() -> Model | None:
     if model:
         model_choice.show_facts(model)
     return model
+
+
+def show_notes(model: Model | None, task: Task | None):
+    """What was not used of the model's files, and how it reads the task's prompts."""
+    notes = list(model.notes) if model else []
+    if model and task:
+        notes += prompt_notes(model, task.prompt, task.max_length)
+    for note in notes:
+        st.warning(literal(note), icon=":material/info:")
 
 
 def measure(model: Model | None, task: Task | None) -> bool:

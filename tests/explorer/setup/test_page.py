@@ -17,6 +17,7 @@ from explorer.session.requests import competence_request, score_request
 from explorer.session.view import View
 from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.markdown import literal, short
+from support.checkpoints import copied, end_appended, filled, prefixed, without
 from support.pages import APP
 from support.tasks import LABELS, agreed, cued, write_csv, write_task
 
@@ -345,3 +346,43 @@ def test_further_languages_are_measured_when_they_are_chosen(folders, tmp_path, 
     ]
     app.button_group(key="w_accuracy_languages").set_value(["acehnese"]).run()
     assert errors(app) == [] and maps()[2:] == ["acehnese: 1.00 ± 0.00, 6 test rows"]
+
+
+def on_folder(folder, files) -> AppTest:
+    return opened(
+        model_kind="folder",
+        folder=str(folder),
+        model=str(folder),
+        task_kind="file",
+        task_file=str(files),
+        task=str(files),
+        target="javanese",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("k_proj"), ["lack 6 of the", "k_proj"]),
+        (without("lm_head"), ["without the head", "lm_head.weight"]),
+        (filled("model.norm.weight", float("inf")), ["NaN or infinite", "model.norm.weight"]),
+    ],
+    ids=["projection", "head", "infinite"],
+)
+def test_a_damaged_checkpoint_is_one_sentence(folders, files, tmp_path, change, words):
+    app = on_folder(copied(folders["qwen2"], tmp_path / "damaged", change), files)
+    shown = errors(app)
+    assert shown and all(word in shown[0] for word in words)
+    assert next(button for button in app.button if button.label == "Score heads").disabled
+
+
+def test_what_was_not_used_and_how_a_prompt_ends_is_said(folders, files, tmp_path, shown):
+    assert not shown.warning  # control
+    entries = json.loads(files.read_text())
+    files.write_text(json.dumps(entries | {"prompt": entries["prompt"] + " "}))
+    folder = end_appended(copied(folders["qwen2"], tmp_path / "model", prefixed("module.")))
+    app = on_folder(folder, files)
+    assert errors(app) == []
+    notes = [warning.value for warning in app.warning]
+    for words in ("the prefix was removed", "is dropped", "Remove the space"):
+        assert sum(words in note for note in notes) == 1, notes

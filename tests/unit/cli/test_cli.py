@@ -22,6 +22,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import Task
 from ctsft.jobs import scoring
 from ctsft.jobs.requests import request_of, same_question
+from support.checkpoints import copied, end_appended, filled, prefixed, without
 from support.hub import CLOSED
 from support.shell import bad, newest, parsed
 from support.tasks import cued, write_task
@@ -340,6 +341,36 @@ def test_a_model_that_cannot_be_used_is_one_line(shell, tiny_words, folders, tmp
         "cannot be reached",
         "local folder",
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("k_proj"), ["lack 6 of the", "k_proj"]),
+        (without("lm_head"), ["without the head", "lm_head.weight"]),
+        (filled("model.norm.weight", float("nan")), ["NaN", "model.norm.weight"]),
+    ],
+    ids=["projection", "head", "nan"],
+)
+@pytest.mark.parametrize("command", ["accuracy", "score"])
+def test_a_damaged_checkpoint_is_one_line(
+    shell, tiny_words, folders, tmp_path, command, change, words
+):
+    folder = copied(folders["qwen2"], tmp_path / "damaged", change)
+    bad(shell(command, *tiny_words[2:], "--model", folder), str(folder), *words)
+
+
+def test_notes_on_the_model_and_the_prompt_are_on_stderr(shell, subject, folders, tmp_path):
+    task = json.loads(Path(subject.task).read_text())
+    task["prompt"] += " "
+    (tmp_path / "task.json").write_text(json.dumps(task))
+    folder = end_appended(copied(folders["qwen2"], tmp_path / "model", prefixed("module.")))
+    words = ["--model", folder, "--task", tmp_path / "task.json", "--device", "cpu"]
+    data = ["--data-dir", Path(subject.task).parent]
+    code, out, err = shell("accuracy", *words, *data, "--json")
+    assert code == 0 and json.loads(out)["rows"] == 9
+    assert [line.split()[0] for line in err] == ["note:"] * 3
+    assert "'module.'" in err[0] and "<|end|>" in err[1] and "Remove the space" in err[2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""A folder that holds a LoRA adapter (peft) instead of a model: it is merged into its base."""
+
+import json
+from pathlib import Path
+
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+
+from ctsft.model.model_files import ModelFiles
+from ctsft.utils.errors import UserError, quoted
+
+SETTINGS = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+MODEL_SETTINGS = "config.json"
+
+
+def is_adapter(files: ModelFiles) -> bool:
+    """Whether the files are a local adapter, and not a whole model."""
+    names = files.file_names() if files.local else []
+    return SETTINGS in names and MODEL_SETTINGS not in names
+
+
+def base_files(files: ModelFiles) -> ModelFiles:
+    """The files of the adapter's base. UserError when the adapter is none that can be merged, or
+    its base is not at hand.
+    """
+    settings = read_settings(files)
+    kind, base = settings.get("peft_type"), settings.get("base_model_name_or_path")
+    if kind != "LORA":
+        raise UserError(
+            f"{files.name!r} is an adapter of type {quoted(kind)}, and only LORA adapters can"
+            " be merged into their base; merge it yourself and save the whole model."
+        )
+    if not isinstance(base, str) or not base:
+        raise UserError(
+            f"{files.name!r} is a LoRA adapter whose {SETTINGS} does not name its base; write the"
+            " base's folder or hub name there as base_model_name_or_path."
+        )
+    if WEIGHTS not in files.file_names():
+        raise UserError(
+            f"{files.name!r} is a LoRA adapter without {WEIGHTS}; save it as safetensors"
+            " (save_pretrained does)."
+        )
+    # a folder beside the adapter, if the name is relative
+    beside = Path(files.source).parent / base
+    try:
+        found = ModelFiles.find(beside if beside.is_dir() else base)
+    except UserError as error:
+        raise UserError(
+            f"{files.name!r} is a LoRA adapter, and its base is not at hand: {error}"
+        ) from None
+    if is_adapter(found):
+        raise UserError(
+            f"{files.name!r} is a LoRA adapter of {quoted(base)}, which is an adapter too; merge"
+            " that one first."
+        )
+    return found
+
+
+def read_settings(files: ModelFiles) -> dict:
+    path = Path(files.source) / SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(path)!r} cannot be read ({type(error).__name__}).") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{str(path)!r} holds no JSON object; save the adapter again with peft.")
+    return settings
+
+
+def merged(hf, files: ModelFiles):
+    """The base model with the adapter added to its weights. UserError for an adapter that does not
+    fit, or lacks tensors.
+    """
+    try:
+        adapted = PeftModel.from_pretrained(hf, files.source)
+    except Exception as error:  # peft raises ValueError, RuntimeError, TypeError and others
+        raise files.unreadable("adapter", error) from error
+    wanted = set(get_peft_model_state_dict(adapted))
+    try:
+        with safe_open(Path(files.source) / WEIGHTS, "pt") as file:
+            stored = set(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"The weights of the adapter {files.name!r} cannot be read ({type(error).__name__})."
+        ) from None
+    if wanted != stored:
+        odd = sorted(wanted ^ stored)
+        raise UserError(
+            f"The adapter {files.name!r} does not fit its base: {len(wanted - stored)} of its"
+            f" {len(wanted)} tensors are missing and {len(stored - wanted)} have no place"
+            f" ({odd[0]}); use the base that it was trained on."
+        )
+    return adapted.merge_and_unload(safe_merge=True)
