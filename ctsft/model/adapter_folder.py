@@ -3,10 +3,16 @@
 import json
 from pathlib import Path
 
-from peft import PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from peft import (
+    PeftConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from safetensors.torch import load_file
 
 from ctsft.model.model_files import ModelFiles
+from ctsft.model.weight_files import check_finite
 from ctsft.utils.errors import UserError, quoted
 
 SETTINGS = "adapter_config.json"
@@ -69,26 +75,24 @@ def read_settings(files: ModelFiles) -> dict:
 
 
 def merged(hf, files: ModelFiles):
-    """The base model with the adapter added to its weights. UserError for an adapter that does not
-    fit, or lacks tensors.
+    """The base model with the adapter added to its weights. Only JSON and safetensors are read.
+    UserError for an adapter that does not fit, or lacks tensors.
     """
     try:
-        adapted = PeftModel.from_pretrained(hf, files.source)
+        stored = load_file(Path(files.source) / WEIGHTS)
+        adapted = get_peft_model(hf, PeftConfig.from_peft_type(**read_settings(files)))
+        wanted = get_peft_model_state_dict(adapted).keys()
+        if wanted == stored.keys():
+            set_peft_model_state_dict(adapted, stored)
     except Exception as error:  # peft raises ValueError, RuntimeError, TypeError and others
         raise files.unreadable("adapter", error) from error
-    wanted = set(get_peft_model_state_dict(adapted))
-    try:
-        with safe_open(Path(files.source) / WEIGHTS, "pt") as file:
-            stored = set(file.keys())
-    except (OSError, SafetensorError) as error:
+    if wanted != stored.keys():
+        odd = sorted(wanted ^ stored.keys())
         raise UserError(
-            f"The weights of the adapter {files.name!r} cannot be read ({type(error).__name__})."
-        ) from None
-    if wanted != stored:
-        odd = sorted(wanted ^ stored)
-        raise UserError(
-            f"The adapter {files.name!r} does not fit its base: {len(wanted - stored)} of its"
-            f" {len(wanted)} tensors are missing and {len(stored - wanted)} have no place"
-            f" ({odd[0]}); use the base that it was trained on."
+            f"The adapter {files.name!r} does not fit its base: {len(wanted - stored.keys())} of"
+            f" its {len(wanted)} tensors are missing and {len(stored.keys() - wanted)} have no"
+            f" place ({odd[0]}); use the base that it was trained on."
         )
-    return adapted.merge_and_unload(safe_merge=True)
+    hf = adapted.merge_and_unload()
+    check_finite(files, hf)
+    return hf

@@ -75,6 +75,12 @@ def test_an_adapter_of_another_shape_is_refused(adapter, folders):
     said(lambda: load_model(adapter[0], "cpu"), "adapter", str(adapter[0]))
 
 
+def test_an_adapter_with_nan_is_refused(adapter):
+    path = adapter[0] / "adapter_model.safetensors"
+    save_file({name: value * float("nan") for name, value in load_file(path).items()}, path)
+    said(lambda: load_model(adapter[0], "cpu"), "NaN", "q_proj", str(adapter[0]))
+
+
 def test_an_adapter_without_its_weights_or_settings_is_refused(adapter):
     (adapter[0] / "adapter_model.safetensors").unlink()
     said(lambda: load_model(adapter[0], "cpu"), "without adapter_model.safetensors")
