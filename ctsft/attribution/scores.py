@@ -1,7 +1,5 @@
 """Scores of heads: the settings of a scoring pass, and its result."""
 
-import csv
-import io
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,6 +10,7 @@ from safetensors.torch import save_file
 
 from ctsft.attribution.means import POSITIONS
 from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.csv_text import csv_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, number
 from ctsft.utils.notebook import figure_html, table_html
@@ -138,14 +137,13 @@ class Scores:
 
     def csv(self) -> str:
         """One line a head: layer, head, score, standard error, rank, one column a label."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["layer", "head", "score", "stderr", "rank", *self.by_label])
+        by_label = self.by_label
+        rows = []
         for rank, head in enumerate(self.ranking(), 1):
-            by_label = [values[head].item() for values in self.by_label.values()]
             score, error = self.values[head].item(), self.stderr[head].item()
-            writer.writerow([*head, score, error, rank, *by_label])
-        return out.getvalue()
+            row = {"layer": head[0], "head": head[1], "score": score, "stderr": error, "rank": rank}
+            rows.append(row | {label: values[head].item() for label, values in by_label.items()})
+        return csv_text(["layer", "head", "score", "stderr", "rank", *by_label], rows)
 
     def _repr_html_(self) -> str:
         """The first heads as a table and, with plotly, all heads as a map."""

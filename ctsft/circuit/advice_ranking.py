@@ -14,6 +14,7 @@ import torch
 
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit, model_fields
+from ctsft.utils.csv_text import csv_text
 from ctsft.utils.errors import UserError
 
 COLUMN_TYPES = {
@@ -80,11 +81,7 @@ class Ranking:
 
     def csv(self) -> str:
         """One line a head, with `COLUMNS`."""
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return out.getvalue()
+        return csv_text(COLUMNS, self.rows)
 
     @classmethod
     def parse(cls, text: str, name: str = "the text", about: dict | None = None) -> "Ranking":

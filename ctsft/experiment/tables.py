@@ -7,11 +7,11 @@ learning_rate, {source,target}_{before,after}, forgetting, plasticity, and the s
 bootstrap intervals (`utils.statistics`).
 """
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Mapping
 
 from ctsft.jobs.experiment_design import Trial
+from ctsft.utils.csv_text import csv_text
 from ctsft.utils.statistics import (
     ALL_TARGETS,
     Spread,
@@ -28,6 +28,10 @@ GROUP = ("setting", "method", "target", "n")
 
 
 FEW = 6  # pairs below which an interval means little
+
+
+# what would be a column, HTML, code, a link or a picture in a cell of a Markdown table
+MARKDOWN_SIGNS = re.compile(r"([\\`<|]|(?<=\])\()")
 
 
 def trial_row(trial: Trial, row: Mapping, source: str) -> dict:
@@ -250,9 +254,10 @@ def notable_pairs(compared: list[dict]) -> list[dict]:
 
 
 def table(header: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(
-        "| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *lines]
-    )
+    """A Markdown table; what could be Markdown or HTML in its cells is escaped."""
+    shown = [[re.sub(MARKDOWN_SIGNS, r"\\\1", cell) for cell in line] for line in (header, *lines)]
+    rule = ["---"] * len(header)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (shown[0], rule, *shown[1:]))
 
 
 def latex(rows: list[Mapping]) -> str:
@@ -299,11 +304,4 @@ def escaped(text: str) -> str:
 
 def as_csv(rows: list[Mapping]) -> str:
     """CSV with the columns of all rows, in the order of their first appearance; "" for no rows."""
-    out = io.StringIO()
-    writer = csv.DictWriter(
-        out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
-    )
-    if rows:
-        writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(dict.fromkeys(key for row in rows for key in row), rows) if rows else ""

@@ -1,7 +1,5 @@
 """Finished and running fine-tuning runs as rows of one table, read from their folders."""
 
-import csv
-import io
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +10,7 @@ from ctsft.runs.launcher import list_runs
 from ctsft.runs.notes import FILE, read_note
 from ctsft.runs.results import evaluations, result
 from ctsft.tuning.config import TuneConfig
+from ctsft.utils.csv_text import csv_text
 
 COLUMNS = (
     "run",
@@ -186,11 +185,7 @@ def table_rows(kind: str = "finetune") -> list[dict]:
 
 
 def table_csv(rows: list[dict]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(COLUMNS, rows)
 
 
 def table_text(rows: list[dict]) -> str:

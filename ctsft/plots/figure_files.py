@@ -2,9 +2,7 @@
 SVG are made in the browser.)
 """
 
-import csv
 import html
-import io
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -12,6 +10,7 @@ from importlib import resources
 import plotly.graph_objects as go
 
 from ctsft.plots.style import alt
+from ctsft.utils.csv_text import csv_text
 
 INTERVAL_ENDS = ("x low", "x high", "y low", "y high")
 
@@ -33,12 +32,8 @@ def figure_csv(fig: go.Figure) -> str:
         name for name in ("value", *INTERVAL_ENDS, "note") if any(name in row for row in rows)
     ]
     headers = {"x": across, "y": down}
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["series", across, down, *optional], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({headers.get(name, name): no_formula(row[name]) for name in row})
-    return out.getvalue()
+    renamed = [{headers.get(name, name): value for name, value in row.items()} for row in rows]
+    return csv_text(["series", across, down, *optional], renamed)
 
 
 def axis_name(fig: go.Figure, axis: str) -> str:
@@ -118,11 +113,6 @@ def plain_text(markup) -> str:
     """A hover's or an axis title's text without its markup."""
     text = re.sub(r"<br\s*/?>", "; ", str(markup))
     return html.unescape(re.sub(r"<[^<>]*>", "", text)).replace("●", "").strip()
-
-
-def no_formula(value):
-    """A text that a spreadsheet would take for a formula, as text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 def figures_page(figures: Mapping[str, go.Figure], title: str) -> str:

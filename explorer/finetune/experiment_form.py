@@ -6,7 +6,7 @@ from ctsft.utils.errors import UserError
 from explorer.finetune import experiment_command, experiment_results, experiment_start
 from explorer.finetune.advanced_form import POOLS
 from explorer.finetune.languages import label
-from explorer.session import binding, inputs
+from explorer.session import binding, errors, inputs
 from explorer.text.markdown import literal
 from explorer.text.run_names import RECIPES
 
@@ -192,7 +192,7 @@ def saved_design():
         if opened:
             st.success(literal(text))
         else:
-            st.error(literal(text))
+            errors.show_error(text)
 
 
 def open_design():

@@ -123,8 +123,7 @@ def draw_curves(ids: list[str], active: bool):
         st.session_state.tune_curves = (ids, counts, fig)
     for run in shown[1:]:
         if run.status().active:
-            progress = f"{label(run)}: {run_progress.sentence(run)}"
-            st.caption(run_names.display_name(progress))
+            st.caption(f"{run_names.display_name(label(run))}: {run_progress.sentence(run)}")
     fig = st.session_state.tune_curves[2]
     if not fig:
         st.caption("The curves start with the accuracy before tuning, which is measured first.")

@@ -11,8 +11,16 @@ from contextlib import contextmanager
 import streamlit as st
 
 from ctsft.utils.errors import UserError
+from explorer.text.markdown import literal_sentence
 
 FRAMES = 6  # of the traceback, shown in the details
+
+
+def show_error(error: object):
+    """The one place where an error's sentence becomes Markdown: escaped, because it quotes labels,
+    languages and folders of unknown origin.
+    """
+    st.error(literal_sentence(str(error)), icon=":material/error:")
 
 
 @contextmanager
@@ -23,7 +31,7 @@ def guarded() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(error)
     except Exception as error:
         if type(error).__name__ == "FragmentHandledException":
             raise  # shown by the fragment already
@@ -68,7 +76,7 @@ def sentences(stop: bool = True, setup: bool = False) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(error)
         if setup:
             st.page_link("setup/page.py", label="Fix it on Setup", icon=":material/arrow_back:")
         if stop:

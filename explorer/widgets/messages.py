@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from ctsft.utils.errors import UserError
+from explorer.session import errors
 
 
 def put(key: str, text: str):
@@ -29,4 +30,4 @@ def show(key: str):
     if success:
         st.success(text)
     else:
-        st.error(text)
+        errors.show_error(text)

@@ -12,6 +12,7 @@ from ctsft.utils.units import time_left_text
 from explorer.session import errors, own_runs
 from explorer.session.score_runs import find_run, score_run
 from explorer.session.start_runs import ACTIVE
+from explorer.text.markdown import literal_sentence
 
 LOG_LINES = 30
 
@@ -57,7 +58,7 @@ def unscored(reason: str):
 
 
 def sentence(run: runs.Run) -> str:
-    """The state of a run in one line."""
+    """The state of a run in one line of Markdown."""
     status = run.status()
     if status.state == "queued" and status.message:
         parts = ["queued", status.message]
@@ -66,7 +67,7 @@ def sentence(run: runs.Run) -> str:
         parts = [stage, f"{status.progress:.0%}", time_left_text(status.eta)]
     else:
         parts = [status.state, status.message]
-    return " · ".join(filter(None, parts))
+    return literal_sentence(" · ".join(filter(None, parts)))
 
 
 def watch(
@@ -134,8 +135,11 @@ def ended(run: runs.Run):
     status = run.status()
     if status.state in ("failed", "lost"):
         outcome = "failed" if status.state == "failed" else "was lost"
-        st.error(f"This run {outcome}: {status.message}", icon=":material/error:")
+        errors.show_error(f"This run {outcome}: {status.message}")
         with st.expander("End of its log"):
             st.code(run.log_tail(LOG_LINES) or "(empty)", language=None)
     elif status.state == "stopped":
-        st.info(status.message or "The run was stopped.", icon=":material/stop_circle:")
+        st.info(
+            literal_sentence(status.message) or "The run was stopped.",
+            icon=":material/stop_circle:",
+        )
