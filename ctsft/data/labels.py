@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ctsft.data.token_text import readable_tokens
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, cut, quoted
 
 # SentencePiece writes a space as this character
 SENTENCEPIECE_SPACE = "▁"
@@ -38,8 +38,9 @@ def label_token(tokenizer, label: str) -> int:
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         tokens = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(ids)))
         raise UserError(
-            f"The label {label!r} becomes {len(ids)} token(s) that cannot stand for it ({tokens}),"
-            " and a label must be ONE known token; choose another word for it."
+            f"The label {quoted(label)} becomes {len(ids)} token(s) that cannot stand for it"
+            f" ({cut(tokens, 160)}), and a label must be ONE known token; choose another word for"
+            " it."
         )
     return ids[0]
 

@@ -19,7 +19,7 @@ from ctsft.data.cells import NotText, cell, cells, text_of
 from ctsft.data.placeholders import LABEL, placeholders
 from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task
-from ctsft.data.text_split import Rows, split_by_text
+from ctsft.data.text_split import Rows, normalised, split_by_text
 from ctsft.utils.errors import UserError, cut, quoted
 from ctsft.utils.file_names import slug
 
@@ -213,6 +213,23 @@ def table_rows(table: pd.DataFrame, prompt: tuple[str, ...]) -> Rows:
     names = [name for name in dict.fromkeys(prompt) if name in table.columns]
     texts = [" ".join(row) for row in table[names].itertuples(index=False)]
     return Rows(texts, table[LABEL].tolist())
+
+
+def repeated_texts(task: Task) -> dict[str, int]:
+    """{language: how many texts of its train rows stand in its validation or test rows, too} of a
+    draft, for the languages that have some. Rows split at random have none.
+    """
+    counts = {}
+    for language in task.languages:
+        texts = {
+            split: set(map(normalised, table_rows(frame, tuple(task.columns)).texts))
+            for (name, split), frame in task.rows.frames.items()
+            if name == language
+        }
+        others = texts.get("valid", set()) | texts.get("test", set())
+        if repeated := len(texts.get("train", set()) & others):
+            counts[language] = repeated
+    return counts
 
 
 def rows_by_language(part: TableFile) -> list[tuple[str, pd.DataFrame]]:

@@ -19,7 +19,7 @@ from ctsft.data.labels import label_classes, label_token
 from ctsft.data.placeholders import LABEL, placeholders
 from ctsft.data.prompt_tokens import appended_tokens, check_embedded, longest_prompt
 from ctsft.data.sources import SPLITS, Files, Hub
-from ctsft.utils.errors import UserError, quoted
+from ctsft.utils.errors import UserError, cut, quoted
 
 MAX_LENGTH = 128  # tokens of a prompt
 
@@ -82,9 +82,9 @@ class Task:
         missing = [name for name in (*self.columns, LABEL) if name not in frame.columns]
         if missing:
             raise UserError(
-                f"{where} have no column {missing[0]!r}; their columns are"
-                f" {', '.join(map(str, frame.columns))}: rename one, or name it in the task's"
-                " prompt."
+                f"{where} have no column {quoted(missing[0])}; their columns are"
+                f" {cut(', '.join(map(str, frame.columns)), 200)}: rename one, or name it in the"
+                " task's prompt."
             )
         examples = self._examples(frame, where)
         unknown = sorted({row.label for row in examples} - set(self.labels))
@@ -182,7 +182,7 @@ class Task:
     def _check_language(self, language: str) -> str:
         if language not in self.languages:
             raise UserError(
-                f"Task {self.name!r} has no language {language!r}; choose from"
+                f"Task {quoted(self.name)} has no language {quoted(language)}; choose from"
                 f" {', '.join(self.languages)}."
             )
         return language

@@ -11,7 +11,7 @@ from ctsft.data import own_tables, task_file
 from ctsft.data.labels import LabelTokens, label_tokens
 from ctsft.data.own_tables import DRAW_SPLITS, TableFile
 from ctsft.data.sources import SPLITS
-from ctsft.data.tables import open_table
+from ctsft.data.tables import Table, open_table
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils import home
@@ -31,6 +31,7 @@ TEXT_COLUMNS = ("text", "sentence", "review")
 PROMPTS_SHOWN = 3
 
 Frames = dict[str, pd.DataFrame]  # by file name
+Tables = dict[str, Table]
 
 
 def draw(model: Model | None, use: Callable[[str], None]):
@@ -51,15 +52,16 @@ def draw(model: Model | None, use: Callable[[str], None]):
             " needs a column of texts and a column of labels."
         )
         return
-    frames: Frames = {}
+    tables: Tables = {}
     for file in files:
         with errors.sentences(stop=False):
-            frames[file.name] = open_table(file.name, data=file.getvalue()).frame
-    if not frames:
+            tables[file.name] = open_table(file.name, data=file.getvalue())
+    if not tables:
         return
     with errors.sentences(stop=False):
-        task = draft_task(frames)
+        task = draft_task(tables)
         usable = preview(task, model)
+        notices(task)
         st.button(
             "Use this task",
             on_click=lambda: use(str(task_file.write_task(task, home.home() / "tasks"))),
@@ -69,11 +71,12 @@ def draw(model: Model | None, use: Callable[[str], None]):
         )
 
 
-def draft_task(frames: Frames) -> Task:
+def draft_task(tables: Tables) -> Task:
     """The task that the widgets describe."""
     view = binding.view()
+    frames = {name: table.frame for name, table in tables.items()}
     choose_columns(frames)
-    parts = [file_part(name, frame) for name, frame in frames.items()]
+    parts = [file_part(name, table) for name, table in tables.items()]
     choose_prompt(frames)
     labels = choose_labels(frames)
     choose_source_and_name(parts)
@@ -81,6 +84,25 @@ def draft_task(frames: Frames) -> Task:
     return own_tables.draft_task(
         name, view.own_prompt, parts, view.own_label, labels, view.own_source
     )
+
+
+def notices(task: Task):
+    """What the rows cannot show: texts on both sides of a split, and a target that is missing."""
+    repeated = own_tables.repeated_texts(task)
+    if repeated:
+        counts = ", ".join(f"{count} of {language}" for language, count in repeated.items())
+        st.warning(
+            f"Texts of the train rows stand in the validation or test rows, too: {literal(counts)}."
+            " Accuracy on them says little. Files that are split at random have no such texts.",
+            icon=":material/warning:",
+        )
+    if not task.targets:
+        st.info(
+            f"All rows are of one language, {literal(task.source)}. Its heads can be scored;"
+            " Fine-tune needs a second language. Upload a table of it as well, or hold out a part"
+            " of these rows on Fine-tune.",
+            icon=":material/info:",
+        )
 
 
 def all_columns(frames: Frames) -> list[str]:
@@ -117,11 +139,11 @@ def clear_prompt():
     binding.put(own_prompt="")
 
 
-def file_part(name: str, frame: pd.DataFrame) -> TableFile:
-    """One line for a file: its language and its split."""
+def file_part(name: str, table: Table) -> TableFile:
+    """One line for a file: how it was read, its language and its split."""
     language, split = own_tables.guess_language_and_split(name)
     title, first, second = st.columns([2, 2, 2], vertical_alignment="bottom")
-    title.markdown(f"**{literal(name)}**  \n{len(frame):,} rows")
+    title.markdown(f"**{literal(name)}**  \n{len(table.frame):,} rows, {table.dialect}")
     if not binding.view().own_column:
         language = first.text_input("Language", language, key=f"own_language_{name}")
     splits = [*SPLITS, DRAW_SPLITS]
@@ -131,9 +153,12 @@ def file_part(name: str, frame: pd.DataFrame) -> TableFile:
         splits.index(split),
         format_func=SPLIT_NAMES.get,
         key=f"own_split_{name}",
-        help="Split at random: 70 % train, 15 % validation and 15 % test, for each label.",
+        help=(
+            "Split at random: 70 % train, 15 % validation and 15 % test, for each label. Rows with"
+            " the same text are in one split."
+        ),
     )
-    return TableFile(frame, language.strip(), split, binding.view().own_column or None)
+    return TableFile(table.frame, language.strip(), split, binding.view().own_column or None)
 
 
 def choose_prompt(frames: Frames):
@@ -178,18 +203,30 @@ def text_column(frames: Frames) -> str:
     return max(lengths, key=lengths.get, default="")
 
 
-def choose_labels(frames: Frames) -> dict[str, str]:
-    """{value of the label column: the label that the model answers}"""
+def choose_labels(frames: Frames) -> dict[str, str | None]:
+    """{value of the label column: the label that the model answers}, None for those whose rows are
+    left out.
+    """
     label_column = binding.view().own_label
     values = own_tables.label_values(frames.values(), label_column)
+    left_out = st.multiselect(
+        "Labels to leave out",
+        values,
+        format_func=lambda value: value or "(empty)",
+        key=f"own_left_out_{label_column}",
+        help="Rows with these labels are not part of the task, such as rows marked “unclear”.",
+    )
+    words: dict[str, str | None] = dict.fromkeys(left_out)
+    answered = [value for value in values if value not in left_out]
+    if not answered:
+        return words
     st.caption("The word that the model answers for each label. It must be a single token.")
-    columns = st.columns(min(4, len(values)))
-    return {
-        value: columns[i % len(columns)].text_input(
+    columns = st.columns(min(4, len(answered)))
+    for i, value in enumerate(answered):
+        words[value] = columns[i % len(columns)].text_input(
             f"“{literal(value)}”", value, key=f"own_word_{label_column}_{value}"
         )
-        for i, value in enumerate(values)
-    }
+    return words
 
 
 def choose_source_and_name(parts: list[TableFile]):

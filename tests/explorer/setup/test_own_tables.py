@@ -134,3 +134,44 @@ def test_a_wrong_prompt_is_one_sentence(app):
         ran(app.text_input(key="w_own_prompt").set_value(prompt).run())
         assert any(says in error.value for error in app.error), prompt
         assert not any(one.label == "Use this task" for one in app.button)
+
+
+def test_the_dialect_is_named_and_labels_can_be_left_out(app):
+    rows = "".join(f"{row.text}; so, so;{row.label}\n" for row in cued(30, 0))
+    text = "texts;extra;stars\n" + rows + "what;ever;unclear\n;;\n"
+    dropped(app, ("a.csv", text.encode("utf-8-sig"), "text/csv"))
+    assert any("cells separated by semicolons" in text.value for text in app.markdown)
+    left_out = next(box for box in app.multiselect if box.label == "Labels to leave out")
+    ran(left_out.set_value(["unclear", ""]).run())
+    assert not app.error and not button(app).disabled
+    assert any("All rows are of one language" in info.value for info in app.info)
+    assert not any("stand in the validation" in one.value for one in app.warning)
+    ran(button(app).click().run())
+    view = app.session_state["view"]
+    task = load_task(view.task)
+    rows = [row for split in task.splits(view.source) for row in task.load(view.source, split)]
+    assert len(rows) == 30 and set(task.labels) == {"negative", "neutral", "positive"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.csv", b"text,stars\ngood, but slow,1\nbad, but fast,2\n", "line 2 has 3 cells"),
+        ("a.jsonl", b'{"text": "a", "stars": 0}\n{"text": null, "stars": 1}\n', "row 2 (line 2)"),
+        ("a.jsonl", b'{"text": "a", "stars": 0}\n{"text": "b"}\n', "row 2 (line 2)"),
+        ("a.csv", b"text,text\na,b\n", "two of its columns are named"),
+    ],
+)
+def test_a_table_that_cannot_be_right_is_one_sentence(app, name, data, says):
+    dropped(app, (name, data, "text/csv"))
+    assert any(says in error.value for error in app.error), [one.value for one in app.error]
+    assert not any(one.label == "Use this task" for one in app.button)
+
+
+def test_texts_on_both_sides_are_named(app):
+    dropped(
+        app,
+        ("jv-train.csv", table(12, 0), "text/csv"),
+        ("jv-test.csv", table(6, 0), "text/csv"),
+    )
+    assert any("stand in the validation or test rows" in one.value for one in app.warning)

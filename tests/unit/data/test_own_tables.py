@@ -15,6 +15,7 @@ from ctsft.data.own_tables import (
     guess_language_and_split,
     label_values,
     prompt_names,
+    repeated_texts,
 )
 from ctsft.data.registry import load_task
 from ctsft.data.tables import read_table
@@ -200,6 +201,12 @@ def test_rows_to_split_stay_out_of_the_other_side_of_a_given_split():
     }
     assert len(task.load("javanese", "test")) >= 24
     assert not texts["train"] & texts["test"] and not texts["valid"] & texts["test"]
+
+
+def test_texts_on_both_sides_are_counted():
+    parts = [TableFile(frame(12), "javanese", "train"), TableFile(frame(5), "javanese", "test")]
+    assert repeated_texts(made(parts=parts)) == {"javanese": 5}
+    assert repeated_texts(made(parts=[TableFile(frame(40), "javanese")])) == {}
 
 
 def test_rows_of_a_label_can_be_left_out(tmp_path):
