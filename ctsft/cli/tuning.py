@@ -72,6 +72,21 @@ def finetune(
             " source rows need them; 0: off, 9: usual."
         ),
     ] = 0.0,
+    replay: Annotated[
+        int, typer.Option(help="Labelled source rows among the target's; as many rows are read.")
+    ] = 0,
+    ewc: Annotated[
+        float, typer.Option(help="Control of --hold: as a term of the loss (weight of EWC).")
+    ] = 0.0,
+    l2: Annotated[
+        float, typer.Option("--l2", help="Control of --hold: the same pull on every parameter.")
+    ] = 0.0,
+    kl: Annotated[
+        float,
+        typer.Option(
+            help="Control of --hold: divergence from the answers before, on source texts."
+        ),
+    ] = 0.0,
     base: Annotated[
         Optional[str],
         typer.Option(help="The model before its competence stage, for --what direct."),
@@ -154,6 +169,10 @@ def finetune(
         weight_decay=weight_decay,
         max_grad_norm=max_grad_norm,
         hold=hold,
+        replay=replay,
+        ewc=ewc,
+        l2=l2,
+        kl=kl,
         precision=precision,
         kv=kv,
         norms=norms,

@@ -72,7 +72,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         circuit.check(model).save(run.file("circuit.json"))
     trainable = trainable_of(model, tuning.what, circuit, config.norms, config.extra)
     checkpoints.mkdir(exist_ok=True)
-    stage = reporter.later if config.needs_source else reporter.stage
+    stage = reporter.later if config.needs_fisher else reporter.stage
     watch = Watch(
         # one of several processes that stops alone would leave the others waiting
         preparing=Reporter(run, distributed.is_single_process()).later("Fisher information"),

@@ -36,6 +36,21 @@ class TuneConfig(BaseModel):
         description="after each step, parameters are pulled back to the checkpoint where the source"
         " needs them: Fisher information times learning rate; 0: none, 9: usual",
     )
+    replay: int = Field(
+        0, ge=0, description="source rows among the target's; as many rows are read as without"
+    )
+    ewc: float = Field(
+        0.0, ge=0, description="control of hold: the same as a term of the loss (EWC), which clips"
+    )
+    l2: float = Field(
+        0.0, ge=0, description="control of hold: the same pull on every parameter, without Fisher"
+    )
+    kl: float = Field(
+        0.0,
+        ge=0,
+        description="control of hold: weight of the divergence from the checkpoint's answers on"
+        " source texts",
+    )
     precision: Literal["full", "bf16"] = Field(
         "full",
         description="bf16: bfloat16 autocast in training; weights and evaluations stay as they are",
@@ -64,7 +79,12 @@ class TuneConfig(BaseModel):
     @property
     def needs_source(self) -> bool:
         """Whether rows of the source language are read while it is tuned."""
-        return self.hold > 0
+        return self.needs_fisher or self.replay > 0 or self.kl > 0
+
+    @property
+    def needs_fisher(self) -> bool:
+        """Whether the Fisher information of source rows is measured before it is tuned."""
+        return self.hold > 0 or self.ewc > 0
 
     @property
     def lora(self) -> Lora:

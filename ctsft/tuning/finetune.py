@@ -25,8 +25,8 @@ from ctsft.tuning.lora import Adapted, Lora, adapters
 from ctsft.tuning.masked_training import masked_training
 from ctsft.tuning.observer import NotFinite, Observer, Watch
 from ctsft.tuning.recipes import trainable_of
-from ctsft.tuning.source_fisher import Encoded, SourceFisher, fisher_rows
-from ctsft.tuning.source_hold import SourceHold, relative_fisher
+from ctsft.tuning.source_fisher import Encoded
+from ctsft.tuning.source_keeping import SourceKeeping
 from ctsft.tuning.trainable import Trainable
 from ctsft.tuning.trainer import CircuitTrainer, Readout, collate
 from ctsft.utils.errors import UserError
@@ -73,7 +73,8 @@ def finetune(
     and `model` stays as it was.
 
     source: labelled rows of the source language that discovery may see (pool A of its training
-    split), for a config that holds the source; at most `FISHER_ROWS` of them are read.
+    split), for a config that keeps the source (hold, replay, ewc, kl). Replay draws from all of
+    them; the others read at most `FISHER_ROWS`.
 
     UserError without training rows, without source rows where they are needed, for a circuit of
     another model, or (`NotFinite`) when the loss, a gradient or an answer becomes NaN or infinite;
@@ -83,11 +84,6 @@ def finetune(
     trainable = trainable_from(original, circuit, config)
     if not train:
         raise UserError("There are no rows to train on; give at least one labelled example.")
-    if config.needs_source and not source:
-        raise UserError(
-            "Holding the source needs labelled rows of the source language, and there are none;"
-            " give them with source=..., or set hold to 0."
-        )
     about = {"base": original.fingerprint, "what": trainable.name, "kv": config.kv}
     tokens = task.label_ids(original)
 
@@ -95,25 +91,21 @@ def finetune(
         return [(task.encode(original, row), tokens[row.label]) for row in examples]
 
     model = expand(original) if config.kv == "expand" else original
-    fisher = None
-    if config.hold:
-        fisher = SourceFisher.of(model, encoded(fisher_rows(task, source)))
+    keeping = SourceKeeping.of(model, task, source, encoded, config)
     observer = Observer(model, task, evaluate, config, watch)
     result = TuneResult(total=original.n_params, model=model)
     failure, dtype = None, model.dtype
     with training(model, trainable, config.lora) as adapted:
-        callbacks = [observer]
-        if fisher:
-            information = fisher.measure(adapted.hf, trainable, config.lora, watch.preparing)
-            callbacks.append(SourceHold(adapted.hf, relative_fisher(information), config))
+        keeping.begin(adapted.hf, trainable, watch.preparing)
         trainer = CircuitTrainer(
             model=Readout(adapted.hf),
             args=training_arguments(config, model, watch.folder),
-            train_dataset=encoded(train),
+            train_dataset=[*encoded(train), *keeping.replayed],
             data_collator=collate(model),
-            callbacks=callbacks,
+            callbacks=[observer, *keeping.callbacks],
         )
         trainer.follow(observer)
+        trainer.keep_source(keeping)
         result.trainable = sum(value.numel() for _, value in trainable_parameters(adapted.hf))
         first = FirstValues(adapted.hf, dtype)
         try:

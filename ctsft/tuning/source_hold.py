@@ -6,7 +6,8 @@ the checkpoint, more strongly where the source needs it.
 lr_t is the step's learning rate, F the source's Fisher information (`source_fisher`), and the mean
 is over everything that is trained. This is elastic weight consolidation (arXiv 1612.00796) as a
 proximal step behind the optimiser's, as AdamW decouples weight decay, and not a term of the loss:
-Adam rescales the gradient of a stiff term, and clipping cuts it.
+Adam rescales the gradient of a stiff term, and clipping cuts it. `l2` is the same pull with every
+F_i at its mean; where both are set, their strengths add up.
 """
 
 from collections.abc import Iterator
@@ -32,13 +33,13 @@ class SourceHold(TrainerCallback):
     """The pull, as a callback of the Trainer. Make it before the first step, and before a
     checkpoint is loaded: the parameters' values are w0 then.
 
-    fisher: `relative_fisher` of the trainable parameters of hf.
+    fisher: `relative_fisher` of the trainable parameters of hf; {} without hold.
     """
 
     def __init__(self, hf: nn.Module, fisher: dict[str, torch.Tensor], config: TuneConfig):
         self.config = config
         self.held = [
-            (value, value.detach().clone(), fisher[name])
+            (value, value.detach().clone(), fisher.get(name))
             for name, value in trainable_parameters(hf)
         ]
 
@@ -50,10 +51,13 @@ class SourceHold(TrainerCallback):
     @torch.no_grad()
     def pull(self, share: float):
         """One pull. share: the step's learning rate as a share of the peak learning rate."""
-        hold = self.config.hold * share
+        hold, l2 = self.config.hold * share, self.config.l2 * share
         for parameter, start, fisher in self.held:
+            if fisher is None:
+                parameter.lerp_(start, l2 / (1 + l2))
+                continue
             for value, origin, information in in_chunks(parameter, start, fisher):
-                strength = information * hold
+                strength = information * hold + l2
                 # d / (1 + s) = d - d * s / (1 + s), which leaves d as it is where s is 0
                 strength.div_(strength + 1)
                 exact = torch.promote_types(value.dtype, strength.dtype)

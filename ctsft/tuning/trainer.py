@@ -13,6 +13,8 @@ from ctsft.model.forward import readout_logits
 from ctsft.model.model import Model
 from ctsft.tuning.checkpoints import Checkpointing
 from ctsft.tuning.observer import Observer
+from ctsft.tuning.replayed_rows import MixedRows
+from ctsft.tuning.source_keeping import SourceKeeping
 from ctsft.utils import distributed
 
 IGNORED = -100  # the label of a row that does not count
@@ -45,6 +47,7 @@ class CircuitTrainer(Checkpointing):
     """
 
     observer: Observer
+    keeping: SourceKeeping
 
     def follow(self, observer: Observer):
         """Connect the observer, and write nothing to stdout, where a command's result goes."""
@@ -52,6 +55,17 @@ class CircuitTrainer(Checkpointing):
         self.observer = observer
         observer.trainer = self
         observer.scales_gradients = self.accelerator.scaler is not None
+
+    def keep_source(self, keeping: SourceKeeping):
+        """Add the terms of the loss and the replayed rows that keep the source."""
+        self.keeping = keeping
+
+    def _get_train_sampler(self, train_dataset=None):
+        if not self.keeping.replayed:
+            return super()._get_train_sampler(train_dataset)
+        rows = len(self.train_dataset)
+        own = rows - len(self.keeping.replayed)
+        return MixedRows(own, rows, self.observer.config.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         observer = self.observer
@@ -62,13 +76,16 @@ class CircuitTrainer(Checkpointing):
             enabled=observer.config.precision == "bf16",
         ):
             logits = model(inputs["batch"])
+            terms = [term(self.state.global_step, inputs["rows"]) for term in self.keeping.terms]
         total = F.cross_entropy(
             logits.float(), inputs["labels"], ignore_index=IGNORED, reduction="sum"
         )
         # DistributedDataParallel averages gradients over processes; their sum is needed
         total = total * distributed.PROCESSES
         observer.losses.append(total.detach() / inputs["rows"])
-        loss = total / (num_items_in_batch or inputs["rows"])
+        rows = num_items_in_batch or inputs["rows"]
+        # a step's terms are weighted by the rows of its batches, and so count once
+        loss = total / rows + sum(terms) * inputs["rows"] / rows
         return (loss, logits) if return_outputs else loss
 
     def _get_num_items_in_batch(self, batch_samples, device):

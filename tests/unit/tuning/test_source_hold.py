@@ -4,94 +4,26 @@ masks; what it leaves alone; and that a run with it is repeated and resumed to t
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from ctsft import Circuit, TuneConfig, Watch, finetune
 from ctsft.cache import store
-from ctsft.model.batching import pad
-from ctsft.model.forward import readout_logits
 from ctsft.tuning import source_fisher
 from ctsft.tuning.source_hold import SourceHold
 from support.errors import said
+from support.naive_tuning import (
+    farthest,
+    float64,
+    loss_of,
+    masks_of,
+    naive_fisher,
+    naive_tuning,
+)
 from support.tasks import cued
 from support.training import HEADS, bits, may_move, same, stopping, trespassers
 
 CIRCUIT = Circuit(HEADS)
 SOURCE = cued(10, seed=5)
 HELD = TuneConfig(epochs=4, learning_rate=1e-2, batch_size=12, hold=9.0)
-
-
-def loss_of(model, task, rows):
-    tokens = task.label_ids(model)
-    batch = pad([task.encode(model, row) for row in rows], "cpu")
-    gold = torch.tensor([tokens[row.label] for row in rows])
-    return F.cross_entropy(readout_logits(model.hf, batch).float(), gold)
-
-
-def naive_fisher(model, task, masks, rows=SOURCE):
-    """{parameter: mean over rows of the squared gradient}, 0 outside of the masks."""
-    hf = model.hf.requires_grad_(True).eval()
-    total = {name: torch.zeros_like(value) for name, value in hf.named_parameters()}
-    for row in rows:
-        hf.zero_grad()
-        loss_of(model, task, [row]).backward()
-        for name, value in hf.named_parameters():
-            total[name] += value.grad**2 * masks[name] / len(rows)
-    return total
-
-
-def naive_tuning(model, task, masks, config, source=SOURCE):
-    """The method's text, line by line: one batch of all rows a step, AdamW, the pull, and nothing
-    changed outside of the masks.
-    """
-    hf, rows = model.hf, cued(12)
-    fisher = naive_fisher(model, task, masks, source)
-    mean = sum(value.sum() for value in fisher.values()) / sum(int(m.sum()) for m in masks.values())
-    start = {name: value.detach().clone() for name, value in hf.named_parameters()}
-    matrices = [value for value in hf.parameters() if value.ndim == 2]
-    vectors = [value for value in hf.parameters() if value.ndim == 1]  # the Trainer decays none
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors}],
-        weight_decay=0.0,
-    )
-    steps = int(config.epochs)
-    c = config.hold / config.learning_rate
-    for step in range(steps):
-        rate = config.learning_rate * (1 - step / steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        loss_of(model, task, rows).backward()
-        for name, value in hf.named_parameters():
-            value.grad *= masks[name]
-        torch.nn.utils.clip_grad_norm_(hf.parameters(), config.max_grad_norm)
-        optimizer.step()
-        with torch.no_grad():
-            for name, value in hf.named_parameters():
-                change = (value - start[name]) / (1 + rate * c * fisher[name] / mean)
-                value.copy_(torch.where(masks[name], start[name] + change, start[name]))
-
-
-def float64(model):
-    model.hf.double()
-    model.mark_changed()
-    return model
-
-
-def masks_of(model, what):
-    if what == "full":
-        return {
-            name: torch.ones_like(value, dtype=torch.bool)
-            for name, value in model.hf.named_parameters()
-        }
-    return may_move(model.hf, HEADS)
-
-
-def farthest(one, other) -> float:
-    values = dict(other.hf.named_parameters())
-    return max(
-        (value - values[name]).abs().max().item() for name, value in one.hf.named_parameters()
-    )
 
 
 CASES = [
@@ -107,13 +39,15 @@ def test_the_pull_is_that_of_the_method_to_1e_6(build, task, family, what, chang
     config = HELD.model_copy(update=changes)
     model, literal, free = (float64(build(family)) for _ in range(3))
     finetune(model, task, what, cued(12), {}, config, source=SOURCE)
-    naive_tuning(literal, task, masks_of(literal, what), config)
+    naive_tuning(literal, task, masks_of(literal, what), config, SOURCE, [cued(12)] * 4)
     assert farthest(model, literal) < 1e-6
     # the controls: without the pull, and with one of other strength, it is another model
-    naive_tuning(free, task, masks_of(free, what), config.model_copy(update={"hold": 0.0}))
+    free_config = config.model_copy(update={"hold": 0.0})
+    naive_tuning(free, task, masks_of(free, what), free_config, SOURCE, [cued(12)] * 4)
     assert farthest(model, free) > 1e-3
     other = float64(build(family))
-    naive_tuning(other, task, masks_of(other, what), config.model_copy(update={"hold": 8.0}))
+    other_config = config.model_copy(update={"hold": 8.0})
+    naive_tuning(other, task, masks_of(other, what), other_config, SOURCE, [cued(12)] * 4)
     assert farthest(model, other) > 1e-5
 
 
@@ -121,7 +55,7 @@ def test_the_information_is_of_single_rows_and_not_of_a_batch(build, task):
     """The square of the mean gradient, which one pass over a batch gives, is far from it."""
     model = float64(build("llama"))
     masks = masks_of(model, "full")
-    expected = naive_fisher(model, task, masks)
+    expected = naive_fisher(model, task, masks, SOURCE)
     tokens = task.label_ids(model)
     rows = [(task.encode(model, row), tokens[row.label]) for row in SOURCE]
     model.hf.train()
