@@ -15,15 +15,15 @@ def interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def entry() -> int:
-    """Exit code of the shell's command."""
+def entry(arguments: list[str] | None = None) -> int:
+    """Exit code of the shell's command; the arguments are by default those of this process."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup and signal.getsignal(hangup) is signal.SIG_DFL:  # `nohup` ignores it
         signal.signal(hangup, interrupt)
     try:
         from ctsft.cli.main import main
 
-        return main()
+        return main(arguments)
     except KeyboardInterrupt:
         print("ctsft: Interrupted; what was saved by then remains.", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 tokenizer, tiny tasks, a tiny hub.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import support.environment  # noqa: F401
 from ctsft.data.sources import Files
 from ctsft.data.task import Task
 from ctsft.model.loading import load_model, wrap
+from ctsft.runs import launcher
 from support.hub import Hub
 from support.models import FAMILIES
 from support.tasks import LABELS, PROMPT, agreed, cued, write_task
@@ -52,11 +54,26 @@ def pytest_collection_modifyitems(items):
     items.sort(key=rank)
 
 
+def pytest_collection_finish():
+    """Everything imported so far stays: the collector, which libraries call at every turn, never
+    looks at it again.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
     """Run folders of this test only."""
     monkeypatch.setenv("CTSFT_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> None:
+    """Jobs and shell commands that tests start are forked from one process, where that is safe."""
+    if launcher.prepare():
+        assert launcher.is_prepared(120)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """An experiment's trials in this process, or in a few processes at a time."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import torch
@@ -78,6 +80,17 @@ def attempt_in_worker(trial: str, folder: str, kind: str) -> dict | None:
         return None
 
 
+def worker_context() -> BaseContext:
+    """How workers are started. On Linux all of them are forked from one process that has imported
+    torch and never used a device; elsewhere forking is not safe, and each imports it again.
+    """
+    if not sys.platform.startswith("linux"):
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def in_worker_processes(request: ExperimentRequest, run: Writer) -> Workers:
     """Raises `Stopped` once the running trials have ended after a stop was requested."""
     jobs = request.jobs
@@ -87,7 +100,7 @@ def in_worker_processes(request: ExperimentRequest, run: Writer) -> Workers:
         start = (request.design.model_dump_json(), request.data_dir, run.id, threads)
         remaining = list(reversed(trials))
         running: dict[Future, Trial] = {}
-        with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, start) as pool:
+        with ProcessPoolExecutor(jobs, worker_context(), start_worker, start) as pool:
             while remaining or running:
                 while remaining and len(running) < jobs:
                     trial = remaining.pop()

@@ -23,6 +23,7 @@ from typing import Literal
 
 import psutil
 
+from ctsft.runs import fork_server
 from ctsft.runs.folder import (
     HOST,
     Process,
@@ -98,8 +99,48 @@ def refuse_too_many() -> None:
         )
 
 
+# a job's function, for `fork_server`, and the modules that jobs import
+MAIN = "ctsft.__main__:entry"
+JOB_MODULES = (
+    "ctsft.cli.main",
+    "ctsft.jobs.advice",
+    "ctsft.jobs.faithfulness",
+    "ctsft.jobs.rescoring",
+    "ctsft.jobs.scoring",
+    "ctsft.jobs.tuning",
+    "ctsft.experiment.runner",
+    "transformers.models.auto.modeling_auto",
+    "transformers.trainer",
+)
+
+
+def prepare() -> bool:
+    """Import what jobs need in a process of its own, so that the next ones start at once; returns
+    before that is done. False where jobs cannot be forked (not on Linux): they start all the same.
+    """
+    return fork_server.start(JOB_MODULES, job_environment())
+
+
+def is_prepared(seconds: float = 0.0) -> bool:
+    """Whether the next job starts at once; waits for that at most so long."""
+    return fork_server.is_ready(seconds)
+
+
 def _launch(run: Run) -> Run:
-    return _spawn(run, [sys.executable, "-m", "ctsft", "run", run.id])
+    arguments = ("run", run.id)
+    return _spawn(run, [sys.executable, "-m", "ctsft", *arguments], arguments)
+
+
+def job_environment() -> dict[str, str]:
+    """The environment variables of a started job."""
+    return {
+        **os.environ,
+        "CTSFT_HOME": str(home()),
+        "PYTHONPATH": os.pathsep.join(search_path(ROOT)),
+        # the folder a job starts in never replaces the program's modules
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def search_path(root: Path) -> list[str]:
@@ -113,40 +154,44 @@ def search_path(root: Path) -> list[str]:
     return [str(root), *inherited]
 
 
-def _spawn(run: Run, command: list[str]) -> Run:
+def _spawn(run: Run, command: list[str], arguments: tuple[str, ...] | None = None) -> Run:
+    """Start a job's process: forked, where a fork server is ready for `arguments`, or by
+    `command`.
+    """
     for name in ("process.json", "stop"):
         run.file(name).unlink(missing_ok=True)
     write_json(run.file("status.json"), Status(state="queued", heartbeat=time.time()))
-    env = {
-        **os.environ,
-        "CTSFT_HOME": str(home()),
-        "PYTHONPATH": os.pathsep.join(search_path(ROOT)),
-        # the folder a job starts in never replaces the program's modules
-        "PYTHONSAFEPATH": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment, cwd = job_environment(), run.request.cwd
+    folder = cwd if os.path.isdir(cwd) else os.getcwd()
+    pid = None
+    if arguments is not None:
+        log = str(run.file("log.txt").absolute())
+        pid = fork_server.fork(fork_server.Job(MAIN, arguments, folder, environment, log))
+    if pid is None:
+        pid = _start_process(run, command, folder, environment)
+    write_json(run.file("process.json"), Process(pid=pid, pid_started=process_start_time(pid)))
+    return run
+
+
+def _start_process(run: Run, command: list[str], folder: str, environment: dict[str, str]) -> int:
     detached = {"start_new_session": True}
     if os.name == "nt":
         detached = {
             "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         }
-    cwd = run.request.cwd
     with open(run.file("log.txt"), "ab", opener=opener_in(run.path)) as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=env,
-            cwd=cwd if os.path.isdir(cwd) else None,
+            env=environment,
+            cwd=folder,
             **detached,
         )
-    write_json(
-        run.file("process.json"), Process(pid=child.pid, pid_started=process_start_time(child.pid))
-    )
     # waits for its end, so that no zombie is left in a server that runs for weeks
     threading.Thread(target=child.wait, daemon=True).start()
-    return run
+    return child.pid
 
 
 def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0) -> None:

@@ -1,12 +1,33 @@
 """Shared by the pages' tests."""
 
+import functools
+
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from ctsft import runs
+from ctsft.attribution import cost_estimate
 from explorer.session import errors
 from explorer.session import view as session_view
 from support.tasks import cued, write_task
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanned_once():
+    """Streamlit looks through every installed package for components at each simulated visit."""
+    scan = functools.cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_calibration():
+    """A cost estimate times each batch once, not for a third of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost_estimate, "CALIBRATION_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ def expected(model, task, means, rule=naive.relevance, rows=ROWS, **how):
     out = torch.zeros(len(rows), model.n_layers, model.n_heads, dtype=torch.float64)
     for i, row in enumerate(rows):
         ids, words = task.encode(model, row), (list(labels.values()),)
+        how["clean"] = naive.totals(model.hf, ids)
         if rule is naive.relevance:
             words = (labels[row.label], *words)
         for layer, head in model.heads:

@@ -122,12 +122,13 @@ def chosen(positions: str, n: int, net: Net):
 
 
 def decompose(
-    hf, ids, layer, head, mu_head, attention="softmax", positions="all", targets=()
+    hf, ids, layer, head, mu_head, attention="softmax", positions="all", targets=(), clean=None
 ) -> Decomposition:
     """Section 4 for the source (layer, head) with mean `mu_head` [d_head]. `targets`: keep `rel_z`
-    of these only.
+    of these only. `clean`: `totals(hf, ids)`, where several sources share them.
     """
-    net, clean, n = read(hf), totals(hf, ids), len(ids)
+    clean = clean or totals(hf, ids)
+    net, n = clean.net, len(ids)
     steps, rel_z = [], {}
 
     def keep(name, parts, total_name=None):

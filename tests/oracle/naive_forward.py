@@ -18,6 +18,7 @@ class Totals:
     logits: torch.Tensor  # [vocab or class] at the readout
     # every step by name, [pos, ...]; from the head on at the readout only
     steps: dict[str, torch.Tensor] = field(repr=False)
+    net: Net = field(repr=False)  # what computed it
 
 
 def apply_linear(x, lin: Linear):
@@ -158,4 +159,4 @@ def totals(hf, ids, edit=lambda layer, z: z) -> Totals:
     for i, part in enumerate(net.head, start=1):
         x = apply_linear(x, part) if isinstance(part, Linear) else part(x)
         keep("logits" if i == len(net.head) else f"head{i}", x)
-    return Totals(all_z, x, steps)
+    return Totals(all_z, x, steps, net)

@@ -113,7 +113,7 @@ def test_a_cap_that_gemma3_keeps_but_does_not_apply():
 
 
 def worst_gap(hf, **how):
-    mu = means(hf)
+    mu, how = means(hf), how | {"clean": naive.totals(hf, IDS)}
     return max(naive.decompose(hf, IDS, layer, 1, mu[layer, 1], **how).gap() for layer in range(3))
 
 

@@ -4,6 +4,7 @@ empty folders for caches and runs, one thread for torch. Import it first.
 
 import os
 import tempfile
+from pathlib import Path
 
 import torch
 
@@ -19,6 +20,10 @@ os.environ |= {
     # of started processes: tiny tensors, more threads only wait for each other
     "OMP_NUM_THREADS": "1",
     "CTSFT_HOME": tempfile.mkdtemp(prefix="ctsft-tests-"),
+    # forked processes find the helpers of the tests
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).resolve().parents[1])])
+    ),
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from ctsft import Circuit, discovery_set, label_balanced_means, load_task, score
 from ctsft.data.task import Example
 from ctsft.model.loading import wrap
 from ctsft.utils import distributed
+from support.processes import run_processes
 from support.tasks import write_task
 
 ROWS = [
@@ -30,6 +32,9 @@ ROWS = [
 
 
 ROOT = Path(__file__).resolve().parents[3]
+ALONE = {"OMP_NUM_THREADS": "1", "CTSFT_CACHE_BYTES": "0"}  # nothing is answered from the cache
+
+pytestmark = pytest.mark.usefixtures("fork_server")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
@@ -86,18 +91,25 @@ def test_parts_on_disk_score_the_same(loaded, folders, task, tokenizer, tmp_path
     assert torch.allclose(mine, theirs, atol=1e-5)
 
 
-def torchrun(count: int, home: Path, *words) -> list[str]:
-    env = {**os.environ, "CTSFT_HOME": str(home), "OMP_NUM_THREADS": "1", "CTSFT_CACHE_BYTES": "0"}
-    several = ["torch.distributed.run", "--nproc-per-node", str(count), "-m"] if count > 1 else []
+def torchrun(count: int, home: Path, *words) -> tuple[int, str, str]:
+    """Exit code and output of `torchrun --nproc-per-node COUNT -m ctsft WORDS`."""
+    env = {**os.environ, "CTSFT_HOME": str(home)} | ALONE
     done = subprocess.run(
-        [sys.executable, "-m", *several, "ctsft", *map(str, words)],
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+        + ["-m", "ctsft", *map(str, words)],
         cwd=ROOT,
         env=env,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    return [done.returncode, done.stdout, done.stderr]
+    return done.returncode, done.stdout, done.stderr
+
+
+def together(count: int, home: Path, *words) -> tuple[int, str, str]:
+    """The same without the start of an interpreter for each process."""
+    folder = home.with_name(f"{home.name}-{secrets.token_hex(4)}")
+    return run_processes(count, words, folder, CTSFT_HOME=str(home), **ALONE)
 
 
 @pytest.fixture
@@ -127,12 +139,13 @@ def test_two_processes_give_the_scores_of_one(words, tmp_path):
     found = {}
     for count in (1, 2):
         home = tmp_path / f"home{count}"
-        code, out, err = torchrun(count, home, "score", *words, "--size", 9, "--json")
+        run = torchrun if count == 2 else together
+        code, out, err = run(count, home, "score", *words, "--size", 9, "--json")
         assert code == 0, err
         # one process talks: this is one document
         scores = json.loads(out)
         assert len(list((home / "runs").iterdir())) == 1
-        code, out, err = torchrun(
+        code, out, err = together(
             count,
             home,
             "faithfulness",
@@ -156,7 +169,7 @@ def test_two_processes_give_the_scores_of_one(words, tmp_path):
     assert found[1][1] == pytest.approx(found[2][1], rel=1e-5)
     circuits = []
     for count in (1, 2):
-        code, out, err = torchrun(
+        code, out, err = together(
             count,
             tmp_path / f"home{count}",
             "discover",
@@ -172,7 +185,7 @@ def test_two_processes_give_the_scores_of_one(words, tmp_path):
         assert code == 0, err
         circuits.append([(row["layer"], row["head"]) for row in json.loads(out)["heads"]])
     assert circuits[0] == circuits[1]
-    code, out, err = torchrun(2, tmp_path / "home2", "score", *words, "--method", "lime")
+    code, out, err = together(2, tmp_path / "home2", "score", *words, "--method", "lime")
     assert code != 0 and err.count("'lime' is not a scoring method") == 1
 
 
@@ -181,7 +194,7 @@ def finetuned(home: Path, count: int, words, **options) -> tuple[dict, dict]:
     listed = [
         word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)
     ]
-    code, out, err = torchrun(
+    code, out, err = together(
         count, home, "finetune", *words, "--target", "javanese", "--lr", 1e-2, "--json", *listed
     )
     assert code == 0, err

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,10 @@ from ctsft.jobs import scoring
 from ctsft.jobs.requests import request_of, same_question
 from support.checkpoints import copied, end_appended, filled, prefixed, without
 from support.hub import CLOSED
+from support.processes import start_shell
 from support.shell import bad, newest, parsed
 from support.tasks import cued, write_task
+from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -489,58 +490,45 @@ def test_a_run_stopped_before_its_result_says_how_to_go_on(shell, tiny_words, mo
     assert newest().status().state == "stopped"
 
 
-def start(*words, cwd):
-    return subprocess.Popen(
-        [sys.executable, "-m", "ctsft", *map(str, words)],
+@pytest.mark.usefixtures("fork_server")
+def test_real_processes_done_wrong_and_ended(tiny_words, tmp_path, tmp_path_factory, home):
+    """Three at once: one that works, one that is refused, one that SIGTERM ends in the middle."""
+    outputs = tmp_path_factory.mktemp("outputs")
+
+    def start(name, *words):
+        return start_shell(words, outputs / name, cwd=tmp_path)
+
+    tuning = ("--target", "javanese", "--what", "norms", "--n", 0, "--epochs", 5000)
+    long = start("long", "finetune", *tiny_words, *tuning)
+    good = start("good", "score", *tiny_words, "--size", 6, "--method", "atp", "--json")
+    wrong = subprocess.Popen(
+        [sys.executable, "-m", "ctsft", "runs", "show", "no-such-run"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=cwd,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
+    def is_tuning(run):
+        status = run.status()
+        return run.request.kind == "finetune" and status.progress > 0 and status.stage == "tuning"
 
-def test_real_processes_done_wrong_and_ended(tiny_words, tmp_path, home):
-    """Three at once: one that works, one that is refused, one that SIGTERM ends in the middle."""
-    long = start(
-        "finetune",
-        *tiny_words,
-        "--target",
-        "javanese",
-        "--what",
-        "norms",
-        "--n",
-        0,
-        "--epochs",
-        5000,
-        cwd=tmp_path,
-    )
-    good = start("score", *tiny_words, "--size", 6, "--method", "atp", "--json", cwd=tmp_path)
-    wrong = start("runs", "show", "no-such-run", cwd=tmp_path)
     try:
-        end = time.monotonic() + 200
-        while time.monotonic() < end and not any(
-            run.request.kind == "finetune"
-            and run.status().progress > 0
-            and run.status().stage == "tuning"
-            for run in runs.list_runs()
-        ):
-            assert long.poll() is None
-            time.sleep(0.1)
-        long.send_signal(signal.SIGTERM)
-        (out, err), (sentence, line) = good.communicate(timeout=200), wrong.communicate(timeout=200)
-        assert (
-            good.returncode == 0 and len(json.loads(out)["heads"]) == 12 and "Traceback" not in err
-        )
+        assert wait_until(lambda: any(map(is_tuning, runs.list_runs())), 200)
+        long.kill(signal.SIGTERM)
+        code, out, err = good.wait()
+        assert code == 0 and len(json.loads(out)["heads"]) == 12 and "Traceback" not in err
+        sentence, line = wrong.communicate(timeout=200)
         assert (
             (wrong.returncode, sentence) == (2, "")
             and line.startswith("ctsft: There is no run 'no-such-run'")
             and len(line.splitlines()) == 1
         )
-        out, err = long.communicate(timeout=200)
+        code, out, err = long.wait()
         run = runs.list_runs("finetune")[0]
         assert (
-            (long.returncode, out) == (1, "")
+            (code, out) == (1, "")
             and err.splitlines()[-1].startswith("ctsft: Interrupted")
             and "Traceback" not in err
         )
@@ -554,6 +542,7 @@ def test_real_processes_done_wrong_and_ended(tiny_words, tmp_path, home):
             and [path for path in tmp_path.iterdir() if path != home] == []
         )
     finally:
-        for process in (long, good, wrong):
-            process.kill()
-            process.communicate()
+        long.kill()
+        good.kill()
+        wrong.kill()
+        wrong.communicate()

@@ -590,6 +590,7 @@ def test_an_experiment_and_its_tables_from_the_shell(words, tmp_path, capsys):
     )
 
 
+@pytest.mark.usefixtures("fork_server")
 def test_an_experiment_that_was_killed_goes_on_to_the_figures_of_a_whole_one(words, tmp_path):
     """SIGKILL of the real process between and within trials; `runs resume` runs only what was not
     finished.

@@ -48,7 +48,7 @@ SERVER = (
 
 
 @pytest.fixture
-def words(subject, build, tmp_path):
+def words(fork_server, subject, build, tmp_path):
     """The command of a run of 120 steps, with dropout, evaluated every 20, its checkpoints at other
     steps than its evaluations.
     """
