@@ -11,6 +11,7 @@ ROOT = str(Path(__file__).resolve().parents[1])  # the folder of both packages
 if ROOT not in sys.path:  # Streamlit adds only the folder of the script
     sys.path.insert(0, ROOT)
 
+from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
 from explorer.session import arrival, errors  # noqa: E402
 from explorer.widgets import keep_zoom, share_link  # noqa: E402
@@ -24,6 +25,13 @@ PAGES = {  # name, also the address and the folder of the page -> its title and 
     "finetune": ("Fine-tune", ":material/model_training:"),
     "compare": ("Compare", ":material/compare_arrows:"),
 }
+
+
+@st.cache_resource(show_spinner=False)
+def prepare_jobs() -> bool:
+    """Once in a server: what jobs need is imported, so that they start at once."""
+    return runs.prepare()
+
 
 st.set_page_config(
     page_title="Circuit explorer",
@@ -44,5 +52,8 @@ sidebar.draw(pages)
 with st.sidebar:
     keep_zoom.keep()
 
-with errors.guarded():
-    page.run()
+try:
+    with errors.guarded():
+        page.run()
+finally:  # behind the first page: importing torch a second time would delay it
+    prepare_jobs()

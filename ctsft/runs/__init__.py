@@ -6,7 +6,7 @@
     runs.resume(run)
 
 `folder` says what a run folder holds, `recorder` what a job does there, `launcher` starts and ends
-jobs, `device_queue` lets them take turns.
+jobs, `fork_server` lets them start at once, `device_queue` lets them take turns.
 """
 
 from ctsft.runs.folder import (
@@ -19,7 +19,7 @@ from ctsft.runs.folder import (
     Status,
     process_start_time,
 )
-from ctsft.runs.launcher import delete, get, kill, list_runs, resume, start, stop
+from ctsft.runs.launcher import delete, get, kill, list_runs, prepare, resume, start, stop
 from ctsft.runs.recorder import Writer, record, run_folder, throwaway_run
 from ctsft.utils.home import home
 
@@ -39,6 +39,7 @@ __all__ = [
     "home",
     "kill",
     "list_runs",
+    "prepare",
     "record",
     "resume",
     "throwaway_run",

@@ -30,6 +30,14 @@ def brief_calibration():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_prepared():
+    """Jobs are not started here, so nothing is imported for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "prepare", lambda: False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def unexpected(monkeypatch):
     """An error that a page reports in a sentence is an exception of the page to these tests."""

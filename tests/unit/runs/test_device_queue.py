@@ -128,7 +128,8 @@ def test_a_run_inside_another_and_one_it_starts_share_its_turn():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads which libraries a process holds")
-def test_a_started_job_holds_no_torch_while_it_waits():
+def test_a_started_job_holds_no_torch_while_it_waits(monkeypatch):
+    monkeypatch.setattr(launcher.fork_server, "fork", lambda job: None)
     first = starting()
     assert wait_until(lambda: works(first))
     job = runs.start(ScoreRequest(subject=Subject(device="cpu")))
@@ -147,10 +148,25 @@ def test_a_started_job_holds_no_torch_while_it_waits():
     assert until(job, "stopped") and not job.file("result.json").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="jobs fork on Linux")
+@pytest.mark.usefixtures("fork_server")
+def test_a_forked_job_holds_little_of_its_own_while_it_waits():
+    """It shares torch with the process that it was forked from."""
+    first = starting()
+    assert wait_until(lambda: works(first))
+    job = runs.start(ScoreRequest(subject=Subject(device="cpu")))
+    try:
+        assert waits(job, first)
+        assert psutil.Process(job.status().pid).memory_full_info().uss < 100e6, "bytes"
+    finally:
+        runs.stop(job)
+    assert until(job, "stopped")
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_the_number_of_waiting_jobs_is_bounded(monkeypatch, again):
     monkeypatch.setattr(launcher, "MAX_WAITING", 2)
-    monkeypatch.setattr(launcher, "_spawn", lambda run, command: run)
+    monkeypatch.setattr(launcher, "_spawn", lambda run, *_: run)
     ended = runs.start(runs.Request(kind="score"))
     write_json(ended.file("status.json"), runs.Status(state="stopped"))
     for _ in range(2):
