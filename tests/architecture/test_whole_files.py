@@ -38,7 +38,7 @@ ALLOWED = {
     "ctsft/tuning/checkpoints.py:_save",
     "ctsft/runs/recorder.py:_begin",
     "ctsft/runs/recorder.py:_log_traceback",
-    "ctsft/runs/launcher.py:_spawn",
+    "ctsft/runs/launcher.py:_start_process",
     "ctsft/cli/run.py:execute",  # the null device
     "explorer/session/start_runs.py:start_first_score",  # an empty mark, whose existence counts
 }
