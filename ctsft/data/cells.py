@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import pandas as pd
+
 from ctsft.utils.errors import UserError, quoted
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -62,7 +64,27 @@ def text_of(value: str | NotText, column: str, where: str = "") -> str:
     )
 
 
-def cells(values: Iterable[object], source: str = "") -> list[str | NotText]:
-    """A column of values as cells; their places are "row 1 of `source`", "row 2 of ..."."""
+def cells(
+    values: Iterable[object], source: str = "", rows: Iterable[int] | None = None
+) -> list[str | NotText]:
+    """A column of values as cells; their places are "row 1 of `source`", "row 2 of ...", or the
+    numbers in `rows`, which count from 0.
+    """
     of = f" of {source}" if source else ""
-    return [cell(value, f"row {number}{of}") for number, value in enumerate(values, start=1)]
+    numbered = enumerate(values) if rows is None else zip(rows, values, strict=True)
+    return [
+        value if is_plain(value) else cell(value, f"row {number + 1}{of}")
+        for number, value in numbered
+    ]
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a text without anything to look for in it."""
+    return isinstance(value, str) and value.isascii() and "\0" not in value
+
+
+def texts(frame: pd.DataFrame, column: str, where: str = "", rows=None) -> list[str]:
+    """The texts of a column, or of some of its rows. UserError names the first that is none."""
+    rows = range(len(frame)) if rows is None else rows
+    values = cells(frame[column].iloc[rows], rows=rows)
+    return [text_of(value, column, where) for value in values]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctsft.data.cells import NotText, cell, cells, text_of
+from ctsft.data.cells import NotText, cells, text_of, texts
 from ctsft.data.placeholders import LABEL, placeholders
 from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task
@@ -99,20 +99,14 @@ def label_values(frames: Iterable[pd.DataFrame], column: str) -> list[str]:
     """The distinct values of a label column, sorted. UserError when there are fewer than two, or
     more than `MAX_LABELS`, and for a row whose label is not text.
     """
-    values = sorted({label for frame in frames for label in column_texts(frame, column)})
+    with_column = [frame for frame in frames if column in frame.columns]
+    values = sorted({label for frame in with_column for label in texts(frame, column)})
     if not 2 <= len(values) <= MAX_LABELS:
         number = "one value" if len(values) == 1 else f"{len(values)} different values"
         raise UserError(
             f"The column {quoted(column)} holds {number}; a label column holds 2 to {MAX_LABELS}."
         )
     return values
-
-
-def column_texts(frame: pd.DataFrame, column: str) -> list[str]:
-    """The texts of a column, none where the table lacks it. UserError names a row that has none."""
-    if column not in frame.columns:
-        return []
-    return [text_of(value, column) for value in cells(frame[column])]
 
 
 # ---- the task --------------------------------------------------------------
@@ -211,8 +205,8 @@ def deal(tables: Mapping[str, pd.DataFrame], prompt: tuple[str, ...]) -> dict[st
 def table_rows(table: pd.DataFrame, prompt: tuple[str, ...]) -> Rows:
     """The texts that a prompt puts together from each row, and the labels."""
     names = [name for name in dict.fromkeys(prompt) if name in table.columns]
-    texts = [" ".join(row) for row in table[names].itertuples(index=False)]
-    return Rows(texts, table[LABEL].tolist())
+    joined = [" ".join(row) for row in table[names].itertuples(index=False)]
+    return Rows(joined, table[LABEL].tolist())
 
 
 def repeated_texts(task: Task) -> dict[str, int]:
@@ -221,13 +215,13 @@ def repeated_texts(task: Task) -> dict[str, int]:
     """
     counts = {}
     for language in task.languages:
-        texts = {
+        of_split = {
             split: set(map(normalised, table_rows(frame, tuple(task.columns)).texts))
             for (name, split), frame in task.rows.frames.items()
             if name == language
         }
-        others = texts.get("valid", set()) | texts.get("test", set())
-        if repeated := len(texts.get("train", set()) & others):
+        others = of_split.get("valid", set()) | of_split.get("test", set())
+        if repeated := len(of_split.get("train", set()) & others):
             counts[language] = repeated
     return counts
 
@@ -238,7 +232,7 @@ def rows_by_language(part: TableFile) -> list[tuple[str, pd.DataFrame]]:
     if column is None:
         return [(slug(part.language, UNKNOWN_LANGUAGE), part.frame)]
     check_column(part.frame, column, "choose a column that all files have, or one language a file.")
-    languages = [slug(name, UNKNOWN_LANGUAGE) for name in column_texts(part.frame, column)]
+    languages = [slug(name, UNKNOWN_LANGUAGE) for name in texts(part.frame, column)]
     return [
         (language, part.frame[[name == language for name in languages]])
         for language in sorted(set(languages))
@@ -256,15 +250,14 @@ def standard_table(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     for column, name in columns.names.items():
         if name in columns.prompt and name != LABEL:
             check_column(frame, column, "the prompt names columns that all files have.")
-    labels = column_texts(frame, columns.label)
+    labels = texts(frame, columns.label)
     rows = [row for row, label in enumerate(labels) if label not in columns.left_out]
     table: dict[str, list[str]] = {}
     for column in map(str, frame.columns):
         name = columns.names[column]
         if column == columns.label or name == LABEL:
             continue
-        places = [f"row {row + 1}" for row in rows]
-        values = list(map(cell, frame[column].iloc[rows], places))
+        values = cells(frame[column].iloc[rows], rows=rows)
         if name == "id" or name in columns.prompt:
             table[name] = [text_of(value, column) for value in values]
         elif not any(isinstance(value, NotText) for value in values):

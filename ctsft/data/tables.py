@@ -70,8 +70,7 @@ def open_table(
         raise UserError(f"{path} could not be read ({error.strerror}); check the file.") from error
     except Unreadable as error:
         raise UserError(
-            f"{path} could not be read as {kind[1:].upper()}: {error}; correct it, and save it as"
-            " UTF-8 with one row a line."
+            f"{path} could not be read as {kind[1:].upper()}: {error}. Correct the file."
         ) from error
     if table.frame.empty:
         raise UserError(
@@ -84,13 +83,15 @@ def open_table(
 def decoded(data: bytes) -> str:
     """The text of a file. Unreadable for bytes that are not UTF-8 text, with their line."""
     if encoding := BYTE_ORDER_MARKS.get(data[:2]):
-        raise Unreadable(f"it is {encoding}, not UTF-8")
+        raise Unreadable(f"it is {encoding}; save it as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = data[error.start]
-        raise Unreadable(f"line {line} is not UTF-8 (byte 0x{byte:02x})") from None
+        raise Unreadable(
+            f"line {line} is not UTF-8 (byte 0x{byte:02x}); save it as UTF-8"
+        ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise Unreadable(f"line {line} holds a NUL character")

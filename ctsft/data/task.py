@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ctsft.data.cells import cell, text_of
+from ctsft.data.cells import texts
 from ctsft.data.labels import label_classes, label_token
 from ctsft.data.placeholders import LABEL, placeholders
 from ctsft.data.prompt_tokens import appended_tokens, check_embedded, longest_prompt
@@ -190,15 +190,10 @@ class Task:
     def _examples(self, frame: pd.DataFrame, where: str) -> list[Example]:
         """The rows of a table that are not left out; `where` begins an error's sentence."""
 
-        def texts(name: str) -> list[str]:
-            values = zip(kept, frame[name].iloc[kept], strict=True)
-            return [text_of(cell(value, f"row {row + 1}"), name, where) for row, value in values]
-
-        kept = range(len(frame))
-        labels = texts(LABEL)
+        labels = texts(frame, LABEL, where)
         kept = [row for row, label in enumerate(labels) if label not in self.leave_out]
-        fields = {name: texts(name) for name in self.columns}
-        ids = texts("id") if "id" in frame.columns else []
+        fields = {name: texts(frame, name, where, kept) for name in self.columns}
+        ids = texts(frame, "id", where, kept) if "id" in frame.columns else []
         if len(set(ids)) < len(kept):
             ids = [str(row) for row in kept]
         examples = []

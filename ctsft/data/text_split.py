@@ -26,6 +26,8 @@ class Rows:
 
 def normalised(text: str) -> str:
     """A text as it is compared with others."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

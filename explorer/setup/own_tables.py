@@ -29,6 +29,7 @@ NO_LANGUAGE_COLUMN = "none: one language per file"
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class")  # usual names of the label column
 TEXT_COLUMNS = ("text", "sentence", "review")
 PROMPTS_SHOWN = 3
+READ = "own_tables_read"  # of the session: the tables of the uploaded files
 
 Frames = dict[str, pd.DataFrame]  # by file name
 Tables = dict[str, Table]
@@ -52,10 +53,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
             " needs a column of texts and a column of labels."
         )
         return
-    tables: Tables = {}
-    for file in files:
-        with errors.sentences(stop=False):
-            tables[file.name] = open_table(file.name, data=file.getvalue())
+    tables = opened(files)
     if not tables:
         return
     with errors.sentences(stop=False):
@@ -69,6 +67,19 @@ def draw(model: Model | None, use: Callable[[str], None]):
             icon=":material/check:",
             help="Saves the task in your folder and opens it in this session.",
         )
+
+
+def opened(files: list) -> Tables:
+    """The tables of the uploaded files, each read once; a file that cannot be read is an error on
+    the page, and the others remain.
+    """
+    read = st.session_state.get(READ, {})
+    st.session_state[READ] = kept = {}
+    for file in files:
+        key = file.name, file.file_id
+        with errors.sentences(stop=False):
+            kept[key] = read.get(key) or open_table(file.name, data=file.getvalue())
+    return {name: table for (name, _), table in kept.items()}
 
 
 def draft_task(tables: Tables) -> Task:
