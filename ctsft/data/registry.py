@@ -5,7 +5,7 @@ from pathlib import Path
 from ctsft.data.sources import Files, Hub
 from ctsft.data.task import Task
 from ctsft.data.task_file import read_task
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, quoted
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -129,14 +129,14 @@ def load_task(name: str, data_dir: str | Path | None = None) -> Task:
     folder = None if data_dir is None else Path(data_dir)
     if folder is not None and not folder.is_dir():
         raise UserError(
-            f"The data folder {str(data_dir)!r} does not exist; choose one that holds the task's"
-            " files."
+            f"The data folder {quoted(str(data_dir), 250)} does not exist; choose one that holds"
+            " the task's files."
         )
     if name in TASKS:
         return TASKS[name](folder)
     if not name.endswith(".json"):
         raise UserError(
-            f"{name!r} is not a task; choose from {', '.join(TASKS)}, or the path of a task file"
-            " that ends in .json."
+            f"{quoted(name)} is not a task; choose from {', '.join(TASKS)}, or the path of a task"
+            " file that ends in .json."
         )
     return read_task(Path(name), folder)

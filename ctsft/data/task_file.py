@@ -31,6 +31,7 @@ from ctsft.utils.file_names import slug
 
 FILES = "{language}/{split}.csv"  # where `write_task` puts the rows
 NEEDED = "it needs name, prompt, labels, source, targets, and files or hub"
+LONGEST_PATH = 250  # characters of a path in a sentence
 LONGEST_PROMPT = 1_000_000  # tokens
 
 
@@ -138,33 +139,39 @@ def read_task(path: Path, data_dir: Path | None = None) -> Task:
 
 def read_entries(path: Path) -> TaskFile:
     """The checked content of a task file."""
+    shown = name_of(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_doubles)
     except FileNotFoundError:
-        raise UserError(f"The task file {path} does not exist; check the path.") from None
+        raise UserError(f"The task file {shown} does not exist; check the path.") from None
     except OSError as error:
         raise UserError(
-            f"The task file {path} could not be read ({error.strerror}); check the path."
+            f"The task file {shown} could not be read ({error.strerror}); check the path."
         ) from None
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"The task file {path} is not valid JSON ({cut(error)}); correct it."
+            f"The task file {shown} is not valid JSON ({cut(error)}); correct it."
         ) from None
     if not isinstance(content, dict):
         raise UserError(
-            f"The task file {path} holds a {type(content).__name__}; it must be one JSON object"
+            f"The task file {shown} holds a {type(content).__name__}; it must be one JSON object"
             " with name, prompt, labels, source, targets, and files or hub."
         )
     missing = [key for key in REQUIRED_KEYS if key not in content]
     if missing or ("files" in content) == ("hub" in content):
         needed = repr(missing[0]) if missing else "exactly one of 'files' and 'hub'"
-        raise UserError(f"The task file {path} lacks {needed}; {NEEDED}.")
+        raise UserError(f"The task file {shown} lacks {needed}; {NEEDED}.")
     try:
         entries = TaskFile.model_validate(content)
     except ValidationError as error:
         raise UserError(wrong_key(path, error)) from None
     check_together(path, entries)
     return entries
+
+
+def name_of(path: Path) -> str:
+    """A task file's path in an error's sentence."""
+    return cut(path, LONGEST_PATH)
 
 
 def without_doubles(pairs: list[tuple[str, object]]) -> dict:
@@ -174,17 +181,18 @@ def without_doubles(pairs: list[tuple[str, object]]) -> dict:
 
 def wrong_key(path: Path, error: ValidationError) -> str:
     """The first thing that is wrong in a task file, as a sentence."""
+    shown = name_of(path)
     first = error.errors(include_url=False)[0]
     key, *inside = first["loc"]
     if first["type"] == "extra_forbidden":
         return (
-            f"The task file {path} holds the key {quoted(key)}, which a task file does not have;"
+            f"The task file {shown} holds the key {quoted(key)}, which a task file does not have;"
             f" its keys are {', '.join(TaskFile.model_fields)}."
         )
     place = f" (at {cut('.'.join(map(str, inside)))})" if inside else ""
     why = REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
     return (
-        f"The task file {path} has {quoted(first['input'])} as {key}{place}, which cannot be used:"
+        f"The task file {shown} has {quoted(first['input'])} as {key}{place}, which cannot be used:"
         f" {why.rstrip('.')}."
     )
 
@@ -201,15 +209,16 @@ REASONS = {
 
 def check_together(path: Path, entries: TaskFile):
     """UserError for keys that contradict each other."""
+    shown = name_of(path)
     languages = [entries.source, *entries.targets]
     if len(entries.labels) < 2 or not all(map(str.strip, entries.labels)):
         raise UserError(
-            f"The labels in the task file {path} are {quoted(entries.labels)}; a task needs at"
+            f"The labels in the task file {shown} are {quoted(entries.labels)}; a task needs at"
             " least two, none of them empty."
         )
     if entries.source in entries.targets:
         raise UserError(
-            f"The task file {path} names {quoted(entries.source)} as source and as target; name"
+            f"The task file {shown} names {quoted(entries.source)} as source and as target; name"
             " each language once."
         )
     if entries.files is None:
@@ -218,9 +227,9 @@ def check_together(path: Path, entries: TaskFile):
     lacks = next((name for name in braces if f"{{{name}}}" not in entries.files), None)
     if lacks:
         raise UserError(
-            f"The file pattern {quoted(entries.files)} in the task file {path} cannot be filled in:"
-            f" it lacks {{{lacks}}}, and one file would hold the rows of every {lacks}; write it"
-            f" like {FILES}."
+            f"The file pattern {quoted(entries.files)} in the task file {shown} cannot be filled"
+            f" in: it lacks {{{lacks}}}, and one file would hold the rows of every {lacks}; write"
+            f" it like {FILES}."
         )
 
 

@@ -13,6 +13,7 @@ from explorer.finetune import command, exported_model, rescored_heads, weight_ch
 from explorer.session import binding, errors, measured_rows
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal_sentence
 
 PANELS = ("What changed", "Did the circuit change?", "Files and export")
 
@@ -44,7 +45,7 @@ def changed_parameters(result: dict):
     """How many of the trained parameters really changed, and the notes of the run."""
     if "changed" in result:
         share = f"{result['changed']:,} of {result['trainable']:,} trained parameters changed."
-        st.caption(" ".join([share, *result.get("notes", ())]))
+        st.caption(literal_sentence(" ".join([share, *result.get("notes", ())])))
 
 
 def panels(run: runs.Run):

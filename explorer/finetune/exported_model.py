@@ -8,8 +8,8 @@ from ctsft import runs
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.requests import ExportRequest, typed_runs
 from ctsft.runs import results
-from ctsft.utils import format
 from explorer.session import own_runs
+from explorer.text.markdown import literal_sentence
 from explorer.widgets import run_progress
 
 
@@ -83,7 +83,7 @@ def start_button(run: runs.Run, folder: Path):
     if st.button(
         "Export the tuned model",
         icon=":material/folder_zip:",
-        help=format.hover_text(f"Writes {folder}.", 200),
+        help=literal_sentence(f"Writes {folder}."),
     ):
         own_runs.start(request)
         st.rerun()

@@ -5,6 +5,7 @@ import streamlit as st
 from ctsft.plots import score_maps
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding
+from explorer.text.markdown import literal_sentence
 from explorer.widgets import chart, head_selection
 
 KEY = "relevance_map"
@@ -32,7 +33,7 @@ def draw(shown: PageScores):
     )
     st.toggle("Layer 0 at the bottom", **binding.bind("flip"))
     for note in scores.notes:
-        st.caption(note)
+        st.caption(literal_sentence(note))
     downloads(shown)
 
 

@@ -17,6 +17,8 @@ NASTY = (
     ' href="http://elsewhere.invalid">x</a>'
 )
 
+MARKDOWN = "![x](http://elsewhere.invalid/a.png) [l](http://elsewhere.invalid) :red[y]"
+
 
 @pytest.fixture
 def tables(tmp_path) -> list[Path]:
@@ -45,7 +47,7 @@ def harmless(page) -> bool:
     """No foreign element came to life."""
     return page.evaluate(
         """() => window.pwned === undefined
-        && !document.querySelector('img[src="x"], a[href*="elsewhere"]')
+        && !document.querySelector('img[src="x"], img[src*="elsewhere"], a[href*="elsewhere"]')
         && ![...document.querySelectorAll('script')].some(
             one => one.textContent.includes('pwned=1'))"""
     )
@@ -72,6 +74,12 @@ def test_own_tables_from_the_drop_to_the_map(shared_home, address, program, tabl
         settle(page)
         use = page.get_by_role("button", name="Use this task")
         assert page.get_by_label("Prompt", exact=True).input_value() == "{review_text} | score:"
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        fill(page, "Prompt", MARKDOWN)
+        page.get_by_text("names no column").first.wait_for()
+        assert harmless(page) and not any("elsewhere.invalid/a.png" in url for url in asked)
+        assert page.get_by_text("![x](").count() > 0, "an error shows the text that it quotes"
         fill(page, "Prompt", "{review_text} | sentiment:")
         for value, word in (("0", "negative"), ("1", "neutral"), ("2", "overwhelming")):
             fill(page, f"“{value}”", word)
