@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from ctsft.runs.folder import Process, is_alive, process_start_time
 from ctsft.runs.launcher import job_environment
 
 SECONDS = 300
-CALL = "import sys; from support.processes import call; sys.exit(call(sys.argv[1:]))"
 
 
 @dataclass
@@ -45,17 +45,26 @@ class Shell:
 
 def start_shell(words, folder: Path, cwd: Path | None = None, **environment: str) -> Shell:
     """Start `python -m ctsft WORDS`; at once under the fixture `fork_server`."""
+    return start("call", [*map(str, words)], folder, cwd or folder, environment)
+
+
+def start_code(code: str, folder: Path) -> Shell:
+    """Start `python -c CODE`, in the same way."""
+    return start("execute", [code], folder, folder, {})
+
+
+def start(function: str, arguments: list[str], folder: Path, cwd: Path, more: dict) -> Shell:
     folder.mkdir(parents=True)
     for name in ("out", "err"):
         (folder / name).touch()
-    arguments = (str(folder), *map(str, words))
-    environment = job_environment() | environment
-    cwd, log = str(cwd or folder), str(folder / "log")
-    pid = fork_server.fork(
-        fork_server.Job("support.processes:call", arguments, cwd, environment, log)
+    arguments, environment = (str(folder), *arguments), job_environment() | more
+    job = fork_server.Job(
+        f"{__name__}:{function}", arguments, str(cwd), environment, str(folder / "log")
     )
+    pid = fork_server.fork(job)
     if pid is None:
-        command = [sys.executable, "-c", CALL, *arguments]
+        alone = f"import sys; from {__name__} import *; sys.exit({function}(sys.argv[1:]))"
+        command = [sys.executable, "-c", alone, *arguments]
         pid = subprocess.Popen(command, cwd=cwd, env=environment).pid
     return Shell(Process(pid=pid, pid_started=process_start_time(pid)), folder)
 
@@ -83,17 +92,26 @@ def run_processes(count: int, words, folder: Path, **environment: str) -> tuple[
 
 
 def call(arguments: list[str]) -> int:
-    """What a forked process does."""
+    """What the forked process of a shell command does."""
     from ctsft.cli.main import main
     from ctsft.utils import distributed
 
-    folder = Path(arguments[0])
-    for name, standard in (("out", 1), ("err", 2)):
-        os.dup2(os.open(folder / name, os.O_WRONLY), standard)
     # read from the environment when it was imported
     distributed.PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
     distributed.RANK = int(os.environ.get("RANK", 0))
-    code = main(arguments[1:])
+    return recorded(arguments[0], lambda: main(arguments[1:]))
+
+
+def execute(arguments: list[str]) -> int:
+    """What the forked process of some code does."""
+    return recorded(arguments[0], lambda: exec(arguments[1], {"__name__": "__main__"}) or 0)
+
+
+def recorded(folder: str, work: Callable[[], int]) -> int:
+    """Do it with its output in files of the folder; the exit code is the last of them."""
+    for name, standard in (("out", 1), ("err", 2)):
+        os.dup2(os.open(Path(folder, name), os.O_WRONLY), standard)
+    code = work()
     sys.stdout.flush()
-    (folder / "code").write_text(str(code))
+    Path(folder, "code").write_text(str(code))
     return code

@@ -4,9 +4,6 @@ real process.
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,11 +20,9 @@ from ctsft.utils import units
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import parse_bytes
 from support.errors import said
+from support.processes import start_code
 from support.scores import use_method
 from support.tasks import LABELS, texts
-
-ROOT = Path(__file__).resolve().parents[3]
-
 
 POOL = [
     Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(6, seed=9))
@@ -260,18 +255,11 @@ print(json.dumps([bound, *found]))
     not os.access("/proc/self/clear_refs", os.W_OK),
     reason="the peak of a process is read from Linux's /proc",
 )
+@pytest.mark.usefixtures("fork_server")
 def test_a_process_stays_within_its_bound_and_flat_in_examples(tmp_path):
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=env,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    bound, few, many, unbounded = json.loads(done.stdout.splitlines()[-1])
+    code, out, err = start_code(CHILD, tmp_path / "child").wait()
+    assert code == 0, err
+    bound, few, many, unbounded = json.loads(out.splitlines()[-1])
     assert few <= bound and many <= bound and many <= 1.05 * few
     # the control: with 20,000 token streams in flight the bound does not hold
     assert unbounded > bound
