@@ -17,13 +17,32 @@ from ctsft.utils.errors import UserError, quoted
 
 SETTINGS = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-MODEL_SETTINGS = "config.json"
 
 
 def is_adapter(files: ModelFiles) -> bool:
-    """Whether the files are a local adapter, and not a whole model."""
+    """Whether the files are a local adapter, and not a whole model. UserError for a folder with
+    both, of which transformers would read the adapter's base.
+    """
     names = files.file_names() if files.local else []
-    return SETTINGS in names and MODEL_SETTINGS not in names
+    if SETTINGS not in names:
+        return False
+    models = [name for name in names if name.endswith(".safetensors") and name != WEIGHTS]
+    if models:
+        raise UserError(
+            f"{files.name!r} holds a model ({sorted(models)[0]}) and an adapter ({SETTINGS}); move"
+            " one of them to a folder of its own."
+        )
+    return True
+
+
+def hub_adapter(files: ModelFiles) -> UserError | None:
+    """The error for the name of an adapter on the hub; None for anything else."""
+    if files.local or SETTINGS not in files.file_names():
+        return None
+    return UserError(
+        f"{files.name!r} is an adapter on the hub; download it with `hf download {files.name}"
+        " --local-dir FOLDER`, and give that folder: it is merged into its base."
+    )
 
 
 def base_files(files: ModelFiles) -> ModelFiles:

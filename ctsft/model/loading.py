@@ -63,7 +63,10 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
     else:
         device = choose_device(device)
     dtype = choose_dtype(dtype)
-    config = files.read("config", AutoConfig)
+    try:
+        config = files.read("config", AutoConfig)
+    except UserError as error:
+        raise (adapter_folder.hub_adapter(files) or error) from error
     class_name = (config.architectures or [CAUSAL_LM])[0]
     check_family(config.model_type, class_name, files.name)
     classifier = class_name.endswith(CLASSIFIER)

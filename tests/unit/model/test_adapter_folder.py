@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from ctsft.model import model_files
 from ctsft.model.loading import load_model
 from support.errors import said
 
@@ -73,6 +74,23 @@ def test_an_adapter_of_another_shape_is_refused(adapter, folders):
     path = adapter[0] / "adapter_model.safetensors"
     save_file({name: value[:1] for name, value in load_file(path).items()}, path)
     said(lambda: load_model(adapter[0], "cpu"), "adapter", str(adapter[0]))
+
+
+def test_a_folder_with_a_model_and_an_adapter_is_refused(adapter, folders, tmp_path):
+    both = shutil.copytree(folders["qwen2"], tmp_path / "both")
+    assert load_model(both, "cpu").notes == []  # control
+    for path in adapter[0].iterdir():
+        shutil.copy(path, both)
+    said(lambda: load_model(both, "cpu"), "a model (model.safetensors) and an adapter")
+
+
+def test_an_adapter_on_the_hub_says_what_to_do(hub, adapter, monkeypatch):
+    files = [path.name for path in adapter[0].iterdir()]
+    monkeypatch.setattr(model_files, "check_hub", lambda name: None)
+    monkeypatch.setattr(model_files, "list_repo_files", lambda name: files)
+    said(lambda: load_model("some/adapter", "cpu"), "'some/adapter' is an adapter on the hub")
+    files.clear()
+    said(lambda: load_model("some/other", "cpu"), "The config of 'some/other'")
 
 
 def test_an_adapter_with_nan_is_refused(adapter):
