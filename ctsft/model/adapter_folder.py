@@ -11,7 +11,7 @@ from peft import (
 )
 from safetensors.torch import load_file
 
-from ctsft.model.model_files import ModelFiles
+from ctsft.model.model_files import ModelFiles, quiet
 from ctsft.model.weight_files import check_finite
 from ctsft.utils.errors import UserError, quoted
 
@@ -99,7 +99,8 @@ def merged(hf, files: ModelFiles):
     """
     try:
         stored = load_file(Path(files.source) / WEIGHTS)
-        adapted = get_peft_model(hf, PeftConfig.from_peft_type(**read_settings(files)))
+        with quiet():
+            adapted = get_peft_model(hf, PeftConfig.from_peft_type(**read_settings(files)))
         wanted = get_peft_model_state_dict(adapted).keys()
         if wanted == stored.keys():
             set_peft_model_state_dict(adapted, stored)

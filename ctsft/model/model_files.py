@@ -2,11 +2,14 @@
 read, and what identifies them afterwards.
 """
 
+import logging
 import os
 import re
 import shlex
 import time
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +58,8 @@ class ModelFiles:
         `what` ("config").
         """
         try:
-            return auto_class.from_pretrained(self.source, trust_remote_code=False, **options)
+            with quiet():
+                return auto_class.from_pretrained(self.source, trust_remote_code=False, **options)
         except UserError:
             raise
         except Exception as error:
@@ -125,6 +129,21 @@ class ModelFiles:
             for name, stat in stats.items()
         ]
         return [str(folder.resolve()), *files]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside the `with`, transformers and peft print no warnings of their own: what a user should
+    know is an error or a note here.
+    """
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def check_hub(name: str):
