@@ -103,6 +103,8 @@ def test_several_rates_are_a_grid_chosen_on_validation_rows():
         ({"design_seeds": "1, 1"}, "appears twice"),
         ({"design_rates": "fast"}, "such as 3e-4, 1e-3"),
         ({"design_rates": "-1"}, "greater than 0"),
+        ({"design_rates": "inf"}, "finite number"),
+        ({"design_rates": "1e-3, nan"}, "finite number"),
         ({"design_rates": "1e-3, 1e-3"}, "0.001 is repeated"),
         ({"design_methods": ["direct"], "model": "other"}, "--base"),
     ],

@@ -125,6 +125,7 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
         "Javanese (target) 0.50 → 0.70, a gain beyond noise" in said
         and "Indonesian (source) 0.85 → 0.80, a loss within noise" in said
     )
+    assert "90 of 100 trained parameters changed. 10 kept their value." in said
     assert "60 test rows" in said and "two standard errors" in said and "another seed" in said
     lines = {trace["name"]: trace["y"] for trace in spec(at)["data"]}
     assert (
