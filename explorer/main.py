@@ -48,7 +48,8 @@ pages = {
 page = st.navigation(list(pages.values()), position="hidden")
 arrival.note(page.url_path)
 share_link.read()
-sidebar.draw(pages)
+with errors.guarded():
+    sidebar.draw(pages)
 with st.sidebar:
     keep_zoom.keep()
 

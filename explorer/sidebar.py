@@ -1,5 +1,7 @@
 """The sidebar: the five steps, each with its state in three or four words."""
 
+import logging
+
 import streamlit as st
 
 from ctsft import runs
@@ -25,6 +27,9 @@ def state(step: str) -> str:
     try:
         return STEPS[step]()
     except UserError:
+        return "has an error"
+    except Exception:
+        logging.getLogger(__name__).exception("the state of %s failed", step)
         return "has an error"
 
 

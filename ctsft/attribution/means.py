@@ -8,9 +8,10 @@ label, then over the labels: unequal counts of the labels do not tilt it, and pa
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import torch
-from safetensors import safe_open
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 
 from ctsft.attribution.pool import rows_as_tokens
@@ -25,6 +26,7 @@ from ctsft.model.memory_plan import forward_batches
 from ctsft.model.model import Model
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
+from ctsft.utils.tensor_files import TensorFile
 
 POSITIONS = ("all", "readout")
 Progress = Callable[[float, float], None]  # progress(done, total)
@@ -65,16 +67,27 @@ class Means:
 
     @classmethod
     def load(cls, path) -> "Means":
-        """The means that `save` wrote."""
-        with safe_open(path, "pt") as file:
-            fields = json.loads(file.metadata()["means"])
-            by_label = {name: file.get_tensor(f"label:{name}") for name in fields["counts"]}
-            balanced = file.get_tensor("balanced")
-        if not all(value.isfinite().all() for value in (balanced, *by_label.values())):
-            raise UserError(
-                f"The means in {str(path)!r} hold NaN or infinite numbers; compute them again."
-            )
-        return cls(balanced, by_label, **fields)
+        """The means that `save` wrote. UserError for any other file."""
+        file = TensorFile(
+            path, "The means file", "give the means.safetensors of a `python -m ctsft score`"
+        )
+        said, tensors = file.read("means", MeansFile)
+        names = {label: f"label:{label}" for label in said.counts}
+        file.need_names(tensors, ("balanced", *names.values()))
+        file.need_shape("balanced", tensors["balanced"], (None, None, None))
+        for name, value in tensors.items():
+            file.need_shape(name, value, tensors["balanced"].shape)
+            file.need_finite(name, value)
+        by_label = {label: tensors[name] for label, name in names.items()}
+        return cls(tensors["balanced"], by_label, said.counts, said.positions)
+
+
+class MeansFile(BaseModel):
+    """The description in a file of means."""
+
+    model_config = ConfigDict(extra="forbid")
+    positions: Literal["all", "readout"]
+    counts: dict[str, Annotated[int, Field(gt=0)]] = Field(min_length=1)
 
 
 def position_mask(batch: Batch, positions: str | None) -> torch.Tensor:

@@ -1,11 +1,12 @@
 """Scores of heads: the settings of a scoring pass, and its result."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
+from typing import Annotated
 
 import torch
-from safetensors import safe_open
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from safetensors.torch import save_file
 
 from ctsft.attribution.means import POSITIONS
@@ -14,6 +15,7 @@ from ctsft.utils.csv_text import csv_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, number
 from ctsft.utils.notebook import figure_html, table_html
+from ctsft.utils.tensor_files import TensorFile
 from ctsft.utils.units import parse_bytes
 
 Head = tuple[int, int]  # layer, head; both count from 0
@@ -26,6 +28,7 @@ CHOICES = {
     "normalise": ("none", "layer"),
 }
 MOST_STEPS = 1000
+MOST_HEADS = 10_000  # of a layer, and layers, in a file
 NOTEBOOK_ROWS = 10
 
 
@@ -168,7 +171,7 @@ class Scores:
         """A safetensors file: `per_example` and `values`; everything else as JSON in its
         metadata.
         """
-        fields = {
+        description = {
             "examples": self.examples,
             "labels": self.labels,
             "method": self.method,
@@ -180,20 +183,64 @@ class Scores:
             save_file(
                 {"per_example": self.per_example, "values": self.values.clone()},
                 part,
-                {"scores": json.dumps(fields)},
+                {"scores": json.dumps(description)},
             )
 
     @classmethod
     def load(cls, path) -> "Scores":
-        """The scores that `save` wrote."""
-        with safe_open(path, "pt") as file:
-            fields = json.loads(file.metadata()["scores"])
-            # files of earlier versions have neither rules nor skip
-            config = {"rules": "paper", "skip": ()} | fields["config"]
-            for name in ("targets", "skip"):
-                config[name] = tuple(map(tuple, config[name]))
-            fields["config"] = ScoreConfig(**config)
-            return cls(finite_scores(file.get_tensor("per_example"), path), **fields)
+        """The scores that `save` wrote. UserError for any other file."""
+        file = TensorFile(
+            path, "The scores file", "give a scores.safetensors of `python -m ctsft score`"
+        )
+        said, tensors = file.read("scores", ScoresFile)
+        file.need_names(tensors, ("per_example", "values"))
+        shape = (said.about.n_layers, said.about.n_heads)
+        file.need_shape("per_example", tensors["per_example"], (len(said.examples), *shape))
+        file.need_shape("values", tensors["values"], tensors["per_example"].shape[1:])
+        file.need_floats("per_example", tensors["per_example"])
+        if not said.examples or len(said.labels) != len(said.examples):
+            raise file.refusal(
+                f"it has {len(said.labels)} labels for {len(said.examples)} examples"
+            )
+        return cls(
+            finite_scores(tensors["per_example"].float(), path),
+            said.examples,
+            said.labels,
+            said.method,
+            ScoreConfig(**said.config.model_dump()),
+            said.about.model_dump(exclude_unset=True),
+            said.notes,
+        )
+
+
+class ModelShape(BaseModel):
+    """What a file says of the model that its heads belong to."""
+
+    model_config = ConfigDict(extra="allow")
+    model: str | None = None
+    model_type: str | None = None
+    n_layers: Annotated[int, Field(gt=0, le=MOST_HEADS)] | None = None
+    n_heads: Annotated[int, Field(gt=0, le=MOST_HEADS)] | None = None
+
+
+# files of earlier versions lack some settings; a setting that is not known is refused
+ConfigFile = create_model(
+    "ConfigFile",
+    __config__=ConfigDict(extra="forbid"),
+    **{entry.name: (entry.type, entry.default) for entry in fields(ScoreConfig)},
+)
+
+
+class ScoresFile(BaseModel):
+    """The description in a scores file."""
+
+    model_config = ConfigDict(extra="forbid")
+    examples: list[str]
+    labels: list[str]
+    method: str
+    config: ConfigFile
+    about: ModelShape = ModelShape()
+    notes: list[str] = []
 
 
 def finite_scores(per_example: torch.Tensor, path) -> torch.Tensor:

@@ -8,14 +8,15 @@ page, a file or a later command can choose heads by them. Relevance scores do no
 
 import csv
 import io
+import math
 from dataclasses import dataclass, field
 
 import torch
 
-from ctsft.attribution.scores import Head
+from ctsft.attribution.scores import MOST_HEADS, Head
 from ctsft.circuit.circuit import Circuit, model_fields
 from ctsft.utils.csv_text import csv_text
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, cut, quoted
 
 COLUMN_TYPES = {
     "layer": int,
@@ -95,9 +96,13 @@ class Ranking:
             ]
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise UserError(
-                f"{name} is not advice ({type(error).__name__}: {error}); give the advice.csv of"
-                f" `python -m ctsft advise`, with the columns {', '.join(COLUMNS)}."
+                f"{name} is not advice ({type(error).__name__}: {cut(error)}); give the advice.csv"
+                f" of `python -m ctsft advise`, with the columns {', '.join(COLUMNS)}."
             ) from None
+        possible = [row for row in rows if is_possible(row)]
+        if len(possible) < len(rows):
+            wrong = next(row for row in rows if row not in possible)
+            raise UserError(f"{name} is not advice ({quoted(wrong)}); compute the advice again.")
         ranking = cls(tuple(sorted(rows, key=lambda row: row["rank"])), about or {})
         layers, heads = ranking.shape if rows else (0, 0)
         every = [(layer, head) for layer in range(layers) for head in range(heads)]
@@ -107,3 +112,9 @@ class Ranking:
                 f" {heads}); compute the advice again."
             )
         return cls(ranking.rows, {"n_layers": layers, "n_heads": heads} | ranking.about)
+
+
+def is_possible(row: dict) -> bool:
+    """Whether a row's numbers are finite, and its head is one that a model may have."""
+    head = row["layer"], row["head"]
+    return all(map(math.isfinite, row.values())) and all(0 <= part < MOST_HEADS for part in head)

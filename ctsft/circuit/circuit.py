@@ -3,13 +3,25 @@
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
-from ctsft.attribution.scores import Head
+from ctsft.attribution.scores import MOST_HEADS, Head, ModelShape
 from ctsft.utils.atomic_files import write_text
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, cut, quoted
 from ctsft.utils.format import head_name
+from ctsft.utils.json_files import parse_json, problem, read_regular, reason_of
 from ctsft.utils.notebook import figure_html, table_html
 
 LOGITS = "logits"
@@ -129,47 +141,88 @@ class Circuit:
         is not a circuit.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_regular(Path(path)).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
-                f"The circuit file {str(path)!r} cannot be read ({type(error).__name__}); give one"
-                " that Circuit.save wrote."
+                f"The circuit file {quoted(str(path), 200)} cannot be read ({reason_of(error)});"
+                " give one that Circuit.save wrote."
             ) from None
         return cls.parse(text, str(path))
 
     @classmethod
     def parse(cls, text: str, name: str = "the text") -> "Circuit":
         """The circuit of a file's text; `name` is used in the UserError when it is not one."""
+        advice = 'give JSON with a list "heads" of {"layer": 0, "head": 0}'
         try:
-            content = json.loads(text)
-            why = {
-                (int(row["layer"]), int(row["head"])): str(row.get("why", ""))
-                for row in content["heads"]
-            }
-            return cls(
-                frozenset(why),
-                why,
-                dict(content.get("model", {})),
-                dict(content.get("rule", {})),
-                frozenset(map(_head, content.get("added", ()))),
-                frozenset(map(_head, content.get("removed", ()))),
-                tuple(map(_edge, content.get("edges", ()))),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{name} is not a circuit ({type(error).__name__}: {error}); give JSON with a list"
-                ' "heads" of {"layer": 0, "head": 0}.'
-            ) from None
+            said = CircuitFile.model_validate(parse_json(text))
+        except ValueError as error:
+            why = problem(error) if isinstance(error, ValidationError) else reason_of(error)
+            raise UserError(f"{cut(name, 200)} is not a circuit ({why}); {advice}.") from None
+        why = {(row.layer, row.head): row.why for row in said.heads}
+        return cls(
+            frozenset(why),
+            why,
+            said.model.model_dump(exclude_unset=True),
+            said.rule.model_dump(exclude_unset=True),
+            frozenset(said.added),
+            frozenset(said.removed),
+            tuple((edge.source, edge.to, edge.relevance) for edge in said.edges),
+        )
 
 
-def _head(pair) -> Head:
-    layer, head = pair
-    return int(layer), int(head)
+Index = Annotated[StrictInt, Field(ge=0, lt=MOST_HEADS)]
+Pair = tuple[Index, Index]
+SIZED = ("top", "near_zero", "least", "random", "fraction")  # rules that select a number of heads
 
 
-def _edge(row: dict) -> Edge:
-    target = LOGITS if row["to"] == LOGITS else _head(row["to"])
-    return _head(row["from"]), target, float(row["relevance"])
+class HeadRow(BaseModel):
+    """A head in a circuit file."""
+
+    model_config = ConfigDict(extra="forbid")
+    layer: Index
+    head: Index
+    why: StrictStr = ""
+
+
+class EdgeRow(BaseModel):
+    """An edge of a discovered circuit."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: Pair = Field(alias="from")
+    to: Literal["logits"] | Pair
+    relevance: FiniteFloat
+
+
+class Rule(BaseModel):
+    """The rule that chose the heads: its name, and the settings that it needs."""
+
+    model_config = ConfigDict(extra="allow")
+    name: StrictStr | None = None
+    k: Annotated[StrictInt, Field(ge=0)] | None = None
+    fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    threshold: FiniteFloat | None = None
+    seed: Annotated[StrictInt, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        if self.name == "threshold" and self.threshold is None:
+            raise ValueError("the rule 'threshold' has no threshold")
+        if self.name in SIZED and self.k is None and self.fraction is None:
+            raise ValueError(f"the rule {self.name!r} has neither k nor fraction")
+        return self
+
+
+class CircuitFile(BaseModel):
+    """What a circuit file may contain."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["ctsft-circuit-1"] = FILE_FORMAT
+    model: ModelShape = ModelShape()
+    rule: Rule = Rule()
+    heads: list[HeadRow]
+    added: list[Pair] = []
+    removed: list[Pair] = []
+    edges: list[EdgeRow] = []
 
 
 def model_fields(about: dict) -> dict:

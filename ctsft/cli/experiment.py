@@ -44,9 +44,10 @@ def experiment(
     """
 
     from ctsft.jobs.experiment_design import read_design
-    from ctsft.jobs.requests import ExperimentRequest
+    from ctsft.jobs.requests import ExperimentRequest, discovery_scoring
 
     design = read_design(file)
+    discovery_scoring(design)  # refused before anything is loaded
     if device != "auto":
         design = design.model_copy(update={"device": device})
     request = ExperimentRequest(
@@ -71,11 +72,9 @@ def tables(
             " experiment."
         )
     from ctsft.experiment.results import finished_rows, source_language, write_tables
-    from ctsft.jobs.experiment_design import Design
+    from ctsft.jobs.experiment_design import read_design
 
-    rows, _ = finished_rows(
-        run, Design.model_validate_json(run.file("design.json").read_text(encoding="utf-8"))
-    )
+    rows, _ = finished_rows(run, read_design(run.file("design.json")))
     if not rows:
         raise UserError(f"Experiment {run_id!r} has no finished trial yet; wait for the first one.")
     text = write_tables(run, rows, source_language(run))

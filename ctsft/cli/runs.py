@@ -9,7 +9,8 @@ import typer
 from ctsft import runs
 from ctsft.cli.app import AsJson, Halt, app
 from ctsft.runs import results
-from ctsft.utils.errors import UserError
+from ctsft.runs.damage import damage
+from ctsft.utils.errors import UserError, cut
 
 
 @app.command("runs")
@@ -26,16 +27,7 @@ def list_or_act(
     Example: python -m ctsft runs show 20260131-101500-score-ab2c
     """
     if action == "list":
-        rows = [
-            {
-                "run": run.id,
-                "kind": run.request.kind,
-                "state": run.status().state,
-                "progress": run.status().progress,
-                "message": run.note or run.status().message,
-            }
-            for run in runs.list_runs()
-        ]
+        rows = list(map(row_of, runs.list_runs()))
         lines = [
             f"{row['run']}  {row['state']:8} {row['progress']:4.0%}  {row['message']}".rstrip()
             for row in rows
@@ -58,6 +50,20 @@ def list_or_act(
     actions[action](runs.get(run_id))
 
 
+def row_of(run: runs.Run) -> dict:
+    """A run in the list; one that is damaged is "unreadable" with the reason, unless its job is
+    at work.
+    """
+    status, reason = run.status(), damage(run)
+    return {
+        "run": run.id,
+        "kind": cut(run.request.kind),
+        "state": "unreadable" if reason and not status.active else status.state,
+        "progress": status.progress,
+        "message": cut(run.note or reason or status.message, 300),
+    }
+
+
 def discard(run: runs.Run, yes: bool):
     """Only once somebody said so."""
     if not yes and not sys.stdin.isatty():
@@ -77,6 +83,7 @@ def show(run: runs.Run):
     request = request_of(run)
     content = {
         "status": run.status().model_dump(),
+        "unreadable": damage(run).removeprefix("unreadable: "),
         "command": f"(run {run.note or UNREADABLE})" if request is None else shell_command(request),
         "request": (request or run.request).model_dump(),
         "folder": str(run.path),

@@ -1,6 +1,9 @@
 """What an experiment came to: its finished trials as rows, its tables, its summary."""
 
 import json
+from typing import Annotated
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from ctsft.experiment import tables
 from ctsft.experiment.trials import finished
@@ -8,8 +11,20 @@ from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
 from ctsft.runs.folder import Run
 from ctsft.utils.atomic_files import write_text
+from ctsft.utils.json_files import parse_json, read_regular
 
 FILES = ("table.md", "table.tex", "table.csv", "pairs.csv", "rows.csv", "table.json")
+
+
+class Choice(BaseModel):
+    """The learning rate that was chosen for a method."""
+
+    setting: str
+    method: str
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+CHOICES = TypeAdapter(list[Choice])
 
 
 def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
@@ -29,12 +44,10 @@ def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str,
 def chosen_rates(run: Run) -> dict[tuple[str, str], float]:
     """The learning rates in choices.json; {} where there is none."""
     try:
-        choices = json.loads(run.file("choices.json").read_text(encoding="utf-8"))
-        return {
-            (choice["setting"], choice["method"]): choice["learning_rate"] for choice in choices
-        }
+        choices = CHOICES.validate_python(parse_json(read_regular(run.file("choices.json"))))
     except (OSError, ValueError):
         return {}
+    return {(choice.setting, choice.method): choice.learning_rate for choice in choices}
 
 
 def source_language(run: Run) -> str:

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator
 
 from ctsft.experiment.results import finish_experiment
-from ctsft.experiment.trial_context import TrialContext, scoring_of, subject_of
+from ctsft.experiment.trial_context import TrialContext, subject_of
 from ctsft.experiment.trials import finished
 from ctsft.experiment.workers import in_this_process, in_worker_processes
-from ctsft.jobs.experiment_design import Design, Trial, choose_rates
+from ctsft.jobs.experiment_design import Design, Trial, choose_rates, read_design
 from ctsft.jobs.reporter import Reporter, Stopped, begin
-from ctsft.jobs.requests import ExperimentRequest
+from ctsft.jobs.requests import ExperimentRequest, discovery_scoring
 from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import open_discovery
 from ctsft.runs.recorder import Writer
@@ -51,11 +51,17 @@ def run_experiment(run: Writer, request: ExperimentRequest) -> dict:
 
 
 def save_design(run: Writer, design: Design):
-    """Write design.json. UserError where the run began with another design."""
+    """Write design.json, also where it is damaged: the request has the design too. UserError where
+    the run began with another design.
+    """
     path = run.file("design.json")
-    if not path.is_file():
+    try:
+        stored = read_design(path)
+    except UserError:
+        stored = None
+    if stored is None:
         write_text(path, design.model_dump_json(indent=1) + "\n", "the design")
-    elif Design.model_validate_json(path.read_text(encoding="utf-8")) != design:
+    elif stored != design:
         raise UserError(
             f"Experiment {run.id!r} began with another design; start a new experiment for this one."
         )
@@ -67,7 +73,7 @@ def shared_scores(run: Writer, request: ExperimentRequest):
     """
     if not run.file("scores.safetensors").is_file():
         subject = subject_of(request.design, request.data_dir)
-        discovery = open_discovery(run, subject, scoring_of(request.design))
+        discovery = open_discovery(run, subject, discovery_scoring(request.design))
         save_scores(run, discovery.score("scoring heads"), "scores")
 
 

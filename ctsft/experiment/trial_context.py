@@ -5,14 +5,13 @@ information and the metrics before tuning.
 from functools import cached_property
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, balanced_sample
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.experiment_design import Design, Trial
-from ctsft.jobs.requests import Scoring, Subject, Tuning, base_model
+from ctsft.jobs.requests import Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores
 from ctsft.model.evaluation import evaluate
 from ctsft.model.loading import load_model
@@ -191,23 +190,3 @@ def subject_of(design: Design, data_dir: str | None) -> Subject:
         device=design.device,
         dtype=design.dtype,
     )
-
-
-def scoring_of(design: Design) -> Scoring:
-    """How the shared scores are computed. UserError for an unknown setting of discovery, or a value
-    that it cannot have.
-    """
-    unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
-    if unknown:
-        raise UserError(
-            f"{sorted(unknown)[0]!r} is not a setting of discovery; choose from"
-            f" {', '.join(Scoring.__dataclass_fields__)}."
-        )
-    try:
-        return TypeAdapter(Scoring).validate_python(design.discovery)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"discovery cannot be used: {'.'.join(map(str, first['loc']))} is {first['input']!r}:"
-            f" {first['msg'].lower()}; correct it."
-        ) from None

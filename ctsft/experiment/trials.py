@@ -5,7 +5,6 @@ what `python -m ctsft finetune` would do with the request in its run folder, wit
 trial that is interrupted is run again.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from ctsft.jobs.requests import FinetuneRequest, Scoring, TrialOf
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
+from ctsft.runs.results import result
 from ctsft.tuning.finetune import TuneResult, Watch, finetune
 from ctsft.tuning.recipes import trainable_of
 
@@ -186,7 +186,4 @@ def finished(experiment: str, trial: Trial) -> dict | None:
     run = Run(runs.run_folder(trial_run_id(experiment, trial)))
     if run.status().state != "done":
         return None
-    try:
-        return json.loads(run.file("result.json").read_text(encoding="utf-8"))["cell"]
-    except (OSError, ValueError, KeyError):
-        return None
+    return result(run).get("cell")

@@ -16,6 +16,7 @@ from ctsft.runs.recorder import Writer
 from ctsft.tuning.head_advice import Advice, advise_heads
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
+from ctsft.utils.json_files import read_regular
 
 # of an advice run's result
 RESULT_FIELDS = ("model", "model_type", "n_layers", "n_heads", *ROW_FIELDS)
@@ -30,7 +31,7 @@ def read_advice(name: str) -> Ranking:
     run = None if name.endswith(".csv") else get(name)
     path = Path(name) if run is None else run.file("advice.csv")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         raise UserError(
             f"There is no advice at {path}; name a finished `python -m ctsft advise` (see `python"

@@ -15,6 +15,7 @@ discovery and advice, on pool A of the source, have not seen their ids (translat
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,10 +23,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, cut, quoted
+from ctsft.utils.json_files import parse_json, problem, read_regular, reason_of
 from ctsft.utils.statistics import spread
 
-STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+MOST_TRIALS = 100_000
 DEFAULT_RATE = 5e-5
 
 # what a trial takes beside its steps, in steps: mostly evaluation
@@ -134,7 +137,7 @@ class Design(BaseModel):
     @classmethod
     def _once(cls, values):
         if len(set(values)) < len(values):
-            raise ValueError(f"each may appear once, and one of {values} appears twice")
+            raise ValueError(f"each may appear once, and one of {quoted(values)} appears twice")
         return values
 
     @model_validator(mode="after")
@@ -143,7 +146,7 @@ class Design(BaseModel):
         unknown = [name for name in named if name not in RECIPES or RECIPES[name].from_file]
         if unknown:
             raise ValueError(
-                f"{unknown[0]!r} is not a method; choose from"
+                f"{quoted(unknown[0])} is not a method; choose from"
                 f" {', '.join(name for name in RECIPES if not RECIPES[name].from_file)}"
             )
         if len({setting.name for setting in self.settings}) < len(self.settings):
@@ -152,6 +155,10 @@ class Design(BaseModel):
             seed < 0 for seed in (*self.seeds, *self.choose_seeds)
         ):
             raise ValueError("n has to be at least 1, and a seed at least 0")
+        if self.n_trials > MOST_TRIALS:
+            raise ValueError(
+                f"it has {self.n_trials:,} trials; an experiment may have {MOST_TRIALS:,}"
+            )
         return self
 
     def setting(self, name: str) -> Setting:
@@ -211,9 +218,10 @@ class Design(BaseModel):
     @property
     def n_trials(self) -> int:
         """How many trials there are in all."""
-        return len(self.grid()) + len(self.settings) * len(self.methods) * len(self.targets) * len(
-            self.n
-        ) * len(self.seeds)
+        rates = sum(len(setting.learning_rates) for setting in self.settings)
+        grid = (self.choose_targets or self.targets, self.choose_n or [0], self.choose_seeds or [0])
+        trials = (self.settings, self.targets, self.n, self.seeds)
+        return len(self.methods) * (rates * math.prod(map(len, grid)) + math.prod(map(len, trials)))
 
 
 def choose_rates(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[str, str], dict]:
@@ -251,18 +259,23 @@ def choose_rates(design: Design, measured: Mapping[str, Mapping]) -> dict[tuple[
 
 def read_design(path: str | Path) -> Design:
     """The design in a file. UserError when the file does not exist or is not a design."""
+    name = quoted(str(path), 200)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(read_regular(Path(path)))
     except FileNotFoundError:
         raise UserError(
-            f"The experiment file {str(path)!r} does not exist; check the path (examples/nusax.json"
-            " is one to start from)."
+            f"The experiment file {name} does not exist; check the path (examples/nusax.json is"
+            " one to start from)."
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(
-            f"The experiment file {str(path)!r} is not valid JSON ({error}); correct it."
+            f"The experiment file {name} cannot be read ({reason_of(error)}); check the path."
         ) from None
-    return validated(content, f"The experiment file {str(path)!r}")
+    except ValueError as error:
+        raise UserError(
+            f"The experiment file {name} is not valid JSON ({cut(error)}); correct it."
+        ) from None
+    return validated(content, f"The experiment file {name}")
 
 
 def validated(content: object, what: str = "The design") -> Design:
@@ -272,7 +285,4 @@ def validated(content: object, what: str = "The design") -> Design:
     try:
         return Design.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        why = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{what} cannot be used: {where}: {why}; correct it.") from None
+        raise UserError(f"{what} cannot be used: {problem(error)}; correct it.") from None

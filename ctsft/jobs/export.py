@@ -21,6 +21,8 @@ from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 
+# of the run's summary
+CARD_FIELDS = {"history", "config", "source", "trainable", "total", "task", "n", "rows"}
 CARD = Path(__file__).with_name("templates") / "model_card.md"
 
 
@@ -37,6 +39,12 @@ def export(run_id: str, folder, share: float = 1.0) -> Path:
             f"Run {run_id!r} has no tuned model to export: it is a run of kind {run.request.kind!r}"
             f" in state {run.status().state!r}; name a fine-tuning run that is done or was stopped"
             " (see `python -m ctsft compare`)."
+        )
+    missing = CARD_FIELDS - results.result(run).keys()
+    if missing:
+        raise UserError(
+            f"The result.json of run {run_id!r} lacks {min(missing)!r}, which the model card says;"
+            " tune again."
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(

@@ -5,13 +5,20 @@ of a run folder is one, and the detached process runs one (`ctsft run RUN`). A r
 by comparing requests (`same_question`), and `command_line` writes one as a shell command.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import ScoreConfig
@@ -26,7 +33,8 @@ from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
 from ctsft.runs.launcher import list_runs
 from ctsft.tuning.config import TuneConfig
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, quoted
+from ctsft.utils.json_files import problem, read_regular, reason_of
 
 
 @dataclass(frozen=True)
@@ -264,6 +272,22 @@ class ExperimentRequest(JobRequest):
         return self.design.device
 
 
+def discovery_scoring(design: Design) -> Scoring:
+    """How an experiment's shared scores are computed. UserError for a setting that is unknown, or
+    of another type.
+    """
+    unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
+    if unknown:
+        raise UserError(
+            f"{quoted(min(unknown))} is not a setting of discovery; choose from"
+            f" {', '.join(Scoring.__dataclass_fields__)}."
+        )
+    try:
+        return TypeAdapter(Scoring).validate_json(json.dumps(design.discovery), strict=True)
+    except ValidationError as error:
+        raise UserError(f"The design's discovery cannot be used: {problem(error)}.") from None
+
+
 class ExportRequest(JobRequest):
     """Write a tuned model as a Hugging Face folder."""
 
@@ -297,9 +321,20 @@ def request_of(run: Run) -> AnyRequest | None:
 @lru_cache(maxsize=20_000)
 def _read(path: Path, stamped: tuple) -> AnyRequest | None:
     try:
-        return from_json(path.read_bytes())
+        return from_json(read_regular(path))
     except (OSError, ValueError):
         return None
+
+
+def request_problem(run: Run) -> str:
+    """Why the request of a run cannot be read, in a few words; "" where it can."""
+    try:
+        from_json(read_regular(run.file("request.json")))
+    except ValidationError as error:
+        return f"request.json: {problem(error)}"
+    except (OSError, ValueError) as error:
+        return f"request.json: {reason_of(error)}"
+    return ""
 
 
 def from_json(text: str | bytes) -> AnyRequest:
@@ -313,9 +348,10 @@ def needed_request(run: Run) -> AnyRequest:
     """`request_of`; UserError where it cannot be read."""
     request = request_of(run)
     if request is None:
+        why = run.note or f"{UNREADABLE} ({request_problem(run)})"
         raise UserError(
-            f"Run {run.id!r} was {run.note or UNREADABLE}, so it cannot be continued or"
-            " evaluated; start it again, or delete it with `python -m ctsft runs delete`."
+            f"Run {run.id!r} was {why}, so it cannot be continued or evaluated; start it again, or"
+            " delete it with `python -m ctsft runs delete`."
         )
     return request
 

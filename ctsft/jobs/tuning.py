@@ -61,7 +61,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         final_sets = {name: task.load(name, tuning.final_split) for name in evaluation_sets}
     circuit = None
     if chosen.needs_heads:
-        has_circuit = distributed.broadcast(first.file("circuit.json").is_file(), device)
+        has_circuit = distributed.broadcast(stored_circuit(first) is not None, device)
         on_subject = request.model_copy(update={"subject": subject})
         circuit = circuit_of(run, on_subject, train, first if has_circuit else None)
     reporter = Reporter(run, stoppable=False)
@@ -166,6 +166,16 @@ def outcome(result: TuneResult) -> dict:
         "history": result.history,
         "notes": result.notes,
     }
+
+
+def stored_circuit(run: Run) -> Circuit | None:
+    """The circuit that a run stored; None where there is none yet, or where it is damaged: the
+    same rule chooses the same heads again.
+    """
+    try:
+        return Circuit.load(run.file("circuit.json"))
+    except UserError:
+        return None
 
 
 def begun(run: Run) -> bool:

@@ -104,6 +104,9 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         if ends
         else (rows[0]["accuracy"], rows[-1]["accuracy"])
     )
+    measured = [end.get(name) for end in (before, after) for name in (source, target)]
+    if None in measured:  # not measured, or on no rows
+        return None
     model = request.facts.model or request.subject.model
     subject = replace(request.subject, model=model, language=source)
     trial_of = request.trial_of

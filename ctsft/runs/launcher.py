@@ -24,6 +24,7 @@ from typing import Literal
 import psutil
 
 from ctsft.runs import fork_server
+from ctsft.runs.damage import wrong_file
 from ctsft.runs.folder import (
     HOST,
     Process,
@@ -81,6 +82,12 @@ def resume(run: Run) -> Run:
         if run.note:
             raise RunError(
                 f"Run {run.id!r} was {run.note}, so it cannot be continued; start it again"
+            )
+        unreadable = wrong_file(run.file("request.json"), Request)
+        if unreadable:
+            raise RunError(
+                f"Run {run.id!r} has a damaged request.json ({unreadable}), so it cannot be"
+                " continued; start a new one"
             )
         refuse_too_many()
         try:

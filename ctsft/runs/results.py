@@ -1,26 +1,225 @@
-"""What a run left behind: its summary, and its evaluations."""
+"""What a run left behind: its summary, and its evaluations, each checked by type here, so that no
+page and no table meets anything else.
+"""
 
-import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ctsft.runs.folder import Run
+from ctsft.utils.errors import UserError, quoted
+from ctsft.utils.json_files import parse_json, problem, read_regular, reason_of
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)] | None  # null in result.json: measured on no rows
+Number = Annotated[float, Field(allow_inf_nan=False)] | None
+
+
+class _Part(BaseModel):
+    """A part of a summary; fields that no reader needs may be there too."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Metrics(_Part):
+    accuracy: float | None
+
+
+class Measurement(_Part):
+    """A row of a tuning run's history."""
+
+    step: Count
+    accuracy: dict[str, Share] | None = None
+    steps: Count | None = None
+    seconds: Number = None
+    loss: float | None = None
+
+
+class Evaluation(Measurement):
+    """The same as an event."""
+
+    accuracy: dict[str, Share] = Field(min_length=1)
+
+
+class Ends(_Part):
+    """Metrics of each language before and after tuning."""
+
+    before: dict[str, Metrics]
+    after: dict[str, Metrics]
+
+
+class FinalEnds(Ends):
+    split: str
+
+
+class Tuned(_Part):
+    """The summary of a tuning run."""
+
+    source: str | None = None
+    target: str | None = None
+    trainable: Count | None = None
+    total: Annotated[int, Field(gt=0)] | None = None
+    heads: Count | None = None
+    n: Count | None = None
+    rows: dict[str, Count] = {}
+    config: dict = {}
+    history: list[Measurement] = []
+    final: FinalEnds | None = None
+    cell: dict | None = None
+
+
+class HeadOf(_Part):
+    layer: Count
+    head: Count
+
+
+class Scored(_Part):
+    """The summary of a scoring run."""
+
+    model: str
+    task: str
+    language: str
+    n_layers: Count
+    n_heads: Count
+    heads: list[HeadOf]
+
+
+class Discovered(_Part):
+    heads: list[HeadOf]
+
+
+class Advised(_Part):
+    heads: list[HeadOf]
+    target: str
+    k: Count
+
+
+class ChangeOf(_Part):
+    layer: Count | None
+    head: Count | str
+    change: float
+    of: float
+
+
+class Rescored(_Part):
+    spearman: Number
+    k: Count
+    stayed: list[tuple[int, int]]
+    left: list[tuple[int, int]]
+    came: list[tuple[int, int]]
+    changes: list[ChangeOf]
+    right: float
+    examples: Count
+
+
+class Measured(_Part):
+    """The summary of a faithfulness run: a circuit's, or the points of a curve."""
+
+    rows: Count
+    points: list[_Part] | None = None
+
+
+class Validated(_Part):
+    agreement: dict[str, _Part]
+    examples: Count
+    rows: Count
+    stopped: bool = False
+
+
+class Compared(_Part):
+    """The summary of an experiment."""
+
+    cells: Count
+    of: Count
+    failed: list[_Part] = []
+
+
+class Exported(_Part):
+    tuned: str
+    folder: str
+
+
+RESULTS: dict[str, type[_Part]] = {
+    "finetune": Tuned,
+    "score": Scored,
+    "discover": Discovered,
+    "advise": Advised,
+    "rescore": Rescored,
+    "faithfulness": Measured,
+    "validate": Validated,
+    "experiment": Compared,
+    "export": Exported,
+}
 
 
 def result(run: Run) -> dict:
-    """A run's result.json; {} while there is none or it cannot be read."""
+    """A run's result.json; {} while there is none, or where it cannot be read (`damage` says
+    why).
+    """
     try:
-        return json.loads(run.file("result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return checked_result(run)
+    except UserError:
         return {}
+
+
+def checked_result(run: Run) -> dict:
+    """A run's result.json; {} while there is none. UserError, a few words, for what is none of a
+    run of this kind.
+    """
+    try:
+        content = parse_json(read_regular(run.file("result.json")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"result.json: {reason_of(error)}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"result.json: {quoted(content)} is not an object")
+    try:
+        RESULTS.get(run.request.kind, _Part).model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"result.json: {problem(error)}") from None
+    return content
 
 
 def evaluations(run: Run) -> list[dict]:
     """One row an evaluation, by step; a resumed run goes on from the rows that its checkpoint
-    held, and one that went back to its last good state has the rows up to there.
+    held, and one that went back to its last good state has the rows up to there. Rows that are not
+    evaluations of the same languages are left out (`damage` says so).
     """
-    rows = {}
+    return history(run)[0]
+
+
+def history(run: Run) -> tuple[list[dict], str]:
+    """`evaluations`, and why a row was left out; "" where none was."""
+    rows: dict[int, dict] = {}
+    reason = ""
     for row in run.events():
-        if row.get("kind") in ("resumed", "restored"):
-            rows = {old["step"]: old for old in row.get("history", ())}
-        elif row.get("kind") == "evaluation" and "accuracy" in row:
-            rows[row["step"]] = row
-    return [rows[step] for step in sorted(rows)]
+        kind = row.get("kind")
+        if kind in ("resumed", "restored"):
+            earlier = row.get("history", [])
+            wrong = wrong_rows(earlier)
+            rows = rows if wrong else {old["step"]: old for old in earlier}
+        elif kind == "evaluation" and "accuracy" in row:
+            wrong = wrong_rows([row])
+            if not wrong:
+                rows[row["step"]] = row
+        else:
+            continue
+        reason = reason or wrong
+    ordered = [rows[step] for step in sorted(rows)]
+    same = [row for row in ordered if row["accuracy"].keys() == ordered[0]["accuracy"].keys()]
+    if len(same) < len(ordered):
+        reason = reason or "events.jsonl: the evaluations are of different languages"
+    return same, reason
+
+
+def wrong_rows(rows: object) -> str:
+    """Why rows are not evaluations; "" where they are."""
+    if not isinstance(rows, list):
+        return f"events.jsonl: {quoted(rows)} is not a list"
+    try:
+        for row in rows:
+            Evaluation.model_validate(row)
+    except ValidationError as error:
+        return f"events.jsonl: {problem(error)}"
+    return ""

@@ -19,12 +19,14 @@ stored as factors, because their merged difference would be as large as the matr
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import save_file
 
 from ctsft.attribution.scores import Head
 from ctsft.model.kv_expansion import expand
@@ -33,9 +35,40 @@ from ctsft.tuning.float32_copies import training_dtype
 from ctsft.tuning.shares import Factors, Share, along, check_share, head_factors, mix
 from ctsft.tuning.trainable import Trainable, head_slices, linear_slices, whole_parameters
 from ctsft.utils.atomic_files import atomic_path
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, quoted
+from ctsft.utils.tensor_files import TensorFile
 
 SIDES = ("rows", "columns")
+INDICES = (torch.int32, torch.int64)
+
+# the part of a parameter that a tensor holds -> the parts, one of which has to be there too
+PARTS = {
+    "": (),
+    "values": SIDES,
+    "rows": ("values",),
+    "columns": ("values",),
+    "left": ("right",),
+    "right": ("left",),
+}
+
+
+class DeltaFile(BaseModel):
+    """The description in a delta file."""
+
+    model_config = ConfigDict(extra="forbid")
+    base: str
+    what: str
+    kv: Literal["group", "expand"]
+    stacks: dict[str, str] = {}
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    head_shares: dict[
+        Annotated[str, Field(pattern=r"^\d{1,5}\.\d{1,5}$")], Annotated[float, Field(ge=0, le=1)]
+    ] = {}
+
+
+def delta_file(path) -> TensorFile:
+    path = path if isinstance(path, str | os.PathLike) else "in memory"
+    return TensorFile(path, "The delta", "give the delta.safetensors of a fine-tuning run")
 
 
 @dataclass(frozen=True)
@@ -71,21 +104,56 @@ class Delta:
     @classmethod
     def load(cls, path) -> "Delta":
         """UserError when the file does not exist or is not a delta."""
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-            about, tensors = json.loads(metadata["delta"]), load_file(path)
-            vectors = {
-                name: value
-                for stack, names in about.pop("stacks").items()
-                for name, value in zip(names.split(" "), tensors.pop(stack), strict=True)
-            }
-            return cls(about, vectors | tensors)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise UserError(
-                f"{str(path)!r} is not a delta ({type(error).__name__}); give a delta.safetensors"
-                " of a fine-tuning run."
-            ) from None
+        file = delta_file(path)
+        said, tensors = file.read("delta", DeltaFile)
+        vectors = {}
+        for stack, written in said.stacks.items():
+            names = written.split(" ")
+            if stack not in tensors:
+                raise file.refusal(f"the tensor {quoted(stack)} is missing")
+            file.need_shape(stack, tensors[stack], (len(names), None))
+            vectors |= dict(zip(names, tensors.pop(stack), strict=True))
+        delta = cls(said.model_dump(exclude={"stacks"}, exclude_unset=True), vectors | tensors)
+        delta.check(file)
+        return delta
+
+    def check(self, file: TensorFile):
+        """UserError where a tensor is none of a delta's, or lacks its counterpart."""
+        if not self.tensors:
+            raise file.refusal("it holds no tensor")
+        for name, value in self.tensors.items():
+            parameter, _, part = name.partition(":")
+            if part not in PARTS:
+                raise file.refusal(f"the tensor {quoted(name)} is not known")
+            if part in SIDES:
+                file.need_shape(name, value, (None,))
+                if value.dtype not in INDICES or value.min() < 0:
+                    raise file.refusal(f"the tensor {quoted(name)} does not hold indices")
+            else:
+                file.need_finite(name, value)
+            counterparts = [f"{parameter}:{other}" for other in PARTS[part]]
+            if counterparts and not set(counterparts) & set(self.tensors):
+                raise file.refusal(f"the tensor {quoted(counterparts[0])} is missing")
+
+    def fit(self, model: Model, file: TensorFile):
+        """UserError where a tensor does not fit the parameter of the model that it is for."""
+        parameters = dict(model.hf.named_parameters())
+        for name in self.names:
+            if name not in parameters:
+                raise file.refusal(f"the model has no parameter {quoted(name)}")
+            shape, index = list(parameters[name].shape), self.index(name)
+            if name in self.tensors:
+                file.need_shape(name, self.tensors[name], shape)
+            elif index:
+                dim, indices = index
+                if dim >= len(shape) or indices.max() >= shape[dim]:
+                    raise file.refusal(f"{quoted(name)} is smaller than the delta's indices say")
+                shape[dim] = len(indices)
+                file.need_shape(f"{name}:values", self.tensors[f"{name}:values"], shape)
+            else:
+                left, right = (self.tensors[f"{name}:{side}"] for side in ("left", "right"))
+                file.need_shape(f"{name}:left", left, (shape[0], None))
+                file.need_shape(f"{name}:right", right, (left.shape[1], *shape[1:]))
 
     @property
     def names(self) -> list[str]:
@@ -268,7 +336,9 @@ def delta_base(model: Model, delta: Delta, path) -> Model:
             f"The delta {path} belongs to a model with the fingerprint {delta.about['base']}, and"
             f" this model's is {model.fingerprint}; load the model it was tuned from."
         )
-    return expand(model) if delta.about["kv"] == "expand" else model
+    base = expand(model) if delta.about["kv"] == "expand" else model
+    delta.fit(base, delta_file(path))
+    return base
 
 
 def apply_delta(model: Model, path, share: Share = 1.0) -> Model:

@@ -48,6 +48,8 @@ def reason_of(error: OSError | ValueError) -> str:
     """Why a file cannot be read, in a few words."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return "not text in UTF-8"
     return f"not JSON: {cut(error)}"
 
 

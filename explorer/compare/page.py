@@ -6,7 +6,9 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.jobs import tuning_table
+from ctsft.jobs.requests import request_of, request_problem
 from ctsft.plots import run_frontier
+from ctsft.runs.damage import remark
 from explorer.compare import curves, filter_bar, filters, run_table, table
 from explorer.compare.points import Points, points
 from explorer.compare.summary import sentences
@@ -16,6 +18,7 @@ from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart
 
+LISTED = 6  # reasons, and runs of each, that are not shown
 DEFAULT_CURVES = 4  # runs whose curves are drawn while none is selected
 
 
@@ -62,11 +65,22 @@ def page():
 
 
 def earlier_runs():
-    """Names the tuning runs that cannot be compared, because an earlier version made them."""
-    notes = {run.id: run.note for run in runs.list_runs("finetune") if run.note}
-    if notes:
-        names = ", ".join(list(notes)[:6]) + (" and more" if len(notes) > 6 else "")
-        st.caption(f"Not shown, {next(iter(notes.values()))}: {literal(names)}.")
+    """Names the tuning runs that cannot be compared: an earlier version made them, or their folder
+    is damaged.
+    """
+    of_reason: dict[str, list[str]] = {}
+    for run in runs.list_runs("finetune"):
+        reason = remark(run)
+        if not reason and request_of(run) is None:
+            reason = f"unreadable: {request_problem(run)}"
+        if reason:
+            of_reason.setdefault(reason, []).append(run.id)
+    for reason, ids in list(of_reason.items())[:LISTED]:
+        names = ", ".join(ids[:LISTED]) + (" and more" if len(ids) > LISTED else "")
+        st.caption(f"Not shown, {literal(reason)}: {literal(names)}.")
+    if len(of_reason) > LISTED:
+        others = sum(map(len, list(of_reason.values())[LISTED:]))
+        st.caption(f"Not shown, for other reasons: {others} runs. `ctsft runs` lists them.")
 
 
 def no_runs():

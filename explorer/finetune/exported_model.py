@@ -73,7 +73,8 @@ def exported_folder(run: runs.Run):
 
 def folder_of(run: runs.Run) -> Path:
     """Named by the step too for a run that can be resumed."""
-    step = results.result(run)["history"][-1]["step"]
+    history = results.result(run).get("history")
+    step = history[-1]["step"] if history else 0
     name = run.id if run.status().state == "done" else f"{run.id}-step-{step}"
     return runs.home() / "exports" / name
 

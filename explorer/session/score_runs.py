@@ -1,21 +1,27 @@
 """The scoring run of a session's settings, and the scores, means and examples it saved."""
 
-import json
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import streamlit as st
+from pydantic import TypeAdapter
 
 from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import AnyRequest, same_question, typed_runs
+from ctsft.utils.json_files import parse_json, read_regular
 from explorer.session.binding import view
 from explorer.session.inputs import load_model
 from explorer.session.requests import score_request
 
 ACTIVE = ("queued", "running", "stopping")
+
+
+# a discovery set
+POOL = TypeAdapter(list[dict[Literal["id", "text", "label"], str]])
 
 
 def find_run(
@@ -80,7 +86,9 @@ def pool_of(run: runs.Run | None) -> list[dict]:
     is not there.
     """
     try:
-        return json.loads(run.file("pool.json").read_text(encoding="utf-8")) if run else []
+        content = parse_json(read_regular(run.file("pool.json"))) if run else []
+        POOL.validate_python(content)
+        return content
     except (OSError, ValueError):
         return []
 

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from ctsft import runs
 from ctsft.cli.main import main
 from ctsft.cli.run import JOBS
-from ctsft.experiment.trial_context import scoring_of
 from ctsft.jobs import tuning_table
 from ctsft.jobs.command_line import OPTIONS, arguments, shell_command
 from ctsft.jobs.experiment_design import Design, Trial, read_design
@@ -31,6 +30,7 @@ from ctsft.jobs.requests import (
     TuneConfig,
     Tuning,
     ValidateRequest,
+    discovery_scoring,
     from_json,
     needed_request,
     request_of,
@@ -298,7 +298,7 @@ def test_a_number_that_is_not_finite_is_refused_in_the_shell(capsys, home, words
 def test_a_number_that_is_not_finite_is_refused_in_a_design(tmp_path, entry, value):
     path = tmp_path / "design.json"
     path.write_text('{"targets": ["javanese"], ' + entry.replace("VALUE", value) + "}")
-    said(lambda: read_design(path), "cannot be used", "finite number")
+    said(lambda: read_design(path), "cannot be used", "input should be a")
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity"])
@@ -307,4 +307,4 @@ def test_a_number_that_is_not_finite_is_no_request(value):
     with pytest.raises(ValidationError):
         from_json(text.replace('"epochs":2.5', f'"epochs":{value}'))
     design = Design(targets=["javanese"], discovery={"size": float(value)})
-    said(lambda: scoring_of(design), "discovery", "size")
+    said(lambda: discovery_scoring(design), "discovery", "size")
