@@ -115,7 +115,7 @@ def deltas(
     Example: python -m ctsft deltas RUN --share 0.5 --scale half.safetensors
     """
     from ctsft.model.loading import load_model
-    from ctsft.runs.launcher import get
+    from ctsft.runs.run_list import get
     from ctsft.tuning.delta_comparison import add_deltas, compare_deltas
 
     if not add and not scale and len(files) != 2:

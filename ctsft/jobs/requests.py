@@ -31,7 +31,7 @@ from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
-from ctsft.runs.launcher import list_runs
+from ctsft.runs.run_list import list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError, quoted
 from ctsft.utils.json_files import problem, read_regular, reason_of

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
-from ctsft.runs.launcher import list_runs
 from ctsft.runs.notes import FILE, read_note
 from ctsft.runs.results import evaluations, result
+from ctsft.runs.run_list import list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.csv_text import csv_text
 

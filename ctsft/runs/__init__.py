@@ -6,7 +6,8 @@
     runs.resume(run)
 
 `folder` says what a run folder holds, `recorder` what a job does there, `launcher` starts and ends
-jobs, `fork_server` lets them start at once, `device_queue` lets them take turns.
+jobs, `fork_server` lets them start at once, `device_queue` lets them take turns, `run_list` finds
+runs.
 """
 
 from ctsft.runs.folder import (
@@ -19,8 +20,9 @@ from ctsft.runs.folder import (
     Status,
     process_start_time,
 )
-from ctsft.runs.launcher import delete, get, kill, list_runs, prepare, resume, start, stop
+from ctsft.runs.launcher import delete, kill, prepare, resume, start, stop
 from ctsft.runs.recorder import Writer, record, run_folder, throwaway_run
+from ctsft.runs.run_list import get, list_runs
 from ctsft.utils.home import home
 
 __all__ = [

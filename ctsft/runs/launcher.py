@@ -1,4 +1,4 @@
-"""Starting and ending jobs as detached processes, and listing their runs.
+"""Starting and ending jobs as detached processes.
 
     run = runs.start(request)
     run.status().progress, run.events(since=10)
@@ -38,7 +38,8 @@ from ctsft.runs.folder import (
     write_json,
 )
 from ctsft.runs.lock import runs_lock
-from ctsft.runs.recorder import ID, new_id, run_folder
+from ctsft.runs.recorder import new_id
+from ctsft.runs.run_list import list_runs
 from ctsft.utils.atomic_files import PRIVATE_FOLDER, opener_in, remove, write_text
 from ctsft.utils.home import home, home_folder, unwritable
 
@@ -275,56 +276,6 @@ def delete(run: Run) -> None:
         except OSError as error:
             raise unwritable(run.path, error.strerror or type(error).__name__) from error
     remove(hidden)
-
-
-def get(run_id: str) -> Run:
-    """The run of that id; RunError when it does not exist."""
-    path = run_folder(run_id)
-    if not path.is_dir():
-        raise RunError(
-            f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m"
-            " ctsft runs` lists"
-        )
-    return Run(path)
-
-
-# {(folder, run, inode and time of its request): (when it was requested, its kind)}, which never
-# change
-_requested: dict[tuple[str, str, int, int], tuple[float, str]] = {}
-
-
-def list_runs(kind: str | None = None) -> list[Run]:
-    """Runs, newest first; folders without a request are not runs, and a run with a request that
-    cannot be read is one (`damage` says why). UserError where the folder of runs cannot be read.
-    """
-    folder = home() / "runs"
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if ID.fullmatch(entry.name)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise unwritable(folder, error.strerror or type(error).__name__) from None
-    rows = [(*requested, name) for name in names if (requested := _requested_at(folder, name))]
-    rows.sort(key=lambda row: (row[0], row[2]), reverse=True)
-    return [Run(folder / name) for _, run_kind, name in rows if kind in (None, run_kind)]
-
-
-def _requested_at(folder: Path, name: str) -> tuple[float, str] | None:
-    """When a run was requested, and its kind; None for a folder that is not a run."""
-    path = folder / name / "request.json"
-    try:
-        stat = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:  # no permission
-        request = Run(folder / name).request
-        return request.created, request.kind
-    key = str(folder), name, stat.st_ino, stat.st_mtime_ns
-    if key not in _requested:
-        request = Run(folder / name).request
-        _requested[key] = request.created, request.kind
-    return _requested[key]
 
 
 def _await_end(process: Process, seconds: float) -> bool:

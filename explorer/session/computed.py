@@ -12,7 +12,7 @@ from ctsft.attribution.scores import Head
 from ctsft.data.task import Example
 from ctsft.jobs.requests import Scoring
 from ctsft.model.evaluation import predict
-from ctsft.runs.launcher import get
+from ctsft.runs.run_list import get
 from ctsft.utils.errors import UserError
 from explorer.session import inputs, score_runs
 
