@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ctsft.data.json_lines import Unreadable
+from ctsft.utils.errors import cut
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 ENDING_SEPARATOR = {".csv": ",", ".tsv": "\t"}
@@ -144,7 +145,7 @@ def misfit(
 ) -> str:
     """What is wrong with a row that is longer or shorter than the header."""
     number, cells = row
-    names = ", ".join(name[:30] for name in header[:NAMES_SHOWN])
+    names = ", ".join(cut(name, 30) for name in header[:NAMES_SHOWN])
     if len(header) > NAMES_SHOWN:
         names += ", ..."
     one = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
@@ -153,6 +154,8 @@ def misfit(
     if len(cells) > len(header):
         kind = SEPARATORS[dialect.separator][:-1]
         advice = f"a text that holds a {kind} has to stand in double quotation marks"
+        if len(cells) == len(header) + 1 and not columns:
+            advice += ", and a first column of row names needs a name in the header"
         if not dialect.quotes:
             advice = f"a text may not hold a {kind}"
     return f"line {number} has {one}, and {expected} {len(header)} ({names}); {advice}"

@@ -60,19 +60,20 @@ class Files:
 
     def splits(self, language: str) -> list[str]:
         """The splits whose files exist."""
-        return [split for split in SPLITS if self.path(language, split).is_file()]
+        return [split for split in SPLITS if exists(self.path(language, split))]
 
     def read(self, language: str, split: str) -> pd.DataFrame:
         """The rows of a language and split; UserError when there is no file."""
         path = self.path(language, split)
-        if path.is_file():
+        if exists(path):
             return read_table(path, self.columns, quotes=self.quotes)
         splits = self.splits(language)
-        existing = f"nothing of {language!r} is there"
+        existing = f"nothing of {quoted(language)} is there"
         if splits:
-            existing = f"of {language!r} there is only {', '.join(splits)}"
+            existing = f"of {quoted(language)} there is only {', '.join(splits)}"
         raise UserError(
-            f"No {split!r} rows of {language!r}: {path} does not exist ({existing}); choose"
+            f"No {split!r} rows of {quoted(language)}: {cut(path, 250)} does not exist"
+            f" ({existing}); choose"
             " another folder (--data-dir) or another split (--split)."
         )
 
@@ -112,10 +113,18 @@ class Hub:
         except Exception as error:
             # `datasets` raises a dozen kinds of errors
             raise UserError(
-                f"The {split!r} rows of {language!r} could not be fetched from {address}"
-                f" ({type(error).__name__}: {cut(error, 160)}); check the"
+                f"The {split!r} rows of {quoted(language)} could not be fetched from"
+                f" {cut(address, 250)} ({type(error).__name__}: {cut(error, 160)}); check the"
                 " network, or choose a local folder (--data-dir)."
             ) from error
+
+
+def exists(path: Path) -> bool:
+    """Whether a file exists; a name that no file can have is one that does not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def download(address: str) -> str:

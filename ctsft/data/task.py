@@ -91,8 +91,8 @@ class Task:
         if unknown:
             raise UserError(
                 f"{where} hold the label {quoted(unknown[0])}; task {quoted(self.name)} knows"
-                f" {', '.join(self.labels)}: correct the file, add the label to the task, or leave"
-                " its rows out (leave_out)."
+                f" {cut(', '.join(self.labels), 200)}: correct the file, add the label to the"
+                " task, or leave its rows out (leave_out)."
             )
         if not examples:
             raise UserError(f"{where} all have a label that is left out; leave out fewer labels.")

@@ -7,6 +7,7 @@ pattern is relative to the task file itself.
 
 import itertools
 import json
+import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -50,13 +51,20 @@ def encodable(value: str) -> bool:
         return False
 
 
+def name(value: object) -> str:
+    """A text of one line."""
+    if any(unicodedata.category(sign) == "Cc" for sign in text(value)):
+        raise ValueError("write it in one line, without control characters")
+    return value
+
+
 def label(value: object) -> str:
-    """A label: a text, or a whole number, which stands for its digits."""
+    """A label: a text of one line, or a whole number, which stands for its digits."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         raise ValueError("write each label as a text")
-    return value
+    return value and name(value)
 
 
 def listed(value: object) -> object:
@@ -78,9 +86,10 @@ def pattern(value: str) -> str:
 
 
 Text = Annotated[str, BeforeValidator(text)]
-Pattern = Annotated[Text, AfterValidator(pattern)]
+Name = Annotated[str, BeforeValidator(name)]
+Pattern = Annotated[Name, AfterValidator(pattern)]
 Label = Annotated[str, BeforeValidator(label)]
-Texts = Annotated[list[Text], BeforeValidator(listed), AfterValidator(distinct)]
+Names = Annotated[list[Name], BeforeValidator(listed), AfterValidator(distinct)]
 Labels = Annotated[list[Label], BeforeValidator(listed), AfterValidator(distinct)]
 Split = Literal["train", "valid", "test"]
 
@@ -90,17 +99,17 @@ class TaskFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Text
+    name: Name
     prompt: Text
     labels: Labels
-    source: Text
-    targets: Texts = Field(default_factory=list)
+    source: Name
+    targets: Names = Field(default_factory=list)
     files: Pattern | None = None
     hub: Pattern | None = None
     config: Pattern | None = None  # of a dataset of the hub
-    columns: Texts | None = None
-    language_names: dict[Text, Text] = Field(default_factory=dict)
-    split_names: dict[Split, Text] = Field(default_factory=dict)
+    columns: Names | None = None
+    language_names: dict[Name, Name] = Field(default_factory=dict)
+    split_names: dict[Split, Name] = Field(default_factory=dict)
     rename: dict[str, Label] = Field(default_factory=dict)
     leave_out: Labels = Field(default_factory=list)
     quotes: StrictBool | None = None
@@ -158,7 +167,8 @@ def read_entries(path: Path) -> TaskFile:
             " with name, prompt, labels, source, targets, and files or hub."
         )
     missing = [key for key in REQUIRED_KEYS if key not in content]
-    if missing or ("files" in content) == ("hub" in content):
+    has_files, has_hub = (content.get(key) is not None for key in ("files", "hub"))
+    if missing or has_files == has_hub:
         needed = repr(missing[0]) if missing else "exactly one of 'files' and 'hub'"
         raise UserError(f"The task file {shown} lacks {needed}; {NEEDED}.")
     try:

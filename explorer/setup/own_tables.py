@@ -294,10 +294,9 @@ def refuse_long_label(tokens: list[LabelTokens]):
     """An error for the first label that is not a single token."""
     for label in tokens:
         if not label.single:
-            st.error(
-                f"“ {literal(label.label)}” is {len(label.pieces)} tokens for this model, but a"
-                " label must be one known token. Enter another word for it.",
-                icon=":material/error:",
+            errors.show_error(
+                f"“ {label.label}” is {len(label.pieces)} tokens for this model, but a label must"
+                " be one known token. Enter another word for it."
             )
             return
 

@@ -228,3 +228,13 @@ def test_the_server_is_this_machines_only_and_tells_nobody():
     assert words["server"]["maxUploadSize"] <= 50 and words["client"]["showErrorDetails"] == "none"
     # both are on unless switched off
     assert not {"enableCORS", "enableXsrfProtection"} & set(words["server"])
+
+
+def test_an_error_becomes_markdown_at_one_door():
+    """Elsewhere `st.error` would show what an error quotes as Markdown."""
+    doors = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "explorer").rglob("*.py")
+        if "st.error(" in path.read_text(encoding="utf-8")
+    }
+    assert doors == {"explorer/session/errors.py"}
