@@ -4,6 +4,7 @@ What cannot be used is refused by a UserError of one sentence, before the weight
 possible.
 """
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -120,7 +121,13 @@ def check_replay(model: Model):
     batch = pad(texts, hf.device, reads_first=model.architecture.reads_first)
     error = replay_error(model, record(model, batch))
     allowed = REPLAY_TOLERANCE[hf.dtype]
-    if not error <= allowed:  # written so that NaN is refused too
+    if not math.isfinite(error):
+        raise UserError(
+            f"{model.name or 'This model'} (type {hf.config.model_type!r}) gives logits that are"
+            f" NaN or infinite in {str(hf.dtype).removeprefix('torch.')}; load it with --dtype"
+            " float32, or use another checkpoint."
+        )
+    if error > allowed:
         raise UserError(
             f"{model.name or 'This model'} (type {hf.config.model_type!r}) does not compute what"
             f" the list of its family's modules says: replayed logits differ by {error:.2g} of"

@@ -45,6 +45,16 @@ def test_what_a_file_does_not_hold_is_refused_by_name(base, tmp_path, change, wo
     said(lambda: load_model(folder, "cpu"), str(folder), *words)
 
 
+def test_a_missing_shard_is_named(build, tmp_path):
+    model = build("qwen2")
+    model.hf.save_pretrained(tmp_path, max_shard_size="20kB")
+    model.tokenizer.save_pretrained(tmp_path)
+    assert load_model(tmp_path, "cpu").fingerprint == model.fingerprint  # control
+    last = sorted(tmp_path.glob("model-*.safetensors"))[-1]
+    last.unlink()
+    said(lambda: load_model(tmp_path, "cpu"), "safetensors weights", last.name)
+
+
 def test_a_whole_copy_loads_to_the_bit_and_without_a_note(base, loaded, tmp_path):
     """Control of the refusals."""
     model = load_model(copied(base, tmp_path / "model"), "cpu")
