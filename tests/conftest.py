@@ -12,6 +12,7 @@ import support.environment  # noqa: F401
 from ctsft.data.sources import Files
 from ctsft.data.task import Task
 from ctsft.model.loading import load_model, wrap
+from ctsft.runs import fork_server as fork_server_module
 from ctsft.runs import launcher
 from support.hub import Hub
 from support.models import FAMILIES
@@ -70,10 +71,18 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> None:
-    """Jobs and shell commands that tests start are forked from one process, where that is safe."""
+def prepared():
+    """A process that has imported what jobs need; None where forking is not safe."""
     if launcher.prepare():
         assert launcher.is_prepared(120)
+    server, fork_server_module._server = fork_server_module._server, None
+    return server
+
+
+@pytest.fixture
+def fork_server(prepared, monkeypatch) -> None:
+    """Jobs and shell commands that the test starts are forked, where that is safe."""
+    monkeypatch.setattr(fork_server_module, "_server", prepared)
 
 
 @pytest.fixture(scope="session")
