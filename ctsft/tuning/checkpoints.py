@@ -15,14 +15,18 @@ resumes from the newest one and comes to the same bits. The two newest are store
 
 import json
 from pathlib import Path
+from typing import Annotated
 from zipfile import is_zipfile
 
 import torch
+from pydantic import BaseModel, Field
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
 
 from ctsft.utils import atomic_files
+from ctsft.utils.errors import UserError, quoted
+from ctsft.utils.json_files import parse_json, read_regular
 
 TRAINED = "trained.safetensors"
 HISTORY = "history.json"
@@ -31,6 +35,20 @@ STATE = "trainer_state.json"
 MAX_CHECKPOINTS = 2
 COPIES = 3  # of each trained parameter: its value, and Adam's two moments
 OVERHEAD = 200_000  # bytes beside the tensors: generators, the optimiser's settings, the state
+
+
+class StateFile(BaseModel):
+    """What is read of a trainer's state."""
+
+    global_step: Annotated[int, Field(ge=0)]
+
+
+class HistoryFile(BaseModel):
+    """What `Checkpointing.observed` returned."""
+
+    history: list[dict] = []
+    losses: list[float] = []
+    seconds: float = 0.0
 
 
 class Checkpointing(Trainer):
@@ -79,6 +97,11 @@ class Checkpointing(Trainer):
         tensors = load_file(Path(resume_from_checkpoint) / TRAINED)
         with torch.no_grad():
             for name, value in trainable_parameters(model or self.model):
+                if name not in tensors or tensors[name].shape != value.shape:
+                    raise UserError(
+                        f"The checkpoint {resume_from_checkpoint} is of other trained parameters:"
+                        f" {quoted(name)} does not fit; remove it and resume the run."
+                    )
                 value.copy_(tensors[name])
 
 
@@ -100,9 +123,22 @@ def checkpoints(folder: Path | None) -> list[Path]:
 
 
 def newest_checkpoint(folder: Path | None) -> str | None:
-    """The newest complete checkpoint of a folder; None where there is none."""
-    paths = checkpoints(folder)
-    return str(paths[-1]) if paths else None
+    """The newest complete checkpoint of a folder whose states can be loaded; None where there is
+    none.
+    """
+    return next((str(path) for path in reversed(checkpoints(folder)) if opens(path)), None)
+
+
+def opens(checkpoint: Path) -> bool:
+    """Whether the states of the optimiser and the schedule are what torch wrote."""
+    try:
+        for name in ("optimizer.pt", "scheduler.pt"):
+            state = torch.load(checkpoint / name, "cpu", weights_only=True, mmap=True)
+            if not isinstance(state, dict):
+                return False
+    except Exception:  # a damaged file makes its reader raise almost anything
+        return False
+    return True
 
 
 def step_of(checkpoint: Path) -> int:
@@ -114,8 +150,10 @@ def is_complete(checkpoint: Path) -> bool:
     try:
         with safe_open(checkpoint / TRAINED, "pt") as file:
             file.keys()  # refuses a file shorter than its header says
-        for name in (STATE, HISTORY):
-            json.loads((checkpoint / name).read_bytes())
+        state = StateFile.model_validate(parse_json(read_regular(checkpoint / STATE)))
+        HistoryFile.model_validate(parse_json(read_regular(checkpoint / HISTORY)))
+        if state.global_step != step_of(checkpoint):
+            return False
         archives = [
             checkpoint / "optimizer.pt",
             checkpoint / "scheduler.pt",
