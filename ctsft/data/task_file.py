@@ -29,6 +29,7 @@ from ctsft.data.task import MAX_LENGTH, Task
 from ctsft.utils.atomic_files import atomic_path, private_folder
 from ctsft.utils.errors import UserError, cut, quoted
 from ctsft.utils.file_names import slug
+from ctsft.utils.json_files import read_regular
 
 FILES = "{language}/{split}.csv"  # where `write_task` puts the rows
 NEEDED = "it needs name, prompt, labels, source, targets, and files or hub"
@@ -150,7 +151,7 @@ def read_entries(path: Path) -> TaskFile:
     """The checked content of a task file."""
     shown = name_of(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_doubles)
+        content = json.loads(read_regular(path), object_pairs_hook=without_doubles)
     except FileNotFoundError:
         raise UserError(f"The task file {shown} does not exist; check the path.") from None
     except OSError as error:

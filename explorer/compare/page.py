@@ -11,7 +11,7 @@ from ctsft.plots import run_frontier
 from ctsft.runs.damage import remark
 from explorer.compare import curves, filter_bar, filters, run_table, table
 from explorer.compare.points import Points, points
-from explorer.compare.summary import sentences
+from explorer.compare.summary import sentences, unlike_marks
 from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -116,6 +116,8 @@ def frontier(of: Points):
         text = f"Each point is a mean over {of.targets} targets."
         if of.left_out:
             text += f" {of.left_out} runs are left out: their seed lacks a target."
+        st.caption(text)
+    if text := unlike_marks(of):
         st.caption(text)
     chart.show(run_frontier.run_frontier(of.points), "tradeoff", name="frontier")
 

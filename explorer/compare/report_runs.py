@@ -13,7 +13,7 @@ from explorer.compare import curves, filters, table
 from explorer.compare.points import points
 from explorer.compare.report_content import Exploration
 from explorer.compare.report_text import plain, plain_name
-from explorer.compare.summary import sentences
+from explorer.compare.summary import sentences, unlike_marks
 from explorer.session import circuit as session_circuit
 from explorer.text import outcomes
 from explorer.text.run_names import recipe_name
@@ -44,7 +44,8 @@ def tuning(of: Exploration) -> Section:
                 "The frontier: the change on the target (up) and on the source (right)."
                 " Large marks are means over seeds with 95 % bootstrap intervals, or single runs."
                 " The line joins the marks that no other mark exceeds in both."
-            ),
+                f" {unlike_marks(ended_points)}"
+            ).strip(),
             run_frontier.run_frontier(ended_points.points),
             f"Accuracy during tuning, of {len(shown)} runs; dashed: before tuning.",
             curves_figure,

@@ -27,6 +27,15 @@ def sentences(rows: list[Mapping], ended: list[Mapping], of: Points) -> list[str
     return [*means, *outcomes.summary(rows, table.measured(ended))]
 
 
+def unlike_marks(of: Points) -> str:
+    """A sentence about the frontier where its marks were not measured with the same seeds; ""
+    where they were.
+    """
+    if len({seeds_of(group) for group in group_points(of.points)}) < 2:
+        return ""
+    return "The marks have different seeds: their order, and the line, may change with the others."
+
+
 def seeds_of(group: Group) -> Seeds:
     return tuple(sorted(point["seed"] for point in group.points))
 

@@ -6,7 +6,7 @@ import pytest
 
 from ctsft.plots.run_frontier import group_points, run_frontier
 from explorer.compare.points import points
-from explorer.compare.summary import seed_means, sentences
+from explorer.compare.summary import seed_means, sentences, unlike_marks
 from explorer.text import outcomes
 
 COUNTS = {"indonesian": 120, "javanese": 120}
@@ -114,4 +114,8 @@ def test_the_description_of_the_chart_ranks_alike_only():
 
     two = [row("circuit", 1, 0.77), row("full", 1, 0.82)]
     assert re.search("largest target change", description(two))
-    assert "not ranked" in description([*two, row("circuit", 2, 0.75)])
+    more = [*two, row("circuit", 2, 0.75)]
+    assert "not ranked" in description(more)
+    for rows, seen in ((two, False), (more, True)):
+        named = points(rows, [one["run"] for one in rows])
+        assert ("different seeds" in unlike_marks(named)) == seen

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 
@@ -112,8 +113,16 @@ def test_a_file_that_is_no_task(tmp_path, content, words):
     (tmp_path / "task.json").write_text(content)
     said(lambda: load_task(tmp_path / "task.json"), "task.json", words)
     said(lambda: load_task(tmp_path / "folder.json"), "does not exist")
+    os.mkfifo(tmp_path / "pipe.json")
+    said(lambda: load_task(tmp_path / "pipe.json"), "pipe.json", "could not be read")
     (tmp_path / "folder.json").mkdir()
     said(lambda: load_task(tmp_path / "folder.json"), "folder.json", "could not be read")
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path):
+    path = write_task(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_task(path).name == "reviews"
 
 
 def test_one_language_needs_no_name_in_its_files(tmp_path):
