@@ -1,5 +1,6 @@
 """Finished and running fine-tuning runs as rows of one table, read from their folders."""
 
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -75,7 +76,8 @@ def table_row(run: Run) -> dict | None:
     Made once for as long as the run's files stay the same; only the state of an active run is read
     again.
     """
-    stamps = tuple(file_stamp(run.file(name)) for name in READ)
+    folder = os.fspath(run.path)
+    stamps = tuple(file_stamp(f"{folder}/{name}") for name in READ)
     row = (
         _row(run.path, stamps)
         if all(one is None or is_settled(one) for one in stamps)

@@ -268,14 +268,15 @@ def read_json(path: Path, kind: type[Model]) -> Model:
         return kind.model_validate(valid)
 
 
-def file_stamp(path: Path) -> tuple[int, int, int] | None:
+def file_stamp(path: Path | str) -> tuple[int, int, int] | None:
     """Values that change whenever a file that has settled (`is_settled`) is replaced or grows; None
     while it does not exist.
     """
-    with suppress(OSError):
-        stat = path.stat()
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
-    return None
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def is_settled(stamped: tuple[int, int, int] | None) -> bool:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ctsft.runs.folder import Run, RunError
+from ctsft.runs.folder import Run, RunError, is_settled
 from ctsft.runs.recorder import ID, run_folder
 from ctsft.utils.home import home, unwritable
 
@@ -23,36 +23,53 @@ def get(run_id: str) -> Run:
 # change
 _requested: dict[tuple[str, str, int, int], tuple[float, str]] = {}
 
+# {folder of runs: (its time of change, its rows)}: pages list a thousand runs several times in each
+# answer
+_listed: dict[str, tuple[int, list[tuple[float, str, str]]]] = {}
+
 
 def list_runs(kind: str | None = None) -> list[Run]:
     """Runs, newest first; folders without a request are not runs, and a run with a request that
     cannot be read is one (`damage` says why). UserError where the folder of runs cannot be read.
     """
     folder = home() / "runs"
+    return [Run(folder / name) for _, name, run_kind in _rows(folder) if kind in (None, run_kind)]
+
+
+def _rows(folder: Path) -> list[tuple[float, str, str]]:
+    """When each run was requested, its id and its kind, newest first. Read again when a run was
+    added or removed, or while a folder is there that is no run yet.
+    """
+    place = os.fspath(folder)
     try:
-        with os.scandir(folder) as entries:
+        changed = os.stat(place).st_mtime_ns
+        listed = _listed.get(place)
+        if listed and listed[0] == changed:
+            return listed[1]
+        with os.scandir(place) as entries:
             names = [entry.name for entry in entries if ID.fullmatch(entry.name)]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise unwritable(folder, error.strerror or type(error).__name__) from None
-    rows = [(*requested, name) for name in names if (requested := _requested_at(folder, name))]
-    rows.sort(key=lambda row: (row[0], row[2]), reverse=True)
-    return [Run(folder / name) for _, run_kind, name in rows if kind in (None, run_kind)]
+    found = [(name, _requested_at(place, name)) for name in names]
+    rows = sorted(((at[0], name, at[1]) for name, at in found if at), reverse=True)
+    if len(rows) == len(names) and is_settled((changed, 0, 0)):
+        _listed[place] = changed, rows
+    return rows
 
 
-def _requested_at(folder: Path, name: str) -> tuple[float, str] | None:
+def _requested_at(folder: str, name: str) -> tuple[float, str] | None:
     """When a run was requested, and its kind; None for a folder that is not a run."""
-    path = folder / name / "request.json"
     try:
-        stat = os.lstat(path)
+        stat = os.lstat(f"{folder}/{name}/request.json")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:  # no permission
-        request = Run(folder / name).request
+        request = Run(Path(folder, name)).request
         return request.created, request.kind
-    key = str(folder), name, stat.st_ino, stat.st_mtime_ns
+    key = folder, name, stat.st_ino, stat.st_mtime_ns
     if key not in _requested:
-        request = Run(folder / name).request
+        request = Run(Path(folder, name)).request
         _requested[key] = request.created, request.kind
     return _requested[key]

@@ -10,6 +10,7 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
+from ctsft.utils.errors import UserError
 from explorer.session import binding, computed, errors, inputs
 from explorer.session.data_facts import confusion, split_of
 from explorer.setup import competence
@@ -19,6 +20,8 @@ from explorer.text.markdown import literal, short
 from explorer.widgets import chart
 
 MATRICES_PER_ROW = 2
+# rows of both languages that a small model answers without a request
+MOST_ROWS = 2000
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,10 @@ class Measurement:
 
 
 def draw(model: Model, task: Task):
-    if not may_measure(model):
-        return
     view = binding.view()
     roles = {view.source: "source", view.target: "target"}
+    if not may_measure(model, sum(row_count(task, language) for language in roles)):
+        return
     measurements = {}
     for column, (language, role) in zip(st.columns(2), roles.items(), strict=False):
         with column, errors.sentences(stop=False):
@@ -49,20 +52,33 @@ def draw(model: Model, task: Task):
         competence.draw(measurements["source"].accuracy)
 
 
-def may_measure(model: Model) -> bool:
-    """True for a small model, or after the button was pressed for a large one."""
+def row_count(task: Task, language: str) -> int:
+    """How many rows `measure` would read; 0 where it says what is wrong with them."""
+    view = binding.view()
+    try:
+        split = split_of(task, language, view.split)
+        return len(inputs.load_rows(view.task, view.data_dir, language, split))
+    except UserError:
+        return 0
+
+
+def may_measure(model: Model, rows: int) -> bool:
+    """True for a small model on few rows, or after the button was pressed."""
     view = binding.view()
     subject = (view.model, view.task, view.data_dir)
     measured = st.session_state.setdefault("measured", set())
-    if model.n_params <= inputs.SMALL or subject in measured:
+    few = rows <= MOST_ROWS
+    if (model.n_params <= inputs.SMALL and few) or subject in measured:
         return True
     if st.button(
         "Measure accuracy",
-        help=f"{short(model.n_params)} parameters: this may take minutes on {model.device}.",
+        help=f"{short(model.n_params)} parameters, {rows:,} rows: this may take minutes on"
+        f" {model.device}.",
     ):
         measured.add(subject)
         return True
-    st.caption("The accuracy of a model of this size is measured only on request.")
+    what = "of a model of this size" if few else f"on {rows:,} rows"
+    st.caption(f"The accuracy {what} is measured only on request.")
     return False
 
 

@@ -15,6 +15,7 @@ from explorer.session import inputs, recent, start_runs
 from explorer.session.data_facts import aligned, balance, spread
 from explorer.session.requests import competence_request, score_request
 from explorer.session.view import View
+from explorer.setup import accuracy
 from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.markdown import literal, short
 from support.checkpoints import copied, end_appended, filled, prefixed, without
@@ -289,8 +290,18 @@ def test_small_facts():
     assert short(2_310_144) == "2.31 M"
 
 
-def test_a_large_model_is_measured_only_when_asked(shown, monkeypatch):
-    monkeypatch.setattr(inputs, "SMALL", 10)
+@pytest.mark.parametrize(
+    ("limited", "name", "reason"),
+    [
+        (inputs, "SMALL", "The accuracy of a model of this size is measured only on request."),
+        (accuracy, "MOST_ROWS", "The accuracy on 48 rows is measured only on request."),
+    ],
+)
+def test_a_large_model_or_table_is_measured_only_on_request(
+    shown, monkeypatch, limited, name, reason
+):
+    monkeypatch.setattr(limited, name, 10)
+    assert reason in [caption.value for caption in shown.run().caption]
     assert not [metric for metric in shown.run().metric if "Accuracy" in metric.label]
     next(button for button in shown.button if button.label == "Measure accuracy").click().run()
     assert (
