@@ -345,6 +345,39 @@ def test_runs_are_listed_newest_first_and_other_folders_are_not(folder):
     assert recorder.ID.fullmatch(made[0].id) and "-score-" in made[0].id
 
 
+def test_an_unchanged_folder_of_runs_is_read_once_and_every_change_is_seen(folder, monkeypatch):
+    scans, scan = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scans.append(path) or scan(path))
+
+    def listed(scanned: bool) -> list[str]:
+        scans.clear()
+        names = {run.id for run in runs.list_runs()}
+        assert bool(scans) == scanned
+        return names
+
+    def settle():
+        past = time.time() - 10
+        os.utime(folder, (past, past))
+
+    first = queued("score")
+    assert listed(True) == listed(True) == {first.id}, "it may change again at the same moment"
+    settle()
+    assert listed(True) == listed(False) == {first.id}
+    second = queued("score")
+    assert listed(True) == {first.id, second.id}
+    pending = folder / "20260101-000000-score-late"
+    pending.mkdir()
+    settle()
+    assert listed(True) == listed(True) == {first.id, second.id}
+    # its request comes later, which does not change the folder of runs
+    (pending / "request.json").write_text('{"kind": "score"}')
+    settle()
+    assert listed(True) == listed(False) == {first.id, second.id, pending.name}
+    runs_folder.write_json(second.file("status.json"), runs.Status(state="done"))
+    runs.delete(second)
+    assert listed(True) == {first.id, pending.name}
+
+
 def test_readers_never_see_half_a_file():
     with runs.record(SCORE) as run:
         over, bad, seen = threading.Event(), [], set()
