@@ -10,7 +10,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, balanced_sample
 from ctsft.jobs.advice import advice_rows
-from ctsft.jobs.experiment_design import Design, Trial
+from ctsft.jobs.experiment_design import METHODS, Design, Trial
 from ctsft.jobs.requests import Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores
 from ctsft.model.evaluation import evaluate
@@ -19,7 +19,7 @@ from ctsft.model.model import Model
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.gradients import fisher
 from ctsft.tuning.head_advice import advise_heads
-from ctsft.tuning.recipes import RECIPES
+from ctsft.tuning.recipes import RECIPES, Recipe
 from ctsft.utils.errors import UserError
 
 NO_EVALUATION = 10**9  # steps between evaluations: only before the first and after the last
@@ -61,7 +61,7 @@ class TrialContext:
             raise UserError(
                 f"k is {self.design.k}, and the model has {heads} heads; choose 0 to {heads}."
             )
-        if any(RECIPES[name].from_base for name in self.design.methods):
+        if any(recipe_of(name).from_base for name in self.design.methods):
             base_model(
                 self.subject, Tuning(target=self.source, what="direct", base=self.design.base)
             )
@@ -95,6 +95,16 @@ class TrialContext:
     def source_rows(self) -> list[Example]:
         """The source rows that advice is computed on."""
         return advice_rows(self.task, self.rows(self.source, "train"))
+
+    def kept_rows(self, trial: Trial) -> list[Example] | None:
+        """The source rows that a trial reads to keep the source; None for a method without."""
+        if not self.config(trial).needs_source:
+            return None
+        return self.task.pools(self.rows(self.source, "train"))[0]
+
+    def loaded_values(self, trial: Trial) -> dict[str, torch.Tensor]:
+        """The values of the model that a trial tunes, as it was loaded."""
+        return self._loaded_values[self.start_name(trial)]
 
     def fresh(self, name: str) -> Model:
         """A model with the values it was loaded with, whatever the trials before did to it."""
@@ -131,7 +141,7 @@ class TrialContext:
         """The heads of a trial: by a rule from the shared scores, or by advice from its training
         rows and no others. None for a method without heads.
         """
-        rule, k = RECIPES[trial.method].rule, self.design.k
+        rule, k = recipe_of(trial.method).rule, self.design.k
         if rule is None:
             return None
         if rule != "advised":
@@ -148,8 +158,10 @@ class TrialContext:
         return self._circuits[key]
 
     def config(self, trial: Trial) -> TuneConfig:
-        setting = self.design.setting(trial.setting)
+        setting, method = self.design.setting(trial.setting), METHODS[trial.method]
         return TuneConfig(
+            hold=self.design.hold if method.held else 0.0,
+            replay=(self.design.replay or trial.n) if method.replayed else 0,
             epochs=setting.epochs,
             learning_rate=trial.learning_rate,
             batch_size=setting.batch_size,
@@ -161,7 +173,7 @@ class TrialContext:
     def tuning(self, trial: Trial) -> Tuning:
         return Tuning(
             target=trial.target,
-            what=trial.method,
+            what=METHODS[trial.method].recipe,
             scores=self.scores_run,
             k=self.design.k,
             n=trial.n,
@@ -169,16 +181,25 @@ class TrialContext:
             related=tuple(self.design.related),
             pool=self.design.pool,
             base=self.design.base,
+            shares=self.design.share,
         )
 
     def start_model(self, trial: Trial) -> Model:
         """The model that a trial tunes, as it was loaded: the design's, or its base model."""
-        if RECIPES[trial.method].from_base:
-            return self.fresh(base_model(self.subject, self.tuning(trial)))
-        return self.fresh(self.subject.model)
+        return self.fresh(self.start_name(trial))
+
+    def start_name(self, trial: Trial) -> str:
+        if recipe_of(trial.method).from_base:
+            return base_model(self.subject, self.tuning(trial))
+        return self.subject.model
 
     def languages(self, trial: Trial) -> list[str]:
         return list(dict.fromkeys((self.source, trial.target, *self.design.related)))
+
+
+def recipe_of(method: str) -> Recipe:
+    """The recipe of a method of a design."""
+    return RECIPES[METHODS[method].recipe]
 
 
 def subject_of(design: Design, data_dir: str | None) -> Subject:

@@ -16,13 +16,15 @@ from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.task import rows_hash
 from ctsft.experiment.trial_context import TrialContext
-from ctsft.jobs.experiment_design import Trial
+from ctsft.jobs.experiment_design import METHODS, Trial
+from ctsft.jobs.measured_change import measure_shares, outside_of_change, share_rows
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import FinetuneRequest, Scoring, TrialOf
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
 from ctsft.runs.results import result
+from ctsft.tuning.delta import Delta
 from ctsft.tuning.finetune import TuneResult, Watch, finetune
 from ctsft.tuning.recipes import trainable_of
 
@@ -39,8 +41,9 @@ def run_trial(
 
     Returns {"before", "after": {language: metrics}, "forgetting", "plasticity", "loss", "steps",
     "epoch", "trainable", "changed", "total", "heads", "course" (evaluations on validation rows, if
-    the design has them), "train", "seconds"}. `save(result, circuit)` is called with the tuned
-    model. Raises `Stopped` when `stop()` is true after a step.
+    the design has them), "outside", "shares" (as in a tuning run's result), "train", "seconds"}.
+    `save(result, circuit)` is called with the tuned model. Raises `Stopped` when `stop()` is true
+    after a step.
     """
     began = time.monotonic()
     train, languages = context.train_rows(trial), context.languages(trial)
@@ -53,11 +56,12 @@ def run_trial(
     result = finetune(
         model,
         context.task,
-        trainable_of(model, trial.method, circuit),
+        trainable_of(model, METHODS[trial.method].recipe, circuit),
         train,
         curves,
         context.config(trial),
         Watch(stop=lambda: bool(stop())),
+        context.kept_rows(trial),
     )
     if result.stopped:
         raise Stopped
@@ -66,6 +70,8 @@ def run_trial(
     for language in languages:
         rows = context.evaluation_rows(language, trial.split)
         after[language] = evaluate(result.model, context.task, rows)
+    outside = outside_of_change(context.loaded_values(trial), result.delta, result.model)
+    shares = shares_of(context, trial, result) if trial.split == "test" else None
     last = result.history[-1]
     course = [{key: row[key] for key in ("step", "loss", "metrics")} for row in result.history]
     return {
@@ -80,9 +86,24 @@ def run_trial(
         "total": result.total,
         "heads": sorted(circuit.heads) if circuit else None,
         "course": course if curves else [],
+        "outside": outside,
+        "shares": shares,
         "train": rows_hash(train),
         "seconds": round(time.monotonic() - began, 3),
     }
+
+
+def shares_of(context: TrialContext, trial: Trial, result: TuneResult) -> dict | None:
+    """The shares of a trial's change (`measure_shares`), if the design has them. The model is the
+    tuned one before and afterwards.
+    """
+    rows = share_rows(context.task, context.languages(trial)) if context.design.share else {}
+    if not rows:
+        return None
+    # the delta's values are the model's own until they are copied
+    copies = {name: value.clone() for name, value in result.delta.tensors.items()}
+    delta = Delta(result.delta.about, copies)
+    return measure_shares(context.start_model(trial), delta, context.task, rows)
 
 
 def request_of_trial(context: TrialContext, trial: Trial, experiment: str) -> FinetuneRequest:
@@ -160,6 +181,8 @@ def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, r
             "changed": row["changed"],
             "rows": {name: metrics["rows"] for name, metrics in row["after"].items()},
             "total": row["total"],
+            "outside": row["outside"],
+            "shares": row["shares"],
             "history": history,
             "config": request.config.model_dump(),
             "cell": row,

@@ -6,6 +6,9 @@ read, and the trials that follow from it.
      "settings": [{"name": "gentle", "epochs": 5, "learning_rates": [3e-4, 1e-3],
                    "choose": "valid"}]}
 
+A method is a recipe, or a recipe with a way of keeping the source (`METHODS`): "full_held" is
+"full" with the design's `hold`, "replay" is "full" with its `replay`.
+
 A trial is one tuning run: setting, method, target, n, seed. Where a setting has several learning
 rates, grid trials are run first and measured on validation rows only. For each method the rate with
 the best mean target accuracy is chosen; the source breaks ties. Target rows come from pool B:
@@ -17,6 +20,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +37,23 @@ DEFAULT_RATE = 5e-5
 
 # what a trial takes beside its steps, in steps: mostly evaluation
 MEASURING = 12.0
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method trains (a recipe), and how it keeps the source."""
+
+    recipe: str
+    held: bool = False
+    replayed: bool = False
+
+
+METHODS = {name: Method(name) for name, recipe in RECIPES.items() if not recipe.from_file} | {
+    "full_held": Method("full", held=True),
+    "circuit_held": Method("circuit", held=True),
+    "near_zero_held": Method("near_zero", held=True),
+    "replay": Method("full", replayed=True),
+}
 
 
 class Setting(BaseModel):
@@ -127,6 +148,15 @@ class Design(BaseModel):
         ge=0,
         description="steps between evaluations on validation rows while a trial is tuned; 0: none",
     )
+    hold: float = Field(9.0, gt=0, description="strength of the methods that hold the source")
+    replay: int | None = Field(
+        None,
+        gt=0,
+        description='source rows of the method "replay"; default: as many as target rows',
+    )
+    share: bool = Field(
+        False, description="eleven shares of each trial's change are measured on validation rows"
+    )
     keep_deltas: bool = False
     device: str = "auto"
     dtype: str = "auto"
@@ -143,11 +173,10 @@ class Design(BaseModel):
     @model_validator(mode="after")
     def _known(self):
         named = [*self.methods, *(name for setting in self.settings for name in setting.by_method)]
-        unknown = [name for name in named if name not in RECIPES or RECIPES[name].from_file]
+        unknown = [name for name in named if name not in METHODS]
         if unknown:
             raise ValueError(
-                f"{quoted(unknown[0])} is not a method; choose from"
-                f" {', '.join(name for name in RECIPES if not RECIPES[name].from_file)}"
+                f"{quoted(unknown[0])} is not a method; choose from {', '.join(METHODS)}"
             )
         if len({setting.name for setting in self.settings}) < len(self.settings):
             raise ValueError("two settings have the same name")

@@ -5,12 +5,16 @@ Both start from the checkpoint, loaded again. Shares are measured on validation 
 one can be chosen by them (WiSE-FT, arXiv 2109.01903, applied as in `ctsft.tuning.shares`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
+
+import torch
 
 from ctsft.data.task import Example, Task
 from ctsft.model.evaluation import evaluate
 from ctsft.model.model import Model
+from ctsft.runs.folder import Run
 from ctsft.tuning.delta import Delta, delta_base
 from ctsft.tuning.unchanged import compare_outside
 from ctsft.utils.errors import UserError
@@ -22,6 +26,11 @@ SHARE_ROWS = 400  # of each language, at most
 Progress = Callable[[float, float], None]
 
 
+def share_file(run: Run, share: float) -> Path:
+    """Where the delta of a share of a run's change is stored."""
+    return run.file(f"delta-share-{share:g}.safetensors")
+
+
 def share_rows(task: Task, languages: list[str]) -> dict[str, list[Example]]:
     """The rows that shares are measured on, by language; {} where a language has no validation
     rows.
@@ -31,9 +40,9 @@ def share_rows(task: Task, languages: list[str]) -> dict[str, list[Example]]:
     return {language: task.load(language, SPLIT)[:SHARE_ROWS] for language in languages}
 
 
-def outside_of_change(checkpoint: Model, delta: Delta, tuned: Model) -> dict:
+def outside_of_change(checkpoint: Mapping[str, torch.Tensor], delta: Delta, tuned: Model) -> dict:
     """{"parameters": outside of what was trained, "identical": those with the checkpoint's bits,
-    "text": one sentence}. checkpoint: `delta_base` of the model before tuning.
+    "text": one sentence}. checkpoint: the parameters' values before tuning, by name.
     """
     outside = compare_outside(delta, checkpoint, tuned)
     return asdict(outside) | {"text": outside.text()}

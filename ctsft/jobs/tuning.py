@@ -138,7 +138,8 @@ def measured_change(
     checkpoint = checkpoint_of(loaded, result.delta)
     if checkpoint is None:
         return {"outside": None, "shares": None}
-    outside = outside_of_change(checkpoint, result.delta, result.model)
+    values = dict(checkpoint.hf.named_parameters())
+    outside = outside_of_change(values, result.delta, result.model)
     progress(1, 1)
     rows = {} if result.stopped or not request.tuning.shares else share_rows(task, languages)
     if not rows:

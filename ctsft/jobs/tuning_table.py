@@ -121,6 +121,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "state": run.status().state,
         "what": tuning.what,
         "heads": done.get("heads"),
+        "hold": config.hold,
         **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")},
         "trainable": done.get("trainable"),
         "share": done["trainable"] / done["total"] if done.get("total") else None,
@@ -132,6 +133,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "forgetting": before[source] - after[source],
         "gain": after[target] - before[target],
         "seconds": rows[-1].get("seconds"),
+        "shares": share_changes(done.get("shares"), source, target),
         "note": said.note,
         "experiment": trial_of.run if trial_of else "",
         "created": request.created,
@@ -141,6 +143,21 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "settings": settings,
         "setting": setting(subject, tuning, config),
     }
+
+
+def share_changes(measured: dict | None, source: str, target: str) -> list[dict]:
+    """[{"share", "source_change", "target_change"}] against share 0; [] where none was measured."""
+    points = (measured or {}).get("points", [])
+    if not points or not {source, target} <= points[0]["accuracy"].keys():
+        return []
+    return [
+        {
+            "share": point["share"],
+            "source_change": point["accuracy"][source] - points[0]["accuracy"][source],
+            "target_change": point["accuracy"][target] - points[0]["accuracy"][target],
+        }
+        for point in points
+    ]
 
 
 def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:

@@ -20,6 +20,7 @@ _MODULE_OF = {
     "overlap": "circuit_overlap",
     "run_curves": "training_curves",
     "score_bars": "score_charts",
+    "share_curves": "share_chart",
     "validation_chart": "validation",
     "weight_change": "change_map",
 }

@@ -23,10 +23,19 @@ METHOD_SYMBOLS = {
     "direct": "x",
     "lora": "cross",
     "lora_circuit": "pentagon",
+    "full_held": "square-dot",
+    "circuit_held": "circle-dot",
+    "near_zero_held": "diamond-dot",
+    "replay": "square-open",
 }
 
 # the proposed methods; all others are what they are compared with
-METHOD_COLOURS = {"circuit": COLOURS["circuit"], "advised": "#1d9a8a"}
+METHOD_COLOURS = {
+    "circuit": COLOURS["circuit"],
+    "circuit_held": COLOURS["circuit"],
+    "advised": "#1d9a8a",
+    "full_held": "#1d9a8a",
+}
 
 AXES = {
     "x": ("source", "source accuracy, after − before"),

@@ -26,7 +26,8 @@ from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import Spread, spread
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
-# "source_change", "target_change", "facts" (further lines of a hover)
+# "source_change", "target_change", "facts" (further lines of a hover); "shares" where they were
+# measured: the changes of each share of the run's change, on validation rows
 Point = Mapping
 
 
@@ -70,6 +71,7 @@ def run_points(rows: list[Mapping]) -> list[Point]:
             "run": row["name"] or row["run"],
             "source_change": row["source_after"] - row["source_before"],
             "target_change": row["target_after"] - row["target_before"],
+            "shares": row.get("shares") or [],
             "facts": [f"{row['target']}, n = {row['n']}"],
         }
         for row in rows
@@ -80,12 +82,16 @@ def run_frontier(points: list[Point], *, title: str = "") -> go.Figure:
     """A legend entry a method; hovering shows run, settings and figures."""
     groups = group_points(points)
     fig = figure(title, _frontier_alt(groups, len(points), title), 460)
-    x_range, y_range = (_padded_range([point[key] for point in points]) for key in CHANGES)
+    marks = [*points, *(share for point in points for share in point.get("shares") or [])]
+    x_range, y_range = (_padded_range([mark[key] for mark in marks]) for key in CHANGES)
     if points:
         _add_better_area(fig, x_range[1], y_range[1])
     add_start_lines(fig)
     if len(groups) > 1:
         fig.add_trace(best_line([group.centre for group in groups]))
+    for point in points:
+        if point.get("shares"):
+            fig.add_trace(_share_line(point))
     for method in dict.fromkeys(point["method"] for point in points):
         repeated = [group for group in groups if group.method == method and group.seeds > 1]
         single = [group for group in groups if group.method == method and group.seeds == 1]
@@ -130,6 +136,27 @@ def _add_better_area(fig: go.Figure, right: float, top: float) -> None:
         xanchor="right",
         yanchor="top",
         opacity=0.7,
+    )
+
+
+def _share_line(point: Point) -> go.Scatter:
+    """The way from the model before tuning to the tuned one, share by share."""
+    shares = point["shares"]
+    return go.Scatter(
+        x=[one["source_change"] for one in shares],
+        y=[one["target_change"] for one in shares],
+        mode="lines+markers",
+        line={"width": 1, "color": method_marker(point["method"], 4)["color"]},
+        marker=method_marker(point["method"], 4),
+        opacity=0.5,
+        legendgroup=point["method"],
+        showlegend=False,
+        text=[f"{one['share']:.1f} of the change" for one in shares],
+        hovertemplate=(
+            "%{text}, on validation rows: source %{x:+.3f}, target %{y:+.3f}"
+            "<extra>%{fullData.name}</extra>"
+        ),
+        name=hover_text(f"shares of {point['run']}"),
     )
 
 

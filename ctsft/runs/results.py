@@ -4,7 +4,7 @@ page and no table meets anything else.
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctsft.runs.folder import Run
 from ctsft.utils.errors import UserError, quoted
@@ -52,6 +52,35 @@ class FinalEnds(Ends):
     split: str
 
 
+class OutsideOf(_Part):
+    """How much of the model stands outside of what was trained, and has the checkpoint's bits."""
+
+    parameters: Count
+    identical: Count
+    text: str
+
+
+class SharePoint(_Part):
+    share: Annotated[float, Field(ge=0, le=1)]
+    accuracy: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
+
+
+class SharesOf(_Part):
+    """Shares of a change, 0 the first and 1 the last, with the accuracies of each."""
+
+    split: str
+    rows: dict[str, Count]
+    points: list[SharePoint] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _ends(self):
+        if (self.points[0].share, self.points[-1].share) != (0, 1):
+            raise ValueError("shares go from 0 to 1")
+        if any(point.accuracy.keys() != self.rows.keys() for point in self.points):
+            raise ValueError("each share has the accuracies of the languages in rows")
+        return self
+
+
 class Tuned(_Part):
     """The summary of a tuning run."""
 
@@ -66,6 +95,8 @@ class Tuned(_Part):
     history: list[Measurement] = []
     final: FinalEnds | None = None
     cell: dict | None = None
+    outside: OutsideOf | None = None
+    shares: SharesOf | None = None
 
 
 class HeadOf(_Part):

@@ -2,6 +2,7 @@
 checkpoint.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,19 +38,19 @@ class Outside:
 
 
 @torch.no_grad()
-def compare_outside(delta: Delta, checkpoint: Model, tuned: Model) -> Outside:
-    """Compare every number that is not part of the delta. checkpoint: the model before tuning,
-    loaded again, with expanded key/value rows if the tuned one has them.
+def compare_outside(delta: Delta, checkpoint: Mapping[str, torch.Tensor], tuned: Model) -> Outside:
+    """Compare every number that is not part of the delta. checkpoint: the values of the tuned
+    model's parameters before tuning, by name.
     """
     parameters = identical = 0
-    after = dict(tuned.hf.named_parameters())
-    for name, before in checkpoint.hf.named_parameters():
+    for name, after in tuned.hf.named_parameters():
+        before = checkpoint[name]
         place = delta.index(name) if name in delta.names else (0, torch.tensor([], dtype=int))
         if place is None:
             continue
         dim, inside = place
         word = WORDS[before.element_size()]
-        pair = [value.detach().cpu().contiguous().view(word) for value in (before, after[name])]
+        pair = [value.detach().cpu().contiguous().view(word) for value in (before, after)]
         same = pair[0] == pair[1]
         same.index_fill_(dim, inside, False)
         identical += int(same.sum())

@@ -63,12 +63,13 @@ def point(group: list[NamedRun], differing: list[str]) -> Point:
     if len(rows) > 1:
         name = f"mean of {len(rows)} targets, seed {first['seed']}"
     return {
-        "method": first["what"],
+        "method": f"{first['what']}_held" if first.get("hold") else first["what"],
         "name": run_names.trained_text(first),
         "group": ", ".join(texts),
         "seed": first["seed"],
         "run": name,
         "source_change": -mean_of(rows, "forgetting"),
         "target_change": mean_of(rows, "gain"),
+        "shares": first.get("shares") if len(rows) == 1 else [],
         "facts": [*trained, f"seed {first['seed']}", *dict.fromkeys(accuracies)],
     }

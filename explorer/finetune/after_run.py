@@ -9,7 +9,13 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import needed_request
 from ctsft.runs import results
-from explorer.finetune import command, exported_model, rescored_heads, weight_changes
+from explorer.finetune import (
+    command,
+    exported_model,
+    rescored_heads,
+    share_slider,
+    weight_changes,
+)
 from explorer.session import binding, errors, measured_rows
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -38,6 +44,8 @@ def draw(run: runs.Run):
             st.session_state.tune_next = command.start_full(run).id
             st.rerun()
     if run.file("delta.safetensors").is_file() and results.result(run):
+        with errors.sentences(stop=False):
+            share_slider.draw(run)
         panels(run)
 
 
@@ -46,6 +54,11 @@ def changed_parameters(result: dict):
     if "changed" in result:
         share = f"{result['changed']:,} of {result['trainable']:,} trained parameters changed."
         st.caption(literal_sentence(" ".join([share, *result.get("notes", ())])))
+    outside = result.get("outside")
+    if outside and outside["identical"] < outside["parameters"]:
+        errors.show_error(outside["text"])
+    elif outside:
+        st.caption(f"Compared after the run: {outside['text']}", help=TERMS["outside"])
 
 
 def panels(run: runs.Run):

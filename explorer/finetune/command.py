@@ -37,6 +37,9 @@ ADAPTERS = ("lora", "lora_circuit")
 BY_FILE = ("circuit", "lora_circuit")
 CHECKPOINT_EVERY = 5  # steps
 
+# choices of "Hold the source", and the setting `hold` of each
+HOLDS = {"off": 0.0, "weak": 0.9, "usual": 9.0, "strong": 90.0}
+
 
 @dataclass(frozen=True)
 class HeadSources:
@@ -67,6 +70,16 @@ def advice_run(view: View, weights: str) -> runs.Run | None:
     return None
 
 
+def hold_field(view: View) -> str:
+    """The field of the view that holds the choice of "Hold the source" for the chosen recipe."""
+    return "hold_everything" if view.what in ("full", "direct") else "hold_part"
+
+
+def hold(view: View) -> float:
+    """How strongly the chosen recipe holds the source (`TuneConfig.hold`)."""
+    return HOLDS[getattr(view, hold_field(view))]
+
+
 def config(view: View) -> TuneConfig:
     """Settings that the recipe does not read keep their defaults, so that the command does not name
     them.
@@ -87,6 +100,7 @@ def config(view: View) -> TuneConfig:
         weight_decay=view.weight_decay,
         accumulate=view.accumulate,
         precision=view.precision,
+        hold=hold(view),
         eval_every=view.eval_every,
         checkpoint_every=CHECKPOINT_EVERY,
         **recipe_settings,
@@ -133,6 +147,11 @@ def request(view: View, sources: HeadSources, file: str | None, name: str = "") 
 def missing(view: View, sources: HeadSources) -> str:
     """What is missing for a start, in one sentence; "" if nothing is."""
     what = RECIPES[view.what]
+    if hold(view) and view.split == "test":
+        return (
+            "The source is never held by test rows. Choose the train or the valid rows on the"
+            " Relevance page, or do not hold the source."
+        )
     if what.needs_heads and sources.circuit is None:
         return (
             "The heads are not scored yet with these settings. Score them on the Relevance page, or"
@@ -180,7 +199,8 @@ def full_request(run: runs.Run) -> FinetuneRequest:
     """The same run with every parameter trained: the comparison for a circuit."""
     request, defaults = needed_request(run), TuneConfig()
     unused = {"circuit": None, "scores": None, "advice": None, "base": None, "k": Tuning.k}
-    usual = {name: getattr(defaults, name) for name in ("kv", "norms", "lora_rank", "lora_targets")}
+    settings = ("kv", "norms", "lora_rank", "lora_targets", "hold")
+    usual = {name: getattr(defaults, name) for name in settings}
     return FinetuneRequest(
         subject=request.subject,
         tuning=replace(request.tuning, what="full", **unused),

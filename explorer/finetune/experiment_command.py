@@ -12,7 +12,6 @@ from ctsft import runs
 from ctsft.jobs.experiment_design import MEASURING, Design, validated
 from ctsft.jobs.requests import ExperimentRequest, Tuning, base_model, needed_request, typed_runs
 from ctsft.runs import results
-from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.file_names import slug
@@ -20,7 +19,6 @@ from ctsft.utils.home import home_folder
 from explorer.session import own_runs
 from explorer.session.view import View
 
-METHODS = tuple(name for name, one in RECIPES.items() if not one.from_file)
 DISCOVERY = ("size", "seed", "method", "attention", "positions", "rules")
 
 # type of a number -> what a message says was expected, and an example

@@ -7,8 +7,8 @@ from explorer.finetune import experiment_command, experiment_results, experiment
 from explorer.finetune.advanced_form import POOLS
 from explorer.finetune.languages import label
 from explorer.session import binding, errors, inputs
+from explorer.text import run_names
 from explorer.text.markdown import literal
-from explorer.text.run_names import RECIPES
 
 
 def draw():
@@ -58,8 +58,8 @@ def comparison(others: list[str]):
     )
     st.multiselect(
         "Ways of tuning",
-        experiment_command.METHODS,
-        format_func=lambda name: RECIPES[name][0],
+        list(experiment_command.METHODS),
+        format_func=run_names.method_name,
         **binding.bind("design_methods"),
         help=(
             "What is trained in each; the same choices as under One run. Compare a circuit with"

@@ -39,6 +39,13 @@ def recipe(k: int):
         **binding.bind("what"),
         help=TERMS["recipes"],
     )
+    st.segmented_control(
+        "Hold the source",
+        list(command.HOLDS),
+        required=True,
+        **binding.bind(command.hold_field(view)),
+        help=TERMS["hold"],
+    )
     st.toggle(
         f"Show all {len(command.OFFERED)} ways",
         **binding.bind("every_way"),

@@ -160,6 +160,7 @@ def name_fields(run: runs.Run) -> dict:
         "run": run.id,
         "name": run.request.name,
         "heads": results.result(run).get("heads"),
+        "hold": config.hold,
         "task": None,
         "model": None,
         **{key: getattr(tuning, key) for key in ("what", "target", "n")},

@@ -5,7 +5,10 @@ import streamlit as st
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
+from ctsft.tuning.source_fisher import FISHER_ROWS
+from ctsft.tuning.source_hold import held_bytes
 from ctsft.utils import format
+from ctsft.utils.units import bytes_text
 from explorer.finetune import command, trained_parameters
 from explorer.session import binding, inputs
 from explorer.text.glossary import TERMS
@@ -58,6 +61,13 @@ def parameter_count(heads: Circuit | None):
         f"**{count:,} of {model.n_params:,} parameters will be trained ({share:.2%}).**",
         help=TERMS["trainable"],
     )
+    if command.hold(view):
+        memory = bytes_text(held_bytes(count, model.dtype.itemsize))
+        st.caption(
+            f"Holding the source takes {memory} more memory, and first reads {FISHER_ROWS} source"
+            " rows one by one.",
+            help=TERMS["hold"],
+        )
     sharing = trained_parameters.sharing_heads(view, model, heads)
     if sharing:
         names = ", ".join(map(format.head_name, sharing[:MAX_NAMES]))

@@ -13,6 +13,9 @@ class Tune:
     what: str = "circuit"
     # whether all recipes are offered, not only the first four
     every_way: bool = False
+    # how strongly the source is held (`command.HOLDS`): where everything is trained, and otherwise
+    hold_everything: str = "usual"
+    hold_part: str = "off"
     n: int = 50
     epochs: int = 10
     lr: float = 3e-3

@@ -290,6 +290,24 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Change by head",
             f"Norm of the difference of a head's weights after and before tuning ({OWN}).",
         ),
+        "hold": Term(
+            "Hold the source",
+            "After each step, every trained parameter is pulled back to its value before tuning,"
+            " more strongly where the source needs it: by its Fisher information on source rows"
+            f" ({EWC}; as a step behind the optimiser's it is {OWN}). Weak, usual and strong are"
+            " the strengths .9, 9 and 90.",
+        ),
+        "share": Term(
+            "Share of the change",
+            "w0 + share × (w1 − w0), between the weights before and after tuning. A part of the"
+            " change often keeps more of the source and loses little of the target (WiSE-FT,"
+            " Wortsman et al. 2022, arXiv 2109.01903).",
+        ),
+        "outside": Term(
+            "Outside of what was trained",
+            "The checkpoint is loaded again after the run, and every parameter outside of what was"
+            f" trained is compared with it, bit by bit ({OWN} check).",
+        ),
         "rescoring": Term(
             "Scores after tuning",
             "Scores of the same heads on the same examples after tuning: whether the circuit is"

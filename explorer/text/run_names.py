@@ -58,6 +58,20 @@ def display_name(name: str) -> str:
     return literal(text[:1].upper() + text[1:])
 
 
+# methods of an experiment that are no recipe of their own
+METHODS = {
+    "full_held": "Everything, held",
+    "circuit_held": "Circuit, held",
+    "near_zero_held": "Near-zero heads, held",
+    "replay": "Everything, with source rows",
+}
+
+
+def method_name(method: str) -> str:
+    """The name of a method of an experiment."""
+    return METHODS.get(method) or recipe_name(method)
+
+
 def recipe_name(recipe: str) -> str:
     """The name of a recipe, readable also for one that is not known here."""
     return RECIPES[recipe][0] if recipe in RECIPES else str(recipe).replace("_", " ")
@@ -66,9 +80,9 @@ def recipe_name(recipe: str) -> str:
 def trained_text(row: Mapping) -> str:
     """What a run trained, in a few words: "Circuit (6 heads)"."""
     name = recipe_name(row["what"])
-    if row.get("heads") is None:
-        return name
-    return f"{name.removesuffix(' heads')} ({row['heads']} heads)"
+    if row.get("heads") is not None:
+        name = f"{name.removesuffix(' heads')} ({row['heads']} heads)"
+    return f"{name}, held" if row.get("hold") else name
 
 
 def run_names(rows: list[Mapping]) -> list[str]:

@@ -13,11 +13,12 @@ from ctsft.jobs.command_line import arguments
 from ctsft.jobs.requests import FinetuneRequest, RescoreRequest, Scoring, Tuning
 from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.delta import Delta
 from explorer import guard
 from explorer.finetune import live_run
 from explorer.session import view as session_view
 from support.finetune_page import score, tuned
-from support.pages import alive, button, spec, texts, visit
+from support.pages import alive, button, charts, metric, spec, texts, visit
 from support.tasks import agreed, two_languages, write_task
 
 
@@ -115,6 +116,32 @@ def test_the_log_on_request_and_what_a_closed_tab_means(view, monkeypatch):
     monkeypatch.setenv(guard.SHARED, "1")
     at = visit(view)
     assert button(at, "Discard").disabled and button(at, live_run.PAUSE).disabled
+
+
+def test_the_slider_answers_from_the_shares_that_were_measured(done):
+    """Nothing is evaluated: the figures are those of result.json. A share is stored on request."""
+    run, own = done
+    result = json.loads(run.file("result.json").read_text())
+    for point in result["shares"]["points"]:
+        point["accuracy"] = {"indonesian": 1 - point["share"] / 4, "javanese": point["share"] / 2}
+    run.file("result.json").write_text(json.dumps(result))
+    at = visit(own)
+    assert f"{result['outside']['parameters']:,} parameters outside" in texts(at)
+    (shares,) = [one for one in charts(at) if "share of the change" in json.dumps(one["layout"])]
+    drawn = {trace["name"]: trace for trace in shares["data"]}
+    assert (
+        drawn["javanese"]["y"][4] == 0.2 and "javanese (target)" in shares["layout"]["meta"]["alt"]
+    )
+    assert metric(at, "Javanese") == "0.500" and not button(at, "Keep this share")
+    at.select_slider(key=f"share_{run.id}").set_value(0.4).run()
+    assert (metric(at, "Indonesian"), metric(at, "Javanese")) == ("0.900", "0.200")
+    button(at, "Keep this share").click().run()
+    kept = run.file("delta-share-0.4.safetensors")
+    assert not at.exception and any(code.value == str(kept) for code in at.code)
+    assert Delta.load(kept).about["share"] == 0.4
+    result["outside"] |= {"identical": 3, "text": "7 of 10 parameters differ."}
+    run.file("result.json").write_text(json.dumps(result))
+    assert "7 of 10" in [one.value for one in visit(own).error][0]
 
 
 def test_what_changed_is_a_map_and_a_sentence(done):

@@ -112,6 +112,7 @@ def test_the_count_is_of_the_parameters_that_are_trained(view, sources, what, ch
         rows,
         {},
         command.config(view).model_copy(update={"epochs": 1}),
+        source=cued(6, 1),
     )
     assert trained_parameters.count(view, inputs.load_model(view.model), choice) == result.trainable
     outlined = trained_parameters.outlined(view, model, choice)
@@ -196,3 +197,24 @@ def test_direct_runs_are_listed_with_the_model_that_was_asked_for(view):
     with runs.record(FinetuneRequest(subject=view.subject, tuning=tuning, trial_of=part)):
         pass
     assert len(command.listed(view)) == 1, "an experiment's trials have a table of their own"
+
+
+@pytest.mark.parametrize(
+    ("what", "changes", "hold"),
+    [
+        ("full", {}, 9.0),
+        ("direct", {}, 9.0),
+        ("circuit", {}, 0.0),
+        ("full", {"hold_everything": "off"}, 0.0),
+        ("near_zero", {"hold_part": "strong", "hold_everything": "weak"}, 90.0),
+    ],
+)
+def test_the_source_is_held_by_default_where_everything_is_trained(
+    view, sources, what, changes, hold
+):
+    view = replace(view, what=what, base="some/base", **changes)
+    request = command.request(view, sources, "c.json")
+    assert request.config.hold == hold and ("--hold" in arguments(request)) == (hold > 0)
+    assert not command.missing(view, sources)
+    refused = command.missing(replace(view, split="test"), sources)
+    assert ("never held by test rows" in refused) == (hold > 0)

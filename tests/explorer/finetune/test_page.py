@@ -12,6 +12,7 @@ from ctsft import runs
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.requests import request_of
 from ctsft.tuning.checkpoints import TRAINED
+from ctsft.utils.units import bytes_text
 from explorer import sidebar
 from explorer.finetune import command as finetune_command
 from explorer.finetune import live_run, trained_parameters
@@ -53,6 +54,25 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
     assert not button(
         at, "Start tuning"
     ).disabled and f"{total:,} of {total:,} parameters will be trained (100.00%)" in texts(at)
+
+
+def test_the_switch_and_what_holding_takes(view):
+    """On for everything, off for parts; each keeps its own choice."""
+    score(view)
+    at = visit(view)
+    assert not any("Holding the source" in one.value for one in at.caption)
+    at.radio(key="w_what").set_value("full").run()
+    total = inputs.load_model(view.model).n_params
+    needed = bytes_text(8 * total)
+    assert any(f"Holding the source takes {needed}" in one.value for one in at.caption)
+    at.session_state["view"].hold_everything = "off"
+    at.run()
+    assert not any("Holding the source" in one.value for one in at.caption)
+    at.session_state["view"].what = "circuit"
+    at.session_state["view"].hold_part = "weak"
+    at.run()
+    assert any("Holding the source takes" in one.value for one in at.caption)
+    assert any("--hold 0.9" in code.value for code in at.code) and not at.exception
 
 
 def test_the_map_and_the_count_show_what_will_be_trained(view):

@@ -209,7 +209,8 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
     design = Design(
         **words
         | {
-            "methods": ["full", "advised", "random", "lora"],
+            "methods": ["full", "advised", "random", "lora", "full_held", "circuit_held", "replay"],
+            "share": True,
             "related": ["acehnese"],
             "seeds": [7],
         }
@@ -229,6 +230,11 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
             alone["history"][-1]["metrics"] == kept["after"]
             and alone["trainable"] == kept["trainable"]
         )
+        assert alone["shares"] == kept["shares"] and len(kept["shares"]["points"]) == 11
+        assert alone["outside"] == kept["outside"]
+        assert kept["outside"]["identical"] == kept["outside"]["parameters"]
+        held, replayed = request.config.hold, request.config.replay
+        assert (held == 9, replayed == 6) == ("held" in trial.method, trial.method == "replay")
         assert alone["history"][-1]["loss"] == pytest.approx(kept["loss"], rel=1e-5) and set(
             kept["after"]
         ) == {"indonesian", "javanese", "acehnese"}

@@ -192,3 +192,21 @@ def test_a_run_in_an_old_ones_folder_is_read_anew(monkeypatch):
         run.status()
         assert run.request.kind == "score"
     assert sorted(read) == ["request.json", "status.json"], "what stays the same is read once"
+
+
+def test_the_shares_of_a_change_are_changes_against_none_of_it():
+    run = tuned("full")
+    done = json.loads(run.file("result.json").read_text())
+    accuracies = [{"indonesian": 0.8 - share / 5, "english": 0.4 + share / 5} for share in (0, 1)]
+    points = [{"share": i, "accuracy": accuracy} for i, accuracy in enumerate(accuracies)]
+    shares = {"split": "valid", "rows": {"indonesian": 9, "english": 9}, "points": points}
+    run.file("result.json").write_text(json.dumps(done | {"shares": shares}))
+    (row,) = tuning_table.table_rows()
+    assert row["shares"][0] == {"share": 0, "source_change": 0, "target_change": 0}
+    assert row["shares"][1]["source_change"] == pytest.approx(-0.2)
+    assert row["shares"][1]["target_change"] == pytest.approx(0.2) and row["hold"] == 0
+    damaged = [points[:1], [points[0], {"share": 1, "accuracy": {"english": 0.5}}], "none"]
+    for wrong in damaged:
+        broken = done | {"shares": shares | {"points": wrong}}
+        run.file("result.json").write_text(json.dumps(broken))
+        assert results.result(run) == {}, wrong

@@ -133,9 +133,9 @@ def test_numbers_outside_are_counted_and_compared_bit_by_bit(build, tune, what, 
     result, path = tune("qwen2", what, kv=kv)
     start = apply_delta(build("qwen2"), path, share=0.0)
     if what != "lora":
-        outside = compare_outside(result.delta, start, result.model)
+        outside = compare_outside(result.delta, dict(start.hf.named_parameters()), result.model)
         assert outside.parameters == start.n_params - result.trainable == outside.identical
-    outside = compare_outside(result.delta, start, result.model)
+    outside = compare_outside(result.delta, dict(start.hf.named_parameters()), result.model)
     if what == "full":
         assert outside.parameters == 0 and "none" in outside.text()
         return
@@ -147,6 +147,6 @@ def test_numbers_outside_are_counted_and_compared_bit_by_bit(build, tune, what, 
         up[0, 0] = torch.nextafter(up[0, 0], torch.tensor(9.0))
         up[1, 1] = -0.0
         dict(start.hf.named_parameters())["model.layers.0.mlp.up_proj.weight"][1, 1] = 0.0
-    outside = compare_outside(result.delta, start, result.model)
+    outside = compare_outside(result.delta, dict(start.hf.named_parameters()), result.model)
     assert outside.identical == outside.parameters - 2
     assert outside.text().startswith("2 of ")
