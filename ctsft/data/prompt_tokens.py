@@ -4,9 +4,12 @@ The readout of a model that answers with label tokens is the last token of the p
 2601.08146, section 3), so nothing may stand behind the prompt's own text.
 """
 
+from weakref import WeakKeyDictionary
+
 from ctsft.utils.errors import UserError
 
 PROBE = "a"
+APPENDED = WeakKeyDictionary()  # {tokenizer: `behind_text`}
 
 
 def appended_tokens(model) -> list[int]:
@@ -15,8 +18,15 @@ def appended_tokens(model) -> list[int]:
     """
     if getattr(model, "classes", None):
         return []
-    plain = model.tokenizer(PROBE, add_special_tokens=False)["input_ids"]
-    whole = model.tokenizer(PROBE)["input_ids"]
+    # a tokenizer takes longer for two short texts than for a prompt: asked once
+    if model.tokenizer not in APPENDED:
+        APPENDED[model.tokenizer] = behind_text(model.tokenizer)
+    return APPENDED[model.tokenizer]
+
+
+def behind_text(tokenizer) -> list[int]:
+    plain = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(PROBE)["input_ids"]
     ends = [
         start + len(plain)
         for start in range(len(whole) - len(plain) + 1)
