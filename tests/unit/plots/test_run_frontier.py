@@ -52,9 +52,11 @@ def test_means_with_intervals_are_large_and_seeds_small():
         and "0.500 → 0.700" in small.text[1]
     )
     assert [trace.showlegend for trace in (large, small, alone)] == [True, False, True]
-    assert "Circuit has the largest target change (+0.30), Circuit the best" in alt(
-        fig
-    ) and "on the frontier: Circuit." in alt(fig)
+    # a mean over two seeds stands beside a single run
+    assert "3 runs with different seeds, which are not ranked" in alt(fig)
+    alike = alt(run_frontier([*points[:2], *(points[2] | {"seed": seed} for seed in (1, 2))]))
+    assert "Circuit has the largest target change (+0.30), Circuit the best" in alike
+    assert "on the frontier: Circuit." in alike
 
 
 def test_settings_of_a_method_are_marks_of_their_own_and_share_a_legend_entry():
