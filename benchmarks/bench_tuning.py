@@ -4,7 +4,7 @@ machine, printed and written to a file.
     python -m benchmarks.bench_tuning [--out bench_tuning.json] [--rounds 3] [--steps 3] [--batch 8]
 
 2 % of the heads, drawn evenly over the layers, first and last included, and all norms, against full
-tuning of the same model.
+tuning of the same model; and each of the two with the source held (`hold`) against without.
 
 time       of a whole step of `ctsft.finetune` (forward, backward, clipping, AdamW), rounds of both
            kinds in turn; the median of the steps after
@@ -14,10 +14,13 @@ memory     bytes of gradients and AdamW's state after a step, of full tuning's: 
            step's peak beside weights and activations
 beside     bytes of the trained slices and their starting values, which stand beside the model, of
            the model's
+held       time of a step with hold, of the same without; and bytes that holding takes, of what
+           training takes without it (parameters, gradients and AdamW's state)
 """
 
 import argparse
 import json
+import os
 import statistics
 import time
 
@@ -29,6 +32,9 @@ from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.model.loading import wrap
 from ctsft.tuning.masked_training import masked_training
+from ctsft.tuning.source_hold import SourceHold
+
+SOURCE_ROWS = 2  # that the Fisher information is taken on; a step does not depend on them
 
 SHAPES = {
     "GPT-2 small": lambda: GPT2LMHeadModel(GPT2Config()),
@@ -54,7 +60,7 @@ def heads_of(model, fraction: float) -> frozenset:
     return frozenset(model.heads[i] for i in places)
 
 
-def step_times(model, task, what, rows, steps: int, batch: int) -> list[float]:
+def step_times(model, task, what, rows, steps: int, config: ctsft.TuneConfig) -> list[float]:
     """Seconds of each step but the first."""
     stamps = []
     watch = ctsft.Watch(progress=lambda step, total: stamps.append(time.perf_counter()))
@@ -62,10 +68,11 @@ def step_times(model, task, what, rows, steps: int, batch: int) -> list[float]:
         model,
         task,
         what,
-        rows[: steps * batch],
+        rows[: steps * config.batch_size],
         {},
-        ctsft.TuneConfig(epochs=1, batch_size=batch, learning_rate=1e-5),
+        config,
         watch,
+        rows[:SOURCE_ROWS],
     )
     return [end - start for start, end in zip(stamps[1:], stamps[2:], strict=False)]
 
@@ -77,12 +84,21 @@ def bytes_of(model, what) -> dict[str, int]:
         optimizer = torch.optim.AdamW(trained)
         readout_logits(hf, pad([[1, 2, 3, 4]], model.device)).sum().backward()
         optimizer.step()
+        ones = {
+            name: torch.ones_like(value)
+            for name, value in hf.named_parameters()
+            if value.requires_grad
+        }
+        hold = SourceHold(hf, ones, ctsft.TuneConfig(hold=9.0))
+        held = sum(start.nbytes + fisher.nbytes for _, start, fisher in hold.held)
         state = sum(value.nbytes for row in optimizer.state.values() for value in row.values())
         beside = sum(value.nbytes for value in hf.trained_slices.parameters())
         starts = sum(hf.trained_slices.weights[name].nbytes for name in hf.trained_slices.weights)
         return {
             "gradients": sum(value.grad.nbytes for value in trained),
             "state": state,
+            "values": sum(value.nbytes for value in trained),
+            "held": held,
             "beside": beside + starts,
             "trained": sum(value.numel() for value in trained),
         }
@@ -93,10 +109,19 @@ def measure(name: str, make, rounds: int, steps: int, batch: int) -> dict:
     demo, task = ctsft.load_model("demo"), ctsft.load_task("demo")
     model = wrap(make(), demo.tokenizer, name)
     heads, rows = heads_of(model, 0.02), task.load("english", "train")
-    kinds, times = {"full": "full", "circuit": ctsft.Circuit(heads)}, {"full": [], "circuit": []}
+    config = ctsft.TuneConfig(epochs=1, batch_size=batch, learning_rate=1e-5)
+    held = config.model_copy(update={"hold": 9.0})
+    circuit = ctsft.Circuit(heads)
+    kinds = {
+        "full": ("full", config),
+        "full_held": ("full", held),
+        "circuit": (circuit, config),
+        "circuit_held": (circuit, held),
+    }
+    times = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        for kind, what in kinds.items():
-            times[kind] += step_times(model, task, what, rows, steps + 1, batch)
+        for kind, (what, settings) in kinds.items():
+            times[kind] += step_times(model, task, what, rows, steps + 1, settings)
     sizes = {"full": bytes_of(model, "full"), "circuit": bytes_of(model, heads)}
     memory = {kind: size["gradients"] + size["state"] for kind, size in sizes.items()}
     median = {kind: statistics.median(seconds) for kind, seconds in times.items()}
@@ -108,11 +133,27 @@ def measure(name: str, make, rounds: int, steps: int, batch: int) -> dict:
         "seconds": median,
         "steps": times,
         "time": median["circuit"] / median["full"],
+        "held_time": {kind: median[f"{kind}_held"] / median[kind] for kind in sizes},
+        "held_memory": {
+            kind: size["held"] / (size["values"] + size["gradients"] + size["state"])
+            for kind, size in sizes.items()
+        },
         "bytes": sizes,
         "memory": memory["circuit"] / memory["full"],
         "state": sizes["circuit"]["state"] / sizes["full"]["state"],
         "beside": sizes["circuit"]["beside"] / (model.n_params * model.dtype.itemsize),
     }
+
+
+def held_text(row: dict) -> str:
+    """What holding the source takes, in one line."""
+    parts = [
+        f"{kind}: step {row['held_time'][kind]:.2f} of the same without"
+        f" ({row['seconds'][f'{kind}_held']:.2f} s, {row['seconds'][kind]:.2f} s),"
+        f" memory +{row['held_memory'][kind]:.0%} of values, gradients and optimiser state"
+        for kind in row["held_time"]
+    ]
+    return f"{row['model']} with the source held: {'; '.join(parts)}"
 
 
 def main():
@@ -122,6 +163,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8)
     args = parser.parse_args()
+    os.environ["CTSFT_CACHE_BYTES"] = "0"  # the Fisher information of random weights
     rows = []
     for name, make in SHAPES.items():
         row = measure(name, make, args.rounds, args.steps, args.batch)
@@ -134,6 +176,7 @@ def main():
             f" {row['state']:.4f}); slices beside the model {row['beside']:.4f} of it",
             flush=True,
         )
+        print(held_text(row), flush=True)
     with open(args.out, "w", encoding="utf-8") as file:
         json.dump(
             {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows},
