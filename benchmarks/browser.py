@@ -3,7 +3,6 @@ Debian's Chromium through Playwright.
 """
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -18,8 +17,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# a page opened by its address: Streamlit looks for its server below it first
-PROBED = re.compile(r":\d+/\w+/_stcore/(health|host-config)$")
 # milliseconds: a loaded machine needs half a minute to load torch and the model
 WAIT = 150_000
 FLAGS = [
@@ -111,7 +108,7 @@ def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool =
     page.on("pageerror", lambda error: page.errors.append(str(error)))
 
     def on_console(message):
-        if message.type == "error" and not PROBED.search(message.location["url"]):
+        if message.type == "error":
             page.errors.append(message.text)
 
     page.on("console", on_console)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
+from streamlit import file_util
 from streamlit.starlette import App
 
 ROOT = str(Path(__file__).resolve().parents[1])  # the folder of both packages
@@ -24,5 +25,25 @@ def first_page(request: Request) -> RedirectResponse:
     return RedirectResponse(f"/{query}")
 
 
-AROUND = {"routes": [Route("/setup", first_page)], "middleware": [Middleware(Guard)]}
+def further_page(request: Request) -> HTMLResponse:
+    """Streamlit's page, which is told where its server is. By itself it would look below its own
+    address first, and each page opened by its address would log two errors in the console.
+    """
+    html = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
+    return HTMLResponse(html.replace("<head>", HEAD, 1), headers={"Cache-Control": "no-cache"})
+
+
+FURTHER_PAGES = ("relevance", "circuit", "finetune", "compare")
+# the address of the folder that the page's address lies in: a proxy may have put others before it
+HEAD = (
+    "<head><script>window.__streamlit = {BACKEND_BASE_URL: location.origin +"
+    " location.pathname.replace(/\\/[^/]*$/, '')}</script>"
+)
+AROUND = {
+    "routes": [
+        Route("/setup", first_page),
+        *(Route(f"/{name}", further_page) for name in FURTHER_PAGES),
+    ],
+    "middleware": [Middleware(Guard)],
+}
 app = App(Path(__file__).resolve().with_name("main.py"), **AROUND)

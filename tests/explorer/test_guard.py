@@ -2,7 +2,9 @@
 behind them.
 """
 
+import ast
 import socket
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -92,6 +94,17 @@ def client(tmp_path, monkeypatch) -> TestClient:
         yield client
 
 
+def pages() -> list[str]:
+    """The names of all pages, the first one first."""
+    lines = Path(guard.__file__).with_name("main.py").read_text(encoding="utf-8")
+    (listed,) = (
+        node.value
+        for node in ast.parse(lines).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "PAGES"
+    )
+    return list(ast.literal_eval(listed))
+
+
 def opens(client: TestClient, **headers: str) -> bool:
     """Whether the server takes a websocket with these headers."""
     try:
@@ -120,6 +133,11 @@ def test_the_whole_server_answers_its_own_pages_only(client, monkeypatch):
     assert not opens(client, origin="null")
     assert not opens(client, host="evil.example", origin="http://evil.example")
 
+    for name in pages()[1:]:
+        page = client.get(f"/{name}?k=3")
+        assert "BACKEND_BASE_URL: location.origin" in page.text and page.status_code == 200
+        assert page.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert "BACKEND_BASE_URL" not in client.get("/").text
     first = client.get("/setup?task=demo", follow_redirects=False)
     assert first.status_code == 307 and first.headers["location"] == "/?task=demo"
 
