@@ -124,7 +124,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "hold": config.hold,
         **{name: settings.get(name) for name in ("target", "n", "learning_rate", "epochs", "seed")},
         "trainable": done.get("trainable"),
-        "share": done["trainable"] / done["total"] if done.get("total") else None,
+        "share": share_of(done),
         "source": source,
         "source_before": before[source],
         "source_after": after[source],
@@ -158,6 +158,12 @@ def share_changes(measured: dict | None, source: str, target: str) -> list[dict]
         }
         for point in points
     ]
+
+
+def share_of(done: dict) -> float | None:
+    """The trained share of the parameters; None where a summary does not say it."""
+    trainable, total = done.get("trainable"), done.get("total")
+    return None if trainable is None or not total else trainable / total
 
 
 def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:

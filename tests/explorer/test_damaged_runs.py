@@ -14,7 +14,7 @@ from ctsft.jobs.requests import request_of
 from ctsft.runs import results
 from ctsft.runs.damage import damage
 from explorer import sidebar
-from support.damaged_runs import DAMAGE
+from support.damaged_runs import DAMAGE, MISSING, without
 from support.finetune_page import tuned
 from support.pages import texts, visit
 
@@ -66,6 +66,15 @@ def test_a_damaged_run_is_named_and_changes_nothing_else(view, capsys, kind):
     }
     if kind != "status.json: state":
         assert main(["runs", "delete", bad.id]) == 0 and not bad.path.exists()
+
+
+@pytest.mark.parametrize("key", MISSING)
+def test_a_result_that_lacks_a_figure_is_shown_without_it(view, key):
+    run = tuned(view)
+    without("result.json", key)(run)
+    (row,) = tuning_table.table_rows()
+    assert row["run"] == run.id and (row["share"] is None) == (key != "heads")
+    assert run.id in tuning_table.table_text([row]) and not damage(run)
 
 
 def test_damaged_runs_change_neither_the_sidebar_nor_compare(view, capsys):

@@ -48,6 +48,7 @@ FIELDS = {
         "config": None,
     },
 }
+MISSING = ("trainable", "total", "heads")  # of the result
 EVENTS = {
     "words": '{"kind": "evaluation", "step": "one", "accuracy": {"indonesian": 1}}',
     "no accuracy": '{"kind": "evaluation", "step": 1, "accuracy": null}',
@@ -67,6 +68,15 @@ def field(name: str, key: str, value: object) -> Callable[[runs.Run], None]:
     def damage(run: runs.Run):
         content = json.loads(run.file(name).read_text())
         run.file(name).write_text(json.dumps(content | {key: value}))
+
+    return damage
+
+
+def without(name: str, key: str) -> Callable[[runs.Run], None]:
+    def damage(run: runs.Run):
+        content = json.loads(run.file(name).read_text())
+        del content[key]
+        run.file(name).write_text(json.dumps(content))
 
     return damage
 
