@@ -157,8 +157,8 @@ def damage_tensors(data: bytes, draw: random.Random) -> bytes:
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     about = header.get("__metadata__", {})
-    if about and draw.random() < 0.6:
-        key = next(iter(about))
+    key = next(iter(about), "")
+    if about.get(key, "").startswith("{") and draw.random() < 0.6:
         about[key] = json.dumps(damage_json(json.loads(about[key]), draw))
     else:
         header = damage_json(header, draw)
@@ -485,7 +485,8 @@ def fuzz(inputs: int, seed: int, seconds: float, model) -> dict[str, Count]:
             draw = random.Random(f"{seed} {door.name}")
             path = folder / "input" / Path(door.name.replace(" ", "-")).name
             # the control: what is right is accepted
-            path.parent.mkdir(exist_ok=True)
+            shutil.rmtree(path.parent, ignore_errors=True)
+            path.parent.mkdir()
             path.write_bytes(door.right)
             control = Count()
             try_one(door, path, control)

@@ -41,10 +41,10 @@ from ctsft.runs.folder import (
 from ctsft.runs.interrupts import interrupts
 from ctsft.runs.lock import runs_lock
 from ctsft.utils import atomic_files
-from ctsft.utils.errors import UserError
+from ctsft.utils.errors import UserError, quoted
 from ctsft.utils.home import home, home_folder, unwritable
 
-ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+ID = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")  # a folder's name
 
 # seconds
 TICK = 0.5  # between looks for progress to write
@@ -311,8 +311,8 @@ def run_folder(run_id: str) -> Path:
     """Where a run of that id is or would be; RunError for an impossible id."""
     if not ID.fullmatch(run_id):
         raise RunError(
-            f"{run_id!r} is not the id of a run: expected only a-z, 0-9 and '-', as `python -m"
-            " ctsft runs` lists them"
+            f"{quoted(run_id)} is not the id of a run: expected only a-z, 0-9 and '-', as"
+            " `python -m ctsft runs` lists them"
         )
     return home() / "runs" / run_id
 

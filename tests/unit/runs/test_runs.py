@@ -334,6 +334,12 @@ def test_an_unknown_id_is_answered_with_what_to_do(run_id, folder):
     assert repr(run_id) in text and "python -m ctsft runs" in text and "\n" not in text
 
 
+def test_an_id_that_no_folder_can_have_is_refused_shortly():
+    with pytest.raises(runs.RunError) as error:
+        runs.get("x" * 300)
+    assert "x" * 80 not in str(error.value).replace(str(runs.home()), "")
+
+
 def test_runs_are_listed_newest_first_and_other_folders_are_not(folder):
     made = [queued(kind) for kind in ("score", "finetune", "score")]
     for name in ("20260101-000000-score-empty", "Not_an_id"):
