@@ -68,7 +68,7 @@ def load_model(name_or_path: str | Path, device: str = "auto", dtype: str = "aut
         config = files.read("config", AutoConfig)
     except UserError as error:
         raise (adapter_folder.hub_adapter(files) or error) from error
-    class_name = (config.architectures or [CAUSAL_LM])[0]
+    class_name = str((config.architectures or [CAUSAL_LM])[0])
     check_family(config.model_type, class_name, files.name)
     classifier = class_name.endswith(CLASSIFIER)
     auto_class = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
