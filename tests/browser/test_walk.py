@@ -76,7 +76,11 @@ def test_walk(tmp_path, program):
             if result.is_file():
                 break
             again.wait_for_timeout(1000)
-            drawn.append(points_of_curve(again))
+            points = points_of_curve(again)
+            if points < drawn[-1]:  # looked while the chart was drawn again
+                again.wait_for_timeout(500)
+                points = points_of_curve(again)
+            drawn.append(points)
         # the outcome, shown once the run is over
         again.get_by_text("differences below").wait_for()
         settle(again)
