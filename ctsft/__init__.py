@@ -38,6 +38,7 @@ _HOMES = {
     "tuning.gradients": ("fisher",),
     "tuning.head_advice": ("Advice", "advise_heads"),
     "tuning.observer": ("Watch",),
+    "tuning.peft_adapter": ("export_adapter",),
     "tuning.recipes": ("RECIPES", "trainable_of"),
     "tuning.trainable": ("Trainable", "heads_sharing_kv", "trainable_count", "trainable_share"),
     "utils.errors": ("UserError",),

@@ -35,15 +35,22 @@ def export(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
     to: To,
     share: Share = 1.0,
+    form: Annotated[
+        str, typer.Option("--format", help="model (merged), or peft (a LoRA adapter).")
+    ] = "model",
 ):
     """Write a run's tuned model, or a share of its change, as an ordinary Hugging Face folder with
-    a model card.
+    a model card; or its change as an adapter that plain peft loads.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
+    Example: python -m ctsft export 20260131-101500-finetune-ab2c --format peft --to adapter
     """
     from ctsft.jobs.export import export as write  # torch and transformers: not for --help
+    from ctsft.jobs.requests import EXPORT_FORMS
 
-    print(write(run_id, to, share))
+    if form not in EXPORT_FORMS:
+        raise UserError(f"{form!r} is no format; choose from {', '.join(EXPORT_FORMS)}.")
+    print(write(run_id, to, share, form))
 
 
 @app.command()

@@ -168,6 +168,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("", "tuned", always=True),
         Option("--to", "to", always=True),
         Option("--share", "share"),
+        Option("--format", "format"),
     ),
 }
 TUNING = Tuning(target="")

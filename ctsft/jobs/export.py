@@ -1,7 +1,9 @@
-"""A tuned model as an ordinary Hugging Face folder: the run's delta merged into its base, and a
-model card that says how it was made.
+"""A tuned model as an ordinary Hugging Face folder, the run's delta merged into its base, or as a
+LoRA adapter of the base; with a model card that says how it was made.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ctsft import runs
@@ -9,14 +11,14 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.reporter import finish
-from ctsft.jobs.requests import ExportRequest, needed_request
-from ctsft.model.families import CLASSIFIER
+from ctsft.jobs.requests import ExportForm, ExportRequest, needed_request
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs import results
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import Delta, apply_delta
+from ctsft.tuning.peft_adapter import adapter_of, check_new_folder
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
@@ -26,14 +28,24 @@ CARD_FIELDS = {"history", "config", "source", "trainable", "total", "task", "n",
 CARD = Path(__file__).with_name("templates") / "model_card.md"
 
 
-def export(run_id: str, folder, share: float = 1.0) -> Path:
+def export(run_id: str, folder, share: float = 1.0, form: ExportForm = "model") -> Path:
     """Write the tuned model of a run, or one with a share of its change, to a new folder that plain
-    transformers loads; returns the folder.
+    transformers loads, or with `form` "peft" its change as an adapter that plain peft loads;
+    returns the folder.
 
-    Raises UserError for a run without a delta, a share outside 0 to 1, a folder that holds
-    something, or a base model that is not the one that was tuned.
+    Raises UserError for a run without a delta or with one that is no adapter, a share outside 0 to
+    1, a folder that holds something, or a base model that is not the one that was tuned.
     """
-    run, folder = runs.get(run_id), Path(folder)
+    run, folder = exportable(run_id), Path(folder)
+    check_new_folder(folder)
+    with atomic_folder(folder) as part:
+        write_folder(run, part, share, form)
+    return folder
+
+
+def exportable(run_id: str) -> runs.Run:
+    """The run, which has a delta and all that a model card says. UserError for any other."""
+    run = runs.get(run_id)
     if not run.file("delta.safetensors").is_file() or not results.result(run):
         raise UserError(
             f"Run {run_id!r} has no tuned model to export: it is a run of kind {run.request.kind!r}"
@@ -46,28 +58,37 @@ def export(run_id: str, folder, share: float = 1.0) -> Path:
             f"The result.json of run {run_id!r} lacks {min(missing)!r}, which the model card says;"
             " tune again."
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"{str(folder)!r} exists and is not an empty folder; name a new one with --to."
-        )
-    model = tuned_model(run, share)
+    return run
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that appears at its place once the body ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder, "the exported model") as part:
         part.mkdir()
-        save_folder(model, part)
-        (part / "README.md").write_text(card(run, model, share), encoding="utf-8")
-        if run.file("circuit.json").is_file():
-            (part / "circuit.json").write_bytes(run.file("circuit.json").read_bytes())
-    return folder
+        yield part
+
+
+def write_folder(run: runs.Run, folder: Path, share: float, form: ExportForm):
+    """Write the model or adapter, its card and its circuit into a folder that exists."""
+    model = load_model(base_path(run), "cpu", needed_request(run).subject.dtype)
+    delta = run.file("delta.safetensors")
+    if form == "peft":
+        adapter_of(model, delta, share).save(folder)
+    else:
+        model = apply_delta(model, delta, share)
+        save_folder(model, folder)
+    (folder / "README.md").write_text(card(run, model, share, form), encoding="utf-8")
+    if run.file("circuit.json").is_file():
+        (folder / "circuit.json").write_bytes(run.file("circuit.json").read_bytes())
 
 
 def export_run(run: Writer, request: ExportRequest) -> dict:
     """The export as a job of its own, which a page watches."""
     run.progress(0, 1, "writing the folder")
-    return finish(
-        run,
-        {"tuned": request.tuned, "folder": str(export(request.tuned, request.to, request.share))},
-    )
+    folder = export(request.tuned, request.to, request.share, request.format)
+    return finish(run, {"tuned": request.tuned, "folder": str(folder)})
 
 
 def save_folder(model: Model, folder: Path):
@@ -76,16 +97,6 @@ def save_folder(model: Model, folder: Path):
     for path in folder.iterdir():
         # safetensors leaves weights readable by their owner only
         path.chmod(0o644)
-
-
-def tuned_model(run: runs.Run, share: float = 1.0) -> Model:
-    """The base model of a run with the run's delta or a share of it, on the CPU in the run's number
-    format.
-    """
-    subject = needed_request(run).subject
-    model = load_model(base_path(run), "cpu", subject.dtype)
-    model.name = subject.model
-    return apply_delta(model, run.file("delta.safetensors"), share)
 
 
 def base_path(run: runs.Run) -> str:
@@ -98,7 +109,7 @@ def base_path(run: runs.Run) -> str:
     return str(local) if name not in BUNDLED_MODELS and local.is_dir() else name
 
 
-def card(run: runs.Run, model: Model, share: float = 1.0) -> str:
+def card(run: runs.Run, model: Model, share: float, form: ExportForm) -> str:
     """The README.md of an exported folder."""
     request, done = needed_request(run), results.result(run)
     tuning, subject = request.tuning, request.subject
@@ -108,11 +119,9 @@ def card(run: runs.Run, model: Model, share: float = 1.0) -> str:
     before, after = done["history"][0]["accuracy"], done["history"][-1]["accuracy"]
     settings = {**done["config"], "steps": done["history"][-1]["step"]}
     return CARD.read_text(encoding="utf-8").format(
-        pipeline=(
-            "text-classification"
-            if type(model.hf).__name__.endswith(CLASSIFIER)
-            else "text-generation"
-        ),
+        pipeline="text-classification" if model.classes else "text-generation",
+        library="peft" if form == "peft" else "transformers",
+        use=usage(model, form),
         base=base,
         base_line=f"base_model: {subject.model}\n" if hub else "",
         title=f"{base} tuned on {tuning.target} ({tuning.what})",
@@ -141,6 +150,19 @@ def card(run: runs.Run, model: Model, share: float = 1.0) -> str:
         command=shell_command(request),
         version=request.facts.version,
         fingerprint=request.facts.model_fingerprint,
+    )
+
+
+def usage(model: Model, form: ExportForm) -> str:
+    """The lines of Python that load the folder."""
+    auto = "AutoModelForSequenceClassification" if model.classes else "AutoModelForCausalLM"
+    if form == "model":
+        return f"from transformers import {auto}\n\nmodel = {auto}.from_pretrained(FOLDER)"
+    return (
+        "import torch\nfrom peft import PeftModel\n"
+        f"from transformers import {auto}\n\n"
+        f"base = {auto}.from_pretrained(BASE, dtype=torch.float32)\n"
+        "model = PeftModel.from_pretrained(base, FOLDER)"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -288,6 +288,11 @@ def discovery_scoring(design: Design) -> Scoring:
         raise UserError(f"The design's discovery cannot be used: {problem(error)}.") from None
 
 
+# a merged model, or a LoRA adapter
+ExportForm = Literal["model", "peft"]
+EXPORT_FORMS: tuple[str, ...] = get_args(ExportForm)
+
+
 class ExportRequest(JobRequest):
     """Write a tuned model as a Hugging Face folder."""
 
@@ -295,6 +300,7 @@ class ExportRequest(JobRequest):
     tuned: str  # id of a tuning run
     to: str
     share: float = 1.0  # of the change
+    format: ExportForm = "model"
 
 
 AnyRequest = (

@@ -20,7 +20,7 @@ stored as factors, because their merged difference would be as large as the matr
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -69,6 +69,26 @@ class DeltaFile(BaseModel):
 def delta_file(path) -> TensorFile:
     path = path if isinstance(path, str | os.PathLike) else "in memory"
     return TensorFile(path, "The delta", "give the delta.safetensors of a fine-tuning run")
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Values of one parameter before and after tuning: of the whole (dim None), or of the slices
+    `index` along a dimension.
+    """
+
+    name: str
+    dim: int | None
+    index: torch.Tensor  # int64
+    old: torch.Tensor
+    new: torch.Tensor
+
+    @torch.no_grad()
+    def write(self, parameter: torch.Tensor) -> torch.Tensor:
+        """Write the new values into the parameter, or into a copy of it; returns it."""
+        if self.dim is None:
+            return parameter.copy_(self.new)
+        return parameter.index_copy_(self.dim, self.index, self.new)
 
 
 @dataclass(frozen=True)
@@ -221,14 +241,13 @@ class Delta:
         left = self.tensors[f"{name}:left"].to(**like)
         return old.to(like["dtype"]) + left @ self.tensors[f"{name}:right"].to(**like)
 
-    @torch.no_grad()
-    def write(self, model: Model):
-        """Write the values into the model, which is the one before tuning; all other parameters
-        keep their bits.
+    def applied(self, model: Model) -> Iterator["Applied"]:
+        """What the delta makes of each parameter of the model, which is the one before tuning and
+        is not changed.
         """
         parameters, factors = dict(model.hf.named_parameters()), self.factors(model)
         for name in self.names:
-            parameter, place = parameters[name], self.index(name)
+            parameter, place = parameters[name].detach(), self.index(name)
             dim, index = place or (0, torch.arange(len(parameter)))
             index = index.to(parameter.device)
             old = parameter.index_select(dim, index) if place else parameter
@@ -239,10 +258,16 @@ class Delta:
                 if factor.shape[dim] > 1:
                     factor = factor.index_select(dim, index)
                 new = mix(old, new, factor)
-            if place:
-                parameter.index_copy_(dim, index, new)
-            else:
-                parameter.copy_(new)
+            yield Applied(name, dim if place else None, index, old, new)
+
+    @torch.no_grad()
+    def write(self, model: Model):
+        """Write the values into the model, which is the one before tuning; all other parameters
+        keep their bits.
+        """
+        parameters = dict(model.hf.named_parameters())
+        for one in self.applied(model):
+            one.write(parameters[one.name])
 
     def values_in(self, model: Model) -> "Delta":
         """The model's present values of what this delta changes; writing them undoes it. Adapted

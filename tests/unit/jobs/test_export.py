@@ -4,6 +4,7 @@ the same.
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -183,3 +184,49 @@ def test_a_share_of_the_change_from_the_shell(shell, tiny_words, tune, tmp_path)
     bad(shell("deltas", run, run, "--scale", part), "2 came")
     bad(shell("export", run, "--to", tmp_path / "more", "--share", 2), "from 0", "2.0")
     assert not (tmp_path / "more").exists()
+
+
+def test_an_adapter_from_the_shell_is_the_tuned_model(shell, tiny_words, tune, tmp_path):
+    """By the lines of the card, and by load_model and `--model`."""
+    summary, folder = tune("--save-model"), tmp_path / "adapter"
+    base, rows = tiny_words[1], cued(120, 5)
+    words = ["--format", "peft", "--to", folder]
+    assert shell("export", summary["run"], *words) == (0, f"{folder}\n", [])
+    task, tuned = load_task(tiny_words[3]), load_model(newest().file("model"), device="cpu")
+    expected = predict(tuned, task, rows)
+    card = (folder / "README.md").read_text()
+    assert "library_name: peft" in card and "| 2 | 0 |" in card
+    code = card.partition("```python\n")[2].partition("\n```")[0]
+    names = {"BASE": base, "FOLDER": str(folder)}
+    exec(code, names)
+    adapted = names["model"].merge_and_unload()
+    page = (Path(__file__).resolve().parents[3] / "docs" / "outputs.md").read_text()
+    documented = page.partition("```python\n")[2].partition("\n```")[0]
+    names["BASE"] = base
+    exec(documented.replace('"adapter"', "FOLDER"), names)
+    other = names["model"].merge_and_unload().state_dict()
+    assert all(torch.equal(other[name], value) for name, value in adapted.state_dict().items())
+    adapted.save_pretrained(tmp_path / "plain")
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "plain")
+    assert plainly(tmp_path / "plain", task, rows) == expected
+    assert plainly(base, task, rows) != expected  # the control
+    model = load_model(folder, device="cpu")
+    assert predict(model, task, rows) == expected and "merged into" in model.notes[0]
+    words = ["--model", folder, *tiny_words[2:], "--split", "valid", "--json"]
+    measured = {}
+    for language in ("indonesian", "javanese"):
+        code, out, _ = shell("accuracy", *words, "--language", language)
+        measured[language] = json.loads(out)["accuracy"]
+    assert measured == {
+        language: pytest.approx(value)
+        for language, value in summary["shares"]["points"][-1]["accuracy"].items()
+    }
+    assert (folder / "circuit.json").is_file()
+
+
+def test_a_run_that_is_no_adapter_is_refused_in_a_sentence(shell, tune, tmp_path):
+    words = ["--to", tmp_path / "new"]
+    full = tune("--what", "full")["run"]
+    bad(shell("export", full, "--format", "peft", *words), "embeddings", "the merged model")
+    bad(shell("export", full, "--format", "onnx", *words), "'onnx'", "model, peft")
+    assert not (tmp_path / "new").exists()
