@@ -20,7 +20,7 @@ from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.peft_adapter import adapter_of, check_new_folder
 from ctsft.tuning.recipes import RECIPES
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import atomic_path, write_bytes, write_text
 from ctsft.utils.errors import UserError
 
 # of the run's summary
@@ -79,9 +79,9 @@ def write_folder(run: runs.Run, folder: Path, share: float, form: ExportForm):
     else:
         model = apply_delta(model, delta, share)
         save_folder(model, folder)
-    (folder / "README.md").write_text(card(run, model, share, form), encoding="utf-8")
+    write_text(folder / "README.md", card(run, model, share, form))
     if run.file("circuit.json").is_file():
-        (folder / "circuit.json").write_bytes(run.file("circuit.json").read_bytes())
+        write_bytes(folder / "circuit.json", run.file("circuit.json").read_bytes())
 
 
 def export_run(run: Writer, request: ExportRequest) -> dict:

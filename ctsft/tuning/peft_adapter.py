@@ -30,7 +30,7 @@ from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.tuning.delta import Applied, Delta, delta_base
 from ctsft.tuning.shares import Share, along
-from ctsft.utils.atomic_files import atomic_path
+from ctsft.utils.atomic_files import atomic_path, write_text
 from ctsft.utils.errors import UserError
 
 PREFIX = "base_model.model."
@@ -49,11 +49,11 @@ class Adapter:
             key: sorted(value) if isinstance(value, set) else value
             for key, value in self.config.to_dict().items()
         }
-        text = json.dumps(settings, indent=2, sort_keys=True)
-        (folder / SETTINGS).write_text(f"{text}\n", encoding="utf-8")
+        write_text(folder / SETTINGS, f"{json.dumps(settings, indent=2, sort_keys=True)}\n")
         tensors = {name: value.contiguous().clone() for name, value in self.tensors.items()}
-        save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-        (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it readable by its owner only
+        with atomic_path(folder / WEIGHTS, "the adapter") as part:
+            save_file(tensors, part, {"format": "pt"})
+            part.chmod(0o644)  # safetensors leaves it readable by its owner only
 
 
 @dataclass(frozen=True)
