@@ -38,8 +38,8 @@ def hovers(at: AppTest) -> dict:
 def checkpoint(run: runs.Run, step: int = 5):
     folder = run.file("checkpoints") / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    for name in ("trainer_state.json", "history.json"):
-        (folder / name).write_text("{}")
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    (folder / "history.json").write_text("{}")
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         torch.save({}, folder / name)
     save_file({"x": torch.zeros(1)}, folder / TRAINED)
