@@ -142,6 +142,8 @@ def hub(monkeypatch):
     """The local hub, empty; `hub.pages[path] = bytes, headers` puts something there."""
     monkeypatch.setattr(Hub, "pages", {})
     monkeypatch.setattr(Hub, "asked", [])
+    monkeypatch.setattr(Hub, "uploads", {})
+    monkeypatch.setattr(Hub, "blobs", {})
     return Hub
 
 

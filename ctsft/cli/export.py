@@ -33,24 +33,38 @@ Share = Annotated[
 @app.command()
 def export(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
-    to: To,
+    to: Annotated[Optional[str], typer.Option("--to", help="A new folder.")] = None,
     share: Share = 1.0,
     form: Annotated[
-        str, typer.Option("--format", help="model (merged), or peft (a LoRA adapter).")
+        str,
+        typer.Option("--format", help="model (merged), peft (a LoRA adapter), delta, or circuit."),
     ] = "model",
+    push: Annotated[
+        Optional[str],
+        typer.Option(help="A repository of the hub, such as you/tuned; first `hf auth login`."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="A repository that is made is private.")
+    ] = False,
 ):
     """Write a run's tuned model, or a share of its change, as an ordinary Hugging Face folder with
-    a model card; or its change as an adapter that plain peft loads.
+    a model card; or its change as an adapter that plain peft loads; or upload them to the hub.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
-    Example: python -m ctsft export 20260131-101500-finetune-ab2c --format peft --to adapter
+    Example: python -m ctsft export 20260131-101500-finetune-ab2c --format peft --push you/tuned
     """
     from ctsft.jobs.export import export as write  # torch and transformers: not for --help
+    from ctsft.jobs.export import push as upload
     from ctsft.jobs.requests import EXPORT_FORMS
 
     if form not in EXPORT_FORMS:
         raise UserError(f"{form!r} is no format; choose from {', '.join(EXPORT_FORMS)}.")
-    print(write(run_id, to, share, form))
+    if not to and not push:
+        raise UserError("Name a new folder with --to, or a repository of the hub with --push.")
+    if to:
+        print(write(run_id, to, share, form))
+    if push:
+        print(upload(run_id, push, share, form, private))
 
 
 @app.command()

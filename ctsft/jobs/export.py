@@ -2,14 +2,16 @@
 LoRA adapter of the base; with a model card that says how it was made.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import shlex
+import tempfile
 from pathlib import Path
 
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.jobs.command_line import shell_command
+from ctsft.jobs.hub_upload import check_upload, upload
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.requests import ExportForm, ExportRequest, needed_request
 from ctsft.model.loading import load_model
@@ -20,27 +22,60 @@ from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.peft_adapter import adapter_of, check_new_folder
 from ctsft.tuning.recipes import RECIPES
+from ctsft.tuning.shares import check_share
 from ctsft.utils.atomic_files import atomic_path, write_bytes, write_text
 from ctsft.utils.errors import UserError
 
 # of the run's summary
 CARD_FIELDS = {"history", "config", "source", "trainable", "total", "task", "n", "rows"}
+LIBRARIES = {"model": "transformers", "peft": "peft", "delta": "ctsft", "circuit": "ctsft"}
+USAGE = {
+    "model": "from transformers import {auto}\n\nmodel = {auto}.from_pretrained(FOLDER)",
+    "peft": (
+        "import torch\nfrom peft import PeftModel\nfrom transformers import {auto}\n\n"
+        "base = {auto}.from_pretrained(BASE, dtype=torch.float32)\n"
+        "model = PeftModel.from_pretrained(base, FOLDER)"
+    ),
+    "delta": (
+        "import ctsft\n\n"
+        'model = ctsft.apply_delta(ctsft.load_model(BASE), f"{{FOLDER}}/delta.safetensors")'
+    ),
+    "circuit": (
+        'import ctsft\n\ncircuit = ctsft.Circuit.load(f"{{FOLDER}}/circuit.json")\n'
+        "print(sorted(circuit.heads))"
+    ),
+}
 CARD = Path(__file__).with_name("templates") / "model_card.md"
 
 
 def export(run_id: str, folder, share: float = 1.0, form: ExportForm = "model") -> Path:
-    """Write the tuned model of a run, or one with a share of its change, to a new folder that plain
-    transformers loads, or with `form` "peft" its change as an adapter that plain peft loads;
-    returns the folder.
+    """Write what a run made to a new folder, with a model card; returns the folder. `form`:
+    "model", the tuned model, or one with a share of its change, that plain transformers loads;
+    "peft", the change as an adapter that plain peft loads; "delta" or "circuit", its file.
 
     Raises UserError for a run without a delta or with one that is no adapter, a share outside 0 to
     1, a folder that holds something, or a base model that is not the one that was tuned.
     """
     run, folder = exportable(run_id), Path(folder)
     check_new_folder(folder)
-    with atomic_folder(folder) as part:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder, "the exported model") as part:
+        part.mkdir()
         write_folder(run, part, share, form)
     return folder
+
+
+def push(
+    run_id: str, repo: str, share: float = 1.0, form: ExportForm = "model", private: bool = False
+) -> str:
+    """Upload what `export` writes to a repository of the hub; returns its address. Nothing in it
+    names a folder of this machine. UserError as for `export`, and where nobody is logged in.
+    """
+    check_upload(repo)
+    run = exportable(run_id)
+    with tempfile.TemporaryDirectory(prefix="ctsft-upload-") as folder:
+        write_folder(run, Path(folder), share, form, public=True)
+        return upload(Path(folder), repo, private)
 
 
 def exportable(run_id: str) -> runs.Run:
@@ -61,27 +96,29 @@ def exportable(run_id: str) -> runs.Run:
     return run
 
 
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A new folder that appears at its place once the body ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder, "the exported model") as part:
-        part.mkdir()
-        yield part
-
-
-def write_folder(run: runs.Run, folder: Path, share: float, form: ExportForm):
-    """Write the model or adapter, its card and its circuit into a folder that exists."""
+def write_folder(run: runs.Run, folder: Path, share: float, form: ExportForm, public: bool = False):
+    """Write the model, adapter, delta or circuit, its card and its circuit into a folder that
+    exists. `public`: without the paths of this machine.
+    """
     model = load_model(base_path(run), "cpu", needed_request(run).subject.dtype)
-    delta = run.file("delta.safetensors")
+    delta, circuit = run.file("delta.safetensors"), run.file("circuit.json")
+    check_share(share)
+    if form == "circuit" and not circuit.is_file():
+        raise UserError(f"Run {run.id!r} trained no circuit; choose another format.")
     if form == "peft":
-        adapter_of(model, delta, share).save(folder)
-    else:
+        adapter = adapter_of(model, delta, share)
+        base = adapter.config.base_model_name_or_path
+        if public and os.path.isabs(base):
+            adapter.config.base_model_name_or_path = Path(base).name
+        adapter.save(folder)
+    elif form == "delta":
+        Delta.load(delta).scaled(share).save(folder / delta.name)
+    elif form == "model":
         model = apply_delta(model, delta, share)
         save_folder(model, folder)
-    write_text(folder / "README.md", card(run, model, share, form))
-    if run.file("circuit.json").is_file():
-        write_bytes(folder / "circuit.json", run.file("circuit.json").read_bytes())
+    write_text(folder / "README.md", card(run, model, share, form, public))
+    if circuit.is_file():
+        write_bytes(folder / circuit.name, circuit.read_bytes())
 
 
 def export_run(run: Writer, request: ExportRequest) -> dict:
@@ -109,8 +146,8 @@ def base_path(run: runs.Run) -> str:
     return str(local) if name not in BUNDLED_MODELS and local.is_dir() else name
 
 
-def card(run: runs.Run, model: Model, share: float, form: ExportForm) -> str:
-    """The README.md of an exported folder."""
+def card(run: runs.Run, model: Model, share: float, form: ExportForm, public: bool = False) -> str:
+    """The README.md of an exported folder. `public`: of folders of this machine only the names."""
     request, done = needed_request(run), results.result(run)
     tuning, subject = request.tuning, request.subject
     hub = subject.model not in BUNDLED_MODELS and not (Path(request.cwd) / subject.model).exists()
@@ -120,7 +157,7 @@ def card(run: runs.Run, model: Model, share: float, form: ExportForm) -> str:
     settings = {**done["config"], "steps": done["history"][-1]["step"]}
     return CARD.read_text(encoding="utf-8").format(
         pipeline="text-classification" if model.classes else "text-generation",
-        library="peft" if form == "peft" else "transformers",
+        library=LIBRARIES[form],
         use=usage(model, form),
         base=base,
         base_line=f"base_model: {subject.model}\n" if hub else "",
@@ -147,23 +184,22 @@ def card(run: runs.Run, model: Model, share: float, form: ExportForm) -> str:
             f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before
         ),
         settings=", ".join(f"{name} {value}" for name, value in settings.items()),
-        command=shell_command(request),
+        command=public_command(shell_command(request)) if public else shell_command(request),
         version=request.facts.version,
         fingerprint=request.facts.model_fingerprint,
     )
 
 
+def public_command(command: str) -> str:
+    """A command whose absolute paths are cut to their last name."""
+    words = [Path(word).name if os.path.isabs(word) else word for word in shlex.split(command)]
+    return shlex.join(words)
+
+
 def usage(model: Model, form: ExportForm) -> str:
     """The lines of Python that load the folder."""
     auto = "AutoModelForSequenceClassification" if model.classes else "AutoModelForCausalLM"
-    if form == "model":
-        return f"from transformers import {auto}\n\nmodel = {auto}.from_pretrained(FOLDER)"
-    return (
-        "import torch\nfrom peft import PeftModel\n"
-        f"from transformers import {auto}\n\n"
-        f"base = {auto}.from_pretrained(BASE, dtype=torch.float32)\n"
-        "model = PeftModel.from_pretrained(base, FOLDER)"
-    )
+    return USAGE[form].format(auto=auto)
 
 
 def part_words(run: runs.Run, share: float) -> str:

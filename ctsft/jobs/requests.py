@@ -288,8 +288,8 @@ def discovery_scoring(design: Design) -> Scoring:
         raise UserError(f"The design's discovery cannot be used: {problem(error)}.") from None
 
 
-# a merged model, or a LoRA adapter
-ExportForm = Literal["model", "peft"]
+# a merged model, a LoRA adapter, or a file of the run
+ExportForm = Literal["model", "peft", "delta", "circuit"]
 EXPORT_FORMS: tuple[str, ...] = get_args(ExportForm)
 
 

@@ -100,7 +100,8 @@ def merged(hf, files: ModelFiles):
     try:
         stored = load_file(Path(files.source) / WEIGHTS)
         with quiet():
-            adapted = get_peft_model(hf, PeftConfig.from_peft_type(**read_settings(files)))
+            settings = read_settings(files) | {"base_model_name_or_path": hf.name_or_path}
+            adapted = get_peft_model(hf, PeftConfig.from_peft_type(**settings))
         wanted = get_peft_model_state_dict(adapted).keys()
         if wanted == stored.keys():
             set_peft_model_state_dict(adapted, stored)

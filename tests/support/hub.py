@@ -2,8 +2,10 @@
 address before huggingface_hub is imported (`support.environment`), so no test reaches a real hub.
 """
 
+import base64
 import hashlib
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -39,6 +41,10 @@ class Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     pages: dict[str, tuple[bytes, dict]] = {}
     asked: list[str] = []
+    # what was uploaded: {repository: {path: bytes}}, and blobs by their SHA-256
+    uploads: dict[str, dict[str, bytes]] = {}
+    blobs: dict[str, bytes] = {}
+    token = "hf_secret"  # the only one that may write
 
     def do_GET(self):
         path = self.path.split("?")[0]
@@ -61,9 +67,81 @@ class Hub(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_PUT(self):
+        self.blobs[self.path.rpartition("/")[2]] = self.body()
+        self.answer({})
+
+    def do_POST(self):
+        self.asked.append(f"{self.command} {self.path}")
+        body = self.body()
+        if self.headers["Authorization"] != f"Bearer {self.token}":
+            self.answer({"error": f"not for {self.headers['Authorization']}"}, 401)
+            return
+        for pattern, method in POSTS.items():
+            if match := re.fullmatch(pattern, self.path.split("?")[0]):
+                self.answer(method(self, body, *match.groups()))
+                return
+        self.answer({"error": "not found"}, 404)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def answer(self, words: dict, status: int = 200):
+        page = json.dumps(words).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def create(self, body: bytes) -> dict:
+        words = json.loads(body)
+        name = "/".join(filter(None, [words.get("organization"), words["name"]]))
+        self.uploads.setdefault(name, {})
+        return {"url": f"{ADDRESS}/{name}", "private": words.get("private")}
+
+    def upload_modes(self, body: bytes, name: str) -> dict:
+        paths = [file["path"] for file in json.loads(body)["files"]]
+        modes = {True: "lfs", False: "regular"}
+        files = [
+            {
+                "path": path,
+                "uploadMode": modes[path.endswith(".safetensors")],
+                "shouldIgnore": False,
+            }
+            for path in paths
+        ]
+        return {"files": files}
+
+    def large_files(self, body: bytes, name: str) -> dict:
+        objects = [
+            one | {"actions": {"upload": {"href": f"{ADDRESS}/blobs/{one['oid']}"}}}
+            for one in json.loads(body)["objects"]
+        ]
+        return {"transfer": "basic", "objects": objects}
+
+    def commit(self, body: bytes, name: str) -> dict:
+        for line in body.splitlines():
+            entry = json.loads(line)
+            value = entry["value"]
+            if entry["key"] == "file":
+                self.uploads[name][value["path"]] = base64.b64decode(value["content"])
+            elif entry["key"] == "lfsFile":
+                self.uploads[name][value["path"]] = self.blobs[value["oid"]]
+        oid = hashlib.sha1(body).hexdigest()
+        return {"success": True, "commitOid": oid, "commitUrl": f"{ADDRESS}/{name}/commit/{oid}"}
+
     def log_message(self, *_):
         pass
 
+
+POSTS = {
+    "/api/repos/create": Hub.create,
+    "/api/validate-yaml": lambda hub, body: {"errors": [], "warnings": []},
+    "/api/models/(.+)/preupload/main": Hub.upload_modes,
+    r"/(.+)\.git/info/lfs/objects/batch": Hub.large_files,
+    "/api/models/(.+)/commit/main": Hub.commit,
+}
 
 SERVER = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
 
