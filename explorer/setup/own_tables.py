@@ -41,8 +41,8 @@ def draw(model: Model | None, use: Callable[[str], None]):
         accept_multiple_files=True,
         key="own_files",
         help=(
-            "CSV or TSV with a header line, JSONL (UTF-8), Parquet or Arrow; at most 50 MB each. The"
-            " files stay on this machine."
+            "CSV or TSV with a header line, JSONL (UTF-8), Parquet or Arrow; at most 50 MB each."
+            " The files stay on this machine."
         ),
     )
     if not files:
