@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ctsft.jobs.experiment_design import METHODS
 from ctsft.utils.errors import UserError
 from explorer.finetune import experiment_command, experiment_results, experiment_start
 from explorer.finetune.advanced_form import POOLS
@@ -58,7 +59,7 @@ def comparison(others: list[str]):
     )
     st.multiselect(
         "Ways of tuning",
-        list(experiment_command.METHODS),
+        list(METHODS),
         format_func=run_names.method_name,
         **binding.bind("design_methods"),
         help=(
