@@ -57,19 +57,47 @@ def advise(summary: dict) -> str:
 
 
 def finetune(summary: dict) -> str:
-    first, last = summary["history"][0]["accuracy"], summary["history"][-1]["accuracy"]
     share = (
         f"{summary['trainable']:,} of {summary['total']:,} parameters trained"
         f" ({summary['trainable'] / summary['total']:.2%}), {summary['changed']:,} of them changed"
     )
     title = f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}"
-    lines = [title, *(f"{name:14} {first[name]:.3f} -> {last[name]:.3f}" for name in first)]
+    lines = [title, *figures(summary)]
     lines += summary["notes"]
     if summary.get("outside"):
         lines.append(summary["outside"]["text"])
     if summary.get("shares"):
         lines.append(shares(summary["shares"]))
     return "\n".join(lines)
+
+
+def figures(summary: dict) -> list[str]:
+    """Each language before and after tuning, on the rows of the final figure: accuracies, texts
+    lost and won, and p of the exact McNemar test, adjusted over the languages (Holm).
+    """
+    from ctsft.runs.answers import ends, read_answers  # scipy: not for --help
+    from ctsft.utils.paired_rows import change
+    from ctsft.utils.statistics import holm
+
+    before, after = ends(summary)
+    answers = read_answers(summary)
+    tests = {name: change(of.before, of.after) for name, of in answers.items()}
+    adjusted = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    lines = []
+    for name in before:
+        line = f"{name:14} {before[name]['accuracy']:.3f} -> {after[name]['accuracy']:.3f}"
+        if name in tests:
+            test = tests[name]
+            line += f", {test.lost} texts lost, {test.won} won (p = {adjusted[name]:.2g})"
+        lines.append(line)
+    if tests:
+        size = " and ".join(map(str, sorted({len(of.ids) for of in answers.values()})))
+        split = next(iter(answers.values())).split
+        lines.append(
+            f"Measured on {size} {split} rows of each language; p of exact McNemar tests on the"
+            " same rows, adjusted (Holm)."
+        )
+    return lines
 
 
 def shares(measured: dict) -> str:

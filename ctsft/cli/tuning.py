@@ -120,11 +120,15 @@ def finetune(
     checkpoint_every: Annotated[
         int, typer.Option(help="Steps between checkpoints; 0: at each evaluation.")
     ] = 0,
-    eval_split: Annotated[str, typer.Option(help="Rows that accuracy is measured on.")] = "test",
+    eval_split: Annotated[
+        str, typer.Option(help="Rows that the curves are measured on while it is tuned.")
+    ] = "valid",
     final_split: Annotated[
-        Optional[str],
-        typer.Option(help="Measured before and after only, where curves are of another split."),
-    ] = None,
+        str,
+        typer.Option(
+            help="Rows of the final figure, measured before and after; '': those of the curves."
+        ),
+    ] = "test",
     related: Annotated[str, typer.Option(help="Further languages to measure, with commas.")] = "",
     pool: Annotated[
         str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")
@@ -194,7 +198,7 @@ def finetune(
         eval_split=eval_split,
         save_model=save_model,
         related=tuple(filter(None, related.split(","))),
-        final_split=final_split,
+        final_split=final_split or None,
         pool=pool,
         base=base,
         advice=advice,

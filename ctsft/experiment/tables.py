@@ -3,19 +3,23 @@ are targets, columns are methods by n, for target and source accuracy), and pair
 
 The input is a flat row for each trial (`trial_row`): setting, method, target, n, seed,
 learning_rate, {source,target}_{before,after}, forgetting, plasticity, and the same with the ending
-`_f1` for macro-F1. Figures are means and standard deviations over seeds; intervals are 95 %
-bootstrap intervals (`utils.statistics`).
+`_f1` for macro-F1. Figures are means and standard deviations over seeds; intervals are at 95 % by
+Student's t, over languages where there are three, else over seeds (`utils.statistics`).
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 
 from ctsft.jobs.experiment_design import Trial
 from ctsft.utils.csv_text import csv_text
 from ctsft.utils.statistics import (
     ALL_TARGETS,
+    FEWEST,
+    Difference,
     Spread,
     average_over_targets,
+    holm,
     paired_difference,
     spread,
     spread_by_group,
@@ -27,7 +31,15 @@ SIDES = ("target", "source")
 GROUP = ("setting", "method", "target", "n")
 
 
-FEW = 6  # pairs below which an interval means little
+LEVEL = 0.05  # of the chance that a table of differences holds a false verdict
+
+
+DIFFERENCE_HEAD = ["setting", "methods", "over", "target", "source", "verdict"]
+DIFFERENCES = (
+    "Means over n and seeds within each language, then over languages [95 % interval by Student's t"
+    " over languages, or over seeds where there are fewer than three languages]; verdicts by Holm"
+    " over all differences of this table"
+)
 
 
 # what would be a column, HTML, code, a link or a picture in a cell of a Markdown table
@@ -81,53 +93,84 @@ def long_table(
 
 def paired_differences(rows: list[Mapping]) -> list[dict]:
     """One row for each setting and ordered pair of methods: the paired differences of target and
-    source accuracy after tuning.
+    source accuracy after tuning, judged together (`judged`).
     """
     table_rows = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
         some = [row for row in rows if row["setting"] == setting]
-        methods = list(dict.fromkeys(row["method"] for row in some))
-        for one in methods:
-            for other in methods:
-                sides = (
-                    {
-                        side: paired_difference(
-                            some, one, other, lambda row, side=side: row[f"{side}_after"]
-                        )
-                        for side in SIDES
-                    }
-                    if one != other
-                    else {}
+        of_method: dict[str, list[Mapping]] = {}
+        for row in some:
+            of_method.setdefault(row["method"], []).append(row)
+        for one, other in combinations(of_method, 2):
+            both = of_method[one] + of_method[other]
+            sides = {
+                side: paired_difference(
+                    both, one, other, lambda row, side=side: row[f"{side}_after"]
                 )
-                if sides and all(sides.values()):
-                    table_rows.append(
-                        {
-                            "setting": setting,
-                            "one": one,
-                            "other": other,
-                            "pairs": sides["target"].count,
-                            "verdict": verdict(**sides),
-                        }
-                        | {
-                            f"{side}_{name}": getattr(sides[side], name)
-                            for side in SIDES
-                            for name in ("mean", "low", "high")
-                        }
-                    )
-    return table_rows
+                for side in SIDES
+            }
+            if all(sides.values()):
+                pair = {"setting": setting, "one": one, "other": other} | difference_columns(sides)
+                table_rows += [pair, reverse(pair)]
+    return judged(table_rows)
 
 
-def verdict(target: Spread, source: Spread) -> str:
-    """Whether one method is better than another on the frontier: an interval above 0 on one side,
-    and none below 0. No verdict from few pairs.
+def reverse(pair: Mapping) -> dict:
+    """The same difference of the other method minus the one."""
+    turned = dict(pair) | {"one": pair["other"], "other": pair["one"]}
+    for side in SIDES:
+        mean, low, high = (pair[f"{side}_{name}"] for name in ("mean", "low", "high"))
+        turned[f"{side}_mean"] = -mean
+        if low is not None:
+            turned |= {f"{side}_low": -high, f"{side}_high": -low}
+    return turned
+
+
+def difference_columns(sides: Mapping[str, Difference]) -> dict:
+    columns = {
+        "pairs": sides["target"].pairs,
+        "unit": sides["target"].unit,
+        "count": sides["target"].over.count,
+    }
+    for side, difference in sides.items():
+        columns |= {
+            f"{side}_{name}": getattr(difference.over, name)
+            for name in ("mean", "low", "high", "p")
+        }
+    return columns
+
+
+def judged(compared: list[dict]) -> list[dict]:
+    """The same differences with `target_holm` and `source_holm`, their p adjusted over all pairs
+    that are shown together, and a verdict. A pair and its reverse are one test.
     """
-    if target.count < FEW:
-        return f"fewer than {FEW} pairs"
-    signs = {"target": target, "source": source}
-    better, worse = (
-        [name for name, one in signs.items() if test(one)]
-        for test in (lambda one: one.low > 0, lambda one: one.high < 0)
-    )
+    tests = {}
+    for pair in compared:
+        for side in SIDES:
+            if pair[f"{side}_p"] is not None:
+                tests[pair_key(pair, side)] = pair[f"{side}_p"]
+    adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
+    rows = []
+    for pair in compared:
+        columns = {f"{side}_holm": adjusted.get(pair_key(pair, side)) for side in SIDES}
+        rows.append(pair | columns | {"verdict": verdict(pair | columns)})
+    return rows
+
+
+def pair_key(pair: Mapping, side: str) -> tuple:
+    """The key of a test: the same for a pair and its reverse."""
+    return pair["setting"], frozenset((pair["one"], pair["other"])), side
+
+
+def verdict(pair: Mapping) -> str:
+    """Whether one method is better than another: a difference on one side whose adjusted p is below
+    `LEVEL`, and no such one against it. No verdict from fewer than `FEWEST` languages or seeds.
+    """
+    if any(pair[f"{side}_holm"] is None for side in SIDES):
+        return f"fewer than {FEWEST} languages or seeds"
+    clear = [side for side in SIDES if pair[f"{side}_holm"] < LEVEL]
+    better = [side for side in clear if pair[f"{side}_mean"] > 0]
+    worse = [side for side in clear if pair[f"{side}_mean"] < 0]
     if better and worse:
         return f"trades: {better[0]} better, {worse[0]} worse"
     if better or worse:
@@ -213,37 +256,39 @@ def markdown(rows: list[Mapping], source: str) -> str:
     compared = notable_pairs(paired_differences(rows))
     if compared:
         parts += [
-            "Paired differences after tuning, over targets, n and seeds [95 % bootstrap interval]:",
+            f"Paired differences after tuning. {DIFFERENCES}:",
             "",
-            table(
-                ["setting", "methods", "pairs", "target", "source", "verdict"],
-                [
-                    [
-                        one["setting"],
-                        f"{one['one']} − {one['other']}",
-                        str(one["pairs"]),
-                        *(interval_text(one, side) for side in SIDES),
-                        one["verdict"],
-                    ]
-                    for one in compared
-                ],
-            ),
+            table(DIFFERENCE_HEAD, list(map(difference_cells, compared))),
             "",
         ]
     return "\n".join(parts)
 
 
+def difference_cells(pair: Mapping) -> list[str]:
+    """A line of the table of differences, under `DIFFERENCE_HEAD`."""
+    return [
+        pair["setting"],
+        f"{pair['one']} − {pair['other']}",
+        f"{pair['count']} {pair['unit'].removesuffix('s') if pair['count'] == 1 else pair['unit']}",
+        *(interval_text(pair, side) for side in SIDES),
+        pair["verdict"],
+    ]
+
+
 def interval_text(pair: Mapping, side: str) -> str:
+    """ "+.024 [-.008, +.055]", without an interval where there is none."""
+    if pair[f"{side}_low"] is None:
+        return three_decimals(pair[f"{side}_mean"], True)
     low, high = (three_decimals(pair[f"{side}_{end}"], True) for end in ("low", "high"))
     return f"{three_decimals(pair[f'{side}_mean'], True)} [{low}, {high}]"
 
 
 def notable_pairs(compared: list[dict]) -> list[dict]:
     """Each method against full tuning, and advised and near-zero heads against the other choices of
-    heads.
+    heads; judged by what is shown here.
     """
     heads = ("circuit", "near_zero", "least", "random", "norms")
-    return [
+    shown = [
         one
         for one in compared
         if one["other"] == "full"
@@ -251,6 +296,7 @@ def notable_pairs(compared: list[dict]) -> list[dict]:
         or (one["one"] == "near_zero" and one["other"] in ("circuit", "random"))
         or (one["one"], one["other"]) == ("circuit", "random")
     ]
+    return judged(shown)
 
 
 def table(header: list[str], lines: list[list[str]]) -> str:

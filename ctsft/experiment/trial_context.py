@@ -2,6 +2,7 @@
 information and the metrics before tuning.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import torch
@@ -73,6 +74,10 @@ class TrialContext:
 
     def evaluation_rows(self, language: str, split: str) -> list[Example]:
         return self.rows(language, split)[: self.design.rows]
+
+    def evaluation_sets(self, languages: Iterable[str], split: str) -> dict:
+        """{language: `evaluation_rows`}."""
+        return {language: self.evaluation_rows(language, split) for language in languages}
 
     def pool(self, target: str) -> list[Example]:
         """The target's train rows that trials draw from."""
@@ -178,6 +183,7 @@ class TrialContext:
             k=self.design.k,
             n=trial.n,
             eval_split=trial.split,
+            final_split=None,
             related=tuple(self.design.related),
             pool=self.design.pool,
             base=self.design.base,

@@ -20,6 +20,7 @@ from ctsft.jobs.experiment_design import METHODS, Trial
 from ctsft.jobs.measured_change import measure_shares, outside_of_change, share_rows
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import FinetuneRequest, Scoring, TrialOf
+from ctsft.jobs.tuning_rows import answered
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import Writer
@@ -157,7 +158,7 @@ def record_trial(
 
 def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, row: dict):
     """Store a trial's evaluations and summary in its run folder, as a tuning run does."""
-    tuning = request.tuning
+    tuning, split = request.tuning, request.trial_of.trial.split
     history = [
         evaluation_row(row, "before", {"step": 0, "epoch": 0.0, "loss": None}),
         evaluation_row(
@@ -184,6 +185,7 @@ def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, r
             "outside": row["outside"],
             "shares": row["shares"],
             "history": history,
+            "answered": answered(split, context.evaluation_sets(row["after"], split)),
             "config": request.config.model_dump(),
             "cell": row,
         },

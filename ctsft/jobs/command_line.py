@@ -211,6 +211,8 @@ def _default(request: AnyRequest, field: str) -> Any:
 
 def _text(value: Any) -> str:
     """A value as the shell reads it back to the same one."""
+    if value is None:
+        return ""
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     if isinstance(value, float):

@@ -18,6 +18,7 @@ from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs import results
+from ctsft.runs.answers import ends
 from ctsft.runs.recorder import Writer
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.peft_adapter import adapter_of, check_new_folder
@@ -153,7 +154,7 @@ def card(run: runs.Run, model: Model, share: float, form: ExportForm, public: bo
     hub = subject.model not in BUNDLED_MODELS and not (Path(request.cwd) / subject.model).exists()
     base = subject.model if hub else Path(subject.model).name
     task = load_task(subject.task, subject.data_dir)
-    before, after = done["history"][0]["accuracy"], done["history"][-1]["accuracy"]
+    split, before, after = figures(run)
     settings = {**done["config"], "steps": done["history"][-1]["step"]}
     return CARD.read_text(encoding="utf-8").format(
         pipeline="text-classification" if model.classes else "text-generation",
@@ -176,12 +177,13 @@ def card(run: runs.Run, model: Model, share: float, form: ExportForm, public: bo
         n=done["n"],
         split=subject.split,
         seed=done["config"]["seed"],
-        eval_split=tuning.eval_split,
-        rows=", ".join(f"{count} {name}" for name, count in done["rows"].items()),
+        eval_split=split,
+        rows=", ".join(f"{of['rows']} {name}" for name, of in after.items()),
         prompt=task.prompt,
         labels=", ".join(f"`{label}`" for label in task.labels),
         figures="\n".join(
-            f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before
+            f"| {name} | {of['accuracy']:.3f} | {after[name]['accuracy']:.3f} |"
+            for name, of in before.items()
         ),
         settings=", ".join(f"{name} {value}" for name, value in settings.items()),
         command=public_command(shell_command(request)) if public else shell_command(request),
@@ -200,6 +202,13 @@ def usage(model: Model, form: ExportForm) -> str:
     """The lines of Python that load the folder."""
     auto = "AutoModelForSequenceClassification" if model.classes else "AutoModelForCausalLM"
     return USAGE[form].format(auto=auto)
+
+
+def figures(run: runs.Run) -> tuple[str, dict, dict]:
+    """The split that a run's figures are of, and {language: metrics} before and after."""
+    done = results.result(run)
+    final = done.get("final")
+    return final["split"] if final else needed_request(run).tuning.eval_split, *ends(done)
 
 
 def part_words(run: runs.Run, share: float) -> str:

@@ -120,11 +120,12 @@ class Tuning:
     scores: str | None = None  # a run id or a scores file; None: the heads are scored first
     k: int = 6
     n: int = 50  # target rows; 0: all
-    eval_split: str = "test"
+    eval_split: str = "valid"  # of the curves
     save_model: bool = False
     related: tuple[str, ...] = ()  # further languages that are measured
-    # measured before and after only, where the curves are measured on another split
-    final_split: str | None = None
+    # measured before and after only, where the curves are measured on another split; None: no
+    # other rows than those of the curves
+    final_split: str | None = "test"
     # the target's train rows: all, or pool B (discovery saw none of their ids)
     pool: str = "all"
     base: str | None = None  # for "direct": the model before the competence stage

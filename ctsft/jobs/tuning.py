@@ -20,7 +20,7 @@ from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import FinetuneRequest, Subject, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import open_discovery
-from ctsft.jobs.tuning_rows import source_rows, tuning_rows
+from ctsft.jobs.tuning_rows import answered, source_rows, tuning_rows
 from ctsft.model.device import choose_device
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
@@ -94,6 +94,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         "n": len(train),
         "rows": {name: len(rows) for name, rows in evaluation_sets.items()},
         "config": config.model_dump(),
+        "answered": answered(tuning.eval_split, evaluation_sets),
     }
     final = None
     if final_sets:
@@ -109,7 +110,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     if final:
         final["after"] = {name: evaluate(model, task, rows) for name, rows in final_sets.items()}
         final |= metric_changes(final["before"], final["after"], source, tuning.target)
-        summary["final"] = final
+        summary |= {"final": final, "answered": answered(tuning.final_split, final_sets)}
     if tuning.save_model:
         with atomic_path(run.file("model"), "the tuned model") as part:
             model.hf.save_pretrained(part)

@@ -1,6 +1,6 @@
-"""The rows that a tuning run trains on."""
+"""The rows that a tuning run trains on, and those it is measured on."""
 
-from ctsft.data.task import Example, Task, balanced_sample
+from ctsft.data.task import Example, Task, balanced_sample, rows_hash
 from ctsft.jobs.requests import POOLS, Tuning
 from ctsft.utils.errors import UserError
 
@@ -14,6 +14,17 @@ def tuning_rows(
         name: task.load(name, tuning.eval_split)
         for name in dict.fromkeys((source, tuning.target, *tuning.related))
     }
+
+
+def answered(split: str, sets: dict[str, list[Example]]) -> dict:
+    """Which rows the figures before and after are of, for the summary of a run: {"split", "rows":
+    {language: {"hash", "ids"}}}.
+    """
+    rows = {
+        name: {"hash": rows_hash(some), "ids": [row.id for row in some]}
+        for name, some in sets.items()
+    }
+    return {"split": split, "rows": rows}
 
 
 def source_rows(task: Task, source: str, split: str) -> list[Example]:

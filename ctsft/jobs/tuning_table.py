@@ -58,11 +58,11 @@ MAIN = (
     "learning_rate",
     "batch_size",
     "seed",
-    "eval_split",
+    "measured_on",
 )
 
 
-SHORT = {"learning_rate": "lr", "batch_size": "batch", "eval_split": "split"}
+SHORT = {"learning_rate": "lr", "batch_size": "batch", "measured_on": "split"}
 
 
 # settings that do not change the result
@@ -113,6 +113,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
     subject = replace(request.subject, model=model, language=source)
     trial_of = request.trial_of
     settings = settings_of(subject, tuning, config)
+    settings["measured_on"] = done["final"]["split"] if ends else tuning.eval_split
     settings["setting"] = trial_of.trial.setting if trial_of else None
     return {
         "run": run.id,
@@ -137,7 +138,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "note": said.note,
         "experiment": trial_of.run if trial_of else "",
         "created": request.created,
-        "measured": done.get("rows") or {},
+        "measured": measured_rows(done),
         "task": subject.task,
         "model": subject.model,
         "settings": settings,
@@ -166,6 +167,14 @@ def share_of(done: dict) -> float | None:
     return None if trainable is None or not total else trainable / total
 
 
+def measured_rows(done: dict) -> dict[str, int]:
+    """{language: the number of rows that its figures before and after are of}."""
+    final = done.get("final")
+    if final:
+        return {name: of["rows"] for name, of in final["after"].items() if "rows" in of}
+    return done.get("rows") or {}
+
+
 def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:
     """Every setting of a run except what is trained, under one name each; paths and what changes
     no number are left out.
@@ -178,8 +187,7 @@ def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:
         "target": tuning.target,
         "n": tuning.n,
         "pool": tuning.pool,
-        "eval_split": tuning.eval_split,
-        "final_split": tuning.final_split,
+        "curves_on": tuning.eval_split,
         "related": list(tuning.related),
     }
     return named | config.model_dump(exclude=NO_EFFECT)

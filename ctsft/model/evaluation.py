@@ -1,9 +1,10 @@
 """A model's answers to the rows of a task, and how good they are.
 
 The answer to a row is the label whose token (or class) has the highest logit at the readout. Its
-quality is measured by accuracy, by macro F1 (the mean over labels of F1) and by the recall of each
-label. Tuning is judged by how much the source language loses, *forgetting*, and how much the target
-language gains, *plasticity*.
+quality is measured by accuracy, by macro F1 (the mean of F1 over the labels that rows have) and by
+the recall of each label. Right or wrong is stored for each row, so that two models can be compared
+on the same rows. Tuning is judged by how much the source language loses, *forgetting*, and how much
+the target language gains, *plasticity*.
 """
 
 import warnings
@@ -86,19 +87,23 @@ def evaluate(model, task: Task, rows: list[Example]) -> dict:
 
 
 def metrics(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> dict:
-    """{"accuracy": 0 to 1, "macro_f1": 0 to 1, "recall": {label: 0 to 1}, "rows": their number}.
+    """{"accuracy": 0 to 1, "macro_f1": 0 to 1, "recall": {label: 0 to 1}, "rows": their number,
+    "right": a text with "1" for each row that is answered right and "0" for each other}.
 
-    Accuracy and F1 are NaN without rows; the recall of a label that no row has is None.
+    Accuracy and F1 are NaN without rows; the recall of a label that no row has is None, and macro
+    F1 does not count it.
     """
     if not gold:
         nan = float("nan")
-        return {"accuracy": nan, "macro_f1": nan, "recall": dict.fromkeys(labels), "rows": 0}
+        recall = dict.fromkeys(labels)
+        return {"accuracy": nan, "macro_f1": nan, "recall": recall, "rows": 0, "right": ""}
     names = list(labels)
+    present = [label for label in labels if label in gold]
     with warnings.catch_warnings():
         # scikit-learn warns of labels that were never predicted; `zero_division` handles them
         warnings.simplefilter("ignore")
         recall = recall_score(gold, predicted, labels=names, average=None, zero_division=0.0)
-        macro_f1 = f1_score(gold, predicted, labels=names, average="macro", zero_division=0.0)
+        macro_f1 = f1_score(gold, predicted, labels=present, average="macro", zero_division=0.0)
     return {
         "accuracy": float(accuracy_score(gold, predicted)),
         "macro_f1": float(macro_f1),
@@ -107,6 +112,7 @@ def metrics(gold: list[str], predicted: list[str], labels: tuple[str, ...]) -> d
             for label, share in zip(names, recall, strict=True)
         },
         "rows": len(gold),
+        "right": "".join("01"[one == other] for one, other in zip(gold, predicted, strict=True)),
     }
 
 

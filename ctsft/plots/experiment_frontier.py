@@ -2,7 +2,7 @@
 accuracy, for every way of tuning.
 
 A panel for each setting and n; a small mark a seed (the mean over targets), a large one the mean
-over seeds with its 95 % bootstrap intervals both ways. Up and right is better; the line joins the
+over seeds with its 95 % intervals both ways. Up and right is better; the line joins the
 means that no other one beats at both. Tuning that starts from another model (`direct`) is left out:
 its changes are from another level.
 """

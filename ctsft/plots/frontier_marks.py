@@ -95,13 +95,15 @@ def method_marker(method: str, size: float, **more) -> dict:
 
 
 def error_bars(spreads: Iterable[Spread], method: str) -> dict:
-    """Plotly's error bars of several marks of a method: their 95 % bootstrap intervals."""
+    """Plotly's error bars of several marks of a method: their 95 % intervals; none where there are
+    fewer than three seeds.
+    """
     spreads = list(spreads)
     return {
         "type": "data",
         "symmetric": False,
-        "array": [one.high - one.mean for one in spreads],
-        "arrayminus": [one.mean - one.low for one in spreads],
+        "array": [0.0 if one.high is None else one.high - one.mean for one in spreads],
+        "arrayminus": [0.0 if one.low is None else one.mean - one.low for one in spreads],
         "thickness": 1.5,
         "width": 4,
         "color": METHOD_COLOURS.get(method, COLOURS["control"]),
@@ -109,4 +111,5 @@ def error_bars(spreads: Iterable[Spread], method: str) -> dict:
 
 
 def spread_text(spread: Spread) -> str:
-    return f"{spread.mean:+.3f} [{spread.low:+.3f}, {spread.high:+.3f}]".replace("-", "−")
+    interval = "" if spread.low is None else f" [{spread.low:+.3f}, {spread.high:+.3f}]"
+    return f"{spread.mean:+.3f}{interval}".replace("-", "−")

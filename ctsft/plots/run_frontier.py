@@ -1,9 +1,9 @@
 """The frontier of single runs: the change of target accuracy against the change of source accuracy,
 in one panel.
 
-A small mark is a seed, a large one the mean over seeds with its 95 % bootstrap intervals both ways;
-what was run with one seed is a large mark alone. The line joins the means that no other mean beats
-at both.
+A small mark is a seed, a large one the mean over seeds with its 95 % intervals both ways (Student's
+t, from three seeds on); what was run with one seed is a large mark alone. The line joins the means
+that no other mean beats at both.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from ctsft.plots.frontier_marks import (
 )
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import hover_text
-from ctsft.utils.statistics import Spread, spread
+from ctsft.utils.statistics import FEWEST, Spread, spread
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
 # "source_change", "target_change", "facts" (further lines of a hover); "shares" where they were
@@ -206,7 +206,9 @@ def _group_text(group: Group) -> str:
         lines.append(hover_text(group.settings))
     lines.append(f"source {spread_text(group.source_change)}")
     lines.append(f"target {spread_text(group.target_change)}")
-    return "<br>".join([*lines, "[95 % bootstrap interval]"])
+    if group.seeds >= FEWEST:
+        lines.append("[95 % interval by Student's t]")
+    return "<br>".join(lines)
 
 
 def _point_text(point: Point) -> str:

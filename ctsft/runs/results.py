@@ -23,6 +23,7 @@ class _Part(BaseModel):
 
 class Metrics(_Part):
     accuracy: float | None
+    right: str = Field("", pattern="^[01]*$")  # of each row: "1" right, "0" wrong
 
 
 class Measurement(_Part):
@@ -30,6 +31,7 @@ class Measurement(_Part):
 
     step: Count
     accuracy: dict[str, Share] | None = None
+    metrics: dict[str, Metrics] | None = None
     steps: Count | None = None
     seconds: Number = None
     loss: float | None = None
@@ -81,6 +83,18 @@ class SharesOf(_Part):
         return self
 
 
+class MeasuredRows(_Part):
+    hash: str
+    ids: list[str]
+
+
+class Answered(_Part):
+    """Which rows the figures before and after tuning are of, by language."""
+
+    split: str
+    rows: dict[str, MeasuredRows]
+
+
 class Tuned(_Part):
     """The summary of a tuning run."""
 
@@ -94,6 +108,7 @@ class Tuned(_Part):
     config: dict = {}
     history: list[Measurement] = []
     final: FinalEnds | None = None
+    answered: Answered | None = None
     cell: dict | None = None
     outside: OutsideOf | None = None
     shares: SharesOf | None = None

@@ -1,44 +1,49 @@
-"""Means over seeds with their uncertainty: standard deviations, paired differences and bootstrap
-intervals (scipy.stats.bootstrap), and the rank correlation of two maps of heads.
+"""Means over seeds and languages with their uncertainty: standard deviations, intervals by
+Student's t (scipy.special), paired differences, and the rank correlation of two maps of heads.
 
-There are few seeds, so an interval is a percentile bootstrap of the mean: it assumes no shape of
-the distribution, and with four values it is rough and a little too narrow. Two methods are compared
-by their difference on the same target, rows and seed, which removes what all methods share.
+Two values say nothing of their spread that an interval could hold on to, so intervals start at
+three. (A percentile bootstrap over few seeds is too narrow: see tests/unit/utils/test_coverage.py.)
+Two methods are compared by their difference on the same target, rows and seed, which removes what
+all methods share. Cells of one language are averaged first: languages, not cells, are what a claim
+about other languages rests on. Where several differences are shown, their p are adjusted together
+(Holm 1979).
 """
 
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import bootstrap, spearmanr
+from scipy.special import stdtr, stdtrit  # Student's t: distribution, quantile
+from scipy.stats import spearmanr
 
-DRAWS = 9999
+FEWEST = 3  # values that an interval is computed from
 CONFIDENCE_LEVEL = 0.95
 ALL_TARGETS = "all targets"
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation (divisor n - 1; None for one value) of `count` values, and the
-    bootstrap interval of the mean at `CONFIDENCE_LEVEL`, from `low` to `high`.
+    """Mean and standard deviation (divisor n - 1; None for one value) of `count` values; and the
+    interval of the mean at `CONFIDENCE_LEVEL` by Student's t, from `low` to `high`, with the
+    two-sided p that the mean is 0; these three are None for fewer than `FEWEST` values.
     """
 
     mean: float
     sd: float | None
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     count: int
+    p: float | None = None
 
     def as_dict(self) -> dict:
         return asdict(self)
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Mean, deviation and interval of values. The interval is [mean, mean] for one value or equal
-    ones. The draws are seeded, so the same values give the same interval.
+    """Mean, deviation and interval of values; [mean, mean] for equal ones.
 
     Raises ValueError for no values.
     """
@@ -47,19 +52,27 @@ def spread(values: Iterable[float]) -> Spread:
 
 @lru_cache(maxsize=20_000)
 def _spread(values: tuple[float, ...]) -> Spread:
-    mean = statistics.fmean(values)
-    sd = statistics.stdev(values) if len(values) > 1 else None
-    if len(set(values)) < 2:
-        return Spread(mean, sd, mean, mean, len(values))
-    interval = bootstrap(
-        (np.array(values),),
-        np.mean,
-        n_resamples=DRAWS,
-        confidence_level=CONFIDENCE_LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Spread(mean, sd, float(interval.low), float(interval.high), len(values))
+    mean, count = statistics.fmean(values), len(values)
+    sd = statistics.stdev(values) if count > 1 else None
+    if count < FEWEST:
+        return Spread(mean, sd, None, None, count)
+    if not sd:
+        return Spread(mean, sd, mean, mean, count, float(mean == 0))
+    error = sd / count**0.5
+    half = float(stdtrit(count - 1, (1 + CONFIDENCE_LEVEL) / 2)) * error
+    p = 2 * float(stdtr(count - 1, -abs(mean) / error))
+    return Spread(mean, sd, mean - half, mean + half, count, p)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p of tests that are shown together, adjusted so that the chance of even one false verdict
+    stays below the level that they are held against (Holm 1979; scipy has no function for it).
+    """
+    order = np.argsort(values)
+    steps = len(values) - np.arange(len(values))
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.array(values)[order] * steps))
+    return adjusted.tolist()
 
 
 def spread_by_group(
@@ -74,23 +87,52 @@ def spread_by_group(
     return {key: spread(values) for key, values in groups.items()}
 
 
-def paired_difference(
-    rows: Iterable[Mapping],
-    one: str,
-    other: str,
-    value: Callable[[Mapping], float],
-    by: tuple[str, ...] = ("target", "n", "seed"),
-) -> Spread | None:
-    """`spread` of value(one) - value(other), where `one` and `other` are methods, over the pairs of
-    rows with the same `by`; None where there is no pair.
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of two methods. over: the `Spread` over its units; unit: "languages", or
+    "seeds" where there are fewer than `FEWEST` languages; pairs: of rows.
     """
+
+    over: Spread
+    unit: str
+    pairs: int
+
+
+def paired_difference(
+    rows: Iterable[Mapping], one: str, other: str, value: Callable[[Mapping], float]
+) -> Difference | None:
+    """value(one) - value(other), where `one` and `other` are methods, over the pairs of rows with
+    the same target, n and seed; None where there is no pair. Cells of one language are averaged
+    first, or those of one seed where seeds are the unit.
+    """
+    by = ("target", "n", "seed")
     values = {(row["method"], *(row[key] for key in by)): value(row) for row in rows}
-    differences = [
-        value_of_one - values[other, *pair]
+    cells = {
+        tuple(pair): value_of_one - values[other, *pair]
         for (method, *pair), value_of_one in values.items()
         if method == one and (other, *pair) in values
-    ]
-    return spread(differences) if differences else None
+    }
+    if not cells:
+        return None
+    languages, seeds = means_by(cells, 0), means_by(complete_seeds(cells), 2)
+    if len(languages) >= FEWEST:
+        return Difference(spread(languages), "languages", len(cells))
+    return Difference(spread(seeds), "seeds", len(cells))
+
+
+def complete_seeds(cells: Mapping[tuple, float]) -> dict[tuple, float]:
+    """The cells of the seeds that have the most of them: a seed that lacks a target is left out."""
+    counts = Counter(seed for _, _, seed in cells)
+    most = max(counts.values())
+    return {key: value for key, value in cells.items() if counts[key[2]] == most}
+
+
+def means_by(cells: Mapping[tuple, float], place: int) -> list[float]:
+    """Means over the cells that have the same part of their key at `place`."""
+    groups: dict[Hashable, list[float]] = defaultdict(list)
+    for key, value in cells.items():
+        groups[key[place]].append(value)
+    return [statistics.fmean(values) for values in groups.values()]
 
 
 def average_over_targets(rows: list[Mapping], value: str) -> list[dict]:

@@ -27,7 +27,7 @@ def page():
     st.write(
         "Every tuning run, and its effect on both languages. In the chart, up and right is better."
         " A circuit is shown to matter only if runs with other heads, or with everything trained,"
-        " do worse by more than noise."
+        " do worse by more than chance explains."
     )
     all_rows = tuning_table.table_rows()
     earlier_runs()
@@ -44,7 +44,7 @@ def page():
     names = dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
     ended_points = points(ended, [names[row["run"]] for row in ended])
-    summary(rows, ended, ended_points)
+    summary(rows, ended_points)
     if len(rows) < len(all_rows):
         st.caption(f"{len(rows)} of {len(all_rows)} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
@@ -92,10 +92,10 @@ def no_runs():
     st.page_link("finetune/page.py", label="Go to Fine-tune", icon=":material/arrow_back:")
 
 
-def summary(rows: list[dict], ended: list[dict], ended_points: Points):
+def summary(rows: list[dict], ended_points: Points):
     """The means over seeds, and a sentence for each target where they rank nothing."""
-    for sentence in sentences(rows, ended, ended_points):
-        st.markdown(sentence, help=TERMS["interval"] + " " + TERMS["noise"])
+    for sentence in sentences(rows, ended_points):
+        st.markdown(sentence, help=TERMS["interval"] + " " + TERMS["mcnemar"])
 
 
 def shared_settings(rows: list[dict]):

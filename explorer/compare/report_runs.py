@@ -1,7 +1,6 @@
 """The sections of the report on the tuning runs: results, reliability, commands, notes."""
 
 from collections.abc import Mapping
-from statistics import fmean
 
 from ctsft import runs
 from ctsft.jobs.command_line import shell_command
@@ -37,12 +36,12 @@ def tuning(of: Exploration) -> Section:
     return Section(
         "What tuning did",
         [
-            *map(plain, sentences(of.rows, ended, ended_points)),
+            *map(plain, sentences(of.rows, ended_points)),
             *shared_settings(of.rows),
             run_table(of.rows),
             (
                 "The frontier: the change on the target (up) and on the source (right)."
-                " Large marks are means over seeds with 95 % bootstrap intervals, or single runs."
+                " Large marks are means over seeds with 95 % intervals, or single runs."
                 " The line joins the marks that no other mark exceeds in both."
                 f" {unlike_marks(ended_points)}"
             ).strip(),
@@ -94,7 +93,7 @@ def cell_text(name: str, value) -> str:
 
 def reliability(of: Exploration) -> Section:
     """How far the results can be trusted."""
-    sentences = [row_noise(of.rows), seed_noise(of.rows)]
+    sentences = [row_chance(of.rows), seed_chance(of.rows)]
     if of.scores is not None:
         sentences.append(
             f"The scores are means over {len(of.scores.examples)} examples; ± is their standard"
@@ -114,24 +113,22 @@ def reliability(of: Exploration) -> Section:
     return Section("How reliable this is", [Items(sentences)])
 
 
-def row_noise(rows: list[Mapping]) -> str:
+def row_chance(rows: list[Mapping]) -> str:
     counts = table.measured([row for row in rows if row["state"] in outcomes.ENDED])
     if not counts:
         return (
-            "The runs do not all record the same number of rows for their accuracies, so small"
-            " differences may be noise."
+            "The runs do not all record the same number of rows for their accuracies, so they are"
+            " not compared on the same rows."
         )
-    size = min(counts.values())
-    accuracy = fmean(row["source_after"] for row in rows)
     sizes = " and ".join(f"{count} {plain_name(name)}" for name, count in counts.items())
     return (
-        f"Accuracies were measured on {sizes} rows. Two accuracies near {accuracy:.2f}, each"
-        f" measured on {size} rows, differ by up to about"
-        f" {outcomes.noise(accuracy, accuracy, size):.2f} (two standard errors) by chance alone."
+        f"Accuracies were measured on {sizes} rows. Before and after, and runs of one seed, are"
+        " compared on the same rows, by the texts that only one of them has right (exact McNemar"
+        " test, p adjusted by Holm)."
     )
 
 
-def seed_noise(rows: list[Mapping]) -> str:
+def seed_chance(rows: list[Mapping]) -> str:
     seeds = filters.distinct(rows, "seed")
     if len(seeds) == 1:
         return "All runs have the same seed. With other examples the order may be another one."

@@ -5,10 +5,14 @@ seeds stands beside no single run; the sentence then says which seeds are missin
 """
 
 from collections.abc import Mapping
+from itertools import permutations
 
+from ctsft import runs
+from ctsft.plots.frontier_marks import CHANGES
 from ctsft.plots.run_frontier import Group, group_points
-from ctsft.utils.statistics import Spread
-from explorer.compare import table
+from ctsft.runs.answers import answers_of
+from ctsft.utils.errors import UserError
+from ctsft.utils.statistics import Spread, holm, spread
 from explorer.compare.points import Points
 from explorer.text import outcomes, run_names
 
@@ -18,13 +22,21 @@ MOST_NAMES = 4
 Seeds = tuple[int, ...]
 
 
-def sentences(rows: list[Mapping], ended: list[Mapping], of: Points) -> list[str]:
-    """`ended`: the rows whose runs have ended, `of`: their points."""
+def sentences(rows: list[Mapping], of: Points) -> list[str]:
+    """`of`: the points of the rows whose runs have ended."""
     groups = group_points(of.points)
     means = seed_means(groups)
     if means and comparable(groups):
         return means
-    return [*means, *outcomes.summary(rows, table.measured(ended))]
+    return [*means, *outcomes.summary(rows, stored_answers)]
+
+
+def stored_answers(run_id: str) -> outcomes.RunAnswers:
+    """{} for a run that was deleted meanwhile."""
+    try:
+        return answers_of(runs.get(run_id))
+    except UserError:
+        return {}
 
 
 def unlike_marks(of: Points) -> str:
@@ -65,8 +77,8 @@ def seed_means(groups: list[Group]) -> list[str]:
     others = [group for group in groups if group not in ranked]
     text = " ".join(map(ranking, blocks))
     text += (
-        " Intervals are bootstrapped over seeds, which are few and share their test rows. Where"
-        " intervals overlap, the order is not known."
+        " Intervals are by Student's t, from three seeds on; p of paired differences over the same"
+        " seeds, adjusted over every two ways (Holm)."
     )
     if others:
         text += (
@@ -77,13 +89,43 @@ def seed_means(groups: list[Group]) -> list[str]:
 
 
 def ranking(block: list[Group]) -> str:
-    target = max(block, key=lambda group: group.target_change.mean)
-    source = max(block, key=lambda group: group.source_change.mean)
+    tests = seed_tests(block)
+    leaders = {}
+    for side in CHANGES:
+        first, second = sorted(block, key=lambda group: getattr(group, side).mean, reverse=True)[:2]
+        text = f"{interval(getattr(first, side))}"
+        if (side, first.title, second.title) in tests:
+            ahead, p = tests[side, first.title, second.title]
+            text += f"; {interval(ahead)} ahead of the next, {outcomes.p_text(p)}"
+        leaders[side] = (name(first), text)
+    (source, of_source), (target, of_target) = (leaders[side] for side in CHANGES)
     return (
-        f"By means over {block[0].seeds} seeds, {name(target)} gained most on the target"
-        f" ({interval(target.target_change)}) and {name(source)} forgot least of the source"
-        f" ({interval(source.source_change)})."
+        f"By means over {block[0].seeds} seeds, {target} gained most on the target"
+        f" ({of_target}) and {source} forgot least of the source ({of_source})."
     )
+
+
+def seed_tests(block: list[Group]) -> dict[tuple[str, str, str], tuple[Spread, float]]:
+    """{(side, one title, another): the paired difference over the seeds, its adjusted p}; {} for
+    fewer than three seeds.
+    """
+    found = {}
+    for side in CHANGES:
+        values = {
+            group.title: {point["seed"]: point[side] for point in group.points} for group in block
+        }
+        for one, other in permutations(values, 2):
+            seeds = values[one].keys() & values[other].keys()
+            ahead = spread(values[one][seed] - values[other][seed] for seed in sorted(seeds))
+            if ahead.p is not None:
+                found[side, one, other] = ahead
+    # a pair and its reverse are one test
+    tests = {(side, frozenset(pair)): ahead.p for (side, *pair), ahead in found.items()}
+    adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
+    return {
+        (side, *pair): (ahead, adjusted[side, frozenset(pair)])
+        for (side, *pair), ahead in found.items()
+    }
 
 
 def mean_of_one(group: Group) -> str:
@@ -123,5 +165,7 @@ def name(group: Group) -> str:
 
 
 def interval(of: Spread) -> str:
-    text = f"{of.mean:+.3f}, 95 % [{of.low:+.3f}, {of.high:+.3f}]"
+    text = f"{of.mean:+.3f}"
+    if of.low is not None:
+        text += f", 95 % [{of.low:+.3f}, {of.high:+.3f}]"
     return text.replace("-", "−")

@@ -70,7 +70,8 @@ SETTINGS = {
     "seed": ("seed", "Draws the examples and their order."),
     "batch_size": ("batch", "Rows in each step."),
     "data_dir": ("data folder", "Folder from which the task's files were read."),
-    "eval_split": ("measured on", "The split on which accuracies are measured."),
+    "measured_on": ("measured on", "The split that accuracies before and after are of."),
+    "curves_on": ("curves on", "The split that was measured while it was tuned."),
     "setting": ("setting", "Name of the setting in the experiment."),
 }
 

@@ -141,7 +141,7 @@ def repair_evaluation(task: Task) -> list[str]:
     binding.put(related=related)
     measured = (view.source, view.target, *related)
     splits = [
-        split for split in ("test", "valid") if all(split in task.splits(name) for name in measured)
+        split for split in ("valid", "test") if all(split in task.splits(name) for name in measured)
     ]
     splits = splits or ["test"]
     if view.eval_split not in splits:

@@ -9,6 +9,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import needed_request
 from ctsft.runs import results
+from ctsft.runs.answers import answers_of
 from explorer.finetune import (
     command,
     exported_model,
@@ -16,7 +17,7 @@ from explorer.finetune import (
     share_slider,
     weight_changes,
 )
-from explorer.session import binding, errors, measured_rows
+from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
@@ -28,10 +29,7 @@ def draw(run: runs.Run):
     """For a run that has ended; shows nothing while there is no result."""
     row = tuning_table.table_row(run)
     if row and row["state"] in outcomes.ENDED:
-        st.markdown(
-            outcomes.outcome(row, measured_rows.measured_on(run), split_of(run)),
-            help=TERMS["noise"],
-        )
+        st.markdown(outcomes.outcome(row, answers_of(run), split_of(run)), help=TERMS["mcnemar"])
         changed_parameters(results.result(run))
         if row["what"] != "full" and st.button(
             "Run the same with everything trained",

@@ -139,8 +139,7 @@ def accuracy_tables(frames: list[tuple]):
 
 def difference_table(differences):
     st.markdown(
-        "**Paired differences** of accuracy after tuning, over targets, n and seeds, with 95 %"
-        " bootstrap intervals",
+        f"**Paired differences** of accuracy after tuning. {tables.DIFFERENCES}.",
         help=TERMS["interval"],
     )
     st.dataframe(

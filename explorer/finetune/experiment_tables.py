@@ -79,17 +79,8 @@ def rates(chosen: Mapping[tuple[str, str], float]) -> str:
 
 
 def differences(rows: list[Mapping]) -> pd.DataFrame:
-    """Paired differences between methods, with 95 % bootstrap intervals."""
+    """Paired differences between methods, with 95 % intervals."""
+    compared = tables.notable_pairs(tables.paired_differences(rows))
     return pd.DataFrame(
-        [
-            [
-                pair["setting"],
-                f"{pair['one']} − {pair['other']}",
-                pair["pairs"],
-                *(tables.interval_text(pair, side) for side in tables.SIDES),
-                pair["verdict"],
-            ]
-            for pair in tables.notable_pairs(tables.paired_differences(rows))
-        ],
-        columns=["setting", "methods", "pairs", "target", "source", "verdict"],
+        list(map(tables.difference_cells, compared)), columns=tables.DIFFERENCE_HEAD
     )

@@ -32,8 +32,8 @@ class Tune:
     accumulate: int = 1
     precision: str = "full"
     pool: str = "all"  # of the target's rows: "all" or "B"
-    eval_split: str = "test"
-    final_split: str = ""  # "": the split of the curves
+    eval_split: str = "valid"
+    final_split: str = "test"  # "": the split of the curves
     eval_every: int = 0  # steps; 0: ten evaluations in each run
     overlaid: list[str] = field(default_factory=list)  # runs drawn in the chart of the shown run
     log: bool = False

@@ -56,7 +56,9 @@ def competence_request(view: View, epochs: int = 3, lr: float = 5e-5) -> Finetun
     """Full tuning on the source language; the tuned model is saved as a folder that Setup can
     load.
     """
-    tuning = Tuning(target=view.source, what="full", n=0, eval_split="valid", save_model=True)
+    tuning = Tuning(
+        target=view.source, what="full", n=0, eval_split="valid", final_split=None, save_model=True
+    )
     return FinetuneRequest(
         name=f"competence of {view.model}",
         subject=view.subject,

@@ -266,15 +266,16 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Source accuracy after tuning minus before: below 0 is forgetting"
             f" ({CTSFT} reports both accuracies).",
         ),
-        "noise": Term(
-            "Noise",
-            "Two standard errors of the difference of two accuracies, as if they were measured on"
-            f" different rows ({OWN}, cautious).",
+        "mcnemar": Term(
+            "Exact McNemar test",
+            "Of the texts that only one of two models has right, as many should go either way by"
+            " chance; p is how rarely it would be this uneven (McNemar 1947). Several p that are"
+            " shown together are adjusted (Holm 1979).",
         ),
         "interval": Term(
-            "95 % bootstrap interval",
-            "The range of the mean when seeds are drawn again with replacement (Efron 1979). With"
-            " few seeds it is rough.",
+            "95 % interval",
+            "Student's t over seeds, or over languages where there are three: fewer than three"
+            " values have none. Verdicts of one table are adjusted together (Holm 1979).",
         ),
         "frontier": Term(
             "Frontier",

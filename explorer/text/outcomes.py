@@ -1,66 +1,70 @@
 """The results of tuning runs in sentences that claim no more than the numbers show.
 
-Rows are those of the table of tuning runs. Noise is two standard errors of the difference of two
-accuracies, as if each had been measured on its own rows. That is cautious here, where both are
-measured on the same rows, and it does not include the seed, which every sentence mentions.
+Rows are those of the table of tuning runs. Before and after, and run and run, are compared on the
+same texts by the exact McNemar test; the p of what is shown together are adjusted together (Holm).
+That says nothing of the seed, which every sentence mentions.
 """
 
-from collections.abc import Mapping
-from math import sqrt
+from collections.abc import Callable, Mapping
+from itertools import combinations
 
+from ctsft.runs.answers import Answers
+from ctsft.utils.paired_rows import change as paired_change
+from ctsft.utils.paired_rows import pairwise_p
+from ctsft.utils.statistics import holm
 from explorer.text.run_names import display_name, run_names, trained_text
 
 ENDED = ("done", "stopped")
 SIDES = ("target", "source")
 SMALLEST_SHOWN = 0.005  # smaller differences of accuracy are written as "less than 0.01"
+MOST_PAIRED = 200  # runs that are all compared with each other
+SMALLEST_P = 0.001
+NOT_STORED = "which texts changed is not stored, so there is no test"
 
-Counts = Mapping[str, int]  # language -> number of rows that its accuracy was measured on
+RunAnswers = Mapping[str, Answers]  # language -> of one run
+AnswersOf = Callable[[str], RunAnswers]  # by a run's id
 
 
-def noise(a: float, b: float, rows: int) -> float:
-    """Two standard errors of a - b. Both accuracies are shifted a little towards 1/2, so that 1.0
-    is not taken as certain.
+def p_text(p: float) -> str:
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.2g}"
+
+
+def changes(row: Mapping, answers: RunAnswers) -> list[str]:
+    """ "English (target) 0.667 → 0.542, 29 texts lost, 14 won (p = 0.03)" for target and source;
+    p by the exact McNemar test, adjusted for both.
     """
-    adjusted = [(share * rows + 1) / (rows + 2) for share in (a, b)]
-    return 2 * sqrt(sum(p * (1 - p) / rows for p in adjusted))
+    tests = {
+        side: paired_change(answers[row[side]].before, answers[row[side]].after)
+        for side in SIDES
+        if row[side] in answers
+    }
+    adjusted = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    texts = []
+    for side in SIDES:
+        before, after = row[f"{side}_before"], row[f"{side}_after"]
+        text = f"{display_name(row[side])} ({side}) {before:.3f} → {after:.3f}"
+        if side in tests:
+            test = tests[side]
+            texts_lost = "1 text" if test.lost == 1 else f"{test.lost} texts"
+            text += f", {texts_lost} lost, {test.won} won ({p_text(adjusted[side])})"
+        texts.append(text)
+    return texts
 
 
-def against_noise(a: float, b: float, rows: int) -> str:
-    return "beyond noise" if abs(a - b) > noise(a, b, rows) else "within noise"
-
-
-def change(row: Mapping, side: str, counts: Counts) -> str:
-    """ "English (target) 0.36 → 0.52, a gain beyond noise" """
-    before, after, language = row[f"{side}_before"], row[f"{side}_after"], row[side]
-    text = f"{display_name(language)} ({side}) {before:.2f} → {after:.2f}"
-    if before == after:
-        return f"{text}, unchanged"
-    kind = "gain" if after > before else "loss"
-    if not counts.get(language):
-        return f"{text}, a {kind}"
-    return f"{text}, a {kind} {against_noise(after, before, counts[language])}"
-
-
-def outcome(row: Mapping, counts: Counts, split: str = "test") -> str:
+def outcome(row: Mapping, answers: RunAnswers, split: str = "test") -> str:
     """The result of one run that has ended."""
-    changes = "; ".join(change(row, side, counts) for side in SIDES)
-    text = f"{trained_text(row)}: {changes}."
+    text = f"{trained_text(row)}: {'; '.join(changes(row, answers))}."
     languages = [row[side] for side in SIDES]
-    if not all(counts.get(language) for language in languages):
-        return (
-            f"{text} The number of rows that this was measured on is not known here, so small"
-            " differences may be noise."
-        )
-    limit = max(
-        noise(row[f"{side}_before"], row[f"{side}_after"], counts[row[side]]) for side in SIDES
-    )
+    if not all(language in answers for language in languages):
+        return f"{text} For this run {NOT_STORED}; another seed can give another result."
+    counts = {language: len(answers[language].ids) for language in languages}
     return (
-        f"{text} Measured on {row_counts(counts, languages)} {split} rows: differences below about"
-        f" {limit:.2f} (two standard errors) are noise, and another seed can give another result."
+        f"{text} Exact McNemar tests on the same {row_counts(counts, languages)} {split} rows, p"
+        " adjusted for both languages (Holm); another seed can give another result."
     )
 
 
-def row_counts(counts: Counts, languages: list[str]) -> str:
+def row_counts(counts: Mapping[str, int], languages: list[str]) -> str:
     """ "120", or "120 English and 60 Thai" where they differ."""
     sizes = [counts[language] for language in languages]
     if len(set(sizes)) == 1:
@@ -68,25 +72,25 @@ def row_counts(counts: Counts, languages: list[str]) -> str:
     return " and ".join(f"{counts[name]} {display_name(name)}" for name in languages)
 
 
-def summary(rows: list[Mapping], counts: Counts) -> list[str]:
+def summary(rows: list[Mapping], answers: AnswersOf) -> list[str]:
     """For each target: which finished run has the highest accuracy on the source and on the target,
-    and whether the lead is beyond noise. Runs that were stopped early are left out: they had fewer
-    steps.
+    and by which texts it leads. Runs that were stopped early are left out: they had fewer steps.
     """
     finished = [row for row in rows if row["state"] == "done"]
     return [
-        target_summary([row for row in finished if row["target"] == target], counts)
+        target_summary([row for row in finished if row["target"] == target], answers)
         for target in dict.fromkeys(row["target"] for row in finished)
     ]
 
 
-def target_summary(rows: list[Mapping], counts: Counts) -> str:
+def target_summary(rows: list[Mapping], answers: AnswersOf) -> str:
     """Runs are ranked among those with the same settings and seed; others are counted."""
     target = display_name(rows[0]["target"])
     if len(rows) == 1:
+        of_run = answers(rows[0]["run"])
         return (
-            f"One finished run on {target}: {change(rows[0], 'target', counts)};"
-            f" {change(rows[0], 'source', counts)}. Run another one to compare with."
+            f"One finished run on {target}: {'; '.join(changes(rows[0], of_run))}. Run another one"
+            " to compare with."
         )
     names = dict(zip((row["run"] for row in rows), run_names(rows), strict=True))
     alike = largest_alike(rows)
@@ -95,10 +99,11 @@ def target_summary(rows: list[Mapping], counts: Counts) -> str:
             f"The {len(rows)} finished runs on {target} are not ranked: {difference(rows)} To"
             " compare ways of tuning, run them with the same settings and the same seed."
         )
+    tests = pair_tests(alike, answers)
     which = f"{len(alike)} finished runs on {target}"
     text = (
-        f"Of {which}, {best(alike, 'source', names, counts)} and"
-        f" {best(alike, 'target', names, counts)}. {reliability(alike, counts)}"
+        f"Of {which}, {best(alike, 'source', names, tests)} and"
+        f" {best(alike, 'target', names, tests)}. {reliability(alike, answers, bool(tests))}"
     )
     if others := len(rows) - len(alike):
         subject = "1 other run is" if others == 1 else f"{others} other runs are"
@@ -117,7 +122,7 @@ def largest_alike(rows: list[Mapping]) -> list[Mapping]:
 def measured_alike(row: Mapping) -> tuple:
     """What two runs have in common whose accuracies can be ranked."""
     settings = row.get("settings", {})
-    further = (settings.get(name) for name in ("batch_size", "eval_split", "data_dir"))
+    further = (settings.get(name) for name in ("batch_size", "measured_on", "data_dir"))
     return (row["setting"], row["source"], row["target"], row["seed"], *further)
 
 
@@ -127,28 +132,66 @@ def difference(rows: list[Mapping]) -> str:
     return "they have different seeds."
 
 
-def best(rows: list[Mapping], side: str, names: Mapping[str, str], counts: Counts) -> str:
+# {(side, one run, another run): (texts that only the one has right, only the other, adjusted p)}
+PairTests = Mapping[tuple[str, str, str], tuple[int, int, float]]
+
+
+def pair_tests(rows: list[Mapping], answers: AnswersOf) -> PairTests:
+    """The exact McNemar test of every two runs on the same rows, p adjusted over all of them; {}
+    where the runs' answers are not stored, or are of different rows.
+    """
+    found, keys, values = {}, [], []
+    for side in SIDES:
+        of_runs = {row["run"]: answers(row["run"]).get(row[side]) for row in rows}
+        if None in of_runs.values() or len({one.hash for one in of_runs.values()}) > 1:
+            return {}
+        if len(of_runs) > MOST_PAIRED:
+            return {}
+        p = pairwise_p([one.after for one in of_runs.values()])
+        for (i, one), (j, other) in combinations(enumerate(of_runs), 2):
+            test = paired_change(of_runs[one].after, of_runs[other].after)
+            found[side, one, other] = (test.lost, test.won)
+            keys.append((side, one, other))
+            values.append(p[i, j])
+    tests = {}
+    for key, p in zip(keys, holm(values), strict=True):
+        (side, one, other), (lost, won) = key, found[key]
+        tests[key] = (lost, won, p)
+        tests[side, other, one] = (won, lost, p)
+    return tests
+
+
+def best(rows: list[Mapping], side: str, names: Mapping[str, str], tests: PairTests) -> str:
     """The run with the highest accuracy on one side, and how far it leads."""
     first, second = sorted(rows, key=lambda row: row[f"{side}_after"], reverse=True)[:2]
     before, after = first[f"{side}_before"], first[f"{side}_after"]
-    ahead = lead(after, second[f"{side}_after"], counts.get(rows[0][side]))
+    ahead = lead(after, second[f"{side}_after"], tests.get((side, first["run"], second["run"])))
     return (
         f"“{display_name(names[first['run']])}” has the highest {display_name(first[side])}"
-        f" accuracy ({before:.2f} → {after:.2f}; {ahead})"
+        f" accuracy ({before:.3f} → {after:.3f}; {ahead})"
     )
 
 
-def lead(first: float, second: float, rows: int | None) -> str:
+def lead(first: float, second: float, test: tuple[int, int, float] | None) -> str:
     if first == second:
         return "shared with the next"
     difference = first - second
-    size = f"{difference:.2f}" if difference >= SMALLEST_SHOWN else "less than 0.01"
-    verdict = f", {against_noise(first, second, rows)}" if rows else ""
-    return f"{size} ahead of the next{verdict}"
+    text = f"{difference:.2f}" if difference >= SMALLEST_SHOWN else "less than 0.01"
+    text += " ahead of the next"
+    if test:
+        own, others, p = test
+        text += f": {own} texts that only it has right, {others} that only the next, {p_text(p)}"
+    return text
 
 
-def reliability(rows: list[Mapping], counts: Counts) -> str:
-    """On how many rows the runs, all of one seed, were measured."""
-    sizes = sorted({counts.get(rows[0][side]) for side in SIDES} - {None})
+def reliability(rows: list[Mapping], answers: AnswersOf, tested: bool) -> str:
+    """On how many rows the runs, all of one seed, were measured, and by which test."""
+    of_run = answers(rows[0]["run"])
+    sizes = sorted({len(of_run[rows[0][side]].ids) for side in SIDES if rows[0][side] in of_run})
     measured = f", {' and '.join(map(str, sizes))} rows for each language" if sizes else ""
-    return f"One seed{measured}: another seed may change the order."
+    test = (
+        " Exact McNemar tests on the same rows, p adjusted over every two of these runs (Holm)."
+        if tested
+        else f" For some of these runs {NOT_STORED}."
+    )
+    return f"One seed{measured}: another seed may change the order.{test}"

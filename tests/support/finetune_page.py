@@ -61,7 +61,7 @@ def tuned(
         seed=changes.pop("seed", view.tune_seed),
     )
     prints = {
-        name: rows_hash(ctsft.load_task(view.task).load(name, "test"))
+        name: rows_hash(ctsft.load_task(view.task).load(name, "valid"))
         for name in ("indonesian", view.target)
     }
     request = FinetuneRequest(
@@ -70,6 +70,7 @@ def tuned(
         config=config,
         name=changes.pop("name", ""),
     )
+    ends = {"indonesian": (0.85, after[0]), view.target: (0.5, after[1])}
     with suppress(ValueError), runs.record(request, **changes) as run:
         run.add_facts(data_fingerprints={"train": "x", **prints})
         for step in range(0, steps + 1, 5):
@@ -90,7 +91,36 @@ def tuned(
         if result:
             heads = 2 if what not in ("norms", "full") else None
             counts = {"trainable": 100, "changed": 90, "total": 1000}
-            run.file("result.json").write_text(
-                json.dumps({"heads": heads, **counts, "notes": ["10 kept their value."]})
-            )
+            rows = {language: before_and_after(*two) for language, two in ends.items()}
+            final = {
+                "split": "test",
+                **{
+                    when: {name: texts[i] for name, texts in rows.items()}
+                    for i, when in enumerate(("before", "after"))
+                },
+            }
+            ids = [f"r{i}" for i in range(ROWS)]
+            answered = {name: {"hash": prints[name], "ids": ids} for name in ends}
+            result = {"heads": heads, **counts, "notes": ["10 kept their value."]}
+            result |= {"final": final, "answered": {"split": "test", "rows": answered}}
+            run.file("result.json").write_text(json.dumps(result))
     return run
+
+
+ROWS = 60
+
+
+def before_and_after(before: float, after: float) -> tuple[dict, dict]:
+    """Metrics of 60 rows, as a job stores them: a few texts go against the change."""
+    n_before, n_after = round(before * ROWS), round(after * ROWS)
+    against = min(2, ROWS - max(n_before, n_after), min(n_before, n_after))
+    texts = ["1" * n_before + "0" * (ROWS - n_before)]
+    if n_after > n_before:
+        texts.append("0" * against + "1" * n_after + "0" * ROWS)
+    else:
+        texts.append("1" * (n_after - against) + "0" * (n_before - n_after + against))
+        texts[1] += "1" * against + "0" * ROWS
+    return tuple(
+        {"accuracy": share, "right": text[:ROWS], "rows": ROWS}
+        for share, text in zip((before, after), texts, strict=True)
+    )

@@ -11,6 +11,7 @@ from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.runs import results
+from ctsft.runs.answers import Answers
 from explorer import guard
 from explorer.compare import curves
 from explorer.session import measured_rows, own_runs
@@ -108,8 +109,9 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
         "indonesian, Circuit (2 heads)",
     }
     assert (
-        "“Circuit (2 heads)” has the highest Indonesian accuracy (0.85 → 0.80; 0.30 ahead of the"
-        " next, beyond noise)" in plain(texts(at))
+        "“Circuit (2 heads)” has the highest Indonesian accuracy (0.850 → 0.800; 0.30 ahead of the"
+        " next: 18 texts that only it has right, 0 that only the next, p < 0.001)"
+        in plain(texts(at))
     )
     chosen(at, 0)
     drawn = {trace["name"] for trace in spec(at, 1)["data"]}
@@ -307,36 +309,56 @@ def test_names_say_what_differs_and_stay_unique():
     assert run_names.run_names(rows[2:3]) == ["Everything"]
 
 
+def stored(source: str, target: str, of: str = "the same") -> dict:
+    """Answers after tuning."""
+    ids = tuple(map(str, range(120)))
+    return {
+        "indonesian": Answers("test", of, ids, source, source),
+        "javanese": Answers("test", of, ids, target, target),
+    }
+
+
 def test_the_summary_claims_no_more_than_the_rows():
     rows = [
         row("circuit", 0.84, 0.56),
         row("full", 0.6, 0.58),
         row("norms", 0.9, 0.9, state="stopped"),
     ]
-    (text,) = outcomes.summary(rows, {"indonesian": 120, "javanese": 120})
+    answers = {
+        rows[0]["run"]: stored("1" * 101 + "0" * 19, "1" * 67 + "0" * 53),
+        rows[1]["run"]: stored("1" * 70 + "0" * 48 + "11", "0" * 2 + "1" * 70 + "0" * 48),
+    }
+    (text,) = outcomes.summary(rows, answers.get)
     text = plain(text)
     assert (
         "Of 2 finished runs on Javanese" in text
         and "“Circuit (6 heads)” has the highest Indonesian accuracy" in text
     )
-    assert "0.24 ahead of the next, beyond noise" in text
+    assert "0.24 ahead of the next: 31 texts that only it has right, 2 that only the next" in text
     assert (
-        "“Everything” has the highest Javanese accuracy (0.50 → 0.58; 0.02 ahead of the next,"
-        " within noise)" in text
+        "“Everything” has the highest Javanese accuracy (0.500 → 0.580; 0.02 ahead of the next: 5"
+        " texts that only it has right, 2 that only the next, p = 0.45)" in text
     )
+    (text,) = outcomes.summary(rows, lambda run: {})
+    assert "which texts changed is not stored" in text and "p =" not in text
+    other = answers | {rows[1]["run"]: stored("1" * 120, "1" * 120, "other rows")}
+    assert "p =" not in outcomes.summary(rows, other.get)[0], "answers to other rows"
+    (text,) = outcomes.summary(rows, answers.get)
+    text = plain(text)
     assert "One seed, 120 rows for each language" in text and "differ in more" not in text
-    (other,) = outcomes.summary([rows[0], rows[1] | {"setting": "longer"}], {})
-    assert "differ in more than what is trained" in other and "noise" not in other
-    assert outcomes.summary([rows[2]], {}) == []
-    assert "shared with the next" in outcomes.summary([rows[0], rows[0] | {"run": "again"}], {})[0]
+    (other,) = outcomes.summary([rows[0], rows[1] | {"setting": "longer"}], lambda run: {})
+    assert "differ in more than what is trained" in other and "p =" not in other
+    again = [rows[0], rows[0] | {"run": "again"}]
+    assert outcomes.summary([rows[2]], answers.get) == []
+    assert "shared with the next" in outcomes.summary(again, lambda run: {})[0]
 
 
 def test_rows_that_changed_since_are_not_counted(view, tmp_path):
-    run = tuned(view)
-    assert measured_rows.measured_on(run) == {"indonesian": 60, "javanese": 60}
-    test = tmp_path / "task" / "javanese" / "test.csv"
-    test.write_text(
-        test.read_text(encoding="utf-8").rstrip().rpartition("\n")[0] + "\n", encoding="utf-8"
+    run = tuned(view, result=False)
+    assert measured_rows.measured_on(run) == {"indonesian": 6, "javanese": 6}
+    rows = tmp_path / "task" / "javanese" / "valid.csv"
+    rows.write_text(
+        rows.read_text(encoding="utf-8").rstrip().rpartition("\n")[0] + "\n", encoding="utf-8"
     )
     assert measured_rows.measured_on(run) == {}
 

@@ -223,13 +223,16 @@ def test_the_advanced_settings_reach_the_command(view, started):
     at = visit(view)
     at.selectbox(key="w_kv").set_value("expand").run()
     at.selectbox(key="w_norms").set_value(False).run()
-    at.selectbox(key="w_final_split").set_value("valid").run()
+    at.selectbox(key="w_eval_split").set_value("test").run()
     at.number_input(key="w_accumulate").set_value(2).run()
     button(at, "Start tuning").click().run()
     (request,) = started
     assert not at.exception and request.subject == view.subject
-    assert {"--kv", "--no-norms", "--final-split", "--accumulate"} <= set(arguments(request))
-    assert request.config.norms is False and request.tuning.final_split == "valid"
+    assert {"--kv", "--no-norms", "--eval-split", "--final-split", "--accumulate"} <= set(
+        arguments(request)
+    )
+    assert request.config.norms is False and request.tuning.eval_split == "test"
+    assert request.tuning.final_split is None, "the rows of the curves"
     at.radio(key="w_what").set_value("full").run()
     assert at.selectbox(key="w_kv").disabled, "what the chosen way does not read is greyed out"
     at.toggle(key="w_every_way").set_value(True).run()

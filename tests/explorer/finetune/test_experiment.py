@@ -163,7 +163,7 @@ def test_the_tables_of_a_finished_experiment(form, words):
         and table["target"].tolist() == ["javanese"] * 2
     )
     assert pairs["methods"].tolist() == ["near_zero − full"] and pairs["verdict"].tolist() == [
-        "fewer than 6 pairs"
+        "fewer than 3 languages or seeds"
     ]
     figure = json.loads(at.get("plotly_chart")[-1].proto.spec)
     assert {"near zero", "full"} <= {trace.get("name") for trace in figure["data"]}

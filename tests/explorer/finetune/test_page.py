@@ -11,6 +11,7 @@ import ctsft
 from ctsft import runs
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.requests import request_of
+from ctsft.runs.answers import Answers
 from ctsft.tuning.checkpoints import TRAINED
 from ctsft.utils.units import bytes_text
 from explorer import sidebar
@@ -142,11 +143,11 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
     at = visit(view)
     said = texts(at)
     assert (
-        "Javanese (target) 0.50 → 0.70, a gain beyond noise" in said
-        and "Indonesian (source) 0.85 → 0.80, a loss within noise" in said
+        "Javanese (target) 0.500 → 0.700, 2 texts lost, 14 won (p = 0.0084)" in said
+        and "Indonesian (source) 0.850 → 0.800, 5 texts lost, 2 won (p = 0.45)" in said
     )
     assert "90 of 100 trained parameters changed. 10 kept their value." in said
-    assert "60 test rows" in said and "two standard errors" in said and "another seed" in said
+    assert "on the same 60 test rows" in said and "Holm" in said and "another seed" in said
     lines = {trace["name"]: trace["y"] for trace in spec(at)["data"]}
     assert (
         lines["javanese"] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
@@ -170,7 +171,7 @@ def test_runs_of_other_tasks_and_competence_runs_are_not_shown(view, tmp_path):
     at.run()
     assert at.selectbox(key="tune_run").options and at.selectbox(key="tune_run").value == second.id
     at.selectbox(key="tune_run").set_value(first.id).run()
-    assert "0.85 → 0.80" in texts(at) and "0.85 → 0.60" not in texts(at)
+    assert "0.850 → 0.800" in texts(at) and "0.850 → 0.600" not in texts(at)
 
 
 def test_a_failed_run_shows_its_log_and_one_with_a_checkpoint_resumes(view, monkeypatch):
@@ -239,26 +240,24 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
     assert run.file("stop").read_text() == "keep"
 
 
-def test_small_differences_are_noise_and_large_ones_are_not():
-    assert outcomes.noise(0.5, 0.5, 120) == pytest.approx(2 * (2 * 0.25 / 120) ** 0.5)
-    assert outcomes.noise(1.0, 1.0, 10) > 0.2, "all right on ten rows is not certainty"
+def test_an_outcome_without_stored_answers_has_no_test():
     row = {
         "what": "full",
         "heads": None,
         "source": "indonesian",
         "target": "toba_batak",
-        "source_before": 0.85,
-        "source_after": 0.73,
-        "target_before": 0.36,
-        "target_after": 0.36,
+        "source_before": 0.5,
+        "source_after": 0.25,
+        "target_before": 0.25,
+        "target_after": 0.25,
     }
-    said = outcomes.outcome(row, {"indonesian": 1000, "toba_batak": 1000})
-    assert (
-        "Toba batak (target) 0.36 → 0.36, unchanged" in said.replace("\\", "")
-        and "a loss beyond noise" in said
-    )
-    assert "a loss within noise" in outcomes.outcome(row, {"indonesian": 20, "toba_batak": 20})
-    assert "not known" in outcomes.outcome(row, {}) and "beyond" not in outcomes.outcome(row, {})
+    source = Answers("test", "h", tuple("abcd"), "1100", "0100")
+    target = Answers("test", "h", tuple("abcd"), "1000", "1000")
+    said = outcomes.outcome(row, {"indonesian": source, "toba_batak": target}).replace("\\", "")
+    assert "Toba batak (target) 0.250 → 0.250, 0 texts lost, 0 won (p = 1)" in said
+    assert "0.500 → 0.250, 1 text lost, 0 won (p = 1)" in said and "4 test rows" in said
+    bare = outcomes.outcome(row, {})
+    assert "not stored" in bare and "McNemar" not in bare and "0.500 → 0.250" in bare
 
 
 def test_a_setting_chosen_on_another_page_is_the_one_shown(view, tmp_path):

@@ -56,7 +56,7 @@ LISTED = (
     "spearman",
     "stability",
     "competence",
-    "noise",
+    "mcnemar",
     "change",
     "experiment",
 )

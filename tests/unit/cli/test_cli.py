@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -180,6 +181,8 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
         and "norms: 224 of" in out
         and "indonesian     1.000 ->" in out
         and "javanese" in out
+        and re.search(r"javanese .* texts lost, \d+ won \(p = [\d.]+\)", out)
+        and "Measured on 9 test rows" in out
     )
     code, out, _ = shell("compare", "--json")
     rows = json.loads(out)
@@ -192,7 +195,7 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
     assert code == 0 and [(row["run"], row["what"], row["n"]) for row in table] == [
         (row["run"], row["what"], "6") for row in rows
     ]
-    assert float(table[1]["target_after"]) == tuned["history"][-1]["accuracy"]["javanese"]
+    assert float(table[1]["target_after"]) == tuned["final"]["after"]["javanese"]["accuracy"]
     code, out, _ = shell("compare")
     assert (
         code == 0 and "javanese" in out.splitlines()[-1] and out.splitlines()[0].startswith("run")

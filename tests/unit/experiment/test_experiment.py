@@ -51,11 +51,12 @@ def test_measures_are_those_of_the_confusion_counted_by_hand():
     gold, answers = list("aaaabbc"), list("aabbbac")
     found = metrics(gold, answers, ("a", "b", "c", "d"))
     # 2 tp / (gold + predicted)
-    f1 = [2 * 2 / (4 + 3), 2 * 1 / (2 + 3), 1.0, 0.0]
+    f1 = [2 * 2 / (4 + 3), 2 * 1 / (2 + 3), 1.0]  # no row has a d
     assert (
         found["accuracy"] == 4 / 7
         and found["rows"] == 7
-        and found["macro_f1"] == pytest.approx(sum(f1) / 4)
+        and found["macro_f1"] == pytest.approx(sum(f1) / 3)
+        and found["right"] == "1100101"
     )
     assert found["recall"] == {"a": 0.5, "b": 0.5, "c": 1.0, "d": None}
     assert math.isnan(metrics([], [], ("a",))["accuracy"])
@@ -71,20 +72,9 @@ def test_statistics_by_hand():
     assert one.mean == pytest.approx(0.65) and one.sd == pytest.approx(
         statistics.stdev([0.5, 0.7, 0.6, 0.8])
     ) == pytest.approx(0.12909944)
-    assert (
-        0.5 <= one.low < one.mean < one.high <= 0.8
-        and one == spread([0.5, 0.7, 0.6, 0.8])
-        and one.count == 4
-    )
-    # the mean of two draws from {0, 1} is 0, 1/2 or 1; 1/4 of the draws at each end
-    two = spread([0, 1])
-    assert (two.low, two.high) == (0, 1)
-    assert (
-        spread([0.4]).low,
-        spread([0.4]).sd,
-        spread([0.3, 0.3]).high,
-        spread([0.3, 0.3]).sd,
-    ) == (0.4, None, 0.3, 0)
+    # 3.182 is the .975 quantile of t with 3 degrees of freedom
+    assert one.high - one.mean == pytest.approx(3.182446 * one.sd / 2) and one.count == 4
+    assert (spread([0.4]).sd, spread([0.3, 0.3]).sd) == (None, 0)
     with pytest.raises(statistics.StatisticsError):
         spread([])
     rows = [
@@ -93,36 +83,52 @@ def test_statistics_by_hand():
         for seed, x in enumerate(values)
     ]
     found = paired_difference(rows, "a", "b", lambda row: row["x"])
-    assert (
-        found.count == 3
-        and found.mean == pytest.approx((1 + 1 - 2) / 3)
-        and (found.low, found.high) == (-2, 1)
-    )
+    assert found.over == spread([1, 1, -2]) and (found.unit, found.pairs) == ("seeds", 3)
     assert (
         paired_difference(rows[:3], "a", "b", lambda row: row["x"]) is None
-        and paired_difference(rows[:4], "a", "b", lambda row: row["x"]).count == 1
+        and paired_difference(rows[:4], "a", "b", lambda row: row["x"]).pairs == 1
     )
     assert spread_by_group(rows, ("method",), lambda row: row["x"])["b",].mean == 2
 
 
-def test_the_verdict_speaks_of_intervals_only():
-    up, down, both = (
-        spread([0.1, 0.2, 0.1, 0.2, 0.1, 0.2]),
-        spread([-0.1, -0.2] * 3),
-        spread([-0.1, 0.1] * 3),
-    )
-    assert (
-        tables.verdict(up, both) == "better on target"
-        and tables.verdict(up, up) == "better on target and source"
-    )
-    assert (
-        tables.verdict(both, down) == "worse on source"
-        and tables.verdict(both, both) == "no difference beyond chance"
-    )
-    assert (
-        tables.verdict(up, down).startswith("trades")
-        and tables.verdict(spread([1, 2]), up) == "fewer than 6 pairs"
-    )
+def pair(one, other, target, source, p=0.0001):
+    return {
+        "setting": "s",
+        "one": one,
+        "other": other,
+        "target_mean": target,
+        "source_mean": source,
+        "target_p": p if target else 0.8,
+        "source_p": p if source else 0.8,
+    }
+
+
+@pytest.mark.parametrize(
+    "target, source, wanted",
+    [
+        (0.1, 0, "better on target"),
+        (0.1, 0.1, "better on target and source"),
+        (0, -0.1, "worse on source"),
+        (0, 0, "no difference beyond chance"),
+        (0.1, -0.1, "trades: target better, source worse"),
+    ],
+)
+def test_the_verdict_speaks_of_adjusted_p_only(target, source, wanted):
+    (found,) = tables.judged([pair("a", "b", target, source)])
+    assert found["verdict"] == wanted
+
+
+def test_all_pairs_that_are_shown_are_judged_together():
+    shown = [pair("a", other, 0.1, 0, p=0.01) for other in "bcd"]
+    assert {one["verdict"] for one in tables.judged(shown[:1])} == {"better on target"}
+    assert {one["verdict"] for one in tables.judged(shown)} == {"no difference beyond chance"}
+    both = [shown[0], pair("b", "a", -0.1, 0, p=0.01)]
+    assert [one["verdict"] for one in tables.judged(both)] == [
+        "better on target",
+        "worse on target",
+    ], "a pair and its reverse are one test"
+    few = pair("a", "b", 0.1, 0.1) | {"target_p": None, "source_p": None}
+    assert tables.judged([few])[0]["verdict"] == "fewer than 3 languages or seeds"
 
 
 def test_tables_in_the_layout_of_the_papers():
@@ -141,8 +147,8 @@ def test_tables_in_the_layout_of_the_papers():
     assert lines[4] == ["all targets", "target", ".250", ".400", ".300"]
     assert lines[5] == ["jv", "source", ".750", ".700 ± .000", ".400 ± .141"]
     assert (
-        "| one | circuit − full | 3 | +.167 [+.100, +.300] | +.333 [+.200, +.400] | fewer than 6"
-        " pairs |" in text
+        "| one | circuit − full | 1 seed | +.100 | +.300 | fewer than 3 languages or seeds |"
+        in text
     )
     tex = tables.latex(ROWS)
     assert (
@@ -158,7 +164,7 @@ def test_tables_in_the_layout_of_the_papers():
     ]["mean"] == pytest.approx(0.35)
     assert (
         tables.as_csv(tables.long_table(ROWS)).splitlines()[0]
-        == "setting,method,target,n,value,mean,sd,low,high,count"
+        == "setting,method,target,n,value,mean,sd,low,high,count,p"
         and tables.as_csv([]) == ""
     )
 
@@ -261,9 +267,12 @@ def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words)
     go(watched.model_copy(update={"eval_every": 0}), "quiet")
     quiet = finished("quiet", watched.trials({})[1])
     assert quiet["after"] == kept["after"] and quiet["course"] == []
-    asked = arguments(request_of_trial(context, watched.trials({})[1], "exp"))
-    assert asked[asked.index("--eval-split") + 1] == "valid"
-    assert asked[asked.index("--final-split") + 1] == "test"
+    trial = watched.trials({})[1]
+    asked = arguments(request_of_trial(context, trial, "exp"))
+    assert "--eval-split" not in asked and "--final-split" not in asked, "the usual ones"
+    asked = arguments(request_of_trial(TrialContext(Design(**words), None, "exp"), trial, "exp"))
+    assert asked[asked.index("--eval-split") + 1] == "test"
+    assert asked[asked.index("--final-split") + 1] == ""
 
 
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):

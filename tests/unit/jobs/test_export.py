@@ -82,9 +82,10 @@ def test_round_trip(shell, tiny_words, tune, tmp_path, words):
     assert predict(load_model(tiny_words[1], device="cpu"), task, rows) != expected
     assert load_model(folder, device="cpu").fingerprint == model.fingerprint
     card = (folder / "README.md").read_text()
-    accuracy = summary["history"][-1]["accuracy"]["javanese"]
+    before, after = (summary["final"][when]["javanese"] for when in ("before", "after"))
     for said in (
-        f"| javanese | {summary['history'][0]['accuracy']['javanese']:.3f} | {accuracy:.3f} |",
+        f"| javanese | {before['accuracy']:.3f} | {after['accuracy']:.3f} |",
+        "measured on split `test`",
         "python -m ctsft finetune",
         "2601.08146",
         f"{summary['trainable']:,} parameters",

@@ -204,7 +204,7 @@ def test_without_scores_the_heads_are_scored_first_and_the_model_can_be_kept(sub
     rows = load_task(subject.task).load("javanese", "test")
     assert (
         ctsft.accuracy(str(run.file("model")), load_task(subject.task), rows)
-        == summary["history"][-1]["accuracy"]["javanese"]
+        == summary["final"]["after"]["javanese"]["accuracy"]
     )
 
 

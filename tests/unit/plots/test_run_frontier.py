@@ -30,23 +30,28 @@ def test_means_with_intervals_are_large_and_seeds_small():
     points = [
         point(source=-0.1, target=0.2, seed=1),
         point(source=-0.3, target=0.4, seed=2),
+        point(source=-0.2, target=0.3, seed=3),
         point("full", -0.5, 0.1),
     ]
     fig = run_frontier(points)
     found = by_name(fig)
-    large, small, alone = found["Circuit", 1], found["circuit, a seed", 2], found["Full", 1]
+    large, small, alone = found["Circuit", 1], found["circuit, a seed", 3], found["Full", 1]
     assert (large.x[0], large.y[0]) == (pytest.approx(-0.2), pytest.approx(0.3)) and small.x == (
         -0.1,
         -0.3,
+        -0.2,
     )
-    assert large.error_x.array[0] == pytest.approx(0.1) and alone.error_x.array is None
+    assert (
+        large.error_x.array[0] == pytest.approx(4.302653 * 0.1 / 3**0.5)
+        and alone.error_x.array is None
+    )
     assert (
         large.marker.size > small.marker.size
         and large.marker.symbol == small.marker.symbol != alone.marker.symbol
     )
     assert large.marker.color == COLOURS["circuit"] and alone.marker.color == COLOURS["control"]
     assert (
-        "mean of 2 seeds" in large.text[0]
+        "mean of 3 seeds" in large.text[0]
         and "[" in large.text[0]
         and "circuit 2" in small.text[1]
         and "0.500 → 0.700" in small.text[1]
