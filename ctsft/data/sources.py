@@ -87,6 +87,8 @@ class Hub:
     url: str | None = None  # may hold {language} and {split}
     language_names: dict = field(default_factory=dict)
     split_names: dict = field(default_factory=dict)
+    # the first rows of each split that are streamed; None: the whole dataset is downloaded
+    rows: int | None = None
 
     def __post_init__(self):
         for pattern in filter(None, (self.url, self.config, self.dataset)):
@@ -107,7 +109,7 @@ class Hub:
             if self.url:
                 return read_table(download(address), ending=Path(address).suffix)
             config = self.config.format(**values) if self.config else None
-            return load_dataset(self.dataset, config, values["split"])
+            return load_dataset(self.dataset, config, values["split"], self.rows)
         except UserError:
             raise
         except Exception as error:
@@ -135,16 +137,26 @@ def download(address: str) -> str:
     return datasets.DownloadManager(download_config=config).download(address)
 
 
-def load_dataset(name: str, config: str | None, split: str) -> pd.DataFrame:
+def load_dataset(
+    name: str, config: str | None, split: str, rows: int | None = None
+) -> pd.DataFrame:
     """A dataset of the hub as cells, its class numbers replaced by their names ("" for a missing
-    one).
+    one). `rows`: only the first, which are streamed: the rest is not downloaded.
     """
     import datasets
 
-    table = datasets.load_dataset(name, config, split=split)
+    if rows is None:
+        table = datasets.load_dataset(name, config, split=split)
+        features, read = table.features, table
+    else:
+        stream = datasets.load_dataset(name, config, split=split, streaming=True)
+        first = list(stream.take(rows))
+        names = first[0] if first else ()
+        features = stream.features or dict.fromkeys(names)
+        read = {column: [row.get(column) for row in first] for column in features}
     columns = {}
-    for column, feature in table.features.items():
-        values = table[column]  # Python's own numbers: pandas would turn 0 beside null into 0.0
+    for column, feature in features.items():
+        values = read[column]  # Python's own numbers: pandas would turn 0 beside null into 0.0
         if isinstance(feature, datasets.ClassLabel):
             names = [None if number is None else int(number) for number in values]
             values = [

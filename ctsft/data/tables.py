@@ -1,7 +1,7 @@
-"""Tables in files: CSV, TSV and JSONL, as text.
+"""Tables in files: CSV, TSV, JSONL, Parquet and Arrow, as text.
 
-Cells stay as they are written: "NA", "null" and 007 are texts. What is not text in a JSONL file
-becomes a `NotText`, which is refused by its row once a task reads its column.
+Cells stay as they are written: "NA", "null" and 007 are texts. What is not text in a JSONL, Parquet
+or Arrow file becomes a `NotText`, which is refused by its row once a task reads its column.
 """
 
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctsft.data import delimited, json_lines
+from ctsft.data import columnar, delimited, json_lines
 from ctsft.data.json_lines import Unreadable
 from ctsft.utils.errors import UserError, cut
 
-ENDINGS = (".csv", ".tsv", ".jsonl")
+ENDINGS = (".csv", ".tsv", ".jsonl", *columnar.ENDINGS)
 BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
@@ -33,9 +33,10 @@ def read_table(
     data: bytes | None = None,
     quotes: bool | None = None,
 ) -> pd.DataFrame:
-    """Rows of a CSV, TSV or JSONL file as text. `columns`: names for a file without a header line;
-    `ending`: in place of that of the name; `data`: the file's bytes, if they are in memory already;
-    `quotes`: whether quotation marks belong to the format (default: the file decides).
+    """Rows of a file as text, read by its ending (`ENDINGS`). `columns`: names for a CSV or TSV
+    file without a header line; `ending`: in place of that of the name; `data`: the file's bytes, if
+    they are in memory already; `quotes`: whether quotation marks belong to the format (default: the
+    file decides).
 
     Raises UserError for another ending, for an empty or unreadable file, for a row that is longer
     or shorter than the header, and for two columns of one name.
@@ -60,11 +61,14 @@ def open_table(
             f" {', '.join(ENDINGS)}."
         )
     try:
-        text = decoded(path.read_bytes() if data is None else data)
-        if kind == ".jsonl":
-            table = Table(json_lines.read(text, cut(path.name)), "one JSON object a line")
+        data = path.read_bytes() if data is None else data
+        if kind in columnar.ENDINGS:
+            table = Table(columnar.read(data, kind, cut(path.name)), "columns with types")
+        elif kind == ".jsonl":
+            table = Table(json_lines.read(decoded(data), cut(path.name)), "one JSON object a line")
         else:
-            frame, dialect = delimited.read(text, kind, list(columns) if columns else None, quotes)
+            names = list(columns) if columns else None
+            frame, dialect = delimited.read(decoded(data), kind, names, quotes)
             table = Table(frame, str(dialect))
     except OSError as error:
         raise UserError(f"{path} could not be read ({error.strerror}); check the file.") from error

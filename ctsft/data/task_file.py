@@ -108,6 +108,7 @@ class TaskFile(BaseModel):
     files: Pattern | None = None
     hub: Pattern | None = None
     config: Pattern | None = None  # of a dataset of the hub
+    rows: Annotated[StrictInt, Field(ge=1, le=LONGEST_PROMPT)] | None = None  # of each split
     columns: Names | None = None
     language_names: dict[Name, Name] = Field(default_factory=dict)
     split_names: dict[Split, Name] = Field(default_factory=dict)
@@ -133,7 +134,7 @@ def read_task(path: Path, data_dir: Path | None = None) -> Task:
         columns = None if entries.columns is None else tuple(entries.columns)
         rows = Files(folder, entries.files, columns=columns, quotes=entries.quotes, **names)
     else:
-        rows = Hub(entries.hub, config=entries.config, **names)
+        rows = Hub(entries.hub, config=entries.config, rows=entries.rows, **names)
     return Task(
         entries.name,
         entries.prompt,
@@ -234,6 +235,11 @@ def check_together(path: Path, entries: TaskFile):
         )
     if entries.files is None:
         return
+    if entries.rows is not None:
+        raise UserError(
+            f"The task file {shown} has rows, which are the first of a dataset of the hub; remove"
+            " the key, because files are read whole."
+        )
     braces = ["split"] if len(languages) == 1 else ["language", "split"]
     lacks = next((name for name in braces if f"{{{name}}}" not in entries.files), None)
     if lacks:

@@ -37,12 +37,12 @@ def draw(model: Model | None, use: Callable[[str], None]):
     """`use(path)` is a callback that opens the task file written to `path`."""
     files = st.file_uploader(
         "Tables of labelled texts",
-        ["csv", "tsv", "jsonl"],
+        ["csv", "tsv", "jsonl", "parquet", "arrow"],
         accept_multiple_files=True,
         key="own_files",
         help=(
-            "CSV or TSV with a header line, or JSONL; UTF-8, at most 50 MB each. The files stay on"
-            " this machine."
+            "CSV or TSV with a header line, JSONL (UTF-8), Parquet or Arrow; at most 50 MB each."
+            " The files stay on this machine."
         ),
     )
     if not files:

@@ -81,15 +81,20 @@ def test_a_models_own_code_never_runs(folder, tmp_path):
 def test_nothing_in_the_program_allows_foreign_code_or_reads_pickles():
     wrong = re.compile(
         r"trust_remote_code\s*=\s*True|import"
-        r" pickle|torch\.load|pickle\.load|\bexec\(|allow_pickle\s*=\s*True|unsafe_allow_html"
+        r" pickle|torch\.load\((?![^()]*weights_only=True)|pickle\.load|\bexec\("
+        r"|allow_pickle\s*=\s*True|unsafe_allow_html"
     )
     found = {path.name: hits for path in CODE if (hits := wrong.findall(path.read_text()))}
     assert found == {} and len(CODE) > 40 and wrong.search("torch.load(x)")
+    assert wrong.search("torch.load(x, weights_only=False)")
     calls = [
         call
         for path in CODE
         for call in re.findall(r"\w+\.from_pretrained\((?:[^()]|\([^()]*\))*\)", path.read_text())
-        if "save_pretrained" not in call and "{self.source!r}" not in call
+        # what a document tells the user of plain peft to type is no call of the program
+        if "save_pretrained" not in call
+        and "PeftModel" not in call
+        and "{self.source!r}" not in call
     ]
     assert len(calls) >= 1 and all("trust_remote_code=False" in call for call in calls), calls
 

@@ -161,6 +161,22 @@ def test_a_dataset_of_the_hub(monkeypatch):
     ].tolist() == ["NA", "b", "c"]
 
 
+def test_the_first_rows_of_a_large_dataset_are_streamed(tmp_path, monkeypatch):
+    """As the whole dataset gives them, and without preparing it."""
+    names = datasets.ClassLabel(names=["entailment", "neutral"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names})
+    rows = {"text": [f"text {i}" for i in range(9)], "label": [1, 0, None] * 3}
+    data = tmp_path / "set" / "data"
+    data.mkdir(parents=True)
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(data / "train.parquet")
+    whole = Hub(str(tmp_path / "set")).read("thai", "train")
+    monkeypatch.setattr(datasets.DatasetBuilder, "download_and_prepare", None)  # would fail
+    first = Hub(str(tmp_path / "set"), rows=4).read("thai", "train")
+    assert first.to_dict("list") == whole[:4].to_dict("list") and len(whole) == 9
+    assert first["label"].tolist() == ["neutral", "entailment", "", "neutral"]
+    said(lambda: Hub(str(tmp_path / "set")).read("thai", "train"), "could not be fetched")
+
+
 def test_a_hub_that_does_not_know_the_dataset():
     said(
         lambda: Hub("no/such").read("thai", "train"),

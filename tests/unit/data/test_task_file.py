@@ -50,6 +50,8 @@ WORDS = ["negative", "neutral", "positive"]
         ({"max_length": 12.5}, ("12.5 as max_length", "a whole number")),
         ({"max_length": True}, ("True as max_length", "a whole number")),
         ({"max_length": 0}, ("0 as max_length", "at least 1")),
+        ({"rows": 0}, ("0 as rows", "at least 1")),
+        ({"rows": 5}, ("has rows", "files are read whole")),
         ({"max_length": -5}, ("max_length", "at least 1")),
         ({"max_length": 10**30}, ("max_length", "at most")),
         ({"max_length": math.inf}, ("inf as max_length", "a whole number")),
@@ -236,3 +238,9 @@ def test_bare_quotation_marks_of_xnli_stay(tmp_path):
     assert [task.load("english", split)[0].fields["hypothesis"] for split in ("valid", "test")] == [
         '"Well, no."'
     ] * 2
+
+
+def test_a_dataset_of_the_hub_may_be_streamed(tmp_path):
+    path = write_task(tmp_path, files=None, hub="some/set", rows=500)
+    assert load_task(path).rows.rows == 500
+    assert load_task(write_task(tmp_path, files=None, hub="some/set")).rows.rows is None

@@ -33,7 +33,8 @@ def run(language: str, shape=(2, 3), state: str = "done", model: str = "m", **sc
     try:
         with runs.record(request) as writer:
             FIRST.save(writer.file("scores.safetensors"))
-            finish(writer, {"n_layers": shape[0], "n_heads": shape[1]})
+            about = {"model": model, "task": "t", "language": language, "heads": []}
+            finish(writer, about | {"n_layers": shape[0], "n_heads": shape[1]})
             if state == "failed":
                 raise ValueError("no")
     except ValueError:
