@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
 from ctsft.runs.notes import FILE, read_note
@@ -32,6 +34,8 @@ COLUMNS = (
     "target_before",
     "target_after",
     "forgetting",
+    "source_lowest",
+    "source_area_lost",
     "gain",
     "seconds",
     "experiment",
@@ -132,6 +136,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "target_before": before[target],
         "target_after": after[target],
         "forgetting": before[source] - after[source],
+        **on_the_way(rows, source),
         "gain": after[target] - before[target],
         "seconds": rows[-1].get("seconds"),
         "shares": share_changes(done.get("shares"), source, target),
@@ -165,6 +170,18 @@ def share_of(done: dict) -> float | None:
     """The trained share of the parameters; None where a summary does not say it."""
     trainable, total = done.get("trainable"), done.get("total")
     return None if trainable is None or not total else trainable / total
+
+
+def on_the_way(rows: list[dict], source: str) -> dict[str, float | None]:
+    """The lowest source accuracy of the curve, and the area lost: the mean over the steps of what
+    was lost since before tuning (below 0: gained). None without an evaluation in between.
+    """
+    steps = [row["step"] for row in rows]
+    accuracies = [row["accuracy"][source] for row in rows]
+    if len(rows) < 3 or None in accuracies or steps[-1] == steps[0]:
+        return {"source_lowest": None, "source_area_lost": None}
+    lost = accuracies[0] - np.trapezoid(accuracies, steps) / (steps[-1] - steps[0])
+    return {"source_lowest": min(accuracies), "source_area_lost": float(lost)}
 
 
 def measured_rows(done: dict) -> dict[str, int]:

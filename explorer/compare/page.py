@@ -9,9 +9,9 @@ from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import request_of, request_problem
 from ctsft.plots import run_frontier
 from ctsft.runs.damage import remark
-from explorer.compare import curves, filter_bar, filters, run_table, table
+from explorer.compare import curves, filter_bar, filters, forgotten, run_table, table
 from explorer.compare.points import Points, points
-from explorer.compare.summary import sentences, unlike_marks
+from explorer.compare.summary import sentences, stored_answers, unlike_marks
 from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -19,6 +19,7 @@ from explorer.text.markdown import literal
 from explorer.widgets import chart
 
 LISTED = 6  # reasons, and runs of each, that are not shown
+MOST_FORGOTTEN = 20  # runs whose lost texts are counted while none is selected
 DEFAULT_CURVES = 4  # runs whose curves are drawn while none is selected
 
 
@@ -55,6 +56,7 @@ def page():
     selected = run_table.select(entries)
     run_table.actions(rows, selected, names)
     frontier(ended_points)
+    what_was_forgotten(selected or ended[:MOST_FORGOTTEN], names)
     st.subheader("Curves", help=TERMS["curves"])
     if selected:
         accuracy_curves(selected, names, "of the selected runs")
@@ -120,6 +122,19 @@ def frontier(of: Points):
     if text := unlike_marks(of):
         st.caption(text)
     chart.show(run_frontier.run_frontier(of.points), "tradeoff", name="frontier")
+
+
+def what_was_forgotten(rows: list[dict], names: dict[str, str]):
+    table = forgotten.texts_lost(rows, [names[row["run"]] for row in rows], stored_answers)
+    if table.empty:
+        return
+    st.subheader("What was forgotten", help=TERMS["mcnemar"])
+    st.caption(
+        "Texts that were right before tuning and are wrong after it (lost), and the reverse (won)."
+        " *Lost by others too*: of the lost source texts, those that another run of this list lost"
+        " as well."
+    )
+    st.dataframe(table, hide_index=True, alt="Texts lost and won on source and target, by run.")
 
 
 def accuracy_curves(rows: list[dict], names: dict[str, str], shown: str):

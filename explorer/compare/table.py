@@ -42,6 +42,19 @@ OUTCOMES = {
         format="%+.3f",
         help="Source accuracy before minus after: above 0 is loss. " + TERMS["source change"],
     ),
+    "source_lowest": _number(
+        "lowest on the way",
+        format="%.3f",
+        help="The lowest source accuracy of the curve, on the rows that the curve was measured on.",
+    ),
+    "source_area_lost": _number(
+        "area lost",
+        format="%+.3f",
+        help=(
+            "What the source had lost since before tuning, mean over the steps of the curve; the"
+            " last point alone hides what was lost and regained."
+        ),
+    ),
     "gain": _number("gain", format="%+.3f", help=TERMS["target change"]),
     "seeds": _number(
         "seeds",
@@ -139,6 +152,8 @@ def line(entry: Entry) -> dict:
         "source accuracy": accuracy(entry, "source"),
         "target accuracy": accuracy(entry, "target"),
         "forgetting": mean_of(entry, "forgetting"),
+        "source_lowest": mean_or_none(entry, "source_lowest"),
+        "source_area_lost": mean_or_none(entry, "source_area_lost"),
         "gain": mean_of(entry, "gain"),
         "seeds": len(entry),
         "seconds": spread(times).mean if times else None,
@@ -150,6 +165,12 @@ def line(entry: Entry) -> dict:
 
 def mean_of(rows: list[Mapping], key: str) -> float:
     return spread(row[key] for row in rows).mean
+
+
+def mean_or_none(rows: list[Mapping], key: str) -> float | None:
+    """The mean of what every row has; None where one lacks it."""
+    values = [row.get(key) for row in rows]
+    return None if None in values else spread(values).mean
 
 
 def accuracy(entry: Entry, side: str) -> str:

@@ -18,7 +18,7 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
 
 SHOWN_RUN = "tune_run"  # the key of the widget that selects the run
-PAUSE = "Pause (stop and save)"
+PAUSE = "Stop and keep"
 LOG_LINES = 40
 
 
@@ -74,8 +74,8 @@ def draw(run: runs.Run):
         run_progress.watch(run, stop_label=PAUSE)
         st.caption(
             "The run has its own process: it continues when this tab or the server is closed, and"
-            " is listed here again. To pause it, stop and save; *Resume* continues at the same"
-            " step."
+            " is listed here again. *Stop and keep* ends it after the current step with what it has"
+            " learnt; *Resume* continues at the same step."
         )
     else:
         run_progress.ended(run)
@@ -130,10 +130,16 @@ def draw_curves(ids: list[str], active: bool):
         return
     chart.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
     st.caption(
-        "Each mark is an evaluation. The first one is before tuning; dashed lines show its level."
+        f"Each mark is an evaluation, on {splits_of(shown)} rows. The first one is"
+        " before tuning; dashed lines show its level."
         " Loss: the mean over the training rows since the previous mark.",
         help=TERMS["curves"],
     )
+
+
+def splits_of(shown: list[runs.Run]) -> str:
+    """The rows that the curves are of: "valid", or "test and valid"."""
+    return " and ".join(sorted({needed_request(run).tuning.eval_split for run in shown}))
 
 
 def existing(run_id: str) -> runs.Run | None:

@@ -80,6 +80,8 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
         "source accuracy",
         "target accuracy",
         "forgetting",
+        "source_lowest",
+        "source_area_lost",
         "gain",
         "run",
     ], "no setting differs"
@@ -113,6 +115,13 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
         " next: 18 texts that only it has right, 0 that only the next, p < 0.001)"
         in plain(texts(at))
     )
+    assert table["source_lowest"].tolist() == pytest.approx([0.5, 0.8])
+    # straight from .85: half of the loss
+    assert table["source_area_lost"].tolist() == pytest.approx([0.175, 0.025])
+    lost = at.dataframe[1].value
+    assert lost["run"].tolist() == ["Everything", "Circuit (2 heads)"]
+    assert lost["source lost"].tolist() == [23, 5] and lost["target won"].tolist() == [17, 14]
+    assert lost["lost by others too"].tolist() == [5, 5]
     chosen(at, 0)
     drawn = {trace["name"] for trace in spec(at, 1)["data"]}
     assert (
