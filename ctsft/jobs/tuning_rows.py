@@ -8,12 +8,19 @@ from ctsft.utils.errors import UserError
 def tuning_rows(
     task: Task, source: str, split: str, tuning: Tuning, seed: int
 ) -> tuple[list[Example], dict[str, list[Example]]]:
-    """Rows to train on, and the sets that accuracy is measured on, the source first."""
+    """Rows to train on, and the sets that accuracy is measured on, the source first. UserError for
+    a language without rows of that split.
+    """
     train = training_rows(task, source, split, tuning, seed)
-    return train, {
-        name: task.load(name, tuning.eval_split)
-        for name in dict.fromkeys((source, tuning.target, *tuning.related))
-    }
+    languages = dict.fromkeys((source, tuning.target, *tuning.related))
+    for name in languages:
+        splits = task.splits(name)
+        if tuning.eval_split == "valid" and "valid" not in splits and "test" in splits:
+            raise UserError(
+                f"{name} has no validation rows, which curves are measured on; add some, or measure"
+                " the curves on test rows with --eval-split test --final-split ''."
+            )
+    return train, {name: task.load(name, tuning.eval_split) for name in languages}
 
 
 def answered(split: str, sets: dict[str, list[Example]]) -> dict:

@@ -9,14 +9,14 @@ import pandas as pd
 from ctsft.utils.paired_rows import change, right_rows
 from explorer.text.outcomes import RunAnswers
 
-COLUMNS = (
-    "run",
-    "source lost",
-    "source won",
-    "lost by others too",
-    "target lost",
-    "target won",
-)
+HELP = {
+    "run": "The run, as in the chart.",
+    "source lost": "Source texts that were right before tuning and are wrong after it.",
+    "source won": "Source texts that were wrong before tuning and are right after it.",
+    "lost by others too": "Of the lost source texts, those that another of these runs lost too.",
+    "target lost": "Target texts that were right before tuning and are wrong after it.",
+    "target won": "Target texts that were wrong before tuning and are right after it.",
+}
 
 
 def texts_lost(
@@ -51,7 +51,7 @@ def texts_lost(
                 of_target.won,
             ]
         )
-    return pd.DataFrame(lines, columns=COLUMNS).astype({"lost by others too": "Int64"})
+    return pd.DataFrame(lines, columns=list(HELP)).astype({"lost by others too": "Int64"})
 
 
 def lost_texts(source) -> set[int]:

@@ -134,7 +134,14 @@ def what_was_forgotten(rows: list[dict], names: dict[str, str]):
         " *Lost by others too*: of the lost source texts, those that another run of this list lost"
         " as well."
     )
-    st.dataframe(table, hide_index=True, alt="Texts lost and won on source and target, by run.")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            name: st.column_config.Column(help=text) for name, text in forgotten.HELP.items()
+        },
+        alt="Texts lost and won on source and target, by run.",
+    )
 
 
 def accuracy_curves(rows: list[dict], names: dict[str, str], shown: str):

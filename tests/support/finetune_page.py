@@ -60,10 +60,11 @@ def tuned(
         batch_size=view.batch,
         seed=changes.pop("seed", view.tune_seed),
     )
-    prints = {
-        name: rows_hash(ctsft.load_task(view.task).load(name, "valid"))
-        for name in ("indonesian", view.target)
-    }
+    task = ctsft.load_task(view.task)
+    prints = {}
+    for name in ("indonesian", view.target):
+        split = "valid" if "valid" in task.splits(name) else "test"
+        prints[name] = rows_hash(task.load(name, split))
     request = FinetuneRequest(
         subject=view.subject,
         tuning=Tuning(target=view.target, what=what, circuit="c.json", k=2, n=view.n),

@@ -18,7 +18,7 @@ from support.finetune_page import score, tuned
 from support.pages import visit
 
 SOURCE = re.compile(
-    r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Efron) \d{4}"
+    r"arXiv \d{4}\.\d{5}|this program's own|(Elhage et al\.|Spearman|Jaccard|Holm|McNemar) \d{4}"
 )
 
 

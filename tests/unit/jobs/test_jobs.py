@@ -4,7 +4,9 @@ run through the folder alone.
 
 import csv
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +20,9 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import balanced_sample, rows_hash
 from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning, tuning_table
+from ctsft.model.evaluation import predict
 from ctsft.runs import results
+from ctsft.runs.answers import answers_of
 from ctsft.tuning.recipes import RECIPES
 from support.errors import said
 from support.jobs import CONFIG, SMALL, done, finetune_request, tuned
@@ -165,6 +169,34 @@ def test_a_held_run_reads_pool_a_of_the_source_and_never_test_rows(subject, home
         assert all(torch.equal(saved[name], delta[name]) for name in delta) == equal
     on_test = finetune_request(replace(subject, split="test"), held, what="full", n=6)
     said(lambda: done(on_test), "never held by test rows")
+
+
+def test_right_or_wrong_is_stored_for_every_row_and_test_rows_are_measured_at_the_ends(
+    subject, scored, home
+):
+    """Without any choice of splits: curves of validation rows, the final figure of test rows."""
+    run, summary = tuned(subject, scored, what="full")
+    task = load_task(subject.task)
+    of = answers_of(run)["javanese"]
+    rows, valid = task.load("javanese", "test"), task.load("javanese", "valid")
+    model = ctsft.apply_delta(ctsft.load_model(subject.model, "cpu"), run.file("delta.safetensors"))
+
+    def right(rows) -> str:
+        answers = zip(rows, predict(model, task, rows), strict=True)
+        return "".join("01"[row.label == label] for row, label in answers)
+
+    assert (of.split, of.ids) == ("test", tuple(row.id for row in rows))
+    assert of.after == right(rows)
+    assert summary["history"][-1]["metrics"]["javanese"]["right"] == right(valid)
+
+
+def test_curves_without_validation_rows_are_refused_in_a_sentence(subject, scored, home, tmp_path):
+    shutil.copytree(Path(subject.task).parent, tmp_path / "own")
+    (tmp_path / "own" / "javanese" / "valid.csv").unlink()
+    subject = replace(subject, task=str(tmp_path / "own" / Path(subject.task).name))
+    said(lambda: tuned(subject, scored, what="full"), "javanese has no validation rows")
+    _, summary = tuned(subject, scored, what="full", eval_split="test", final_split=None)
+    assert summary["answered"]["split"] == "test" and "final" not in summary
 
 
 def test_shares_are_measured_on_validation_rows_with_the_delta_s_share(subject, scored, home):
