@@ -1,5 +1,5 @@
-# The first-run path without a screen: score the heads, find a circuit, tune it on a target language, tune everything, compare.
-# Runs are stored in a new folder, so that the table shows these two only.
+# The first-run path without a screen: score the heads, find a circuit, tune it on a target language, tune everything, hold the source, compare.
+# Runs are stored in a new folder, so that the table shows these three only.
 set -eu
 export CTSFT_HOME="${CTSFT_HOME:-$(mktemp -d)}"
 ctsft() { "$PY" -m ctsft "$@"; }
@@ -15,6 +15,8 @@ echo "== Tune 6 relevant heads on 50 $target examples"
 ctsft finetune $settings --what circuit --scores "$scores" --k 6
 echo "== Tune everything on the same examples"
 ctsft finetune $settings --what full
+echo "== Tune everything, and hold the source: after each step, parameters that Indonesian needs are pulled back"
+ctsft finetune $settings --what full --hold 9
 echo "== The trade-off: what $target gained, what Indonesian lost"
 ctsft compare
 echo "The runs are in $CTSFT_HOME; CTSFT_HOME=$CTSFT_HOME make run shows them."
