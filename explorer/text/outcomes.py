@@ -53,7 +53,7 @@ def changes(row: Mapping, answers: RunAnswers) -> list[str]:
 
 def outcome(row: Mapping, answers: RunAnswers, split: str = "test") -> str:
     """The result of one run that has ended."""
-    text = f"{trained_text(row)}: {'; '.join(changes(row, answers))}."
+    text = f"{trained_text(row)}: {'; '.join(changes(row, answers))}.{on_the_way(row)}"
     languages = [row[side] for side in SIDES]
     if not all(language in answers for language in languages):
         return f"{text} For this run {NOT_STORED}; another seed can give another result."
@@ -61,6 +61,18 @@ def outcome(row: Mapping, answers: RunAnswers, split: str = "test") -> str:
     return (
         f"{text} Exact McNemar tests on the same {row_counts(counts, languages)} {split} rows, p"
         " adjusted for both languages (Holm); another seed can give another result."
+    )
+
+
+def on_the_way(row: Mapping) -> str:
+    """The lowest point of the source's curve and the area lost; "" where they are not known."""
+    if row.get("source_lowest") is None:
+        return ""
+    return (
+        f" On the way the {display_name(row['source'])} curve went down to"
+        f" {row['source_lowest']:.3f}, and lost {row['source_area_lost']:+.3f} on average.".replace(
+            "-", "−"
+        )
     )
 
 

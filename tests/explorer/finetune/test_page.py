@@ -256,6 +256,9 @@ def test_an_outcome_without_stored_answers_has_no_test():
     said = outcomes.outcome(row, {"indonesian": source, "toba_batak": target}).replace("\\", "")
     assert "Toba batak (target) 0.250 → 0.250, 0 texts lost, 0 won (p = 1)" in said
     assert "0.500 → 0.250, 1 text lost, 0 won (p = 1)" in said and "4 test rows" in said
+    way = row | {"source_lowest": 0.25, "source_area_lost": 0.125}
+    assert "went down to 0.250, and lost +0.125 on average" in outcomes.outcome(way, {})
+    assert "On the way" not in said
     bare = outcomes.outcome(row, {})
     assert "not stored" in bare and "McNemar" not in bare and "0.500 → 0.250" in bare
 
