@@ -44,7 +44,7 @@ class DivergenceTerm:
     """The divergence from the checkpoint's answers on source texts. Make it before the first step.
 
     prompts: token ids of the source texts; each batch reads as many of them as it has target rows,
-    drawn anew with the seed and the step. tokens: of the labels.
+    drawn again with the seed and the step. tokens: of the labels.
     """
 
     def __init__(
