@@ -24,7 +24,7 @@ def test_a_run_is_started_stopped_resumed_and_discarded(program, address, shared
     go(page, "Fine-tune")
     before = set(shared_home.glob("runs/*-finetune-*"))
     page.get_by_role("button", name="Start tuning").click()
-    keep = page.get_by_role("button", name="Stop and save")
+    keep = page.get_by_role("button", name="Stop and keep")
     keep.wait_for()
     run = Run((set(shared_home.glob("runs/*-finetune-*")) - before).pop())
     until(page, run, "running")

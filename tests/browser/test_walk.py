@@ -82,7 +82,7 @@ def test_walk(tmp_path, program):
                 points = points_of_curve(again)
             drawn.append(points)
         # the outcome, shown once the run is over
-        again.get_by_text("differences below").wait_for()
+        again.get_by_text("texts lost").first.wait_for()
         settle(again)
         drawn.append(points_of_curve(again))
         history = json.loads(result.read_text())["history"]
@@ -92,5 +92,5 @@ def test_walk(tmp_path, program):
         )
 
         go(again, "Compare")
-        again.get_by_test_id("stDataFrame").wait_for()
+        again.get_by_test_id("stDataFrame").first.wait_for()
         assert "1 run" in again.get_by_test_id("stSidebar").inner_text()

@@ -136,7 +136,7 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
     assert (
         shared
         == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr"
-        " 0.001, batch 16, split test."
+        " 0.001, batch 16, split valid."
     )
     assert [tuning_table.setting_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
         "yes",
