@@ -37,8 +37,8 @@ def loss_of(model, task, rows):
 
 
 @pytest.mark.parametrize("family", CASES)
-def test_what_the_target_asks_is_the_gradient_of_what_would_move_with_the_head(build, task, family):
-    """Against autograd on the very parameters that tuning that head would train (norms left out)."""
+def test_what_the_target_asks_is_the_gradient_of_what_would_be_trained(build, task, family):
+    """Against autograd on the parameters that tuning that head would train (norms left out)."""
     model = build(family)
     advice = advise_heads(model, task, TARGET, SOURCE)
     for head in [(0, 0), (1, 3), (2, 1)]:
