@@ -59,7 +59,7 @@ def test_means_with_intervals_are_large_and_seeds_small():
     assert [trace.showlegend for trace in (large, small, alone)] == [True, False, True]
     # a mean over two seeds stands beside a single run
     assert "4 runs with different seeds, which are not ranked" in alt(fig)
-    alike = alt(run_frontier([*points[:2], *(points[2] | {"seed": seed} for seed in (1, 2))]))
+    alike = alt(run_frontier([*points[:2], *(points[3] | {"seed": seed} for seed in (1, 2))]))
     assert "Circuit has the largest target change (+0.30), Circuit the best" in alike
     assert "on the frontier: Circuit." in alike
 
