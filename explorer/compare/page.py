@@ -111,7 +111,8 @@ def frontier(of: Points):
     st.caption(
         "The change in each run on the target (up) and on the source (right); dashed lines:"
         " before tuning. A large mark is the mean over seeds with its 95 % interval, a small mark"
-        " is one seed. The line joins the marks that no other mark exceeds in both. Runs from a"
+        " is one seed. The line joins the marks that no other mark exceeds in both. Thin lines are"
+        " shares of a run's change, measured on validation rows. Runs from a"
         " base model (direct) are only in the table: their model did not know the source."
     )
     if of.targets > 1:
