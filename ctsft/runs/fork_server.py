@@ -28,7 +28,7 @@ READ_AT_IMPORT = (
     "CUDA", "HF_", "HUGGINGFACE", "KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS", "PYTHON", "PYTORCH",
     "SAFETENSORS", "TORCH", "TRANSFORMERS", "XDG_",
 )  # fmt: skip
-SECONDS = 5.0  # for an answer; a server that does not give one is not used again
+SECONDS = 60.0  # for an answer; a server that does not give one is ended
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class ForkServer:
                 answer = self._receive(SECONDS)
                 if answer.isdigit():
                     return int(answer)
+                # it must not start the job later, beside the process that the caller starts
+                self._process.kill()
                 self.close()
             return None
 

@@ -1,6 +1,7 @@
 """Jobs forked from a process that has imported what they need."""
 
 import os
+import signal
 import sys
 
 import psutil
@@ -80,6 +81,17 @@ def test_a_server_that_has_ended_starts_nothing_and_says_so(server, job):
     server._process.kill()
     server._process.wait()
     assert server.fork(job()) is None and server.fork(job()) is None
+
+
+def test_a_server_that_does_not_answer_is_ended_and_never_starts_the_job(
+    server, job, tmp_path, monkeypatch
+):
+    """The caller starts the job itself, and one run is never worked on by two processes."""
+    monkeypatch.setattr(fork_server, "SECONDS", 0.1)
+    os.kill(server._process.pid, signal.SIGSTOP)
+    assert server.fork(job()) is None
+    assert wait_until(lambda: not psutil.pid_exists(server._process.pid))
+    assert not (tmp_path / "log.txt").exists()
 
 
 def test_a_server_that_cannot_import_is_never_ready(job):
