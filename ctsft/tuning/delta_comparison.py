@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ctsft.model.model import Model
-from ctsft.tuning.delta import SIDES, Delta, delta_base
+from ctsft.tuning.delta import Delta, delta_base
+from ctsft.tuning.delta_file import SIDES
 from ctsft.tuning.trainable import linear_slices, norm_parameters
 from ctsft.utils.errors import UserError
 
