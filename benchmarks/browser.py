@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -121,6 +121,22 @@ def browser(width: int = 1280, height: int = 900, dark: bool = False) -> Iterato
     """A fresh browser with one empty page."""
     with chrome() as program:
         yield visitor(program, width, height, dark)
+
+
+def eventually(page: Page, read: Callable[[], object], wanted: object):
+    """Wait until `read()` gives `wanted`: a figure may be drawn anew at any moment, so a value that
+    is read once may be that of an empty place. Raises AssertionError with the last value.
+    """
+    end, value = time.monotonic() + WAIT / 1000, None
+    while time.monotonic() < end:
+        try:
+            value = read()
+        except Error as error:  # the element that it reads is just being replaced
+            value = error
+        if value == wanted:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{value!r} instead of {wanted!r} after {WAIT // 1000} s")
 
 
 def go(page: Page, title: str):

@@ -30,6 +30,8 @@ def bind(name: str, then: Callable | None = None) -> dict:
     st.session_state[key] = getattr(view(), name)
 
     def changed():
+        if key not in st.session_state:
+            return  # another callback of the same event has just put this field
         if name in CIRCUIT_FIELDS:
             remember()
         setattr(view(), name, st.session_state[key])

@@ -68,14 +68,16 @@ def test_the_circuit_can_be_changed_from_the_keyboard_alone(page):
     page.get_by_test_id("stSlider").get_by_role("slider").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function(
-        "text => document.querySelector('[data-testid=stMetric]').innerText !== text", arg=before
+        "text => (document.querySelector('[data-testid=stMetric]')?.innerText ?? text) !== text",
+        arg=before,
     )
     settle(page)
     more = page.get_by_test_id("stMetric").first.inner_text()
     page.get_by_test_id("stDataFrame").first.locator("canvas").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_function(
-        "text => document.querySelector('[data-testid=stMetric]').innerText !== text", arg=more
+        "text => (document.querySelector('[data-testid=stMetric]')?.innerText ?? text) !== text",
+        arg=more,
     )
 
 

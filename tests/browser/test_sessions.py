@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from benchmarks.browser import click_head, go, settle, visitor
+from benchmarks.browser import click_head, eventually, go, settle, visitor
 
 LAYERS, HEADS = 6, 8  # of the bundled model
 
@@ -64,10 +64,12 @@ def slide(page, share: float):
 
 def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(arrive, program):
     one, other = arrive(), arrive()
-    assert heads(one) == heads(other) == outlined(one) == 6
+    for page in (one, other):
+        eventually(page, lambda page=page: (heads(page), outlined(page)), (6, 6))
     slide(one, 0.5)
+    eventually(one, lambda: 15 < heads(one) < 35, True)
     chosen = heads(one)
-    assert 15 < chosen < 35 and outlined(one) == chosen, "the slider moves counter and outline"
+    eventually(one, lambda: outlined(one), chosen)  # the slider moves counter and outline
     click_head(one, 0, 0, LAYERS, HEADS)
     one.wait_for_function(
         f"() => !document.body.innerText.includes('{chosen} of {LAYERS * HEADS}')"
@@ -76,10 +78,10 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     assert abs(by_hand - chosen) == 1
     go(other, "Relevance")
     go(other, "Circuit")
-    assert heads(other) == 6, "another session's clicks are its own"
+    eventually(other, lambda: heads(other), 6)  # another session's clicks are its own
     go(one, "Setup")
     go(one, "Circuit")
-    assert heads(one) == by_hand, "a circuit stays when its page is left"
+    eventually(one, lambda: heads(one), by_hand)  # a circuit stays when its page is left
 
     one.get_by_role("button", name="Copy link").click()
     link = one.get_by_test_id("stCode").filter(has_text="/circuit?").first.inner_text().strip()
@@ -87,11 +89,9 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     third.goto(link)
     third.get_by_role("heading", name="Circuit", exact=True).wait_for()
     until(third, by_hand)
-    assert (
-        heads(third) == by_hand
-        and third.get_by_text("removed by hand").or_(third.get_by_text("By hand")).count()
-        and third.errors == []
-    )
+    eventually(third, lambda: heads(third), by_hand)
+    third.get_by_text("removed by hand").or_(third.get_by_text("By hand")).first.wait_for()
+    assert third.errors == []
     third.context.close()
 
 
@@ -102,6 +102,10 @@ def shown_heads(page) -> list[float]:
 
 def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
     page = arrive()
+
+    def shows(*ends: float):
+        eventually(page, lambda: shown_heads(page), list(ends))
+
     area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
     page.mouse.wheel(0, -300)
@@ -109,24 +113,17 @@ def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
         "() => window.Plotly.relayout(document.querySelector('.js-plotly-plot'), {'xaxis.range':"
         " [-0.5, 3.5], 'yaxis.range': [2.5, -0.5]})"
     )
-    page.wait_for_timeout(300)
-    assert shown_heads(page) == [-0.5, 3.5]
+    shows(-0.5, 3.5)
     slide(page, 0.5)
-    page.wait_for_function(
-        "() => document.querySelector('.js-plotly-plot')?.layout?.xaxis?.range?.[1] === 3.5"
-    )
-    assert heads(page) > 15
+    eventually(page, lambda: heads(page) > 15, True)
+    shows(-0.5, 3.5)
     go(page, "Setup")
     go(page, "Circuit")
-    page.wait_for_function(
-        "() => document.querySelector('.js-plotly-plot')?.layout?.xaxis?.range?.[1] === 3.5"
-    )
+    shows(-0.5, 3.5)
     page.locator(".js-plotly-plot .nsewdrag").first.dblclick()
-    page.wait_for_function(
-        "() => document.querySelector('.js-plotly-plot').layout.xaxis.range[1] === 7.5"
-    )
+    shows(-0.5, 7.5)
     slide(page, 0.7)
-    assert shown_heads(page) == [-0.5, 7.5]
+    shows(-0.5, 7.5)
 
 
 def test_nothing_jumps_when_the_slider_moves(arrive):

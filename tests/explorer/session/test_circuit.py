@@ -227,6 +227,17 @@ def test_a_widget_forgotten_with_its_page_gets_its_value_back(session):
     assert session["w_k"] == 4
 
 
+def test_a_value_put_by_another_callback_of_the_same_event_stays(session):
+    changed = binding.bind("head")["on_change"]
+    session["w_head"] = (1, 1)
+    binding.put(head=(0, 2))  # the click on the map, which Streamlit calls first
+    changed()
+    assert binding.view().head == (0, 2)
+    session["w_head"] = (1, 1)
+    changed()
+    assert binding.view().head == (1, 1)
+
+
 def test_what_follows_a_change_sees_the_new_value(session):
     seen = []
     widget = binding.bind("k", then=lambda: seen.append(binding.view().k))
