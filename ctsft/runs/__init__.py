@@ -7,7 +7,7 @@
 
 `folder` says what a run folder holds, `recorder` what a job does there, `launcher` starts and ends
 jobs, `fork_server` lets them start at once, `device_queue` lets them take turns, `run_list` finds
-runs.
+runs, `explorations` holds those that are read only.
 """
 
 from ctsft.runs.folder import (
@@ -22,7 +22,7 @@ from ctsft.runs.folder import (
 )
 from ctsft.runs.launcher import delete, kill, prepare, resume, start, stop
 from ctsft.runs.recorder import Writer, record, run_folder, throwaway_run
-from ctsft.runs.run_list import get, list_runs
+from ctsft.runs.run_list import get, list_read_only, list_runs
 from ctsft.utils.home import home
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "get",
     "home",
     "kill",
+    "list_read_only",
     "list_runs",
     "prepare",
     "record",
