@@ -32,12 +32,13 @@ from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.circuit.circuit import Circuit
-from ctsft.cli import experiment, export, scoring, tuning
+from ctsft.cli import experiment, export, scoring, scoring_checks, tuning
 from ctsft.cli.main import main as shell
 from ctsft.data.registry import load_task
 from ctsft.jobs.advice import read_advice
 from ctsft.jobs.experiment_design import read_design
-from ctsft.jobs.requests import FinetuneRequest, Tuning, discovery_scoring, from_json
+from ctsft.jobs.request_parts import discovery_scoring
+from ctsft.jobs.requests import FinetuneRequest, Tuning, from_json
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs.damage import damage
 from ctsft.tuning.delta import Delta, delta_base
@@ -473,7 +474,7 @@ def fuzz(inputs: int, seed: int, seconds: float, model) -> dict[str, Count]:
     before = os.environ.get("CTSFT_HOME")
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     os.environ["CTSFT_HOME"] = str(folder / "home")
-    modules = (scoring, tuning, experiment, export)
+    modules = (scoring, scoring_checks, tuning, experiment, export)
     executed = [module.execute for module in modules]
     for module in modules:  # a command is parsed and checked, and its job is not run
         module.execute = lambda request, as_json=False: None

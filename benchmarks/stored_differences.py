@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from ctsft.experiment import tables
+from ctsft.experiment import method_differences, tables
 
 TITLE = re.compile(r"\*\*(?P<setting>\w+), n = (?P<n>\d+)\*\*")
 
@@ -26,7 +26,7 @@ def stored_rows(text: str) -> list[dict]:
             setting, n, methods = title["setting"], int(title["n"]), []
         elif setting and cells[:2] == ["target", "accuracy on"]:
             methods = cells[3:]
-        elif methods and len(cells) == 3 + len(methods) and cells[1] in tables.SIDES:
+        elif methods and len(cells) == 3 + len(methods) and cells[1] in method_differences.SIDES:
             if cells[0] == tables.ALL_TARGETS:
                 continue
             for method, cell in zip(methods, cells[3:], strict=True):
@@ -40,7 +40,7 @@ def stored_rows(text: str) -> list[dict]:
 
 def main(path: str):
     rows = stored_rows(Path(path).read_text(encoding="utf-8"))
-    compared = tables.notable_pairs(tables.paired_differences(rows))
+    compared = method_differences.notable_pairs(method_differences.paired_differences(rows))
     print(tables.table(tables.DIFFERENCE_HEAD, list(map(tables.difference_cells, compared))))
 
 

@@ -23,6 +23,14 @@ TokenEffects = list[tuple[str, float]]  # token as text, effect in logits
 
 
 @dataclass(frozen=True)
+class ViewConfig(ScoreConfig):
+    """Settings of a view: those of a scoring pass, and how many tokens it names."""
+
+    # promoted tokens, and as many suppressed ones
+    top: int = 10
+
+
+@dataclass(frozen=True)
 class HeadView:
     """Tensors are float32 on the CPU. Effects and relevance are in logits."""
 
@@ -46,16 +54,15 @@ def view_head(
     means: Means,
     head: Head,
     method: str = "cdt",
-    top: int = 10,
     **config,
 ) -> HeadView:
     """Attention pattern, direct effect and relevance by position of one head; `config` are the
-    fields of `ScoreConfig`, `top` is the number of promoted and of suppressed tokens.
+    fields of `ScoreConfig`, and `top`: the number of promoted and of suppressed tokens.
 
     Costs about two forward passes; for CD-T and mean ablation one pass a token. Raises UserError
     for a head that the model does not have, an unknown method, or means of another shape.
     """
-    model, settings = as_model(model), ScoreConfig(**config)
+    model, settings = as_model(model), ViewConfig(**config)
     check(model, means, head, method)
     settings = replace(settings, positions=settings.positions or means.positions)
     batch = single_batch(ScoringPass(model, task, [example], means, method, settings))
@@ -63,7 +70,9 @@ def view_head(
         trace = record(model, batch.batch)
         effect = direct_effect(model, trace, head)
         relevance = position_relevance(batch, head, method)
-    promoted, suppressed = (None, None) if model.classes else extreme_tokens(model, effect, top)
+    promoted, suppressed = None, None
+    if not model.classes:
+        promoted, suppressed = extreme_tokens(model, effect, settings.top)
     return HeadView(
         head,
         readable_tokens(model.tokenizer, task.encode(model, example)),

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 
-from ctsft.attribution.pool import rows_as_tokens
+from ctsft.attribution.pool import Resources, rows_as_tokens
 from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
 from ctsft.model.attention import tapped
@@ -105,18 +105,18 @@ def label_balanced_means(
     pool: list[Example],
     positions: str = "all",
     progress: Progress | None = None,
-    cache: bool = False,
-    max_memory: int | str | None = None,
+    **resources,
 ) -> Means:
     """Means of every head over `pool`, balanced and for each label.
 
-    `cache` stores them on disk, and returns stored ones for the same question (`notes` say so).
-    `max_memory`: bytes, or text such as "4GB", that the process may use at its peak. Raises
-    UserError for a pool in which one of the task's labels is missing.
+    `resources` are the fields of `Resources`: `cache` stores the means on disk, and returns stored
+    ones for the same question (`notes` say so); `max_memory` is bytes, or text such as "4GB", that
+    the process may use at its peak. Raises UserError for a pool in which one of the task's labels
+    is missing.
     """
-    model = as_model(model)
+    model, may = as_model(model), Resources(**resources)
     check_pool(task, pool, positions)
-    entry = cache_entry(model, task, pool, positions) if cache else None
+    entry = cache_entry(model, task, pool, positions) if may.cache else None
     stored = entry.read() if entry else None
     if stored:
         if progress:
@@ -130,7 +130,7 @@ def label_balanced_means(
             positions,
             [fields["note"]],
         )
-    means = compute_means(model, task, pool, positions, progress, max_memory)
+    means = compute_means(model, task, pool, positions, progress, may.max_memory)
     if entry:
         by_label = torch.stack(list(means.by_label.values()))
         entry.write({"balanced": means.values, "by_label": by_label})

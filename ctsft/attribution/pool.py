@@ -16,6 +16,16 @@ from ctsft.utils.errors import UserError
 PREDICTED_AT_ONCE = 64  # rows, so that not many more are predicted than needed
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What a computation may use; nothing of it changes the result."""
+
+    # stored answers to the same question, and a place for a new one
+    cache: bool = False
+    # at the peak of the process: bytes, or text such as "4GB"; None: what is free
+    max_memory: int | str | None = None
+
+
 def rows_as_tokens(model: Model, task: Task, rows: list[Example]) -> list:
     """Rows as the model sees them: prompt token ids and the number of the gold label."""
     return [[task.encode(model, row), task.labels.index(row.label)] for row in rows]
@@ -32,21 +42,21 @@ def discovery_set(
     rows: list[Example],
     size: int = 50,
     seed: int = 0,
-    cache: bool = False,
-    max_memory: int | str | None = None,
+    **resources,
 ) -> list[Example]:
     """`size` correctly predicted examples, label-balanced, drawn from `rows` with a seed.
 
-    `cache` stores which rows they are. `max_memory`: bytes, or text such as "4GB", that the process
-    may use at its peak. Raises UserError when a label has too few correctly predicted rows.
+    `resources` are the fields of `Resources`: `cache` stores which rows they are; `max_memory` is
+    bytes, or text such as "4GB", that the process may use at its peak. Raises UserError when a
+    label has too few correctly predicted rows.
     """
-    model = as_model(model)
+    model, may = as_model(model), Resources(**resources)
     check_labels(task, rows, size)
-    entry = cache_entry(model, task, rows, size, seed) if cache else None
+    entry = cache_entry(model, task, rows, size, seed) if may.cache else None
     stored = entry.read() if entry else None
     if stored:
         return [rows[i] for i in stored[0]["index"].tolist()]
-    index = draw(model, task, rows, Draw(size, seed, max_memory))
+    index = draw(model, task, rows, Draw(size, seed, may.max_memory))
     if entry:
         entry.write({"index": torch.tensor(index)})
     return [rows[i] for i in index]

@@ -36,16 +36,15 @@ def score_heads(
     means: Means,
     method: str = "cdt",
     progress: Progress | None = None,
-    cache: bool = False,
     **config,
 ) -> Scores:
-    """Score every head on `pool`; `config` are the fields of `ScoreConfig`.
+    """Score every head on `pool`; `config` are the fields of `ScoreConfig`, and `cache`.
 
-    `progress(done, total)` counts work, not seconds. `cache` stores the scores on disk, and returns
-    stored ones for the same question (`notes` say so). Raises UserError for an unknown method or
-    setting, an empty pool, means of another model's shape, or too little memory.
+    `progress(done, total)` counts work, not seconds. `cache=True` stores the scores on disk, and
+    returns stored ones for the same question (`notes` say so). Raises UserError for an unknown
+    method or setting, an empty pool, means of another model's shape, or too little memory.
     """
-    model = as_model(model)
+    model, cache = as_model(model), config.pop("cache", False)
     settings = check_settings(pool, means, method, config)
     means.check(model)
     scoring = ScoringPass(model, task, pool, means, method, settings)

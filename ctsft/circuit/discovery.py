@@ -28,14 +28,14 @@ def discover(
     means: Means,
     depth: int = 1,
     fraction: float = 0.02,
-    progress: Progress | None = None,
     **config,
 ) -> Circuit:
-    """The circuit after iterations 0 to `depth`; `config` are settings of `ScoreConfig`.
+    """The circuit after iterations 0 to `depth`; `config` are keywords of `score_heads`:
+    `progress`, `cache` and the fields of `ScoreConfig`.
 
     Raises UserError for a negative depth or a fraction outside (0, 1], and as `score_heads` does.
     """
-    *_, (circuit, _) = iterations(model, task, pool, means, depth, fraction, progress, **config)
+    *_, (circuit, _) = iterations(model, task, pool, means, depth, fraction, **config)
     return circuit
 
 
@@ -46,13 +46,12 @@ def iterations(
     means: Means,
     depth: int,
     fraction: float,
-    progress: Progress | None = None,
     **config,
 ) -> Iterator[tuple[Circuit, Scores]]:
     """The circuit after each iteration, with the iteration's scores. Ends early when no earlier
     layer is left. Raises UserError as `discover` does.
     """
-    model = as_model(model)
+    model, progress = as_model(model), config.pop("progress", None)
     if depth < 0:
         raise UserError(f"depth is {depth}; choose 0 (heads that act on the logits), 1 or more.")
     size = heads_in_fraction(fraction, model.n_layers * model.n_heads)

@@ -44,7 +44,8 @@ def experiment(
     """
 
     from ctsft.jobs.experiment_design import read_design
-    from ctsft.jobs.requests import ExperimentRequest, discovery_scoring
+    from ctsft.jobs.request_parts import discovery_scoring
+    from ctsft.jobs.requests import ExperimentRequest
 
     design = read_design(file)
     discovery_scoring(design)  # refused before anything is loaded

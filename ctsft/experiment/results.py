@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ctsft.experiment import tables
+from ctsft.experiment import method_differences, tables
 from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
@@ -75,14 +75,14 @@ def finish_experiment(
             "failed": failed,
             "learning_rates": choices,
             "files": [str(run.file(name)) for name in FILES],
-            "pairs": tables.paired_differences(rows),
+            "pairs": method_differences.paired_differences(rows),
         },
     )
 
 
 def write_tables(run: Run, rows: list[dict], source: str) -> str:
     """Write `FILES` to the run folder; returns the Markdown."""
-    long, pairs = tables.long_table(rows), tables.paired_differences(rows)
+    long, pairs = tables.long_table(rows), method_differences.paired_differences(rows)
     markdown = tables.markdown(rows, source)
     contents = (
         markdown,

@@ -13,16 +13,18 @@ import sys
 import time
 from collections.abc import Iterator
 
+from ctsft.experiment.rate_choice import choose_rates
 from ctsft.experiment.results import finish_experiment
 from ctsft.experiment.trial_context import TrialContext, subject_of
 from ctsft.experiment.trials import finished
 from ctsft.experiment.workers import in_this_process, in_worker_processes
-from ctsft.jobs.experiment_design import Design, Trial, choose_rates, read_design
+from ctsft.jobs.experiment_design import Design, Trial, read_design
 from ctsft.jobs.reporter import Reporter, Stopped, begin
-from ctsft.jobs.requests import ExperimentRequest, discovery_scoring
+from ctsft.jobs.request_parts import discovery_scoring
+from ctsft.jobs.requests import ExperimentRequest
 from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import open_discovery
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text

@@ -23,8 +23,8 @@ from ctsft.jobs.requests import FinetuneRequest, Scoring, TrialOf
 from ctsft.jobs.tuning_rows import answered
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
-from ctsft.runs.recorder import Writer
 from ctsft.runs.results import result
+from ctsft.runs.writer import Writer
 from ctsft.tuning.delta import Delta
 from ctsft.tuning.finetune import TuneResult, Watch, finetune
 from ctsft.tuning.recipes import trainable_of

@@ -17,7 +17,7 @@ from ctsft.experiment.trials import record_trial, run_trial
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.reporter import Stopped
 from ctsft.jobs.requests import ExperimentRequest
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 
 # runs trials of one kind; yields each with its result
 Workers = Callable[[list[Trial], str], Iterator[tuple[Trial, dict]]]

@@ -11,8 +11,8 @@ from ctsft.jobs.requests import AdviseRequest, Subject, Tuning
 from ctsft.jobs.tuning_rows import training_rows
 from ctsft.model.model import Model
 from ctsft.runs import results
-from ctsft.runs.recorder import Writer
 from ctsft.runs.run_list import get
+from ctsft.runs.writer import Writer
 from ctsft.tuning.head_advice import Advice, advise_heads
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError

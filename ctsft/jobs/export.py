@@ -19,7 +19,7 @@ from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs import results
 from ctsft.runs.answers import ends
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.tuning.peft_adapter import adapter_of, check_new_folder
 from ctsft.tuning.recipes import RECIPES

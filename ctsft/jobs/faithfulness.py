@@ -10,7 +10,7 @@ from ctsft.circuit.selection import select
 from ctsft.jobs.reporter import Reporter, Stopped, begin, finish
 from ctsft.jobs.requests import FaithfulnessRequest, ValidateRequest
 from ctsft.jobs.results import read_scores, scores_file
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 
 # shares of the heads at which a curve is measured by default
 SHARES = (0.02, 0.04, 0.08, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 0.85)

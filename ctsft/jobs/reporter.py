@@ -12,7 +12,7 @@ from ctsft.data.prompt_tokens import prompt_notes
 from ctsft.data.task import Example, Task, rows_hash
 from ctsft.model.model import Model
 from ctsft.runs.folder import write_json
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 
 
 class Stopped(Exception):

@@ -18,7 +18,7 @@ from ctsft.jobs.results import save_scores
 from ctsft.jobs.scoring import open_discovery
 from ctsft.model.evaluation import accuracy
 from ctsft.runs import results
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 from ctsft.tuning.delta import apply_delta
 from ctsft.tuning.delta_comparison import head_changes
 from ctsft.utils.errors import UserError

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ctsft.attribution.scores import Scores
-from ctsft.runs.recorder import Writer
 from ctsft.runs.run_list import get
+from ctsft.runs.writer import Writer
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 

@@ -21,7 +21,7 @@ from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import DiscoverRequest, ScoreRequest, Scoring, Subject
 from ctsft.jobs.results import save_scores
 from ctsft.model.model import Model
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 from ctsft.utils.atomic_files import write_text
 
 logging.disable_progress_bar()  # a job reports its own stages
@@ -52,8 +52,8 @@ class Discovery:
             self.pool,
             self.scoring.positions,
             self.reporter.stage(stage),
-            self.cache,
-            self.scoring.max_memory,
+            cache=self.cache,
+            max_memory=self.scoring.max_memory,
         )
         self.reporter.tell(stage, means.notes)
         return means
@@ -156,7 +156,7 @@ def discover(run: Writer, request: DiscoverRequest) -> dict:
         discovery.means,
         request.depth,
         request.fraction,
-        discovery.reporter.stage("discovery"),
+        progress=discovery.reporter.stage("discovery"),
         attention=scoring.attention,
         rules=scoring.rules,
         adaptive=scoring.adaptive,

@@ -24,7 +24,7 @@ from ctsft.jobs.tuning_rows import answered, source_rows, tuning_rows
 from ctsft.model.device import choose_device
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
-from ctsft.runs.recorder import Writer
+from ctsft.runs.writer import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
 from ctsft.tuning.recipes import RECIPES, find_recipe, trainable_of

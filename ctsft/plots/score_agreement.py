@@ -7,10 +7,11 @@ from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.plots.head_grid import Marks, Scale, head_grid
 from ctsft.plots.inputs import require, require_heads
-from ctsft.plots.score_charts import score_scatter
 from ctsft.plots.score_maps import shrink, small_maps
-from ctsft.plots.style import COLOURS
+from ctsft.plots.style import COLOURS, figure
 from ctsft.utils.errors import UserError
+from ctsft.utils.format import head_name, hover_text, number
+from ctsft.utils.statistics import spearman
 
 
 def agreement(
@@ -75,3 +76,54 @@ def difference_maps(
         flip=flip,
     )
     return [*pair, shrink(third, difference.shape, bar=True)]
+
+
+def score_scatter(
+    first: np.ndarray,
+    second: np.ndarray,
+    names: tuple[str, str],
+    *,
+    title: str = "",
+) -> go.Figure:
+    """Two scorings [layer, head] of the same heads, x against y, with the Spearman rank
+    correlation; customdata = [layer, head].
+    """
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    rho = spearman(x, y)
+    both = np.isfinite(x) & np.isfinite(y)
+    heads = [(int(layer), int(head)) for layer, head in np.argwhere(both)]
+    fig = figure(
+        title,
+        f"{title or 'Agreement'}: {names[0]} against {names[1]} on {len(heads)} heads, Spearman"
+        f" rank correlation {rho:.2f}.",
+        380,
+    )
+    hover = [
+        f"<b>{head_name(head)}</b><br>{hover_text(names[0])} {number(x[head])}"
+        f"<br>{hover_text(names[1])} {number(y[head])}"
+        for head in heads
+    ]
+    fig.add_trace(
+        go.Scatter(
+            x=[float(x[head]) for head in heads],
+            y=[float(y[head]) for head in heads],
+            customdata=[list(head) for head in heads],
+            mode="markers",
+            text=hover,
+            hovertemplate="%{text}<extra></extra>",
+            marker={"color": COLOURS["circuit"], "size": 9, "opacity": 0.75, "line": {"width": 0}},
+        )
+    )
+    fig.add_annotation(
+        x=0.01,
+        y=0.99,
+        xref="paper",
+        yref="paper",
+        text=f"Spearman ρ = {rho:.2f}".replace("-", "−"),
+        showarrow=False,
+        xanchor="left",
+        yanchor="top",
+    )
+    fig.update_xaxes(title_text=hover_text(names[0]))
+    fig.update_yaxes(title_text=hover_text(names[1]))
+    return fig

@@ -1,5 +1,5 @@
 """Charts of scores other than maps: one head's means, labels and examples, the distribution of all
-heads, two scorings of the same heads.
+heads.
 
 Each label of the task has one colour and, where examples are drawn, its own row, so that colour is
 never the only sign. The functions that take `Scores` are public; the others take plain values.
@@ -18,7 +18,6 @@ from ctsft.plots.score_maps import label_distances, mean_norms
 from ctsft.plots.style import COLOURS, LABEL_COLOURS, LEGEND, figure
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, hover_text, number
-from ctsft.utils.statistics import spearman
 
 
 def score_bars(scores: Scores, head: Head, *, title: str = "Score by label") -> go.Figure:
@@ -259,57 +258,6 @@ def score_histogram(
     fig.update_xaxes(title_text=hover_text(unit))
     fig.update_yaxes(title_text="heads", range=[-0.12 * tallest, 1.12 * tallest], tick0=0)
     fig.update_layout(barmode="stack", showlegend=True, legend=LEGEND, margin_t=76)
-    return fig
-
-
-def score_scatter(
-    first: np.ndarray,
-    second: np.ndarray,
-    names: tuple[str, str],
-    *,
-    title: str = "",
-) -> go.Figure:
-    """Two scorings [layer, head] of the same heads, x against y, with the Spearman rank
-    correlation; customdata = [layer, head].
-    """
-    x, y = np.asarray(first, float), np.asarray(second, float)
-    rho = spearman(x, y)
-    both = np.isfinite(x) & np.isfinite(y)
-    heads = [(int(layer), int(head)) for layer, head in np.argwhere(both)]
-    fig = figure(
-        title,
-        f"{title or 'Agreement'}: {names[0]} against {names[1]} on {len(heads)} heads, Spearman"
-        f" rank correlation {rho:.2f}.",
-        380,
-    )
-    hover = [
-        f"<b>{head_name(head)}</b><br>{hover_text(names[0])} {number(x[head])}"
-        f"<br>{hover_text(names[1])} {number(y[head])}"
-        for head in heads
-    ]
-    fig.add_trace(
-        go.Scatter(
-            x=[float(x[head]) for head in heads],
-            y=[float(y[head]) for head in heads],
-            customdata=[list(head) for head in heads],
-            mode="markers",
-            text=hover,
-            hovertemplate="%{text}<extra></extra>",
-            marker={"color": COLOURS["circuit"], "size": 9, "opacity": 0.75, "line": {"width": 0}},
-        )
-    )
-    fig.add_annotation(
-        x=0.01,
-        y=0.99,
-        xref="paper",
-        yref="paper",
-        text=f"Spearman ρ = {rho:.2f}".replace("-", "−"),
-        showarrow=False,
-        xanchor="left",
-        yanchor="top",
-    )
-    fig.update_xaxes(title_text=hover_text(names[0]))
-    fig.update_yaxes(title_text=hover_text(names[1]))
     return fig
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ctsft.runs.folder import HOST, Process, is_alive, process_start_time, read_json, write_json
+from ctsft.runs.folder import read_json, write_json
+from ctsft.runs.processes import HOST, Process, is_alive, process_start_time
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home_folder

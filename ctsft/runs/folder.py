@@ -21,21 +21,18 @@ machine, seen through a shared folder, are judged by their heartbeat, which a th
 import json
 import os
 import re
-import socket
 import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
-import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ctsft.runs.processes import HOST, Process, is_alive
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 from ctsft.utils.json_files import open_regular, parse_json, read_regular
-
-HOST = socket.gethostname()
 
 # seconds
 STALE = 120.0  # without a heartbeat, after which a run on another machine counts as lost
@@ -91,12 +88,6 @@ class _Form(BaseModel):
     """Tells a request of an earlier version, which held the shell's arguments."""
 
     argv: list | None = None  # elements of any kind
-
-
-class Process(BaseModel):
-    pid: Annotated[int, Field(gt=0, lt=2**31)] | None = None
-    pid_started: float | None = None  # of `process_start_time`, only for comparing
-    host: Text = HOST
 
 
 class Status(Process):
@@ -204,29 +195,6 @@ class Run:
         if process.pid is None:
             return time.time() - status.heartbeat < GRACE
         return is_alive(process)
-
-
-def process_start_time(pid: int) -> float | None:
-    """When a process began; None if it does not exist or is a zombie. On Linux it is counted from
-    boot, so that a change of the clock does not change it.
-    """
-    try:
-        if psutil.LINUX:
-            text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-            state, *fields = text.rpartition(")")[2].split()
-            return None if state in "ZX" else float(fields[18])
-        process = psutil.Process(pid)
-        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return None
-        return process.create_time()
-    except (OSError, psutil.Error):
-        return None
-
-
-def is_alive(process: Process) -> bool:
-    """Whether that very process exists, not another with its pid."""
-    started = process_start_time(process.pid)
-    return started is not None and started == process.pid_started
 
 
 def json_default(value: Any) -> Any:

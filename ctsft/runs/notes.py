@@ -7,7 +7,6 @@ note it is removed.
 
 from pydantic import BaseModel
 
-from ctsft.runs.explorations import refuse_read_only
 from ctsft.runs.folder import Run, read_json, write_json
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
@@ -30,10 +29,7 @@ def read_note(run: Run) -> Note:
 
 
 def save_note(run: Run, name: str = "", note: str = "") -> Note:
-    """Store a name and a note. UserError for one that is too long, or a run that does not exist or
-    is read only.
-    """
-    refuse_read_only(run)
+    """Store a name and a note. UserError for one that is too long, or a run that does not exist."""
     printable = "".join(character if character.isprintable() else " " for character in name)
     saved = Note(name=" ".join(printable.split()), note=note.replace("\r\n", "\n").strip())
     for text, longest, kind in (

@@ -138,21 +138,33 @@ def head_sums(model: Model, table: dict[int, torch.Tensor]) -> tuple[torch.Tenso
     return alone, shared[:, :: model.n_heads // model.n_kv_heads].clone()
 
 
+def source_information(
+    model: Model,
+    task: Task,
+    source: list[Example],
+    information: list[torch.Tensor] | None = None,
+    progress: Progress | None = None,
+) -> list[torch.Tensor]:
+    """`fisher` of the source rows: `information` where it is computed already; otherwise
+    progress(done, rows) is called while it is computed.
+    """
+    return information or fisher(model, task, source, progress)
+
+
 def advise_heads(
     model,
     task: Task,
     target: list[Example],
     source: list[Example],
     damping: float = 1.0,
-    information: list[torch.Tensor] | None = None,
-    progress: Progress | None = None,
+    **known,
 ) -> Advice:
     """What each head is worth: target rows (those that would be trained on) against source rows.
     Neither may be test rows. The model stays as it is.
 
-    damping: in units of the mean Fisher information of the attention matrices. information:
-    `fisher` of the source rows, where it is computed already. progress(done, rows): is called while
-    it is computed. UserError without rows, or for a damping that is not above 0.
+    damping: in units of the mean Fisher information of the attention matrices. `known` are keywords
+    of `source_information`: information, or progress(done, rows). UserError without rows, or for a
+    damping that is not above 0.
     """
     model = as_model(model)
     if not target or not source:
@@ -166,7 +178,7 @@ def advise_heads(
         )
     gradients = Gradients(model, task)
     model.hf.eval()
-    information = information or fisher(model, task, source, progress)
+    information = source_information(model, task, source, **known)
     squared = [value.square() for value in mean_gradient(gradients, target)]
     size = sum(value.numel() for value in information)
     mean = sum(value.sum().item() for value in information) / size

@@ -27,17 +27,12 @@ FAMILIES = {
     "bert",
 }
 MOST_PARAMETERS = 6
-# public functions: other programs name their keyword arguments
+# public functions, whose keyword arguments other programs name
 MORE_PARAMETERS = {
-    "ctsft/attribution/head_view.py:view_head": 7,
-    "ctsft/attribution/means.py:label_balanced_means": 7,
-    "ctsft/attribution/pool.py:discovery_set": 7,
-    "ctsft/attribution/score_heads.py:score_heads": 7,
-    "ctsft/circuit/discovery.py:discover": 7,
-    "ctsft/circuit/discovery.py:iterations": 7,
+    # means, sizes and n_random are those of `faithfulness`, which this measures size by size
     "ctsft/circuit/faithfulness.py:faithfulness_curve": 7,
+    # train, evaluate and source are rows that a caller has apart; watch follows the run
     "ctsft/tuning/finetune.py:finetune": 8,
-    "ctsft/tuning/head_advice.py:advise_heads": 7,
 }
 
 

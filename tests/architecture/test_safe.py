@@ -17,7 +17,7 @@ import torch
 from ctsft import runs
 from ctsft.data.registry import load_task
 from ctsft.model.loading import load_model
-from ctsft.plots import head_grid, score_charts
+from ctsft.plots import head_grid, score_agreement, score_charts
 from ctsft.utils.errors import UserError
 from explorer.session import circuit, saved_circuits
 from explorer.text import markdown
@@ -158,7 +158,7 @@ def figures():
     yield score_charts.example_points(values.ravel(), labels, [NASTY] * 6, title=NASTY)
     yield score_charts.label_bars({NASTY: 1.0, "b": 2.0}, {NASTY: 0.1, "b": 0.1})
     yield score_charts.mean_bars(1.0, {NASTY: 1.0})
-    yield score_charts.score_scatter(values, values, (NASTY, "b"))
+    yield score_agreement.score_scatter(values, values, (NASTY, "b"))
 
 
 def shown_strings(value) -> list[str]:

@@ -36,7 +36,7 @@ WHOLE = {"atomic_files"}
 ALLOWED = {
     "ctsft/jobs/export.py:save_folder",
     "ctsft/tuning/checkpoints.py:_save",
-    "ctsft/runs/recorder.py:_begin",
+    "ctsft/runs/writer.py:begin",
     "ctsft/runs/recorder.py:_log_traceback",
     "ctsft/runs/launcher.py:_start_process",
     "ctsft/cli/run.py:execute",  # the null device

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from ctsft.runs.folder import process_start_time
+from ctsft.runs.processes import process_start_time
 from explorer.session import view as session_view
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctsft.runs import fork_server
-from ctsft.runs.folder import Process, is_alive, process_start_time
 from ctsft.runs.launcher import job_environment
+from ctsft.runs.processes import Process, is_alive, process_start_time
 
 SECONDS = 300
 

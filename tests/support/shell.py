@@ -17,12 +17,12 @@ def bad(result, *words):
 
 def parsed(arguments):
     """The request that the shell makes of some arguments; nothing is run."""
-    from ctsft.cli import experiment, export, scoring, tuning
+    from ctsft.cli import experiment, export, scoring, scoring_checks, tuning
     from ctsft.cli.main import main
 
     requests = []
     with pytest.MonkeyPatch.context() as patch:
-        for module in (scoring, tuning, experiment, export):
+        for module in (scoring, scoring_checks, tuning, experiment, export):
             patch.setattr(module, "execute", lambda request, as_json: requests.append(request))
         assert main([str(argument) for argument in arguments]) == 0
     return requests[0]

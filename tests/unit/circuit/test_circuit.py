@@ -246,7 +246,9 @@ def test_discovery_is_the_literal_one(loaded, task, family, fraction, size):
     model = loaded[family]
     means = label_balanced_means(model, task, POOL)
     theirs, progress = literal_discovery(model, task, POOL, means.values.double(), 2, size), []
-    steps = list(iterations(model, task, POOL, means, 2, fraction, lambda *at: progress.append(at)))
+    steps = list(
+        iterations(model, task, POOL, means, 2, fraction, progress=lambda *at: progress.append(at))
+    )
     assert len(theirs) >= 2 and len(steps) == len(theirs)
     for depth, (circuit, scores) in enumerate(steps):
         assert circuit.heads == {head for group in theirs[: depth + 1] for head in group}

@@ -13,7 +13,16 @@ import pytest
 import torch
 
 from ctsft import runs
-from ctsft.experiment import results, runner, tables, trial_context, trials, workers
+from ctsft.experiment import (
+    results,
+    runner,
+    tables,
+    trial_context,
+    trials,
+    workers,
+)
+from ctsft.experiment.method_differences import judged
+from ctsft.experiment.rate_choice import choose_rates
 from ctsft.experiment.results import finished_rows
 from ctsft.experiment.runner import run_experiment
 from ctsft.experiment.trial_context import TrialContext
@@ -26,7 +35,7 @@ from ctsft.experiment.trials import (
 from ctsft.jobs import requests, tuning_table
 from ctsft.jobs import tuning as jobs_tuning
 from ctsft.jobs.command_line import arguments
-from ctsft.jobs.experiment_design import Design, Trial, choose_rates, read_design
+from ctsft.jobs.experiment_design import Design, Trial, read_design
 from ctsft.jobs.reporter import Stopped
 from ctsft.jobs.requests import ExperimentRequest, Subject, same_question
 from ctsft.model.evaluation import metric_changes, metrics
@@ -114,21 +123,21 @@ def pair(one, other, target, source, p=0.0001):
     ],
 )
 def test_the_verdict_speaks_of_adjusted_p_only(target, source, wanted):
-    (found,) = tables.judged([pair("a", "b", target, source)])
+    (found,) = judged([pair("a", "b", target, source)])
     assert found["verdict"] == wanted
 
 
 def test_all_pairs_that_are_shown_are_judged_together():
     shown = [pair("a", other, 0.1, 0, p=0.01) for other in "bcd"]
-    assert {one["verdict"] for one in tables.judged(shown[:1])} == {"better on target"}
-    assert {one["verdict"] for one in tables.judged(shown)} == {"no difference beyond chance"}
+    assert {one["verdict"] for one in judged(shown[:1])} == {"better on target"}
+    assert {one["verdict"] for one in judged(shown)} == {"no difference beyond chance"}
     both = [shown[0], pair("b", "a", -0.1, 0, p=0.01)]
-    assert [one["verdict"] for one in tables.judged(both)] == [
+    assert [one["verdict"] for one in judged(both)] == [
         "better on target",
         "worse on target",
     ], "a pair and its reverse are one test"
     few = pair("a", "b", 0.1, 0.1) | {"target_p": None, "source_p": None}
-    assert tables.judged([few])[0]["verdict"] == "fewer than 3 languages or seeds"
+    assert judged([few])[0]["verdict"] == "fewer than 3 languages or seeds"
 
 
 def test_tables_in_the_layout_of_the_papers():

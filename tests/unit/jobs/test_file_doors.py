@@ -15,7 +15,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.cli.main import main
 from ctsft.jobs.advice import read_advice
 from ctsft.jobs.experiment_design import read_design
-from ctsft.jobs.requests import discovery_scoring
+from ctsft.jobs.request_parts import discovery_scoring
 from ctsft.tuning.delta import Delta, apply_delta
 from ctsft.utils.errors import UserError
 from support.damaged_runs import ANYTHING

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from ctsft import runs
 from ctsft.jobs import tuning, tuning_table
-from ctsft.runs import launcher, recorder, results
+from ctsft.runs import launcher, results, writer
 from ctsft.runs.device_queue import device_turn
 from ctsft.tuning import checkpoints
 from ctsft.tuning.checkpoints import newest_checkpoint
@@ -354,7 +354,7 @@ def test_a_loss_that_breaks_late_goes_back_one_step(build, task, tmp_path):
 
 def test_time_left_after_a_resume_counts_only_what_was_done_since(monkeypatch):
     clock = stopped_clock()
-    monkeypatch.setattr(recorder, "time", clock)
+    monkeypatch.setattr(writer, "time", clock)
     with runs.record(runs.Request(kind="finetune")) as run:
         run.progress(0, 1, "tuning")  # the stage is announced
         clock.now += 5.0

@@ -14,6 +14,7 @@ from ctsft.cli.run import JOBS
 from ctsft.jobs import tuning_table
 from ctsft.jobs.command_line import OPTIONS, arguments, shell_command
 from ctsft.jobs.experiment_design import Design, Trial, read_design
+from ctsft.jobs.request_parts import discovery_scoring
 from ctsft.jobs.requests import (
     AdviseRequest,
     Checks,
@@ -30,7 +31,6 @@ from ctsft.jobs.requests import (
     TuneConfig,
     Tuning,
     ValidateRequest,
-    discovery_scoring,
     from_json,
     needed_request,
     request_of,

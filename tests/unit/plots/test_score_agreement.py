@@ -124,3 +124,12 @@ def test_recent_names_come_back_newest_first_without_what_is_gone(tmp_path):
     for torn in (b"{", b"[1]", b'{"models": 3}', b'{"models": [1, "a"]}'):
         (home.home() / "recent.json").write_bytes(torn)
         assert set(recent.listed("models")) <= {"a"}
+
+
+def test_correlation_pairs_the_same_heads_and_skips_uncomputed_ones():
+    a, b = np.array([[1.0, np.nan], [3.0, 4.0]]), np.array([[40.0, 20.0], [30.0, 10.0]])
+    fig = score_agreement.score_scatter(a, b, ("CD-T", "ablation"))
+    points = fig.data[0]
+    assert [list(c) for c in points.customdata] == [[0, 0], [1, 0], [1, 1]]
+    assert list(points.x) == [1, 3, 4] and list(points.y) == [40, 30, 10]
+    assert "ρ = −1.00" in fig.layout.annotations[0].text and "3 heads" in alt(fig)

@@ -6,7 +6,6 @@ from ctsft.plots.score_charts import (
     label_bars,
     mean_bars,
     score_histogram,
-    score_scatter,
 )
 from ctsft.plots.style import COLOURS, alt
 
@@ -62,12 +61,3 @@ def test_strip_shows_each_example_in_its_labels_row():
     assert max(abs(y) for y in negative.y) < 0.5 and all(0.5 < y < 1.5 for y in positive.y)
     assert "&lt;script&gt;" in negative.text[0] and "negative 0.2, positive 0.9" in alt(fig)
     assert [s.x0 for s in fig.layout.shapes[:2]] == pytest.approx([0.2, 0.9])
-
-
-def test_correlation_pairs_the_same_heads_and_skips_uncomputed_ones():
-    a, b = np.array([[1.0, np.nan], [3.0, 4.0]]), np.array([[40.0, 20.0], [30.0, 10.0]])
-    fig = score_scatter(a, b, ("CD-T", "ablation"))
-    points = fig.data[0]
-    assert [list(c) for c in points.customdata] == [[0, 0], [1, 0], [1, 1]]
-    assert list(points.x) == [1, 3, 4] and list(points.y) == [40, 30, 10]
-    assert "ρ = −1.00" in fig.layout.annotations[0].text and "3 heads" in alt(fig)

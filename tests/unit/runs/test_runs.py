@@ -12,7 +12,7 @@ import pytest
 
 from ctsft import runs
 from ctsft.runs import folder as runs_folder
-from ctsft.runs import launcher, recorder
+from ctsft.runs import launcher, processes, recorder, writer
 from support.runs import JOB, child, queued, until
 from support.waiting import stopped_clock, wait_until
 
@@ -85,9 +85,9 @@ def test_a_recorded_run_can_be_read_back(folder):
 
 
 def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
-    monkeypatch.setattr(recorder, "TICK", 0.02)
+    monkeypatch.setattr(writer, "TICK", 0.02)
     clock = stopped_clock()
-    monkeypatch.setattr(recorder, "time", clock)
+    monkeypatch.setattr(writer, "time", clock)
     with runs.record(SCORE) as run:
         run.progress(0, 10, "means")
         clock.now += 5.0
@@ -103,8 +103,8 @@ def test_progress_reaches_readers_with_an_eta_of_its_own_stage(monkeypatch):
 
 
 def test_the_heartbeat_goes_on_in_silence_and_progress_does_not(monkeypatch):
-    monkeypatch.setattr(recorder, "TICK", 0.02)
-    monkeypatch.setattr(recorder, "BEAT", 0.04)
+    monkeypatch.setattr(writer, "TICK", 0.02)
+    monkeypatch.setattr(writer, "BEAT", 0.04)
     with runs.record(SCORE) as run:
         first = run.status()
         assert wait_until(lambda: run.status().heartbeat > first.heartbeat)
@@ -225,8 +225,8 @@ def test_a_zombie_is_dead():
     try:
         pid = int(parent.stdout.readline())
         assert wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-        assert psutil.pid_exists(pid) and runs_folder.process_start_time(pid) is None
-        assert runs_folder.process_start_time(parent.pid) is not None
+        assert psutil.pid_exists(pid) and processes.process_start_time(pid) is None
+        assert processes.process_start_time(parent.pid) is not None
     finally:
         parent.kill()
         parent.communicate()
@@ -293,7 +293,7 @@ def test_a_job_deaf_to_sigterm_is_killed_with_its_children():
     runs.kill(run, wait=0.2)
     assert run.status().state == "stopped" and "ended before" in run.status().message
     assert wait_until(
-        lambda: [runs_folder.process_start_time(p) for p in (pid, helper)] == [None, None]
+        lambda: [processes.process_start_time(p) for p in (pid, helper)] == [None, None]
     )
 
 
@@ -301,7 +301,7 @@ def test_stop_and_discard_removes_process_and_folder(folder):
     run = waiting(IDLE)
     pid = run.status().pid
     runs.stop(run, "discard")
-    assert runs_folder.process_start_time(pid) is None and list(folder.iterdir()) == []
+    assert processes.process_start_time(pid) is None and list(folder.iterdir()) == []
     with pytest.raises(runs.RunError, match="'keep', 'discard'"):
         runs.stop(run, "perhaps")
 
@@ -424,7 +424,7 @@ def test_start_runs_the_command_line_detached(tmp_path, monkeypatch):
     assert run.log_tail() == f"True ['run', {run.id!r}]"
     pid = json.loads(run.file("process.json").read_text())["pid"]
     runs.stop(run, "discard")
-    assert runs_folder.process_start_time(pid) is None and runs.list_runs() == []
+    assert processes.process_start_time(pid) is None and runs.list_runs() == []
 
 
 def test_a_started_job_finds_the_packages_in_a_checkout_and_in_an_installation(

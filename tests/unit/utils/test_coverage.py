@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from ctsft.experiment import tables
+from ctsft.experiment.method_differences import SIDES, paired_differences
 from ctsft.utils import paired_rows, statistics
 
 SEEDS = (31, 777, 2025, 12345)
@@ -66,11 +66,11 @@ def table_rows(rng, methods: int = 9) -> list[dict]:
 
 def test_a_table_of_nine_equal_methods_holds_a_false_verdict_in_at_most_five_of_a_hundred():
     rng = np.random.default_rng(5)
-    found = [tables.paired_differences(table_rows(rng)) for _ in range(60)]
+    found = [paired_differences(table_rows(rng)) for _ in range(60)]
     false = [any(pair["verdict"] != NONE for pair in table) for table in found]
     assert np.mean(false) <= 0.05
     unadjusted = [
-        any(pair[f"{side}_p"] < 0.05 for pair in table for side in tables.SIDES) for table in found
+        any(pair[f"{side}_p"] < 0.05 for pair in table for side in SIDES) for table in found
     ]
     assert np.mean(unadjusted) > 0.5, "the control: each test on its own"
 
@@ -82,9 +82,7 @@ def test_a_real_difference_still_has_a_verdict():
     rows = table_rows(np.random.default_rng(6), methods=3)
     for row in rows:
         row["target_after"] += 0.3 * (row["method"] == "m0")
-    verdicts = {
-        (pair["one"], pair["other"]): pair["verdict"] for pair in tables.paired_differences(rows)
-    }
+    verdicts = {(pair["one"], pair["other"]): pair["verdict"] for pair in paired_differences(rows)}
     assert verdicts["m0", "m1"] == "better on target" and verdicts["m1", "m0"] == "worse on target"
     assert verdicts["m1", "m2"] == NONE
 

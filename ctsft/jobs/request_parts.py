@@ -1,0 +1,103 @@
+"""What every kind of request names: the model, task and rows of a job, and how a pool is scored."""
+
+import json
+from dataclasses import dataclass
+
+from pydantic import (
+    TypeAdapter,
+    ValidationError,
+)
+
+from ctsft.attribution.methods import METHODS
+from ctsft.attribution.scores import ScoreConfig
+from ctsft.data.registry import load_task
+from ctsft.data.task import Task
+from ctsft.jobs.experiment_design import Design
+from ctsft.jobs.reporter import tell_notes
+from ctsft.model.loading import load_model
+from ctsft.model.model import Model
+from ctsft.utils.errors import UserError, quoted
+from ctsft.utils.json_files import problem
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a job works on: a model, a task, and the rows a circuit is found with."""
+
+    model: str = "demo"
+    task: str = "demo"
+    data_dir: str | None = None
+    language: str | None = None  # default: the task's source
+    split: str = "train"
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def open(self) -> tuple[Model, Task, str]:
+        """The model, the task and the language; notes on them are printed on stderr. UserError for
+        what cannot be opened.
+        """
+        task = load_task(self.task, self.data_dir)
+        language = self.language or task.source
+        # an unknown language is refused before the model is loaded
+        task.splits(language)
+        model = load_model(self.model, self.device, self.dtype)
+        tell_notes(model, task)
+        return model, task, language
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Which pool is scored, and how."""
+
+    size: int = 50
+    seed: int = 0
+    method: str = "cdt"
+    attention: str = "softmax"
+    score: str = "signed"
+    positions: str = "all"
+    batch_tokens: int | None = None
+    max_memory: str | None = None  # bytes, or words such as "4GB"
+    rules: str = "paper"
+    normalise: str = "none"
+    adaptive: bool = False
+    k: int | None = None  # how many heads an adaptive pass is to find
+    steps: int = 5  # of integrated gradients
+
+    def __post_init__(self):  # refused before a model is loaded
+        if self.method not in METHODS:
+            raise UserError(
+                f"{self.method!r} is not a scoring method; choose from {', '.join(METHODS)}."
+            )
+        ScoreConfig(**self.config)
+
+    @property
+    def config(self) -> dict:
+        names = (
+            "attention",
+            "score",
+            "positions",
+            "batch_tokens",
+            "max_memory",
+            "rules",
+            "normalise",
+            "adaptive",
+            "k",
+            "steps",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+def discovery_scoring(design: Design) -> Scoring:
+    """How an experiment's shared scores are computed. UserError for a setting that is unknown, or
+    of another type.
+    """
+    unknown = set(design.discovery) - set(Scoring.__dataclass_fields__)
+    if unknown:
+        raise UserError(
+            f"{quoted(min(unknown))} is not a setting of discovery; choose from"
+            f" {', '.join(Scoring.__dataclass_fields__)}."
+        )
+    try:
+        return TypeAdapter(Scoring).validate_json(json.dumps(design.discovery), strict=True)
+    except ValidationError as error:
+        raise UserError(f"The design's discovery cannot be used: {problem(error)}.") from None
