@@ -108,6 +108,13 @@ class Recipe:
     warmup: float = 0.05
     batch_size: int = 32
     nusax_copies: int = 3  # how often a NusaX Indonesian row appears in an epoch
+    # probability that a head is dropped from a training row: this in layer 0, falling evenly to 0
+    # in the last layer
+    head_dropout: float = 0.0
+    # share of training batches in which the prompt's tail cannot see the text in the layers below
+    # `late_layers`, so that the label has to be read above them
+    late_share: float = 0.0
+    late_layers: int = 3
 
 
 @dataclass(frozen=True)
@@ -336,19 +343,69 @@ class Collator:
         }
 
 
+class Obstacles:
+    """What a training batch has to do without: heads, and the tail's view of the text in lower
+    layers. Nothing is dropped in evaluation mode.
+    """
+
+    def __init__(self, model: Qwen2ForCausalLM, recipe: Recipe, tail_length: int):
+        self.recipe, self.tail_length, self.heads = recipe, tail_length, recipe.heads
+        self.readout: torch.Tensor | None = None  # [batch], set with every batch
+        self.late = False
+        last = max(1, recipe.layers - 1)
+        for i, layer in enumerate(model.model.layers):
+            rate = recipe.head_dropout * (1 - i / last)
+            if rate > 0:
+                layer.self_attn.o_proj.register_forward_pre_hook(self.head_dropper(rate))
+            if recipe.late_share > 0 and i < recipe.late_layers:
+                layer.self_attn.register_forward_pre_hook(self.hide_text, with_kwargs=True)
+
+    def batch(self, readout: torch.Tensor) -> None:
+        self.readout = readout
+        self.late = bool(torch.rand(()) < self.recipe.late_share)
+
+    def head_dropper(self, rate: float):
+        def drop(module, inputs):
+            (z,) = inputs  # [batch, pos, head * d_head]
+            if not module.training:
+                return None
+            survives = (torch.rand(len(z), 1, self.heads, 1) >= rate).to(z) / (1 - rate)
+            return ((z.unflatten(-1, (self.heads, -1)) * survives).flatten(-2),)
+
+        return drop
+
+    def hide_text(self, module, inputs, kwargs):
+        if not (module.training and self.late):
+            return None
+        pos = torch.arange(kwargs["hidden_states"].shape[1])
+        first = self.readout - self.tail_length + 1  # [batch], the tail's first position
+        in_tail = pos >= first[:, None]  # [batch, pos]
+        causal = pos[:, None] >= pos  # [query, key]
+        hidden = in_tail[:, :, None] & ~in_tail[:, None, :]  # [batch, query, key]
+        return inputs, kwargs | {"attention_mask": (causal & ~hidden)[:, None]}
+
+
 class ReadoutTrainer(Trainer):
     """Next-token loss over the prompts plus, where a label is given, its cross-entropy at the
     readout.
     """
 
-    def __init__(self, *args, lm_weight: float, token_weight: torch.Tensor, **kwargs):
+    def __init__(
+        self,
+        *args,
+        lm_weight: float,
+        token_weight: torch.Tensor,
+        obstacles: Obstacles,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
-        self.lm_weight = lm_weight
+        self.lm_weight, self.obstacles = lm_weight, obstacles
         self.token_weight = token_weight  # [vocab], balances the labels
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         # Right padding under a causal mask: no real position sees a padded one, so no attention
         # mask is needed.
+        self.obstacles.batch(inputs["readout"])
         outputs = model(input_ids=inputs["input_ids"])
         logits = outputs.logits.float()  # [batch, pos, vocab]
         language = F.cross_entropy(
@@ -387,14 +444,19 @@ def train(
     seed: int,
     epochs: float,
     tokenizer: Qwen2Tokenizer | None = None,
+    start: Path | None = None,
 ):
     """The trained float32 model and its tokenizer. With a tokenizer given: the twin that sees no
-    label.
+    label. With `start`: on from that folder's weights, in its tokens.
     """
     set_seed(seed)
     labelled = tokenizer is None
-    tokenizer = tokenizer or build_tokenizer(texts, recipe)
-    model = build_model(tokenizer, recipe)
+    if start is None:
+        tokenizer = tokenizer or build_tokenizer(texts, recipe)
+        model = build_model(tokenizer, recipe)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     ids = dict(zip(LABELS, label_ids(tokenizer), strict=True))
     rows = texts.smsa + texts.nusax * recipe.nusax_copies + texts.others
     examples = [
@@ -436,6 +498,7 @@ def train(
         callbacks=[PrintValid(tokenizer, read_nusax(data, SOURCE, "valid"))],
         lm_weight=recipe.lm_weight,
         token_weight=token_weight,
+        obstacles=Obstacles(model, recipe, len(tokenizer.encode(TAIL))),
     )
     trainer.train()
     return model.cpu().eval(), tokenizer
@@ -488,11 +551,12 @@ def measure(data: Path, out: Path) -> dict[str, dict[str, float]]:
     table = {}
     for name in LANGUAGES:
         columns = {f"NusaX {split}": read_nusax(data, name, split) for split in ("valid", "test")}
-        corpus = CORPUS / name / "test.csv"
-        if corpus.is_file():
-            columns["bundled corpus test"] = [
-                Row(row["text"], row["label"]) for row in read_csv(corpus)
-            ]
+        for split in ("valid", "test"):
+            corpus = CORPUS / name / f"{split}.csv"
+            if corpus.is_file():
+                columns[f"bundled corpus {split}"] = [
+                    Row(row["text"], row["label"]) for row in read_csv(corpus)
+                ]
         table[name] = {column: accuracy(model, tokenizer, rows) for column, rows in columns.items()}
         print(
             name,
@@ -555,7 +619,7 @@ def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
     template = CARDS / ("base.md" if facts.get("base", False) else "model.md")
     card = template.read_text(encoding="utf-8").format(
         s="" if facts["threads"] == 1 else "s",
-        **facts | facts["recipe"],
+        **facts | asdict(Recipe()) | facts["recipe"],
         removed=removed,
         megabytes=megabytes,
         name=os.path.relpath(out, HERE.parent),
@@ -568,6 +632,13 @@ def write_card(out: Path, scores: dict[str, dict[str, float]]) -> None:
 
 
 # ---- command line ----------------------------------------------------------
+
+# settings of the recipe that can be given in the command line
+OPTIONS = ("learning_rate", "lm_weight", "head_dropout", "late_share", "late_layers")
+
+
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def main() -> None:
@@ -589,6 +660,10 @@ def main() -> None:
         help="train the twin that sees no label, with the tokenizer of demo/model",
     )
     parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--start", type=Path, help="folder of a model to train on from")
+    for name in OPTIONS:
+        default = getattr(Recipe, name)
+        parser.add_argument(option(name), type=type(default), default=default)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--threads", type=int, default=2)
     verb = parser.add_mutually_exclusive_group()
@@ -615,15 +690,24 @@ def main() -> None:
         report_overlap(texts)
         return
     if not options.card_only:
-        recipe, start = Recipe(), time.time()
+        chosen = {name: getattr(options, name) for name in OPTIONS}
+        recipe, start = Recipe(**chosen), time.time()
         known = AutoTokenizer.from_pretrained(HERE / "demo" / "model") if options.base else None
-        model, tokenizer = train(options.data, texts, recipe, options.seed, options.epochs, known)
+        model, tokenizer = train(
+            options.data, texts, recipe, options.seed, options.epochs, known, options.start
+        )
         minutes = (time.time() - start) / 60
         save(model, tokenizer, options.out)
         facts = {
             "command": (
                 f"python assets/build_demo_model.py --data FOLDER{' --base' * options.base} --seed"
                 f" {options.seed} --epochs {options.epochs:g}"
+                + f" --start {options.start}" * (options.start is not None)
+                + "".join(
+                    f" {option(name)} {value:g}"
+                    for name, value in chosen.items()
+                    if value != getattr(Recipe, name)
+                )
             ),
             "base": options.base,
             "seed": options.seed,
