@@ -12,8 +12,8 @@ import support.environment  # noqa: F401
 from ctsft.data.sources import Files
 from ctsft.data.task import Task
 from ctsft.model.loading import load_model, wrap
+from ctsft.runs import explorations, launcher
 from ctsft.runs import fork_server as fork_server_module
-from ctsft.runs import launcher
 from support.hub import Hub
 from support.models import FAMILIES
 from support.tasks import LABELS, PROMPT, agreed, cued, write_task
@@ -65,8 +65,9 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
-    """Run folders of this test only."""
+    """Run folders of this test only; the program's recorded runs are not among them."""
     monkeypatch.setenv("CTSFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(explorations, "RECORDED", tmp_path / "recorded")
     return tmp_path / "home"
 
 

@@ -7,7 +7,18 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from ctsft.cli import cache, experiment, export, run, runs, scoring, scoring_checks, tuning, ui
+from ctsft.cli import (
+    bundle,
+    cache,
+    experiment,
+    export,
+    run,
+    runs,
+    scoring,
+    scoring_checks,
+    tuning,
+    ui,
+)
 from ctsft.cli.app import Halt, app
 from ctsft.runs.folder import RunRemoved
 from ctsft.utils import distributed
@@ -16,7 +27,7 @@ from ctsft.utils.json_files import problem
 from ctsft.utils.program import program_name
 
 # importing them registers their commands
-COMMANDS = (scoring, scoring_checks, tuning, export, experiment, run, runs, cache, ui)
+COMMANDS = (scoring, scoring_checks, tuning, export, experiment, run, runs, bundle, cache, ui)
 
 
 INTERRUPTED = "Interrupted; what was saved by then remains."

@@ -19,6 +19,7 @@ from ctsft import runs
 from ctsft.cli import summaries
 from ctsft.cli.app import AsJson, Halt, app
 from ctsft.runs import device_queue
+from ctsft.runs.explorations import refuse_read_only
 from ctsft.runs.folder import read_json
 from ctsft.utils import distributed
 
@@ -46,6 +47,7 @@ def run_folder(
     Example: python -m ctsft run 20260131-101500-score-ab2c
     """
     run = runs.get(run_id)
+    refuse_read_only(run)
     stored = read_json(run.file("request.json"), StoredRequest)
     if stored.kind not in JOBS or run.note:
         from ctsft.jobs.requests import needed_request

@@ -10,6 +10,7 @@ from ctsft import runs
 from ctsft.cli.app import AsJson, Halt, app
 from ctsft.runs import results
 from ctsft.runs.damage import damage
+from ctsft.runs.explorations import origin_of
 from ctsft.utils.errors import UserError, cut
 
 
@@ -27,9 +28,9 @@ def list_or_act(
     Example: python -m ctsft runs show 20260131-101500-score-ab2c
     """
     if action == "list":
-        rows = list(map(row_of, runs.list_runs()))
+        rows = list(map(row_of, [*runs.list_runs(), *runs.list_read_only(recorded=False)]))
         lines = [
-            f"{row['run']}  {row['state']:8} {row['progress']:4.0%}  {row['message']}".rstrip()
+            f"{row['run']}  {row['state']:8} {row['progress']:4.0%}  {line_end(row)}".rstrip()
             for row in rows
         ]
         print(
@@ -61,7 +62,13 @@ def row_of(run: runs.Run) -> dict:
         "state": "unreadable" if reason and not status.active else status.state,
         "progress": status.progress,
         "message": cut(run.note or reason or status.message, 300),
+        "from": cut(origin_of(run), 100),  # the exploration of a read-only run
     }
+
+
+def line_end(row: dict) -> str:
+    origin = f"[from {row['from']}]" if row["from"] else ""
+    return " ".join(filter(None, [origin, row["message"]]))
 
 
 def discard(run: runs.Run, yes: bool):

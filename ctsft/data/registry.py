@@ -5,20 +5,8 @@ from pathlib import Path
 from ctsft.data.sources import Files, Hub
 from ctsft.data.task import Task
 from ctsft.data.task_file import read_task
+from ctsft.utils.assets import ASSETS
 from ctsft.utils.errors import UserError, quoted
-
-PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def assets_folder(package: Path = PACKAGE) -> Path:
-    """The folder of the bundled models and corpus: inside the package where it is installed from
-    a wheel, beside it in a checkout.
-    """
-    installed = package / "assets"
-    return installed if installed.is_dir() else package.parent / "assets"
-
-
-ASSETS = assets_folder()
 
 NUSAX = (
     "acehnese",

@@ -24,7 +24,7 @@ from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.request_parts import Scoring, Subject
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
-from ctsft.runs.run_list import list_runs
+from ctsft.runs.run_list import list_read_only, list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
 from ctsft.utils.json_files import problem, read_regular, reason_of
@@ -273,8 +273,10 @@ def needed_request(run: Run) -> AnyRequest:
 
 
 def typed_runs(kind: str) -> Iterator[tuple[Run, AnyRequest]]:
-    """The runs of a kind with their requests, newest first, without those of earlier versions."""
-    for run in list_runs(kind):
+    """The runs of a kind with their requests, newest first, without those of earlier versions; then
+    those of opened explorations.
+    """
+    for run in [*list_runs(kind), *list_read_only(kind, recorded=False)]:
         request = request_of(run)
         if request is not None:
             yield run, request

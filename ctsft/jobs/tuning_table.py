@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
+from ctsft.runs.explorations import origin_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
 from ctsft.runs.notes import FILE, read_note
 from ctsft.runs.results import evaluations, result
-from ctsft.runs.run_list import list_runs
+from ctsft.runs.run_list import list_read_only, list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.csv_text import csv_text
 
@@ -121,6 +122,7 @@ def _row(path: Path, stamped: tuple) -> dict | None:
     settings["setting"] = trial_of.trial.setting if trial_of else None
     return {
         "run": run.id,
+        "origin": origin_of(run),
         "name": said.name or request.name,
         "given": request.name,
         "state": run.status().state,
@@ -232,9 +234,12 @@ def setting(subject: Subject, tuning: Tuning, config: TuneConfig) -> str:
     )
 
 
-def table_rows(kind: str = "finetune") -> list[dict]:
-    """Newest first."""
-    return [row for row in map(table_row, list_runs(kind)) if row]
+def table_rows(kind: str = "finetune", recorded: bool = False) -> list[dict]:
+    """Newest first; then the runs of explorations. recorded: whether the program's own ones are
+    among them.
+    """
+    listed = [*list_runs(kind), *list_read_only(kind, recorded)]
+    return [row for row in map(table_row, listed) if row]
 
 
 def table_csv(rows: list[dict]) -> str:

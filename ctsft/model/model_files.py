@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
 
-from ctsft.data.registry import ASSETS
+from ctsft.utils.assets import ASSETS
 from ctsft.utils.errors import UserError
 
 # transformers would request a conversion to safetensors from a service on the web

@@ -25,6 +25,7 @@ import psutil
 
 from ctsft.runs import fork_server
 from ctsft.runs.damage import wrong_file
+from ctsft.runs.explorations import refuse_read_only
 from ctsft.runs.folder import Request, Run, RunError, Status, read_json, write_json
 from ctsft.runs.lock import runs_lock
 from ctsft.runs.processes import HOST, Process, is_alive, process_start_time
@@ -65,6 +66,7 @@ def resume(run: Run) -> Run:
     """Start a run's job again in the same folder; it goes on from the checkpoints there. RunError
     while it is running, or where MAX_WAITING jobs wait already.
     """
+    refuse_read_only(run)
     with runs_lock():
         if not run.path.is_dir():
             raise RunError(f"Run {run.id!r} no longer exists, so it cannot be resumed; start a new")
@@ -199,6 +201,7 @@ def stop(run: Run, mode: Literal["keep", "discard"] = "keep", wait: float = 5.0)
     """
     if mode not in ("keep", "discard"):
         raise RunError(f"{mode!r} is not a way to stop a run; choose from 'keep', 'discard'")
+    refuse_read_only(run)
     if run.status().active:
         write_text(run.file("stop"), mode)
     if mode == "discard":
@@ -210,6 +213,7 @@ def kill(run: Run, wait: float = 5.0) -> None:
     """End the process and its children, by SIGTERM and after `wait` seconds by SIGKILL. The folder
     stays. RunError for a run of another machine, or a process that does not end.
     """
+    refuse_read_only(run)
     status = run.status()
     if not status.active:
         return
@@ -252,7 +256,8 @@ def kill(run: Run, wait: float = 5.0) -> None:
 
 
 def delete(run: Run) -> None:
-    """Remove a run's folder; RunError while it is running."""
+    """Remove a run's folder; RunError while it is running, or where it is read only."""
+    refuse_read_only(run)
     hidden = run.path.with_name(f".{run.id}")
     with runs_lock():
         if run.status().active:

@@ -7,6 +7,7 @@ note it is removed.
 
 from pydantic import BaseModel
 
+from ctsft.runs.explorations import refuse_read_only
 from ctsft.runs.folder import Run, read_json, write_json
 from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
@@ -29,7 +30,10 @@ def read_note(run: Run) -> Note:
 
 
 def save_note(run: Run, name: str = "", note: str = "") -> Note:
-    """Store a name and a note. UserError for one that is too long, or a run that does not exist."""
+    """Store a name and a note. UserError for one that is too long, or a run that does not exist or
+    is read only.
+    """
+    refuse_read_only(run)
     printable = "".join(character if character.isprintable() else " " for character in name)
     saved = Note(name=" ".join(printable.split()), note=note.replace("\r\n", "\n").strip())
     for text, longest, kind in (

@@ -1,22 +1,28 @@
-"""The runs of a home: one by its id, and all of them, newest first."""
+"""The runs of a home: one by its id, and all of them, newest first; and the read-only runs of
+explorations.
+"""
 
 import os
 from pathlib import Path
 
+from ctsft.runs.explorations import explorations
 from ctsft.runs.folder import Run, RunError, is_settled
 from ctsft.runs.recorder import ID, run_folder
 from ctsft.utils.home import home, unwritable
 
 
 def get(run_id: str) -> Run:
-    """The run of that id; RunError when it does not exist."""
+    """The run of that id, one's own or one of an exploration; RunError when it does not exist."""
     path = run_folder(run_id)
-    if not path.is_dir():
-        raise RunError(
-            f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m"
-            " ctsft runs` lists"
-        )
-    return Run(path)
+    if path.is_dir():
+        return Run(path)
+    for exploration in explorations():
+        if (exploration.runs / run_id).is_dir():
+            return Run(exploration.runs / run_id)
+    raise RunError(
+        f"There is no run {run_id!r} in {path.parent}; expected one of the ids that `python -m"
+        " ctsft runs` lists"
+    )
 
 
 # {(folder, run, inode and time of its request): (when it was requested, its kind)}, which never
@@ -32,7 +38,23 @@ def list_runs(kind: str | None = None) -> list[Run]:
     """Runs, newest first; folders without a request are not runs, and a run with a request that
     cannot be read is one (`damage` says why). UserError where the folder of runs cannot be read.
     """
-    folder = home() / "runs"
+    return _of_kind(home() / "runs", kind)
+
+
+def list_read_only(kind: str | None = None, recorded: bool = True) -> list[Run]:
+    """The runs of explorations, those with an id that is listed already left out. recorded:
+    whether the program's own ones are among them.
+    """
+    runs: dict[str, Run] = {}
+    own = {name for _, name, _ in _rows(home() / "runs")}
+    for exploration in explorations(recorded):
+        for run in _of_kind(exploration.runs, kind):
+            if run.id not in own:
+                runs.setdefault(run.id, run)
+    return list(runs.values())
+
+
+def _of_kind(folder: Path, kind: str | None) -> list[Run]:
     return [Run(folder / name) for _, name, run_kind in _rows(folder) if kind in (None, run_kind)]
 
 

@@ -8,6 +8,7 @@ from ctsft import runs
 from ctsft.jobs.requests import needed_request
 from ctsft.plots import accuracy_curves
 from ctsft.runs import results
+from ctsft.utils.errors import UserError
 from explorer.session import inputs
 
 MAX_CURVES = len(accuracy_curves.SYMBOLS)  # more look alike
@@ -37,7 +38,7 @@ def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
         roles,
         before,
         total_steps=max(map(planned_steps, history.values())),
-        chance=1 / n_labels(rows[0]),
+        chance=chance(rows[0]),
     )
     return fig, len(rows) - len(comparable)
 
@@ -46,6 +47,10 @@ def planned_steps(evaluations: list[dict]) -> int:
     return evaluations[0].get("steps", evaluations[-1]["step"])
 
 
-def n_labels(row: Mapping) -> int:
+def chance(row: Mapping) -> float | None:
+    """What guessing reaches; None where the task's file is not on this machine."""
     subject = needed_request(runs.get(row["run"])).subject
-    return len(inputs.load_task(subject.task, subject.data_dir or "").labels)
+    try:
+        return 1 / len(inputs.load_task(subject.task, subject.data_dir or "").labels)
+    except UserError:
+        return None

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from ctsft.jobs.tuning_table import setting_text
+from ctsft.runs.explorations import LABEL
 from explorer.text.outcomes import ENDED
 from explorer.text.run_names import trained_text
 
 SINGLE, ALL = "single", ""  # the scopes beside the experiments' runs
+FROM = "from "  # begins the scope of an exploration's runs
 Entry = list[Mapping]
 
 
@@ -33,17 +35,23 @@ ORDERS: dict[str, tuple[str, Callable[[Mapping], float]]] = {
 
 def scopes(rows: list[Mapping]) -> dict[str, str]:
     """The groups of runs that can be shown alone, with their labels: runs that belong to no
-    experiment, each experiment (newest first), all runs.
+    experiment, each experiment (newest first), each exploration, all runs.
     """
-    n_single, experiments = 0, {}
+    n_single, experiments, explorations = 0, {}, {}
     for row in rows:
-        if row["experiment"]:
+        if row.get("origin"):
+            explorations.setdefault(scope_of(row), []).append(row)
+        elif row["experiment"]:
             experiments.setdefault(row["experiment"], []).append(row)
         else:
             n_single += 1
     labels = {SINGLE: f"Single runs ({n_single})"} if n_single else {}
     for run, trials in experiments.items():
         labels[run] = f"Experiment {experiment_name(trials[0])} ({len(trials)} trials)"
+    for scope, of in explorations.items():
+        origin = of[0]["origin"]
+        title = "Recorded runs" if origin == LABEL else f"Exploration {origin}"
+        labels[scope] = f"{title} ({len(of)})"
     if len(labels) > 1:
         labels[ALL] = f"Everything ({len(rows)})"
     return labels
@@ -60,7 +68,13 @@ def experiment_name(trial: Mapping) -> str:
 def in_scope(rows: list[Mapping], scope: str) -> list[Mapping]:
     if scope == ALL:
         return rows
-    return [row for row in rows if (row["experiment"] or SINGLE) == scope]
+    return [row for row in rows if scope_of(row) == scope]
+
+
+def scope_of(row: Mapping) -> str:
+    """The group of runs that a row belongs to."""
+    origin = row.get("origin")
+    return f"{FROM}{origin}" if origin else row["experiment"] or SINGLE
 
 
 def distinct(rows: Iterable[Mapping], key: str) -> list:
@@ -116,4 +130,4 @@ def settings_key(row: Mapping, ignored: tuple[str, ...] = ()) -> tuple:
         for name, value in row["settings"].items()
         if name not in ignored
     )
-    return row["what"], row["heads"], row["state"] in ENDED, row["experiment"], settings
+    return row["what"], row["heads"], row["state"] in ENDED, scope_of(row), settings

@@ -30,7 +30,7 @@ def page():
         " A circuit is shown to matter only if runs with other heads, or with everything trained,"
         " do worse by more than chance explains."
     )
-    all_rows = tuning_table.table_rows()
+    all_rows = tuning_table.table_rows(recorded=True)
     earlier_runs()
     if not all_rows:
         no_runs()

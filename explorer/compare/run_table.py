@@ -2,7 +2,6 @@
 
 import zlib
 from contextlib import suppress
-from pathlib import Path
 
 import streamlit as st
 
@@ -50,16 +49,16 @@ def table_key(entries: list[Entry]) -> str:
 
 def actions(rows: list[dict], selected: list[dict], names: dict[str, str]):
     """The downloads of all rows, and what can be done with the selected ones."""
-    foreign = [row for row in selected if not own_runs.is_own(runs.Run(run_path(row)))]
+    foreign = [row for row in selected if not may_change(row)]
+    read_only = any(row.get("origin") for row in selected)
+    why_not = own_runs.READ_ONLY if read_only else own_runs.FOREIGN
     with st.container(horizontal=True):
         downloads(rows, names)
         if st.button(
             "Name or note",
             disabled=len(selected) != 1 or bool(foreign),
             icon=":material/edit_note:",
-            help=own_runs.FOREIGN
-            if foreign
-            else "Select one run with the box to the left of its row.",
+            help=why_not if foreign else "Select one run with the box to the left of its row.",
         ):
             describe(selected[0]["run"])
         active = any(row["state"] in start_runs.ACTIVE for row in selected)
@@ -67,13 +66,13 @@ def actions(rows: list[dict], selected: list[dict], names: dict[str, str]):
             "Delete selected",
             disabled=not selected or active or bool(foreign),
             icon=":material/delete:",
-            help=delete_help(active, bool(foreign)),
+            help=own_runs.READ_ONLY if read_only else delete_help(active, bool(foreign)),
         ):
             confirm_delete({row["run"]: names[row["run"]] for row in selected})
 
 
-def run_path(row: dict) -> Path:
-    return runs.home() / "runs" / row["run"]
+def may_change(row: dict) -> bool:
+    return not row.get("origin") and own_runs.is_own(runs.Run(runs.run_folder(row["run"])))
 
 
 def delete_help(active: bool, foreign: bool) -> str:

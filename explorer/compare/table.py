@@ -71,6 +71,13 @@ OUTCOMES = {
             " several runs."
         ),
     ),
+    "origin": _text(
+        "from",
+        help=(
+            "Where a run comes from that is read only: recorded (it comes with the program), or the"
+            " file that was opened on Setup."
+        ),
+    ),
     "state": _text("state", help="A run that was stopped saved what it had learned until then."),
 }
 
@@ -157,6 +164,7 @@ def line(entry: Entry) -> dict:
         "gain": mean_of(entry, "gain"),
         "seeds": len(entry),
         "seconds": spread(times).mean if times else None,
+        "origin": first.get("origin", ""),
         "state": ", ".join(dict.fromkeys(row["state"] for row in entry)),
         "note": " ".join(first["note"].split()) if single else "",
         "run": first["run"] if single else f"{len(entry)} runs",

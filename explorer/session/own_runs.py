@@ -9,14 +9,18 @@ from typing import Literal
 from ctsft import runs
 from ctsft.jobs.requests import FinetuneRequest, request_of, typed_runs
 from ctsft.runs import notes
+from ctsft.runs.explorations import origin_of
 from ctsft.utils.errors import UserError
 from explorer.session import visitors
 
+READ_ONLY = "Recorded runs and those of an exploration are read only."
 FOREIGN = "Another visitor of this server started this run; only they can change it."
 OWNER = "owner"  # the file of a run folder that is marked
 
 
 def is_own(run: runs.Run) -> bool:
+    if origin_of(run):
+        return False
     if visitors.is_mine(run.file(OWNER)):
         return True
     request = request_of(run)
@@ -27,13 +31,17 @@ def is_own(run: runs.Run) -> bool:
 
 def explained(run: runs.Run, help: str) -> str:
     """The help of a button that changes a run, or why it is disabled."""
-    return help if is_own(run) else FOREIGN
+    return help if is_own(run) else why_not(run)
+
+
+def why_not(run: runs.Run) -> str:
+    return READ_ONLY if origin_of(run) else FOREIGN
 
 
 def needed_own(run: runs.Run) -> runs.Run:
     """UserError for another visitor's run."""
     if not is_own(run):
-        raise UserError(FOREIGN)
+        raise UserError(why_not(run))
     return run
 
 
@@ -66,5 +74,5 @@ def keep_trials(experiment: runs.Run):
     """Mark the trials of an experiment that is deleted, which stay behind, as the visitor's."""
     if experiment.request.kind == "experiment":
         for run, request in typed_runs("finetune"):
-            if request.trial_of and request.trial_of.run == experiment.id:
+            if not origin_of(run) and request.trial_of and request.trial_of.run == experiment.id:
                 visitors.claim(run.file(OWNER))

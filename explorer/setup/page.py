@@ -10,6 +10,7 @@ from explorer.setup import (
     accuracy,
     data_preview,
     model_choice,
+    open_exploration,
     own_tables,
     prompt_tokens,
     task_choice,
@@ -37,6 +38,7 @@ def page():
     if ready:
         with errors.sentences(stop=False):
             prompt_tokens.draw(model, task)
+    open_exploration.draw()
     st.page_link(
         "relevance/page.py",
         label="Next: see which heads carry the task",

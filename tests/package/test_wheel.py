@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 WHERE = """
 import importlib.util, json, sys
 import ctsft, explorer
-from ctsft.data.registry import ASSETS
+from ctsft.utils.assets import ASSETS
 from ctsft.runs import launcher
 others = [name for name in ("benchmarks", "tests", "support") if importlib.util.find_spec(name)]
 print(json.dumps({"files": [ctsft.__file__, explorer.__file__, str(ASSETS)], "others": others,

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -382,3 +383,49 @@ def test_the_csv_holds_every_row_and_curves_share_a_start(view):
     ]
     fig, left_out = curves.overlay([rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"])
     assert left_out == 1 and "<b>a" not in fig.to_json()
+
+
+def in_exploration(run, title="theirs.zip"):
+    """The run as one of an exploration that was opened; it is removed from one's own."""
+    folder = runs.home() / "explorations" / "theirs"
+    (folder / "runs").mkdir(parents=True)
+    (folder / "exploration.json").write_text(json.dumps({"title": title}))
+    run.path.rename(folder / "runs" / run.id)
+
+
+def test_runs_of_an_exploration_are_listed_with_where_they_come_from(view):
+    theirs, own = tuned(view, "near_zero"), tuned(view, "circuit")
+    in_exploration(theirs)
+    at = visit(view, PAGE)
+    assert not at.exception
+    scopes = next(box for box in at.selectbox if box.label == "Runs")
+    assert list(scopes.options) == [
+        "Single runs (1)",
+        "Exploration theirs.zip (1)",
+        "Everything (2)",
+    ]
+    assert list(table_of(at)["run"]) == [own.id] and "origin" not in table_of(at)
+    at = scopes.select("from theirs.zip").run()
+    assert list(table_of(at)["run"]) == [theirs.id]
+    assert list(table_of(at)["origin"]) == ["theirs.zip"] and not at.exception
+
+
+def test_runs_of_an_exploration_cannot_be_changed_on_the_page(view):
+    run = tuned(view)
+    in_exploration(run)
+    view.compare_chosen = [run.id]
+    at = visit(view, PAGE)
+    for label in ("Name or note", "Delete selected"):
+        assert button(at, label).disabled and button(at, label).help == own_runs.READ_ONLY
+    control = tuned(view)
+    view.compare_chosen, view.compare_scope = [control.id], "single"
+    assert not button(visit(view, PAGE), "Delete selected").disabled
+
+
+def test_runs_whose_task_is_not_here_are_drawn_without_the_level_of_chance(view):
+    in_exploration(tuned(view))
+    known = json.dumps(spec(visit(view, PAGE)))
+    Path(view.task).unlink()
+    at = visit(session_view.View(), PAGE)
+    assert not at.exception and not at.error
+    assert "chance" in known and "chance" not in json.dumps(spec(at))
