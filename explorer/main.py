@@ -14,7 +14,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
 from explorer.session import arrival, errors  # noqa: E402
-from explorer.widgets import keep_zoom, share_link  # noqa: E402
+from explorer.widgets import keep_zoom, page_address  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
 
@@ -47,14 +47,17 @@ pages = {
 }
 page = st.navigation(list(pages.values()), position="hidden")
 arrival.note(page.url_path)
-share_link.read()
+page_address.read()
 with errors.guarded():
     sidebar.draw(pages)
 with st.sidebar:
+    page_address.copy_button()
     keep_zoom.keep()
 
 try:
     with errors.guarded():
         page.run()
-finally:  # behind the first page: importing torch a second time would delay it
-    prepare_jobs()
+finally:
+    with st.sidebar:
+        page_address.write(page.url_path, [one for one in PAGES if one != page.url_path])
+    prepare_jobs()  # behind the first page: importing torch a second time would delay it

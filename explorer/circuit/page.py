@@ -19,12 +19,12 @@ from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding, inputs, score_runs, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
-from explorer.widgets import head_inspector, run_progress, share_link
-from explorer.widgets.share_link import PANELS
+from explorer.widgets import head_inspector, run_progress
+from explorer.widgets.page_address import PANELS
 
 
 def page():
-    share_link.header("Circuit", TERMS["circuit"])
+    st.header("Circuit", help=TERMS["circuit"])
     st.write(
         "The circuit is the set of heads that fine-tuning trains. Choose a rule and its size, then"
         " click heads on the map to add or remove them by hand. Below the map, check whether the"

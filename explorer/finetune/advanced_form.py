@@ -61,6 +61,8 @@ def parameters():
 
 
 def adapters(left: DeltaGenerator, right: DeltaGenerator):
+    known = [name for name in binding.view().lora_targets if name in TARGETS]
+    binding.put(lora_targets=known)
     left.number_input(
         "LoRA rank",
         1,

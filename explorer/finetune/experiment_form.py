@@ -40,6 +40,7 @@ def repair(others: list[str], n_heads: int):
     if not targets:
         targets = [view.target if view.target in others else others[0]]
     binding.put(
+        design_methods=[method for method in view.design_methods if method in METHODS],
         design_targets=targets,
         design_k=min(view.design_k, n_heads),
         design_related=[

@@ -36,7 +36,8 @@ def draw():
         )
         return
     st.divider()
-    chosen = st.session_state.pop("experiment_next", st.session_state.get(SHOWN_RUN))
+    chosen = st.session_state.pop("experiment_next", None)
+    chosen = chosen or st.session_state.get(SHOWN_RUN, binding.view().experiment_run)
     st.session_state[SHOWN_RUN] = chosen if chosen in listed else next(iter(listed))
     shown = st.selectbox(
         "Experiment",
@@ -45,6 +46,7 @@ def draw():
         key=SHOWN_RUN,
         help="Experiments with this model and task, newest first.",
     )
+    binding.view().experiment_run = shown if shown != next(iter(listed)) else ""
     run = listed[shown]
     active = run.status().active
     if active:

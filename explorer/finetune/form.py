@@ -28,6 +28,8 @@ def draw(task: Task, k: int) -> str:
 
 def recipe(k: int):
     view = binding.view()
+    if view.what not in command.OFFERED:
+        binding.put(what=command.OFFERED[0])
     offered = command.OFFERED
     if not view.every_way:
         offered = tuple(dict.fromkeys((*command.FIRST, view.what)))
@@ -109,6 +111,6 @@ def training() -> str:
     )
     return st.text_input(
         "Name of the run (optional)",
-        key="tune_name",
+        **binding.bind("tune_name"),
         help="Shown in lists and charts instead of the run's settings.",
     )

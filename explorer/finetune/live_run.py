@@ -25,7 +25,8 @@ LOG_LINES = 40
 def choose(listed: list[runs.Run]) -> runs.Run:
     """Selects the run to show, at first the newest one, and other runs to draw with it."""
     labels = {run.id: label(run) for run in listed}
-    chosen = st.session_state.pop("tune_next", st.session_state.get(SHOWN_RUN))
+    chosen = st.session_state.pop("tune_next", None)
+    chosen = chosen or st.session_state.get(SHOWN_RUN, binding.view().tune_run)
     st.session_state[SHOWN_RUN] = chosen if chosen in labels else next(iter(labels))
     left, right = st.columns([3, 2], gap="medium")
     shown = left.selectbox(
@@ -35,6 +36,7 @@ def choose(listed: list[runs.Run]) -> runs.Run:
         key=SHOWN_RUN,
         help="Tuning runs of this model and task, newest first.",
     )
+    binding.view().tune_run = shown if shown != next(iter(labels)) else ""
     others = [run_id for run_id in labels if run_id != shown]
     binding.put(overlaid=[run_id for run_id in binding.view().overlaid if run_id in others])
     right.multiselect(

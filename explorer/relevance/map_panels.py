@@ -13,7 +13,7 @@ from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart
-from explorer.widgets.share_link import PANELS
+from explorer.widgets.page_address import PANELS
 
 
 def draw(shown: PageScores):

@@ -18,13 +18,13 @@ from explorer.relevance import (
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, inputs
 from explorer.text.glossary import TERMS
-from explorer.widgets import head_inspector, share_link
+from explorer.widgets import head_inspector
 
 COMPARISONS = ("Two methods", "Side by side", "Validation")
 
 
 def page():
-    share_link.header("Relevance", TERMS["relevance"])
+    st.header("Relevance", help=TERMS["relevance"])
     st.write(
         "How much each attention head supports the correct label (purple) or works against it"
         " (green), averaged over examples that the model answers correctly. Click a head to inspect"

@@ -4,12 +4,12 @@ import streamlit as st
 
 
 def note(page: str):
-    """Remember the page of the session's first run, and that a link was opened; before the link's
-    query is read and removed.
+    """Remember the page of the session's first run, and whether its address held a query; the
+    session writes into the address itself later.
     """
-    st.session_state.setdefault("first_page", page)
-    if st.query_params.to_dict():
-        st.session_state.opened_link = True
+    if "first_page" not in st.session_state:
+        st.session_state.first_page = page
+        st.session_state.opened_link = bool(st.query_params.to_dict())
 
 
 def chose(page: str) -> bool:

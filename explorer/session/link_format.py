@@ -1,17 +1,20 @@
-"""A session's view as the query of a link, and back: which fields a link carries, and which values
-each may have; no streamlit.
+"""A session's view as the query of an address, and back: which fields an address carries, and which
+values each may have; no streamlit.
 
 Only fields that differ from their defaults are written, so that a link is short. Reading never
 raises: a value that is not valid is reported in a few words, and the other fields still count.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import Field, fields
+from typing import NamedTuple, get_args
+from urllib.parse import quote, unquote
 
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import CHOICES, Head
 from ctsft.data.sources import SPLITS
 from ctsft.utils.format import head_name
+from explorer.session.page_choices import Compare, Experiment, Tune
 from explorer.session.view import View
 
 MAX_LENGTH = 20_000  # characters of one value: enough for every head of a large model
@@ -65,6 +68,11 @@ def heads(text: str) -> frozenset[Head]:
     return frozenset(map(head, text.split("_")))
 
 
+def many(one: Parser) -> Parser:
+    """Several values, joined by ","; an empty text is none."""
+    return lambda text: [one(unquote(part)) for part in text.split(",") if part]
+
+
 # the names of the parameters never change: old links keep working
 FIELDS: dict[str, LinkField] = {
     "source": LinkField("source", str),
@@ -94,6 +102,39 @@ FIELDS: dict[str, LinkField] = {
     "depth": LinkField("depth", integer(0, 10), "0 to 10"),
     "each": LinkField("each", real(0.01, 0.5), "a number from 0.01 to 0.5"),
     "edge": LinkField("min_edge", real(0, 1), "a number from 0 to 1"),
+}
+
+# fields that only the address of a page carries, under their own names; a list of a page that has
+# become shorter is repaired by that page
+BY_NAME = (
+    *("preview_languages", "accuracy_languages", "comparison", "head_view", "compared_method"),
+    *("compared_language", "compared_size", "compared_run", "advice_map", "side_by_side"),
+    *("overlap_circuits", "measure", "n_random", "file_name"),
+    *(one.name for part in (Tune, Experiment, Compare) for one in fields(part)),
+)
+
+
+def entry_of(field: Field) -> LinkField:
+    """The entry of a field of `BY_NAME`, by its type and limits."""
+    limits, kind = field.metadata, field.type
+    if "options" in limits:
+        options = ", ".join(filter(None, limits["options"]))
+        return LinkField(field.name, one_of(*limits["options"]), f"one of {options}")
+    if kind is bool:
+        return LinkField(field.name, flag, "0 or 1")
+    if kind in (int, float):
+        low, high = limits["low"], limits["high"]
+        expected = f"a number from {low:g} to {high:g}"
+        return LinkField(field.name, (integer if kind is int else real)(low, high), expected)
+    if kind is str:
+        return LinkField(field.name, str)
+    return LinkField(field.name, many(*get_args(kind)), "values joined by commas")
+
+
+FIELDS |= {
+    field.name.replace("_", "-"): entry_of(field)
+    for field in fields(View)
+    if field.name in BY_NAME and field.name not in {entry.field for entry in FIELDS.values()}
 }
 
 # values that older links may hold, and their current names
@@ -133,6 +174,8 @@ def text_of(value) -> str:
         return "_".join(f"{layer}.{index}" for layer, index in sorted(value))
     if isinstance(value, tuple):
         return f"{value[0]}.{value[1]}"
+    if isinstance(value, list):
+        return ",".join(quote(str(one), safe="") for one in value)
     return str(value)
 
 

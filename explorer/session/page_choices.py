@@ -2,6 +2,21 @@
 
 from dataclasses import dataclass, field
 
+HOLDS = ("off", "weak", "usual", "strong")  # of the source
+POOLS = ("all", "B")  # of the target's rows
+SPLITS = ("valid", "test")
+ORDERS = ("newest", "gain", "forgetting", "share", "seconds")
+
+
+def choice(*options: str, default: str = ""):
+    """A field that is one of a few texts, at first `default` or else the first of them."""
+    return field(default=default or options[0], metadata={"options": options})
+
+
+def number(default: float, low: float, high: float):
+    """A field with the limits of its widget."""
+    return field(default=default, metadata={"low": low, "high": high})
+
 
 @dataclass
 class Tune:
@@ -9,35 +24,39 @@ class Tune:
     paper's.
     """
 
-    tune_tab: str = "One run"  # or "Experiment"
+    tune_tab: str = choice("One run", "Experiment")
     what: str = "circuit"
     # whether all recipes are offered, not only the first four
     every_way: bool = False
     # how strongly the source is held (`command.HOLDS`): where everything is trained, and otherwise
-    hold_everything: str = "usual"
-    hold_part: str = "off"
-    n: int = 50
-    epochs: int = 10
-    lr: float = 3e-3
-    batch: int = 16
-    tune_seed: int = 31
+    hold_everything: str = choice(*HOLDS, default="usual")
+    hold_part: str = choice(*HOLDS)
+    n: int = number(50, 1, 10**6)
+    epochs: int = number(10, 1, 200)
+    lr: float = number(3e-3, 1e-7, 1.0)
+    batch: int = number(16, 1, 512)
+    tune_seed: int = number(31, 0, 2**31 - 1)
     related: list[str] = field(default_factory=list)  # more languages that are measured
-    kv: str = "group"
+    kv: str = choice("group", "expand")
     norms: bool = True
-    lora_rank: int = 8
+    lora_rank: int = number(8, 1, 256)
     lora_targets: list[str] = field(default_factory=lambda: ["q", "v"])
     # the model before its competence stage, for "direct"
     base: str = ""
-    weight_decay: float = 0.0
-    accumulate: int = 1
-    precision: str = "full"
-    pool: str = "all"  # of the target's rows: "all" or "B"
-    eval_split: str = "valid"
-    final_split: str = "test"  # "": the split of the curves
-    eval_every: int = 0  # steps; 0: ten evaluations in each run
+    weight_decay: float = number(0.0, 0.0, 10.0)
+    accumulate: int = number(1, 1, 1024)
+    precision: str = choice("full", "bf16")
+    pool: str = choice(*POOLS)
+    eval_split: str = choice(*SPLITS)
+    final_split: str = choice("", *SPLITS, default="test")  # "": the split of the curves
+    eval_every: int = number(0, 0, 10**6)  # steps; 0: ten evaluations in each run
+    tune_name: str = ""  # of the run, optional
+    tune_run: str = ""  # the run that is shown; "": the newest
     overlaid: list[str] = field(default_factory=list)  # runs drawn in the chart of the shown run
     log: bool = False
-    after_panel: str = "What changed"  # of a run that has ended
+    after_panel: str = choice(  # of a run that has ended
+        "What changed", "Did the circuit change?", "Files and export"
+    )
 
 
 @dataclass
@@ -52,15 +71,16 @@ class Experiment:
     design_related: list[str] = field(default_factory=list)
     design_n: str = "25"
     design_seeds: str = "31, 777, 2025, 12345"
-    design_k: int = 6
-    design_epochs: int = 5
+    design_k: int = number(6, 0, 10**6)
+    design_epochs: int = number(5, 1, 200)
     design_rates: str = "1e-3"
-    design_batch: int = 16
-    design_decay: float = 0.0
-    design_pool: str = "B"
-    design_rows: int = 0  # of an evaluation set, at most; 0: all
-    design_jobs: int = 1
+    design_batch: int = number(16, 1, 512)
+    design_decay: float = number(0.0, 0.0, 10.0)
+    design_pool: str = choice(*POOLS, default="B")
+    design_rows: int = number(0, 0, 10**6)  # of an evaluation set, at most; 0: all
+    design_jobs: int = number(1, 1, 64)
     design_deltas: bool = False
+    experiment_run: str = ""  # the experiment that is shown; "": the newest
 
 
 @dataclass
@@ -76,6 +96,6 @@ class Compare:
     compare_seed: list[int] = field(default_factory=list)
     compare_state: list[str] = field(default_factory=list)
     compare_text: str = ""
-    compare_order: str = "newest"
+    compare_order: str = choice(*ORDERS)
     compare_seeds: bool = False  # one line for all seeds of the same settings
     compare_chosen: list[str] = field(default_factory=list)  # runs selected in the table

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring, Subject
-from explorer.session.page_choices import Compare, Experiment, Tune
+from explorer.session.page_choices import Compare, Experiment, Tune, choice, number
 
 
 @dataclass
@@ -49,14 +49,16 @@ class View(Tune, Experiment, Compare):
     head: Head | None = None  # shown in the inspector
     flip: bool = False  # layer 0 at the bottom
     panel: str = "By label"  # shown below the map
-    comparison: str = "Two methods"  # what the scores are compared with
+    # what the scores are compared with
+    comparison: str = choice("Two methods", "Side by side", "Validation")
     example: int = 0  # of the discovery set, shown alone
-    head_view: str = "By token"  # how the head is shown on that example
+    # how the head is shown on that example
+    head_view: str = choice("By token", "Attention pattern", "Direct effect")
     compared_method: str = "ablation"  # the other scoring method in the scatter plot
     compared_language: str = ""  # the language that can be scored for comparison
-    compared_size: int = 50
+    compared_size: int = number(50, 1, 2000)
     compared_run: str = ""  # the run whose map is shown side by side
-    advice_map: str = "worth"  # of the advice: "worth", "asks" or "costs"
+    advice_map: str = choice("worth", "asks", "costs")  # of the advice
     # Circuit: the rule, and separately the heads added and removed by hand
     rule: str = "top"
     k: int = 6
@@ -81,8 +83,8 @@ class View(Tune, Experiment, Compare):
     # the weakest edge that is drawn, as a share of the strongest one of its kind
     min_edge: float = 0.0
     file_name: str = "circuit"  # of the saved circuit
-    measure: str = "accuracy"  # faithfulness by "accuracy" or "margin"
-    n_random: int = 10  # random circuits of each size
+    measure: str = choice("accuracy", "margin")  # of faithfulness
+    n_random: int = number(10, 1, 200)  # random circuits of each size
 
     @property
     def subject(self) -> Subject:

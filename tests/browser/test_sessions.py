@@ -83,8 +83,7 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     go(one, "Circuit")
     eventually(one, lambda: heads(one), by_hand)  # a circuit stays when its page is left
 
-    one.get_by_role("button", name="Copy link").click()
-    link = one.get_by_test_id("stCode").filter(has_text="/circuit?").first.inner_text().strip()
+    link = one.url
     third = visitor(program)
     third.goto(link)
     third.get_by_role("heading", name="Circuit", exact=True).wait_for()
@@ -93,6 +92,40 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     third.get_by_text("removed by hand").or_(third.get_by_text("By hand")).first.wait_for()
     assert third.errors == []
     third.context.close()
+
+
+def test_the_address_keeps_the_view_over_reloading_back_and_another_tab(arrive, program):
+    page = arrive()
+    slide(page, 0.5)
+    eventually(page, lambda: heads(page) > 15, True)
+    count = heads(page)
+    eventually(page, lambda: f"k={count}" in page.url, True)
+    page.reload()
+    page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
+    eventually(page, lambda: heads(page), count)
+    go(page, "Relevance")
+    eventually(page, lambda: f"k={count}" in page.url, True)
+    go(page, "Circuit")
+    for title in ("Relevance", "Circuit"):  # back, and forward again
+        page.go_back() if title == "Relevance" else page.go_forward()
+        page.get_by_role("heading", name=title, exact=True).wait_for()
+        settle(page)
+    eventually(page, lambda: heads(page), count)
+    eventually(page, lambda: f"k={count}" in page.url, True)
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator(".js-plotly-plot .nsewdrag").first.wait_for()
+    eventually(other, lambda: heads(other), count)
+
+
+def test_copy_link_is_one_click_on_every_page(arrive):
+    page = arrive()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for title in ("Setup", "Relevance", "Circuit", "Fine-tune", "Compare"):
+        go(page, title)
+        page.get_by_role("button", name="Copy link").click()
+        page.get_by_test_id("stToast").get_by_text("Link copied").first.wait_for()
+        eventually(page, lambda: page.evaluate("navigator.clipboard.readText()") == page.url, True)
 
 
 def shown_heads(page) -> list[float]:

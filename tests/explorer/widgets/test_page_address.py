@@ -2,23 +2,29 @@
 as an error, and the rest counts.
 """
 
+import ast
 import json
-from dataclasses import replace
-from urllib.parse import unquote_plus
+from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.circuit.circuit import LOGITS, Circuit
+from ctsft.plots import advice as plots_advice
+from ctsft.plots import faithfulness as plots_faithfulness
+from explorer.compare import filters
+from explorer.finetune import advanced_form, after_run, command
+from explorer.relevance import head_on_text
 from explorer.session import link_format, recent
 from explorer.session.view import View
 from explorer.text import circuit_rules
-from explorer.widgets import share_link
+from explorer.widgets import page_address
 from support.circuit_page import keep, made, outlined
 from support.pages import APP, chart, metric, shown, widget
 
-CHOICES = share_link.PANELS | {"rule": (*circuit_rules.RULES, *circuit_rules.DISCOVERED)}
+CHOICES = page_address.PANELS | {"rule": (*circuit_rules.RULES, *circuit_rules.DISCOVERED)}
 
 
 CHANGED = View(
@@ -77,6 +83,95 @@ def test_every_field_comes_back_as_it_was():
     assert problems == [] and replace(View(), **fields) == CHANGED
     assert query["add"] == "0.1_2.3" and query["head"] == "1.2"
     assert all(isinstance(text, str) for text in query.values())
+
+
+def another_value(name: str):
+    """A valid value of a field of the view that is not its default."""
+    field = View.__dataclass_fields__[name]
+    default, limits = getattr(View(), name), field.metadata
+    if "options" in limits:
+        return next(option for option in limits["options"] if option != default)
+    if field.type is bool:
+        return not default
+    if field.type in (int, float):
+        return field.type(limits["high"] if default != limits["high"] else limits["low"])
+    if field.type is str:
+        return "a name & <b>,more</b>"
+    return {str: ["a,b", "c d", "%7e"], int: [31, 777]}[get_args(field.type)[0]]
+
+
+@pytest.mark.parametrize("name", link_format.BY_NAME)
+def test_every_setting_of_a_page_survives_a_reload(name):
+    view = replace(View(), **{name: another_value(name)})
+    query = link_format.write(view)
+    read, problems = link_format.read(query, CHOICES)
+    assert problems == [] and read[name] == getattr(view, name) != getattr(View(), name)
+
+
+def test_a_list_that_was_emptied_stays_empty():
+    query = link_format.write(View(lora_targets=[]))
+    assert link_format.read(query, CHOICES) == ({"lora_targets": []}, [])
+
+
+def constant(page: str, name: str) -> tuple[str, ...]:
+    """A tuple of texts of a page's module, which cannot be imported without running the page."""
+    tree = ast.parse((APP.parent / page).read_text(encoding="utf-8"))
+    return next(
+        ast.literal_eval(one.value)
+        for one in tree.body
+        if isinstance(one, ast.Assign) and one.targets[0].id == name
+    )
+
+
+def test_the_options_of_the_view_are_those_of_the_pages():
+    options = {one.name: one.metadata.get("options") for one in fields(View)}
+    assert options["comparison"] == constant("relevance/page.py", "COMPARISONS")
+    assert options["head_view"] == tuple(head_on_text.VIEWS)
+    assert options["advice_map"] == tuple(plots_advice.MAPS)
+    assert options["measure"] == tuple(plots_faithfulness.MEASURES)
+    assert options["tune_tab"] == constant("finetune/page.py", "TABS")
+    assert options["after_panel"] == after_run.PANELS
+    assert options["hold_part"] == options["hold_everything"] == tuple(command.HOLDS)
+    assert options["kv"] == tuple(advanced_form.KV)
+    assert options["precision"] == tuple(advanced_form.PRECISION)
+    assert options["pool"] == options["design_pool"] == tuple(advanced_form.POOLS)
+    assert options["compare_order"] == tuple(filters.ORDERS)
+
+
+def unknown_values() -> dict[str, str]:
+    """A query with a value that is not offered for every text and list of the pages."""
+    query = {}
+    for name in link_format.BY_NAME:
+        field = View.__dataclass_fields__[name]
+        if "options" not in field.metadata and field.type not in (bool, int, float):
+            query[name.replace("_", "-")] = "7,8" if field.type == list[int] else "zzz"
+    return query | {"what": "zzz", "every-way": "1", "after-panel": "Files and export"}
+
+
+@pytest.mark.parametrize("page", ["setup", "relevance", "circuit", "finetune", "compare"])
+@pytest.mark.parametrize("tab", ["One run", "Experiment"])
+def test_values_that_a_page_does_not_offer_break_no_page(view, page, tab):
+    keep(view)
+    recent.remember("models", view.model)
+    query = link_format.write(view) | unknown_values() | {"tune-tab": tab}
+    app = followed(page, query)
+    assert "opened without" not in notice(app) and not app.error
+    assert app.session_state["view"].size == view.size
+
+
+def test_an_address_that_the_session_wrote_is_not_applied_again():
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.query_params.update({"k": "9"})
+    shown(app.run())
+    app.session_state["view"].k = 3
+    shown(app.run())
+    assert app.session_state["view"].k == 3
+    app.query_params.update({"k": "9"})  # back to the first entry of the browser's history
+    shown(app.run())
+    assert app.session_state["view"].k == 3
+    app.query_params.update({"k": "5"})  # a link that was opened in the same tab
+    shown(app.run())
+    assert app.session_state["view"].k == 5
 
 
 def test_defaults_are_not_written_and_every_field_is_one_of_the_view():
@@ -187,9 +282,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
     app.session_state["view"] = mine
     app.run()
     first = shown(app.switch_page("circuit/page.py").run())
-    link = first.code[0].value
-    query = dict(pair.split("=") for pair in link.partition("?")[2].split("&"))
-    query = {word: unquote_plus(text) for word, text in query.items()}
+    query = link_format.write(first.session_state["view"])
     second = followed("circuit", query)
     assert (
         not second.warning
@@ -211,11 +304,9 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
         view.model,
         "file",
     )
-    assert second.code[0].value == link and not dict(second.query_params), (
-        "read once: a later change is not undone by it"
-    )
+    assert link_format.write(opened) == query
     shown(widget(second.slider, "Heads (k)").set_value(4).run())
-    assert second.session_state["view"].k == 4
+    assert second.session_state["view"].k == 4, "read once: a later change is not undone by it"
     relevance = followed("relevance", query)
     assert (
         relevance.header[0].value == "Relevance"
@@ -307,7 +398,7 @@ def test_a_link_brings_back_a_discovery_by_its_run(view):
     assert (
         outlined(app) == {(1, 2), (0, 3)}
         and not app.warning
-        and f"found={run.id}" in app.code[0].value
+        and link_format.write(app.session_state["view"])["found"] == run.id
     )
     assert "discovery iteration 1" in " ".join(one.value.replace("\\", "") for one in app.markdown)
     with runs.record(runs.Request(kind="discover")) as other:
