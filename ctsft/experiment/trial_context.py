@@ -103,7 +103,7 @@ class TrialContext:
 
     def kept_rows(self, trial: Trial) -> list[Example] | None:
         """The source rows that a trial reads to keep the source; None for a method without."""
-        if not self.config(trial).needs_source:
+        if not (self.config(trial).needs_source or recipe_of(trial.method).from_source):
             return None
         return self.task.pools(self.rows(self.source, "train"))[0]
 

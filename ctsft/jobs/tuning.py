@@ -55,7 +55,8 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     source = subject.language or task.source
     # refused before anything is scored
     train, evaluation_sets = tuning_rows(task, source, subject.split, tuning, config.seed)
-    keeping = source_rows(task, source, subject.split) if config.needs_source else None
+    needs_source = config.needs_source or chosen.from_source
+    keeping = source_rows(task, source, subject.split) if needs_source else None
     final_sets = {}
     if tuning.final_split not in (None, tuning.eval_split):
         final_sets = {name: task.load(name, tuning.final_split) for name in evaluation_sets}
@@ -72,10 +73,12 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         circuit.check(model).save(run.file("circuit.json"))
     trainable = trainable_of(model, tuning.what, circuit, config.norms, config.extra)
     checkpoints.mkdir(exist_ok=True)
-    stage = reporter.later if config.needs_fisher else reporter.stage
+    prepared = config.needs_fisher or trainable.mask
+    stage = reporter.later if prepared else reporter.stage
+    preparing = "choosing what is trained" if trainable.mask else "Fisher information"
     watch = Watch(
         # one of several processes that stops alone would leave the others waiting
-        preparing=Reporter(run, distributed.is_single_process()).later("Fisher information"),
+        preparing=Reporter(run, distributed.is_single_process()).later(preparing),
         event=lambda row: run.event(kind="evaluation", **row),
         progress=stage("tuning"),
         stop=lambda: bool(run.stop_requested()),

@@ -21,6 +21,8 @@ METHOD_SYMBOLS = {
     "advised": "hexagon",
     "edited": "octagon",
     "direct": "x",
+    "ssu": "triangle-left",
+    "fggm": "triangle-right",
     "lora": "cross",
     "lora_circuit": "pentagon",
     "full_held": "square-dot",

@@ -232,6 +232,14 @@ def delta_of(
     tensors = {
         names[id(parameter)]: parameter.detach() for parameter in whole_parameters(model, trainable)
     }
+    named = dict(model.hf.named_parameters())
+    for name, part in trainable.parts.items():
+        if len(part.index):
+            values = named[name].detach().index_select(part.dim, part.index.to(named[name].device))
+            tensors |= {
+                f"{name}:values": values,
+                f"{name}:{SIDES[part.dim]}": part.index.to(torch.int32),
+            }
     sliced = not (trainable.everything or trainable.adapted)
     for part in linear_slices(model, trainable.heads) if sliced else []:
         module, index = part.linear.module, part.index.to(torch.int32)

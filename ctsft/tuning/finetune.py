@@ -8,7 +8,8 @@ at the end; each evaluation is one row, passed to the caller as it happens.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -24,11 +25,19 @@ from ctsft.tuning.float32_copies import FirstValues, training_dtype
 from ctsft.tuning.lora import Adapted, Lora, adapters
 from ctsft.tuning.masked_training import masked_training
 from ctsft.tuning.observer import NotFinite, Observer, Watch
+from ctsft.tuning.parameter_masks import (
+    PARTS_FILE,
+    load_parts,
+    mask_rows,
+    save_parts,
+    with_parts,
+)
 from ctsft.tuning.recipes import trainable_of
 from ctsft.tuning.source_fisher import Encoded
 from ctsft.tuning.source_keeping import SourceKeeping
 from ctsft.tuning.trainable import Trainable
 from ctsft.tuning.trainer import CircuitTrainer, Readout, collate
+from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
 
@@ -66,15 +75,15 @@ def finetune(
     """Train what `circuit` names on the rows `train`, and measure accuracy on the sets of
     `evaluate`, by name.
 
-    circuit: a Circuit, a recipe that needs no heads ("norms", "full", "direct", "lora"), or a
+    circuit: a Circuit, a recipe that needs no heads ("norms", "full", "ssu", "lora"), or a
     Trainable (`trainable_of` makes one of any recipe). model: a Model or a path. It is changed in
     place: afterwards `model.hf` is the tuned one (`result.model` where a path was passed). With
     kv="expand", `result.model` is another, equal model in which each head owns its key/value rows,
     and `model` stays as it was.
 
     source: labelled rows of the source language that discovery may see (pool A of its training
-    split), for a config that keeps the source (hold, replay, ewc, kl). Replay draws from all of
-    them; the others read at most `FISHER_ROWS`.
+    split), for a config that keeps the source (hold, replay, ewc, kl) and for "ssu". Replay draws
+    from all of them, "ssu" reads at most `SHIELD_ROWS`, the others at most `FISHER_ROWS`.
 
     UserError without training rows, without source rows where they are needed, for a circuit of
     another model, or (`NotFinite`) when the loss, a gradient or an answer becomes NaN or infinite;
@@ -91,6 +100,9 @@ def finetune(
         return [(task.encode(original, row), tokens[row.label]) for row in examples]
 
     model = expand(original) if config.kv == "expand" else original
+    if trainable.mask:
+        rows = encoded(mask_rows(task, trainable.mask, train, source))
+        trainable = with_mask(model, trainable, rows, watch)
     keeping = SourceKeeping.of(model, task, source, encoded, config)
     observer = Observer(model, task, evaluate, config, watch)
     result = TuneResult(total=original.n_params, model=model)
@@ -148,6 +160,19 @@ def trainable_from(
     if isinstance(circuit, Circuit):
         return trainable_of(model, "circuit", circuit, config.norms, config.extra)
     return trainable_of(model, circuit, None, config.norms, config.extra)
+
+
+def with_mask(model: Model, trainable: Trainable, rows: Encoded, watch: Watch) -> Trainable:
+    """The trainable with the parts that its mask chooses from the rows, or, in a resumed run, those
+    that it trained before.
+    """
+    path = watch.folder and Path(watch.folder) / PARTS_FILE
+    if watch.resume and path and path.exists():
+        return replace(trainable, parts=load_parts(path))
+    chosen = with_parts(model, trainable, rows, watch.preparing)
+    if path and distributed.RANK == 0:
+        save_parts(chosen.parts, path)
+    return chosen
 
 
 @contextmanager

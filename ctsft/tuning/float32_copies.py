@@ -8,16 +8,23 @@ arXiv 1710.03740).
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
 
 from ctsft.tuning.checkpoints import trainable_parameters
+from ctsft.tuning.computed_parameters import computed_parameters
 
 
 def training_dtype(dtype: torch.dtype) -> torch.dtype:
     """The format in which parameters of `dtype` are trained: float32 instead of a narrower one."""
     return torch.float32 if torch.finfo(dtype).bits < 32 else dtype
+
+
+def first_value(values: torch.Tensor) -> torch.Tensor:
+    """A copy in the format that is trained."""
+    return values.detach().to(training_dtype(values.dtype), copy=True)
 
 
 @contextmanager
@@ -31,44 +38,16 @@ def float32_copies(hf: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterato
         yield
         return
     copies = nn.ParameterList(one.detach().to(training_dtype(one.dtype)) for one in narrow)
-    copy_of = {id(one): copy for one, copy in zip(narrow, copies, strict=True)}
-    owners = [
-        (module, dict(module._parameters))
-        for module in hf.modules()
-        if any(id(one) in copy_of for one in module._parameters.values())
-    ]
-    hooks = []
-    for module, own in owners:
-        replaced = {name: one for name, one in own.items() if id(one) in copy_of}
-        for name, one in replaced.items():
-            del module._parameters[name]
-            setattr(module, name, one.detach())
-        hooks.append(module.register_forward_pre_hook(rounding_hook(replaced, copy_of)))
+    rounded = {one: partial(copy.to, one.dtype) for one, copy in zip(narrow, copies, strict=True)}
     hf.add_module("float32_copies", copies)
     try:
-        yield
+        with computed_parameters(hf, rounded):
+            yield
     finally:
         del hf.float32_copies
-        for hook in hooks:
-            hook.remove()
-        for module, own in owners:
-            for name in own.keys() - module._parameters.keys():
-                delattr(module, name)
-            module._parameters.clear()  # their order is that of the weight files
-            module._parameters.update(own)
         with torch.no_grad():
-            for one in narrow:
-                one.copy_(copy_of[id(one)])
-
-
-def rounding_hook(replaced: dict[str, nn.Parameter], copy_of: dict[int, nn.Parameter]):
-    """The hook that gives a module the rounded values of its float32 copies, with gradients."""
-
-    def set_rounded(module, args):
-        for name, one in replaced.items():
-            setattr(module, name, copy_of[id(one)].to(one.dtype))
-
-    return set_rounded
+            for one, copy in zip(narrow, copies, strict=True):
+                one.copy_(copy)
 
 
 class FirstValues:

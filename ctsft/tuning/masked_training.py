@@ -3,20 +3,21 @@
 While `masked_training` is open, the model's matrices are frozen, and the trained slices stand
 beside them as small parameters that forward hooks put in place. So the optimiser never sees a
 protected parameter: weight decay, momentum and clipping cannot reach it, and gradients and
-optimiser state are as small as the circuit. What a model stores in bfloat16 or float16 is trained
+optimiser state are as small as the circuit. The parts of `Trainable.parts` are small parameters of
+their own too (`partial_parameters`). What a model stores in bfloat16 or float16 is trained
 in float32 (`float32_copies`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ctsft.attribution.scores import Head
 from ctsft.model.model import Model
-from ctsft.tuning.float32_copies import float32_copies, training_dtype
+from ctsft.tuning.float32_copies import first_value, float32_copies
+from ctsft.tuning.partial_parameters import partial_parameters
 from ctsft.tuning.trainable import LinearSlice, Trainable, linear_slices, whole_parameters
 from ctsft.utils.errors import UserError
 
@@ -72,11 +73,6 @@ class TrainedSlices(nn.Module):
             )
 
 
-def first_value(values: torch.Tensor) -> torch.Tensor:
-    """A copy in the format that is trained."""
-    return values.detach().to(training_dtype(values.dtype), copy=True)
-
-
 def as_trainable(what: Trainable | Iterable[Head] | str) -> Trainable:
     """`what` as a Trainable: itself, heads, "norms" or "full"."""
     if isinstance(what, Trainable):
@@ -100,7 +96,7 @@ def masked_training(model: Model, what: Trainable | Iterable[Head] | str) -> Ite
     """
     trainable = as_trainable(what)
     hf, whole = model.hf, whole_parameters(model, trainable)
-    if not whole and not trainable.heads:
+    if not whole and not trainable.heads and not trainable.parts:
         raise UserError(
             "Nothing would be trained: no head, no norm and no extra parameter; name at least one."
         )
@@ -116,7 +112,7 @@ def masked_training(model: Model, what: Trainable | Iterable[Head] | str) -> Ite
         if trained.parameters_of(i) != (None, None)
     ]
     try:
-        with float32_copies(hf, whole):
+        with float32_copies(hf, whole), partial_parameters(hf, trainable.parts):
             yield hf
     finally:
         for hook in hooks:

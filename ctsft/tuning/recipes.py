@@ -28,6 +28,14 @@ def everything(model: Model, circuit: Circuit | None) -> dict:
     return {"everything": True}
 
 
+def but_source_columns(model: Model, circuit: Circuit | None) -> dict:
+    return {"everything": True, "mask": "ssu"}
+
+
+def target_rows(model: Model, circuit: Circuit | None) -> dict:
+    return {"everything": True, "mask": "fggm"}
+
+
 def every_layer(model: Model, circuit: Circuit | None) -> dict:
     return {"adapted": tuple(range(model.n_layers))}
 
@@ -43,7 +51,7 @@ class Recipe:
     description: what is trained, in a few words. fields: from a model and a circuit to fields of
     `Trainable`. rule: a selection rule of `circuit.selection.RULES`, or "advised"; None without a
     rule. from_base: tunes the model before the competence stage. from_file: the heads always come
-    from a circuit file.
+    from a circuit file. from_source: source rows say what is trained.
     """
 
     description: str
@@ -51,6 +59,7 @@ class Recipe:
     rule: str | None = None
     from_base: bool = False
     from_file: bool = False
+    from_source: bool = False
 
     @property
     def needs_heads(self) -> bool:
@@ -74,6 +83,14 @@ RECIPES: dict[str, Recipe] = {
     "full": Recipe("everything", everything),
     "direct": Recipe(
         "everything, from the base model without the competence stage", everything, from_base=True
+    ),
+    "ssu": Recipe(
+        "everything without the half of each matrix's columns that the source needs most (SSU)",
+        but_source_columns,
+        from_source=True,
+    ),
+    "fggm": Recipe(
+        "of each parameter the 30 % of rows that the target needs most (FGGM)", target_rows
     ),
     "lora": Recipe("LoRA adapters in every layer", every_layer),
     "lora_circuit": Recipe(

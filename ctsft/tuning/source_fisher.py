@@ -82,6 +82,7 @@ class SourceFisher:
 
     def entry(self, named: list[tuple[str, nn.Parameter]], trainable: Trainable, lora: Lora):
         """The place of the information on disk."""
+        parts = {name: (part.dim, part.index.tolist()) for name, part in trainable.parts.items()}
         return Entry(
             "fisher",
             self.identity,
@@ -89,6 +90,7 @@ class SourceFisher:
             {
                 "rows": self.rows,
                 "heads": sorted(trainable.heads),
+                "parts": parts,
                 "parameters": [(name, list(value.shape)) for name, value in named],
                 # an adapter's gradient depends on its first values
                 "lora": astuple(lora) if trainable.adapted else None,

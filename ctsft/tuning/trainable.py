@@ -9,8 +9,8 @@ equal model in which each query head owns its rows (`kv_expansion.expand`; the p
 `masked_training` trains them and protects everything else.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import torch
@@ -25,10 +25,21 @@ KV = ("group", "expand")
 
 
 @dataclass(frozen=True)
+class Part:
+    """The part of a parameter that is trained: these indices along one dimension of it."""
+
+    dim: int
+    index: torch.Tensor  # int64, rising; none: nothing of the parameter is trained
+
+
+@dataclass(frozen=True)
 class Trainable:
     """What is trained: the slices of `heads`; the gain and bias of each norm if `norms`; parameters
     whose names match a pattern of `extra` (fnmatch); or `everything`. Layers in `adapted` get LoRA
     adapters instead (`lora.adapters`).
+
+    mask: a name of `parameter_masks.MASKS`, by which `parts` are chosen from rows when the run
+    starts. parts: {parameter: the part of it that is trained}, where it is not trained whole.
     """
 
     heads: frozenset[Head] = frozenset()
@@ -37,6 +48,8 @@ class Trainable:
     extra: tuple[str, ...] = ()
     adapted: tuple[int, ...] = ()
     name: str = "circuit"  # of the recipe, as the delta records it
+    mask: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,7 +162,8 @@ def matching_parameters(model: Model, patterns: Iterable[str]) -> list[nn.Parame
 def whole_parameters(model: Model, trainable: Trainable) -> list[nn.Parameter]:
     """Parameters that are trained whole, each once."""
     if trainable.everything:
-        return list(model.hf.parameters())
+        named = model.hf.named_parameters()
+        return [value for name, value in named if name not in trainable.parts]
     norms = norm_parameters(model) if trainable.norms and not trainable.adapted else []
     parameters = [*norms, *matching_parameters(model, trainable.extra)]
     return list({id(parameter): parameter for parameter in parameters}.values())

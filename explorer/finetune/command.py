@@ -27,7 +27,17 @@ from explorer.session.view import View
 FIRST = ("circuit", "near_zero", "norms", "full")
 
 # "edited" is what "circuit" does here
-OFFERED = (*FIRST, "least", "random", "advised", "direct", "lora", "lora_circuit")
+OFFERED = (
+    *FIRST,
+    "least",
+    "random",
+    "advised",
+    "direct",
+    "ssu",
+    "fggm",
+    "lora",
+    "lora_circuit",
+)
 
 # recipes that train heads, and norms with them
 SLICES = tuple(name for name, one in RECIPES.items() if one.needs_heads and name != "lora_circuit")
@@ -147,10 +157,10 @@ def request(view: View, sources: HeadSources, file: str | None, name: str = "") 
 def missing(view: View, sources: HeadSources) -> str:
     """What is missing for a start, in one sentence; "" if nothing is."""
     what = RECIPES[view.what]
-    if hold(view) and view.split == "test":
+    if (hold(view) or what.from_source) and view.split == "test":
         return (
             "The source is never held by test rows. Choose the train or the valid rows on the"
-            " Relevance page, or do not hold the source."
+            " Relevance page, or tune without them: no hold, no SSU."
         )
     if what.needs_heads and sources.circuit is None:
         return (

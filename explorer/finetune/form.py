@@ -52,8 +52,8 @@ def recipe(k: int):
         f"Show all {len(command.OFFERED)} ways",
         **binding.bind("every_way"),
         help=(
-            "More controls (least relevant, random), heads by advice, adapters (LoRA), and tuning"
-            " from the base model."
+            "More controls (least relevant, random), heads by advice, adapters (LoRA), masks of"
+            " other papers (SSU, FGGM), and tuning from the base model."
         ),
     )
 

@@ -5,6 +5,7 @@ import streamlit as st
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps, style
+from ctsft.tuning.recipes import RECIPES
 from ctsft.tuning.source_fisher import FISHER_ROWS
 from ctsft.tuning.source_hold import held_bytes
 from ctsft.utils import format
@@ -48,13 +49,18 @@ def trained_text(text: str, recipe: str) -> str:
     return text.replace("not in the circuit", outside).replace("in the circuit", inside)
 
 
+def chosen_later(what: str) -> str:
+    """One sentence on a recipe whose parameters are chosen when the run starts."""
+    if RECIPES[what].needs_heads:
+        return "Heads are chosen when the run starts: it computes advice from its own rows."
+    return "What is trained is chosen when the run starts, from the rows that it trains on."
+
+
 def parameter_count(heads: Circuit | None):
     view, model = binding.view(), inputs.model()
     count = trained_parameters.count(view, model, heads)
     if count is None:
-        st.markdown(
-            "**Heads are chosen when the run starts: it computes advice from its own rows.**"
-        )
+        st.markdown(f"**{chosen_later(view.what)}**")
         return
     share = count / model.n_params
     st.markdown(

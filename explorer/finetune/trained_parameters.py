@@ -5,7 +5,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.jobs.requests import CONTROLS
 from ctsft.model.model import Model
-from ctsft.tuning import trainable
+from ctsft.tuning import parameter_masks, trainable
 from ctsft.tuning.lora import Lora
 from ctsft.tuning.recipes import RECIPES, trainable_of
 from explorer.finetune.command import ADAPTERS, SLICES, HeadSources, config
@@ -53,14 +53,18 @@ def sharing_heads(view: View, model: Model, chosen: Circuit | None) -> list[Head
 
 
 def count(view: View, model: Model, chosen: Circuit | None) -> int | None:
-    """The number of parameters that will be trained; None while the heads are not known. Raises
-    UserError if there are none, or if the model has no such map for LoRA.
+    """The number of parameters that will be trained; None where the run has yet to choose them.
+    Raises UserError if there are none, or if the model has no such map for LoRA.
     """
     needs_heads = RECIPES[view.what].needs_heads
     if needs_heads and chosen is None:
         return None
     settings = config(view)
     parts = trainable_of(model, view.what, chosen if needs_heads else None, norms=settings.norms)
+    if parts.mask == "ssu":
+        return model.n_params - parameter_masks.shielded_count(model)
+    if parts.mask:
+        return None
     if parts.everything:
         return model.n_params
     if parts.adapted:

@@ -244,8 +244,11 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Circuit: the query, key, value and output slices of its heads and every norm; all"
             " other parameters stay bit-identical. The paper reports the better of circuit and"
             f" near-zero heads, so run both ({CTSFT}). Controls have as many heads. LoRA: low-rank"
-            f" adapters beside the weights (Hu et al. 2021, arXiv 2106.09685). Advised heads"
-            f" are {OWN}.",
+            f" adapters beside the weights (Hu et al. 2021, arXiv 2106.09685). SSU freezes the half"
+            " of each matrix's columns with the largest |weight| times input norm on source rows"
+            " (Yamaguchi et al. 2025, arXiv 2512.04844). FGGM trains only the rows with the most"
+            " Fisher information on the target rows (Tan et al. 2026, arXiv 2601.18261). Advised"
+            f" heads are {OWN}.",
         ),
         "n": Term(
             "Labelled rows",

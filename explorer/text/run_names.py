@@ -33,6 +33,14 @@ RECIPES = {  # recipe -> its name, and one sentence on what is trained; {k} is t
         "Everything, from the base model",
         "Ordinary fine-tuning without the competence stage, to see what that stage contributes.",
     ),
+    "ssu": (
+        "Source-shielded (SSU)",
+        "Everything but the half of each matrix's columns that source rows need most.",
+    ),
+    "fggm": (
+        "Fisher mask (FGGM)",
+        "Of each parameter the 30 % of rows with the most information on the target rows.",
+    ),
     "lora": ("LoRA", "Low-rank adapters in every layer; nothing else is trained."),
     "lora_circuit": (
         "LoRA in the circuit's layers",

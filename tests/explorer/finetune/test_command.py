@@ -14,7 +14,7 @@ from ctsft.jobs.requests import AdviseRequest, FinetuneRequest, TrialOf, Tuning,
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
-from explorer.finetune import command, trained_parameters
+from explorer.finetune import command, trained_heads, trained_parameters
 from explorer.finetune.command import HeadSources
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
@@ -95,6 +95,7 @@ def test_settings_left_alone_are_not_named(view, sources):
         ("norms", {}),
         ("full", {}),
         ("direct", {}),
+        ("ssu", {}),
         ("lora", {"lora_rank": 3}),
         ("lora_circuit", {"lora_targets": ["q", "o"]}),
     ],
@@ -152,6 +153,10 @@ def test_what_stands_in_the_way_is_one_sentence(view, sources):
     advised = replace(view, what="advised")
     assert trained_parameters.heads(advised, sources) is None, "chosen when the run starts"
     assert trained_parameters.count(advised, inputs.load_model(view.model), None) is None
+    fggm = replace(view, what="fggm")
+    assert trained_parameters.count(fggm, inputs.load_model(view.model), None) is None
+    assert "rows that it trains on" in trained_heads.chosen_later("fggm")
+    assert "test rows" in command.missing(replace(view, what="ssu", split="test"), sources)
 
 
 def test_advice_on_the_very_rows_is_used_and_other_advice_is_not(view, sources):

@@ -54,7 +54,16 @@ def test_each_recipe_moves_what_it_says(build):
         "advised",
         "edited",
     }
-    assert {name for name, one in moves.items() if one.everything} == {"full", "direct"}
+    assert {name for name, one in moves.items() if one.everything} == {
+        "full",
+        "direct",
+        "ssu",
+        "fggm",
+    }
+    assert {name: one.mask for name, one in moves.items() if one.mask} == {
+        "ssu": "ssu",
+        "fggm": "fggm",
+    }
     assert (
         moves["lora"].adapted == (0, 1, 2)
         and moves["lora_circuit"].adapted == (0, 2)
