@@ -17,6 +17,7 @@ from ctsft.plots.frontier_marks import METHOD_COLOURS
 from ctsft.plots.head_grid import Scale, head_grid, symmetric_limit
 from ctsft.plots.inputs import require, require_circuit
 from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.plots.traces import selected_ring
 from ctsft.tuning.head_advice import Advice
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, hover_text, number
@@ -157,28 +158,12 @@ def advice_scatter(
             )
         )
     if selected and np.isfinite(y[selected]):
-        fig.add_trace(_selected_ring(float(x[selected]), float(y[selected])))
+        ring = selected_ring(float(x[selected]), float(y[selected]), 20)
+        fig.add_trace(ring.update(showlegend=False))
     kind = "log" if min(y.min(), x.min()) > 0 else "linear"
     fig.update_xaxes(title_text=f"loss of {hover_text(source)} (√ Fisher information)", type=kind)
     fig.update_yaxes(title_text=f"gradient of {hover_text(target)} (norm)", type=kind)
     return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=70)
-
-
-def _selected_ring(x: float, y: float) -> go.Scatter:
-    return go.Scatter(
-        x=[x],
-        y=[y],
-        mode="markers",
-        hoverinfo="skip",
-        name="selected",
-        showlegend=False,
-        marker={
-            "symbol": "circle-open",
-            "size": 20,
-            "color": COLOURS["target"],
-            "line": {"width": 3},
-        },
-    )
 
 
 def advice_sentences(

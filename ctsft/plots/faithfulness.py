@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from ctsft.plots.accuracy_curves import line
 from ctsft.plots.inputs import require
 from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.plots.traces import filled_band
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import hover_text, number
 
@@ -147,18 +148,7 @@ def draw_series(series: Series, *, metric: str = "accuracy", title: str = "") ->
         f" model): {latest}.",
         380,
     )
-    fig.add_trace(
-        go.Scatter(
-            x=sizes + sizes[::-1],
-            y=high + low[::-1],
-            fill="toself",
-            fillcolor=COLOURS["band"],
-            mode="lines",
-            line={"width": 0},
-            hoverinfo="skip",
-            name="random, low to high",
-        )
-    )
+    fig.add_trace(filled_band(sizes, low, high, "random, low to high"))
     tip = "%{x} heads: %{y:.2f}<extra>%{fullData.name}</extra>"
     for values, label, colour, look in (
         (median, "random, median", COLOURS["control"], ("diamond", "dot")),

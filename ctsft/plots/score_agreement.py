@@ -9,6 +9,7 @@ from ctsft.plots.head_grid import Marks, Scale, head_grid
 from ctsft.plots.inputs import require, require_heads
 from ctsft.plots.score_maps import shrink, small_maps
 from ctsft.plots.style import COLOURS, figure
+from ctsft.plots.traces import selected_ring
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name, hover_text, number
 from ctsft.utils.statistics import spearman
@@ -41,24 +42,8 @@ def agreement(
     if selected:
         require_heads([selected], x.shape)
     if selected and np.isfinite(x[selected]) and np.isfinite(y[selected]):
-        fig.add_trace(_ring(float(x[selected]), float(y[selected])))
+        fig.add_trace(selected_ring(float(x[selected]), float(y[selected]), 17))
     return fig
-
-
-def _ring(x: float, y: float) -> go.Scatter:
-    return go.Scatter(
-        x=[x],
-        y=[y],
-        mode="markers",
-        hoverinfo="skip",
-        name="selected",
-        marker={
-            "symbol": "circle-open",
-            "size": 17,
-            "color": COLOURS["target"],
-            "line": {"width": 3},
-        },
-    )
 
 
 def difference_maps(

@@ -8,6 +8,7 @@ from ctsft.attribution.methods import VARIANTS
 from ctsft.circuit.validation import MEASURES, Validation
 from ctsft.plots.inputs import require
 from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.plots.traces import filled_band
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import number
 
@@ -95,7 +96,10 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
     fig = figure("", _curves_alt(curves, measure), 420)
     bands = [row for row in report["random"] if row[measure]["mean"] is not None]
     if bands:
-        fig.add_trace(_random_band(bands, measure))
+        sizes = [row["size"] for row in bands]
+        low, high = ([row[measure][end] for row in bands] for end in ("low", "high"))
+        name = f"{bands[0]['n']} random circuits, 5th to 95th percentile"
+        fig.add_trace(filled_band(sizes, low, high, name))
     for (name, rows), (colour, dash, symbol) in zip(curves.items(), LOOKS, strict=False):
         fig.add_trace(
             go.Scatter(
@@ -114,22 +118,6 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
     fig.update_yaxes(title_text=f"faithfulness ({measure})")
     return fig.update_layout(
         showlegend=True, legend=LEGEND | {"y": 1.0, "yanchor": "bottom"}, margin_t=120
-    )
-
-
-def _random_band(bands: list[Mapping], measure: str) -> go.Scatter:
-    sizes = [row["size"] for row in bands]
-    high = [row[measure]["high"] for row in bands]
-    low = [row[measure]["low"] for row in bands]
-    return go.Scatter(
-        x=sizes + sizes[::-1],
-        y=high + low[::-1],
-        fill="toself",
-        fillcolor=COLOURS["band"],
-        mode="lines",
-        line={"width": 0},
-        hoverinfo="skip",
-        name=f"{bands[0]['n']} random circuits, 5th to 95th percentile",
     )
 
 

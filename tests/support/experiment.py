@@ -1,4 +1,16 @@
-"""Result rows of an experiment, by hand."""
+"""An experiment that is run in this process, and result rows of one by hand."""
+
+from ctsft import runs
+from ctsft.experiment.runner import run_experiment
+from ctsft.jobs.experiment_design import Design
+from ctsft.jobs.requests import ExperimentRequest
+
+
+def go(design: Design, run_id="exp", jobs=1):
+    """The run and the summary of an experiment."""
+    request = ExperimentRequest(design=design, file="design.json", jobs=jobs)
+    with runs.record(request, run_id) as run:
+        return run, run_experiment(run, request)
 
 
 def row(method, target, seed, after, source, n=5):

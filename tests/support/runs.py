@@ -10,6 +10,8 @@ JOB = """
 import os, sys, time
 from ctsft import runs
 """
+IDLE = "    time.sleep(60)\n"
+SCORE = runs.Request(kind="score")
 
 
 def queued(kind="finetune"):
@@ -30,3 +32,19 @@ def until(run, *states):
     status = run.status()
     assert status.state in states, (status, run.log_tail())
     return status
+
+
+def logs(run, text):
+    """Wait until the run's log holds a text."""
+    assert wait_until(lambda: text in run.log_tail()), run.log_tail()
+
+
+def waiting(code):
+    """A run whose job has begun, recorded one event, and then runs `code`."""
+    run = child(
+        "with runs.record(runs.Request(kind='finetune'), RUN) as run:\n    run.event(step=1)\n   "
+        f" print('begun')\n{code}"
+    )
+    until(run, "running")
+    logs(run, "begun")
+    return run

@@ -15,33 +15,37 @@ from ctsft.tuning.delta_comparison import compare_deltas
 from support.shell import bad, newest
 from support.tasks import cued
 
+TUNING = ["--target", "javanese", "--n", 9, "--epochs", 4, "--lr", 0.03, "--batch", 4]
+
+
+@pytest.fixture(scope="module")
+def tuned_once(tmp_path_factory):
+    """{words: a tuning run of them}, and the circuit that they name; each is tuned once."""
+    folder = tmp_path_factory.mktemp("tuned")
+    Circuit(frozenset({(0, 1), (2, 0)})).save(folder / "circuit.json")
+    return folder, {}
+
 
 @pytest.fixture
-def tune(shell, tiny_words, tmp_path):
-    """tune(*words) -> summary of a run that moves two heads, or what the words say."""
-    Circuit(frozenset({(0, 1), (2, 0)})).save(tmp_path / "circuit.json")
+def tune(shell, tiny_words, tuned_once, home):
+    """tune(*words) -> summary of a run that trains two heads, or what the words say, with its
+    model. The run is a copy in this test's home.
+    """
+    folder, tuned = tuned_once
 
     def run(*words):
-        code, out, err = shell(
-            "finetune",
-            *tiny_words,
-            "--target",
-            "javanese",
-            "--circuit",
-            tmp_path / "circuit.json",
-            "--n",
-            9,
-            "--epochs",
-            4,
-            "--lr",
-            0.03,
-            "--batch",
-            4,
-            "--json",
-            *words,
-        )
-        assert (code, err) == (0, []), err
-        return json.loads(out)
+        if words not in tuned:
+            circuit = ["--circuit", folder / "circuit.json"]
+            code, out, err = shell(
+                "finetune", *tiny_words, *TUNING, *circuit, "--save-model", "--json", *words
+            )
+            assert (code, err) == (0, []), err
+            shutil.copytree(newest().path, folder / newest().id)
+            tuned[words] = json.loads(out)
+        path = home / "runs" / tuned[words]["run"]
+        if not path.exists():
+            shutil.copytree(folder / path.name, path)
+        return tuned[words]
 
     return run
 
@@ -68,7 +72,7 @@ def plainly(folder, task, rows) -> list[str]:
 
 @pytest.mark.parametrize("words", [[], ["--kv", "expand"], ["--what", "full"], ["--what", "lora"]])
 def test_round_trip(shell, tiny_words, tune, tmp_path, words):
-    summary, folder, rows = tune("--save-model", *words), tmp_path / "out" / "tuned", cued(60, 5)
+    summary, folder, rows = tune(*words), tmp_path / "out" / "tuned", cued(60, 5)
     code, out, err = shell("export", summary["run"], "--to", folder)
     assert (code, out, err) == (0, f"{folder}\n", [])
     task, model = load_task(tiny_words[3]), load_model(newest().file("model"), device="cpu")
@@ -189,7 +193,7 @@ def test_a_share_of_the_change_from_the_shell(shell, tiny_words, tune, tmp_path)
 
 def test_an_adapter_from_the_shell_is_the_tuned_model(shell, tiny_words, tune, tmp_path):
     """By the lines of the card, and by load_model and `--model`."""
-    summary, folder = tune("--save-model"), tmp_path / "adapter"
+    summary, folder = tune(), tmp_path / "adapter"
     base, rows = tiny_words[1], cued(120, 5)
     words = ["--format", "peft", "--to", folder]
     assert shell("export", summary["run"], *words) == (0, f"{folder}\n", [])

@@ -10,8 +10,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -20,7 +18,7 @@ from safetensors.torch import load_file
 
 from ctsft import runs
 from ctsft.jobs import tuning, tuning_table
-from ctsft.runs import launcher, results, writer
+from ctsft.runs import results, writer
 from ctsft.runs.device_queue import device_turn
 from ctsft.tuning import checkpoints
 from ctsft.tuning.checkpoints import newest_checkpoint
@@ -28,6 +26,7 @@ from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import NotFinite, Watch, finetune
 from ctsft.utils import atomic_files
 from support.jobs import finetune_request, tuned
+from support.processes import start_code
 from support.runs import until
 from support.shell import parsed
 from support.tasks import cued
@@ -42,8 +41,8 @@ DROPOUT = {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1}
 
 
 SERVER = (
-    "import sys, time\nfrom ctsft import runs\nfrom ctsft.jobs.requests import from_json\n"
-    "print(runs.start(from_json(sys.argv[1])).id, flush=True)\ntime.sleep(600)"
+    "import time\nfrom ctsft import runs\nfrom ctsft.jobs.requests import from_json\n"
+    "print(runs.start(from_json({request!r})).id, flush=True)\ntime.sleep(600)"
 )
 
 
@@ -112,7 +111,7 @@ def kill_when(run, moment):
     return step(run)
 
 
-def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(words):
+def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(words, tmp_path):
     draw = random.Random(SEED)
     request = parsed(words)
     whole = runs.start(request)
@@ -121,13 +120,11 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(words):
         {key: value for key, value in row.items() if key not in ("kind", "time")}
         for row in expected[2]
     ]
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, request.model_dump_json()],
-        cwd=launcher.ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    run, killed = runs.get(server.stdout.readline().strip()), []
+    code = SERVER.format(request=request.model_dump_json())
+    server = start_code(code, tmp_path / "server")
+    printed = server.folder / "out"
+    assert wait_until(lambda: printed.read_text().endswith("\n")), server
+    run, killed = runs.get(printed.read_text().strip()), []
     # steps; then up to 30 ms more, or when half a checkpoint is written
     after = sorted(draw.sample(range(1, 100), 3))
     part = draw.randrange(3)
@@ -147,7 +144,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(words):
         if i == 0:
             # the server that started it, too
             server.kill()
-            server.wait()
+            assert server.wait()[0] == -9
             assert run.status().state == "lost"
         assert killed[i] >= after[i] and not run.file("result.json").exists()
         runs.resume(run)
