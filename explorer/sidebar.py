@@ -8,18 +8,25 @@ from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import typed_runs
 from ctsft.utils.errors import UserError
-from explorer.session import binding, inputs, score_runs
+from explorer import running_jobs
+from explorer.session import binding, errors, inputs, score_runs
 from explorer.session import circuit as session_circuit
 
 
 def draw(pages: dict):
     with st.sidebar:
         st.title("Circuit explorer", anchor=False)
-        for number, (name, page) in enumerate(pages.items(), 1):
-            with st.container(gap=None):
-                # no gap: the state belongs to the step above it
-                st.page_link(page, label=f"{number} · {page.title}")
-                st.caption(state(name))
+        every = running_jobs.SECONDS if running_jobs.active() else None
+        errors.fragment(steps, run_every=every)(pages)
+        running_jobs.draw()
+
+
+def steps(pages: dict):
+    for number, (name, page) in enumerate(pages.items(), 1):
+        with st.container(gap=None):
+            # no gap: the state belongs to the step above it
+            st.page_link(page, label=f"{number} · {page.title}")
+            st.caption(state(name))
 
 
 def state(step: str) -> str:
