@@ -8,9 +8,9 @@ from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import typed_runs
 from ctsft.utils.errors import UserError
-from explorer import running_jobs
 from explorer.session import binding, errors, inputs, score_runs
 from explorer.session import circuit as session_circuit
+from explorer.widgets import running_jobs
 
 
 def draw(pages: dict):

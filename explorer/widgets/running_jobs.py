@@ -12,7 +12,7 @@ from ctsft.utils.units import time_left_text
 from explorer.session import errors, own_runs
 from explorer.text.markdown import literal
 
-TITLE_SCRIPT = Path(__file__).with_name("static") / "page_title.js"
+TITLE_SCRIPT = Path(__file__).parents[1] / "static" / "page_title.js"
 TITLE = "Circuit explorer"
 SECONDS = 2.0  # between updates
 LISTED = 4  # jobs, the others are counted
