@@ -1,10 +1,7 @@
 """Models that span devices, and several processes on one pass."""
 
 import json
-import os
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from ctsft import Circuit, discovery_set, label_balanced_means, load_task, score
 from ctsft.data.task import Example
 from ctsft.model.loading import wrap
 from ctsft.utils import distributed
-from support.processes import run_processes
+from support.processes import run_processes, start_code
 from support.tasks import write_task
 
 ROWS = [
@@ -92,18 +89,16 @@ def test_parts_on_disk_score_the_same(loaded, folders, task, tokenizer, tmp_path
 
 
 def torchrun(count: int, home: Path, *words) -> tuple[int, str, str]:
-    """Exit code and output of `torchrun --nproc-per-node COUNT -m ctsft WORDS`."""
-    env = {**os.environ, "CTSFT_HOME": str(home)} | ALONE
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-        + ["-m", "ctsft", *map(str, words)],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    """Exit code and output of `torchrun --nproc-per-node COUNT -m ctsft WORDS`; torchrun itself is
+    forked, the processes that it starts are not.
+    """
+    environment = ALONE | {"CTSFT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    arguments = ["--nproc-per-node", str(count), "-m", "ctsft", *map(str, words)]
+    code = (
+        f"import os\nos.environ.update({environment})\n"
+        f"from torch.distributed.run import main\nmain({arguments})"
     )
-    return done.returncode, done.stdout, done.stderr
+    return start_code(code, home.with_name(f"{home.name}-torchrun")).wait()
 
 
 def together(count: int, home: Path, *words) -> tuple[int, str, str]:

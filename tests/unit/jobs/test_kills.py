@@ -4,22 +4,25 @@
 
 import os
 import random
-import subprocess
-import sys
 
 import pytest
 
 from benchmarks import kills
 from ctsft.runs import launcher
+from support.processes import start_code
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the benchmark forks")
-def test_killed_jobs_resume_to_the_same_bits(subject):
-    command = [sys.executable, "-m", "benchmarks.kills", "--kills", "1"]
-    command += ["--model", subject.model, "--task", subject.task]
-    command += ["--only", "score", "discover", "experiment"]
-    done = subprocess.run(command, cwd=launcher.ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.count("1 of 1") == 3, (done.stdout, done.stderr)
+@pytest.mark.usefixtures("fork_server")
+def test_killed_jobs_resume_to_the_same_bits(subject, tmp_path):
+    command = ["benchmarks.kills", "--kills", "1", "--model", subject.model]
+    command += ["--task", subject.task, "--only", "score", "discover", "experiment"]
+    code = (
+        f"import sys\nsys.path.insert(0, {str(launcher.ROOT)!r})\nsys.argv = {command}\n"
+        "from benchmarks.kills import main\nassert main() == 0"
+    )
+    done, out, err = start_code(code, tmp_path / "kills").wait()
+    assert done == 0 and out.count("1 of 1") == 3, (out, err)
 
 
 def test_a_result_that_differs_is_counted(monkeypatch):
