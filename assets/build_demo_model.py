@@ -20,6 +20,11 @@ The readout is the last token of the prompt `<sentence> | sentiment:`. Merge dro
 generator that cannot be seeded, so a second run with the same seed gives a slightly different
 model.
 
+Two obstacles can be put in the way of training, so that the label is not read in the first layer
+alone: heads that are dropped, most often in layer 0 (`--head-dropout`), and batches in which the
+prompt's tail cannot see the text in the lower layers (`--late-share`, `--late-layers`). `--start`
+trains on from a folder's weights. The model card says what came of it.
+
 With `--base` the same without step 4's label loss: the twin that has read the same texts, in the
 same tokens, and has seen no label. `finetune --what direct` starts from it, which is tuning without
 a competence stage.
@@ -28,6 +33,9 @@ a competence stage.
     python assets/build_demo_model.py --data FOLDER
     # the twin without labels, after the model
     python assets/build_demo_model.py --data FOLDER --base
+    # a variant that reads the label above layer 2, from the twin's weights
+    python assets/build_demo_model.py --data FOLDER --out VARIANT --start assets/demo/base \\
+        --epochs 1.5 --learning-rate 5e-4 --lm-weight 0.3 --late-share 0.8 --head-dropout 0.2
     # measure an existing model again
     python assets/build_demo_model.py --data FOLDER --card-only
     # only compare the bundled corpus with the training texts
