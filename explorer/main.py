@@ -13,7 +13,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
-from explorer.session import arrival, errors  # noqa: E402
+from explorer.session import arrival, errors, warm  # noqa: E402
 from explorer.widgets import keep_zoom, page_address  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
@@ -47,9 +47,12 @@ pages = {
 }
 page = st.navigation(list(pages.values()), position="hidden")
 arrival.note(page.url_path)
+# the recorded runs are drawn while torch is not imported yet
+linked = bool(st.query_params.to_dict())
+first_screen = page == pages["setup"] and not linked and not warm.is_ready()
 page_address.read()
 with errors.guarded():
-    sidebar.draw(pages)
+    sidebar.draw(pages, known=not first_screen)
 with st.sidebar:
     page_address.copy_button()
     keep_zoom.keep()
@@ -57,7 +60,10 @@ with st.sidebar:
 try:
     with errors.guarded():
         page.run()
-finally:
-    with st.sidebar:
-        page_address.write(page.url_path, [one for one in PAGES if one != page.url_path])
-    prepare_jobs()  # behind the first page: importing torch a second time would delay it
+finally:  # behind the first page: importing torch a second time would delay it
+    if first_screen:
+        warm.watch()
+    else:
+        with st.sidebar:
+            page_address.write(page.url_path, [one for one in PAGES if one != page.url_path])
+        prepare_jobs()

@@ -1,32 +1,39 @@
-"""The sidebar: the five steps, each with its state in three or four words."""
+"""The sidebar: the five steps, each with its state in three or four words.
+
+The states need torch, and are not known yet on the very first screen.
+"""
 
 import logging
 
 import streamlit as st
 
 from ctsft import runs
-from ctsft.jobs import tuning_table
-from ctsft.jobs.requests import typed_runs
 from ctsft.utils.errors import UserError
-from explorer.session import binding, errors, inputs, score_runs
-from explorer.session import circuit as session_circuit
-from explorer.widgets import running_jobs
+from explorer.session import binding, errors
+
+UNKNOWN = "…"
 
 
-def draw(pages: dict):
+def draw(pages: dict, known: bool = True):
+    """known: whether the states of the steps can be told yet."""
     with st.sidebar:
         st.title("Circuit explorer", anchor=False)
+        if not known:
+            steps(pages, known=False)
+            return
+        from explorer.widgets import running_jobs  # torch: not for the first screen
+
         every = running_jobs.SECONDS if running_jobs.active() else None
         errors.fragment(steps, run_every=every)(pages)
         running_jobs.draw()
 
 
-def steps(pages: dict):
+def steps(pages: dict, known: bool = True):
     for number, (name, page) in enumerate(pages.items(), 1):
         with st.container(gap=None):
             # no gap: the state belongs to the step above it
             st.page_link(page, label=f"{number} · {page.title}")
-            st.caption(state(name))
+            st.caption(state(name) if known else UNKNOWN)
 
 
 def state(step: str) -> str:
@@ -41,11 +48,15 @@ def state(step: str) -> str:
 
 
 def setup() -> str:
+    from explorer.session import inputs
+
     model = inputs.load_model(binding.view().model)
     return f"{model.model_type}, {model.n_layers * model.n_heads} heads"
 
 
 def relevance() -> str:
+    from explorer.session import score_runs
+
     scores, kind = score_runs.scores()
     active = score_runs.score_run(("queued", "running", "stopping"))
     if active and waits_for_device(active):
@@ -60,6 +71,8 @@ def relevance() -> str:
 
 def scored_otherwise() -> bool:
     """Whether the current model was scored with other settings."""
+    from ctsft.jobs.requests import typed_runs
+
     model = binding.view().model
     return any(
         request.subject.model == model
@@ -74,6 +87,9 @@ def waits_for_device(run: runs.Run) -> bool:
 
 
 def circuit() -> str:
+    from explorer.session import circuit as session_circuit
+    from explorer.session import score_runs
+
     scores, _ = score_runs.scores()
     if scores is None:
         return "needs scores"
@@ -83,6 +99,8 @@ def circuit() -> str:
 
 
 def finetune() -> str:
+    from explorer.session import score_runs
+
     active = [run for run in runs.list_runs("finetune") if run.status().active]
     running = [run for run in active if not waits_for_device(run)]
     if running:
@@ -93,9 +111,12 @@ def finetune() -> str:
 
 
 def compare() -> str:
+    from ctsft.jobs import tuning_table
+
     count = len(tuning_table.table_rows())
     if count == 0:
-        return "no runs yet"
+        recorded = len(runs.list_read_only("finetune"))
+        return f"{recorded} recorded" if recorded else "no runs yet"
     return "1 run" if count == 1 else f"{count} runs"
 
 

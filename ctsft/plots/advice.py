@@ -13,10 +13,9 @@ from ctsft.attribution.scores import Head
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_maps
-from ctsft.plots.frontier_marks import METHOD_COLOURS
 from ctsft.plots.head_grid import Scale, head_grid, symmetric_limit
 from ctsft.plots.inputs import require, require_circuit
-from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.plots.style import COLOURS, LEGEND, METHOD_COLOURS, figure
 from ctsft.plots.traces import selected_ring
 from ctsft.tuning.head_advice import Advice
 from ctsft.utils.errors import UserError

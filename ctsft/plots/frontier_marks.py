@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
-from ctsft.plots.style import COLOURS
+from ctsft.plots.style import COLOURS, METHOD_COLOURS
 from ctsft.utils.statistics import Spread
 
 METHOD_SYMBOLS = {
@@ -29,14 +29,6 @@ METHOD_SYMBOLS = {
     "circuit_held": "circle-dot",
     "near_zero_held": "diamond-dot",
     "replay": "square-open",
-}
-
-# the proposed methods; all others are what they are compared with
-METHOD_COLOURS = {
-    "circuit": COLOURS["circuit"],
-    "circuit_held": COLOURS["circuit"],
-    "advised": "#1d9a8a",
-    "full_held": "#1d9a8a",
 }
 
 AXES = {

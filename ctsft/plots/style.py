@@ -23,6 +23,17 @@ COLOURS = {
     "empty": "#e9e8ec",  # zero on every map
 }
 
+# what a run trains; any other control has the colour of controls
+METHOD_COLOURS = {
+    "circuit": COLOURS["circuit"],
+    "circuit_held": COLOURS["circuit"],
+    "advised": "#1d9a8a",
+    "full_held": "#1d9a8a",
+    "full": "#cf4a55",
+    "near_zero": "#a8921f",
+    "random": COLOURS["control"],
+}
+
 # the task's labels, in task order
 LABEL_COLOURS = ["#cc5f98", "#a8921f", "#8488b5", "#a8766c", "#5f9aa8", "#b58ad0"]
 

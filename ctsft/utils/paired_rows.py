@@ -1,7 +1,7 @@
 """Two sets of answers to the same rows: right or wrong per row, so everything is paired.
 
 Two answers are compared by the exact McNemar test: of the rows on which they differ, as many should
-go either way by chance (scipy.stats.binom). Several seeds are compared by a bootstrap that draws
+go either way by chance (scipy.special.bdtr). Several seeds are compared by a bootstrap that draws
 rows and seeds together; a row that stands in several languages is drawn in all of them at once. It
 speaks of these languages only, and of few seeds it knows as little as they do.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr  # scipy.stats takes a second to import
 
 from ctsft.utils.statistics import CONFIDENCE_LEVEL
 
@@ -31,7 +31,7 @@ class Change:
 def exact_mcnemar(lost, won):
     """The two-sided p of `lost` against `won` discordant rows; numbers or arrays of one shape."""
     lost, won = np.asarray(lost), np.asarray(won)
-    return np.minimum(1.0, 2 * binom.cdf(np.minimum(lost, won), lost + won, 0.5))
+    return np.minimum(1.0, 2 * bdtr(np.minimum(lost, won), lost + won, 0.5))
 
 
 def right_rows(answers: str) -> np.ndarray:

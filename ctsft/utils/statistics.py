@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t: distribution, quantile
-from scipy.stats import spearmanr
 
 FEWEST = 3  # values that an interval is computed from
 CONFIDENCE_LEVEL = 0.95
@@ -161,6 +160,8 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rank correlation of two arrays of one shape, over the places where both are
     finite; NaN for fewer than three places, or where one array is constant.
     """
+    from scipy.stats import spearmanr  # takes a second to import
+
     a, b = np.ravel(a).astype(float), np.ravel(b).astype(float)
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:

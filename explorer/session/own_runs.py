@@ -12,10 +12,10 @@ from ctsft.runs import notes
 from ctsft.runs.explorations import origin_of
 from ctsft.utils.errors import UserError
 from explorer.session import visitors
+from explorer.session.visitors import OWNER
 
 READ_ONLY = "Recorded runs and those of an exploration are read only."
 FOREIGN = "Another visitor of this server started this run; only they can change it."
-OWNER = "owner"  # the file of a run folder that is marked
 
 
 def is_own(run: runs.Run) -> bool:

@@ -2,12 +2,17 @@
 widgets to them.
 """
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
-from ctsft.attribution.scores import Head
-from ctsft.circuit.circuit import Circuit
-from ctsft.jobs.requests import Scoring, Subject
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
 from explorer.session.page_choices import Compare, Experiment, Tune, choice, number
+
+if TYPE_CHECKING:  # torch and transformers, for which the first screen does not wait
+    from ctsft.attribution.scores import Head
+    from ctsft.circuit.circuit import Circuit
+    from ctsft.jobs.requests import Scoring, Subject
 
 
 @dataclass
@@ -88,10 +93,14 @@ class View(Tune, Experiment, Compare):
 
     @property
     def subject(self) -> Subject:
+        from ctsft.jobs.requests import Subject
+
         return Subject(self.model, self.task, self.data_dir or None, self.source, self.split)
 
     @property
     def scoring(self) -> Scoring:
+        from ctsft.jobs.requests import Scoring
+
         return Scoring(
             self.size,
             self.pool_seed,

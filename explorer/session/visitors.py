@@ -17,6 +17,7 @@ import streamlit as st
 from ctsft.utils.atomic_files import write_bytes
 from explorer import guard
 
+OWNER = "owner"  # the file of a run folder, or of an exploration, that is marked
 SHORTEST = 40  # characters of a secret that the guard gave
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from ctsft import runs
 from ctsft.runs.explorations import Exploration, explorations, remove_exploration
-from explorer.session import errors, own_runs, visitors
+from explorer.session import errors, visitors
 from explorer.text.markdown import literal
 
 HELP = (
@@ -30,14 +30,14 @@ def open_file(uploaded):
     from ctsft.jobs.bundle import open_bundle  # torch and transformers, which the page may lack
 
     exploration = open_bundle(uploaded, uploaded.name, time.time())
-    visitors.claim(exploration.folder / own_runs.OWNER)
+    visitors.claim(exploration.folder / visitors.OWNER)
     st.rerun()
 
 
 def line(exploration: Exploration):
     """One exploration that was opened, with a button that removes it."""
     count = sum(run.path.parent == exploration.runs for run in runs.list_read_only(recorded=False))
-    own = visitors.is_mine(exploration.folder / own_runs.OWNER)
+    own = visitors.is_mine(exploration.folder / visitors.OWNER)
     with st.container(horizontal=True, vertical_alignment="center"):
         listed = "1 run" if count == 1 else f"{count} runs"
         st.markdown(f"**{literal(exploration.origin)}**: {listed} on Compare")
@@ -57,5 +57,5 @@ def line(exploration: Exploration):
 
 def remove(name: str):
     with errors.sentences(stop=False):
-        if visitors.is_mine(runs.home() / "explorations" / name / own_runs.OWNER):
+        if visitors.is_mine(runs.home() / "explorations" / name / visitors.OWNER):
             remove_exploration(name)

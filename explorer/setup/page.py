@@ -1,43 +1,27 @@
-"""Setup: the model, the task and the languages, and how accurate the model is before any tuning."""
+"""Setup: what tuning did in the recorded runs, and below it the choice of a model, a task and two
+languages.
+
+The recorded runs are drawn without torch, so that the first screen is there at once; the form is
+imported when it is unfolded.
+"""
 
 import streamlit as st
 
-from ctsft.data.prompt_tokens import prompt_notes
-from ctsft.data.task import Task
-from ctsft.model.model import Model
-from explorer.session import binding, errors, inputs, recent, start_runs
-from explorer.setup import (
-    accuracy,
-    data_preview,
-    model_choice,
-    open_exploration,
-    own_tables,
-    prompt_tokens,
-    task_choice,
-)
+from explorer.session import binding, errors, warm
+from explorer.setup import open_exploration, recorded_story
 from explorer.text.markdown import literal
-from explorer.widgets import cost_estimate
 
 
 def page():
     st.header("Setup")
-    st.write(
-        "Choose a model, a task and two languages: the **source** language, which the model knows,"
-        " and the **target** language, which it should learn. Then score the attention heads to see"
-        " which of them carry the task."
-    )
-    choose()
-    task = open_task()
-    model = open_model()
-    show_notes(model, task)
-    ready = measure(model, task)
-    score_button(ready)
-    if task:
-        with errors.sentences(stop=False):
-            data_preview.draw(task, model)
-    if ready:
-        with errors.sentences(stop=False):
-            prompt_tokens.draw(model, task)
+    story = recorded_story.read()
+    if story is None:
+        form(primary=True)
+    else:
+        recorded_story.draw(story)
+        own = is_own_choice()
+        recorded_story.do_it_yourself(story, primary=not own)
+        model_and_task(own)
     open_exploration.draw()
     st.page_link(
         "relevance/page.py",
@@ -46,77 +30,38 @@ def page():
     )
 
 
-def choose():
-    left, right = st.columns(2, gap="large")
-    with left:
-        model_choice.draw()
-    with right:
-        task_choice.draw()
-    if binding.view().task_kind == "own":
-        with st.container(border=True):
-            model = None
-            with errors.sentences(stop=False):
-                model = inputs.load_model(binding.view().model)
-            own_tables.draw(model, task_choice.open_written)
+def is_own_choice() -> bool:
+    """Whether the session has left the bundled model and task."""
+    view = binding.view()
+    return (view.model_kind, view.task_kind, view.data_dir) != ("bundled", "demo", "")
 
 
-def open_task() -> Task | None:
-    """The chosen task with its languages; None, with an error on the page, if it cannot be read."""
-    task = None
-    with errors.sentences(stop=False):
-        task = inputs.load_task(binding.view().task, binding.view().data_dir)
-        task_choice.choose_languages(task)
-    return task
+def model_and_task(own: bool):
+    """One line that unfolds: the form."""
+    view = binding.view()
+    label = (
+        f"Model and task: {literal(view.model)}, {literal(view.source)} → {literal(view.target)}"
+    )
+    unfolded = st.session_state.get("setup_unfolded", own)
+    place = st.expander(label, expanded=unfolded, key="setup_form", on_change=note_unfolded)
+    if not place.open:
+        return
+    with place:
+        form(primary=own)
 
 
-def open_model() -> Model | None:
-    """The chosen model with its facts; None, with an error on the page, if it cannot be loaded."""
-    model = None
-    with errors.sentences(stop=False):
-        model = inputs.load_model(binding.view().model)
-    if model:
-        model_choice.show_facts(model)
-    return model
+def note_unfolded():
+    st.session_state.setup_unfolded = st.session_state.setup_form
 
 
-def show_notes(model: Model | None, task: Task | None):
-    """What was not used of the model's files, and how it reads the task's prompts."""
-    notes = list(model.notes) if model else []
-    if model and task:
-        notes += prompt_notes(model, task.prompt, task.max_length)
-    for note in notes:
-        st.warning(literal(note), icon=":material/info:")
+def form(primary: bool):
+    if not warm.is_ready():
+        st.caption("Loading the libraries ...")
+        return
+    from explorer.setup import form  # torch and transformers
+
+    form.draw(primary)
 
 
-def measure(model: Model | None, task: Task | None) -> bool:
-    """Shows the accuracy; True where the heads can be scored."""
-    if not model or not task:
-        return False
-    view, ready = binding.view(), False
-    with errors.sentences(stop=False):
-        task.label_ids(model)
-        accuracy.draw(model, task)
-        inputs.load_rows(view.task, view.data_dir, view.source, view.split)
-        ready = True
-    recent.remember("models", view.model)
-    recent.remember("tasks", view.task)
-    return ready
-
-
-def score_button(ready: bool):
-    if ready:
-        cost_estimate.draw(binding.view().scoring, "Scoring")
-    if st.button(
-        "Score heads",
-        type="primary",
-        disabled=not ready,
-        help=(
-            "Scores every attention head on examples that the model answers correctly, and opens"
-            " Relevance."
-        ),
-    ):
-        start_runs.ensure_score(binding.view())
-        st.switch_page("relevance/page.py")
-
-
-page()
+with errors.sentences():
+    page()

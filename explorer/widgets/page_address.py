@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from explorer.session import binding, errors, link_format, open_link
+from explorer.session import binding, errors
 from explorer.text import circuit_rules
 from explorer.text.markdown import literal
 
@@ -31,6 +31,8 @@ def read():
     """
     query = {k: v for k, v in st.query_params.to_dict().items() if isinstance(v, str)}
     if query and text_of(query) not in written():
+        from explorer.session import open_link  # torch: not for the first screen
+
         written().append(text_of(query))
         problems = open_link.apply(query, PANELS | {"rule": RULES})
         st.session_state.link_notice = (
@@ -47,6 +49,8 @@ def write(page: str, others: list[str]):
 
     `page`, `others`: names in the address of this page and of the other ones.
     """
+    from explorer.session import link_format  # torch: not for the first screen
+
     query = link_format.write(binding.view())
     if text_of(query) not in written():
         written().append(text_of(query))

@@ -1,0 +1,64 @@
+"""The libraries that take seconds to import (torch, transformers) are imported behind the first
+screen, in a thread: the first screen needs none of them.
+"""
+
+import logging
+import sys
+import threading
+from importlib import import_module
+
+import streamlit as st
+
+from ctsft import runs
+
+MODULES = (
+    "ctsft.jobs.tuning_table",
+    "ctsft.plots.score_maps",
+    "explorer.session.open_link",
+    "explorer.session.score_runs",
+    "explorer.session.circuit",
+)
+SECONDS = 0.4  # between looks whether they are there
+
+_lock = threading.Lock()
+_done = threading.Event()
+_thread: threading.Thread | None = None
+
+
+def is_ready() -> bool:
+    """Whether the libraries are imported."""
+    return _done.is_set() or (_thread is None and "torch" in sys.modules)
+
+
+def start():
+    """Import them in a thread, once in a server."""
+    global _thread
+    with _lock:
+        if _thread is None and not is_ready():
+            _thread = threading.Thread(target=_import, daemon=True)
+            _thread.start()
+
+
+def _import():
+    try:
+        for name in MODULES:
+            import_module(name)
+    except Exception:  # whoever needs the module meets the error, and says it
+        logging.getLogger(__name__).exception("the libraries could not be imported")
+    _done.set()
+    runs.prepare()
+
+
+def watch():
+    """On the first screen: begins once the browser has drawn it, and completes the page when the
+    libraries are there.
+    """
+    st.fragment(_look, run_every=SECONDS)()
+
+
+def _look():
+    if is_ready():
+        st.rerun()
+    if st.session_state.get("first_screen_drawn"):
+        start()
+    st.session_state.first_screen_drawn = True

@@ -1,0 +1,114 @@
+"""The form of Setup: the model, the task and the languages, and how accurate the model is before
+any tuning.
+"""
+
+import streamlit as st
+
+from ctsft.data.prompt_tokens import prompt_notes
+from ctsft.data.task import Task
+from ctsft.model.model import Model
+from explorer.session import binding, errors, inputs, recent, start_runs
+from explorer.setup import (
+    accuracy,
+    data_preview,
+    model_choice,
+    own_tables,
+    prompt_tokens,
+    task_choice,
+)
+from explorer.text.markdown import literal
+from explorer.widgets import cost_estimate
+
+
+def draw(primary: bool):
+    """primary: whether *Score heads* is the page's next step."""
+    st.write(
+        "Choose a model, a task and two languages: the **source** language, which the model knows,"
+        " and the **target** language, which it should learn. Then score the attention heads to see"
+        " which of them carry the task."
+    )
+    choose()
+    task = open_task()
+    model = open_model()
+    show_notes(model, task)
+    ready = measure(model, task)
+    score_button(ready, primary)
+    if task:
+        with errors.sentences(stop=False):
+            data_preview.draw(task, model)
+    if ready:
+        with errors.sentences(stop=False):
+            prompt_tokens.draw(model, task)
+
+
+def choose():
+    left, right = st.columns(2, gap="large")
+    with left:
+        model_choice.draw()
+    with right:
+        task_choice.draw()
+    if binding.view().task_kind == "own":
+        with st.container(border=True):
+            model = None
+            with errors.sentences(stop=False):
+                model = inputs.load_model(binding.view().model)
+            own_tables.draw(model, task_choice.open_written)
+
+
+def open_task() -> Task | None:
+    """The chosen task with its languages; None, with an error on the page, if it cannot be read."""
+    task = None
+    with errors.sentences(stop=False):
+        task = inputs.load_task(binding.view().task, binding.view().data_dir)
+        task_choice.choose_languages(task)
+    return task
+
+
+def open_model() -> Model | None:
+    """The chosen model with its facts; None, with an error on the page, if it cannot be loaded."""
+    model = None
+    with errors.sentences(stop=False):
+        model = inputs.load_model(binding.view().model)
+    if model:
+        model_choice.show_facts(model)
+    return model
+
+
+def show_notes(model: Model | None, task: Task | None):
+    """What was not used of the model's files, and how it reads the task's prompts."""
+    notes = list(model.notes) if model else []
+    if model and task:
+        notes += prompt_notes(model, task.prompt, task.max_length)
+    for note in notes:
+        st.warning(literal(note), icon=":material/info:")
+
+
+def measure(model: Model | None, task: Task | None) -> bool:
+    """Shows the accuracy; True where the heads can be scored."""
+    if not model or not task:
+        return False
+    view, ready = binding.view(), False
+    with errors.sentences(stop=False):
+        task.label_ids(model)
+        accuracy.draw(model, task)
+        inputs.load_rows(view.task, view.data_dir, view.source, view.split)
+        ready = True
+    recent.remember("models", view.model)
+    recent.remember("tasks", view.task)
+    return ready
+
+
+def score_button(ready: bool, primary: bool):
+    if ready:
+        cost_estimate.draw(binding.view().scoring, "Scoring")
+    if st.button(
+        "Score heads",
+        type="primary" if primary else "secondary",
+        disabled=not ready,
+        help=(
+            "Scores every attention head on examples that the model answers correctly, and opens"
+            " Relevance."
+        ),
+    ):
+        start_runs.ensure_score(binding.view())
+        st.switch_page("relevance/page.py")

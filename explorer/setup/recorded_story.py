@@ -1,0 +1,160 @@
+"""The first screen: what the recorded runs of the bundled model forgot, in two small panels and a
+sentence. Nothing here imports torch.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import streamlit as st
+
+from ctsft import runs
+from ctsft.plots.seed_bands import seed_bands
+from ctsft.runs import explorations, results
+from ctsft.runs.answers import Answers, answers_of
+from explorer.session import binding
+from explorer.text import forgetting
+from explorer.text.run_names import display_name, method_name
+from explorer.widgets import chart
+
+EXPLORATION = "demo"  # of the recorded ones
+METHODS = ("circuit", "near_zero", "random", "full", "full_held")  # in the order of the legend
+CHANCE = 1 / 3
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What the story needs of a run. curves: {language: {step: accuracy}} on validation rows."""
+
+    method: str
+    seed: int
+    summary: dict
+    curves: dict[str, dict[int, float]]
+    answers: dict[str, Answers]
+
+
+@dataclass(frozen=True)
+class Story:
+    runs: tuple[RecordedRun, ...]
+
+    @property
+    def summary(self) -> dict:
+        return self.runs[0].summary
+
+    @property
+    def source(self) -> str:
+        return self.summary["source"]
+
+    @property
+    def target(self) -> str:
+        return self.summary["target"]
+
+    def by_method(self) -> dict[str, list[RecordedRun]]:
+        found = {method: [run for run in self.runs if run.method == method] for method in METHODS}
+        return {method: of for method, of in found.items() if of}
+
+
+def read() -> Story | None:
+    """None where there are no recorded runs, or they cannot be read."""
+    return _read(explorations.RECORDED / EXPLORATION / "runs")
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path) -> Story | None:
+    found = []
+    for run in runs.list_read_only("finetune"):
+        summary = results.result(run)
+        rows = results.evaluations(run)
+        if run.path.parent != folder or not summary.get("config") or not rows:
+            continue
+        held = "_held" if summary["config"].get("hold") else ""
+        curves = {
+            language: {row["step"]: row["accuracy"][language] for row in rows}
+            for language in (summary["source"], summary["target"])
+        }
+        found.append(
+            RecordedRun(
+                f"{summary['what']}{held}",
+                summary["config"]["seed"],
+                summary,
+                curves,
+                answers_of(run),
+            )
+        )
+    return Story(tuple(found)) if found else None
+
+
+def draw(story: Story):
+    seeds = len({run.seed for run in story.runs})
+    source, target = display_name(story.source), display_name(story.target)
+    st.markdown(
+        f"A small model that judges {source} reviews learns {target} from"
+        f" {story.summary['n']} texts.  \n"
+        f"What it gains (right) may cost what it knew (left).  \n"
+        f"Each colour trains other parameters: mean and range of {seeds} recorded seeds."
+    )
+    names = {method: method_name(method) for method in METHODS}
+    places = st.columns(2, gap="medium")
+    for place, language, role in zip(
+        places, (story.source, story.target), ("source", "target"), strict=True
+    ):
+        curves = {
+            method: [run.curves[language] for run in of] for method, of in story.by_method().items()
+        }
+        fig = seed_bands(curves, names, title=f"{language} ({role})", role=role, chance=CHANCE)
+        with place:
+            chart.show(fig, f"story-{role}", name=f"recorded-{role}")
+    said = sentence(story)
+    if said:
+        st.markdown(said, help=forgetting.HELP)
+
+
+def sentence(story: Story) -> str:
+    """ "" where the runs lack answers to the same rows."""
+    answers = {
+        method: {run.seed: run.answers[story.source] for run in of if story.source in run.answers}
+        for method, of in story.by_method().items()
+    }
+    measured = forgetting.measure(story.source, answers)
+    return forgetting.sentence(measured) if measured else ""
+
+
+def do_it_yourself(story: Story, primary: bool):
+    if st.button(
+        "Do it yourself",
+        type="primary" if primary else "secondary",
+        icon=":material/play_arrow:",
+        help=(
+            "Scores the heads of the bundled model and opens Relevance; Fine-tune then has the"
+            " settings of these runs."
+        ),
+    ):
+        choose_settings(story)
+        from explorer.session import start_runs  # torch
+
+        start_runs.ensure_score(binding.view())
+        st.switch_page("relevance/page.py")
+
+
+def choose_settings(story: Story):
+    """The bundled model and task, and the settings of the recorded runs."""
+    summary, config = story.summary, story.summary["config"]
+    heads = [run.summary["heads"] for run in story.runs if run.summary.get("heads")]
+    binding.put(
+        model="demo",
+        model_kind="bundled",
+        task="demo",
+        task_kind="demo",
+        data_dir="",
+        source=story.source,
+        target=story.target,
+        n=summary["n"],
+        epochs=round(config["epochs"]),
+        lr=config["learning_rate"],
+        batch=config["batch_size"],
+        tune_seed=min(run.seed for run in story.runs),
+        what="circuit",
+        rule="top",
+        k=heads[0] if heads else binding.view().k,
+    )
+    binding.forget_circuit()
