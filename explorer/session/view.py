@@ -2,17 +2,16 @@
 widgets to them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from explorer.session.page_choices import Compare, Experiment, Tune, choice, number
 
 if TYPE_CHECKING:  # torch and transformers, for which the first screen does not wait
-    from ctsft.attribution.scores import Head
     from ctsft.circuit.circuit import Circuit
     from ctsft.jobs.requests import Scoring, Subject
+
+Head = tuple[int, int]  # layer, head: ctsft.attribution.scores.Head
 
 
 @dataclass
@@ -73,11 +72,11 @@ class View(Tune, Experiment, Compare):
     random_seed: int = 0  # of the rule "random"
     added: frozenset[Head] = frozenset()
     removed: frozenset[Head] = frozenset()
-    discovered: Circuit | None = None  # the circuit of the rule "discover"
+    discovered: "Circuit | None" = None  # the circuit of the rule "discover"
     # for undo: earlier values of CIRCUIT_FIELDS
     past: list[dict] = field(default_factory=list)
     future: list[dict] = field(default_factory=list)  # for redo: what was undone
-    saved_circuits: dict[str, Circuit] = field(default_factory=dict)  # by name
+    saved_circuits: "dict[str, Circuit]" = field(default_factory=dict)  # by name
     circuit_panel: str = "Is it enough?"  # shown below the map
     # names of the saved circuits that are shown side by side
     side_by_side: list[str] = field(default_factory=list)
@@ -92,13 +91,13 @@ class View(Tune, Experiment, Compare):
     n_random: int = number(10, 1, 200)  # random circuits of each size
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> "Subject":
         from ctsft.jobs.requests import Subject
 
         return Subject(self.model, self.task, self.data_dir or None, self.source, self.split)
 
     @property
-    def scoring(self) -> Scoring:
+    def scoring(self) -> "Scoring":
         from ctsft.jobs.requests import Scoring
 
         return Scoring(

@@ -1,6 +1,11 @@
 """The rules that select a circuit, and a circuit in a few words."""
 
-from ctsft.circuit.circuit import Circuit
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch: not for the first screen
+    from ctsft.circuit.circuit import Circuit
 
 RULES = {  # name in `ctsft.select` -> name on the page, and what it selects
     "top": ("Top k", "The k heads with the highest scores."),
