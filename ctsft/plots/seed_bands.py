@@ -14,6 +14,7 @@ from ctsft.utils.format import hover_text
 HEIGHT = 300  # pixels
 LABEL_GAP = 0.075  # of the axis, between the names at the curves' ends
 ROOM = 130  # pixels for these names
+ROOM_BEYOND = 0.03  # accuracy above the highest and below the lowest value
 
 Curve = Mapping[int, float]  # {step: accuracy}
 
@@ -24,12 +25,14 @@ def seed_bands(
     *,
     title: str,
     role: str,
-    chance: float | None = None,
+    limits: tuple[float, float],
 ) -> go.Figure:
     """curves: {method: a curve for each seed}, all of them on the same steps; names: of the
-    methods; role: "source" or "target".
+    methods; role: "source" or "target"; limits: of the axis of accuracy, from `common_limits`.
     """
-    fig = figure(title, "", HEIGHT)
+    fig = figure("", "", HEIGHT)
+    mark = f'<span style="color:{COLOURS[role]}">●</span>'
+    fig.update_layout(title_text=f"{mark} {hover_text(title)}")
     steps = sorted({step for one in curves.values() for curve in one for step in curve})
     means = {
         method: [fmean(curve[step] for curve in seeds) for step in steps]
@@ -39,16 +42,11 @@ def seed_bands(
         fig.add_trace(band(steps, seeds, METHOD_COLOURS[method]))
     for method, values in means.items():
         fig.add_trace(mean_line(steps, values, names[method], METHOD_COLOURS[method]))
-    low, high = limits(curves, chance)
     before = next(iter(means.values()))[0]
     add_start_level(fig, title, before, steps[-1], COLOURS[role])
-    if chance is not None:
-        fig.add_hline(
-            chance, line={"color": COLOURS["reference"], "width": 1, "dash": "dot"}, layer="below"
-        )
-    add_names(fig, means, names, high - low)
+    add_names(fig, means, names, limits)
     fig.update_xaxes(range=[0, steps[-1]], title_text="optimiser steps")
-    fig.update_yaxes(range=[low, high], tickformat=".1f")
+    fig.update_yaxes(range=limits, tickformat=".1f", dtick=0.1)
     ends = "; ".join(
         f"{names[method]} {values[0]:.2f} to {values[-1]:.2f}, lowest {min(values):.2f}"
         for method, values in means.items()
@@ -59,11 +57,18 @@ def seed_bands(
     )
 
 
-def limits(curves: Mapping[str, Sequence[Curve]], chance: float | None) -> tuple[float, float]:
-    """The ends of the axis: everything that is drawn, and a little room."""
-    values = [value for seeds in curves.values() for curve in seeds for value in curve.values()]
-    values += [] if chance is None else [chance]
-    return max(0.0, min(values) - 0.04), min(1.0, max(values) + 0.04)
+def common_limits(panels: Sequence[Mapping[str, Sequence[Curve]]]) -> tuple[float, float]:
+    """The ends of the axis of panels that are compared: everything that is drawn, and a little
+    room.
+    """
+    values = [
+        value
+        for curves in panels
+        for seeds in curves.values()
+        for curve in seeds
+        for value in curve.values()
+    ]
+    return max(0.0, min(values) - ROOM_BEYOND), min(1.0, max(values) + ROOM_BEYOND)
 
 
 def band(steps: list[int], seeds: Sequence[Curve], colour: str) -> go.Scatter:
@@ -93,15 +98,18 @@ def mean_line(steps: list[int], values: list[float], name: str, colour: str) -> 
     )
 
 
-def add_names(fig: go.Figure, means: Mapping, names: Mapping[str, str], height: float) -> None:
-    """The methods' names at the ends of their curves."""
-    gap = LABEL_GAP * height
-    ends = [values[-1] for values in means.values()]
-    for method, y in zip(means, spread_labels(ends, gap), strict=True):
+def add_names(
+    fig: go.Figure, means: Mapping, names: Mapping[str, str], limits: tuple[float, float]
+) -> None:
+    """The methods' names at the ends of their curves, moved apart within the axis."""
+    low, high = limits
+    ends = [(values[-1] - low) / (high - low) for values in means.values()]
+    for method, y in zip(means, spread_labels(ends, LABEL_GAP), strict=True):
         fig.add_annotation(
             x=1,
             xref="paper",
             y=y,
+            yref="paper",
             text=hover_text(names[method]),
             font={"color": METHOD_COLOURS[method]},
             showarrow=False,

@@ -9,7 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from ctsft import runs
-from ctsft.plots.seed_bands import seed_bands
+from ctsft.plots import style
+from ctsft.plots.seed_bands import common_limits, seed_bands
 from ctsft.runs import explorations, results
 from ctsft.runs.answers import Answers, answers_of
 from explorer.session import binding
@@ -19,7 +20,6 @@ from explorer.widgets import chart
 
 EXPLORATION = "demo"  # of the recorded ones
 METHODS = ("circuit", "near_zero", "random", "full", "full_held")  # in the order of the legend
-CHANCE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,18 @@ def draw(story: Story):
         f"Each colour trains other parameters: mean and range of {seeds} recorded seeds."
     )
     names = {method: method_name(method) for method in METHODS}
-    places = st.columns(2, gap="medium")
-    for place, language, role in zip(
-        places, (story.source, story.target), ("source", "target"), strict=True
-    ):
-        curves = {
+    languages = {"source": story.source, "target": story.target}
+    panels = {
+        role: {
             method: [run.curves[language] for run in of] for method, of in story.by_method().items()
         }
-        fig = seed_bands(curves, names, title=f"{language} ({role})", role=role, chance=CHANCE)
-        with place:
-            chart.show(fig, f"story-{role}", name=f"recorded-{role}")
+        for role, language in languages.items()
+    }
+    limits = common_limits(list(panels.values()))
+    for place, (role, language) in zip(st.columns(2, gap="medium"), languages.items(), strict=True):
+        title = f"{display_name(language)} ({role})"
+        fig = seed_bands(panels[role], names, title=title, role=role, limits=limits)
+        place.plotly_chart(fig, key=f"story-{role}", alt=style.alt(fig), config=chart.NO_MODE_BAR)
     said = sentence(story)
     if said:
         st.markdown(said, help=forgetting.HELP)

@@ -91,13 +91,13 @@ def kept_more(accuracy: Mapping[str, Mapping[int, tuple]]) -> dict[str, tuple[Sp
 
 
 def sentence(of: Forgetting) -> str:
-    """One sentence on training everything, one on the others, with their uncertainty."""
+    """What training everything did to the source, and what the other methods kept."""
     everything = of.source[EVERYTHING]
-    language = display_name(of.language)
-    text = f"On the same {of.rows} {language} test rows, training everything"
-    text += f" {verdict(everything)} ({interval(everything)};"
-    text += f" more texts lost than won in {of.lost[EVERYTHING]} of {of.seeds} seeds)."
-    return f"{text} {compared(of)}".strip()
+    return (
+        f"On the same {of.rows} {display_name(of.language)} test rows, training everything"
+        f" {verdict(everything)}: {interval(everything)} ({of.seeds} seeds; more texts lost than"
+        f" won in {of.lost[EVERYTHING]}). {compared(of)}"
+    ).strip()
 
 
 def verdict(everything: Spread) -> str:
@@ -111,17 +111,24 @@ def verdict(everything: Spread) -> str:
 def compared(of: Forgetting) -> str:
     """Which methods kept more or less of the source than training everything."""
     texts = []
-    for word, sign in (("More was kept by", 1), ("Less by", -1)):
-        clear = [
-            f"{name(method)} ({signed(ahead.mean)}, {p_text(p)})"
-            for method, (ahead, p) in of.ahead.items()
-            if p < LEVEL and ahead.mean * sign > 0
-        ]
-        texts += [f"{word} {', '.join(clear)}."] if clear else []
+    for word, sign in (("Kept more", 1), ("Kept less", -1)):
+        clear = {
+            method: ahead
+            for method, ahead in of.ahead.items()
+            if ahead[1] < LEVEL and ahead[0].mean * sign > 0
+        }
+        if clear:
+            listed = ", ".join(f"{name(key)} {signed(one.mean)}" for key, (one, _) in clear.items())
+            largest = max(p for _, p in clear.values())
+            texts.append(f"{word}: {listed} ({at_most(largest)}).")
     unclear = [name(method) for method, (_, p) in of.ahead.items() if p >= LEVEL]
     if unclear:
         texts.append(f"No clear difference: {', '.join(unclear)}.")
     return " ".join(texts)
+
+
+def at_most(p: float) -> str:
+    return p_text(p).replace("p =", "p ≤")
 
 
 def name(method: str) -> str:
