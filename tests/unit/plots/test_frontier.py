@@ -4,7 +4,7 @@ import pytest
 
 from ctsft.plots.experiment_frontier import frontier, seed_points
 from ctsft.plots.frontier_marks import undominated
-from ctsft.plots.style import COLOURS, alt
+from ctsft.plots.style import COLOURS, METHOD_COLOURS, alt
 from ctsft.utils.statistics import spread
 from support.experiment import row
 
@@ -35,7 +35,7 @@ def test_a_small_mark_is_a_seed_and_a_large_one_the_mean():
     assert (large["full"].x[0], large["full"].y[0]) == (pytest.approx(-0.4), pytest.approx(0.35))
     assert (
         large["circuit"].marker.color == COLOURS["circuit"]
-        and large["full"].marker.color == COLOURS["control"]
+        and large["full"].marker.color == METHOD_COLOURS["full"]
     )
     assert (
         COLOURS["source"] in fig.layout.xaxis.title.text

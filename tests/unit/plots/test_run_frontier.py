@@ -5,7 +5,7 @@ hovers that tell everything.
 import pytest
 
 from ctsft.plots.run_frontier import group_points, run_frontier
-from ctsft.plots.style import COLOURS, alt
+from ctsft.plots.style import COLOURS, METHOD_COLOURS, alt
 
 
 def point(method="circuit", source=-0.1, target=0.2, seed=1, group="", **more):
@@ -49,7 +49,7 @@ def test_means_with_intervals_are_large_and_seeds_small():
         large.marker.size > small.marker.size
         and large.marker.symbol == small.marker.symbol != alone.marker.symbol
     )
-    assert large.marker.color == COLOURS["circuit"] and alone.marker.color == COLOURS["control"]
+    assert large.marker.color == COLOURS["circuit"] and alone.marker.color == METHOD_COLOURS["full"]
     assert (
         "mean of 3 seeds" in large.text[0]
         and "[" in large.text[0]
