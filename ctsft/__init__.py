@@ -36,6 +36,7 @@ _HOMES = {
     "tuning.delta_comparison": ("add_deltas", "compare_deltas"),
     "tuning.finetune": ("TuneResult", "finetune"),
     "tuning.gradients": ("fisher",),
+    "tuning.head_undo": ("undo_heads",),
     "tuning.head_advice": ("Advice", "advise_heads"),
     "tuning.observer": ("Watch",),
     "tuning.peft_adapter": ("export_adapter",),

@@ -94,6 +94,49 @@ def rescore(
 
 
 @app.command()
+def undo(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
+    heads: Annotated[
+        str,
+        typer.Option(help="Heads to undo, as in L2.H1,L0.H3; default: the cheapest damage."),
+    ] = "",
+    most: Annotated[
+        int, typer.Option(help="Heads that are undone one by one; 0: all that were trained.")
+    ] = 0,
+    most_lost: Annotated[
+        float, typer.Option(help="Share of the target's gain that may be lost.")
+    ] = 0.2,
+    most_undone: Annotated[
+        float, typer.Option(help="Share of the trained numbers that may be given back.")
+    ] = 0.25,
+    seed: Annotated[int, typer.Option(help="Draws the random order to compare with.")] = 31,
+    final_split: Annotated[
+        str, typer.Option(help="Rows of the final figures, measured once; '': none.")
+    ] = "test",
+    name: RunName = "",
+    as_json: AsJson = False,
+):
+    """Give heads of a tuned model their old weights back, and measure what that regains.
+
+    Example: python -m ctsft undo 20260131-101500-finetune-ab2c --heads L2.H1,L0.H3
+    """
+    from ctsft.jobs.requests import UndoRequest
+
+    named = tuple(filter(None, (part.strip() for part in heads.split(","))))
+    request = UndoRequest(
+        name=name,
+        tuned=run_id,
+        heads=named,
+        most=most,
+        most_lost=most_lost,
+        most_undone=most_undone,
+        seed=seed,
+        final_split=final_split or None,
+    )
+    execute(request, as_json)
+
+
+@app.command()
 def expand(to: To, model: ModelName = "demo", dtype: Dtype = "auto"):
     """Write an equal model in which each query head owns its key/value rows, as an ordinary Hugging
     Face folder.

@@ -33,6 +33,7 @@ JOBS = {
     "finetune": "ctsft.jobs.tuning:tune",
     "rescore": "ctsft.jobs.rescoring:rescore",
     "experiment": "ctsft.experiment.runner:run_experiment",
+    "undo": "ctsft.jobs.undo:undo",
     "export": "ctsft.jobs.export:export_run",
 }
 

@@ -128,6 +128,29 @@ def rescore(summary: dict) -> str:
     )
 
 
+def undo(summary: dict) -> str:
+    names = " ".join(f"L{layer}.H{head}" for layer, head in summary["heads"]) or "none"
+    share = summary["undone"] / summary["trained"]
+    lines = [f"undone: {names} ({share:.1%} of what was trained)"]
+    path = summary["paths"].get("cheapest") or summary["paths"]["named"]
+    count = len(summary["heads"])
+    chosen = next(point for point in path if point["heads"] == count)
+    measured = {
+        summary["split"]: (summary["before"], path[0]["accuracy"], chosen["accuracy"]),
+    }
+    if final := summary.get("final"):
+        measured[final["split"]] = (final["before"], final["tuned"], final["undone"])
+    for split, figures in measured.items():
+        for language in dict.fromkeys((summary["source"], summary["target"])):
+            before, tuned, after = (figure[language] for figure in figures)
+            lines.append(
+                f"{language:14} {split} rows: {before:.3f} before, {tuned:.3f} tuned, {after:.3f}"
+                " with these heads undone"
+            )
+    delta = runs.get(summary["run"]).file("delta.safetensors")
+    return "\n".join([*lines, str(delta)])
+
+
 def experiment(summary: dict) -> str:
     table = runs.get(summary["run"]).file("table.md").read_text(encoding="utf-8")
     failed = [
@@ -152,4 +175,5 @@ TEXTS: dict[str, Callable[[dict], str]] = {
     "rescore": rescore,
     "experiment": experiment,
     "export": export,
+    "undo": undo,
 }

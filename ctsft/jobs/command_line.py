@@ -164,6 +164,20 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         *_options("", {"--data-dir": "data_dir", "--jobs": "jobs"}),
         Option("--device", "design.device"),
     ),
+    "undo": (
+        Option("", "tuned", always=True),
+        *_options(
+            "",
+            {
+                "--heads": "heads",
+                "--most": "most",
+                "--most-lost": "most_lost",
+                "--most-undone": "most_undone",
+                "--seed": "seed",
+                "--final-split": "final_split",
+            },
+        ),
+    ),
     "export": (
         Option("", "tuned", always=True),
         Option("--to", "to", always=True),

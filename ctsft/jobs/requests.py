@@ -213,6 +213,22 @@ class ExportRequest(JobRequest):
     format: ExportForm = "model"
 
 
+class UndoRequest(JobRequest):
+    """Give heads of a tuned model their old weights back: the named ones, or those that regain the
+    source most cheaply.
+    """
+
+    kind: Literal["undo"] = "undo"
+    tuned: str  # id of a tuning run
+    heads: tuple[str, ...] = ()  # as in "L2.H1"; none: the cheapest ones are looked for
+    most: int = Field(0, ge=0)  # heads of a path; 0: all that were trained
+    # what the chosen point may cost: a share of the target's gain, and of what was trained
+    most_lost: float = Field(0.2, ge=0)
+    most_undone: float = Field(0.25, ge=0)
+    seed: int = Field(31, ge=0)  # of the random order
+    final_split: str | None = "test"
+
+
 AnyRequest = (
     ScoreRequest
     | DiscoverRequest
@@ -223,6 +239,7 @@ AnyRequest = (
     | RescoreRequest
     | ExperimentRequest
     | ExportRequest
+    | UndoRequest
 )
 _ANY = TypeAdapter(Annotated[AnyRequest, Field(discriminator="kind")])
 

@@ -21,6 +21,7 @@ _MODULE_OF = {
     "run_curves": "training_curves",
     "score_bars": "score_charts",
     "share_curves": "share_chart",
+    "undo_paths": "undo_chart",
     "validation_chart": "validation",
     "weight_change": "change_map",
 }

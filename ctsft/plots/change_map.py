@@ -57,11 +57,16 @@ def change_norms(rows: list[Mapping]) -> np.ndarray:
     return norms
 
 
-def change_map(rows: list[Mapping], trained: Iterable[Head], flip: bool = False) -> go.Figure:
+def change_map(
+    rows: list[Mapping],
+    trained: Iterable[Head],
+    flip: bool = False,
+    undone: Iterable[Head] = (),
+) -> go.Figure:
     """The head map of every page, coloured by how much a head changed; outlined: the heads that
-    were trained (none: the whole model was).
+    were trained (none: the whole model was); crossed out: those that have their old weights back.
     """
-    trained = frozenset(trained)
+    trained, undone = frozenset(trained), frozenset(undone)
     row_of = {(row["layer"], row["head"]): row for row in rows}
     norms = change_norms(rows)
     layers, heads = norms.shape
@@ -76,13 +81,16 @@ def change_map(rows: list[Mapping], trained: Iterable[Head], flip: bool = False)
 
     fig = head_grid(
         norms,
-        Marks(trained),
+        Marks(trained, removed=undone),
         title="Change by head",
         scale=Scale("change (norm)", sequential=True),
         hover=[[hover((layer, head)) for head in range(heads)] for layer in range(layers)],
         flip=flip,
     )
-    return fig.update_annotations(selector={"name": "key"}, text="□ trained" if trained else "")
+    keys = ["□ trained"] if trained else []
+    if undone:
+        keys.append("× old weights")
+    return fig.update_annotations(selector={"name": "key"}, text="  ".join(keys))
 
 
 def _change_reason(head: Head, change: float, trained: frozenset[Head]) -> str:

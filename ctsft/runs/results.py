@@ -185,6 +185,28 @@ class Exported(_Part):
     folder: str
 
 
+class UndoPoint(_Part):
+    heads: Count
+    head: tuple[int, int] | None
+    undone: Count
+    accuracy: dict[str, Share] = Field(min_length=1)
+
+
+class Undone(_Part):
+    """The summary of an undoing: its paths, and what was chosen."""
+
+    tuned: str
+    source: str
+    target: str
+    split: str
+    rows: dict[str, Count]
+    trained: Annotated[int, Field(gt=0)]
+    heads: list[tuple[int, int]]
+    undone: Count
+    before: dict[str, Share]
+    paths: dict[str, Annotated[list[UndoPoint], Field(min_length=1)]] = Field(min_length=1)
+
+
 RESULTS: dict[str, type[_Part]] = {
     "finetune": Tuned,
     "score": Scored,
@@ -195,6 +217,7 @@ RESULTS: dict[str, type[_Part]] = {
     "validate": Validated,
     "experiment": Compared,
     "export": Exported,
+    "undo": Undone,
 }
 
 

@@ -8,16 +8,16 @@ from ctsft.jobs.requests import needed_request
 from ctsft.plots import change_map
 from ctsft.runs import results
 from ctsft.tuning.delta_comparison import head_changes
-from explorer.finetune import command, rescored_heads
-from explorer.session import binding, inputs
+from explorer.finetune import command, rescored_heads, undone_heads
+from explorer.session import inputs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart
 
 
 def draw(run: runs.Run, trained: frozenset):
     st.write(
         "How much the parameters of each head changed: query, key and value rows and output columns"
-        " together. Check whether the change is where the relevance is."
+        " together. Check whether the change is where the relevance is. Click a head to give it its"
+        " old weights back."
     )
     rows = changes(run)
     if rows is None:
@@ -27,12 +27,7 @@ def draw(run: runs.Run, trained: frozenset):
             icon=":material/grid_on:",
         )
         return
-    chart.show(
-        change_map.change_map(rows, trained, binding.view().flip),
-        "change_map",
-        width="content",
-        name=f"change-{run.id}",
-    )
+    undone_heads.draw(run, rows, trained)
     text = change_map.change_sentence(rows, trained)
     if has_adapters(run):
         text += " Adapters change whole matrices, and so every head of an adapted layer."

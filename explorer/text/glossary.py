@@ -307,6 +307,13 @@ SECTIONS: dict[str, dict[str, Term]] = {
             " change often keeps more of the source and loses little of the target (WiSE-FT,"
             " Wortsman et al. 2022, arXiv 2109.01903).",
         ),
+        "undo": Term(
+            "Undo single heads",
+            "A head gets its weights from before tuning back, without training again. The cheapest"
+            " damage: heads ordered by what the source regains for what the target loses, from"
+            " gradients of both losses and then measured, undone one by one on validation rows"
+            f" ({OWN} method).",
+        ),
         "outside": Term(
             "Outside of what was trained",
             "The checkpoint is loaded again after the run, and every parameter outside of what was"

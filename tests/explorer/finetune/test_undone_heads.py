@@ -1,0 +1,129 @@
+"""Fine-tune: heads of a finished run get their old weights back, and both accuracies are measured
+again.
+"""
+
+import pytest
+
+import ctsft
+from ctsft import runs
+from ctsft.jobs.requests import FinetuneRequest, Scoring, Tuning, UndoRequest
+from ctsft.jobs.tuning import tune
+from ctsft.jobs.undo import undo
+from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.delta import Delta
+from ctsft.utils.format import head_name
+from explorer.finetune import cheapest_damage, undo_choice, undone_heads
+from explorer.session import inputs
+from explorer.session import view as session_view
+from support.pages import button, charts, metric, texts, visit
+from support.tasks import agreed, two_languages, write_task
+
+
+@pytest.fixture
+def done(folders, loaded, task, tmp_path):
+    """A really tuned run of a tiny model, its view, and one of its trained heads."""
+    rows = agreed(loaded["qwen2"], task, each=12)
+    found = two_languages(rows, 24, 6, (24, 6, 6))
+    own = session_view.View(
+        model=str(folders["qwen2"]),
+        task=str(write_task(tmp_path / "own", found)),
+        target="javanese",
+        n=6,
+        k=2,
+        size=6,
+        method="atp",
+    )
+    request = FinetuneRequest(
+        subject=own.subject,
+        scoring=Scoring(size=6, method="atp"),
+        tuning=Tuning(target="javanese", what="near_zero", n=6, k=2, shares=False),
+        config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
+    )
+    with runs.record(request) as run:
+        tune(run, request)
+    return run, own, min(ctsft.Circuit.load(run.file("circuit.json")).heads)
+
+
+def drawn(at, title):
+    return [one for one in charts(at) if one["layout"].get("title", {}).get("text") == title][0]
+
+
+def test_a_head_is_undone_measured_kept_and_reset(done):
+    run, own, head = done
+    at = visit(own)
+    chosen = at.multiselect(key=f"undone_{run.id}")
+    assert len(chosen.options) == 2 and head_name(head) in chosen.options and not chosen.value
+    assert not button(at, "Keep this") and not at.exception
+    chosen.set_value([head]).run()
+    subject, rows, _ = undone_heads.open_undoing(run)
+    model = subject.write([head])
+    for language, some in rows.items():
+        value = ctsft.accuracy(model, subject.task, some)
+        assert metric(at, language.capitalize()) == f"{value:.3f}"
+    assert "× old weights" in str(drawn(at, "Change by head")["layout"]["annotations"])
+    button(at, "Keep this").click().run()
+    kept = undo_choice.kept_file(run, [head])
+    assert not at.exception and any(code.value == str(kept) for code in at.code)
+    assert Delta.load(kept).about["head_shares"] == {f"{head[0]}.{head[1]}": 0}
+    button(at, "Reset").click().run()
+    assert not at.multiselect(key=f"undone_{run.id}").value and not button(at, "Reset")
+
+
+def test_the_cheapest_damage_is_a_run_of_its_own(done, started):
+    run, own, _ = done
+    at = visit(own)
+    button(at, "Undo the cheapest damage").click().run()
+    assert [(one.kind, one.tuned, one.heads) for one in started] == [("undo", run.id, ())]
+
+
+def test_its_result_is_a_chart_and_heads_to_take(done):
+    run, own, head = done
+    request = UndoRequest(tuned=run.id, most_lost=1, most_undone=1)
+    with runs.record(request) as job:
+        summary = undo(job, request)
+    job.file("result.json").write_text(
+        job.file("result.json").read_text().replace('"heads": []', f'"heads": [{list(head)}]')
+    )
+    at = visit(own)
+    assert not at.exception and not button(at, "Undo the cheapest damage")
+    assert any("undone" in (one["layout"].get("meta") or {}).get("alt", "") for one in charts(at))
+    assert "of what was trained" in texts(at) and "test rows" in texts(at)
+    taken = [tuple(one) for one in summary["heads"]] or [head]
+    button(at, "Undo these heads on the map").click().run()
+    assert at.multiselect(key=f"undone_{run.id}").value == sorted(taken)
+
+
+def test_a_large_model_is_measured_by_a_run(done, started, monkeypatch):
+    run, own, head = done
+    monkeypatch.setattr(inputs, "SMALL", 1)
+    monkeypatch.setattr(
+        "explorer.finetune.weight_changes.changes",
+        lambda run: (
+            [
+                {"layer": layer, "head": h, "change": 1.0, "of": 2.0}
+                for layer in range(3)
+                for h in range(4)
+            ]
+            + [{"layer": None, "head": "norms", "change": 1.0, "of": 2.0}]
+        ),
+    )
+    at = visit(own)
+    at.multiselect(key=f"undone_{run.id}").set_value([head]).run()
+    button(at, "Measure").click().run()
+    assert [(one.kind, one.heads) for one in started] == [("undo", (head_name(head),))]
+    request = UndoRequest(tuned=run.id, heads=(head_name(head),), final_split=None)
+    with runs.record(request) as job:
+        undo(job, request)
+    at.run()
+    assert metric(at, "Javanese") and not button(at, "Measure") and not at.exception
+
+
+def test_what_can_be_undone_and_what_is_said_where_nothing_pays():
+    rows = [{"layer": 0, "head": 0, "change": 1.0}, {"layer": 0, "head": 1, "change": 0.5}]
+    rows += [
+        {"layer": 1, "head": 0, "change": 0.0},
+        {"layer": None, "head": "norms", "change": 2.0},
+    ]
+    assert undone_heads.undoable(rows, frozenset({(0, 0), (1, 0)})) == {(0, 0)}
+    assert undone_heads.undoable(rows, frozenset()) == {(0, 0), (0, 1)}
+    assert "none is undone" in cheapest_damage.sentence({"heads": []})
