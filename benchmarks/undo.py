@@ -25,6 +25,7 @@ def main():
     parser.add_argument("--epochs", type=float, default=8)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seeds", default="31")
+    parser.add_argument("--step", type=int, default=6, help="heads between two measurements")
     arguments = parser.parse_args()
     print("| target | seed | source before, tuned, undone | target before, tuned, undone | heads")
     for seed in map(int, arguments.seeds.split(",")):
@@ -50,7 +51,7 @@ def row(arguments, target: str, seed: int) -> str:
             ),
         )
     )
-    done = results.result(started(UndoRequest(tuned=tuned.id)))
+    done = results.result(started(UndoRequest(tuned=tuned.id, step=arguments.step)))
     source, final = done["source"], done["final"]
     figures = {
         name: [final[when][name] for when in ("before", "tuned", "undone")]
@@ -63,8 +64,10 @@ def row(arguments, target: str, seed: int) -> str:
     share = done["undone"] / done["trained"]
     is_met = lost > 0 and regained >= 0.8 * lost and paid <= 0.2 * gained and share <= 0.25
     count = len(done["heads"])
-    drawn = done["paths"]["random"][count]["accuracy"]
-    ordered = done["paths"]["cheapest"][count]["accuracy"]
+    ordered, drawn = (
+        next(point for point in done["paths"][name] if point["heads"] == count)["accuracy"]
+        for name in ("cheapest", "random")
+    )
     all_heads = done["paths"]["cheapest"][-1]
     return (
         f"| {target} | {seed} | {', '.join(f'{value:.3f}' for value in figures[source])}"

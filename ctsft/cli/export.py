@@ -103,6 +103,7 @@ def undo(
     most: Annotated[
         int, typer.Option(help="Heads that are undone one by one; 0: all that were trained.")
     ] = 0,
+    step: Annotated[int, typer.Option(help="Heads between two measurements of a path.")] = 1,
     most_lost: Annotated[
         float, typer.Option(help="Share of the target's gain that may be lost.")
     ] = 0.2,
@@ -128,6 +129,7 @@ def undo(
         tuned=run_id,
         heads=named,
         most=most,
+        step=step,
         most_lost=most_lost,
         most_undone=most_undone,
         seed=seed,

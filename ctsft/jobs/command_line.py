@@ -171,6 +171,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             {
                 "--heads": "heads",
                 "--most": "most",
+                "--step": "step",
                 "--most-lost": "most_lost",
                 "--most-undone": "most_undone",
                 "--seed": "seed",

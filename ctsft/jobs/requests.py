@@ -222,6 +222,7 @@ class UndoRequest(JobRequest):
     tuned: str  # id of a tuning run
     heads: tuple[str, ...] = ()  # as in "L2.H1"; none: the cheapest ones are looked for
     most: int = Field(0, ge=0)  # heads of a path; 0: all that were trained
+    step: int = Field(1, ge=1)  # heads that are undone between two measurements of a path
     # what the chosen point may cost: a share of the target's gain, and of what was trained
     most_lost: float = Field(0.2, ge=0)
     most_undone: float = Field(0.25, ge=0)

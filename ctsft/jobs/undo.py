@@ -44,14 +44,18 @@ def undo(run: Writer, request: UndoRequest) -> dict:
     if request.heads:
         chosen = list(dict.fromkeys(map(head_of, request.heads)))
         progress = reporter.stage("measuring")
-        summary = {"effects": [], "paths": {"named": path(undoing, rows, chosen, progress, False)}}
+        summary = {
+            "effects": [],
+            "paths": {"named": path(undoing, rows, chosen, progress, len(chosen))},
+        }
     else:
         summary = cheapest(undoing, rows, names, request, reporter)
         limits = Limits(
             lost=request.most_lost * max(0, gain_of(summary, before, names["target"])),
             undone=request.most_undone * undoing.delta.size,
         )
-        chosen = chosen_heads(summary["paths"]["cheapest"], names, limits)
+        order = [one["head"] for one in summary["effects"]]
+        chosen = chosen_heads(summary["paths"]["cheapest"], order, names, limits)
     scale_delta(tuned.file(DELTA), undone(chosen) if chosen else 1.0, run.file(DELTA))
     summary |= {
         "tuned": tuned.id,
@@ -111,13 +115,13 @@ def accuracies(
 
 
 def path(
-    undoing: Undoing, rows: dict[str, list[Example]], order: list[Head], progress, every=True
+    undoing: Undoing, rows: dict[str, list[Example]], order: list[Head], progress, step: int
 ) -> list[dict]:
     """[{"heads": how many are undone, "head": the last of them, "undone": numbers given back,
-    "accuracy": {language: 0 to 1}}], from none on; with `every` after each head of the order.
+    "accuracy": {language: 0 to 1}}], from none on after each `step` heads of the order.
     """
     points = []
-    counts = range(len(order) + 1) if every else (0, len(order))
+    counts = [*range(0, len(order), step), len(order)]
     for count in counts:
         points.append(
             {
@@ -145,14 +149,14 @@ def cheapest(
     progress(1, 1)
     first = [one for one in effects if one.regained > 0][:MEASURED]
     rest = [one for one in effects if one not in first]
-    reporter.stage("undoing the first heads one by one")
-    effects = undoing.measured(first, source, target) + rest
+    progress = reporter.stage("undoing the first heads one by one")
+    effects = undoing.measured(first, source, target, progress) + rest
     order = [one.head for one in effects][: request.most or None]
     drawn = random.Random(request.seed).sample(undoing.trained, len(order))
-    paths = {
-        "cheapest": path(undoing, rows, order, reporter.stage("undoing the cheapest damage")),
-        "random": path(undoing, rows, drawn, reporter.stage("undoing heads at random")),
-    }
+    paths = {}
+    for name, heads in (("cheapest", order), ("random", drawn)):
+        progress = reporter.stage(f"undoing heads, {name} order")
+        paths[name] = path(undoing, rows, heads, progress, request.step)
     return {"effects": [asdict(one) for one in effects], "paths": paths}
 
 
@@ -169,9 +173,9 @@ def gain_of(summary: dict, before: dict[str, float], target: str) -> float:
     return summary["paths"]["cheapest"][0]["accuracy"][target] - before[target]
 
 
-def chosen_heads(points: list[dict], names: dict, limits: Limits) -> list[Head]:
-    """The heads of a path up to the point with the best source accuracy, among the points within
-    the limits; of equal ones up to the first. None where undoing regains nothing.
+def chosen_heads(points: list[dict], order: list[Head], names: dict, limits: Limits) -> list[Head]:
+    """The heads of a path's order up to the point with the best source accuracy, among the points
+    within the limits; of equal ones up to the first. None where undoing regains nothing.
     """
     tuned, rounding = points[0]["accuracy"], 1e-9
     allowed = [
@@ -181,4 +185,4 @@ def chosen_heads(points: list[dict], names: dict, limits: Limits) -> list[Head]:
         and point["undone"] <= limits.undone
     ]
     best = max(allowed, key=lambda point: point["accuracy"][names["source"]])
-    return [point["head"] for point in points[1 : best["heads"] + 1]]
+    return order[: best["heads"]]

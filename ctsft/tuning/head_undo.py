@@ -11,7 +11,7 @@ for each of its trained heads in equal parts; they are given back with the last 
 Heads are ordered by what they regain for what they lose, and the first ones are measured.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,6 +27,8 @@ from ctsft.tuning.gradients import Gradients, mean_gradient
 from ctsft.tuning.trainable import LinearSlice, head_slices, linear_slices
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name
+
+Progress = Callable[[float, float], None]
 
 BATCH = 16  # rows whose loss is measured at once
 
@@ -173,9 +175,15 @@ class Undoing:
         return total + sum(slice_sum(part, products) for part in group) / len(sharing)
 
     def measured(
-        self, effects: list[HeadEffect], source: list[Example], target: list[Example]
+        self,
+        effects: list[HeadEffect],
+        source: list[Example],
+        target: list[Example],
+        progress: Progress = lambda done, total: None,
     ) -> list[HeadEffect]:
-        """The same effects, each measured by undoing that head alone, cheapest first."""
+        """The same effects, each measured by undoing that head alone, cheapest first.
+        progress(done, total): after each head.
+        """
         self.write()
         before = self.loss(source), self.loss(target)
         found = []
@@ -190,6 +198,7 @@ class Undoing:
                     measured=True,
                 )
             )
+            progress(len(found), len(effects))
         return sorted(found, key=lambda one: one.price)
 
 

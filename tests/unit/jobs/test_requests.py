@@ -140,6 +140,7 @@ REQUESTS = [
         tuned="a-run",
         heads=("L2.H1", "L0.H3"),
         most=4,
+        step=2,
         most_lost=0.1,
         most_undone=0.5,
         seed=3,
