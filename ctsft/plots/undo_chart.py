@@ -16,7 +16,8 @@ def undo_paths(undone: Mapping) -> go.Figure:
     """Accuracy on the source and on the target against the number of undone heads: cheapest first,
     and in random order. Dashed: before tuning. A vertical line: the chosen point.
 
-    `undone`: the result.json of an undoing that looked for the cheapest heads. UserError for another.
+    `undone`: the result.json of an undoing that looked for the cheapest heads. UserError for
+    another.
     """
     paths = (undone or {}).get("paths", {})
     if "cheapest" not in paths:
