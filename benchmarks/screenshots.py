@@ -48,7 +48,7 @@ def tour(page: Page, home: Path):
     go(page, "Fine-tune")
     page.get_by_role("button", name="Start tuning").click()
     wait_until_done(page, home, "finetune", 1)
-    page.get_by_role("button", name="Run the same with everything trained").click()
+    page.get_by_role("button", name="Compare with controls").click()
     wait_until_done(page, home, "finetune", 2)
 
 

@@ -5,6 +5,7 @@ dashed line is always the level before tuning. Labels at a curve's end replace a
 fit; `spread_labels` keeps them apart.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import plotly.graph_objects as go
@@ -24,6 +25,7 @@ SYMBOLS = [
 ]
 
 STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
+MARGIN = 0.3  # tenths between the points and the ends of the axis
 ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
 
 # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
@@ -66,18 +68,20 @@ def accuracy_curves(
         mark = f'<span style="color:{colour}">●</span>'
         ends[f"{mark} {hover_text(name)} {values[-1]:.2f}"] = values[-1]
         changes.append(f"{name} ({role}) {values[0]:.2f} to {values[-1]:.2f}")
-    for text, y in zip(ends, spread_labels(list(ends.values())), strict=True):
+    _accuracy_axes(fig, total_steps, chance)
+    low, high = fig.layout.yaxis.range
+    shares = [(value - low) / (high - low) for value in ends.values()]
+    for text, y in zip(ends, spread_labels(shares), strict=True):
         fig.add_annotation(
             x=1,
             xref="paper",
-            y=y,
+            y=low + y * (high - low),
             text=text,
             showarrow=False,
             xanchor="left",
             xshift=10,
             align="left",
         )
-    _accuracy_axes(fig, total_steps, chance)
     return fig.update_layout(
         margin_r=30 + 7.5 * max([8, *(len(name) + 7 for name in roles)]),
         meta={"alt": _curves_alt(title, changes if history else [], total_steps)},
@@ -211,8 +215,23 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
             opacity=0.7,
         )
     fig.update_xaxes(range=[0, total_steps], title_text="optimiser steps (dashed: before tuning)")
-    fig.update_yaxes(range=[0, 1], title_text="accuracy", tickformat=".1f")
+    fig.update_yaxes(range=fitted_range(fig), title_text="accuracy", tickformat=".1f")
     fig.update_layout(uirevision="accuracy")
+
+
+def fitted_range(fig: go.Figure) -> list[float]:
+    """The accuracies that are drawn and the levels before tuning, out to the next tenth, so that
+    the axis seldom changes while points arrive.
+    """
+    values = [y for trace in fig.data for y in trace.y or () if y is not None]
+    levels = (
+        shape for shape in fig.layout.shapes or () if (shape.name or "").startswith("before ")
+    )
+    values += [level.y0 for level in levels]
+    if not values:
+        return [0, 1]
+    low, high = math.floor(min(values) * 10 - MARGIN), math.ceil(max(values) * 10 + MARGIN)
+    return [max(low, 0) / 10, min(high, 10) / 10]
 
 
 def _curves_alt(title: str, changes: Iterable[str], total_steps: int) -> str:

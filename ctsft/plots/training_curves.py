@@ -110,10 +110,12 @@ def _is_evaluation(row) -> bool:
     return isinstance(row, Mapping) and "step" in row and isinstance(row.get("accuracy"), Mapping)
 
 
-def training_curves(runs: list[RunHistory], *, chance: float | None = None) -> go.Figure:
+def training_curves(
+    runs: list[RunHistory], *, chance: float | None = None, loss: bool = True
+) -> go.Figure:
     """One run with its names at the curves' ends, or several with a legend. A language has the
     colour of its role in the first run that names it; runs without an evaluation are left out.
-    At least one run has one.
+    At least one run has one. `loss`: whether the training loss is drawn below.
     """
     runs = [run for run in runs if run.rows]
     steps = max(run.rows[-1].get("steps") or run.rows[-1]["step"] for run in runs)
@@ -125,7 +127,7 @@ def training_curves(runs: list[RunHistory], *, chance: float | None = None) -> g
         fig = accuracy_curves(
             accuracy_rows(rows), roles, rows[0]["accuracy"], total_steps=steps, chance=chance
         )
-        return with_loss(fig, runs, [("circle", "solid")])
+        return with_loss(fig, runs, [("circle", "solid")]) if loss else fig
     fig = overlay_curves(
         {run.name: accuracy_rows(run.rows) for run in runs},
         roles,
@@ -137,7 +139,7 @@ def training_curves(runs: list[RunHistory], *, chance: float | None = None) -> g
     levels = dict.fromkeys(level for run in runs for level in run.rows[0]["accuracy"].items())
     for name, level in levels:
         add_start_level(fig, name, level, steps, COLOURS[roles[name]])
-    return with_loss(fig, runs, [run_look(i) for i in range(len(runs))])
+    return with_loss(fig, runs, [run_look(i) for i in range(len(runs))]) if loss else fig
 
 
 def losses(rows: list[Mapping]) -> tuple[list[int], list[float]]:

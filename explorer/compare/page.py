@@ -20,22 +20,27 @@ from explorer.widgets import chart
 
 LISTED = 6  # reasons, and runs of each, that are not shown
 MOST_FORGOTTEN = 20  # runs whose lost texts are counted while none is selected
+FRONTIER_HELP = (
+    TERMS["frontier"]
+    + " The change in each run on the target (up) and on the source (right). A large mark is the"
+    " mean over seeds with its 95 % interval, a small mark is one seed. The line joins the marks"
+    " that no other mark exceeds in both. Thin lines are shares of a run's change, measured on"
+    " validation rows. Runs from a base model (direct) are only in the table: their model did not"
+    " know the source. " + TERMS["interval"]
+)
 DEFAULT_CURVES = 4  # runs whose curves are drawn while none is selected
 
 
 def page():
-    st.header("Compare", help=TERMS["source change"] + " " + TERMS["target change"])
-    st.write(
-        "Every tuning run, and its effect on both languages. In the chart, up and right is better."
-        " A circuit is shown to matter only if runs with other heads, or with everything trained,"
-        " do worse by more than chance explains."
-    )
     all_rows = tuning_table.table_rows(recorded=True)
-    earlier_runs()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header("Compare", help=TERMS["source change"] + " " + TERMS["target change"])
+        with st.popover("Filter", icon=":material/filter_alt:", width="content"):
+            rows = filter_bar.draw(all_rows) if all_rows else []
     if not all_rows:
+        earlier_runs()
         no_runs()
         return
-    rows = filter_bar.draw(all_rows)
     if not rows:
         st.info(
             "No run matches these filters. Remove one, or search for something else.",
@@ -45,17 +50,20 @@ def page():
     names = dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
     ended_points = points(ended, [names[row["run"]] for row in ended])
-    summary(rows, ended_points)
-    if len(rows) < len(all_rows):
-        st.caption(f"{len(rows)} of {len(all_rows)} runs are shown.")
+    picture, words = st.columns([5, 3], gap="medium")
+    with picture:
+        frontier(ended_points)
+    with words:
+        summary(rows, ended_points)
+        shared_settings(rows)
+        if len(rows) < len(all_rows):
+            st.caption(f"{len(rows)} of {len(all_rows)} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
         st.toggle("One line for all seeds", **binding.bind("compare_seeds"), help=TERMS["seed"])
-    shared_settings(rows)
     view = binding.view()
     entries = filters.entries(rows, view.compare_order, view.compare_seeds)
     selected = run_table.select(entries)
     run_table.actions(rows, selected, names)
-    frontier(ended_points)
     what_was_forgotten(selected or ended[:MOST_FORGOTTEN], names)
     st.subheader("Curves", help=TERMS["curves"])
     if selected:
@@ -63,6 +71,7 @@ def page():
     else:
         shown = f"of the newest finished runs (at most {DEFAULT_CURVES}); select rows for others"
         accuracy_curves(ended[:DEFAULT_CURVES] or rows[:1], names, shown)
+    earlier_runs()
     st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
 
 
@@ -107,14 +116,8 @@ def shared_settings(rows: list[dict]):
 
 
 def frontier(of: Points):
-    st.subheader("Frontier", help=TERMS["frontier"] + " " + TERMS["interval"])
-    st.caption(
-        "The change in each run on the target (up) and on the source (right); dashed lines:"
-        " before tuning. A large mark is the mean over seeds with its 95 % interval, a small mark"
-        " is one seed. The line joins the marks that no other mark exceeds in both. Thin lines are"
-        " shares of a run's change, measured on validation rows. Runs from a"
-        " base model (direct) are only in the table: their model did not know the source."
-    )
+    chart.show(run_frontier.run_frontier(of.points), "tradeoff", name="frontier")
+    st.caption("Up and right is better. Dashed: before tuning.", help=FRONTIER_HELP)
     if of.targets > 1:
         text = f"Each point is a mean over {of.targets} targets."
         if of.left_out:
@@ -122,7 +125,6 @@ def frontier(of: Points):
         st.caption(text)
     if text := unlike_marks(of):
         st.caption(text)
-    chart.show(run_frontier.run_frontier(of.points), "tradeoff", name="frontier")
 
 
 def what_was_forgotten(rows: list[dict], names: dict[str, str]):

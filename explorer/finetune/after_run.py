@@ -11,8 +11,8 @@ from ctsft.jobs.requests import needed_request
 from ctsft.runs import results
 from ctsft.runs.answers import answers_of
 from explorer.finetune import (
-    command,
     exported_model,
+    next_runs,
     rescored_heads,
     share_slider,
     weight_changes,
@@ -21,30 +21,49 @@ from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
+from explorer.text.run_names import recipe_name
 
 PANELS = ("What changed", "Did the circuit change?", "Files and export")
 
 
-def draw(run: runs.Run):
-    """For a run that has ended; shows nothing while there is no result."""
+def draw(run: runs.Run, score_run: runs.Run | None):
+    """For a run that has ended; shows nothing while there is no result. `score_run`: of the current
+    scores, by which the heads of controls are chosen.
+    """
     row = tuning_table.table_row(run)
     if row and row["state"] in outcomes.ENDED:
         st.markdown(outcomes.outcome(row, answers_of(run), split_of(run)), help=TERMS["mcnemar"])
         changed_parameters(results.result(run))
-        if row["what"] != "full" and st.button(
-            "Run the same with everything trained",
-            icon=":material/compare_arrows:",
-            help=(
-                "Ordinary fine-tuning with the same rows and settings: the comparison shows what"
-                " training few parameters saves and costs."
-            ),
-        ):
-            st.session_state.tune_next = command.start_full(run).id
-            st.rerun()
+        follow_up(run, score_run)
     if run.file("delta.safetensors").is_file() and results.result(run):
         with errors.sentences(stop=False):
             share_slider.draw(run)
         panels(run)
+
+
+def follow_up(run: runs.Run, score_run: runs.Run | None):
+    """The runs that a result needs before it means something, each with one click."""
+    repeats = next_runs.repeats(run)
+    controls = next_runs.controls(run, score_run)
+    with st.container(horizontal=True):
+        if repeats and st.button(
+            "Repeat over 4 seeds",
+            icon=":material/repeat:",
+            help="The same settings with other rows, in another order: one seed proves little.",
+        ):
+            next_runs.start(repeats)
+            st.rerun()
+        if controls and st.button(
+            "Compare with controls",
+            icon=":material/compare_arrows:",
+            help=(
+                "The same rows and settings with"
+                f" {' and '.join(recipe_name(one.tuning.what).lower() for one in controls)}."
+                " A result is meaningful only in comparison."
+            ),
+        ):
+            st.session_state.tune_next = next_runs.start(controls)[-1].id
+            st.rerun()
 
 
 def changed_parameters(result: dict):

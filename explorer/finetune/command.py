@@ -2,7 +2,7 @@
 Nothing is tuned here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ctsft import runs
 from ctsft.attribution.scores import Scores
@@ -13,7 +13,6 @@ from ctsft.jobs.requests import (
     Scoring,
     Tuning,
     base_model,
-    needed_request,
     typed_runs,
 )
 from ctsft.tuning.config import TuneConfig
@@ -203,23 +202,6 @@ def listed(view: View) -> list[runs.Run]:
         and not request.competence
         and request.trial_of is None
     ]
-
-
-def full_request(run: runs.Run) -> FinetuneRequest:
-    """The same run with every parameter trained: the comparison for a circuit."""
-    request, defaults = needed_request(run), TuneConfig()
-    unused = {"circuit": None, "scores": None, "advice": None, "base": None, "k": Tuning.k}
-    settings = ("kv", "norms", "lora_rank", "lora_targets", "hold")
-    usual = {name: getattr(defaults, name) for name in settings}
-    return FinetuneRequest(
-        subject=request.subject,
-        tuning=replace(request.tuning, what="full", **unused),
-        config=request.config.model_copy(update=usual),
-    )
-
-
-def start_full(run: runs.Run) -> runs.Run:
-    return own_runs.start(full_request(run))
 
 
 def write_circuit(circuit: Circuit) -> str:

@@ -10,20 +10,23 @@ from explorer.text.glossary import TERMS
 from explorer.text.run_names import RECIPES
 
 
-def draw(task: Task, k: int) -> str:
-    """The widgets; returns the name of the run. `k`: the circuit's size, which is also the size of
-    the controls.
+def draw(task: Task, k: int):
+    """What is trained, on which rows. `k`: the circuit's size, which is also the size of the
+    controls.
     """
     targets = [language for language in task.languages if language != binding.view().source]
     if binding.view().target not in targets:
         binding.put(target=targets[0])
     recipe(k)
     rows(task, targets)
+
+
+def settings(task: Task):
+    """How it is trained and measured, folded."""
     with st.expander("Training settings"):
-        name = training()
+        training()
     with st.expander("Advanced settings"):
         advanced_form.draw(task)
-    return name
 
 
 def recipe(k: int):
@@ -37,10 +40,10 @@ def recipe(k: int):
         "What to train",
         offered,
         format_func=lambda name: RECIPES[name][0],
-        captions=[RECIPES[name][1].format(k=k) for name in offered],
         **binding.bind("what"),
         help=TERMS["recipes"],
     )
+    st.caption(RECIPES[view.what][1].format(k=k))
     st.segmented_control(
         "Hold the source",
         list(command.HOLDS),
@@ -79,7 +82,7 @@ def rows(task: Task, targets: list[str]):
     )
 
 
-def training() -> str:
+def training():
     left, right = st.columns(2)
     left.number_input(
         "Epochs", 1, 200, **binding.bind("epochs"), help="Passes over the examples. The paper: 5."
@@ -109,7 +112,7 @@ def training() -> str:
             " 12345."
         ),
     )
-    return st.text_input(
+    st.text_input(
         "Name of the run (optional)",
         **binding.bind("tune_name"),
         help="Shown in lists and charts instead of the run's settings.",

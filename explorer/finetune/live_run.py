@@ -12,9 +12,12 @@ from ctsft.plots.training_curves import RunHistory, training_curves
 from ctsft.runs import results
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
+from explorer.finetune import command
 from explorer.session import binding, errors, inputs, own_runs
 from explorer.text import run_names
+from explorer.text.curve_readout import readout
 from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 from explorer.widgets import chart, run_progress
 
 SHOWN_RUN = "tune_run"  # the key of the widget that selects the run
@@ -28,8 +31,7 @@ def choose(listed: list[runs.Run]) -> runs.Run:
     chosen = st.session_state.pop("tune_next", None)
     chosen = chosen or st.session_state.get(SHOWN_RUN, binding.view().tune_run)
     st.session_state[SHOWN_RUN] = chosen if chosen in labels else next(iter(labels))
-    left, right = st.columns([3, 2], gap="medium")
-    shown = left.selectbox(
+    shown = st.selectbox(
         "Run",
         list(labels),
         format_func=labels.get,
@@ -39,19 +41,88 @@ def choose(listed: list[runs.Run]) -> runs.Run:
     binding.view().tune_run = shown if shown != next(iter(labels)) else ""
     others = [run_id for run_id in labels if run_id != shown]
     binding.put(overlaid=[run_id for run_id in binding.view().overlaid if run_id in others])
-    right.multiselect(
-        "Drawn with it",
-        others,
-        format_func=labels.get,
-        **binding.bind("overlaid"),
-        disabled=not others,
-        placeholder="other runs",
-        help=(
-            "More runs in the same chart. Each has its own marker and line style; colours show the"
-            " languages."
-        ),
-    )
+    overlay_last(runs.get(shown), [run for run in listed if run.id in others])
     return runs.get(shown)
+
+
+def overlay_last(shown: runs.Run, others: list[runs.Run]):
+    """When another run is shown, the newest run with the same settings and another recipe is drawn
+    with it.
+    """
+    if st.session_state.get("overlaid_for") == shown.id:
+        return
+    st.session_state.overlaid_for = shown.id
+    if not binding.view().overlaid:
+        binding.put(overlaid=[run.id for run in comparable(shown, others)][:1])
+
+
+def comparable(shown: runs.Run, others: list[runs.Run]) -> list[runs.Run]:
+    """The newest run of each way of tuning on the same rows with the same settings."""
+    newest: dict[str, runs.Run] = {}
+    for run in others:
+        if same_settings(shown, run) and method_of(run) != method_of(shown):
+            newest.setdefault(method_of(run), run)
+    return list(newest.values())
+
+
+def same_settings(one: runs.Run, other: runs.Run) -> bool:
+    def settings(run: runs.Run) -> tuple:
+        request = needed_request(run)
+        tuning, config = request.tuning, request.config
+        rows = tuning.target, tuning.n, tuning.pool, tuning.eval_split
+        return *rows, config.seed, config.epochs, config.learning_rate, config.batch_size
+
+    return settings(one) == settings(other)
+
+
+def method_of(run: runs.Run) -> str:
+    """What a run trained and whether it held the source: "Everything, held"."""
+    request = needed_request(run)
+    return run_names.trained_text({"what": request.tuning.what, "hold": request.config.hold})
+
+
+def chips(shown: runs.Run):
+    """Which comparable runs are drawn too, one chip each; other runs in a menu."""
+    labels = {run.id: label(run) for run in command.listed(binding.view()) if run.id != shown.id}
+    if not labels:
+        return
+    near = {run.id: method_of(run) for run in comparable(shown, list(map(runs.get, labels)))}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if near:
+            chosen_chips(near)
+        with st.popover("More runs", type="tertiary", icon=":material/add:"):
+            st.multiselect(
+                "Drawn with it",
+                list(labels),
+                format_func=labels.get,
+                **binding.bind("overlaid"),
+                placeholder="other runs",
+                help=(
+                    "More runs in the same chart. Each has its own marker and line style; colours"
+                    " show the languages."
+                ),
+            )
+
+
+def chosen_chips(near: dict[str, str]):
+    """`near`: ids of runs with the same settings, and what each trained."""
+    view = binding.view()
+    st.session_state.tune_chips = [run_id for run_id in view.overlaid if run_id in near]
+
+    def changed():
+        others = [run_id for run_id in binding.view().overlaid if run_id not in near]
+        binding.put(overlaid=[*others, *st.session_state.get("tune_chips", [])])
+
+    st.pills(
+        "Drawn with it",
+        list(near),
+        selection_mode="multi",
+        format_func=lambda run_id: literal(near[run_id]),
+        key="tune_chips",
+        on_change=changed,
+        label_visibility="collapsed",
+        wrap=True,
+    )
 
 
 def label(run: runs.Run) -> str:
@@ -74,21 +145,24 @@ def draw(run: runs.Run):
     shown = [run.id, *binding.view().overlaid]
     if run.status().active:
         run_progress.watch(run, stop_label=PAUSE)
-        st.caption(
-            "The run has its own process: it continues when this tab or the server is closed, and"
-            " is listed here again. *Stop and keep* ends it after the current step with what it has"
-            " learnt; *Resume* continues at the same step."
-        )
+        st.caption("It continues when this tab or the server is closed.")
     else:
         run_progress.ended(run)
         resume(run)
     active = any(runs.get(run_id).status().active for run_id in shown)
     errors.fragment(draw_curves, run_every=1.0 if active else None)(shown, active)
-    st.toggle(
-        "Show the log",
-        **binding.bind("log"),
-        help="What the run printed: its stages and, at the end, any error.",
-    )
+    chips(run)
+    with st.container(horizontal=True):
+        st.toggle(
+            "Training loss",
+            **binding.bind("loss"),
+            help="The mean over the training rows since the previous mark, below the accuracies.",
+        )
+        st.toggle(
+            "Show the log",
+            **binding.bind("log"),
+            help="What the run printed: its stages and, at the end, any error.",
+        )
     if binding.view().log:
         errors.fragment(draw_log, run_every=2.0 if run.status().active else None)(run.id)
 
@@ -116,12 +190,14 @@ def draw_curves(ids: list[str], active: bool):
     shown = list(filter(None, map(existing, ids)))
     if active and not any(run.status().active for run in shown):
         st.rerun()
-    counts = [len(run.events()) for run in shown]
+    with_loss = binding.view().loss
+    counts = [with_loss, *(len(run.events()) for run in shown)]
     if st.session_state.get("tune_curves", ())[:2] != (ids, counts):
         histories = run_histories(shown)
         fig = None
         if any(history.rows for history in histories):
-            fig = training_curves(histories, chance=1 / len(inputs.task().labels))
+            chance = 1 / len(inputs.task().labels)
+            fig = training_curves(histories, chance=chance, loss=with_loss)
         st.session_state.tune_curves = (ids, counts, fig)
     for run in shown[1:]:
         if run.status().active:
@@ -130,11 +206,10 @@ def draw_curves(ids: list[str], active: bool):
     if not fig:
         st.caption("The curves start with the accuracy before tuning, which is measured first.")
         return
+    st.markdown(readout(results.evaluations(shown[0]), needed_request(shown[0]).tuning.target))
     chart.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
     st.caption(
-        f"Each mark is an evaluation, on {splits_of(shown)} rows. The first one is"
-        " before tuning; dashed lines show its level."
-        " Loss: the mean over the training rows since the previous mark.",
+        f"Each mark is an evaluation, on {splits_of(shown)} rows; dashed: before tuning.",
         help=TERMS["curves"],
     )
 

@@ -1,4 +1,4 @@
-"""One tuning run: what will be trained, the settings, the start, and the runs so far."""
+"""One tuning run: the settings and the start at the left, the run with its curves at the right."""
 
 import streamlit as st
 
@@ -20,25 +20,60 @@ from explorer.session import circuit as session_circuit
 from explorer.text.markdown import literal
 from explorer.widgets import run_progress
 
+CURVES, HEADS = "Curves", "Heads to train"
+PANELS = (CURVES, HEADS)
+CONTROLS_WIDTH = 380  # pixels
+NO_RUN = "No run with this model and task yet: press *Start tuning*, and its curves appear here."
+
 
 def draw():
-    st.write(
-        "Tune the chosen heads on a few labelled examples of another language, and see the effect"
-        " on the language that the model knows already. Choose what to train and start. Then run a"
-        " control: a result is meaningful only in comparison with another."
-    )
-    sources = head_sources()
-    left, right = st.columns([3, 2], gap="medium")
-    with right:
-        name = form.draw(inputs.task(), sources.k)
-    with left:
-        heads = trained_parameters.heads(binding.view(), sources)
-        if sources.scores:
-            trained_heads.head_map(sources.scores, heads)
-        else:
-            run_progress.unscored("the map and the circuit's heads need scores")
-        start(sources, heads, name)
-    finished_and_active_runs(sources)
+    sources, view = head_sources(), binding.view()
+    listed = command.listed(view)
+    with st.container(horizontal=True, gap="medium"):
+        with st.container(width=CONTROLS_WIDTH, gap="small"):
+            form.draw(inputs.task(), sources.k)
+            heads = trained_parameters.heads(view, sources)
+            start(sources, heads)
+            form.settings(inputs.task())
+            as_command(sources)
+        with st.container(width="stretch", gap="small"):
+            run = chosen_run(listed)
+            if run and view.tune_panel == CURVES:
+                outdated(run, sources)
+                live_run.draw(run)
+            else:
+                map_of_trained(sources, heads)
+    if run and not run.status().active:
+        after_run.draw(run, sources.score_run)
+
+
+def chosen_run(listed: list[runs.Run]) -> runs.Run | None:
+    """The run that is shown, with the choice between its curves and the map of what will be
+    trained; None where there is none.
+    """
+    if not listed:
+        text = NO_RUN
+        if runs.list_runs("finetune"):
+            text += " Runs of other models or tasks are on the Compare page."
+        st.caption(text)
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        run = live_run.choose(listed)
+        st.segmented_control(
+            "Show",
+            PANELS,
+            required=True,
+            label_visibility="collapsed",
+            **binding.bind("tune_panel"),
+        )
+    return run
+
+
+def map_of_trained(sources: HeadSources, heads: Circuit | None):
+    if sources.scores:
+        trained_heads.head_map(sources.scores, heads)
+    else:
+        run_progress.unscored("the map and the circuit's heads need scores")
 
 
 def head_sources() -> HeadSources:
@@ -52,50 +87,40 @@ def head_sources() -> HeadSources:
     return HeadSources(score_run, scores, circuit, advice_run)
 
 
-def start(sources: HeadSources, heads: Circuit | None, name: str):
-    """How many parameters will be trained, the primary button, and the same as a command."""
+def start(sources: HeadSources, heads: Circuit | None):
+    """The primary button, and how many parameters it trains."""
     view = binding.view()
     missing = command.missing(view, sources)
+    if st.button(
+        "Start tuning",
+        type="primary",
+        disabled=bool(missing),
+        icon=":material/play_arrow:",
+        width="stretch",
+    ):
+        st.session_state.tune_next = command.start(view, sources, view.tune_name).id
+        binding.put(tune_panel=CURVES)
+        st.rerun()
     if missing:
         st.info(literal(missing), icon=":material/info:")
         if sources.scores and not sources.circuit:
             st.page_link("circuit/page.py", label="Choose heads", icon=":material/arrow_back:")
     else:
         trained_heads.parameter_count(heads)
-    if st.button(
-        "Start tuning", type="primary", disabled=bool(missing), icon=":material/play_arrow:"
-    ):
-        st.session_state.tune_next = command.start(view, sources, name).id
-        st.rerun()
     n_active = sum(run.status().active for run in runs.list_runs())
     if n_active:
         running = "1 run is active" if n_active == 1 else f"{n_active} runs are active"
         st.caption(f"{running}; a new run waits in the queue of this machine.")
-    if not missing:
-        file = command.write_circuit(sources.circuit) if view.what in command.BY_FILE else None
-        with st.expander("The same as a command"):
-            st.code(
-                shell_command(command.request(view, sources, file, name)),
-                language="shell",
-                wrap_lines=True,
-            )
 
 
-def finished_and_active_runs(sources: HeadSources):
-    """The run that is selected, with its curves and results."""
-    listed = command.listed(binding.view())
-    if listed:
-        st.divider()
-        run = live_run.choose(listed)
-        outdated(run, sources)
-        live_run.draw(run)
-        if not run.status().active:
-            after_run.draw(run)
+def as_command(sources: HeadSources):
+    view = binding.view()
+    if command.missing(view, sources):
         return
-    text = "No run with this model and task yet: press *Start tuning*, and its curves appear here."
-    if runs.list_runs("finetune"):
-        text += " Runs of other models or tasks are on the Compare page."
-    st.caption(text)
+    file = command.write_circuit(sources.circuit) if view.what in command.BY_FILE else None
+    with st.expander("The same as a command"):
+        request = command.request(view, sources, file, view.tune_name)
+        st.code(shell_command(request), language="shell", wrap_lines=True)
 
 
 def outdated(run: runs.Run, sources: HeadSources):

@@ -10,14 +10,21 @@ TABS = ("One run", "Experiment")
 
 
 def page():
-    st.header("Fine-tune", help=TERMS["recipes"])
     task = inputs.task()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header("Fine-tune", help=TERMS["recipes"])
+        tab = st.segmented_control(
+            "What to do",
+            TABS,
+            required=True,
+            label_visibility="collapsed",
+            disabled=not task.targets,
+            width="content",
+            **binding.bind("tune_tab"),
+        )
     if not task.targets:
         one_language.draw(task)
         return
-    tab = st.segmented_control(
-        "What to do", TABS, required=True, label_visibility="collapsed", **binding.bind("tune_tab")
-    )
     if tab == "Experiment":
         experiment_form.draw()
     else:

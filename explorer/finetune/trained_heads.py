@@ -64,7 +64,7 @@ def parameter_count(heads: Circuit | None):
         return
     share = count / model.n_params
     st.markdown(
-        f"**{count:,} of {model.n_params:,} parameters will be trained ({share:.2%}).**",
+        f"**{count:,}** of {model.n_params:,} parameters will be trained ({share:.2%}).",
         help=TERMS["trainable"],
     )
     if command.hold(view):

@@ -25,6 +25,7 @@ class Tune:
     """
 
     tune_tab: str = choice("One run", "Experiment")
+    tune_panel: str = choice("Curves", "Heads to train")
     what: str = "circuit"
     # whether all recipes are offered, not only the first four
     every_way: bool = False
@@ -53,6 +54,7 @@ class Tune:
     tune_name: str = ""  # of the run, optional
     tune_run: str = ""  # the run that is shown; "": the newest
     overlaid: list[str] = field(default_factory=list)  # runs drawn in the chart of the shown run
+    loss: bool = False  # whether the training loss is drawn
     log: bool = False
     after_panel: str = choice(  # of a run that has ended
         "What changed", "Did the circuit change?", "Files and export"

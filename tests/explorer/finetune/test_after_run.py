@@ -18,7 +18,7 @@ from explorer import guard
 from explorer.finetune import live_run
 from explorer.session import view as session_view
 from support.finetune_page import score, tuned
-from support.pages import alive, button, charts, metric, spec, texts, visit
+from support.pages import alive, button, charts, metric, spec, texts, visit, widget
 from support.tasks import agreed, two_languages, write_task
 
 
@@ -50,7 +50,13 @@ def done(folders, loaded, task, tmp_path):
 def test_runs_are_drawn_together_and_each_says_what_it_is(view):
     first, second = tuned(view), tuned(view, "full", after=(0.6, 0.7))
     at = visit(view)
-    assert {"javanese", "indonesian", "training loss"} <= {
+    assert at.multiselect(key="w_overlaid").value == [first.id], (
+        "the last run with the same settings is drawn with it"
+    )
+    assert "training loss" not in {trace["name"] for trace in spec(at)["data"]}
+    at.multiselect(key="w_overlaid").set_value([]).run()
+    widget(at.toggle, "Training loss").set_value(True).run()
+    assert {"javanese", "indonesian", "training loss"} == {
         trace["name"] for trace in spec(at)["data"]
     }
     at.multiselect(key="w_overlaid").set_value([first.id]).run()
@@ -62,7 +68,9 @@ def test_runs_are_drawn_together_and_each_says_what_it_is(view):
         and not at.exception
     )
     at.selectbox(key="tune_run").set_value(first.id).run()
-    assert at.multiselect(key="w_overlaid").value == [], "a run does not stand beside itself"
+    assert at.multiselect(key="w_overlaid").value == [second.id], (
+        "a run does not stand beside itself, and again the last one with its settings does"
+    )
     at.session_state["view"].overlaid = [second.id]
     runs.delete(second)
     at.run()

@@ -14,7 +14,7 @@ from ctsft.jobs.requests import AdviseRequest, FinetuneRequest, TrialOf, Tuning,
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
-from explorer.finetune import command, trained_heads, trained_parameters
+from explorer.finetune import command, next_runs, trained_heads, trained_parameters
 from explorer.finetune.command import HeadSources
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
@@ -184,7 +184,7 @@ def test_everything_again_keeps_all_settings_but_what_is_trained(view, sources):
     request = command.request(view, sources, None, "mine")
     with runs.record(request) as run:
         pass
-    again = command.full_request(run)
+    again = next_runs.control(run, "full")
     assert (again.tuning.what, again.config.weight_decay, again.name) == ("full", 0.1, "")
     assert again.subject == request.subject and again.tuning.target == request.tuning.target
     assert (again.config.kv, again.config.norms, again.tuning.scores) == ("group", True, None)

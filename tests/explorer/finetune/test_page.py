@@ -54,7 +54,7 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
     total = inputs.load_model(view.model).n_params
     assert not button(
         at, "Start tuning"
-    ).disabled and f"{total:,} of {total:,} parameters will be trained (100.00%)" in texts(at)
+    ).disabled and f"**{total:,}** of {total:,} parameters will be trained (100.00%)" in texts(at)
 
 
 def test_the_switch_and_what_holding_takes(view):
@@ -81,7 +81,7 @@ def test_the_map_and_the_count_show_what_will_be_trained(view):
     at = visit(view)
     model = inputs.load_model(view.model)
     share = ctsft.trainable_count(model, {(2, 3), (0, 1)})
-    assert f"{share:,} of {model.n_params:,} parameters will be trained" in texts(at)
+    assert f"**{share:,}** of {model.n_params:,} parameters will be trained" in texts(at)
     assert "L0.H0, L2.H2" in texts(at), "heads of the same key/value groups are named"
     keys = [note["text"] for note in spec(at)["layout"]["annotations"]]
     assert "□ will be trained" in keys
@@ -98,7 +98,7 @@ def test_the_map_and_the_count_show_what_will_be_trained(view):
         and "will not be trained" in hover[2, 3]
     )
     at.radio(key="w_what").set_value("norms").run()
-    assert f"{ctsft.trainable_count(model, ()):,} of" in texts(at)
+    assert f"**{ctsft.trainable_count(model, ()):,}** of" in texts(at)
 
 
 def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(view, started):
@@ -153,11 +153,34 @@ def test_a_finished_run_says_its_numbers_and_offers_everything(view, started):
         lines["javanese"] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
         and spec(at)["layout"]["shapes"][0]["line"]["dash"] == "dash"
     )
-    button(at, "Run the same with everything trained").click().run()
-    (request,) = started
+    button(at, "Compare with controls").click().run()
+    (request,) = started  # nothing is scored here, so there are no near-zero heads to choose
     assert (request.tuning.what, request.tuning.circuit) == ("full", None)
     assert request.config == request_of(run).config and request.subject == view.subject
     assert at.selectbox(key="tune_run").value != run.id, "the new run is the one that is shown"
+
+
+def test_a_finished_run_is_repeated_with_other_seeds_and_all_its_settings(view, started):
+    run = tuned(view)
+    at = visit(view)
+    button(at, "Repeat over 4 seeds").click().run()
+    first = request_of(run)
+    assert [one.config.seed for one in started] == [777, 2025, 12345] and first.config.seed == 31
+    for one in started:
+        assert one.tuning == first.tuning and one.subject == first.subject
+        assert one.config.model_copy(update={"seed": 31}) == first.config
+    assert button(at, "Repeat over 4 seeds") is None, "they are waiting or done"
+
+
+def test_controls_of_a_finished_run_have_its_rows_its_settings_and_its_size(view, started):
+    scored, run = score(view), tuned(view)
+    at = visit(view)
+    button(at, "Compare with controls").click().run()
+    first = request_of(run)
+    assert [one.tuning.what for one in started] == ["near_zero", "random", "full"]
+    assert [(one.tuning.scores, one.tuning.k) for one in started[:2]] == [(scored.id, 2)] * 2
+    assert all(one.tuning.circuit is None and one.config == first.config for one in started)
+    assert {(one.tuning.target, one.tuning.n) for one in started} == {(view.target, view.n)}
 
 
 def test_runs_of_other_tasks_and_competence_runs_are_not_shown(view, tmp_path):

@@ -15,7 +15,7 @@ from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.plots import advice as plots_advice
 from ctsft.plots import faithfulness as plots_faithfulness
 from explorer.compare import filters
-from explorer.finetune import advanced_form, after_run, command
+from explorer.finetune import advanced_form, after_run, command, one_run
 from explorer.relevance import head_on_text
 from explorer.session import link_format, recent
 from explorer.session.view import View
@@ -131,6 +131,7 @@ def test_the_options_of_the_view_are_those_of_the_pages():
     assert options["measure"] == tuple(plots_faithfulness.MEASURES)
     assert options["tune_tab"] == constant("finetune/page.py", "TABS")
     assert options["after_panel"] == after_run.PANELS
+    assert options["tune_panel"] == one_run.PANELS
     assert options["hold_part"] == options["hold_everything"] == tuple(command.HOLDS)
     assert options["kv"] == tuple(advanced_form.KV)
     assert options["precision"] == tuple(advanced_form.PRECISION)

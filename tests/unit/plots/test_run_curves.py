@@ -7,6 +7,7 @@ from ctsft.plots.style import COLOURS, alt
 ROLES = {"indonesian": "source", "javanese": "target", "buginese": "related"}
 
 
+FITTED = [0.2, 0.9]
 START = {"indonesian": 0.85, "javanese": 0.54, "buginese": 0.24}
 
 
@@ -44,7 +45,9 @@ def test_the_axes_do_not_move_while_rows_arrive():
         accuracy_curves(rows, ROLES, START, total_steps=35, title="a") for rows in ([], HISTORY)
     )
     for fig in (empty, later):
-        assert list(fig.layout.xaxis.range) == [0, 35] and list(fig.layout.yaxis.range) == [0, 1]
+        assert list(fig.layout.xaxis.range) == [0, 35]
+        # fitted to the levels before tuning and the points, out to the next tenth
+        assert list(fig.layout.yaxis.range) == pytest.approx(FITTED)
     assert empty.layout.uirevision == later.layout.uirevision is not None
     assert empty.layout.margin == later.layout.margin and "no evaluation yet" in alt(empty)
     assert "javanese (target) 0.54 to 0.70" in alt(later) and "35 optimiser steps" in alt(later)

@@ -1,0 +1,90 @@
+"""What follows a finished run, with its settings: the same over more seeds, and the controls that
+it is compared with; no streamlit.
+"""
+
+from dataclasses import replace
+
+from ctsft import runs
+from ctsft.jobs.requests import CONTROLS, FinetuneRequest, Tuning, needed_request
+from ctsft.runs import results
+from ctsft.tuning.config import TuneConfig
+from explorer.finetune.command import SLICES
+from explorer.session import own_runs, score_runs
+
+SEEDS = (31, 777, 2025, 12345)  # the paper's
+COMPARED = ("near_zero", "random", "full")
+# settings that other recipes do not read, or that are a way of keeping the source
+OF_RECIPE = ("kv", "norms", "lora_rank", "lora_targets", "hold")
+
+
+def repeats(run: runs.Run) -> list[FinetuneRequest]:
+    """The run with other seeds, so that there are four in all."""
+    request = needed_request(run)
+    others = [seed for seed in SEEDS if seed != request.config.seed][: len(SEEDS) - 1]
+    return missing([with_seed(request, seed) for seed in others])
+
+
+def with_seed(request: FinetuneRequest, seed: int) -> FinetuneRequest:
+    """The seed draws the rows, their order and random heads."""
+    update = {"config": request.config.model_copy(update={"seed": seed})}
+    if request.tuning.what == "random":
+        update["scoring"] = replace(request.scoring, seed=seed)
+    return fresh(request, **update)
+
+
+def controls(run: runs.Run, score_run: runs.Run | None) -> list[FinetuneRequest]:
+    """The run with near-zero heads, random heads and everything in place of what it trained, on the
+    same rows with the same settings. Without scores of the run's model, only everything: the heads
+    are chosen by scores.
+    """
+    request = needed_request(run)
+    scored = has_scores(request, score_run)
+    names = [name for name in COMPARED if scored or name not in CONTROLS]
+    if not request.config.hold:
+        names = [name for name in names if name != request.tuning.what]
+    return missing([control(run, name, score_run) for name in names])
+
+
+def control(run: runs.Run, what: str, score_run: runs.Run | None = None) -> FinetuneRequest:
+    """The run with another recipe. Settings that the recipe does not read are the usual ones, and
+    the source is not held.
+    """
+    request, defaults = needed_request(run), TuneConfig()
+    fields = {"circuit": None, "scores": None, "advice": None, "base": None, "k": Tuning.k}
+    usual, scoring = set(OF_RECIPE), request.scoring
+    if what in CONTROLS:
+        fields |= {"scores": score_run.id, "k": results.result(run).get("heads") or Tuning.k}
+        if request.tuning.what in SLICES:
+            usual -= {"kv", "norms"}
+    if what == "random":
+        scoring = replace(scoring, seed=request.config.seed)
+    return fresh(
+        request,
+        scoring=scoring,
+        tuning=replace(request.tuning, what=what, **fields),
+        config=request.config.model_copy(update={name: getattr(defaults, name) for name in usual}),
+    )
+
+
+def has_scores(request: FinetuneRequest, score_run: runs.Run | None) -> bool:
+    if score_run is None:
+        return False
+    scored, asked = needed_request(score_run).subject, request.subject
+    return (scored.model, scored.task) == (asked.model, asked.task)
+
+
+def fresh(request: FinetuneRequest, **update) -> FinetuneRequest:
+    """A request of its own: without the name, the time and the facts of the run that it follows."""
+    fields = {name: getattr(request, name) for name in ("subject", "scoring", "tuning", "config")}
+    return FinetuneRequest(**(fields | update))
+
+
+def missing(requests: list[FinetuneRequest]) -> list[FinetuneRequest]:
+    """The requests that no run has answered, or is answering."""
+    states = ("queued", "running", "stopping", "done")
+    return [request for request in requests if not score_runs.find_same(request, states)]
+
+
+def start(requests: list[FinetuneRequest]) -> list[runs.Run]:
+    """They wait for each other in the queue of this machine."""
+    return [own_runs.start(request) for request in requests]
