@@ -19,7 +19,7 @@ def draw(pages: dict, known: bool = True):
     with st.sidebar:
         st.title("Circuit explorer", anchor=False)
         if not known:
-            steps(pages, known=False)
+            errors.fragment(steps)(pages, False)
             return
         from explorer.widgets import running_jobs  # torch: not for the first screen
 

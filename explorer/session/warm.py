@@ -18,7 +18,7 @@ MODULES = (
     "explorer.session.score_runs",
     "explorer.session.circuit",
 )
-SECONDS = 0.4  # between looks whether they are there
+SECONDS = 0.4  # until the browser has drawn the first screen; between looks for a click
 
 _lock = threading.Lock()
 _done = threading.Event()
@@ -53,12 +53,20 @@ def watch():
     """On the first screen: begins once the browser has drawn it, and completes the page when the
     libraries are there.
     """
-    st.fragment(_look, run_every=SECONDS)()
+    st.fragment(_complete, run_every=SECONDS)()
 
 
-def _look():
+def _complete():
+    """Waits inside one run: at the end of each run Streamlit collects garbage, which would hold up
+    the imports. Each message to the browser lets a click through.
+    """
     if is_ready():
         st.rerun()
-    if st.session_state.get("first_screen_drawn"):
-        start()
-    st.session_state.first_screen_drawn = True
+    if not st.session_state.get("first_screen_drawn"):
+        st.session_state.first_screen_drawn = True
+        return
+    start()
+    place = st.empty()
+    while not _done.wait(SECONDS):
+        place.empty()
+    st.rerun()
