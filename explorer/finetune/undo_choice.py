@@ -34,7 +34,7 @@ def metrics(rows: dict, tuned: dict, after: dict):
             f"{after[language] - tuned[language]:+.3f} against tuned",
         )
     counts = ", ".join(f"{count} {display_name(name)}" for name, count in rows.items())
-    st.caption(f"Measured on valid rows ({counts}); test rows are for the final figure.")
+    st.caption(f"Measured on validation rows ({counts}); test rows are for the final figure.")
 
 
 def kept_file(run: runs.Run, heads: list[Head]) -> Path:

@@ -31,6 +31,10 @@ def test_the_map_has_a_cell_a_head_from_zero_up_and_outlines_what_was_chosen():
     assert "1 in the circuit: L0.H0" in alt(fig) and [
         note.text for note in fig.layout.annotations
     ] == ["□ trained"]
+    (note,) = change_map.change_map(ROWS, [(0, 0)], undone=[(0, 0)]).layout.annotations
+    assert note.text == "□ trained  × old weights"
+    undone = change_map.change_map(ROWS, [], undone=[(0, 1), (1, 0)])
+    assert "2 removed by hand" in alt(undone) and "removed" in {one.name for one in undone.data}
     everything = change_map.change_map(ROWS, [])
     assert (
         "changed" in next(trace for trace in everything.data if trace.name == "heads").text[1]
