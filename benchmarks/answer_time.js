@@ -3,7 +3,7 @@
 // too. Rejects after half a minute.
 (rows) => {
     const plot = () => document.querySelector('.js-plotly-plot')
-    const count = () => +(/(\d+) of/.exec([...document.querySelectorAll('[data-testid=stMetric]')].map(one => one.innerText).join(' ')) || [])[1]
+    const count = () => +(document.querySelector('.score-strip [data-fact=heads]')?.innerText.split(' ')[0])
     const strokes = () => [...plot().querySelectorAll('.scatterlayer .trace')].map(trace => trace.querySelectorAll('path.js-line').length)
     const table = () => {                          // what the table's canvas shows in its first rows; its twin for screen readers waits 0.2 s
         const canvas = document.querySelector('[data-testid=stDataFrame] canvas')

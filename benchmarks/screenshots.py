@@ -22,7 +22,7 @@ PAGES = {
     "Compare": "compare",
 }
 SECTIONS = {  # file -> page, what is pressed, the heading that the picture begins with
-    "attention": ("Relevance", ["Attention pattern"], "on one example"),
+    "attention": ("Relevance", ["On a text", "Attention pattern"], "on one example"),
     "overlap": ("Circuit", ["Overlap", "Labels"], "Look closer"),
 }
 

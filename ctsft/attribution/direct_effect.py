@@ -43,7 +43,8 @@ def vector_to_logits(model: Model, trace: Trace, layer: int, x: torch.Tensor) ->
         # the norm of the attention's output changes only what this layer's attention writes
         attn_post = block.attn_post if later == layer else None
         if any(norm is not None for norm in (attn_post, block.attn_after, block.mlp_after)):
-            totals = totals_of(later)
+            with torch.no_grad():  # they do not depend on x
+                totals = totals_of(later)
             with weights_loaded(block.module):
                 x = norm_at_scale(x, attn_post, at_readout(totals.o))
                 x = norm_at_scale(x, block.attn_after, at_readout(totals.add))

@@ -12,6 +12,7 @@ from ctsft.attribution.methods import METHODS
 from ctsft.attribution.position_relevance import position_relevance
 from ctsft.attribution.scores import Head, ScoreConfig
 from ctsft.attribution.scoring_pass import ScoringPass, single_batch
+from ctsft.attribution.source_tokens import source_effects
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable_token, readable_tokens
 from ctsft.model.forward import attention_pattern, record
@@ -45,6 +46,7 @@ class HeadView:
     suppressed: TokenEffects | None
     relevance: torch.Tensor  # [pos], by `method`
     method: str
+    by_source: torch.Tensor  # [pos], direct effect on the label direction by source token
 
 
 def view_head(
@@ -70,6 +72,8 @@ def view_head(
         trace = record(model, batch.batch)
         effect = direct_effect(model, trace, head)
         relevance = position_relevance(batch, head, method)
+        label_ids = task.label_ids(model)
+        by_source = source_effects(model, trace, head, label_ids, example.label)
     promoted, suppressed = None, None
     if not model.classes:
         promoted, suppressed = extreme_tokens(model, effect, settings.top)
@@ -78,11 +82,12 @@ def view_head(
         readable_tokens(model.tokenizer, task.encode(model, example)),
         attention_pattern(trace, head[0])[0, head[1]].float().cpu(),
         int(trace.batch.readout[0]),
-        {label: effect[token].item() for label, token in task.label_ids(model).items()},
+        {label: effect[token].item() for label, token in label_ids.items()},
         promoted,
         suppressed,
         relevance,
         method,
+        by_source,
     )
 
 

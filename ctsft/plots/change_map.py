@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
-from ctsft.plots.head_grid import Marks, Scale, head_grid
+from ctsft.plots.head_grid import Scale, head_grid
+from ctsft.plots.head_marks import Marks
 from ctsft.plots.inputs import require, require_circuit
 from ctsft.tuning.delta import Delta
 from ctsft.tuning.delta_comparison import head_changes

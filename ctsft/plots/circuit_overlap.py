@@ -16,8 +16,10 @@ from scipy.stats import hypergeom
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import style
-from ctsft.plots.head_grid import Marks, Scale, cell_size, head_grid
+from ctsft.plots.head_grid import Scale, cell_size, head_grid
+from ctsft.plots.head_marks import Marks
 from ctsft.plots.inputs import require
+from ctsft.plots.map_axes import place
 from ctsft.utils.errors import UserError
 from ctsft.utils.format import head_name
 
@@ -214,7 +216,8 @@ def membership_map(
     fig.update_traces(selector={"type": "heatmap"}, colorbar=bar)
     size = cell_size(layers, heads)
     if size >= LETTER_CELL:
-        _add_letters(fig, letters, len(circuits), per_line=int(size // 10))
+        at = {head: place(head, shape) for head in letters}
+        _add_letters(fig, letters, len(circuits), at, per_line=int(size // 10))
     keys = (("□ in all of them", in_all), ("◎ selected", selected))
     fig.update_annotations(
         text="\u2003".join(text for text, present in keys if present), selector={"name": "key"}
@@ -222,14 +225,20 @@ def membership_map(
     return fig.update_layout(meta={"alt": membership_alt(circuits)})
 
 
-def _add_letters(fig: go.Figure, letters: dict[Head, str], circuits: int, per_line: int) -> None:
-    """Each head's letters in its cell, `per_line` of them side by side."""
-    for (layer, head), row in letters.items():
+def _add_letters(
+    fig: go.Figure,
+    letters: dict[Head, str],
+    circuits: int,
+    at: dict[Head, tuple[int, int]],
+    per_line: int,
+) -> None:
+    """Each head's letters in its cell, at x and y, `per_line` of them side by side."""
+    for head, row in letters.items():
         if row:
             lines = [row[start : start + per_line] for start in range(0, len(row), per_line)]
             fig.add_annotation(
-                x=head,
-                y=layer,
+                x=at[head][0],
+                y=at[head][1],
                 text="<br>".join(lines),
                 showarrow=False,
                 font={"size": 10, "color": text_colour(len(row) / circuits)},

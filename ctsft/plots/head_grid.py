@@ -3,9 +3,8 @@
 `ctsft.plots.head_map` and the other maps draw the library's objects with it. A heatmap cannot be
 clicked in Streamlit, so it lies (without hover) under a transparent scatter of squares that carries
 `customdata` [layer, head] and the hover text; `toggle` turns a click into the next set of heads.
-Marks are strokes in data coordinates, dark with a light halo, so that they fit the cells at any
-size or zoom and read on every cell colour. Each figure describes itself in one sentence for screen
-readers: `style.alt(fig)`.
+Marks on top: `head_marks`; axes: `map_axes`. Each figure describes itself in one sentence for
+screen readers: `style.alt(fig)`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,41 +14,25 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ctsft.attribution.scores import Head
+from ctsft.plots.head_marks import Marks, gap_of, key, strokes
 from ctsft.plots.inputs import require_heads
+from ctsft.plots.map_axes import columns_and_rows, is_sideways, map_axes
 from ctsft.plots.style import COLOURS, DIVERGING, SEQUENTIAL, figure
 from ctsft.utils.format import head_name, hover_text, number
 
 CLIP_PERCENTILE = 99  # of |values|: where a map's colours end
-AXIS = {"showgrid": False, "ticks": "", "constrain": "domain"}
-
-AXIS = {"showgrid": False, "ticks": "", "constrain": "domain"}
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What is drawn on top of the colours. `circuit`: the current set of heads, those added by hand
-    included.
-    """
-
-    circuit: frozenset[Head] = frozenset()
-    added: frozenset[Head] = frozenset()  # by hand: outline and a plus
-    removed: frozenset[Head] = frozenset()  # by hand: a cross, no outline
-    selected: Head | None = None  # a ring
-
-    @property
-    def members(self) -> frozenset[Head]:
-        return frozenset(self.circuit) - frozenset(self.removed) | frozenset(self.added)
 
 
 @dataclass(frozen=True)
 class Scale:
     """The colours of a map: the unit they measure and where they end (None: `symmetric_limit` of
-    the values shown).
+    the values shown), with `ends` a phrase that says so.
     """
 
     unit: str = "relevance (logits)"
     limit: float | None = None
     sequential: bool = False  # from 0 up instead of both ways
+    ends: str = "shared scale"
 
 
 def toggle(points: Iterable[Mapping], heads: Iterable[Head]) -> set[Head]:
@@ -127,38 +110,43 @@ def head_grid(
     hover: list[list[str]] | None = None,  # [layer][head]
     flip: bool = False,
 ) -> go.Figure:
-    """Every head as a cell: x = head, y = layer, layer 0 on top (`flip`: at the bottom). Fixed
-    size: show it with width="content". UserError for marked heads that are not on the map.
+    """Every head as a cell: x = head, y = layer, layer 0 on top (`flip`: at the bottom). A model
+    with more layers than heads lies on its side: x = layer, layer 0 at the left (`flip`: right).
+
+    Fixed size: show it with width="content", or `fill` it. UserError for marked heads that are not
+    on the map.
     """
     values = np.asarray(values, float)
     layers, heads = values.shape
     selected = [marks.selected] if marks.selected else []
-    require_heads({*marks.members, *marks.removed, *selected}, (layers, heads))
+    require_heads({*marks.members, *marks.removed, *marks.hatched, *selected}, (layers, heads))
+    columns, rows = columns_and_rows(layers, heads)
     size = cell_size(layers, heads)
-    fig = figure(title, _map_alt(values, marks, title, scale), size * layers + 122)
+    fig = figure(title, _map_alt(values, marks, title, scale), size * rows + 122)
     fig.add_traces(
         [
-            _cells(values, scale),
-            *_strokes(marks),
+            _cells(values, scale, gap_of(size)),
+            *strokes(marks, gap_of(size)),
             _click_layer(values, hover, size),
         ]
     )
+    if is_sideways(layers, heads):
+        fig.for_each_trace(_turn)
     top, bottom, left, right = 40, 82, 56, 128
     fig.update_layout(
-        width=max(size * heads + left + right, 340),
+        width=max(size * columns + left + right, 340),
         uirevision="head map",
         margin={
             "l": left,
-            "r": max(right, 340 - left - size * heads),
+            "r": max(right, 340 - left - size * columns),
             "t": top,
             "b": bottom,
             "autoexpand": False,
         },
-        xaxis=head_axis(heads),
-        yaxis=layer_axis(layers, flip),
+        **map_axes(layers, heads, flip),
         annotations=[
             {  # paper y = 0 is the map's lower edge
-                "text": _key(marks),
+                "text": key(marks),
                 "x": 0,
                 "xref": "paper",
                 "xanchor": "left",
@@ -175,31 +163,15 @@ def head_grid(
     return fig
 
 
-def head_axis(heads: int) -> dict:
-    """Plotly's settings of the x axis of a map with `heads` heads a layer."""
-    return {
-        "range": [-0.5, heads - 0.5],
-        "tickvals": _ticks(heads),
-        "title": {"text": "head"},
-        "constraintoward": "left",
-        **AXIS,
-    }
+def _turn(trace) -> None:
+    """Exchange x and y of a trace of the map."""
+    if trace.type == "heatmap":
+        trace.z = [list(column) for column in zip(*trace.z, strict=True)]
+    else:
+        trace.x, trace.y = trace.y, trace.x
 
 
-def layer_axis(layers: int, flip: bool = False) -> dict:
-    """Plotly's settings of the y axis: layer 0 on top, or at the bottom for `flip`."""
-    ends = [-0.5, layers - 0.5]
-    return {
-        "range": ends if flip else ends[::-1],
-        "tickvals": _ticks(layers),
-        "title": {"text": "layer"},
-        "scaleanchor": "x",
-        "constraintoward": "top",
-        **AXIS,
-    }
-
-
-def _cells(values: np.ndarray, scale: Scale) -> go.Heatmap:
+def _cells(values: np.ndarray, scale: Scale, gap: float) -> go.Heatmap:
     limit = symmetric_limit(values) if scale.limit is None else float(scale.limit)
     return go.Heatmap(
         # plain lists: a numpy array is sent packed, and a click would return it as an object
@@ -207,8 +179,8 @@ def _cells(values: np.ndarray, scale: Scale) -> go.Heatmap:
         zmin=0 if scale.sequential else -limit,
         zmax=limit,
         hoverinfo="skip",
-        xgap=1,
-        ygap=1,
+        xgap=gap,
+        ygap=gap,
         colorscale=SEQUENTIAL if scale.sequential else DIVERGING,
         colorbar=_colourbar(values, limit, scale),
     )
@@ -237,16 +209,11 @@ def _click_layer(values: np.ndarray, hover: list[list[str]] | None, size: float)
     )
 
 
-def _ticks(count: int) -> list[int]:
-    step = next(s for s in (1, 2, 4, 8, 16, 32, 64) if count / s <= 16 or s == 64)
-    return list(range(0, count, step))
-
-
 def _colourbar(values: np.ndarray, limit: float, scale: Scale) -> dict:
     ends = number(limit)
     with np.errstate(invalid="ignore"):
         above, below = bool(np.any(values > limit)), bool(np.any(values < -limit))
-    where = f"{CLIP_PERCENTILE}th percentile of |value|" if scale.limit is None else "shared scale"
+    where = f"{CLIP_PERCENTILE}th percentile of |value|" if scale.limit is None else scale.ends
     ticks = {0.0: "0", limit: f"≥ {ends}" if above else ends}
     if not scale.sequential:
         ticks[-limit] = f"≤ −{ends}" if below else f"−{ends}"
@@ -289,76 +256,8 @@ def _map_alt(values: np.ndarray, marks: Marks, title: str, scale: Scale) -> str:
         parts.append(f", {len(marks.added)} added by hand")
     if marks.removed:
         parts.append(f", {len(marks.removed)} removed by hand")
+    if marks.hatched:
+        named = ", ".join(map(head_name, sorted(marks.hatched)[:12]))
+        parts.append(f"; hatched, as removal disagrees about them: {named}")
     parts.append(f"; {head_name(marks.selected)} selected." if marks.selected else ".")
     return "".join(parts)
-
-
-Path = tuple[list, list]  # x, y of one pen stroke
-
-
-def _square(head: Head, half: float = 0.45) -> Path:
-    y, x = head
-    xs = [x + half * side for side in (-1, 1, 1, -1, -1, 1)]
-    ys = [y + half * side for side in (-1, -1, 1, 1, -1, -1)]
-    return xs, ys
-
-
-def _plus(head: Head, half: float = 0.17) -> list[Path]:
-    y, x = head
-    return [([x - half, x + half], [y, y]), ([x, x], [y - half, y + half])]
-
-
-def _cross(head: Head, half: float = 0.2) -> list[Path]:
-    y, x = head
-    return [([x - half, x + half], [y - half * side, y + half * side]) for side in (1, -1)]
-
-
-def _ring(head: Head, radius: float = 0.31) -> Path:
-    y, x = head
-    angles = np.linspace(0, 2 * np.pi, 33)
-    return (x + radius * np.cos(angles)).tolist(), (y + radius * np.sin(angles)).tolist()
-
-
-def _strokes(marks: Marks) -> list[go.Scatter]:
-    """All marks of a kind as one line with gaps, drawn twice: the wide one is the halo."""
-    kinds = (
-        ("outline", 2, [_square(head) for head in sorted(marks.members)]),
-        ("added", 2, [path for head in sorted(marks.added) for path in _plus(head)]),
-        ("removed", 2, [path for head in sorted(marks.removed) for path in _cross(head)]),
-        ("selected", 2.5, [_ring(marks.selected)] if marks.selected else []),
-    )
-    return [trace for kind, width, paths in kinds if paths for trace in _stroke(paths, kind, width)]
-
-
-def _stroke(paths: list[Path], kind: str, width: float) -> list[go.Scatter]:
-    x = [v for path in paths for v in (*path[0], None)]
-    y = [v for path in paths for v in (*path[1], None)]
-    pens = [("halo", width + 2.5), ("ink", width)]
-    colours = ("ink", "halo") if kind == "selected" else ("halo", "ink")
-    return [
-        go.Scatter(
-            x=x,
-            y=y,
-            mode="lines",
-            line={"color": COLOURS[colour], "width": thick},
-            hoverinfo="skip",
-            showlegend=False,
-            name=kind,
-            meta=pen,
-        )
-        for (pen, thick), colour in zip(pens, colours, strict=True)
-    ]
-
-
-def _key(marks: Marks) -> str:
-    """What the marks that occur mean: a line of text, so that it takes the theme's colour and never
-    moves the map.
-    """
-    rule = marks.members - marks.added
-    keys = (
-        ("□ in circuit", rule),
-        ("⊞ added", marks.added),
-        ("✕ removed", marks.removed),
-        ("◎ selected", marks.selected),
-    )
-    return "\u2003".join(text for text, present in keys if present)

@@ -5,7 +5,8 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
-from ctsft.plots.head_grid import Marks, Scale, head_grid
+from ctsft.plots.head_grid import Scale, head_grid
+from ctsft.plots.head_marks import Marks
 from ctsft.plots.inputs import require, require_heads
 from ctsft.plots.score_maps import shrink, small_maps
 from ctsft.plots.style import COLOURS, figure

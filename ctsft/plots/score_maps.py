@@ -13,20 +13,14 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
-from ctsft.plots.head_grid import (
-    Marks,
-    Scale,
-    cell_size,
-    head_axis,
-    head_grid,
-    hover_texts,
-    layer_axis,
-    symmetric_limit,
-)
+from ctsft.plots.head_grid import Scale, cell_size, head_grid, hover_texts, symmetric_limit
+from ctsft.plots.head_marks import Marks, stroke_widths
 from ctsft.plots.inputs import require, require_circuit
+from ctsft.plots.map_axes import columns_and_rows
 from ctsft.plots.style import alt
 from ctsft.utils.format import hover_text, number
 
+SMALL_GAP = 2  # pixels between a small map's cells
 SMALL = 0.5  # a small map's cells, as a share of the large map's
 
 
@@ -50,7 +44,7 @@ def head_map(
     marked = require_circuit("head_map", circuit, tuple(scores.values.shape), selected)
     return head_grid(
         scores.values.numpy(),
-        circuit_marks(marked, selected),
+        replace(circuit_marks(marked, selected), live=circuit is not None),
         title=title or f"{METHODS[scores.method].label}, {len(scores.examples)} examples",
         scale=Scale(METHODS[scores.method].unit),
         hover=score_hover(scores, circuit, model.n_heads // model.n_kv_heads if model else 1),
@@ -200,12 +194,16 @@ def shrink(fig: go.Figure, shape: tuple[int, int], bar: bool) -> go.Figure:
     """
     layers, heads = shape
     left, top, bottom, right = 40, 40, 48, 136 if bar else 14
+    columns, rows = columns_and_rows(layers, heads)
     size = SMALL * cell_size(layers, heads)
     fig.update_traces(showscale=bar, selector={"type": "heatmap"})
     fig.update_traces(marker_size=size - 1, selector={"name": "heads"})
+    fig.update_traces(xgap=SMALL_GAP, ygap=SMALL_GAP, selector={"type": "heatmap"})
+    for pen, pixels in stroke_widths(SMALL_GAP).items():
+        fig.update_traces(line_width=pixels, selector={"name": "outline", "meta": pen})
     fig.update_layout(
-        width=max(size * heads, 150) + left + right,
-        height=max(size * layers + top + bottom, 200 if bar else 0),
+        width=max(size * columns, 150) + left + right,
+        height=max(size * rows + top + bottom, 200 if bar else 0),
         annotations=[],
         margin={"l": left, "r": right, "t": top, "b": bottom, "autoexpand": False},
     )
@@ -216,14 +214,13 @@ def side_by_side(maps: Sequence[go.Figure]) -> go.Figure:
     """Small maps of one shape as one figure; the last one carries the colour bar."""
     titles = [hover_text(fig.layout.title.text) for fig in maps]
     joined = make_subplots(rows=1, cols=len(maps), subplot_titles=titles)
-    grid = np.array(maps[0].data[0].z)
     for column, fig in enumerate(maps, 1):
         joined.add_traces(fig.data, rows=1, cols=column)
-        flipped = fig.layout.yaxis.range[0] < fig.layout.yaxis.range[1]
-        vertical = layer_axis(grid.shape[0], flipped) | {"scaleanchor": f"x{column}"}
+        across, down = fig.layout.xaxis, fig.layout.yaxis
+        joined.update_xaxes(across.to_plotly_json(), row=1, col=column)
+        vertical = down.to_plotly_json() | {"scaleanchor": f"x{column}"}
         if column > 1:
             vertical["title"] = {"text": ""}
-        joined.update_xaxes(head_axis(grid.shape[1]), row=1, col=column)
         joined.update_yaxes(vertical, row=1, col=column)
     last = maps[-1].layout
     return joined.update_layout(

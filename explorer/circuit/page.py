@@ -25,11 +25,6 @@ from explorer.widgets.page_address import PANELS
 
 def page():
     st.header("Circuit", help=TERMS["circuit"])
-    st.write(
-        "The circuit is the set of heads that fine-tuning trains. Choose a rule and its size, then"
-        " click heads on the map to add or remove them by hand. Below the map, check whether the"
-        " circuit is enough."
-    )
     model = inputs.model()
     scores, kind = score_runs.scores()
     if scores is None:
@@ -40,8 +35,8 @@ def page():
         preview_notice()
     session_circuit.select_first_head(scores, model.heads)
     shown = PageCircuit.current(model, scores, is_preview=kind == "preview")
-    circuit_file.draw(shown)
     choose_heads(shown)
+    circuit_file.draw(shown)
     look_closer(shown)
     st.page_link(
         "finetune/page.py", label="Next: tune this circuit", icon=":material/arrow_forward:"
@@ -50,8 +45,8 @@ def page():
 
 def preview_notice():
     st.info(
-        "These are preview scores by attribution patching. When the final scores are ready, the"
-        " same rule selects the circuit again. Changes by hand stay.",
+        "These are preview scores: an estimate of removing each head, not of CD-T. When the final"
+        " scores are ready, the same rule selects the circuit again. Changes by hand stay.",
         icon=":material/hourglass_top:",
     )
     run_progress.watch(score_runs.score_run(start_runs.ACTIVE), savable=False)
@@ -60,14 +55,11 @@ def preview_notice():
 def choose_heads(shown: PageCircuit):
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        with st.container(horizontal=True, gap="medium"):
-            # two containers: on a wide screen the counts stand to the right of the map
-            with st.container(width="content"):
-                circuit_map.draw(shown)
-            with st.container():
-                trainable_counts.draw(shown)
+        circuit_map.draw(shown)
+        trainable_counts.draw(shown)
         head_table.draw(shown)
     with right:
+        st.caption("Choose a rule, drag the line, click heads to add or remove them.")
         rule_controls.draw(shown.scores)
         means = score_runs.means_of(shown.run)
         head_inspector.draw(shown.scores, means, shown.model, shown.circuit)

@@ -6,6 +6,7 @@ from ctsft.attribution.scores import Scores
 from ctsft.utils import format
 from explorer.session import binding
 from explorer.session import circuit as session_circuit
+from explorer.session.rule_order import SMALLEST_SHARE
 from explorer.text import circuit_rules
 from explorer.text.glossary import TERMS
 from explorer.widgets import advice_notice
@@ -40,29 +41,25 @@ def settings(scores: Scores):
     if binding.view().k > n_heads:
         binding.put(k=n_heads)
     if rule in SIZED:
-        st.slider(
+        st.number_input(
             f"Heads (k), of {n_heads}",
             0,
             n_heads,
             **binding.bind("k"),
-            help="How many heads the rule selects.",
+            help="How many heads the rule selects. The line under the map changes it too.",
         )
     if rule == "threshold":
-        st.slider(
-            f"Score of at least {format.number(session_circuit.threshold(scores))}",
-            0.0,
-            1.0,
-            step=0.005,
-            **binding.bind("threshold_level"),
-            help=TERMS["threshold"],
+        threshold = format.number(session_circuit.threshold(scores))
+        st.caption(
+            f"Score of at least {threshold}: drag the line under the map.", help=TERMS["threshold"]
         )
     if rule == "fraction":
-        st.slider(
+        st.number_input(
             f"Share of the {n_heads} heads",
-            0.01,
+            SMALLEST_SHARE,
             1.0,
             step=0.01,
-            format="percent",
+            format="%.4g",
             **binding.bind("fraction"),
             help=TERMS["fraction"],
         )

@@ -13,27 +13,17 @@ MOST_NAMES = 24  # of affected heads
 
 
 def draw(shown: PageCircuit):
-    circuit, model = shown.circuit, shown.model
+    circuit = shown.circuit
     counts = session_circuit.trainable_counts(binding.view().model, tuple(sorted(circuit.heads)))
-    heads, parameters = st.columns(2)
-    heads.metric(
-        "Heads",
-        f"{len(circuit)} of {len(model.heads)}",
-        help="Attention heads in the circuit, of all heads of the model.",
-    )
-    parameters.metric(
-        "Trainable",
-        f"{counts['group'] / counts['total']:.2%}",
-        help=(
-            "Share of the model's parameters that fine-tuning trains: the query, key, value and"
-            " output weights of the heads, and all norms. All others stay bit-identical. Counted"
-            " as in the paper, with separate key/value rows for every head (CT-SFT, arXiv"
-            f" 2601.08146): {counts['expand'] / counts['total']:.2%}."
-        ),
-    )
+    expanded = counts["expand"] / counts["total"]
     st.caption(
         f"{counts['group']:,} of {counts['total']:,} parameters are trainable, norms included. "
-        + circuit_rules.hand_edits(circuit)
+        + circuit_rules.hand_edits(circuit),
+        help=(
+            "Fine-tuning trains the query, key, value and output weights of the circuit's heads,"
+            " and all norms. All others stay bit-identical. Counted as in the paper, with separate"
+            f" key/value rows for every head (CT-SFT, arXiv 2601.08146): {expanded:.2%}."
+        ),
     )
     if shown.affected:
         affected_heads(shown)

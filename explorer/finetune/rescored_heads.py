@@ -7,7 +7,7 @@ from ctsft.attribution.methods import METHODS
 from ctsft.jobs import rescoring
 from ctsft.jobs.requests import RescoreRequest
 from ctsft.plots import change_map, score_agreement
-from ctsft.plots.head_grid import Marks
+from ctsft.plots.head_marks import Marks
 from ctsft.runs import results
 from explorer.session import binding, own_runs
 from explorer.text.glossary import TERMS

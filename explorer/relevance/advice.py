@@ -143,11 +143,8 @@ def show(ranking: Ranking, run: runs.Run, shown: PageScores):
         ranking, relevance, circuit, k, tuple(map(display_name, roles))
     )
     st.write(f"{finding} {suggestion}")
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        advice_map(ranking, shown, k)
-    with right:
-        advice_scatter(ranking, shown, k)
+    advice_map(ranking, shown, k)
+    advice_scatter(ranking, shown, k)
     actions(ranking, run, shown, k)
     with st.expander("Table of all heads, and the command"):
         st.dataframe(

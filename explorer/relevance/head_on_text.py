@@ -19,7 +19,11 @@ from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, computed, errors, inputs, score_runs
 from explorer.text.glossary import POSITIONS, TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart
+from explorer.widgets import chart, token_strip
+
+STRONGEST = 5  # examples offered
+LONGEST = 60  # characters of their texts
+MOST_CHARACTERS = 2000  # of the user's text
 
 
 def draw(shown: PageScores):
@@ -32,26 +36,68 @@ def draw(shown: PageScores):
             icon=":material/info:",
         )
         return
-    choose(pool)
+    st.text_input(
+        "A text of your own",
+        **binding.bind("own_text"),
+        max_chars=MOST_CHARACTERS,
+        placeholder="Type a text, or choose an example below",
+        help="Read with the task's prompt; the model's own answer counts as the correct label.",
+    )
+    if not view.own_text.strip():
+        choose_example(pool)
+        strongest_examples(shown.scores, pool)
     with errors.sentences(stop=False):
         if may_run(shown.model):
-            head_view = compute(shown.scores, shown.run, shown.model)
-            VIEWS[view.head_view](head_view, shown.scores, pool[view.example]["label"])
+            head_view, label = compute(shown.scores, shown.run, shown.model)
+            by_source(head_view, label)
+            st.segmented_control(
+                "Show",
+                list(VIEWS),
+                required=True,
+                **binding.bind("head_view"),
+                help=TERMS["readout"],
+            )
+            VIEWS[view.head_view](head_view, shown.scores, label)
 
 
-def choose(pool: list[dict]):
+def by_source(head_view: HeadView, label: str):
+    """The text, each token coloured by what the head takes from it towards the label."""
+    st.markdown(
+        f"What {format.head_name(head_view.head)} takes from each token, for **{literal(label)}**"
+        f" (purple) or against it (green): {format.number(head_view.by_source.sum().item())}"
+        " logits in all.",
+        help=TERMS["source token"],
+    )
+    token_strip.draw(head_view, "token_strip")
+
+
+def strongest_examples(scores: Scores, pool: list[dict]):
+    """Buttons of the examples on which the selected head counts most."""
+    values = scores.per_example[:, *binding.view().head]
+    order = values.abs().nan_to_num().argsort(descending=True)[:STRONGEST].tolist()
+    with st.popover("Examples on which it counts most", type="tertiary"):
+        for place in [i for i in order if i < len(pool)]:
+            row = pool[place]
+            text = row["text"] if len(row["text"]) <= LONGEST else row["text"][:LONGEST] + "…"
+            st.button(
+                f"{format.number(values[place].item())} · {literal(isolate(row['label']))} ·"
+                f" {literal(isolate(text))}",
+                key=f"strongest-{place}",
+                type="tertiary",
+                on_click=binding.put,
+                kwargs={"example": place},
+            )
+
+
+def choose_example(pool: list[dict]):
     if binding.view().example >= len(pool):
         binding.put(example=0)
-    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
-    left.selectbox(
+    st.selectbox(
         "Example of the discovery set",
         range(len(pool)),
         **binding.bind("example"),
         help=TERMS["discovery set"],
         format_func=lambda i: f"{isolate(pool[i]['label'])} · {isolate(pool[i]['text'])}",
-    )
-    right.segmented_control(
-        "Show", list(VIEWS), required=True, **binding.bind("head_view"), help=TERMS["readout"]
     )
 
 
@@ -73,8 +119,10 @@ def may_run(model: Model) -> bool:
     return False
 
 
-def compute(scores: Scores, run: runs.Run, model: Model) -> HeadView:
-    """The selected head on the selected example, with the settings of the scores on the page."""
+def compute(scores: Scores, run: runs.Run, model: Model) -> tuple[HeadView, str]:
+    """The selected head on the selected example or the user's text, with the settings of the scores
+    on the page; and the label that counts as correct.
+    """
     view = binding.view()
     settings = asdict(needed_request(run).scoring) | {
         "method": scores.method,
@@ -82,14 +130,16 @@ def compute(scores: Scores, run: runs.Run, model: Model) -> HeadView:
         "rules": scores.config.rules,
     }
     rows = (view.task, view.data_dir, view.source, view.split)
-    return computed.head_view(
-        view.model,
-        model.fingerprint,
-        rows,
-        (run.id, view.example),
-        view.head,
-        Scoring(**settings),
-    )
+    scoring, own = Scoring(**settings), view.own_text.strip()
+    if own:
+        label = computed.answer_to(view.model, model.fingerprint, rows, own)
+        text = computed.OwnText(run.id, own, label)
+        return computed.head_view(
+            view.model, model.fingerprint, rows, text, view.head, scoring
+        ), label
+    at = (run.id, view.example)
+    label = score_runs.pool_of(run)[view.example]["label"]
+    return computed.head_view(view.model, model.fingerprint, rows, at, view.head, scoring), label
 
 
 def by_token(head_view: HeadView, scores: Scores, label: str):
@@ -101,10 +151,13 @@ def by_token(head_view: HeadView, scores: Scores, label: str):
         title="",
     )
     chart.show(figure, "head-tokens")
-    total = head_view.relevance.sum().item()
+    total = format.number(head_view.relevance.sum().item())
+    if binding.view().own_text.strip():
+        st.caption(f"The parts add up to {total} logits.", help=TERMS["relevance"])
+        return
     score = scores.per_example[binding.view().example, *head_view.head].item()
     st.caption(
-        f"The parts add up to {format.number(total)} logits. The head's score on this example,"
+        f"The parts add up to {total} logits. The head's score on this example,"
         f" split at all tokens at once, is {format.number(score)}. {POSITIONS[head_view.method]}",
         help=TERMS["relevance"],
     )
@@ -124,8 +177,7 @@ def attention(head_view: HeadView, scores: Scores, label: str):
 
 
 def direct_effect(head_view: HeadView, scores: Scores, label: str):
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
+    with st.container():
         st.markdown("**On the labels**", help=TERMS["direct effect"])
         chart.show(head_on_text.label_effects(head_view.labels, label), "head-labels")
         others = [effect for name, effect in head_view.labels.items() if name != label]
@@ -136,7 +188,7 @@ def direct_effect(head_view: HeadView, scores: Scores, label: str):
             " counts effects through later layers, and does not count what the head writes on"
             " every text."
         )
-    with right:
+    with st.container():
         st.markdown("**On the vocabulary**", help=TERMS["direct effect"])
         if head_view.promoted is None:
             st.caption("This model answers with classes, so it has no vocabulary to show.")

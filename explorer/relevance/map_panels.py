@@ -1,4 +1,4 @@
-"""Below the head map of Relevance: the scores of all heads by label, their means, their
+"""The section of all heads on Relevance: the scores of all heads by label, their means, their
 distribution, and the scores on one example.
 """
 
@@ -7,6 +7,7 @@ import streamlit as st
 
 from ctsft.attribution.methods import METHODS
 from ctsft.plots import score_charts, score_maps
+from explorer.relevance import head_on_text
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, score_runs
 from explorer.session import circuit as session_circuit
@@ -68,10 +69,11 @@ def distribution(shown: PageScores):
 def one_example(shown: PageScores):
     view, scores = binding.view(), shown.scores
     pool = score_runs.pool_of(shown.run)
+    head_on_text.choose_example(pool)
     text = pool[view.example]["text"] if view.example < len(pool) else ""
     st.caption(
-        f"Scores on the example chosen below: “{literal(text)}”,"
-        f" **{literal(scores.labels[view.example])}**. The colours are those of the map above."
+        f"Scores on this example: “{literal(text)}”,"
+        f" **{literal(scores.labels[view.example])}**. The colours are those of the large map."
         " Scores on one example vary more than their mean, so more cells reach the ends of the"
         " scale."
     )

@@ -11,7 +11,7 @@ from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import needed_request
 from ctsft.plots import score_agreement
-from explorer.session import binding, inputs, requests, score_runs, scoring_choices, start_runs
+from explorer.session import binding, other_scores, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS, scoring_fields
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, head_selection, run_progress
@@ -22,7 +22,7 @@ KEY = "methods_scatter"
 def draw(scores: Scores, run: runs.Run):
     view = binding.view()
     method = method_of(scores, run)
-    others = {way: scores_by(way) for way in WAYS if way != method}
+    others = {way: other_scores.scores_by(way) for way in WAYS if way != method}
     if view.compared_method not in others:
         binding.put(compared_method="ablation" if "ablation" in others else next(iter(others)))
     st.selectbox(
@@ -55,7 +55,7 @@ def method_of(scores: Scores, run: runs.Run) -> str:
 def offer_scoring(way: str):
     """The run that scores the examples with another method, or the button that starts it."""
     view, name = binding.view(), VARIANTS[way].label
-    active = scoring_run(way, start_runs.ACTIVE)
+    active = other_scores.scoring_run(way, start_runs.ACTIVE)
     if active:
         run_progress.watch(active, savable=False)
         return
@@ -64,21 +64,3 @@ def offer_scoring(way: str):
     if st.button(f"Score with {name}"):
         start_runs.start_score(replace(view, **scoring_fields(way)))
         st.rerun()
-
-
-def scoring_run(way: str, states: tuple[str, ...]) -> runs.Run | None:
-    """The newest run that scores the current examples with a method."""
-    view = binding.view()
-    scoring = scoring_choices.other_way(view.scoring, way)
-    request = requests.score_request(view).model_copy(update={"scoring": scoring})
-    return score_runs.find_same(request, states, (None, inputs.load_model(view.model).fingerprint))
-
-
-def scores_by(way: str) -> Scores | None:
-    """The scores of a method. For attribution patching, the preview of the current scoring run
-    serves too.
-    """
-    scores = score_runs.scores_of(scoring_run(way, ("done",)))
-    if scores is None and way == "atp":
-        return score_runs.scores_of(score_runs.score_run(("done",)), "preview")
-    return scores

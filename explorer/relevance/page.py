@@ -1,5 +1,5 @@
-"""Relevance: how much every head carries the task, as a head map with the selected head's inspector
-beside it.
+"""Relevance: how much every head carries the task, as a head map that stays in view, with one of
+its sections beside it.
 """
 
 import streamlit as st
@@ -16,60 +16,92 @@ from explorer.relevance import (
     validation,
 )
 from explorer.relevance.page_scores import PageScores
-from explorer.session import binding, inputs
+from explorer.session import binding, inputs, score_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector
+from explorer.widgets.page_address import PANELS
 
 COMPARISONS = ("Two methods", "Side by side", "Validation")
 
 
 def page():
     st.header("Relevance", help=TERMS["relevance"])
-    st.write(
-        "How much each attention head supports the correct label (purple) or works against it"
-        " (green), averaged over examples that the model answers correctly. Click a head to inspect"
-        " it, then choose the circuit from the heads that matter."
-    )
     model, task = inputs.model(), inputs.task()
-    with st.expander("Scoring settings"):
-        scoring_settings.draw(len(task.labels))
+    labels = len(task.labels)
+    if score_runs.scores()[0] is None:
+        st.write(
+            "How much each attention head supports the correct label or works against it, averaged"
+            " over examples that the model answers correctly."
+        )
+        settings(labels)
     scoring_state.draw()
     shown = PageScores.current(model, task)
     if shown:
-        if shown.is_preview:
-            preview_notice()
-        left, right = st.columns([3, 2], gap="medium")
-        with left:
-            score_map.draw(shown)
-            map_panels.draw(shown)
-        with right:
-            head_inspector.draw(shown.scores, shown.means, model, shown.circuit, choosing=True)
-        head_on_text.draw(shown)
-        if not shown.is_preview:
-            advice.draw(shown)
-        comparisons(shown)
+        map_and_sections(shown, labels)
     st.page_link(
         "circuit/page.py", label="Next: choose the circuit", icon=":material/arrow_forward:"
     )
 
 
+def settings(labels: int):
+    with st.expander("Scoring settings"):
+        scoring_settings.draw(labels)
+
+
+def map_and_sections(shown: PageScores, labels: int):
+    """The map at the left, which stays in view; one section at a time at its right."""
+    if shown.is_preview:
+        preview_notice()
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(key="stays-in-view"):
+        score_map.draw(shown)
+    with right:
+        st.segmented_control(
+            "Section",
+            PANELS["section"],
+            required=True,
+            wrap=True,
+            label_visibility="collapsed",
+            **binding.bind("section"),
+        )
+        SECTIONS[binding.view().section](shown)
+    score_map.downloads(shown)
+    settings(labels)
+
+
+def head(shown: PageScores):
+    st.caption("Purple heads support the correct label, green ones work against it.")
+    head_inspector.draw(shown.scores, shown.means, shown.model, shown.circuit, choosing=True)
+
+
+def on_a_text(shown: PageScores):
+    if head_inspector.select(shown.scores):
+        head_on_text.draw(shown)
+
+
+def advised(shown: PageScores):
+    if shown.is_preview:
+        st.info("Advice needs the final scores.", icon=":material/hourglass:")
+        return
+    advice.draw(shown)
+
+
 def preview_notice():
     st.info(
-        "**Preview** by attribution patching, a first-order estimate. The requested scores replace"
-        " it when they are ready.",
+        "**Preview**: an estimate of removing each head (attribution patching), not of CD-T. The"
+        " requested scores replace it when they are ready.",
         icon=":material/hourglass:",
     )
 
 
 def comparisons(shown: PageScores):
-    st.subheader("Compare and validate", help=TERMS["against"])
     st.segmented_control(
-        "Compare",
+        "Compare and validate",
         COMPARISONS,
         required=True,
         wrap=True,
-        label_visibility="collapsed",
         **binding.bind("comparison"),
+        help=TERMS["against"],
     )
     comparison = binding.view().comparison
     if comparison == "Two methods":
@@ -79,5 +111,9 @@ def comparisons(shown: PageScores):
     else:
         validation.draw()
 
+
+SECTIONS = dict(
+    zip(PANELS["section"], (head, on_a_text, map_panels.draw, advised, comparisons), strict=True)
+)
 
 page()

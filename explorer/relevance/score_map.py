@@ -2,39 +2,23 @@
 
 import streamlit as st
 
-from ctsft.plots import score_maps
 from explorer.relevance.page_scores import PageScores
-from explorer.session import binding
 from explorer.text.markdown import literal_sentence
-from explorer.widgets import chart, head_selection
+from explorer.widgets import head_map, head_selection, score_strip
 
 KEY = "relevance_map"
 
 
 def draw(shown: PageScores):
-    view, scores = binding.view(), shown.scores
-    title = ""
-    if shown.is_preview:
-        title = f"Preview: attribution patching, {len(scores.examples)} examples"
-    figure = score_maps.head_map(
-        scores,
-        shown.circuit,
-        model=shown.model,
-        selected=view.head,
-        flip=view.flip,
-        title=title,
-    )
-    chart.show(
-        figure,
-        KEY,
-        width="content",
+    scores, model, is_preview = shown.scores, shown.model, shown.is_preview
+    head_map.draw(
+        head_map.HeadMap(scores, shown.circuit, model, KEY, is_preview=is_preview),
         on_select=head_selection.on_click(KEY),
         selection_mode="points",
     )
-    st.toggle("Layer 0 at the bottom", **binding.bind("flip"))
+    score_strip.draw(score_strip.Strip(scores, model, KEY, False, is_preview))
     for note in scores.notes:
         st.caption(literal_sentence(note))
-    downloads(shown)
 
 
 def downloads(shown: PageScores):

@@ -16,6 +16,7 @@ from ctsft.utils.file_names import slug
 from explorer.session import advice_runs, binding, inputs
 from explorer.session.binding import put, remember, view
 from explorer.session.inputs import load_model
+from explorer.session.rule_order import SMALLEST_SHARE
 from explorer.text.circuit_rules import MOST_SEEDS, RULES
 
 
@@ -114,7 +115,7 @@ def rule_fields(rule: Mapping, scores: Scores) -> dict:
         level = (rule["threshold"] - low) / (high - low)
         return {"rule": name, "threshold_level": within(level, 0.0, 1.0)}
     if name == "fraction":
-        return {"rule": name, "fraction": within(float(rule["fraction"]), 0.01, 1.0)}
+        return {"rule": name, "fraction": within(float(rule["fraction"]), SMALLEST_SHARE, 1.0)}
     fields = {"rule": name}
     if name not in ("all", "none"):
         fields["k"] = within(int(rule["k"]), 0, scores.values.numel())

@@ -3,6 +3,7 @@ head on one example. They are cached under everything they depend on.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -18,6 +19,14 @@ from explorer.session import inputs, score_runs
 
 Rows = tuple[str, str, str, str]  # task, data folder, language, split
 PoolExample = tuple[str, int]  # a scoring run, and the index of an example in its pool
+
+
+class OwnText(NamedTuple):
+    """A text that is in no data: the scoring run whose means count, and the correct label."""
+
+    run: str
+    text: str
+    label: str
 
 
 def answers(model: str, weights: str, rows: Rows) -> list[str]:
@@ -55,21 +64,27 @@ def cost(model: str, weights: str, rows: Rows, scoring: Scoring) -> Estimate:
 
 @st.cache_data(show_spinner="Reading the head ...", max_entries=512)
 def head_view(
-    model: str, weights: str, rows: Rows, at: PoolExample, head: Head, scoring: Scoring
+    model: str, weights: str, rows: Rows, at: PoolExample | OwnText, head: Head, scoring: Scoring
 ) -> HeadView:
-    """One head on one example of a run's discovery set."""
-    run_id, index = at
-    run, task = get(run_id), inputs.load_task(*rows[:2])
+    """One head on one example of a run's discovery set, or on a text."""
+    run, task = get(at[0]), inputs.load_task(*rows[:2])
     config = scoring.config | {"adaptive": False, "normalise": "none"}
     return view_head(
         inputs.load_model(model),
         task,
-        example(run_id, index, rows),
+        Example("own", at.text, at.label) if isinstance(at, OwnText) else example(*at, rows),
         score_runs.means_of(run),
         head,
         scoring.method,
         **config,
     )
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def answer_to(model: str, weights: str, rows: Rows, text: str) -> str:
+    """The model's answer to a text in the task's prompt."""
+    task = inputs.load_task(*rows[:2])
+    return predict(inputs.load_model(model), task, [Example("own", text, task.labels[0])])[0]
 
 
 def example(run_id: str, index: int, rows: Rows) -> Example:

@@ -15,6 +15,7 @@ from ctsft.attribution.scores import CHOICES, Head
 from ctsft.data.sources import SPLITS
 from ctsft.utils.format import head_name
 from explorer.session.page_choices import Compare, Experiment, Tune
+from explorer.session.rule_order import SMALLEST_SHARE
 from explorer.session.view import View
 
 MAX_LENGTH = 20_000  # characters of one value: enough for every head of a large model
@@ -86,11 +87,15 @@ FIELDS: dict[str, LinkField] = {
     "positions": LinkField("positions", one_of("all", "readout"), "all or readout"),
     "head": LinkField("head", head, "layer.head"),
     "flip": LinkField("flip", flag, "0 or 1"),
+    "map": LinkField("map_scores", one_of("method", "removal"), "method or removal"),
+    "colours": LinkField("by_layer", flag, "0 or 1"),
+    "section": LinkField("section", str),
     "panel": LinkField("panel", str),
     "example": LinkField("example", integer(0, 2000), "a whole number"),
+    "text": LinkField("own_text", str),
     "rule": LinkField("rule", str, "a rule"),
     "k": LinkField("k", integer(0, 10**6), "a whole number"),
-    "share": LinkField("fraction", real(0.01, 1), "a number from 0.01 to 1"),
+    "share": LinkField("fraction", real(SMALLEST_SHARE, 1), "a number from 0.0001 to 1"),
     # which rows the advice is computed from
     "labelled": LinkField("n", integer(1, 10**6), "a whole number"),
     "order": LinkField("tune_seed", integer(0, 2**31 - 1), "a whole number"),

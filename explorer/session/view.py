@@ -52,10 +52,15 @@ class View(Tune, Experiment, Compare):
     positions: str = "all"
     head: Head | None = None  # shown in the inspector
     flip: bool = False  # layer 0 at the bottom
-    panel: str = "By label"  # shown below the map
+    # of the map: the method's scores, or those of removal
+    map_scores: str = choice("method", "removal")
+    by_layer: bool = False  # a colour scale for each layer
+    section: str = "Head"  # shown beside the map
+    panel: str = "By label"  # of the section "All heads"
     # what the scores are compared with
     comparison: str = choice("Two methods", "Side by side", "Validation")
     example: int = 0  # of the discovery set, shown alone
+    own_text: str = ""  # shown in place of the example
     # how the head is shown on that example
     head_view: str = choice("By token", "Attention pattern", "Direct effect")
     compared_method: str = "ablation"  # the other scoring method in the scatter plot

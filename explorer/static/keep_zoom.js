@@ -14,7 +14,7 @@ const rangesText = (plot) =>
 const chartKey = (plot) => {
   const container = plot.closest('[class*="st-key-chart-"]');
   const match = container?.className.match(/st-key-chart-\S+/);
-  return match && match[0].replace(/-map-\d+$/, "-map");
+  return match && match[0];
 };
 
 function store(plot, change) {

@@ -11,8 +11,7 @@ RULES = {  # name in `ctsft.select` -> name on the page, and what it selects
     "top": ("Top k", "The k heads with the highest scores."),
     "threshold": (
         "Threshold",
-        "All heads with at least this score. The slider runs from the lowest score (0) to the"
-        " highest (1).",
+        "All heads with at least this score. Drag the line under the map.",
     ),
     "advised": (
         "Advised",

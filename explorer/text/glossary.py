@@ -119,6 +119,26 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "With other scoring methods, other languages or other checkpoints, and a check against"
             f" the effect of removing heads: {OWN} comparisons.",
         ),
+        "source token": Term(
+            "Source token",
+            "The head's direct effect on the correct label's logit minus the others' mean, split by"
+            " the token that it reads: attention from the readout times value, through the output"
+            " projection, with every norm at its scale in the full pass (direct logit attribution,"
+            " Elhage et al. 2021, A Mathematical Framework for Transformer Circuits).",
+        ),
+        "agreement with removal": Term(
+            "Agreement with removal",
+            "Spearman's rank correlation between the scores of all heads and what removing each"
+            " head changes (mean ablation, or an estimate of it: integrated gradients, attribution"
+            " patching). Hatched are the heads on which the two disagree most: opposite clear"
+            f" signs, or ranks a quarter of all heads apart, at most a tenth of the heads ({OWN}"
+            " measure).",
+        ),
+        "colours by layer": Term(
+            "Each layer by itself",
+            "Divides each score by the largest absolute score of its layer, for the colours only:"
+            f" scores of early layers are often larger and hide the others ({OWN} display).",
+        ),
         "stability": Term(
             "Stability",
             "Mean Jaccard index of the top heads over pairs of discovery sets; 1 means that the"
@@ -159,8 +179,9 @@ SECTIONS: dict[str, dict[str, Term]] = {
         ),
         "threshold": Term(
             "Threshold",
-            "0 is the lowest score, 1 the highest; every head at or above it is selected"
-            f" ({OWN} scale, as the scores of models differ in size).",
+            "Every head with at least this score is selected. A link stores its place between the"
+            f" lowest score (0) and the highest (1) ({OWN} scale, as the scores of models differ in"
+            " size).",
         ),
         "fraction": Term(
             "Share",

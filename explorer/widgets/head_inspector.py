@@ -31,14 +31,24 @@ def draw(
     `circuit`: the current circuit, if the caller has it already; `choosing`: a click on an example
     selects that example.
     """
+    if not select(scores):
+        return
+    if circuit is None:
+        circuit = session_circuit.current(scores)
+    head = binding.view().head
+    facts(scores, model, circuit, head)
+    label_charts(scores, means, head)
+    example_chart(scores, head, choosing)
+
+
+def select(scores: Scores) -> bool:
+    """The choice of the head; False where no head has a score."""
     ranking = scores.ranking()
     if not ranking:
         st.caption("No head has a score.")
-        return
+        return False
     if binding.view().head not in ranking:
         binding.put(head=ranking[0])
-    if circuit is None:
-        circuit = session_circuit.current(scores)
     rank = {head: i + 1 for i, head in enumerate(ranking)}
     st.selectbox(
         "Head",
@@ -47,10 +57,7 @@ def draw(
         **binding.bind("head"),
         help="Click a head on the map, or choose it here (type L1.H4 to search).",
     )
-    head = binding.view().head
-    facts(scores, model, circuit, head)
-    label_charts(scores, means, head)
-    example_chart(scores, head, choosing)
+    return True
 
 
 def facts(scores: Scores, model: Model, circuit: Circuit, head: Head):

@@ -19,6 +19,7 @@ STATIC = Path(__file__).parents[1] / "static"
 PARTS = ("html", "css", "js")
 REMEMBERED = 2000  # addresses that a session has written
 PANELS = {
+    "section": ("Head", "On a text", "All heads", "Advice", "Compare"),
     "panel": ("By label", "Means", "Distribution", "One example"),
     "circuit_panel": ("Is it enough?", "Saved circuits", "Overlap", "Discovery"),
 }

@@ -5,10 +5,13 @@ whose home holds a finished scoring run of the bundled model (random scores) and
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from benchmarks.bench_compare import make
-from benchmarks.browser import chrome, chromium, server
+from benchmarks.browser import WAIT, chrome, chromium, server
 from benchmarks.ui_scenes import scored_home
+
+expect.set_options(timeout=WAIT)
 
 
 def pytest_collection_modifyitems(items):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from benchmarks.browser import go, settle, visitor
 
@@ -64,21 +65,27 @@ def test_no_serious_fault_headings_in_order_every_chart_described(page, title):
 
 def test_the_circuit_can_be_changed_from_the_keyboard_alone(page):
     go(page, "Circuit")
-    before = page.get_by_test_id("stMetric").first.inner_text()
-    page.get_by_test_id("stSlider").get_by_role("slider").focus()
+    heads = page.locator(".score-strip [data-fact=heads]")
+    before = heads.inner_text()
+    line = page.locator(".score-strip").get_by_role("slider")
+    line.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "text => (document.querySelector('[data-testid=stMetric]')?.innerText ?? text) !== text",
-        arg=before,
-    )
+    expect(heads).not_to_have_text(before)
+    more = heads.inner_text()
+    now, most = (int(line.get_attribute(f"aria-value{end}")) for end in ("now", "max"))
+    assert more == f"{now} of {most}" and f"{now} heads" in line.get_attribute("aria-valuetext")
+    # the server has it once the sidebar says so
+    expect(page.get_by_test_id("stSidebar")).to_contain_text(f"{now} heads")
     settle(page)
-    more = page.get_by_test_id("stMetric").first.inner_text()
+    # and the table, once its text for screen readers does, which follows the drawing
+    page.wait_for_function(
+        "rank => document.querySelector('[data-testid=stDataFrame] canvas').textContent"
+        ".includes(rank)",
+        arg=f"rank {now} by score",
+    )
     page.get_by_test_id("stDataFrame").first.locator("canvas").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function(
-        "text => (document.querySelector('[data-testid=stMetric]')?.innerText ?? text) !== text",
-        arg=more,
-    )
+    expect(heads).not_to_have_text(more)
 
 
 def test_the_check_sees_a_fault(page):

@@ -2,9 +2,8 @@
 has zoomed and chosen stays as it was.
 """
 
-import re
-
 import pytest
+from playwright.sync_api import expect
 
 from benchmarks.browser import click_head, eventually, go, settle, visitor
 
@@ -20,15 +19,13 @@ def arrived(program, address: str):
 
 
 def heads(page) -> int:
-    return int(
-        re.search(
-            r"(\d+) of", page.get_by_test_id("stMetric").filter(has_text="Heads").first.inner_text()
-        ).group(1)
-    )
+    return int(page.locator(".score-strip [data-fact=heads]").inner_text().split()[0])
 
 
 def until(page, count: int):
-    page.wait_for_function(f"() => document.body.innerText.includes('{count} of {LAYERS * HEADS}')")
+    expect(page.locator(".score-strip [data-fact=heads]")).to_have_text(
+        f"{count} of {LAYERS * HEADS}"
+    )
     settle(page)
 
 
@@ -57,8 +54,10 @@ def arrive(program, address):
 
 
 def slide(page, share: float):
-    track = page.get_by_test_id("stSlider").locator("[role=group]").first.bounding_box()
+    """Put the line of the score strip at a share of its way, and wait for the server."""
+    track = page.locator(".score-strip .track").bounding_box()
     page.mouse.click(track["x"] + track["width"] * share, track["y"] + track["height"] * 0.6)
+    expect(page.get_by_test_id("stSidebar")).to_contain_text(f"{heads(page)} heads")
     settle(page)
 
 
@@ -69,11 +68,9 @@ def test_two_sessions_never_see_each_others_circuit_and_a_link_carries_one_over(
     slide(one, 0.5)
     eventually(one, lambda: 15 < heads(one) < 35, True)
     chosen = heads(one)
-    eventually(one, lambda: outlined(one), chosen)  # the slider moves counter and outline
+    assert 15 < chosen < 35, "the line moves the counter"
+    eventually(one, lambda: outlined(one), chosen)  # and the outlines
     click_head(one, 0, 0, LAYERS, HEADS)
-    one.wait_for_function(
-        f"() => !document.body.innerText.includes('{chosen} of {LAYERS * HEADS}')"
-    )
     by_hand = heads(one)
     assert abs(by_hand - chosen) == 1
     go(other, "Relevance")
@@ -159,7 +156,7 @@ def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
     shows(-0.5, 7.5)
 
 
-def test_nothing_jumps_when_the_slider_moves(arrive):
+def test_nothing_jumps_when_the_line_moves(arrive):
     page = arrive()
     page.evaluate(
         """() => { window.moved = 0; new PerformanceObserver(

@@ -10,7 +10,7 @@ from benchmarks.browser import click_head, eventually, go, server, settle, visit
 
 
 def heads_in_circuit(page) -> int:
-    text = page.get_by_test_id("stMetric").filter(has_text="Heads").first.inner_text()
+    text = page.locator(".score-strip [data-fact=heads]").inner_text()
     return int(re.search(r"(\d+) of", text).group(1))
 
 

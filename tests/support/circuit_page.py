@@ -1,5 +1,7 @@
 """The Circuit page with scores made by hand for a tiny model."""
 
+import json
+
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -59,3 +61,17 @@ def outlined(app: AppTest) -> set:
     )
     corners = [i for i in range(len(x) - 1) if i == 0 or x[i - 1] is None]
     return {(round(y[i] + 0.45), round(x[i] + 0.45)) for i in corners if x[i] is not None}
+
+
+def strip(app: AppTest) -> dict:
+    """What the strip under the map is given."""
+    protos = [one.proto for one in app.get("bidi_component")]
+    return next(json.loads(proto.json) for proto in protos if proto.component_name == "score_strip")
+
+
+def heads_shown(app: AppTest) -> str:
+    """The number of heads as the strip counts them, such as "6 of 48"."""
+    data = strip(app)
+    rule = data["base"] if data["cut"] is None else data["heads"][: data["cut"]]
+    members = {tuple(head) for head in [*rule, *data["added"]]}
+    return f"{len(members - {tuple(head) for head in data['removed']})} of {data['n_heads']}"

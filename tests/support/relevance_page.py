@@ -11,7 +11,9 @@ from support.pages import APP, shown
 SIZE = 12
 
 
-def opened(view: View) -> AppTest:
+def opened(view: View, section: str = "Head") -> AppTest:
+    """The page with a section beside the map."""
+    view.section = section
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = view
     app.session_state["measured"] = set()

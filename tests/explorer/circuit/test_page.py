@@ -20,8 +20,8 @@ from explorer.circuit import head_table
 from explorer.session import binding
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_rules
-from support.circuit_page import HEADS, LAYERS, keep, made, opened, outlined
-from support.pages import button, chart, metric, shown, widget
+from support.circuit_page import HEADS, LAYERS, heads_shown, keep, made, opened, outlined, strip
+from support.pages import button, chart, shown, widget
 
 
 def measured(rows, scores: str, n_random: int = 10) -> runs.Run:
@@ -45,12 +45,13 @@ def test_without_scores_it_says_to_score_first(view):
 def test_the_slider_moves_outlines_table_and_counters_at_once(view, loaded):
     keep(view)
     app = opened(view)
-    assert outlined(app) == {(1, 2), (0, 0), (2, 3)} and metric(app, "Heads") == "3 of 12"
-    shown(widget(app.slider, "Heads (k)").set_value(1).run())
-    assert outlined(app) == {(1, 2)} and metric(app, "Heads") == "1 of 12"
+    assert outlined(app) == {(1, 2), (0, 0), (2, 3)} and heads_shown(app) == "3 of 12"
+    shown(widget(app.number_input, "Heads (k)").set_value(1).run())
+    assert outlined(app) == {(1, 2)} and heads_shown(app) == "1 of 12"
     model = loaded["qwen2"]
     moves = trainable.trainable_count(model, [(1, 2)])
-    assert metric(app, "Trainable") == f"{moves / model.n_params:.2%}"
+    parts = strip(app)["parameters"]
+    assert parts["base"] + parts["head"][1] + parts["group"][1] == moves
     told = " ".join(caption.value for caption in app.caption)
     assert (
         f"{moves:,} of {model.n_params:,} parameters" in told
@@ -68,7 +69,7 @@ def test_the_slider_moves_outlines_table_and_counters_at_once(view, loaded):
         table[(table["layer"] == 1) & (table["head"] == 3)]["why"].item() == "K/V shared with L1.H2"
     )
     shown(button(app, "Undo").click().run())
-    assert metric(app, "Heads") == "3 of 12" and widget(app.slider, "Heads (k)").value == 3
+    assert heads_shown(app) == "3 of 12" and widget(app.number_input, "Heads (k)").value == 3
     assert button(app, "Undo").disabled
 
 
@@ -80,14 +81,17 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
     found = {}
     for name in circuit_rules.RULES:
         shown(widget(app.button_group, "Rule").set_value(name).run())
-        found[name] = [slider.label for slider in app.slider], metric(app, "Heads")
+        entries = [
+            one.label for one in app.number_input if one.label.startswith(("Heads", "Share"))
+        ]
+        found[name] = entries, heads_shown(app)
     size = ["Heads (k), of 12"]
     assert found == {
         "top": (size, "3 of 12"),
         "near_zero": (size, "3 of 12"),
         "least": (size, "3 of 12"),
         "random": (size, "3 of 12"),
-        "threshold": (["Score of at least 1"], "4 of 12"),
+        "threshold": ([], "4 of 12"),
         "fraction": (["Share of the 12 heads"], "1 of 12"),
         "advised": (size, "0 of 12"),
         "all": ([], "12 of 12"),
@@ -102,7 +106,7 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
 def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
     keep(view)
     app = opened(replace(view, rule="advised"))
-    assert metric(app, "Heads") == "0 of 12" and any(
+    assert heads_shown(app) == "0 of 12" and any(
         "There is no advice yet" in info.value for info in app.info
     )
     order = [
@@ -137,7 +141,7 @@ def test_the_rule_advised_says_where_to_ask_and_then_picks_by_advice(view):
         and not app.warning
         and any("the same rows that Fine-tune will use" in caption.value for caption in app.caption)
     )
-    shown(widget(app.slider, "Heads (k)").set_value(1).run())
+    shown(widget(app.number_input, "Heads (k)").set_value(1).run())
     assert outlined(app) == {order[-1]}
 
 
@@ -153,7 +157,7 @@ def test_hand_edits_are_drawn_counted_and_cleared(view):
         and "removed by hand" in texts[6]
         and "rank 2 by score" in texts[0]
     )
-    shown(widget(app.slider, "Heads (k)").set_value(2).run())
+    shown(widget(app.number_input, "Heads (k)").set_value(2).run())
     assert outlined(app) == {(0, 0), (2, 0)}, "the slider leaves them alone"
     shown(button(app, "Clear hand edits").click().run())
     assert outlined(app) == {(1, 2), (0, 0)} and button(app, "Clear hand edits").disabled
@@ -171,7 +175,7 @@ def test_checkboxes_left_from_before_a_change_elsewhere_are_forgotten(view):
         "deleted_rows": [],
     }
     shown(app.run())
-    assert app.data_editor[0].key != first.key and metric(app, "Heads") == "3 of 12"
+    assert app.data_editor[0].key != first.key and heads_shown(app) == "3 of 12"
     again = app.data_editor[0].key
     assert shown(app.run()).data_editor[0].key == again, "and the table stays where it is otherwise"
 
@@ -179,7 +183,7 @@ def test_checkboxes_left_from_before_a_change_elsewhere_are_forgotten(view):
 def test_a_k_of_a_larger_model_is_cut_to_this_one(view):
     keep(view)
     app = opened(replace(view, k=40))
-    assert metric(app, "Heads") == "12 of 12" and widget(app.slider, "Heads (k)").value == 12
+    assert heads_shown(app) == "12 of 12" and widget(app.number_input, "Heads (k)").value == 12
 
 
 def test_a_preview_is_enough_to_choose_from_but_not_to_measure(view, monkeypatch):
@@ -192,7 +196,7 @@ def test_a_preview_is_enough_to_choose_from_but_not_to_measure(view, monkeypatch
     monkeypatch.setattr(runs.Run, "status", lambda self: status)
     app = opened(view)
     assert "preview" in app.info[0].value and outlined(app) == {(1, 2), (0, 0), (2, 3)}
-    assert chart(app)["layout"]["title"]["text"].startswith("Preview: attribution patching")
+    assert chart(app)["layout"]["title"]["text"].startswith("Preview: an estimate of removing")
     assert not [one for one in app.button if one.label.startswith("Measure faithfulness")]
 
 

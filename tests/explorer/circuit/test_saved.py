@@ -13,8 +13,8 @@ from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.jobs.scoring import discover
 from explorer.circuit import overlap_choices
 from explorer.session import inputs, requests, saved_circuits, score_runs
-from support.circuit_page import keep, made, opened, outlined
-from support.pages import button, chart, metric, shown, widget
+from support.circuit_page import heads_shown, keep, made, opened, outlined
+from support.pages import button, chart, shown, widget
 from support.tasks import agreed, write_task
 
 EDGES = (((1, 2), LOGITS, 2.0), ((2, 1), LOGITS, 1.5), ((0, 3), (1, 2), 0.5), ((0, 3), (2, 1), 0.1))
@@ -75,16 +75,16 @@ def test_kept_circuits_are_listed_restored_renamed_and_removed(view):
         saved_circuits.read("mine").heads == {(1, 2), (0, 0), (2, 3)}
         and "Saved 3 heads" in app.success[0].value
     )
-    shown(widget(app.slider, "Heads (k)").set_value(1).run())
+    shown(widget(app.number_input, "Heads (k)").set_value(1).run())
     keep_as(app, "mine")
     assert (
         saved_circuits.names().count("mine 2") == 1 and "the name was taken" in app.success[0].value
     )
     assert any("**mine 2** · 1 head · top k" in one.value for one in app.markdown)
     shown(keyed(app, "restore-mine").click().run())
-    assert metric(app, "Heads") == "3 of 12" and widget(app.slider, "Heads (k)").value == 3
+    assert heads_shown(app) == "3 of 12" and widget(app.number_input, "Heads (k)").value == 3
     shown(button(app, "Undo").click().run())
-    assert metric(app, "Heads") == "1 of 12"
+    assert heads_shown(app) == "1 of 12"
     shown(next(one for one in app.text_input if one.key == "name-mine").set_value("../best").run())
     assert set(app.session_state["view"].saved_circuits) == {"best", "mine 2"} and set(
         saved_circuits.names()
@@ -104,7 +104,7 @@ def test_kept_maps_stand_side_by_side_on_one_scale(view):
     keep(view)
     app = on(view, "Saved circuits")
     keep_as(app, "three")
-    shown(widget(app.slider, "Heads (k)").set_value(1).run())
+    shown(widget(app.number_input, "Heads (k)").set_value(1).run())
     keep_as(app, "one")
     maps = [json.loads(one.proto.spec) for one in app.get("plotly_chart")][-2:]
     outlines = [

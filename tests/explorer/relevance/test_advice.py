@@ -45,7 +45,7 @@ def maps(app) -> dict:
 
 def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loaded, asked):
     scored(view)
-    app = opened(replace(view, n=12, k=3))
+    app = opened(replace(view, n=12, k=3), "Advice")
     assert "Worth training" not in maps(app)
     press(app, "Compute advice")
     (request,) = asked
@@ -98,7 +98,7 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
 
 def test_other_rows_are_told_and_asked_again(view, asked):
     scored(view)
-    app = opened(replace(view, n=6))
+    app = opened(replace(view, n=6), "Advice")
     press(app, "Compute advice")
     shown(app.number_input(key="w_n").set_value(9).run())
     assert "Worth training" in maps(app) and any(
@@ -117,14 +117,14 @@ def test_a_failed_run_is_told_and_can_be_asked_again(view, monkeypatch):
     scored(view)
     with pytest.raises(ValueError), runs.record(advise_request(view, 2)):
         raise ValueError("No room for gradients.")
-    app = opened(view)
+    app = opened(view, "Advice")
     assert any("No room for gradients" in error.value for error in app.error)
     assert [button for button in app.button if button.label == "Compute advice"]
 
 
 def test_never_on_test_rows_and_not_without_a_target(view, tmp_path):
     scored(replace(view, split="test"))
-    app = opened(replace(view, split="test"))
+    app = opened(replace(view, split="test"), "Advice")
     assert any("never uses test rows" in info.value for info in app.info)
     assert not [
         button
@@ -135,4 +135,4 @@ def test_never_on_test_rows_and_not_without_a_target(view, tmp_path):
 
 def test_the_cost_is_told_before(view):
     scored(view)
-    assert any("Advice would take" in caption.value for caption in opened(view).caption)
+    assert any("Advice would take" in caption.value for caption in opened(view, "Advice").caption)

@@ -44,7 +44,7 @@ def asked(view, run, model, index, head):
 
 def test_the_selected_head_on_the_chosen_example(view, loaded):
     run = scored(view)
-    app = opened(view)
+    app = opened(view, "On a text")
     shown(app.selectbox(key="w_head").set_value((1, 2)).run())
     shown(app.selectbox(key="w_example").set_value(3).run())
     found = asked(view, run, loaded["qwen2"], 3, (1, 2))
@@ -82,10 +82,49 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):
     )
 
 
+def strip(app) -> dict:
+    """What the strip of tokens is given."""
+    protos = [one.proto for one in app.get("bidi_component")]
+    return next(json.loads(one.json) for one in protos if one.component_name == "token_strip")
+
+
+def test_the_strip_says_which_token_a_head_reads(view, loaded):
+    run = scored(view)
+    app = opened(view, "On a text")
+    shown(app.selectbox(key="w_head").set_value((1, 2)).run())
+    shown(app.selectbox(key="w_example").set_value(3).run())
+    found, given = asked(view, run, loaded["qwen2"], 3, (1, 2)), strip(app)
+    assert given["tokens"] == found.pieces and given["readout"] == found.readout
+    assert np.allclose(given["effects"], found.by_source, atol=1e-5)
+    assert np.allclose(given["attention"], found.attention, atol=1e-5)
+
+
+def test_the_examples_on_which_a_head_counts_most_are_one_click_away(view):
+    run = scored(view)
+    app = opened(view, "On a text")
+    shown(app.selectbox(key="w_head").set_value((1, 2)).run())
+    values = Scores.load(run.file("scores.safetensors")).per_example[:, 1, 2].abs().tolist()
+    order = sorted(range(len(values)), key=lambda i: -values[i])[:5]
+    offered = [one for one in app.button if one.key and one.key.startswith("strongest-")]
+    assert [values[int(one.key.split("-")[1])] for one in offered] == [values[i] for i in order]
+    shown(offered[1].click().run())
+    assert app.session_state["view"].example == int(offered[1].key.split("-")[1])
+
+
+def test_a_text_of_ones_own_takes_the_examples_place(view, loaded):
+    scored(view)
+    app = opened(view, "On a text")
+    before = strip(app)["tokens"]
+    shown(app.text_input(key="w_own_text").set_value("good bad good").run())
+    tokens = "".join(strip(app)["tokens"])
+    assert tokens == "good bad good | sentiment:" and strip(app)["tokens"] != before
+    assert not [one for one in app.selectbox if one.key == "w_example"]
+
+
 def test_a_large_model_is_run_only_when_asked(view, monkeypatch):
     scored(view)
     monkeypatch.setattr(inputs, "SMALL", 10)
-    app = opened(view)
+    app = opened(view, "On a text")
     assert not any(
         [trace.get("name") for trace in chart["data"]][:2] == ["relevance", "attention"]
         for chart in charts(app)
@@ -98,7 +137,9 @@ def test_data_that_changed_since_is_told(view, tmp_path):
     run = scored(view)
     pool = json.loads(run.file("pool.json").read_text())
     run.file("pool.json").write_text(json.dumps([row | {"text": "other"} for row in pool]))
-    assert any("is no longer in the data" in error.value for error in opened(view).error)
+    assert any(
+        "is no longer in the data" in error.value for error in opened(view, "On a text").error
+    )
 
 
 def test_one_way_of_scoring_against_another(view, monkeypatch):
@@ -106,7 +147,7 @@ def test_one_way_of_scoring_against_another(view, monkeypatch):
     monkeypatch.setattr(
         start_runs, "start_score", lambda view: started.append(view.method) or scored(view)
     )
-    app = opened(view)
+    app = opened(view, "Compare")
     assert app.selectbox(key="w_compared_method").value == "ablation" and any(
         "has not scored these examples yet" in info.value for info in app.info
     )
@@ -144,7 +185,7 @@ def test_one_way_of_scoring_against_another(view, monkeypatch):
 def test_another_language_beside(view, monkeypatch):
     run = scored(view)
     monkeypatch.setattr(start_runs, "start_score", lambda view: scored(view))
-    app = opened(view)
+    app = opened(view, "Compare")
     shown(app.segmented_control(key="w_comparison").set_value("Side by side").run())
     assert any(
         "There are no other scores with the same settings yet" in info.value for info in app.info
@@ -172,7 +213,7 @@ def test_another_language_beside(view, monkeypatch):
 
 
 def test_the_cost_stands_before_the_button(view):
-    app = opened(view)
+    app = opened(view, "Compare")
     assert any(
         "Scoring would take" in caption.value and "12 texts" in caption.value
         for caption in app.caption

@@ -86,7 +86,7 @@ def test_a_head_is_chosen_by_keyboard_and_survives_the_page(view):
 def test_panels(view):
     run = scored(view)
     app, scores, means = (
-        opened(view),
+        opened(view, "All heads"),
         Scores.load(run.file("scores.safetensors")),
         Means.load(run.file("means.safetensors")),
     )

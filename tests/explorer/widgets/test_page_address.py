@@ -21,8 +21,8 @@ from explorer.session import link_format, recent
 from explorer.session.view import View
 from explorer.text import circuit_rules
 from explorer.widgets import page_address
-from support.circuit_page import keep, made, outlined
-from support.pages import APP, chart, metric, shown, widget
+from support.circuit_page import heads_shown, keep, made, outlined
+from support.pages import APP, chart, shown, widget
 
 CHOICES = page_address.PANELS | {"rule": (*circuit_rules.RULES, *circuit_rules.DISCOVERED)}
 
@@ -288,7 +288,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
     assert (
         not second.warning
         and outlined(second) == outlined(first)
-        and metric(second, "Heads") == metric(first, "Heads")
+        and heads_shown(second) == heads_shown(first)
     )
     assert (
         chart(second)["data"] == chart(first)["data"]
@@ -306,7 +306,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
         "file",
     )
     assert link_format.write(opened) == query
-    shown(widget(second.slider, "Heads (k)").set_value(4).run())
+    shown(widget(second.number_input, "Heads (k)").set_value(4).run())
     assert second.session_state["view"].k == 4, "read once: a later change is not undone by it"
     relevance = followed("relevance", query)
     assert (

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from ctsft.plots import style
-from ctsft.plots.head_grid import (
-    Marks,
-    Scale,
-    cell_size,
-    head_grid,
-    hover_texts,
-    symmetric_limit,
-    toggle,
-)
+from ctsft.plots.head_grid import Scale, cell_size, head_grid, hover_texts, symmetric_limit, toggle
+from ctsft.plots.head_marks import Marks
 from ctsft.plots.style import COLOURS, alt
 from ctsft.utils.format import hover_text
 
@@ -156,8 +149,9 @@ def test_cells_are_square_and_the_same_size_whatever_is_marked(layers, heads):
         head_grid(values(layers, heads), Marks(frozenset({(0, 0)})), title="T"),
     )
     margin, size = bare.layout.margin, cell_size(layers, heads)
-    assert bare.layout.width - margin.l - margin.r == pytest.approx(size * heads)
-    assert bare.layout.height - margin.t - margin.b == pytest.approx(size * layers)
+    columns, rows = max(layers, heads), min(layers, heads)  # a tall one lies on its side
+    assert bare.layout.width - margin.l - margin.r == pytest.approx(size * columns)
+    assert bare.layout.height - margin.t - margin.b == pytest.approx(size * rows)
     assert (bare.layout.width, bare.layout.height, margin) == (
         marked.layout.width,
         marked.layout.height,

@@ -11,7 +11,8 @@ from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 from ctsft.plots import score_agreement
-from ctsft.plots.head_grid import Marks, symmetric_limit
+from ctsft.plots.head_grid import symmetric_limit
+from ctsft.plots.head_marks import Marks
 from ctsft.plots.style import alt
 from ctsft.utils import home, statistics
 from explorer.session import recent, scoring_choices
