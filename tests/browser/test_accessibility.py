@@ -84,6 +84,7 @@ def test_the_circuit_can_be_changed_from_the_keyboard_alone(page):
         arg=f"rank {now} by score",
     )
     page.get_by_test_id("stDataFrame").first.locator("canvas").first.focus()
+    page.locator("[data-testid=stDataFrame] [aria-selected=true]").first.wait_for(state="attached")
     page.keyboard.press("Enter")
     expect(heads).not_to_have_text(more)
 
