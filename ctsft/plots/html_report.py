@@ -44,11 +44,12 @@ class Section:
 
 
 def report(title: str, lead: str, sections: Iterable[Section]) -> str:
-    """The page. Texts may contain anything; they are shown as they are."""
+    """The page: title, the first section, links to all sections, the others. Texts may contain
+    anything; they are shown as they are.
+    """
     sections = list(sections)
     body = [
         f'<header><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p></header>',
-        contents(sections),
     ]
     is_first = True
     for number, section in enumerate(sections, 1):
@@ -60,6 +61,8 @@ def report(title: str, lead: str, sections: Iterable[Section]) -> str:
             else:
                 body.append(block_html(block))
         body.append("</section>")
+        if number == 1:
+            body.append(contents(sections))
     return document(title, f"<main>{''.join(body)}</main>", ["report.css"])
 
 

@@ -1,5 +1,5 @@
-"""An exploration as one HTML page, written on request: what was explored, what was found, how
-reliable it is, and how to repeat it.
+"""An exploration as one HTML page, written on request: the frontier and what it shows, what was
+explored, how reliable it is, how to repeat it, and at the end the fingerprints of what was used.
 """
 
 import time
@@ -11,6 +11,7 @@ from explorer.compare.report_content import Exploration, with_model_and_task
 from explorer.compare.report_text import plain_name
 
 SECTIONS = (
+    report_runs.opening,
     report_exploration.subject,
     report_exploration.heads,
     report_exploration.circuit,
@@ -19,6 +20,7 @@ SECTIONS = (
     report_runs.reliability,
     report_runs.commands,
     report_runs.notes,
+    report_exploration.fingerprints,
 )
 
 

@@ -25,11 +25,7 @@ HEAD_COLUMNS = ["head", "rank", "why"]
 
 def subject(of: Exploration) -> Section:
     first = of.rows[0]
-    facts = needed_request(runs.get(first["run"])).facts
-    rows = [
-        ["model", str(first["model"])],
-        ["fingerprint of its weights", facts.model_fingerprint or "not recorded"],
-    ]
+    rows = [["model", str(first["model"])]]
     if of.model:
         rows.append(["shape", shape(of.model)])
     rows.append(["task", str(first["task"])])
@@ -39,21 +35,23 @@ def subject(of: Exploration) -> Section:
         ["source language", first["source"]],
         ["target languages", ", ".join(filters.distinct(of.rows, "target"))],
     ]
-    rows += [
-        [f"fingerprint of rows: {name}", fingerprint]
-        for name, fingerprint in facts.data_fingerprints.items()
-    ]
-    code = facts.version or ctsft.__version__
-    rows.append(["code", f"ctsft {code}, torch {facts.torch or 'not recorded'}"])
-    table = Table(
-        "Model, task and code. The fingerprints show whether yours are the same.",
-        ["what", "value"],
-        rows,
-    )
-    blocks = [table]
+    blocks = [Table("Model and task.", ["what", "value"], rows)]
     if of.left_out:
         blocks.append(f"{of.left_out} runs of another model or task are left out.")
     return Section("What was explored", blocks)
+
+
+def fingerprints(of: Exploration) -> Section:
+    """The weights, rows and code of the first run."""
+    facts = needed_request(runs.get(of.rows[0]["run"])).facts
+    code = facts.version or ctsft.__version__
+    rows = [
+        ["weights of the model", facts.model_fingerprint or "not recorded"],
+        *([f"rows: {name}", print_] for name, print_ in facts.data_fingerprints.items()),
+        ["code", f"ctsft {code}, torch {facts.torch or 'not recorded'}"],
+    ]
+    caption = "Equal fingerprints: the same weights and rows as yours."
+    return Section("Fingerprints", [Table(caption, ["of", "fingerprint"], rows)])
 
 
 def shape(model) -> str:

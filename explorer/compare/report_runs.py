@@ -28,24 +28,38 @@ FORMATS = {  # columns of the table that hold numbers
 }
 
 
-def tuning(of: Exploration) -> Section:
-    ended = [row for row in of.rows if row["state"] in outcomes.ENDED]
+def opening(of: Exploration) -> Section:
+    """The frontier, and what it shows in sentences."""
+    ended = ended_rows(of)
     ended_points = points(ended, [of.names[row["run"]] for row in ended])
-    shown = ended[: curves.MAX_CURVES] or of.rows[:1]
-    curves_figure, _ = curves.overlay(shown, [of.names[row["run"]] for row in shown])
     return Section(
-        "What tuning did",
+        "What tuning changed",
         [
+            run_frontier.run_frontier(ended_points.points),
             *map(plain, sentences(of.rows, ended_points)),
-            *shared_settings(of.rows),
-            run_table(of.rows),
             (
                 "The frontier: the change on the target (up) and on the source (right)."
                 " Large marks are means over seeds with 95 % intervals, or single runs."
                 " The line joins the marks that no other mark exceeds in both."
                 f" {unlike_marks(ended_points)}"
             ).strip(),
-            run_frontier.run_frontier(ended_points.points),
+        ],
+    )
+
+
+def ended_rows(of: Exploration) -> list[Mapping]:
+    return [row for row in of.rows if row["state"] in outcomes.ENDED]
+
+
+def tuning(of: Exploration) -> Section:
+    ended = ended_rows(of)
+    shown = ended[: curves.MAX_CURVES] or of.rows[:1]
+    curves_figure, _ = curves.overlay(shown, [of.names[row["run"]] for row in shown])
+    return Section(
+        "The runs",
+        [
+            *shared_settings(of.rows),
+            run_table(of.rows),
             f"Accuracy during tuning, of {len(shown)} runs; dashed: before tuning.",
             curves_figure,
         ],

@@ -127,7 +127,7 @@ def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
     found = Outline(page)
     text = " ".join(" ".join(found.text).split())
     assert (
-        found.levels == [1] + [2] * 8 and len(found.links) == 8 and page.count("plotly.js v") == 1
+        found.levels == [1] + [2] * 10 and len(found.links) == 10 and page.count("plotly.js v") == 1
     )
     for expected in (
         "qwen2, 3 layers of 4 heads (2 key/value heads)",
@@ -164,6 +164,25 @@ def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
     assert len(re.findall(r'role="img" aria-label="[^"]{30,}"', page)) == 5, (
         "map, two faithfulness curves, frontier, curves"
     )
+
+
+def test_the_picture_and_its_sentence_come_first_and_fingerprints_last(view, session):
+    tuned(view)
+    tuned(view, "full", after=(0.5, 0.75)).add_facts(model_fingerprint="f00d")
+    page = rest(written())
+    parts = [
+        page.find(part)
+        for part in (
+            'aria-label="Change of target accuracy',
+            "has the highest Indonesian accuracy",
+            'aria-label="Contents"',
+            "What was explored",
+            "Run it again",
+            "<h2>Fingerprints",
+            "f00d",
+        )
+    ]
+    assert parts == sorted(parts) and parts[0] > 0, parts
 
 
 def test_missing_parts_are_reported(view, session):
