@@ -68,7 +68,7 @@ def test_own_tables_from_the_drop_to_the_map(shared_home, address, program, tabl
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         settle(page)
         page.get_by_text("Your tables").click()
-        page.locator("input[type=file]").set_input_files(tables)
+        page.locator("input[type=file][multiple]").set_input_files(tables)
         page.get_by_text("indonesian-train.csv").first.wait_for()
         page.get_by_text("The first prompts of").wait_for()
         settle(page)
