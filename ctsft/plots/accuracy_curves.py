@@ -1,8 +1,8 @@
-"""Accuracy against optimiser steps: one tuning run, or several in one chart.
+"""Accuracy against optimiser steps in one tuning run.
 
-Colour shows whose accuracy it is (source, target, related), symbol and line style show the run; a
-dashed line is always the level before tuning. Labels at a curve's end replace a legend where they
-fit; `spread_labels` keeps them apart.
+Colour shows whose accuracy it is (source, target, related); a dashed line is always the level
+before tuning. Labels stand at the curves' ends; `spread_labels` keeps them apart. Several runs are
+drawn by `curve_panels`.
 """
 
 import math
@@ -13,28 +13,12 @@ import plotly.graph_objects as go
 from ctsft.plots.style import COLOURS, figure
 from ctsft.utils.format import hover_text
 
-SYMBOLS = [
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "cross",
-    "star",
-    "hexagon",
-    "triangle-down",
-]
-
 STYLES = ["solid", "dot", "dashdot", "longdashdot"]  # never "dash": that is "before tuning"
 MARGIN = 0.3  # tenths between the points and the ends of the axis
 ROLE_SYMBOLS = {"source": "circle", "target": "diamond", "related": "square"}
 
 # one row per evaluation: {"step": 20, "indonesian": 0.81, ...}
 History = list[Mapping[str, float]]
-
-
-def run_look(index: int) -> tuple[str, str]:
-    """Marker symbol and line style of the run at a place in the chart."""
-    return SYMBOLS[index % len(SYMBOLS)], STYLES[index % len(STYLES)]
 
 
 def accuracy_rows(evaluations: list[Mapping]) -> list[dict]:
@@ -85,60 +69,6 @@ def accuracy_curves(
     return fig.update_layout(
         margin_r=30 + 7.5 * max([8, *(len(name) + 7 for name in roles)]),
         meta={"alt": _curves_alt(title, changes if history else [], total_steps)},
-    )
-
-
-def overlay_curves(
-    runs: Mapping[str, History],  # run name -> its rows
-    roles: Mapping[str, str],
-    start: Mapping[str, float],  # shared: the same checkpoint before tuning
-    *,
-    total_steps: int,
-    chance: float | None = None,
-    title: str = "",
-) -> go.Figure:
-    """Several runs in one chart: colour = whose accuracy, symbol and line style = which run (click
-    its name to hide it).
-    """
-    fig = figure(title, "", 420 + 10 * len(runs))
-    for name, role in roles.items():
-        if name in start:
-            add_start_level(fig, name, start[name], total_steps, COLOURS[role])
-        fig.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="lines",
-                line={"color": COLOURS[role], "width": 5},
-                name=hover_text(name),
-            )
-        )
-    changes = []
-    for i, (run, history) in enumerate(runs.items()):
-        group = hover_text(run)
-        key = line([None], [None], group, COLOURS["control"], run_look(i))
-        fig.add_trace(key.update(legendgroup=group, showlegend=True))
-        for name, role in roles.items():
-            steps, values = _series(history, name, start)
-            if steps:
-                label = f"{hover_text(name)}, {group}"
-                curve = line(steps, values, label, COLOURS[role], run_look(i))
-                fig.add_trace(curve.update(legendgroup=group, showlegend=False))
-                changes.append(f"{run} on {name} {values[0]:.2f} to {values[-1]:.2f}")
-    _accuracy_axes(fig, total_steps, chance)
-    legend = {
-        "orientation": "v",
-        "x": 1.02,
-        "xanchor": "left",
-        "y": 1,
-        "yanchor": "top",
-        "bgcolor": "rgba(0,0,0,0)",
-        "itemwidth": 45,
-    }
-    return fig.update_layout(
-        showlegend=True,
-        legend=legend,
-        meta={"alt": _curves_alt(title, changes, total_steps)},
     )
 
 
@@ -227,7 +157,11 @@ def fitted_range(fig: go.Figure) -> list[float]:
     levels = (
         shape for shape in fig.layout.shapes or () if (shape.name or "").startswith("before ")
     )
-    values += [level.y0 for level in levels]
+    return tenths([*values, *(level.y0 for level in levels)])
+
+
+def tenths(values: list[float]) -> list[float]:
+    """An axis of accuracy from below the lowest of these values to above the highest one."""
     if not values:
         return [0, 1]
     low, high = math.floor(min(values) * 10 - MARGIN), math.ceil(max(values) * 10 + MARGIN)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
-from ctsft.plots.style import COLOURS, METHOD_COLOURS
+from ctsft.plots.style import COLOURS, method_colour
 from ctsft.utils.statistics import Spread
 
 METHOD_SYMBOLS = {
@@ -83,7 +83,7 @@ def method_marker(method: str, size: float, **more) -> dict:
     return {
         "symbol": METHOD_SYMBOLS.get(method, "cross"),
         "size": size,
-        "color": METHOD_COLOURS.get(method, COLOURS["control"]),
+        "color": method_colour(method),
         **more,
     }
 
@@ -100,7 +100,7 @@ def error_bars(spreads: Iterable[Spread], method: str) -> dict:
         "arrayminus": [0.0 if one.low is None else one.mean - one.low for one in spreads],
         "thickness": 1.5,
         "width": 4,
-        "color": METHOD_COLOURS.get(method, COLOURS["control"]),
+        "color": method_colour(method),
     }
 
 

@@ -6,7 +6,7 @@ t, from three seeds on); what was run with one seed is a large mark alone. The l
 that no other mean beats at both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -25,9 +25,12 @@ from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import FEWEST, Spread, spread
 
+FAINT = 0.2  # opacity of marks that are not selected
+
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
 # "source_change", "target_change", "facts" (further lines of a hover); "shares" where they were
-# measured: the changes of each share of the run's change, on validation rows
+# measured: the changes of each share of the run's change, on validation rows; "ids" of its runs
+# where some can be selected
 Point = Mapping
 
 
@@ -78,8 +81,12 @@ def run_points(rows: list[Mapping]) -> list[Point]:
     ]
 
 
-def run_frontier(points: list[Point], *, title: str = "") -> go.Figure:
-    """A legend entry a method; hovering shows run, settings and figures."""
+def run_frontier(
+    points: list[Point], *, title: str = "", selected: Collection[str] = ()
+) -> go.Figure:
+    """A legend entry a method; hovering shows run, settings and figures. selected: ids of the runs
+    whose marks stand out; all if there are none.
+    """
     groups = group_points(points)
     fig = figure(title, _frontier_alt(groups, len(points), title), 460)
     marks = [*points, *(share for point in points for share in point.get("shares") or [])]
@@ -93,16 +100,30 @@ def run_frontier(points: list[Point], *, title: str = "") -> go.Figure:
         if point.get("shares"):
             fig.add_trace(_share_line(point))
     for method in dict.fromkeys(point["method"] for point in points):
-        repeated = [group for group in groups if group.method == method and group.seeds > 1]
-        single = [group for group in groups if group.method == method and group.seeds == 1]
-        if repeated:
-            fig.add_trace(_seed_marks(repeated))
-            fig.add_trace(_group_marks(repeated, show_legend=True))
-        if single:
-            fig.add_trace(_group_marks(single, show_legend=not repeated))
+        _add_marks(fig, [group for group in groups if group.method == method], {*selected})
     fig.update_xaxes(title_text=axis_title("x"), tickformat="+.2f", range=x_range)
     fig.update_yaxes(title_text=axis_title("y"), tickformat="+.2f", range=y_range)
     return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=84)
+
+
+def _add_marks(fig: go.Figure, groups: list[Group], selected: set[str]) -> None:
+    """The marks of one method; those that are not selected are faint."""
+    in_legend = False
+    for is_faint in (False, True):
+        some = [group for group in groups if _is_faint(group, selected) == is_faint]
+        look = {"opacity": FAINT} if is_faint else {}
+        repeated = [group for group in some if group.seeds > 1]
+        single = [group for group in some if group.seeds == 1]
+        if repeated:
+            fig.add_trace(_seed_marks(repeated).update(look))
+        for marked in filter(None, (repeated, single)):
+            fig.add_trace(_group_marks(marked, show_legend=not in_legend).update(look))
+            in_legend = True
+
+
+def _is_faint(group: Group, selected: set[str]) -> bool:
+    ids = {run for point in group.points for run in point.get("ids", ())}
+    return bool(selected) and not ids & selected
 
 
 def group_points(points: list[Point]) -> list[Group]:

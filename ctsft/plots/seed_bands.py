@@ -114,5 +114,6 @@ def add_names(
             font={"color": METHOD_COLOURS[method]},
             showarrow=False,
             xanchor="left",
+            yanchor="middle",
             xshift=8,
         )

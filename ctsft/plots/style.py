@@ -23,7 +23,7 @@ COLOURS = {
     "empty": "#e9e8ec",  # zero on every map
 }
 
-# what a run trains; any other control has the colour of controls
+# what a run trains; anything else has the colour of controls
 METHOD_COLOURS = {
     "circuit": COLOURS["circuit"],
     "circuit_held": COLOURS["circuit"],
@@ -32,7 +32,24 @@ METHOD_COLOURS = {
     "full": "#cf4a55",
     "near_zero": "#a8921f",
     "random": COLOURS["control"],
+    "norms": "#6f9a4a",
+    "least": "#a8766c",
+    "lora": "#cc5f98",
+    "ssu": "#5f9aa8",
+    "fggm": "#8488b5",
 }
+# what is trained in another way, or under another name, has the colour of what it trains
+SAME_COLOUR = {
+    "edited": "circuit",
+    "near_zero_held": "near_zero",
+    "lora_circuit": "lora",
+    "replay": "full",
+}
+
+
+def method_colour(method: str) -> str:
+    return METHOD_COLOURS.get(SAME_COLOUR.get(method, method), COLOURS["control"])
+
 
 # the task's labels, in task order
 LABEL_COLOURS = ["#cc5f98", "#a8921f", "#8488b5", "#a8766c", "#5f9aa8", "#b58ad0"]

@@ -1,7 +1,7 @@
-"""Tuning runs, finished or not: accuracies above, the training loss below, one axis of steps.
+"""Tuning runs, finished or not: accuracies above, the training loss below.
 
-Colour shows whose accuracy it is, marker and line style show the run; each marker is an evaluation,
-and a dashed line the level before tuning.
+Of one run, colour shows whose accuracy it is. Several runs are drawn in panels, one for the source
+and one for the target, and colour shows the method. A dashed line is the level before tuning.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,12 @@ import plotly.graph_objects as go
 from ctsft.plots.accuracy_curves import (
     accuracy_curves,
     accuracy_rows,
-    add_start_level,
-    overlay_curves,
-    run_look,
 )
-from ctsft.plots.style import COLOURS, alt
+from ctsft.plots.curve_panels import TuningLine, curve_panels
+from ctsft.plots.style import COLOURS, LABEL_COLOURS, alt
 from ctsft.runs.folder import Run
 from ctsft.runs.results import evaluations, result
 from ctsft.utils.errors import UserError
-from ctsft.utils.format import hover_text
 
 LOSS_HEIGHT = 150  # pixels of the loss panel
 
@@ -32,12 +29,14 @@ ACCURACY_FROM, LOSS_TO = 0.36, 0.26
 @dataclass(frozen=True)
 class RunHistory:
     """A run: its name in the chart; its evaluations, rows of {"step", "steps", "loss", "accuracy":
-    {set: share}} with the source first in "accuracy"; its target language.
+    {set: share}} with the source first in "accuracy"; its target language; what it trained, which
+    decides its colour among others ("": unknown).
     """
 
     name: str
     rows: list[Mapping]
     target: str
+    method: str = ""
 
     @property
     def roles(self) -> dict[str, str]:
@@ -49,6 +48,24 @@ class RunHistory:
         if self.target in roles:
             roles[self.target] = "target"
         return roles
+
+    def panel_sets(self) -> dict[str, str]:
+        """{panel: the set of this run that stands in it}: its source, its target, and each other
+        set under its own name.
+        """
+        own = self.roles
+        return {role if role in ("source", "target") else name: name for name, role in own.items()}
+
+    def panels(self) -> dict[str, dict[int, float]]:
+        """{panel: {step: accuracy}}."""
+        return {
+            panel: {
+                int(row["step"]): float(row["accuracy"][name])
+                for row in self.rows
+                if row["accuracy"].get(name) is not None
+            }
+            for panel, name in self.panel_sets().items()
+        }
 
 
 def run_curves(runs, *, target: str | None = None, chance: float | None = None) -> go.Figure:
@@ -113,33 +130,43 @@ def _is_evaluation(row) -> bool:
 def training_curves(
     runs: list[RunHistory], *, chance: float | None = None, loss: bool = True
 ) -> go.Figure:
-    """One run with its names at the curves' ends, or several with a legend. A language has the
-    colour of its role in the first run that names it; runs without an evaluation are left out.
-    At least one run has one. `loss`: whether the training loss is drawn below.
+    """One run in one chart, or several in panels. Runs without an evaluation are left out; at least
+    one run has one. `loss`: whether the training loss is drawn below.
     """
     runs = [run for run in runs if run.rows]
     steps = max(run.rows[-1].get("steps") or run.rows[-1]["step"] for run in runs)
-    roles: dict[str, str] = {}
-    for run in runs:
-        roles = run.roles | roles
     if len(runs) == 1:
         rows = runs[0].rows
         fig = accuracy_curves(
-            accuracy_rows(rows), roles, rows[0]["accuracy"], total_steps=steps, chance=chance
+            accuracy_rows(rows),
+            runs[0].roles,
+            rows[0]["accuracy"],
+            total_steps=steps,
+            chance=chance,
         )
-        return with_loss(fig, runs, [("circle", "solid")]) if loss else fig
-    fig = overlay_curves(
-        {run.name: accuracy_rows(run.rows) for run in runs},
-        roles,
-        {},
-        total_steps=steps,
-        chance=chance,
+        return with_loss(fig, runs[0]) if loss else fig
+    lines = [
+        TuningLine(
+            run.method,
+            run.name,
+            {panel: [points] for panel, points in run.panels().items()},
+            [dict(zip(*losses(run.rows), strict=True))],
+            tint="" if run.method else LABEL_COLOURS[i % len(LABEL_COLOURS)],
+        )
+        for i, run in enumerate(runs)
+    ]
+    return curve_panels(
+        lines, panel_titles(runs), total_steps=steps, chance=chance, loss=loss, narrow=True
     )
-    # runs of one model share their levels
-    levels = dict.fromkeys(level for run in runs for level in run.rows[0]["accuracy"].items())
-    for name, level in levels:
-        add_start_level(fig, name, level, steps, COLOURS[roles[name]])
-    return with_loss(fig, runs, [run_look(i) for i in range(len(runs))]) if loss else fig
+
+
+def panel_titles(runs: list[RunHistory]) -> dict[str, str]:
+    """The panels of several runs, and their titles: the source, the targets, each related set."""
+    names: dict[str, list[str]] = {"source": [], "target": []}
+    for run in runs:
+        for panel, name in run.panel_sets().items():
+            names.setdefault(panel, []).append(name)
+    return {panel: " / ".join(dict.fromkeys(some)) for panel, some in names.items() if some}
 
 
 def losses(rows: list[Mapping]) -> tuple[list[int], list[float]]:
@@ -148,19 +175,13 @@ def losses(rows: list[Mapping]) -> tuple[list[int], list[float]]:
     return list(points), list(points.values())
 
 
-def with_loss(fig: go.Figure, runs: list[RunHistory], looks: list[tuple[str, str]]) -> go.Figure:
-    """The same chart with the training loss of each run in a panel below."""
-    changes = []
-    several = len(runs) > 1
-    for run, look in zip(runs, looks, strict=True):
-        steps, values = losses(run.rows)
-        fig.add_trace(_loss_line(run.name, steps, values, look, several))
-        if values:
-            change = f"{values[0]:.2f} to {values[-1]:.2f}"
-            changes.append(f"{run.name} {change}" if several else change)
+def with_loss(fig: go.Figure, run: RunHistory) -> go.Figure:
+    """The same chart with the training loss of the run in a panel below."""
+    steps, values = losses(run.rows)
+    fig.add_trace(_loss_line(steps, values))
     text = alt(fig)
-    if changes:
-        text = f"{text[:-1]}; training loss {'; '.join(changes)}."
+    if values:
+        text = f"{text[:-1]}; training loss {values[0]:.2f} to {values[-1]:.2f}."
     return fig.update_layout(
         height=fig.layout.height + LOSS_HEIGHT,
         yaxis={"domain": [ACCURACY_FROM, 1]},
@@ -179,20 +200,15 @@ def with_loss(fig: go.Figure, runs: list[RunHistory], looks: list[tuple[str, str
     )
 
 
-def _loss_line(
-    name: str, steps: list[int], values: list[float], look: tuple[str, str], several: bool
-) -> go.Scatter:
-    symbol, dash = look
+def _loss_line(steps: list[int], values: list[float]) -> go.Scatter:
     return go.Scatter(
         x=steps,
         y=values,
         yaxis="y2",
         mode="lines+markers",
-        name=f"training loss, {hover_text(name)}" if several else "training loss",
-        legendgroup=hover_text(name),
-        showlegend=False,
-        line={"color": COLOURS["reference"], "width": 2, "dash": dash},
-        marker={"symbol": symbol, "size": 7, "color": COLOURS["reference"]},
+        name="training loss",
+        line={"color": COLOURS["reference"], "width": 2},
+        marker={"size": 7, "color": COLOURS["reference"]},
         cliponaxis=False,
         hovertemplate=(
             "step %{x}: loss %{y:.3f}, mean since the previous"

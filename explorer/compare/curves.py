@@ -1,17 +1,21 @@
-"""The accuracy curves of several runs in one chart."""
+"""The accuracy curves of tuning runs in two panels, source and target: one line for each run, or
+for all seeds of the same settings.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import plotly.graph_objects as go
 
 from ctsft import runs
 from ctsft.jobs.requests import needed_request
-from ctsft.plots import accuracy_curves
+from ctsft.plots.curve_panels import TuningLine, curve_panels
 from ctsft.runs import results
 from ctsft.utils.errors import UserError
+from explorer.compare import filters
 from explorer.session import inputs
+from explorer.text import run_names
 
-MAX_CURVES = len(accuracy_curves.SYMBOLS)  # more look alike
+MAX_LINES = 8  # more cannot be told apart
 
 
 def start_of(row: Mapping) -> tuple:
@@ -19,28 +23,66 @@ def start_of(row: Mapping) -> tuple:
     return row["model"], row["task"], row["source"], round(row["source_before"], 6)
 
 
-def overlay(rows: list[Mapping], names: list[str]) -> tuple[go.Figure, int]:
-    """The curves of the runs with the same start as the first one, at most `MAX_CURVES`, and the
-    number of runs that are left out.
+def overlay(
+    rows: list[Mapping], names: Mapping[str, str], selected: Collection[str] = ()
+) -> tuple[go.Figure, int]:
+    """The curves of the runs with the same start as the first one, at most `MAX_LINES` lines, and
+    the number of runs that are left out. names: of the runs, by their ids; selected: the runs whose
+    lines stand out, all if there are none.
     """
-    comparable = [
-        (row, name)
-        for row, name in zip(rows, names, strict=True)
-        if start_of(row) == start_of(rows[0])
-    ][:MAX_CURVES]
-    history = {name: results.evaluations(runs.get(row["run"])) for row, name in comparable}
-    before = {}
-    for evaluations in history.values():
-        before |= evaluations[0]["accuracy"]
-    roles = {rows[0]["source"]: "source"} | {row["target"]: "target" for row, _ in comparable}
-    fig = accuracy_curves.overlay_curves(
-        {name: accuracy_curves.accuracy_rows(rows) for name, rows in history.items()},
-        roles,
-        before,
-        total_steps=max(map(planned_steps, history.values())),
+    comparable = [row for row in rows if start_of(row) == start_of(rows[0])]
+    groups: dict[tuple, list[Mapping]] = {}
+    for row in comparable:
+        groups.setdefault(filters.settings_key(row, ("seed",)), []).append(row)
+    shown = list(groups.values())[:MAX_LINES]
+    histories = {
+        row["run"]: results.evaluations(runs.get(row["run"])) for of in shown for row in of
+    }
+    lines = [
+        line(of, name, histories, bool(selected) and not {row["run"] for row in of} & {*selected})
+        for of, name in zip(shown, group_names(shown, names), strict=True)
+    ]
+    fig = curve_panels(
+        lines,
+        titles([row for of in shown for row in of]),
+        total_steps=max(map(planned_steps, histories.values())),
         chance=chance(rows[0]),
     )
-    return fig, len(rows) - len(comparable)
+    return fig, len(rows) - len(histories)
+
+
+def group_names(groups: list[list[Mapping]], names: Mapping[str, str]) -> list[str]:
+    """The name of the run, or what the seeds have in common."""
+    unnamed = [of[0] | {"name": "", "seed": None} for of in groups]
+    return [
+        names[of[0]["run"]] if len(of) == 1 else name
+        for of, name in zip(groups, run_names.run_names(unnamed), strict=True)
+    ]
+
+
+def line(of: list[Mapping], name: str, histories: Mapping, faint: bool) -> TuningLine:
+    """`of`: a run, or the seeds of the same settings."""
+    first = of[0]
+    curves = {
+        side: [
+            {
+                evaluation["step"]: evaluation["accuracy"][row[side]]
+                for evaluation in histories[row["run"]]
+                if row[side] in evaluation["accuracy"]
+            }
+            for row in of
+        ]
+        for side in ("source", "target")
+    }
+    method = f"{first['what']}_held" if first.get("hold") else first["what"]
+    return TuningLine(method, name, curves, faint=faint)
+
+
+def titles(rows: list[Mapping]) -> dict[str, str]:
+    return {
+        side: f"{' / '.join(filters.distinct(rows, side))} ({side})"
+        for side in ("source", "target")
+    }
 
 
 def planned_steps(evaluations: list[dict]) -> int:

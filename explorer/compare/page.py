@@ -28,7 +28,6 @@ FRONTIER_HELP = (
     " validation rows. Runs from a base model (direct) are only in the table: their model did not"
     " know the source. " + TERMS["interval"]
 )
-DEFAULT_CURVES = 4  # runs whose curves are drawn while none is selected
 
 
 def page():
@@ -50,10 +49,9 @@ def page():
     names = dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
     ended_points = points(ended, [names[row["run"]] for row in ended])
-    picture, words = st.columns([5, 3], gap="medium")
-    with picture:
-        frontier(ended_points)
-    with words:
+    columns = st.columns([5, 3], gap="medium")
+    picture = columns[0].container()
+    with columns[1]:
         summary(rows, ended_points)
         shared_settings(rows)
         if len(rows) < len(all_rows):
@@ -63,14 +61,11 @@ def page():
     view = binding.view()
     entries = filters.entries(rows, view.compare_order, view.compare_seeds)
     selected = run_table.select(entries)
+    with picture:  # shows which rows of the table are selected
+        frontier(ended_points, [row["run"] for row in selected])
     run_table.actions(rows, selected, names)
     what_was_forgotten(selected or ended[:MOST_FORGOTTEN], names)
-    st.subheader("Curves", help=TERMS["curves"])
-    if selected:
-        accuracy_curves(selected, names, "of the selected runs")
-    else:
-        shown = f"of the newest finished runs (at most {DEFAULT_CURVES}); select rows for others"
-        accuracy_curves(ended[:DEFAULT_CURVES] or rows[:1], names, shown)
+    accuracy_curves(selected, ended or rows[:1], names)
     earlier_runs()
     st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
 
@@ -115,8 +110,9 @@ def shared_settings(rows: list[dict]):
     st.caption(f"**{subject}:** {literal(main)}.", help=literal(others) or None)
 
 
-def frontier(of: Points):
-    chart.show(run_frontier.run_frontier(of.points), "tradeoff", name="frontier")
+def frontier(of: Points, selected: list[str]):
+    """selected: the runs whose marks stand out."""
+    chart.show(run_frontier.run_frontier(of.points, selected=selected), "tradeoff", name="frontier")
     st.caption("Up and right is better. Dashed: before tuning.", help=FRONTIER_HELP)
     if of.targets > 1:
         text = f"Each point is a mean over {of.targets} targets."
@@ -147,16 +143,25 @@ def what_was_forgotten(rows: list[dict], names: dict[str, str]):
     )
 
 
-def accuracy_curves(rows: list[dict], names: dict[str, str], shown: str):
-    fig, left_out = curves.overlay(rows, [names[row["run"]] for row in rows])
-    text = f"Accuracy during tuning, {shown}."
+def accuracy_curves(selected: list[dict], rows: list[dict], names: dict[str, str]):
+    """The curves of the rows; the lines of selected ones come first and stand out."""
+    st.subheader("Curves", help=TERMS["curves"])
+    ids = [row["run"] for row in selected]
+    fig, left_out = curves.overlay(
+        [*selected, *(row for row in rows if row["run"] not in ids)], names, ids
+    )
+    text = "Mean over seeds, and from the lowest to the highest. Dashed: before tuning."
+    if selected:
+        text += " The lines of the selected runs stand out."
+    else:
+        text += " Select rows of the table to bring out their lines."
     if left_out:
         text += (
-            f" {left_out} left out: more than {curves.MAX_CURVES} curves, or another model, task or"
-            " start."
+            f" {left_out} runs left out: more than {curves.MAX_LINES} lines, or another model, task"
+            " or start."
         )
-    st.caption(text)
     chart.show(fig, "overlay", name="curves")
+    st.caption(text)
 
 
 with errors.sentences():

@@ -67,6 +67,7 @@ def point(group: list[NamedRun], differing: list[str]) -> Point:
         "name": run_names.trained_text(first),
         "group": ", ".join(texts),
         "seed": first["seed"],
+        "ids": [row["run"] for row in rows],
         "run": name,
         "source_change": -mean_of(rows, "forgetting"),
         "target_change": mean_of(rows, "gain"),

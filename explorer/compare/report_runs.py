@@ -53,14 +53,17 @@ def ended_rows(of: Exploration) -> list[Mapping]:
 
 def tuning(of: Exploration) -> Section:
     ended = ended_rows(of)
-    shown = ended[: curves.MAX_CURVES] or of.rows[:1]
-    curves_figure, _ = curves.overlay(shown, [of.names[row["run"]] for row in shown])
+    curves_figure, left_out = curves.overlay(ended or of.rows[:1], of.names)
+    drawn = len(ended or of.rows[:1]) - left_out
     return Section(
         "The runs",
         [
             *shared_settings(of.rows),
             run_table(of.rows),
-            f"Accuracy during tuning, of {len(shown)} runs; dashed: before tuning.",
+            (
+                f"Accuracy during tuning, of {drawn} runs; several seeds are a line (their mean)"
+                " and a band (lowest to highest); dashed: before tuning."
+            ),
             curves_figure,
         ],
     )

@@ -230,9 +230,13 @@ def run_histories(shown: list[runs.Run]) -> list[RunHistory]:
     """The evaluations of the runs, under short and unique names."""
     rows = [name_fields(run) for run in shown]
     return [
-        RunHistory(name, results.evaluations(run), row["target"])
+        RunHistory(name, results.evaluations(run), row["target"], trained_method(row))
         for run, row, name in zip(shown, rows, run_names.run_names(rows), strict=True)
     ]
+
+
+def trained_method(row: dict) -> str:
+    return f"{row['what']}_held" if row["hold"] else row["what"]
 
 
 def name_fields(run: runs.Run) -> dict:

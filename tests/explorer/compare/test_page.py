@@ -11,6 +11,7 @@ import pytest
 from benchmarks.bench_compare import make
 from ctsft import runs
 from ctsft.jobs import tuning_table
+from ctsft.plots.style import METHOD_COLOURS
 from ctsft.runs import results
 from ctsft.runs.answers import Answers
 from explorer import guard
@@ -107,10 +108,17 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
         "Everything": pytest.approx((-0.35, 0.25)),
         "Circuit (2 heads)": pytest.approx((-0.05, 0.2)),
     }
-    assert {trace["name"] for trace in overlay["data"]} >= {
-        "javanese, Everything",
-        "indonesian, Circuit (2 heads)",
+    lines = {trace["name"]: trace for trace in overlay["data"]}
+    assert set(lines) == {
+        f"{panel}, {name}"
+        for panel in ("indonesian (source)", "javanese (target)")
+        for name in ("Everything", "Circuit (2 heads)")
     }
+    on_source, on_target = (
+        lines[f"{panel}, Everything"] for panel in ("indonesian (source)", "javanese (target)")
+    )
+    assert on_source["xaxis"] == "x" and on_target["xaxis"] == "x2"
+    assert on_source["line"]["color"] == on_target["line"]["color"] == METHOD_COLOURS["full"]
     assert (
         "“Circuit (2 heads)” has the highest Indonesian accuracy (0.850 → 0.800; 0.30 ahead of the"
         " next: 18 texts that only it has right, 0 that only the next, p < 0.001)"
@@ -124,12 +132,15 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
     assert lost["source lost"].tolist() == [23, 5] and lost["target won"].tolist() == [17, 14]
     assert lost["lost by others too"].tolist() == [5, 5]
     chosen(at, 0)
-    drawn = {trace["name"] for trace in spec(at, 1)["data"]}
-    assert (
-        "javanese, Everything" in drawn
-        and not any("Circuit" in name for name in drawn)
-        and "of the selected runs" in texts(at)
-    )
+    for figure in (spec(at, 0), spec(at, 1)):
+        faint = {
+            name: trace.get("opacity", 1) < 0.5
+            for trace in figure["data"]
+            for name in ("Everything", "Circuit")
+            if name in trace["name"]
+        }
+        assert faint == {"Everything": False, "Circuit": True}, "the selected run stands out"
+    assert "of the selected runs" in texts(at)
     button(at, "Delete selected").click().run()
     assert runs.get(full.id), "nothing is deleted before it is confirmed"
     button(at, "Delete permanently").click().run()
@@ -294,9 +305,9 @@ def test_many_runs_are_read_once(view, monkeypatch):
     at, read, plain_read = visit(view, PAGE), [], results.evaluations
     monkeypatch.setattr(results, "evaluations", lambda run: read.append(run.id) or plain_read(run))
     at.selectbox(key="w_compare_scope").set_value("").run()
-    assert (
-        not at.exception and len(tuning_table.table_rows()) == 60 and len(read) <= curves.MAX_CURVES
-    ), "only what is drawn as curves is read again"
+    assert not at.exception and len(tuning_table.table_rows()) == 60 and len(read) < 30, (
+        "only what is drawn as curves is read again"
+    )
 
 
 def test_names_say_what_differs_and_stay_unique():
@@ -381,8 +392,23 @@ def test_the_csv_holds_every_row_and_curves_share_a_start(view):
         "full",
         "circuit",
     ]
-    fig, left_out = curves.overlay([rows[0], rows[1] | {"source_before": 0.1}], ["<b>a", "b"])
+    names = {rows[0]["run"]: "<b>a", rows[1]["run"]: "b"}
+    fig, left_out = curves.overlay([rows[0], rows[1] | {"source_before": 0.1}], names)
     assert left_out == 1 and "<b>a" not in fig.to_json()
+
+
+def test_seeds_of_the_same_settings_are_one_line_with_a_band(view):
+    for seed, kept in ((1, 0.8), (2, 0.7), (3, 0.75)):
+        tuned(view, seed=seed, after=(kept, 0.7))
+    tuned(view, "full", seed=1, after=(0.5, 0.75))
+    rows = tuning_table.table_rows()
+    fig, left_out = curves.overlay(rows, {row["run"]: f"run {row['run']}" for row in rows})
+    drawn = {trace.name: trace for trace in fig.data}
+    assert left_out == 0 and len(drawn) == 6
+    name = "indonesian (source), Circuit (2 heads)"
+    assert drawn[name].y[-1] == pytest.approx(0.75)
+    band = drawn[f"{name}, seeds"]
+    assert band.fill == "toself" and min(band.y) == pytest.approx(0.7)
 
 
 def in_exploration(run, title="theirs.zip"):

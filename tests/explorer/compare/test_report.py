@@ -139,7 +139,7 @@ def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
         "the faithfulness of the 2 highest-scoring heads is 0.75; that of random circuits of this"
         " size is 0.38",
         "0.850 → 0.800",
-        "Everything on javanese 0.50 to 0.75",
+        "Everything on javanese (target) 0.50 to 0.75",
         "60 Indonesian and 60 Javanese rows",
         "All runs have the same seed",
         "There are no runs here of: Near-zero heads, Random heads",

@@ -1,6 +1,6 @@
 """Curves of tuning runs: accuracies above, losses below; one run or several."""
 
-from ctsft.plots.style import COLOURS, alt
+from ctsft.plots.style import COLOURS, METHOD_COLOURS, alt
 from ctsft.plots.training_curves import RunHistory, losses, training_curves
 
 
@@ -56,51 +56,36 @@ def test_one_run_has_its_languages_above_and_its_loss_below():
     assert dashed == {"before indonesian", "before javanese", "before sundanese"}
 
 
-def test_several_runs_share_colours_and_are_told_apart_by_marker_and_line():
-    other = RunHistory("Everything", rows("javanese", 2.0, steps=40, start=0.5), "javanese")
+def test_several_runs_are_drawn_in_panels_with_a_colour_each():
+    other = RunHistory("Everything", rows("javanese", 2.0, steps=40, start=0.4), "javanese", "full")
     fig = training_curves([ONE, other])
     drawn = by_name(fig)
-    first, second = drawn["javanese, Circuit"], drawn["javanese, Everything"]
-    assert (
-        first.line.color == second.line.color == COLOURS["target"]
-        and first.marker.symbol != second.marker.symbol
+    places = {name.split(", ")[0]: trace.xaxis for name, trace in drawn.items()}
+    assert len(set(places.values())) == 4, "source, target, the related set, and the loss"
+    source, target = drawn["indonesian, Everything"], drawn["javanese, Everything"]
+    assert source.line.color == target.line.color == METHOD_COLOURS["full"]
+    assert source.line.color != drawn["indonesian, Circuit"].line.color
+    loss = drawn["training loss, Everything"]
+    assert loss.line.color == source.line.color and loss.y[0] == 3.5
+    assert {axis.range for axis in (fig.layout.xaxis, fig.layout.xaxis4)} == {(0, 40)}, (
+        "as long as the longest run"
     )
-    one, two = drawn["training loss, Circuit"], drawn["training loss, Everything"]
-    assert (
-        (one.marker.symbol, one.line.dash)
-        == (first.marker.symbol, first.line.dash)
-        != (two.marker.symbol, two.line.dash)
-    )
-    assert one.legendgroup == first.legendgroup, (
-        "hiding a run by its name in the legend hides its loss too"
-    )
-    assert list(fig.layout.xaxis.range) == [0, 40], "as long as the longest run"
-    assert "Everything 3.50 to 0.00" in alt(fig)
+    assert "Everything on indonesian 0.80 to 0.40" in alt(fig)
+    assert "training loss 3.50 to 0.00" in alt(fig)
+    without = training_curves([ONE, other], loss=False)
+    assert not any("loss" in name for name in by_name(without))
+    assert without.layout.height < fig.layout.height
 
 
-def test_runs_on_other_targets_keep_each_language_one_colour():
+def test_runs_on_other_targets_share_the_panel_of_the_target():
     other = RunHistory("Other", rows("english", start=0.2), "english")
-    drawn = by_name(training_curves([ONE, other]))
-    assert drawn["javanese"].line.color == drawn["english"].line.color == COLOURS["target"]
-    assert drawn["english, Other"].y[0] == 0.2 and "english, Circuit" not in drawn, (
-        "nothing is drawn of what a run did not measure"
-    )
-    beside = RunHistory(
-        "Beside",
-        [{"step": 0, "steps": 5, "accuracy": {"indonesian": 0.7, "english": 0.2, "javanese": 0.4}}],
-        "english",
-    )
-    fig = training_curves([ONE, beside])
-    assert by_name(fig)["javanese"].line.color == COLOURS["target"], (
-        "the role in the first run that names it"
-    )
-    dashed = {(shape.name, shape.y0) for shape in fig.layout.shapes if shape.line.dash == "dash"}
-    assert {
-        ("before indonesian", 0.8),
-        ("before indonesian", 0.7),
-        ("before javanese", 0.5),
-        ("before javanese", 0.4),
-    } < dashed
+    fig = training_curves([ONE, other])
+    drawn = by_name(fig)
+    title = "javanese / english"
+    assert drawn[f"{title}, Other"].y[0] == 0.2 and drawn[f"{title}, Circuit"].y[0] == 0.5
+    assert any(title in note.text for note in fig.layout.annotations)
+    levels = {(shape.name, shape.y0) for shape in fig.layout.shapes if shape.line.dash == "dash"}
+    assert {("before source", 0.8), ("before target", 0.5), ("before target", 0.2)} < levels
 
 
 def test_a_run_without_evaluations_is_left_out_until_it_has_one():

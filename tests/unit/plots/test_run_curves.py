@@ -1,6 +1,6 @@
 import pytest
 
-from ctsft.plots.accuracy_curves import STYLES, accuracy_curves, overlay_curves, spread_labels
+from ctsft.plots.accuracy_curves import accuracy_curves, spread_labels
 from ctsft.plots.faithfulness import Series, draw_series
 from ctsft.plots.style import COLOURS, alt
 
@@ -73,18 +73,6 @@ def test_direct_labels_keep_their_distance_and_order():
         "javanese 0.70",
         "buginese 0.30",
     ]
-
-
-def test_overlaid_runs_share_colours_and_differ_in_symbol_and_line():
-    fig = overlay_curves({"a": HISTORY, "b": HISTORY}, ROLES, START, total_steps=35)
-    drawn = {trace.name: trace for trace in fig.data if trace.x[0] is not None}
-    a, b = drawn["javanese, a"], drawn["javanese, b"]
-    assert a.line.color == b.line.color == COLOURS["target"]
-    assert (
-        a.marker.symbol != b.marker.symbol and a.line.dash != b.line.dash and "dash" not in STYLES
-    )
-    assert drawn["indonesian, a"].marker.symbol == a.marker.symbol and a.legendgroup == "a"
-    assert set(before(fig)) == set(ROLES) and "b on javanese 0.54 to 0.70" in alt(fig)
 
 
 def test_faithfulness_shows_the_band_and_both_ends():
