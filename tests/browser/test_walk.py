@@ -6,7 +6,7 @@ import json
 import re
 from contextlib import closing
 
-from benchmarks.browser import click_head, eventually, go, server, settle, visitor
+from benchmarks.browser import WAIT, click_head, eventually, go, server, settle, visitor
 
 
 def heads_in_circuit(page) -> int:
@@ -17,8 +17,9 @@ def heads_in_circuit(page) -> int:
 def points_of_curve(page) -> int:
     """Evaluations drawn in the accuracy chart's longest curve; 0 while it is drawn again."""
     return page.evaluate(
-        """() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].flatMap(
-        plot => (plot.data || []).filter(trace => trace.mode === 'lines+markers')
+        """() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')]
+        .filter(plot => plot.layout?.xaxis?.title?.text?.includes('optimiser steps'))
+        .flatMap(plot => (plot.data || []).filter(trace => trace.mode === 'lines+markers')
         .map(trace => (trace.x || []).length)))"""
     )
 
@@ -30,7 +31,7 @@ def test_walk(tmp_path, program):
         page.get_by_role("button", name="Score heads").wait_for()
         settle(page)
         assert not list(tmp_path.glob("runs/*")), "an address starts nothing"
-        page.goto(f"{address}/setup")
+        page.goto(f"{address}/setup?epochs=4&labelled=24")  # a short run
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         page.get_by_role("button", name="Score heads").click()
 
@@ -66,15 +67,16 @@ def test_walk(tmp_path, program):
 
         assert page.errors == [], "the console stayed clean, and nothing was asked of another host"
         again = page.context.new_page()  # the tab goes, the run goes on
+        again.set_default_timeout(WAIT)
         page.close()
         again.goto(address + "/finetune")
         again.get_by_role("heading", name="Fine-tune", exact=True).wait_for()
         again.wait_for_function("() => document.querySelectorAll('.js-plotly-plot').length >= 2")
         result, drawn = runs[0] / "result.json", [points_of_curve(again)]
-        for _ in range(180):
+        for _ in range(WAIT // 250):
             if result.is_file():
                 break
-            again.wait_for_timeout(1000)
+            again.wait_for_timeout(250)
             drawn.append(points_of_curve(again))
         # the outcome, shown once the run is over
         again.get_by_text("texts lost").first.wait_for()
