@@ -21,6 +21,7 @@ from ctsft.cli.app import (
     app,
 )
 from ctsft.cli.run import execute
+from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError
 
 To = Annotated[str, typer.Option("--to", help="A new folder.")]
@@ -46,23 +47,40 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="A repository that is made is private.")
     ] = False,
+    lm_eval: Annotated[
+        str,
+        typer.Option(
+            help="Tasks of lm-evaluation-harness, with commas, that the written model is evaluated"
+            ' on (pip install "ctsft[lm-eval]").'
+        ),
+    ] = "",
 ):
     """Write a run's tuned model, or a share of its change, as an ordinary Hugging Face folder with
-    a model card; or its change as an adapter that plain peft loads; or upload them to the hub.
+    a model card; or its change as an adapter that plain peft loads; or upload them to the hub; or
+    evaluate it with lm-evaluation-harness.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --format peft --push you/tuned
     """
     from ctsft.jobs.export import export as write  # torch and transformers: not for --help
     from ctsft.jobs.export import push as upload
+    from ctsft.jobs.harness import FILE, check_harness, harness_text, run_harness
     from ctsft.jobs.requests import EXPORT_FORMS
 
     if form not in EXPORT_FORMS:
         raise UserError(f"{form!r} is no format; choose from {', '.join(EXPORT_FORMS)}.")
     if not to and not push:
         raise UserError("Name a new folder with --to, or a repository of the hub with --push.")
+    if lm_eval:
+        check_harness(form)
+        if not to:
+            raise UserError("Name the new folder that is evaluated with --to.")
     if to:
         print(write(run_id, to, share, form))
+    if lm_eval:
+        measured = run_harness(Path(to), list(filter(None, lm_eval.split(","))))
+        write_text(Path(to) / FILE, json.dumps(measured, indent=1), "the harness's figures")
+        print(harness_text(measured))
     if push:
         print(upload(run_id, push, share, form, private))
 

@@ -63,6 +63,8 @@ def finetune(summary: dict) -> str:
     )
     title = f"{summary['what']}: {share}{', stopped early' if summary['stopped'] else ''}"
     lines = [title, *figures(summary)]
+    if summary.get("perplexity"):
+        lines.append(perplexity(summary["perplexity"]))
     lines += summary["notes"]
     if summary.get("outside"):
         lines.append(summary["outside"]["text"])
@@ -98,6 +100,13 @@ def figures(summary: dict) -> list[str]:
             " same rows, adjusted (Holm)."
         )
     return lines
+
+
+def perplexity(of: dict) -> str:
+    return (
+        f"perplexity of {of['texts']}: {of['before']:.2f} -> {of['after']:.2f} ({of['rows']} texts,"
+        f" {of['tokens']:,} tokens)"
+    )
 
 
 def shares(measured: dict) -> str:

@@ -130,6 +130,24 @@ def finetune(
         ),
     ] = "test",
     related: Annotated[str, typer.Option(help="Further languages to measure, with commas.")] = "",
+    related_task: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="A further task that is measured: a task file or name, and :LANGUAGE where it is"
+            " not its source language. Can be repeated."
+        ),
+    ] = None,
+    perplexity: Annotated[
+        bool,
+        typer.Option(
+            "--perplexity",
+            help="Measure the perplexity of the source rows' texts too, as general ability.",
+        ),
+    ] = False,
+    text: Annotated[
+        Optional[str],
+        typer.Option(help="A text file whose lines the perplexity is of, in place of the rows."),
+    ] = None,
     pool: Annotated[
         str, typer.Option(help="Target rows: all, or pool B (rows whose ids discovery never saw).")
     ] = "all",
@@ -203,6 +221,9 @@ def finetune(
         base=base,
         advice=advice,
         shares=shares,
+        related_tasks=tuple(related_task or ()),
+        perplexity=perplexity or text is not None,
+        text=text,
     )
     request = FinetuneRequest(
         name=name,

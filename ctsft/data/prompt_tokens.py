@@ -25,14 +25,28 @@ def appended_tokens(model) -> list[int]:
 
 
 def behind_text(tokenizer) -> list[int]:
+    whole, _, end = around_probe(tokenizer)
+    return whole[end:]
+
+
+def leading_tokens(tokenizer) -> list[int]:
+    """The ids that the tokenizer puts before every text, such as a beginning-of-text token."""
+    whole, start, _ = around_probe(tokenizer)
+    return whole[:start]
+
+
+def around_probe(tokenizer) -> tuple[list[int], int, int]:
+    """The ids of a short text with special tokens, and where the text itself starts and ends."""
     plain = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     whole = tokenizer(PROBE)["input_ids"]
-    ends = [
-        start + len(plain)
+    starts = [
+        start
         for start in range(len(whole) - len(plain) + 1)
         if whole[start : start + len(plain)] == plain
     ]
-    return whole[ends[-1] :] if plain and ends else []
+    if not plain or not starts:
+        return whole, 0, len(whole)
+    return whole, starts[-1], starts[-1] + len(plain)
 
 
 def longest_prompt(model, max_length: int) -> int:

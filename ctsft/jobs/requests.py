@@ -56,6 +56,10 @@ class Tuning:
     base: str | None = None  # for "direct": the model before the competence stage
     advice: str | None = None  # for "advised": an advice run or its advice.csv; None: ask first
     shares: bool = True  # eleven shares of the change are measured on validation rows
+    # task files or names that are measured too, each with ":LANGUAGE" or in its source language
+    related_tasks: tuple[str, ...] = ()
+    perplexity: bool = False  # of the source rows' texts, or of the lines of the file `text`
+    text: str | None = None
 
 
 def base_model(subject: Subject, tuning: Tuning) -> str:

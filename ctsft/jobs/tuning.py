@@ -16,16 +16,18 @@ from ctsft.jobs.measured_change import (
     outside_of_change,
     share_rows,
 )
+from ctsft.jobs.related_abilities import perplexity_ends, related_rows, texts_of
 from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import FinetuneRequest, Subject, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import open_discovery
 from ctsft.jobs.tuning_rows import answered, source_rows, tuning_rows
 from ctsft.model.device import choose_device
-from ctsft.model.evaluation import evaluate, metric_changes
+from ctsft.model.evaluation import metric_changes
 from ctsft.runs.folder import Run
 from ctsft.runs.writer import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
+from ctsft.tuning.evaluation_sets import TaskRows, check_sets, measure_set
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
 from ctsft.tuning.recipes import RECIPES, find_recipe, trainable_of
 from ctsft.utils import atomic_files, distributed
@@ -54,12 +56,15 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     task = load_task(subject.task, subject.data_dir)
     source = subject.language or task.source
     # refused before anything is scored
-    train, evaluation_sets = tuning_rows(task, source, subject.split, tuning, config.seed)
+    train, language_sets = tuning_rows(task, source, subject.split, tuning, config.seed)
+    texts = texts_of(task, tuning, language_sets[source])
+    related_sets = related_rows(tuning, tuning.eval_split)
     needs_source = config.needs_source or chosen.from_source
     keeping = source_rows(task, source, subject.split) if needs_source else None
     final_sets = {}
     if tuning.final_split not in (None, tuning.eval_split):
-        final_sets = {name: task.load(name, tuning.final_split) for name in evaluation_sets}
+        final_sets = {name: task.load(name, tuning.final_split) for name in language_sets}
+        final_sets |= related_rows(tuning, tuning.final_split)
     circuit = None
     if chosen.needs_heads:
         has_circuit = distributed.broadcast(stored_circuit(first) is not None, device)
@@ -68,7 +73,8 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
     reporter = Reporter(run, stoppable=False)
     reporter.stage("loading the model")
     model, task, source = subject.open()
-    begin(run, model, source, {"train": train, **evaluation_sets})
+    begin(run, model, source, {"train": train, **language_sets})
+    check_sets(model, related_sets | texts)
     if circuit is not None:
         circuit.check(model).save(run.file("circuit.json"))
     trainable = trainable_of(model, tuning.what, circuit, config.norms, config.extra)
@@ -87,6 +93,7 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         resumed=lambda step, history: run.event(kind="resumed", step=step, history=history),
         restored=lambda step, history: run.event(kind="restored", step=step, history=history),
     )
+    curve_sets = language_sets | related_sets
     summary = {
         "model": model.name,
         "task": task.name,
@@ -95,32 +102,33 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         "what": tuning.what,
         "heads": None if circuit is None else len(circuit),
         "n": len(train),
-        "rows": {name: len(rows) for name, rows in evaluation_sets.items()},
+        "rows": {name: len(rows) for name, rows in rows_of(curve_sets).items()},
         "config": config.model_dump(),
-        "answered": answered(tuning.eval_split, evaluation_sets),
+        "answered": answered(tuning.eval_split, rows_of(curve_sets)),
     }
     final = None
     if final_sets:
-        before = {name: evaluate(model, task, rows) for name, rows in final_sets.items()}
+        before = {name: measure_set(model, task, one) for name, one in final_sets.items()}
         final = {"split": tuning.final_split, "before": before}
     try:
-        result = finetune(model, task, trainable, train, evaluation_sets, config, watch, keeping)
+        sets = curve_sets | texts
+        result = finetune(model, task, trainable, train, sets, config, watch, keeping)
     except NotFinite as error:
         # the model is back at its last good state
         save_result(run, summary, error.result)
         raise
     model = result.model
     if final:
-        final["after"] = {name: evaluate(model, task, rows) for name, rows in final_sets.items()}
+        final["after"] = {name: measure_set(model, task, one) for name, one in final_sets.items()}
         final |= metric_changes(final["before"], final["after"], source, tuning.target)
-        summary |= {"final": final, "answered": answered(tuning.final_split, final_sets)}
+        summary |= {"final": final, "answered": answered(tuning.final_split, rows_of(final_sets))}
     if tuning.save_model:
         with atomic_path(run.file("model"), "the tuned model") as part:
             model.hf.save_pretrained(part)
             model.tokenizer.save_pretrained(part)
     saved = save_result(run, summary, result)
     if distributed.RANK == 0:
-        measured = measured_change(reporter, request, subject, result, list(evaluation_sets))
+        measured = measured_change(reporter, request, subject, result, list(language_sets))
         saved = finish(run, summary | outcome(result) | measured)
     if not result.stopped:
         atomic_files.remove(checkpoints)  # nothing is left to resume
@@ -170,7 +178,13 @@ def outcome(result: TuneResult) -> dict:
         "stopped": result.stopped,
         "history": result.history,
         "notes": result.notes,
+        "perplexity": perplexity_ends(result.history),
     }
+
+
+def rows_of(sets: dict[str, list[Example] | TaskRows]) -> dict[str, list[Example]]:
+    """The rows of each set, of whichever task."""
+    return {name: one.rows if isinstance(one, TaskRows) else one for name, one in sets.items()}
 
 
 def stored_circuit(run: Run) -> Circuit | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ctsft.jobs.related_abilities import perplexity_ends
 from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
 from ctsft.runs.explorations import origin_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
@@ -38,6 +39,8 @@ COLUMNS = (
     "source_lowest",
     "source_area_lost",
     "gain",
+    "perplexity_before",
+    "perplexity_after",
     "seconds",
     "experiment",
     "note",
@@ -140,6 +143,12 @@ def _row(path: Path, stamped: tuple) -> dict | None:
         "forgetting": before[source] - after[source],
         **on_the_way(rows, source),
         "gain": after[target] - before[target],
+        **general_ability(rows),
+        "related": {
+            name: (before[name], after[name])
+            for name in before
+            if name not in (source, target) and None not in (before[name], after.get(name))
+        },
         "seconds": rows[-1].get("seconds"),
         "shares": share_changes(done.get("shares"), source, target),
         "note": said.note,
@@ -172,6 +181,12 @@ def share_of(done: dict) -> float | None:
     """The trained share of the parameters; None where a summary does not say it."""
     trainable, total = done.get("trainable"), done.get("total")
     return None if trainable is None or not total else trainable / total
+
+
+def general_ability(rows: list[dict]) -> dict[str, float | None]:
+    """The perplexity of the run's texts before and after; None where none was measured."""
+    ends = perplexity_ends(rows) or {}
+    return {f"perplexity_{when}": ends.get(when) for when in ("before", "after")}
 
 
 def on_the_way(rows: list[dict], source: str) -> dict[str, float | None]:
@@ -208,6 +223,8 @@ def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:
         "pool": tuning.pool,
         "curves_on": tuning.eval_split,
         "related": list(tuning.related),
+        "related_tasks": list(tuning.related_tasks),
+        "text": tuning.text or ("source rows" if tuning.perplexity else None),
     }
     return named | config.model_dump(exclude=NO_EFFECT)
 

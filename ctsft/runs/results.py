@@ -26,12 +26,19 @@ class Metrics(_Part):
     right: str = Field("", pattern="^[01]*$")  # of each row: "1" right, "0" wrong
 
 
+class Perplexity(_Part):
+    perplexity: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    tokens: Count
+    texts: Count
+
+
 class Measurement(_Part):
     """A row of a tuning run's history."""
 
     step: Count
     accuracy: dict[str, Share] | None = None
     metrics: dict[str, Metrics] | None = None
+    perplexity: dict[str, Perplexity] | None = None
     steps: Count | None = None
     seconds: Number = None
     loss: float | None = None
@@ -83,6 +90,16 @@ class SharesOf(_Part):
         return self
 
 
+class PerplexityEnds(_Part):
+    """Before and after tuning, of the same texts."""
+
+    texts: str
+    rows: Count
+    tokens: Count
+    before: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    after: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
 class MeasuredRows(_Part):
     hash: str
     ids: list[str]
@@ -112,6 +129,7 @@ class Tuned(_Part):
     cell: dict | None = None
     outside: OutsideOf | None = None
     shares: SharesOf | None = None
+    perplexity: PerplexityEnds | None = None
 
 
 class HeadOf(_Part):

@@ -21,6 +21,7 @@ from ctsft.model.model import Model
 from ctsft.tuning.checkpoints import history_of, newest_checkpoint, step_of, trainable_parameters
 from ctsft.tuning.config import TuneConfig, training_arguments
 from ctsft.tuning.delta import Delta, delta_of
+from ctsft.tuning.evaluation_sets import EvaluationSet, check_sets
 from ctsft.tuning.float32_copies import FirstValues, training_dtype
 from ctsft.tuning.lora import Adapted, Lora, adapters
 from ctsft.tuning.masked_training import masked_training
@@ -46,8 +47,9 @@ class TuneResult:
     """What a tuning run came to.
 
     history: a row for each evaluation: {"step", "steps", "epoch", "loss", "accuracy": {set: share},
-    "metrics": {set: metrics}, "seconds"}; the loss is the mean since the row before, None at step
-    0. trainable, total: parameters trained, and parameters of the model that was passed. changed:
+    "metrics": {set: metrics}, "seconds"}, and "perplexity": {set: {"perplexity", "tokens",
+    "texts"}} where texts are measured; the loss is the mean since the row before, None at step 0.
+    trainable, total: parameters trained, and parameters of the model that was passed. changed:
     how many of the trained ones have another value afterwards. delta: the trained parameters.
     model: the tuned model. stopped: whether it ended early. notes: what a reader should know.
     """
@@ -67,13 +69,15 @@ def finetune(
     task: Task,
     circuit: Circuit | Trainable | str,
     train: list[Example],
-    evaluate: dict[str, list[Example]],
+    evaluate: dict[str, EvaluationSet],
     config: TuneConfig | None = None,
     watch: Watch | None = None,
     source: list[Example] | None = None,
 ) -> TuneResult:
-    """Train what `circuit` names on the rows `train`, and measure accuracy on the sets of
-    `evaluate`, by name.
+    """Train what `circuit` names on the rows `train`, and measure the sets of `evaluate`, by name.
+
+    evaluate: rows of the task, whose accuracy is measured; `TaskRows`, rows of a related task with
+    its own prompt and labels; or `Texts`, whose perplexity is measured. The source comes first.
 
     circuit: a Circuit, a recipe that needs no heads ("norms", "full", "ssu", "lora"), or a
     Trainable (`trainable_of` makes one of any recipe). model: a Model or a path. It is changed in
@@ -86,8 +90,9 @@ def finetune(
     from all of them, "ssu" reads at most `SHIELD_ROWS`, the others at most `FISHER_ROWS`.
 
     UserError without training rows, without source rows where they are needed, for a circuit of
-    another model, or (`NotFinite`) when the loss, a gradient or an answer becomes NaN or infinite;
-    the model is then in its last good state.
+    another model, for a related task whose labels the model cannot answer with, or (`NotFinite`)
+    when the loss, a gradient or an answer becomes NaN or infinite; the model is then in its last
+    good state.
     """
     original, config, watch = as_model(model), config or TuneConfig(), watch or Watch()
     trainable = trainable_from(original, circuit, config)
@@ -95,6 +100,7 @@ def finetune(
         raise UserError("There are no rows to train on; give at least one labelled example.")
     about = {"base": original.fingerprint, "what": trainable.name, "kv": config.kv}
     tokens = task.label_ids(original)
+    check_sets(original, evaluate)
 
     def encoded(examples: list[Example]) -> Encoded:
         return [(task.encode(original, row), tokens[row.label]) for row in examples]

@@ -10,12 +10,13 @@ import torch
 from torch.nn import functional as F
 from transformers import TrainerCallback
 
-from ctsft.data.task import Example, Task
-from ctsft.model.evaluation import NotFiniteLogits, evaluate
+from ctsft.data.task import Task
+from ctsft.model.evaluation import NotFiniteLogits
 from ctsft.model.forward import readout_logits
 from ctsft.model.model import Model
 from ctsft.tuning.checkpoints import checkpoints, remove_after, step_of, trainable_parameters
 from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.evaluation_sets import EvaluationSet, evaluation_row, measure_set
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
@@ -62,7 +63,7 @@ class Observer(TrainerCallback):
         self,
         model: Model,
         task: Task,
-        evaluation_sets: dict[str, list[Example]],
+        evaluation_sets: dict[str, EvaluationSet],
         config: TuneConfig,
         watch: Watch,
     ):
@@ -155,8 +156,8 @@ class Observer(TrainerCallback):
         if distributed.RANK == 0:
             try:
                 metrics = {
-                    name: evaluate(self.model, self.task, rows)
-                    for name, rows in self.evaluation_sets.items()
+                    name: measure_set(self.model, self.task, one)
+                    for name, one in self.evaluation_sets.items()
                 }
             except NotFiniteLogits:
                 finite = False
@@ -170,8 +171,7 @@ class Observer(TrainerCallback):
             "steps": state.max_steps,
             "epoch": round((state.epoch or 0.0) * step / max(state.global_step, 1), 4),
             "loss": loss,
-            "accuracy": {name: values["accuracy"] for name, values in metrics.items()},
-            "metrics": metrics,
+            **evaluation_row(metrics),
             "seconds": round(time.monotonic() - self.began, 3),
         }
         self.history.append(row)
@@ -179,7 +179,10 @@ class Observer(TrainerCallback):
         if self.config.report_to != "none":
             # logging the accuracies resets the flag that this step's loss is logged by
             should_log = self.trainer.control.should_log
-            self.trainer.log({f"accuracy/{name}": share for name, share in row["accuracy"].items()})
+            sent = {f"accuracy/{name}": share for name, share in row["accuracy"].items()}
+            for name, of in row.get("perplexity", {}).items():
+                sent[f"perplexity/{name}"] = of["perplexity"]
+            self.trainer.log(sent)
             self.trainer.control.should_log = should_log
 
     def on_train_begin(self, args, state, control, **_):

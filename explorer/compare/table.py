@@ -56,6 +56,11 @@ OUTCOMES = {
         ),
     ),
     "gain": _number("gain", format="%+.3f", help=TERMS["target change"]),
+    "related": _text(
+        "other languages and tasks",
+        help="Accuracy before and after on what was measured beside source and target.",
+    ),
+    "perplexity": _text("perplexity", help=TERMS["perplexity"] + " Before and after tuning."),
     "seeds": _number(
         "seeds",
         help=(
@@ -162,6 +167,8 @@ def line(entry: Entry) -> dict:
         "source_lowest": mean_or_none(entry, "source_lowest"),
         "source_area_lost": mean_or_none(entry, "source_area_lost"),
         "gain": mean_of(entry, "gain"),
+        "related": related(entry),
+        "perplexity": perplexity(entry),
         "seeds": len(entry),
         "seconds": spread(times).mean if times else None,
         "origin": first.get("origin", ""),
@@ -179,6 +186,22 @@ def mean_or_none(rows: list[Mapping], key: str) -> float | None:
     """The mean of what every row has; None where one lacks it."""
     values = [row.get(key) for row in rows]
     return None if None in values else spread(values).mean
+
+
+def related(entry: Entry) -> str:
+    """ "topic (english) 0.620 → 0.600": means over the runs, of what all of them measured."""
+    measured = [row.get("related") or {} for row in entry]
+    parts = []
+    for name in measured[0]:
+        if all(name in one for one in measured):
+            before, after = (spread(one[name][i] for one in measured).mean for i in (0, 1))
+            parts.append(f"{name} {before:.3f} → {after:.3f}")
+    return ", ".join(parts)
+
+
+def perplexity(entry: Entry) -> str:
+    before, after = (mean_or_none(entry, f"perplexity_{when}") for when in ("before", "after"))
+    return "" if before is None or after is None else f"{before:.2f} → {after:.2f}"
 
 
 def accuracy(entry: Entry, side: str) -> str:

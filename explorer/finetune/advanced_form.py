@@ -92,6 +92,7 @@ def evaluation(task: Task):
         **binding.bind("related"),
         help=TERMS["related"],
     )
+    other_abilities()
     left, right = st.columns(2)
     measured_rows(left, right, splits)
     left.number_input(
@@ -111,6 +112,26 @@ def evaluation(task: Task):
             " ids. In a parallel corpus this excludes translations of pool A."
         ),
     )
+
+
+def other_abilities():
+    """Related tasks, and the perplexity of texts."""
+    st.text_area(
+        "Related tasks",
+        height=68,
+        placeholder="/path/to/topic.json\n/path/to/topic.json:english",
+        **binding.bind("related_tasks"),
+        help=TERMS["related task"],
+    )
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    left.toggle("Perplexity", **binding.bind("perplexity"), help=TERMS["perplexity"])
+    if binding.view().perplexity:
+        right.text_input(
+            "Text file",
+            placeholder="the source rows' texts",
+            **binding.bind("text_file"),
+            help="A file of UTF-8 text; each line that is not empty is one text, at most 400.",
+        )
 
 
 def measured_rows(left: DeltaGenerator, right: DeltaGenerator, splits: list[str]):

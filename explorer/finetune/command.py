@@ -134,10 +134,18 @@ def tuning(view: View, sources: HeadSources, file: str | None) -> Tuning:
         eval_split=view.eval_split,
         related=tuple(view.related),
         final_split=view.final_split or None,
+        related_tasks=related_tasks(view),
+        perplexity=view.perplexity,
+        text=(view.text_file.strip() or None) if view.perplexity else None,
         pool=view.pool,
         base=(view.base.strip() or None) if what == "direct" else None,
         **heads,
     )
+
+
+def related_tasks(view: View) -> tuple[str, ...]:
+    """The lines of the field "Related tasks"."""
+    return tuple(filter(None, map(str.strip, view.related_tasks.splitlines())))
 
 
 def request(view: View, sources: HeadSources, file: str | None, name: str = "") -> FinetuneRequest:

@@ -38,6 +38,9 @@ class Tune:
     batch: int = number(16, 1, 512)
     tune_seed: int = number(31, 0, 2**31 - 1)
     related: list[str] = field(default_factory=list)  # more languages that are measured
+    related_tasks: str = ""  # task files that are measured, one on each line
+    perplexity: bool = False  # of the source rows' texts, or of `text_file`
+    text_file: str = ""
     kv: str = choice("group", "expand")
     norms: bool = True
     lora_rank: int = number(8, 1, 256)

@@ -8,8 +8,8 @@ from explorer.text.run_names import display_name
 
 def readout(evaluations: list[Mapping], target: str) -> str:
     """ "**Indonesian .67 → .55**, lowest .35 at step 12 · **English .33 → .51**": source and target
-    from the first evaluation to the last, and the source's lowest point where it is between them.
-    "" without evaluations.
+    from the first evaluation to the last, and the source's lowest point where it is between them;
+    then the perplexity of texts, where it was measured. "" without evaluations.
     """
     if not evaluations:
         return ""
@@ -17,7 +17,19 @@ def readout(evaluations: list[Mapping], target: str) -> str:
     parts = [change(evaluations, source)]
     if target != source and target in evaluations[0]["accuracy"]:
         parts.append(change(evaluations, target))
+    parts += perplexities(evaluations)
     return " · ".join(parts)
+
+
+def perplexities(evaluations: list[Mapping]) -> list[str]:
+    """ "Perplexity of source texts 34.10 → 35.26", from the first evaluation to the last."""
+    first, last = (row.get("perplexity") or {} for row in (evaluations[0], evaluations[-1]))
+    return [
+        f"Perplexity of {literal(name)} {first[name]['perplexity']:.2f} →"
+        f" {last[name]['perplexity']:.2f}"
+        for name in first
+        if name in last
+    ]
 
 
 def change(evaluations: list[Mapping], language: str) -> str:

@@ -32,6 +32,18 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Languages whose accuracy is measured beside source and target, without tuning on them"
             f" ({OWN} addition).",
         ),
+        "related task": Term(
+            "Related task",
+            "A further task whose accuracy is measured before, while and after the model is tuned:"
+            " the path of a task file on each line, with :LANGUAGE where it is not the task's"
+            f" source language. CT-SFT claims that related tasks are preserved ({CTSFT}).",
+        ),
+        "perplexity": Term(
+            "Perplexity",
+            "How well the model predicts texts: e to the mean loss over all their tokens, without"
+            " special tokens; lower is better, 1 is perfect. It stands for the model's general"
+            f" ability ({OWN} use of it).",
+        ),
         "accuracy": Term(
             "Accuracy",
             "Share of rows whose correct label gets the highest logit of all labels"

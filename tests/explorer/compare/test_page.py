@@ -15,7 +15,7 @@ from ctsft.plots.style import METHOD_COLOURS
 from ctsft.runs import results
 from ctsft.runs.answers import Answers
 from explorer import guard
-from explorer.compare import curves
+from explorer.compare import curves, table
 from explorer.session import measured_rows, own_runs
 from explorer.session import view as session_view
 from explorer.text import outcomes, run_names
@@ -145,6 +145,19 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
     assert runs.get(full.id), "nothing is deleted before it is confirmed"
     button(at, "Delete permanently").click().run()
     assert [run["what"] for run in tuning_table.table_rows()] == ["circuit"] and not at.exception
+
+
+def test_related_tasks_and_perplexity_are_means_over_the_runs_that_all_measured_them():
+    measured = [
+        row("full", 0.8, 0.7, related={"topic (english)": (0.6, after)}, perplexity_before=20.0)
+        | {"perplexity_after": 30.0 * after}
+        for after in (0.5, 0.7)
+    ]
+    assert table.related(measured) == "topic (english) 0.600 → 0.600"
+    assert table.perplexity(measured) == "20.00 → 18.00"
+    # the control: one run without them
+    assert table.related([*measured, row("full", 0.8, 0.7)]) == ""
+    assert table.perplexity([*measured, row("full", 0.8, 0.7)]) == ""
 
 
 def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):

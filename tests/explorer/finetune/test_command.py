@@ -46,6 +46,9 @@ def test_the_command_asks_for_what_the_page_says(view, sources, what):
         precision="bf16",
         eval_every=4,
         related=["indonesian"],
+        related_tasks="topic.json \n\nxnli:german\n",
+        perplexity=True,
+        text_file=" words.txt ",
         pool="B",
         eval_split="valid",
         final_split="test",
@@ -56,6 +59,9 @@ def test_the_command_asks_for_what_the_page_says(view, sources, what):
     assert parsed(arguments(request)) == request
     assert request.subject == view.subject and request.config == command.config(view)
     assert request.name == "a name"
+    tuning = request.tuning
+    assert tuning.related_tasks == ("topic.json", "xnli:german")
+    assert (tuning.perplexity, tuning.text) == (True, "words.txt")
     assert request.scoring.seed == (view.tune_seed if what == "random" else 0)
     config = request.config
     assert (config.kv, config.norms) == (

@@ -57,6 +57,18 @@ def test_without_scores_it_says_where_to_get_them_and_only_norms_and_everything_
     ).disabled and f"**{total:,}** of {total:,} parameters will be trained (100.00%)" in texts(at)
 
 
+def test_related_tasks_and_texts_are_asked_for_under_the_advanced_settings(view):
+    at = visit(view)
+    assert not [one for one in at.text_input if one.key == "w_text_file"]
+    at.toggle(key="w_perplexity").set_value(True)
+    at.text_area(key="w_related_tasks").set_value("topic.json").run()
+    at.text_input(key="w_text_file").set_value("words.txt").run()
+    chosen = at.session_state.view
+    asked = finetune_command.tuning(chosen, finetune_command.HeadSources(), None)
+    assert not at.exception and asked.related_tasks == ("topic.json",)
+    assert (asked.perplexity, asked.text) == (True, "words.txt")
+
+
 def test_the_switch_and_what_holding_takes(view):
     """On for everything, off for parts; each keeps its own choice."""
     score(view)

@@ -95,6 +95,9 @@ TUNING = Tuning(
     base="some/base",
     advice="advice.csv",
     shares=False,
+    related_tasks=("topic.json:indonesian", "xnli"),
+    perplexity=True,
+    text="my text.txt",
 )
 REQUESTS = [
     ScoreRequest(),

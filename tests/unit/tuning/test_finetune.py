@@ -3,6 +3,7 @@ the bit, and what they keep.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from safetensors.torch import load_file
 
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.evaluation import accuracy
+from ctsft.model.perplexity import perplexity
 from ctsft.tuning.checkpoints import TRAINED, newest_checkpoint
 from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.evaluation_sets import TaskRows, Texts
 from ctsft.tuning.finetune import NotFinite, Watch, finetune
 from ctsft.tuning.trainable import trainable_count
 from support.errors import said
@@ -264,3 +267,30 @@ def test_the_defaults_are_the_papers():
         config.weight_decay,
         config.kv,
     ) == (5, 5e-5, 16, 31, 0, "group")
+
+
+def test_related_tasks_and_texts_are_measured_before_during_and_after(build, task):
+    """A related task has its own prompt and labels; the figures are those of the library."""
+    model, rows = build("qwen2"), cued(12)
+    topic = replace(task, name="topic", prompt="{text} | topic:", labels=("positive", "negative"))
+    others = [row for row in cued(18, 3) if row.label in topic.labels]
+    words = [row.text for row in rows]
+    sets = {"indonesian": rows, "topic": TaskRows(topic, others), "words": Texts(words)}
+    before = accuracy(model, topic, others), perplexity(model, words)
+    history = finetune(model, task, "full", rows, sets, QUICK).history
+    assert len(history) > 2
+    assert {tuple(row["accuracy"]) for row in history} == {("indonesian", "topic")}
+    assert history[0]["accuracy"]["topic"] == before[0]
+    assert history[0]["perplexity"] == {"words": before[1]}
+    assert history[-1]["accuracy"]["topic"] == accuracy(model, topic, others)
+    assert history[-1]["perplexity"]["words"] == perplexity(model, words) != before[1]
+    assert all(row["metrics"].keys() == row["accuracy"].keys() for row in history)
+
+
+def test_a_related_task_that_the_model_cannot_answer_is_refused(build, task):
+    wrong = replace(task, labels=("not one token of any tokenizer", "good"))
+    sets = {"a": cued(3), "b": TaskRows(wrong, cued(3))}
+    model = build("qwen2")
+    first = model.fingerprint
+    said(lambda: finetune(model, task, "full", cued(6), sets, QUICK), "one token")
+    assert model.fingerprint == first
