@@ -41,8 +41,8 @@ def run_harness(folder: Path, tasks: list[str]) -> dict[str, dict[str, float]]:
     except Exception as error:  # of the harness, its tasks and their data
         raise UserError(
             f"lm-evaluation-harness could not evaluate {quoted(','.join(tasks))}"
-            f" ({type(error).__name__}: {quoted(str(error), 200)}); check the names with `lm_eval ls"
-            " tasks`, and the network."
+            f" ({type(error).__name__}: {quoted(str(error), 200)}); check the names with `lm_eval"
+            " ls tasks`, and the network."
         ) from None
     return {
         task: {name: value for name, value in of.items() if isinstance(value, int | float)}

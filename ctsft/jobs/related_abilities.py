@@ -35,8 +35,8 @@ def related_rows(tuning: Tuning, split: str) -> dict[str, TaskRows]:
         language = language or task.source
         if split not in task.splits(language):
             raise UserError(
-                f"The related task {quoted(task.name)} has no {split} rows for {language}, which are"
-                " measured; add some, or choose other rows with --eval-split and --final-split."
+                f"The related task {quoted(task.name)} has no {split} rows for {language}, which"
+                " are measured; add some, or choose other rows with --eval-split and --final-split."
             )
         name = f"{task.name} ({language})"
         if name in sets:
