@@ -31,33 +31,36 @@ def overlay(
     lines stand out, all if there are none.
     """
     comparable = [row for row in rows if start_of(row) == start_of(rows[0])]
-    groups: dict[tuple, list[Mapping]] = {}
-    for row in comparable:
-        groups.setdefault(filters.settings_key(row, ("seed",)), []).append(row)
-    shown = list(groups.values())[:MAX_LINES]
+    shown = named_groups(comparable, names)
     histories = {
-        row["run"]: results.evaluations(runs.get(row["run"])) for of in shown for row in of
+        row["run"]: results.evaluations(runs.get(row["run"])) for of in shown.values() for row in of
     }
     lines = [
         line(of, name, histories, bool(selected) and not {row["run"] for row in of} & {*selected})
-        for of, name in zip(shown, group_names(shown, names), strict=True)
+        for name, of in shown.items()
     ]
     fig = curve_panels(
         lines,
-        titles([row for of in shown for row in of]),
+        titles([row for of in shown.values() for row in of]),
         total_steps=max(map(planned_steps, histories.values())),
         chance=chance(rows[0]),
     )
     return fig, len(rows) - len(histories)
 
 
-def group_names(groups: list[list[Mapping]], names: Mapping[str, str]) -> list[str]:
-    """The name of the run, or what the seeds have in common."""
-    unnamed = [of[0] | {"name": "", "seed": None} for of in groups]
-    return [
-        names[of[0]["run"]] if len(of) == 1 else name
-        for of, name in zip(groups, run_names.run_names(unnamed), strict=True)
-    ]
+def named_groups(rows: list[Mapping], names: Mapping[str, str]) -> dict[str, list[Mapping]]:
+    """{unique name: a run, or the seeds of the same settings}, at most `MAX_LINES`."""
+    members: dict[tuple, list[Mapping]] = {}
+    for row in rows:
+        members.setdefault(filters.settings_key(row, ("seed",)), []).append(row)
+    groups = list(members.values())[:MAX_LINES]
+    # a run has its own name, several seeds what they have in common
+    common = run_names.run_names([of[0] | {"name": "", "seed": None} for of in groups])
+    named: dict[str, list[Mapping]] = {}
+    for of, shared in zip(groups, common, strict=True):
+        name = names[of[0]["run"]] if len(of) == 1 else shared
+        named[name if name not in named else f"{name} ({len(named)})"] = of
+    return named
 
 
 def line(of: list[Mapping], name: str, histories: Mapping, faint: bool) -> TuningLine:

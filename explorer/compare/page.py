@@ -9,9 +9,9 @@ from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import request_of, request_problem
 from ctsft.plots import run_frontier
 from ctsft.runs.damage import remark
-from explorer.compare import curves, filter_bar, filters, forgotten, run_table, table
+from explorer.compare import curves, filter_bar, filters, run_table, table, what_was_forgotten
 from explorer.compare.points import Points, points
-from explorer.compare.summary import sentences, stored_answers, unlike_marks
+from explorer.compare.summary import sentences, unlike_marks
 from explorer.session import binding, errors
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
@@ -19,7 +19,6 @@ from explorer.text.markdown import literal
 from explorer.widgets import chart
 
 LISTED = 6  # reasons, and runs of each, that are not shown
-MOST_FORGOTTEN = 20  # runs whose lost texts are counted while none is selected
 FRONTIER_HELP = (
     TERMS["frontier"]
     + " The change in each run on the target (up) and on the source (right). A large mark is the"
@@ -64,8 +63,8 @@ def page():
     with picture:  # shows which rows of the table are selected
         frontier(ended_points, [row["run"] for row in selected])
     run_table.actions(rows, selected, names)
-    what_was_forgotten(selected or ended[:MOST_FORGOTTEN], names)
     accuracy_curves(selected, ended or rows[:1], names)
+    what_was_forgotten.draw(selected or ended, names)
     earlier_runs()
     st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
 
@@ -121,26 +120,6 @@ def frontier(of: Points, selected: list[str]):
         st.caption(text)
     if text := unlike_marks(of):
         st.caption(text)
-
-
-def what_was_forgotten(rows: list[dict], names: dict[str, str]):
-    table = forgotten.texts_lost(rows, [names[row["run"]] for row in rows], stored_answers)
-    if table.empty:
-        return
-    st.subheader("What was forgotten", help=TERMS["mcnemar"])
-    st.caption(
-        "Texts that were right before tuning and are wrong after it (lost), and the reverse (won)."
-        " *Lost by others too*: of the lost source texts, those that another run of this list lost"
-        " as well."
-    )
-    st.dataframe(
-        table,
-        hide_index=True,
-        column_config={
-            name: st.column_config.Column(help=text) for name, text in forgotten.HELP.items()
-        },
-        alt="Texts lost and won on source and target, by run.",
-    )
 
 
 def accuracy_curves(selected: list[dict], rows: list[dict], names: dict[str, str]):

@@ -127,7 +127,7 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
     assert table["source_lowest"].tolist() == pytest.approx([0.5, 0.8])
     # straight from .85: half of the loss
     assert table["source_area_lost"].tolist() == pytest.approx([0.175, 0.025])
-    lost = at.dataframe[1].value
+    lost = at.dataframe[2].value
     assert lost["run"].tolist() == ["Everything", "Circuit (2 heads)"]
     assert lost["source lost"].tolist() == [23, 5] and lost["target won"].tolist() == [17, 14]
     assert lost["lost by others too"].tolist() == [5, 5]
