@@ -5,6 +5,9 @@
 cold start   from the start of the server's process to the first head map of the bundled model on
              screen, the browser being open: with the scores
              in the run folder, and without any (the preview's map, and the map of the final scores)
+first screen from the start of the server's process to the first screen: the recorded runs are
+             drawn, and *Do it yourself* can be clicked; beside it the time of
+             `python -c "import torch, transformers"`, which the screen does not wait for
 drag         from an input event on the line under the map to the end of the frame in which
              outlines and counter show the new circuit, computed in the browser
 release      from the release of the line to the table (the pixels of its first rows) that shows
@@ -20,6 +23,8 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +34,7 @@ from benchmarks.browser import Page, browser, server, settle
 from benchmarks.ui_scenes import scored_home, scored_model
 
 GOALS = {
+    "first screen": 4.0,
     "cold start, scores stored": 20.0,
     "cold start, nothing stored": 60.0,
     "drag, 12 x 12": 0.05,
@@ -48,6 +54,24 @@ def first_map(page: Page, address: str):
     page.goto(address)  # a click on Relevance scores the bundled model; its address does not
     page.get_by_test_id("stSidebar").get_by_role("link", name="Relevance").click()
     page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=180_000)
+
+
+def first_screen(home: Path) -> float:
+    """Seconds to the drawn panels and the button below them."""
+    with browser() as page:
+        begun = time.perf_counter()
+        with server(home) as address:
+            page.goto(address)
+            page.get_by_role("button", name="Do it yourself").wait_for(timeout=180_000)
+            page.locator(".js-plotly-plot .scatterlayer").nth(1).wait_for(timeout=180_000)
+            return time.perf_counter() - begun
+
+
+def importing() -> float:
+    """Seconds that a process takes to import the libraries."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch, transformers"], check=True)
+    return time.perf_counter() - begun
 
 
 def cold_start(home: Path) -> dict[str, float]:
@@ -138,11 +162,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="bench_ui.json")
     parser.add_argument("--moves", type=int, default=9)
-    parser.add_argument("--only", choices=("cold", "12", "32"))
+    parser.add_argument("--only", choices=("first", "cold", "12", "32"))
     args = parser.parse_args()
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
+        if args.only in (None, "first"):
+            (scratch / "first").mkdir()
+            importing()  # from the disk into memory
+            times |= {
+                "import torch, transformers": [importing() for _ in range(3)],
+                "first screen": [first_screen(scratch / "first") for _ in range(3)],
+            }
         if args.only in (None, "cold"):
             stored = cold_start(scored_home(scratch / "stored"))
             (scratch / "empty").mkdir()
@@ -163,6 +194,11 @@ def main():
     for what, seconds in times.items():
         goal = f"{GOALS[what]:g} s" if what in GOALS else ""
         print(f"{what:<28}{statistics.median(seconds):>7.3f} s{max(seconds):>7.3f} s{goal:>8}")
+    if "first screen" in times:
+        ratio = statistics.median(times["first screen"]) / statistics.median(
+            times["import torch, transformers"]
+        )
+        print(f"the first screen takes {ratio:.2f} of importing torch and transformers")
     load = os.getloadavg()[0]
     print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
     with open(args.out, "w", encoding="utf-8") as file:

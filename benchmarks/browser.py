@@ -146,6 +146,13 @@ def go(page: Page, title: str):
     settle(page)
 
 
+def unfold(page: Page):
+    """Open the form of Setup, which is one line at first."""
+    page.get_by_text("Model and task:").first.click()
+    page.get_by_text("Recent models").or_(page.get_by_text("Hub name")).first.wait_for()
+    settle(page)
+
+
 def settle(page: Page):
     """Wait until the server has finished this rerun: the sign of running comes late, so this
     reads the app's own state, twice.

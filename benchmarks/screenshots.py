@@ -38,7 +38,7 @@ def wait_until_done(page: Page, home: Path, kind: str, count: int):
 
 def tour(page: Page, home: Path):
     """Make what the pictures show, unless `home` holds it already."""
-    page.get_by_role("button", name="Score heads").click()
+    page.get_by_role("button", name="Do it yourself").click()
     wait_until_done(page, home, "score", 1)
     if len(list(home.glob("runs/*-finetune-*/result.json"))) >= 2:
         return

@@ -132,7 +132,7 @@ def at_most(p: float) -> str:
 
 
 def name(method: str) -> str:
-    text = method_name(method)
+    text = method_name(method).replace(",", "")  # the names stand in a list
     return text[:1].lower() + text[1:]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import go, settle, visitor
+from benchmarks.browser import go, settle, unfold, visitor
 
 CORPUS = Path(__file__).parents[2] / "assets" / "demo" / "corpus"
 NASTY = (
@@ -67,6 +67,7 @@ def test_own_tables_from_the_drop_to_the_map(shared_home, address, program, tabl
         page.goto(address)
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         settle(page)
+        unfold(page)
         page.get_by_text("Your tables").click()
         page.locator("input[type=file][multiple]").set_input_files(tables)
         page.get_by_text("indonesian-train.csv").first.wait_for()

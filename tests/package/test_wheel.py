@@ -83,7 +83,8 @@ def test_the_wheel_holds_what_the_app_needs_and_nothing_else(installed):
     with zipfile.ZipFile(installed.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     expected = set(files_of("ctsft")) | set(files_of("explorer"))
-    expected |= {f"ctsft/{name}" for name in files_of("assets/demo")}
+    for folder in ("assets/demo", "assets/recorded"):
+        expected |= {f"ctsft/{name}" for name in files_of(folder)}
     assert names == expected
     assert {"ctsft/py.typed", "explorer/.streamlit/config.toml"} <= names
 

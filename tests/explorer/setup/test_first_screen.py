@@ -15,6 +15,7 @@ from ctsft.jobs.requests import request_of
 from ctsft.runs import explorations
 from ctsft.runs.answers import Answers
 from explorer.session.view import View
+from explorer.setup import recorded_story
 from explorer.text import forgetting
 from support.finetune_page import tuned
 from support.pages import button, charts, texts, visit
@@ -160,3 +161,31 @@ def test_two_seeds_give_no_interval_and_no_verdict():
 )
 def test_runs_that_were_not_measured_alike_say_nothing(methods):
     assert forgetting.measure("indonesian", methods) is None
+
+
+def test_the_recorded_runs_of_the_program_are_whole():
+    """Those in assets: readable, small, complete, and nothing in them tells of a machine."""
+    folder = ROOT / "assets" / "recorded" / "demo"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 3 * 2**20
+    for path in files:
+        assert b"/root/" not in path.read_bytes() and b"/tmp/" not in path.read_bytes(), path
+    requests = [json.loads((one / "request.json").read_text()) for one in runs_of(folder)]
+    assert all(request["cwd"] == "" for request in requests)
+    statuses = [json.loads((one / "status.json").read_text()) for one in runs_of(folder)]
+    assert all(not status["host"] and not status["pid"] for status in statuses)
+
+
+def test_the_recorded_runs_compare_five_methods_over_four_seeds(monkeypatch):
+    monkeypatch.setattr(explorations, "RECORDED", ROOT / "assets" / "recorded")
+    story = recorded_story.read()
+    methods = story.by_method()
+    assert list(methods) == list(recorded_story.METHODS)
+    settings = {json.dumps({**run.summary["config"], "seed": 0, "hold": 0}) for run in story.runs}
+    assert len(settings) == 1
+    assert all(len({run.seed for run in of}) == 4 for of in methods.values())
+    assert recorded_story.sentence(story)
+
+
+def runs_of(folder: Path) -> list[Path]:
+    return sorted((folder / "runs").iterdir())
