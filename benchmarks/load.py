@@ -33,7 +33,7 @@ import psutil
 from playwright.sync_api import Page
 
 from benchmarks.bench_compare import make
-from benchmarks.browser import chrome, go, server, settle, visitor
+from benchmarks.browser import chrome, go, server, settle, unfold, visitor
 from benchmarks.load_client import Memory, Visitor
 from benchmarks.ui_scenes import scored_home
 
@@ -172,6 +172,7 @@ def upload(address: str, folder: Path, rows: int, memory: Memory) -> Answers:
     with chrome() as program:
         page = visitor(program, 1280, 1600)
         first_page(page, address)
+        unfold(page)
         page.get_by_text("Your tables").click()
         settle(page)
         answers.take(lambda: mapped(page))
