@@ -9,6 +9,7 @@ from ctsft.experiment import method_differences, tables
 from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
+from ctsft.jobs.tuning_table import share_changes
 from ctsft.runs.folder import Run
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.json_files import parse_json, read_regular
@@ -28,8 +29,9 @@ CHOICES = TypeAdapter(list[Choice])
 
 
 def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
-    """Flat rows of an experiment's finished trials (`tables.trial_row`), and the learning rates
-    that were chosen, {(setting, method): rate}; both are read from its folders.
+    """Flat rows of an experiment's finished trials (`tables.trial_row`, with the changes of each
+    share as "shares" where they were measured), and the learning rates that were chosen, {(setting,
+    method): rate}; both are read from its folders.
     """
     rates = chosen_rates(run)
     source = design.source or source_language(run)
@@ -37,7 +39,10 @@ def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str,
     for trial in design.trials(rates):
         row = finished(run.id, trial)
         if row:
-            rows.append(tables.trial_row(trial, row, source))
+            shares = share_changes(row.get("shares"), source, trial.target)
+            rows.append(
+                tables.trial_row(trial, row, source) | ({"shares": shares} if shares else {})
+            )
     return rows, rates
 
 

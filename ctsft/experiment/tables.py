@@ -234,5 +234,8 @@ def escaped(text: str) -> str:
 
 
 def as_csv(rows: list[Mapping]) -> str:
-    """CSV with the columns of all rows, in the order of their first appearance; "" for no rows."""
-    return csv_text(dict.fromkeys(key for row in rows for key in row), rows) if rows else ""
+    """CSV with the columns of all rows, in the order of their first appearance, without the lists
+    of shares; "" for no rows.
+    """
+    columns = dict.fromkeys(key for row in rows for key in row if key != "shares")
+    return csv_text(columns, rows) if rows else ""

@@ -3,8 +3,9 @@ accuracy, for every way of tuning.
 
 A panel for each setting and n; a small mark a seed (the mean over targets), a large one the mean
 over seeds with its 95 % intervals both ways. Up and right is better; the line joins the
-means that no other one beats at both. Tuning that starts from another model (`direct`) is left out:
-its changes are from another level.
+means that no other one beats at both. A thin line joins the shares of each way's change, where
+trials measured them (means over trials, on validation rows). Tuning that starts from another model
+(`direct`) is left out: its changes are from another level.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,9 @@ from ctsft.plots.frontier_marks import (
     best_line,
     error_bars,
     method_marker,
+    share_line,
     spread_text,
+    undominated,
 )
 from ctsft.plots.inputs import require
 from ctsft.plots.run_frontier import run_frontier, run_points
@@ -77,6 +80,9 @@ def experiment_frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
             if (point["setting"], point["n"]) == (setting, n):
                 by_method[point["method"]].append(point)
         _add_panel(fig, by_method, panel, show_legend=i == 0)
+        some = [row for row in rows if (row["setting"], row["n"]) == (setting, n)]
+        for method, shares in share_means(some).items():
+            fig.add_trace(share_line(method, shares, method.replace("_", " ")), **panel)
     for axis in ("x", "y"):
         titles = {"title_text": axis_title(axis)}
         fig.update_layout(dict.fromkeys(outer_axes(down, across, axis), titles))
@@ -88,7 +94,7 @@ def experiment_frontier(rows: list[Mapping], *, title: str = "") -> go.Figure:
         showlegend=True,
         legend=LEGEND | {"y": 1.0 + 34 / (330 * down)},
         margin={"t": 110, "b": 60, "l": 70},
-        meta={"alt": _frontier_alt(points, title)},
+        meta={"alt": _frontier_alt(points, title, undominated_methods(rows))},
     )
 
 
@@ -102,6 +108,53 @@ def seed_points(rows: list[Mapping]) -> list[dict]:
         gain | {"target_change": gain["plasticity"], "source_change": -loss["forgetting"]}
         for gain, loss in zip(gains, losses, strict=True)
     ]
+
+
+def share_means(rows: list[Mapping]) -> dict[str, list[dict]]:
+    """{method: [{"share", "source_change", "target_change"}]}: means over the trials of one setting
+    and n that measured shares, on validation rows, over targets first.
+    """
+    measured: dict[str, list[Mapping]] = {}
+    for row in rows:
+        for one in row.get("shares") or []:
+            measured.setdefault(row["method"], []).append(
+                {name: row[name] for name in ("setting", "method", "n", "seed", "target")} | one
+            )
+    means = {}
+    for method, points in measured.items():
+        by_share: dict[float, list[Mapping]] = {}
+        for point in points:
+            by_share.setdefault(point["share"], []).append(point)
+        means[method] = [
+            {"share": share}
+            | {
+                key: spread(one[key] for one in average_over_targets(some, key)).mean
+                for key in CHANGES
+            }
+            for share, some in sorted(by_share.items())
+            if average_over_targets(some, CHANGES[0])
+        ]
+    return means
+
+
+def undominated_methods(rows: list[Mapping]) -> dict[tuple[str, int], list[str]]:
+    """{(setting, n): the methods whose mean no other method's mean beats at both}, best source
+    first.
+    """
+    points = seed_points([row for row in rows if starts_from_checkpoint(row["method"])])
+    panels: dict[tuple[str, int], dict[str, list[dict]]] = {}
+    for point in points:
+        panel = panels.setdefault((point["setting"], point["n"]), {})
+        panel.setdefault(point["method"], []).append(point)
+    best = {}
+    for key, by_method in panels.items():
+        names = list(by_method)
+        centres = [
+            tuple(spread(point[side] for point in some).mean for side in CHANGES)
+            for some in by_method.values()
+        ]
+        best[key] = [names[i] for i in reversed(undominated(centres))]
+    return best
 
 
 def starts_from_checkpoint(method: str) -> bool:
@@ -168,8 +221,10 @@ def _mean_mark(method: str, points: list[dict], show_legend: bool) -> go.Scatter
     )
 
 
-def _frontier_alt(points: list[dict], title: str) -> str:
-    """For screen readers: in each panel, the largest gain and the smallest loss."""
+def _frontier_alt(points: list[dict], title: str, not_dominated: Mapping) -> str:
+    """For screen readers: in each panel, the largest gain and the smallest loss, and the ways that
+    no other one beats at both.
+    """
     if not points:
         return f"{title or 'Frontier'}: no seed is finished on every target yet."
     panels: dict[tuple, dict[str, list[dict]]] = {}
@@ -190,6 +245,7 @@ def _frontier_alt(points: list[dict], title: str) -> str:
         source, loss = best(by_method, "source_change")
         parts.append(
             f"{setting}, n={n}: {target} has the largest target change ({gain:+.2f}), {source} the"
-            f" best source change ({loss:+.2f})"
+            f" best source change ({loss:+.2f}), not dominated:"
+            f" {', '.join(not_dominated[setting, n])}"
         )
     return f"{title or 'Frontier'}: {'; '.join(parts)}."

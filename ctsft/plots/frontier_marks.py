@@ -4,11 +4,12 @@ A point is a change of source accuracy (x) and of target accuracy (y) by tuning:
 better.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import plotly.graph_objects as go
 
 from ctsft.plots.style import COLOURS, method_colour
+from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import Spread
 
 METHOD_SYMBOLS = {
@@ -86,6 +87,28 @@ def method_marker(method: str, size: float, **more) -> dict:
         "color": method_colour(method),
         **more,
     }
+
+
+def share_line(method: str, shares: list[Mapping], of: str) -> go.Scatter:
+    """The way from the model before tuning to the tuned one, share by share. shares: [{"share",
+    "source_change", "target_change"}] on validation rows; of: whose they are.
+    """
+    return go.Scatter(
+        x=[one["source_change"] for one in shares],
+        y=[one["target_change"] for one in shares],
+        mode="lines+markers",
+        line={"width": 1, "color": method_marker(method, 4)["color"]},
+        marker=method_marker(method, 4),
+        opacity=0.5,
+        legendgroup=method,
+        showlegend=False,
+        text=[f"{one['share']:.1f} of the change" for one in shares],
+        hovertemplate=(
+            "%{text}, on validation rows: source %{x:+.3f}, target %{y:+.3f}"
+            "<extra>%{fullData.name}</extra>"
+        ),
+        name=hover_text(f"shares of {of}"),
+    )
 
 
 def error_bars(spreads: Iterable[Spread], method: str) -> dict:

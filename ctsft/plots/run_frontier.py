@@ -18,6 +18,7 @@ from ctsft.plots.frontier_marks import (
     best_line,
     error_bars,
     method_marker,
+    share_line,
     spread_text,
     undominated,
 )
@@ -98,7 +99,7 @@ def run_frontier(
         fig.add_trace(best_line([group.centre for group in groups]))
     for point in points:
         if point.get("shares"):
-            fig.add_trace(_share_line(point))
+            fig.add_trace(share_line(point["method"], point["shares"], point["run"]))
     for method in dict.fromkeys(point["method"] for point in points):
         _add_marks(fig, [group for group in groups if group.method == method], {*selected})
     fig.update_xaxes(title_text=axis_title("x"), tickformat="+.2f", range=x_range)
@@ -157,27 +158,6 @@ def _add_better_area(fig: go.Figure, right: float, top: float) -> None:
         xanchor="right",
         yanchor="top",
         opacity=0.7,
-    )
-
-
-def _share_line(point: Point) -> go.Scatter:
-    """The way from the model before tuning to the tuned one, share by share."""
-    shares = point["shares"]
-    return go.Scatter(
-        x=[one["source_change"] for one in shares],
-        y=[one["target_change"] for one in shares],
-        mode="lines+markers",
-        line={"width": 1, "color": method_marker(point["method"], 4)["color"]},
-        marker=method_marker(point["method"], 4),
-        opacity=0.5,
-        legendgroup=point["method"],
-        showlegend=False,
-        text=[f"{one['share']:.1f} of the change" for one in shares],
-        hovertemplate=(
-            "%{text}, on validation rows: source %{x:+.3f}, target %{y:+.3f}"
-            "<extra>%{fullData.name}</extra>"
-        ),
-        name=hover_text(f"shares of {point['run']}"),
     )
 
 

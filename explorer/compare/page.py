@@ -9,10 +9,18 @@ from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import request_of, request_problem
 from ctsft.plots import run_frontier
 from ctsft.runs.damage import remark
-from explorer.compare import curves, filter_bar, filters, run_table, table, what_was_forgotten
+from explorer.compare import (
+    curves,
+    filter_bar,
+    filters,
+    missing_runs,
+    run_table,
+    table,
+    what_was_forgotten,
+)
 from explorer.compare.points import Points, points
 from explorer.compare.summary import sentences, unlike_marks
-from explorer.session import binding, errors
+from explorer.session import binding, errors, next_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -52,6 +60,7 @@ def page():
     picture = columns[0].container()
     with columns[1]:
         summary(rows, ended_points)
+        run_what_is_missing(rows)
         shared_settings(rows)
         if len(rows) < len(all_rows):
             st.caption(f"{len(rows)} of {len(all_rows)} runs are shown.")
@@ -101,6 +110,21 @@ def summary(rows: list[dict], ended_points: Points):
     """The means over seeds, and a sentence for each target where they rank nothing."""
     for sentence in sentences(rows, ended_points):
         st.markdown(sentence, help=TERMS["interval"] + " " + TERMS["mcnemar"])
+
+
+def run_what_is_missing(rows: list[dict]):
+    """The button that completes a comparison."""
+    missing = missing_runs.missing_runs(rows)
+    if missing and st.button(
+        "Run what is missing" + (f" ({len(missing)} runs)" if len(missing) > 1 else ""),
+        icon=":material/playlist_add:",
+        help=(
+            "Every way of tuning that is shown, on every target, number of examples and seed that"
+            " another one has. The runs wait for each other."
+        ),
+    ):
+        next_runs.start(missing)
+        st.rerun()
 
 
 def shared_settings(rows: list[dict]):

@@ -12,12 +12,11 @@ from ctsft.runs import results
 from ctsft.runs.answers import answers_of
 from explorer.finetune import (
     exported_model,
-    next_runs,
     rescored_heads,
     share_slider,
     weight_changes,
 )
-from explorer.session import binding, errors
+from explorer.session import binding, errors, next_runs
 from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence

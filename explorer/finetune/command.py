@@ -20,6 +20,7 @@ from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home_folder
 from explorer.session import advice_runs, own_runs
+from explorer.session.next_runs import SLICES
 from explorer.session.view import View
 
 # shown at first; the others on request
@@ -38,8 +39,6 @@ OFFERED = (
     "lora_circuit",
 )
 
-# recipes that train heads, and norms with them
-SLICES = tuple(name for name, one in RECIPES.items() if one.needs_heads and name != "lora_circuit")
 ADAPTERS = ("lora", "lora_circuit")
 
 # recipes that train the current circuit

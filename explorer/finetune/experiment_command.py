@@ -65,6 +65,9 @@ def form_design(view: View) -> Design:
             "pool": view.design_pool,
             "rows": view.design_rows or None,
             "keep_deltas": view.design_deltas,
+            "hold": view.design_hold,
+            "replay": view.design_replay or None,
+            "share": view.design_share,
             "discovery": {name: getattr(view.scoring, name) for name in DISCOVERY},
         }
     )
@@ -118,6 +121,9 @@ def form_fields(design: Design, view: View) -> dict:
         "design_pool": design.pool,
         "design_rows": design.rows or 0,
         "design_deltas": design.keep_deltas,
+        "design_hold": design.hold,
+        "design_replay": design.replay or 0,
+        "design_share": design.share,
     }
     check_same(design, form_design(replace(view, **fields)))
     return fields

@@ -9,6 +9,7 @@ from explorer.finetune.advanced_form import POOLS
 from explorer.finetune.languages import label
 from explorer.session import binding, errors, inputs
 from explorer.text import run_names
+from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 
 
@@ -26,6 +27,7 @@ def draw():
         comparison(others)
     with right:
         training(n_heads)
+        keeping()
         with st.expander("More settings"):
             more_settings()
             saved_design()
@@ -177,6 +179,36 @@ def more_settings():
         help=(
             "A delta is as large as the trained parameters: with everything trained, as large as"
             " the model."
+        ),
+    )
+
+
+def keeping():
+    """How the ways that keep the source do so, and whether shares of a change are measured."""
+    methods = [METHODS[name] for name in binding.view().design_methods]
+    left, right = st.columns(2)
+    left.number_input(
+        "Hold",
+        1e-3,
+        1e4,
+        **binding.bind("design_hold"),
+        disabled=not any(method.held for method in methods),
+        help="How strongly the ways named “held” hold the source. " + TERMS["hold"],
+    )
+    right.number_input(
+        "Replayed source rows",
+        0,
+        10**6,
+        **binding.bind("design_replay"),
+        disabled=not any(method.replayed for method in methods),
+        help="Labelled source rows that the way “replay” reads; 0: as many as target rows.",
+    )
+    st.toggle(
+        "Measure shares of each change",
+        **binding.bind("design_share"),
+        help=(
+            "Eleven shares of what each trial changed, on validation rows: the frontier then has a"
+            " line for each way. It takes eleven evaluations more for a trial."
         ),
     )
 

@@ -14,6 +14,7 @@ from explorer.finetune import experiment_command, experiment_tables
 from explorer.finetune.experiment_start import counted
 from explorer.session import binding, errors, own_runs
 from explorer.text.glossary import TERMS
+from explorer.text.markdown import literal
 from explorer.text.run_names import display_name
 from explorer.widgets import chart, run_progress
 
@@ -113,6 +114,12 @@ def results(run_id: str):
         help=TERMS["frontier"],
     )
     chart.show(fig, f"frontier-{run_id}", name="frontier")
+    st.markdown(literal(experiment_tables.not_dominated(rows)))
+    if any(row.get("shares") for row in rows):
+        st.caption(
+            "Thin lines are shares of each way's change, means over the trials, measured on"
+            " validation rows."
+        )
 
 
 def computed(run_id: str, rows: list[dict]) -> tuple:

@@ -11,7 +11,9 @@ from ctsft.experiment import tables
 from ctsft.experiment.results import finished_rows, source_language
 from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Trial
+from ctsft.plots.experiment_frontier import undominated_methods
 from explorer.finetune.experiment_command import run_design
+from explorer.text.run_names import method_name
 
 
 def so_far(run: runs.Run) -> tuple[list[dict], str, dict[tuple[str, str], float]]:
@@ -67,6 +69,21 @@ def frame(lines: list[tuple], methods: list[str], n: int) -> pd.DataFrame:
             for target, side, before, spreads in lines
         ],
         columns=["target", "accuracy on", "before", *methods],
+    )
+
+
+def not_dominated(rows: list[Mapping]) -> str:
+    """Which ways of tuning no other one beats at both source and target, for each setting and n."""
+    best = undominated_methods(rows)
+    parts = [
+        f"{setting}, n = {n}: {', '.join(map(method_name, methods))}"
+        for (setting, n), methods in best.items()
+    ]
+    if not parts:
+        return "No seed is finished on every target yet."
+    return (
+        f"Not dominated (by means, no other way is better at one of source and target and at least"
+        f" as good at the other): {'; '.join(parts)}."
     )
 
 

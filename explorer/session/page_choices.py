@@ -83,6 +83,9 @@ class Experiment:
     design_decay: float = number(0.0, 0.0, 10.0)
     design_pool: str = choice(*POOLS, default="B")
     design_rows: int = number(0, 0, 10**6)  # of an evaluation set, at most; 0: all
+    design_hold: float = number(9.0, 1e-3, 10**4)  # of the ways that hold the source
+    design_replay: int = number(0, 0, 10**6)  # source rows; 0: as many as target rows
+    design_share: bool = False  # whether shares of each change are measured
     design_jobs: int = number(1, 1, 64)
     design_deltas: bool = False
     experiment_run: str = ""  # the experiment that is shown; "": the newest

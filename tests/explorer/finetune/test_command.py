@@ -14,9 +14,9 @@ from ctsft.jobs.requests import AdviseRequest, FinetuneRequest, TrialOf, Tuning,
 from ctsft.model import kv_expansion
 from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
-from explorer.finetune import command, next_runs, trained_heads, trained_parameters
+from explorer.finetune import command, trained_heads, trained_parameters
 from explorer.finetune.command import HeadSources
-from explorer.session import inputs, score_runs
+from explorer.session import inputs, next_runs, score_runs
 from explorer.session import view as session_view
 from explorer.text import run_names
 from support.finetune_page import score

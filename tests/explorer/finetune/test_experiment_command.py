@@ -16,6 +16,7 @@ from ctsft.jobs.experiment_design import MEASURING, Design, read_design
 from ctsft.jobs.requests import ExperimentRequest, FinetuneRequest, Tuning
 from explorer.finetune import experiment_command, experiment_tables
 from explorer.session.view import View
+from explorer.text import run_names
 from support.errors import said
 from support.experiment import ROWS
 from support.tasks import agreed, two_languages, write_task
@@ -122,8 +123,13 @@ def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
             design_related=["minangkabau"],
             design_name="mine",
             design_k=3,
+            design_methods=["full_held", "replay", "ssu"],
+            design_hold=0.9,
+            design_replay=20,
+            design_share=True,
         )
     )
+    assert (found.hold, found.replay, found.share) == (0.9, 20, True)
     assert (
         experiment_command.form_design(
             replace(View(), **experiment_command.form_fields(found, View()))
@@ -194,6 +200,13 @@ def test_the_time_is_that_of_measured_runs_or_is_not_known():
         (3.0, 2 * MEASURING + 6),
     ]
     assert experiment_command.measured(replace(VIEW, task="xnli")) == []
+
+
+def test_the_ways_that_are_not_dominated_are_named():
+    rows = [row for row in ROWS if row["target"] == "jv"]
+    text = experiment_tables.not_dominated(rows)
+    assert text.endswith(f"one, n = 5: {run_names.method_name('circuit')}.")
+    assert "No seed" in experiment_tables.not_dominated([])
 
 
 def test_tables_in_the_layout_of_the_papers():

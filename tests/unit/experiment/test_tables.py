@@ -43,4 +43,6 @@ def test_tables_in_the_layout_of_the_papers():
         tables.as_csv(tables.long_table(ROWS)).splitlines()[0]
         == "setting,method,target,n,value,mean,sd,low,high,count,p"
         and tables.as_csv([]) == ""
+        and tables.as_csv([one | {"shares": [{"share": 0.0}]} for one in ROWS])
+        == tables.as_csv(ROWS)
     )

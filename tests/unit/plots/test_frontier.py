@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctsft.plots.experiment_frontier import frontier, seed_points
+from ctsft.plots.experiment_frontier import frontier, seed_points, undominated_methods
 from ctsft.plots.frontier_marks import undominated
 from ctsft.plots.style import COLOURS, METHOD_COLOURS, alt
 from ctsft.utils.statistics import spread
@@ -103,3 +103,23 @@ def test_the_frontier_is_what_no_other_beats_at_both():
     ]
     assert undominated(points) == [2, 0, 3, 4], "by rising source change; of equal ones all"
     assert undominated([]) == [] and undominated([(0, 0)]) == [0]
+
+
+def test_shares_are_a_line_of_each_way_and_the_ways_that_are_not_beaten_are_named():
+    def shares(gain: float) -> list[dict]:
+        return [
+            {"share": share, "source_change": -0.1 * share, "target_change": gain * share}
+            for share in (0.0, 0.5, 1.0)
+        ]
+
+    # two targets and two seeds, with a gain of .1 to .4
+    rows = [one | {"shares": shares(0.1 * (i + 1))} for i, one in enumerate(ROWS[:4])]
+    rows += [*ROWS[4:], *(row("norms", target, 1, 0.4, 0.3) for target in ("jv", "su"))]
+    lines = [trace for trace in frontier(rows).data if (trace.name or "").startswith("shares")]
+    assert [(line.name, line.legendgroup) for line in lines] == [("shares of circuit", "circuit")]
+    assert lines[0].x == pytest.approx((0, -0.05, -0.1))
+    assert lines[0].y == pytest.approx((0, 0.125, 0.25))
+    # the controls: without shares no line; norms are beaten by the circuit at both
+    assert not [trace for trace in frontier(ROWS).data if "shares" in (trace.name or "")]
+    assert undominated_methods(rows) == {("one", 5): ["circuit", "full"]}
+    assert "not dominated: circuit, full" in alt(frontier(rows))

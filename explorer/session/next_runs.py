@@ -8,10 +8,12 @@ from ctsft import runs
 from ctsft.jobs.requests import CONTROLS, FinetuneRequest, Tuning, needed_request
 from ctsft.runs import results
 from ctsft.tuning.config import TuneConfig
-from explorer.finetune.command import SLICES
+from ctsft.tuning.recipes import RECIPES
 from explorer.session import own_runs, score_runs
 
 SEEDS = (31, 777, 2025, 12345)  # the paper's
+# recipes that train heads, and norms with them
+SLICES = tuple(name for name, one in RECIPES.items() if one.needs_heads and name != "lora_circuit")
 COMPARED = ("near_zero", "random", "full")
 # settings that other recipes do not read, or that are a way of keeping the source
 OF_RECIPE = ("kv", "norms", "lora_rank", "lora_targets", "hold")
@@ -30,6 +32,22 @@ def with_seed(request: FinetuneRequest, seed: int) -> FinetuneRequest:
     if request.tuning.what == "random":
         update["scoring"] = replace(request.scoring, seed=seed)
     return fresh(request, **update)
+
+
+def on(request: FinetuneRequest, target: str, n: int, seed: int) -> FinetuneRequest:
+    """The same way of tuning on another target, number of rows and seed. Advice that was given is
+    of one target and its rows, so it is taken again.
+    """
+    tuning = request.tuning
+    advice = tuning.advice if (target, n) == (tuning.target, tuning.n) else None
+    changed = replace(
+        tuning,
+        target=target,
+        n=n,
+        advice=advice,
+        related=tuple(name for name in tuning.related if name != target),
+    )
+    return with_seed(request.model_copy(update={"tuning": changed}), seed)
 
 
 def controls(run: runs.Run, score_run: runs.Run | None) -> list[FinetuneRequest]:
