@@ -13,7 +13,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
-from explorer.session import arrival, errors, warm  # noqa: E402
+from explorer.session import arrival, binding, errors, warm  # noqa: E402
 from explorer.widgets import keep_zoom, page_address  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
@@ -51,15 +51,24 @@ arrival.note(page.url_path)
 linked = bool(st.query_params.to_dict())
 first_screen = page == pages["setup"] and not linked and not warm.is_ready()
 page_address.read()
+presenting = binding.view().present != "" and not first_screen
 with errors.guarded():
     sidebar.draw(pages, known=not first_screen)
 with st.sidebar:
-    page_address.copy_button()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        page_address.copy_button()
+        if not first_screen:
+            from explorer.present import screen  # torch: not for the first screen
+
+            screen.button(page.url_path)
     keep_zoom.keep()
 
 try:
     with errors.guarded():
-        page.run()
+        if presenting:
+            screen.draw()
+        else:
+            page.run()
 finally:  # behind the first page: importing torch a second time would delay it
     if first_screen:
         warm.watch()

@@ -22,7 +22,7 @@ COLUMNS = 2
 ROW_HEIGHT, LOSS_HEIGHT = 360, 150  # pixels
 NAME_ROOM = 0.34  # of a panel's width, for the names at the ends of its lines
 NARROW_ROOM = 150  # pixels, where only the last panel has names
-NAME_WIDTH, NAME_LINES = 21, 2  # characters and lines of a name
+NAME_WIDTH, NAME_LINES = 19, 2  # characters and lines of a name
 NAME_GAP = 34  # pixels between the middles of two names
 GAP = 0.04  # of the width, between panels
 ABOVE, BELOW = 36, 48  # pixels around a row of panels
@@ -102,7 +102,9 @@ def curve_panels(
         place = place_of(number, height, narrow)
         drawn = [line for line in lines if mean_curve(line.curves.get(panel, ()))[0]]
         add_panel(fig, place, f"{mark(panel)} {hover_text(title)}", total_steps)
-        fig.update_layout({f"yaxis{place.suffix}": {"range": limits, "tickformat": ".1f"}})
+        # panels of a row have the same axis of accuracy: its figures stand at the left
+        y = {"range": limits, "tickformat": ".1f", "showticklabels": number % COLUMNS == 1}
+        fig.update_layout({f"yaxis{place.suffix}": y})
         for line in drawn:
             add_line(fig, line, line.curves[panel], place, hover_text(title))
         add_levels(fig, panel, drawn, place, total_steps)
@@ -245,14 +247,14 @@ def add_chance(fig: go.Figure, place: Place, chance: float) -> None:
         layer="below",
     )
     fig.add_annotation(
-        x=0,
+        x=1,
         xref=f"{x} domain",
         y=chance,
         yref=y,
         text=f"chance {chance:.2f}",
         showarrow=False,
-        xanchor="left",
-        yanchor="bottom",
+        xanchor="right",
+        yanchor="top",
         opacity=0.7,
     )
 
@@ -274,7 +276,7 @@ def add_names(
             xref="paper",
             y=y,
             yref=f"{place.axes['yaxis']} domain",
-            text=f"{short(line.name)} {end:.2f}",
+            text=name_and_value(line.name, f"{end:.2f}"),
             font={"color": line.colour},
             align="left",
             opacity=max(line.opacity, 2 * FAINT),
@@ -285,10 +287,12 @@ def add_names(
         )
 
 
-def short(name: str) -> str:
-    """A name in a few short lines."""
+def name_and_value(name: str, value: str) -> str:
+    """A name in a few short lines, and the value behind it."""
     wrapped = textwrap.wrap(name, NAME_WIDTH, max_lines=NAME_LINES, placeholder=" …") or [""]
-    return "<br>".join(hover_text(part) for part in wrapped)
+    fits = len(wrapped[-1]) + 1 + len(value) <= NAME_WIDTH
+    lines = "<br>".join(hover_text(part) for part in wrapped)
+    return f"{lines}{' ' if fits else '<br>'}{value}"
 
 
 def add_losses(fig: go.Figure, lines: Sequence[TuningLine], place: Place, total_steps: int) -> None:

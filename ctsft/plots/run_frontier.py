@@ -22,10 +22,11 @@ from ctsft.plots.frontier_marks import (
     spread_text,
     undominated,
 )
-from ctsft.plots.style import COLOURS, LEGEND, figure
+from ctsft.plots.style import COLOURS, LEGEND, figure, method_colour
 from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import FEWEST, Spread, spread
 
+MOST_LABELS = 8  # marks with their names beside them
 FAINT = 0.2  # opacity of marks that are not selected
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
@@ -83,10 +84,15 @@ def run_points(rows: list[Mapping]) -> list[Point]:
 
 
 def run_frontier(
-    points: list[Point], *, title: str = "", selected: Collection[str] = ()
+    points: list[Point],
+    *,
+    title: str = "",
+    selected: Collection[str] = (),
+    labels: bool = False,
 ) -> go.Figure:
     """A legend entry a method; hovering shows run, settings and figures. selected: ids of the runs
-    whose marks stand out; all if there are none.
+    whose marks stand out; all if there are none. labels: names at the marks instead of a legend,
+    where the marks are few.
     """
     groups = group_points(points)
     fig = figure(title, _frontier_alt(groups, len(points), title), 460)
@@ -104,6 +110,9 @@ def run_frontier(
         _add_marks(fig, [group for group in groups if group.method == method], {*selected})
     fig.update_xaxes(title_text=axis_title("x"), tickformat="+.2f", range=x_range)
     fig.update_yaxes(title_text=axis_title("y"), tickformat="+.2f", range=y_range)
+    if labels and len(groups) <= MOST_LABELS:
+        _add_labels(fig, groups)
+        return fig.update_layout(margin_t=24)
     return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=84)
 
 
@@ -120,6 +129,26 @@ def _add_marks(fig: go.Figure, groups: list[Group], selected: set[str]) -> None:
         for marked in filter(None, (repeated, single)):
             fig.add_trace(_group_marks(marked, show_legend=not in_legend).update(look))
             in_legend = True
+
+
+def _add_labels(fig: go.Figure, groups: list[Group]) -> None:
+    """The names beside the marks: on the side where the next mark is further away."""
+    for group in groups:
+        x, y = group.centre
+        others = [other.centre[1] - y for other in groups if other is not group]
+        below = any(0 <= gap < 0.05 for gap in others)
+        right = x > (fig.layout.xaxis.range[0] + fig.layout.xaxis.range[1]) / 2
+        fig.add_annotation(
+            x=x,
+            y=y,
+            text=hover_text(group.title, 24),
+            font={"color": method_colour(group.method)},
+            showarrow=False,
+            xanchor="right" if right else "left",
+            xshift=-12 if right else 12,
+            yanchor="top" if below else "bottom",
+            yshift=-6 if below else 6,
+        )
 
 
 def _is_faint(group: Group, selected: set[str]) -> bool:

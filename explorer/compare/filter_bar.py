@@ -8,15 +8,13 @@ from explorer.compare import filters
 from explorer.session import binding
 from explorer.text.run_names import trained_text
 
-# values that cannot be compared with each other: one at a time, unless all are requested
-SEPARATE = ("model", "task", "target")
 SELECTABLE = {"what": "Trained", "seed": "Seed", "state": "State"}
 
 
 def draw(rows: list[dict]) -> list[dict]:
     """The controls; returns the rows that match them."""
     rows = scope(rows)
-    fields = [key for key in SEPARATE if len(filters.distinct(rows, key)) > 1]
+    fields = [key for key in filters.SEPARATE if len(filters.distinct(rows, key)) > 1]
     places = iter(st.columns([*([2] * len(fields)), 3, 2]))
     for key in fields:
         rows = separate(rows, key, next(places))

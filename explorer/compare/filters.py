@@ -13,6 +13,9 @@ from ctsft.runs.explorations import LABEL
 from explorer.text.outcomes import ENDED
 from explorer.text.run_names import trained_text
 
+# values that cannot be compared with each other: one at a time, unless all are requested
+SEPARATE = ("model", "task", "target")
+SELECTABLE = ("what", "seed", "state")
 SINGLE, ALL = "single", ""  # the scopes beside the experiments' runs
 FROM = "from "  # begins the scope of an exploration's runs
 Entry = list[Mapping]
@@ -63,6 +66,24 @@ def experiment_name(trial: Mapping) -> str:
     """
     name, separator, _ = (trial.get("given") or "").partition(": ")
     return name if separator else trial["experiment"]
+
+
+def shown(rows: list[Mapping], view) -> list[Mapping]:
+    """The rows that the view's filters show (`filter_bar` draws them); a choice that is not there
+    is replaced by the first one.
+    """
+    scope = view.compare_scope if view.compare_scope in scopes(rows) else next(iter(scopes(rows)))
+    rows = in_scope(rows, scope)
+    for key in SEPARATE:
+        values = [*map(str, distinct(rows, key)), ""]
+        wanted = getattr(view, f"compare_{key}")
+        wanted = wanted if wanted in values else values[0]
+        rows = [row for row in rows if wanted in ("", str(row[key]))] or rows
+    selected = {
+        key: [value for value in getattr(view, f"compare_{key}") if value in distinct(rows, key)]
+        for key in SELECTABLE
+    }
+    return matching(rows, selected, view.compare_text)
 
 
 def in_scope(rows: list[Mapping], scope: str) -> list[Mapping]:

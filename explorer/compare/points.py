@@ -35,7 +35,11 @@ def points(rows: list[Mapping], names: list[str]) -> Points:
     ]
     rows = [row for row, _ in named]
     n_targets = len({row["target"] for row in rows})
-    differing = [name for name in common_settings(rows)[1] if name not in ("seed", "target")]
+    differing = [
+        name
+        for name in common_settings(rows)[1]
+        if name not in ("seed", "target") and not (name == "hold" and held_alike(rows))
+    ]
     groups: dict[tuple, list[NamedRun]] = {}
     for row, name in named:
         key = row["run"] if n_targets == 1 else settings_key(row, ("target",))
@@ -45,6 +49,15 @@ def points(rows: list[Mapping], names: list[str]) -> Points:
     ]
     left_out = len(rows) - sum(map(len, complete))
     return Points([point(group, differing) for group in complete], n_targets, left_out)
+
+
+def held_alike(rows: list[Mapping]) -> bool:
+    """Whether the names of the methods say all about holding the source: one strength in each."""
+    strengths: dict[tuple, set] = {}
+    for row in rows:
+        key = row["what"], bool(row.get("hold"))
+        strengths.setdefault(key, set()).add(row["settings"].get("hold"))
+    return all(len(some) == 1 for some in strengths.values())
 
 
 def point(group: list[NamedRun], differing: list[str]) -> Point:

@@ -88,6 +88,14 @@ def seed_means(groups: list[Group]) -> list[str]:
     return [text]
 
 
+def first_ranking(of: Points) -> str:
+    """What means over seeds show of the largest set of groups that can be compared, in a sentence;
+    "" where there is none.
+    """
+    blocks = comparable(group_points(of.points))
+    return ranking(blocks[0]) if blocks else ""
+
+
 def ranking(block: list[Group]) -> str:
     tests = seed_tests(block)
     leaders = {}

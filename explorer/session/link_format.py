@@ -114,7 +114,7 @@ FIELDS: dict[str, LinkField] = {
 BY_NAME = (
     *("preview_languages", "accuracy_languages", "comparison", "head_view", "compared_method"),
     *("compared_language", "compared_size", "compared_run", "advice_map", "side_by_side"),
-    *("overlap_circuits", "measure", "n_random", "file_name"),
+    *("overlap_circuits", "measure", "n_random", "file_name", "present"),
     *(one.name for part in (Tune, Experiment, Compare) for one in fields(part)),
 )
 

@@ -94,6 +94,8 @@ class View(Tune, Experiment, Compare):
     file_name: str = "circuit"  # of the saved circuit
     measure: str = choice("accuracy", "margin")  # of faithfulness
     n_random: int = number(10, 1, 200)  # random circuits of each size
+    # the picture that is shown alone on the whole screen
+    present: str = choice("", "map", "circuit", "curves", "frontier")
 
     @property
     def subject(self) -> "Subject":

@@ -45,6 +45,11 @@ def show(
     return event
 
 
+def plain(fig: go.Figure, key: str, height: str = "content"):
+    """The chart alone, with its description."""
+    st.plotly_chart(fig, key=key, height=height, alt=style.alt(fig), config=NO_MODE_BAR)
+
+
 def export_menu(fig: go.Figure, key: str, name: str):
     image_buttons()(
         data={

@@ -64,3 +64,12 @@ def test_a_seed_that_ended_early_shortens_the_line_and_nothing_measured_is_said(
     assert list(traces["Indonesian, &lt;b&gt;x"].x) == [0, 5] and "<b>x" not in fig.to_json()
     assert not any(name.startswith("English") for name in traces)
     assert "no evaluation yet" in alt(drawn([])[0])
+
+
+def test_a_name_is_wrapped_and_its_value_is_never_cut_off():
+    long = "Near-zero heads (6 heads), n=25, rate 0.003, seed 31, and more"
+    fig, _ = drawn([line(), line("near_zero", long)])
+    labels = [note.text for note in fig.layout.annotations if note.yref == "y domain"]
+    assert "Everything 0.51" in labels
+    (wrapped,) = (text for text in labels if text.startswith("Near"))
+    assert wrapped.endswith("0.51") and "…" in wrapped and wrapped.count("<br>") in (1, 2)

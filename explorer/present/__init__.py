@@ -1,0 +1,1 @@
+"""Present: one picture at a time, large, on the whole screen."""

@@ -1,0 +1,96 @@
+"""The screen of a presentation: a picture, its title and a sentence; buttons and keys lead to the
+next and the previous one. Escape leaves.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from explorer.present import pictures
+from explorer.session import binding, errors
+from explorer.widgets import chart
+
+STATIC = Path(__file__).parents[1] / "static"
+# page -> the picture that its button opens
+FIRST = {"relevance": "map", "circuit": "circuit", "finetune": "curves", "": "curves"}
+KEYS = "present_keys"
+
+
+def button(page: str):
+    """`page`: its name in the address."""
+    st.button(
+        "Present",
+        icon=":material/slideshow:",
+        type="tertiary",
+        on_click=binding.put,
+        kwargs={"present": FIRST.get(page, "frontier")},
+        help="One picture at a time on the whole screen: map, circuit, curves, frontier.",
+    )
+
+
+def draw():
+    st.html(STATIC / "present.css")
+    found = pictures.available()
+    with st.container(key="present", gap="small"), errors.sentences(stop=False):
+        keys(list(found))
+        if not found:
+            st.info(
+                "There is no picture yet: score the heads on Relevance, or tune on Fine-tune.",
+                icon=":material/slideshow:",
+            )
+            st.button("Leave", on_click=leave)
+            return
+        name = shown_of(list(found))
+        picture = found[name]()
+        with st.container(horizontal=True, vertical_alignment="center", key="present-head"):
+            st.header(picture.title, anchor=False, width="stretch")
+            buttons(list(found), name)
+        st.markdown(picture.sentence)
+        with st.container(key="present-chart"):
+            chart.plain(picture.figure, f"present-{name}", height="stretch")
+
+
+def buttons(names: list[str], name: str):
+    st.caption(f"{names.index(name) + 1} of {len(names)}", width="content")
+    for label, icon, by in (("Previous", "arrow_back", -1), ("Next", "arrow_forward", 1)):
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            type="tertiary",
+            on_click=move,
+            args=(names, by),
+        )
+    st.button("Leave", icon=":material/close:", type="tertiary", on_click=leave)
+
+
+def keys(names: list[str]):
+    """The arrow keys and Escape; enters the browser's full screen where that is allowed."""
+    component = st.components.v2.component(
+        "present", html="<span></span>", js=(STATIC / "present.js").read_text("utf-8")
+    )
+
+    def pressed():
+        action = st.session_state[KEYS].action
+        if action == "leave":
+            leave()
+        elif action:
+            move(names, 1 if action == "next" else -1)
+
+    component(key=KEYS, on_action_change=pressed)
+
+
+def shown_of(names: list[str]) -> str:
+    """The picture of the address; the first one where that one is not there."""
+    current = binding.view().present
+    return current if current in names else names[0]
+
+
+def move(names: list[str], by: int):
+    """To the next picture, or the previous one; the first follows the last."""
+    if names:
+        place = names.index(shown_of(names)) + by
+        binding.put(present=names[place % len(names)])
+
+
+def leave():
+    binding.put(present="")

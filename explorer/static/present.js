@@ -1,0 +1,49 @@
+// A presentation's keys: arrows, space and page keys lead to the next or previous picture, Escape
+// leaves. Where the browser allows it, the whole screen is used from the click on Present until the
+// presentation is left; leaving the full screen leaves the presentation.
+
+const ACTIONS = {
+  ArrowRight: "next",
+  PageDown: "next",
+  " ": "next",
+  ArrowLeft: "previous",
+  PageUp: "previous",
+  Escape: "leave",
+};
+
+const isShown = () => document.querySelector(".st-key-present") !== null;
+
+function enterFullscreen() {
+  if (window.ctsftPresenting) return; // once in a presentation
+  window.ctsftPresenting = true;
+  if (document.fullscreenEnabled && navigator.userActivation?.isActive) {
+    document.documentElement.requestFullscreen().catch(() => {});
+  }
+}
+
+function leaveFullscreen() {
+  window.ctsftPresenting = false;
+  if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+}
+
+export default function ({ setTriggerValue }) {
+  const onKey = (event) => {
+    const onButton = event.key === " " && event.target.closest?.("button");
+    const action = ACTIONS[event.key];
+    if (!action || onButton || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    setTriggerValue("action", action);
+  };
+  const onFullscreen = () => {
+    if (!document.fullscreenElement && isShown()) setTriggerValue("action", "leave");
+  };
+  document.addEventListener("keydown", onKey, true);
+  document.addEventListener("fullscreenchange", onFullscreen);
+  enterFullscreen();
+  return () => {
+    document.removeEventListener("keydown", onKey, true);
+    document.removeEventListener("fullscreenchange", onFullscreen);
+    setTimeout(() => isShown() || leaveFullscreen(), 500);
+  };
+}
