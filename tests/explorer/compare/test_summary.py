@@ -79,6 +79,17 @@ def test_ways_with_the_same_seeds_are_ranked():
     assert "(seeds 1, 3)" in more and "run each with the seeds 1, 2" in more
 
 
+def test_holding_is_a_way_of_tuning_and_ranked_with_the_others():
+    def seeds(what, kept, hold):
+        return [row(what, seed, kept, hold=hold, settings={"hold": hold}) for seed in (1, 2)]
+
+    rows = [*seeds("circuit", 0.8, 0.0), *seeds("full", 0.84, 9.0)]
+    assert "“Everything, held” forgot least of the source" in said(rows)
+    # two strengths are settings of the same way
+    text = said([*rows, *seeds("full", 0.83, 90.0)])
+    assert "hold 9" in text and "hold 90" in text
+
+
 @pytest.mark.parametrize("other", [{"n": 25}, {"epochs": 3}])
 def test_other_settings_are_not_ranked(other):
     rows = [row("circuit", seed, 0.7) for seed in (1, 2)]
