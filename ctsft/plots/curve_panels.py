@@ -24,7 +24,7 @@ NAME_ROOM = 0.34  # of a panel's width, for the names at the ends of its lines
 NARROW_ROOM = 150  # pixels, where only the last panel has names
 NAME_WIDTH, NAME_LINES = 19, 2  # characters and lines of a name
 NAME_GAP = 34  # pixels between the middles of two names
-GAP = 0.04  # of the width, between panels
+GAP = 0.07  # of the width, between panels
 ABOVE, BELOW = 36, 48  # pixels around a row of panels
 FAINT = 0.15  # opacity of a line that is not selected
 

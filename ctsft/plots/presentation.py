@@ -2,51 +2,51 @@
 
 import plotly.graph_objects as go
 
-FONT = 18  # pixels
+FONT = 18  # pixels, at 800 pixels of height
 SMALL = 15  # pixels, of colour bars
-SCALE = 1.5  # of lines, marks and margins
+THICKER = 1.5  # times lines, marks and margins
 
 
-def enlarged(fig: go.Figure) -> go.Figure:
-    """A copy with large type and without a size and a title of its own. The page that shows it
-    names it; `fig` stays as it is.
+def enlarged(fig: go.Figure, zoom: float = 1.0) -> go.Figure:
+    """A copy with large type, times `zoom`, and without a size and a title of its own: the page
+    that shows it names it. `fig` stays as it is.
     """
-    large = go.Figure(fig)
+    large, by = go.Figure(fig), THICKER * zoom
+    font = {"font_size": FONT * zoom}
     large.update_layout(
         width=None,
         height=None,
         autosize=True,
         title_text="",
-        font_size=FONT,
-        hoverlabel_font_size=FONT,
-        legend_font_size=FONT,
-        margin={side: scaled(fig.layout.margin[side]) for side in ("l", "r", "t", "b")},
+        hoverlabel=font,
+        legend=font,
+        margin={side: scaled(fig.layout.margin[side], by) for side in ("l", "r", "t", "b")},
+        **font,
     )
-    axis = {"tickfont_size": FONT, "title_font_size": FONT}
+    axis = {"tickfont_size": FONT * zoom, "title_font_size": FONT * zoom}
     large.update_xaxes(axis).update_yaxes(axis)
     for note in large.layout.annotations:
-        note.update(font_size=FONT, xshift=scaled(note.xshift), yshift=scaled(note.yshift))
+        note.update(**font, xshift=scaled(note.xshift, by), yshift=scaled(note.yshift, by))
     for shape in large.layout.shapes:
-        shape.line.width = scaled(shape.line.width)
+        shape.line.width = scaled(shape.line.width, by)
     for trace in large.data:
-        enlarge_trace(trace)
+        enlarge_trace(trace, zoom)
     return large
 
 
-def enlarge_trace(trace) -> None:
+def enlarge_trace(trace, zoom: float) -> None:
+    by = THICKER * zoom
     if trace.type == "heatmap":
-        trace.colorbar.update(tickfont_size=SMALL, title_font_size=SMALL, thickness=16)
-        return
-    if trace.type != "scatter":
-        return
-    trace.line.width = scaled(trace.line.width)
-    trace.textfont.size = FONT
-    if trace.name != "heads":  # the squares that carry the hover texts of a map
-        trace.marker.size = scaled(trace.marker.size)
-    for bar in (trace.error_x, trace.error_y):
-        bar.update(thickness=scaled(bar.thickness), width=scaled(bar.width))
+        small = {"tickfont_size": SMALL * zoom, "title_font_size": SMALL * zoom}
+        trace.colorbar.update(thickness=16 * zoom, **small)
+    elif trace.type == "scatter":
+        trace.line.width = scaled(trace.line.width, by)
+        if trace.name != "heads":  # the squares that carry the hover texts of a map
+            trace.marker.size = scaled(trace.marker.size, by)
+        for bar in (trace.error_x, trace.error_y):
+            bar.update(thickness=scaled(bar.thickness, by), width=scaled(bar.width, by))
 
 
-def scaled(size):
+def scaled(size, by: float):
     """None, and sizes by point, stay as they are."""
-    return size * SCALE if isinstance(size, (int, float)) else size
+    return size * by if isinstance(size, (int, float)) else size

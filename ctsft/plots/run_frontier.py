@@ -141,7 +141,8 @@ def _add_labels(fig: go.Figure, groups: list[Group]) -> None:
         fig.add_annotation(
             x=x,
             y=y,
-            text=hover_text(group.title, 24),
+            text=hover_text(group.title, 30),
+            align="left",
             font={"color": method_colour(group.method)},
             showarrow=False,
             xanchor="right" if right else "left",

@@ -13,7 +13,6 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.jobs import tuning_table
 from ctsft.plots import run_frontier, score_maps
 from ctsft.plots.map_axes import fill
-from ctsft.plots.presentation import enlarged
 from ctsft.utils.format import head_name
 from explorer.compare import curves, filters, table
 from explorer.compare.points import points
@@ -73,7 +72,7 @@ def circuit(scores: Scores) -> Picture:
 
 def large_map(scores: Scores, heads: Circuit | None) -> go.Figure:
     fig = score_maps.head_map(scores, heads, model=inputs.model(), flip=binding.view().flip)
-    return enlarged(fill(fig, *scores.values.shape))
+    return fill(fig, *scores.values.shape)
 
 
 def tuning_curves(rows: list[dict]) -> Picture:
@@ -82,7 +81,7 @@ def tuning_curves(rows: list[dict]) -> Picture:
         "Accuracy while the model is tuned on the target: what it knew (left) and what it learns"
         " (right). Dashed: before tuning."
     )
-    return Picture("Learning and forgetting", sentence, enlarged(fig))
+    return Picture("Learning and forgetting", sentence, fig)
 
 
 def frontier(rows: list[dict]) -> Picture:
@@ -91,7 +90,7 @@ def frontier(rows: list[dict]) -> Picture:
     fig = run_frontier.run_frontier(of.points, selected=binding.view().compare_chosen, labels=True)
     neutral = "What tuning gained on the target against what it cost on the source."
     sentence = first_ranking(of) or f"{neutral} Up and right is better."
-    return Picture("The trade-off", sentence, enlarged(fig))
+    return Picture("The trade-off", sentence, fig)
 
 
 def names(rows: list[dict]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ctsft.plots.presentation import enlarged
 from explorer.present import pictures
 from explorer.session import binding, errors
 from explorer.widgets import chart
@@ -14,6 +15,7 @@ STATIC = Path(__file__).parents[1] / "static"
 # page -> the picture that its button opens
 FIRST = {"relevance": "map", "circuit": "circuit", "finetune": "curves", "": "curves"}
 KEYS = "present_keys"
+USUAL_HEIGHT, LARGEST = 800, 2.5  # pixels; times the usual size
 
 
 def button(page: str):
@@ -32,7 +34,7 @@ def draw():
     st.html(STATIC / "present.css")
     found = pictures.available()
     with st.container(key="present", gap="small"), errors.sentences(stop=False):
-        keys(list(found))
+        height = keys(list(found))
         if not found:
             st.info(
                 "There is no picture yet: score the heads on Relevance, or tune on Fine-tune.",
@@ -47,7 +49,8 @@ def draw():
             buttons(list(found), name)
         st.markdown(picture.sentence)
         with st.container(key="present-chart"):
-            chart.plain(picture.figure, f"present-{name}", height="stretch")
+            figure = enlarged(picture.figure, min(max(height / USUAL_HEIGHT, 1.0), LARGEST))
+            chart.plain(figure, f"present-{name}", height="stretch")
 
 
 def buttons(names: list[str], name: str):
@@ -63,8 +66,10 @@ def buttons(names: list[str], name: str):
     st.button("Leave", icon=":material/close:", type="tertiary", on_click=leave)
 
 
-def keys(names: list[str]):
-    """The arrow keys and Escape; enters the browser's full screen where that is allowed."""
+def keys(names: list[str]) -> float:
+    """The arrow keys and Escape; enters the browser's full screen where that is allowed. Returns
+    the height of the window in pixels.
+    """
     component = st.components.v2.component(
         "present", html="<span></span>", js=(STATIC / "present.js").read_text("utf-8")
     )
@@ -76,7 +81,13 @@ def keys(names: list[str]):
         elif action:
             move(names, 1 if action == "next" else -1)
 
-    component(key=KEYS, on_action_change=pressed)
+    shown = component(
+        key=KEYS,
+        default={"height": USUAL_HEIGHT},
+        on_action_change=pressed,
+        on_height_change=lambda: None,
+    )
+    return shown.height or USUAL_HEIGHT
 
 
 def shown_of(names: list[str]) -> str:

@@ -23,10 +23,11 @@ function enterFullscreen() {
 
 function leaveFullscreen() {
   window.ctsftPresenting = false;
+  window.ctsftHeight = undefined;
   if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
 }
 
-export default function ({ setTriggerValue }) {
+export default function ({ setTriggerValue, setStateValue }) {
   const onKey = (event) => {
     const onButton = event.key === " " && event.target.closest?.("button");
     const action = ACTIONS[event.key];
@@ -38,12 +39,20 @@ export default function ({ setTriggerValue }) {
   const onFullscreen = () => {
     if (!document.fullscreenElement && isShown()) setTriggerValue("action", "leave");
   };
+  const tellHeight = () => {
+    if (window.ctsftHeight === window.innerHeight) return;
+    window.ctsftHeight = window.innerHeight; // type and lines grow with it
+    setStateValue("height", window.innerHeight);
+  };
   document.addEventListener("keydown", onKey, true);
   document.addEventListener("fullscreenchange", onFullscreen);
+  window.addEventListener("resize", tellHeight);
   enterFullscreen();
+  tellHeight();
   return () => {
     document.removeEventListener("keydown", onKey, true);
     document.removeEventListener("fullscreenchange", onFullscreen);
+    window.removeEventListener("resize", tellHeight);
     setTimeout(() => isShown() || leaveFullscreen(), 500);
   };
 }

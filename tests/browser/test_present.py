@@ -16,7 +16,7 @@ FITS = """() => {
   if (!plot?.layout || !main) return false;
   const box = plot.getBoundingClientRect();
   return box.height > 0.7 * innerHeight && box.bottom <= innerHeight && box.right <= innerWidth
-    && main.scrollHeight <= innerHeight && plot.layout.font.size >= 18;
+    && main.scrollHeight <= innerHeight && plot.layout.font.size >= innerHeight / 45;
 }"""
 
 

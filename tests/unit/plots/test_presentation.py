@@ -2,7 +2,7 @@
 
 from ctsft.plots.curve_panels import TuningLine, curve_panels
 from ctsft.plots.head_grid import head_grid
-from ctsft.plots.presentation import FONT, SCALE, enlarged
+from ctsft.plots.presentation import FONT, THICKER, enlarged
 from ctsft.plots.run_frontier import MOST_LABELS, run_frontier
 from ctsft.plots.style import METHOD_COLOURS, alt
 
@@ -28,9 +28,15 @@ def test_the_copy_has_large_type_thick_lines_and_no_size_and_the_figure_stays():
     assert large.layout.height is None and large.layout.width is None
     assert large.layout.xaxis2.tickfont.size == large.layout.yaxis.title.font.size == FONT
     assert {note.font.size for note in large.layout.annotations} == {FONT}
-    assert large.data[0].line.width == SCALE * fig.data[0].line.width
-    assert large.data[0].marker.size == SCALE * fig.data[0].marker.size
-    assert large.layout.margin.l == SCALE * fig.layout.margin.l and alt(large) == alt(fig)
+    assert large.data[0].line.width == THICKER * fig.data[0].line.width
+    assert large.data[0].marker.size == THICKER * fig.data[0].marker.size
+    assert large.layout.margin.l == THICKER * fig.layout.margin.l and alt(large) == alt(fig)
+
+
+def test_type_and_lines_grow_with_the_screen():
+    small, large = enlarged(panels()), enlarged(panels(), 2)
+    assert large.layout.font.size == 2 * small.layout.font.size
+    assert large.data[0].line.width == 2 * small.data[0].line.width
 
 
 def test_a_map_keeps_the_squares_that_carry_its_hover_texts():
