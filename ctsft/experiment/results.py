@@ -6,11 +6,13 @@ from typing import Annotated
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ctsft.experiment import method_differences, tables
-from ctsft.experiment.trials import finished
+from ctsft.experiment.trials import finished, trial_run_id
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.tuning_table import share_changes
+from ctsft.runs.answers import answers_of
 from ctsft.runs.folder import Run
+from ctsft.runs.recorder import run_folder
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.json_files import parse_json, read_regular
 
@@ -30,8 +32,9 @@ CHOICES = TypeAdapter(list[Choice])
 
 def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str, str], float]]:
     """Flat rows of an experiment's finished trials (`tables.trial_row`, with the changes of each
-    share as "shares" where they were measured), and the learning rates that were chosen, {(setting,
-    method): rate}; both are read from its folders.
+    share as "shares" where they were measured, and {side: (row ids, right or wrong after tuning)}
+    as "answers"), and the learning rates that were chosen, {(setting, method): rate}; both are read
+    from its folders.
     """
     rates = chosen_rates(run)
     source = design.source or source_language(run)
@@ -40,9 +43,12 @@ def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str,
         row = finished(run.id, trial)
         if row:
             shares = share_changes(row.get("shares"), source, trial.target)
-            rows.append(
-                tables.trial_row(trial, row, source) | ({"shares": shares} if shares else {})
-            )
+            answers = answers_of(Run(run_folder(trial_run_id(run.id, trial))))
+            sides = {"target": answers.get(trial.target), "source": answers.get(source)}
+            nested = {"shares": shares} if shares else {}
+            if all(sides.values()):
+                nested["answers"] = {side: (of.ids, of.after) for side, of in sides.items()}
+            rows.append(tables.trial_row(trial, row, source) | nested)
     return rows, rates
 
 
@@ -95,7 +101,8 @@ def write_tables(run: Run, rows: list[dict], source: str) -> str:
         tables.as_csv(long),
         tables.as_csv(pairs),
         tables.as_csv(rows),
-        json.dumps({"table": long, "pairs": pairs, "rows": rows}, indent=1) + "\n",
+        json.dumps({"table": long, "pairs": pairs, "rows": list(map(tables.flat, rows))}, indent=1)
+        + "\n",
     )
     for name, content in zip(FILES, contents, strict=True):
         write_text(run.file(name), content, "a table")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ctsft.experiment.method_differences import SIDES, notable_pairs, paired_differences
+from ctsft.experiment.row_differences import on_these_languages
 from ctsft.jobs.experiment_design import Trial
 from ctsft.utils.csv_text import csv_text
 from ctsft.utils.statistics import (
@@ -29,6 +30,13 @@ DIFFERENCES = (
     " over languages, or over seeds where there are fewer than three languages]; verdicts by Holm"
     " over all differences of this table"
 )
+ROW_DIFFERENCES = (
+    "The last three columns speak of these languages only [95 % interval by a bootstrap over rows"
+    " and seeds together, a row of several languages drawn in all of them; three seeds or more];"
+    " verdicts by Holm over all of them"
+)
+ROW_HEAD = ["target, these languages", "source, these languages", "verdict, these languages"]
+NESTED = ("shares", "answers")  # of a row: lists that no table holds
 DIFFERENCE_HEAD = ["setting", "methods", "over", "target", "source", "verdict"]
 # what would be a column, HTML, code, a link or a picture in a cell of a Markdown table
 MARKDOWN_SIGNS = re.compile(r"([\\`<|]|(?<=\])\()")
@@ -154,14 +162,12 @@ def markdown(rows: list[Mapping], source: str) -> str:
                 ),
                 "",
             ]
-    compared = notable_pairs(paired_differences(rows))
+    compared = on_these_languages(notable_pairs(paired_differences(rows)), rows)
     if compared:
-        parts += [
-            f"Paired differences after tuning. {DIFFERENCES}:",
-            "",
-            table(DIFFERENCE_HEAD, list(map(difference_cells, compared))),
-            "",
-        ]
+        head, lines = difference_table(compared)
+        more = f" {ROW_DIFFERENCES}." if ROW_HEAD[0] in head else ""
+        title = f"Paired differences after tuning. {DIFFERENCES}"
+        parts += [f"{title}.{more}" if more else f"{title}:", "", table(head, lines), ""]
     return "\n".join(parts)
 
 
@@ -174,6 +180,24 @@ def difference_cells(pair: Mapping) -> list[str]:
         *(interval_text(pair, side) for side in SIDES),
         pair["verdict"],
     ]
+
+
+def difference_table(compared: list[Mapping]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the differences; with those over rows and seeds where a pair has them
+    (`row_differences.on_these_languages`).
+    """
+    lines = list(map(difference_cells, compared))
+    if not any(pair.get("rows_verdict") for pair in compared):
+        return DIFFERENCE_HEAD, lines
+    for pair, line in zip(compared, lines, strict=True):
+        of_sides = {side: pair[f"{side}_rows"] for side in SIDES}
+        ends = ("mean", "low", "high")
+        named = {
+            f"{side}_{end}": getattr(of, end) for side, of in of_sides.items() if of for end in ends
+        }
+        line += [interval_text(named, side) if of else "" for side, of in of_sides.items()]
+        line.append(pair["rows_verdict"])
+    return [*DIFFERENCE_HEAD, *ROW_HEAD], lines
 
 
 def interval_text(pair: Mapping, side: str) -> str:
@@ -234,8 +258,12 @@ def escaped(text: str) -> str:
 
 
 def as_csv(rows: list[Mapping]) -> str:
-    """CSV with the columns of all rows, in the order of their first appearance, without the lists
-    of shares; "" for no rows.
+    """CSV with the columns of all rows, in the order of their first appearance, without what is
+    `NESTED`; "" for no rows.
     """
-    columns = dict.fromkeys(key for row in rows for key in row if key != "shares")
-    return csv_text(columns, rows) if rows else ""
+    return csv_text(dict.fromkeys(key for row in rows for key in flat(row)), rows) if rows else ""
+
+
+def flat(row: Mapping) -> dict:
+    """A row without what is `NESTED`."""
+    return {key: value for key, value in row.items() if key not in NESTED}

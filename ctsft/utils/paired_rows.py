@@ -79,20 +79,31 @@ class Bootstrapped:
 
 
 def over_rows_and_seeds(shares: np.ndarray, seed: int = 0) -> Bootstrapped:
-    """Percentile bootstrap of the mean over seeds of the sums over rows. shares: [seed, row], of
-    `share_of_rows`. The draws are seeded.
+    """Percentile bootstrap (scipy) of the mean over seeds of the sums over rows; each draw takes
+    other rows and other seeds. shares: [seed, row], of `share_of_rows`, at least two of each. The
+    draws are seeded.
     """
-    rng = np.random.default_rng(seed)
+    from scipy.stats import bootstrap  # takes a second to import
+
     n_seeds, n_rows = shares.shape
-    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), DRAWS) / n_seeds
-    means = np.empty(DRAWS)
-    step = max(1, 2_000_000 // n_rows)
-    for start in range(0, DRAWS, step):  # bounds the memory
-        some = seeds[start : start + step]
-        rows = rng.multinomial(n_rows, np.full(n_rows, 1 / n_rows), len(some))
-        means[start : start + step] = ((some @ shares) * rows).sum(1)
-    tail = (1 - CONFIDENCE_LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+
+    def total(rows, seeds, axis=-1):  # [draw, row], [draw, seed]: numbers of those that are drawn
+        weights = (seeds[..., None] == np.arange(n_seeds)).mean(-2)  # [draw, seed]
+        return np.take_along_axis(weights @ shares, rows, axis).sum(axis)
+
+    found = bootstrap(
+        (np.arange(n_rows), np.arange(n_seeds)),
+        total,
+        n_resamples=DRAWS,
+        batch=max(1, 2_000_000 // n_rows),  # bounds the memory
+        vectorized=True,
+        axis=-1,
+        confidence_level=CONFIDENCE_LEVEL,
+        method="percentile",
+        rng=seed,
+    )
+    means, interval = found.bootstrap_distribution, found.confidence_interval
     below, above = ((1 + np.count_nonzero(side)) / (1 + DRAWS) for side in (means <= 0, means >= 0))
     p = min(1.0, 2 * min(below, above))
-    return Bootstrapped(float(shares.sum(1).mean()), float(low), float(high), p)
+    mean = float(shares.sum(1).mean())
+    return Bootstrapped(mean, float(interval.low), float(interval.high), p)

@@ -65,7 +65,8 @@ def _spread(values: tuple[float, ...]) -> Spread:
 
 def holm(values: Sequence[float]) -> list[float]:
     """p of tests that are shown together, adjusted so that the chance of even one false verdict
-    stays below the level that they are held against (Holm 1979; scipy has no function for it).
+    stays below the level that they are held against (Holm 1979). scipy has no function for it, and
+    that of statsmodels, which gives the same, takes longer to import than the first screen to draw.
     """
     order = np.argsort(values)
     steps = len(values) - np.arange(len(values))

@@ -96,7 +96,9 @@ def results(run_id: str):
     if not rows:
         st.caption("The table starts with the first finished trial.")
         return
-    frames, differences, fig = computed(run_id, rows)
+    # over rows and seeds only at the end: each new trial would wait for it
+    with st.spinner("Computing tables and intervals …", show_time=False):
+        frames, differences, fig = computed(run_id, rows, not run.status().active)
     title = "The table so far" if run.status().active else "The table"
     st.subheader(title, help=TERMS["experiment"])
     st.caption(
@@ -122,14 +124,14 @@ def results(run_id: str):
         )
 
 
-def computed(run_id: str, rows: list[dict]) -> tuple:
-    """Tables, differences and frontier; computed again only when a trial was finished."""
-    key = (run_id, len(rows))
+def computed(run_id: str, rows: list[dict], ended: bool) -> tuple:
+    """Tables, differences and frontier; computed again only when a trial was finished, or all."""
+    key = (run_id, len(rows), ended)
     if st.session_state.get("experiment_table", ((),))[0] != key:
         st.session_state.experiment_table = (
             key,
             experiment_tables.frames(rows),
-            experiment_tables.differences(rows),
+            experiment_tables.differences(rows, ended),
             experiment_frontier.experiment_frontier(rows),
         )
     return st.session_state.experiment_table[1:]
@@ -147,8 +149,9 @@ def accuracy_tables(frames: list[tuple]):
 
 
 def difference_table(differences):
+    more = f" {tables.ROW_DIFFERENCES}." if tables.ROW_HEAD[0] in differences else ""
     st.markdown(
-        f"**Paired differences** of accuracy after tuning. {tables.DIFFERENCES}.",
+        f"**Paired differences** of accuracy after tuning. {tables.DIFFERENCES}.{more}",
         help=TERMS["interval"],
     )
     st.dataframe(

@@ -9,6 +9,7 @@ import pandas as pd
 from ctsft import runs
 from ctsft.experiment import tables
 from ctsft.experiment.results import finished_rows, source_language
+from ctsft.experiment.row_differences import on_these_languages
 from ctsft.experiment.trials import finished
 from ctsft.jobs.experiment_design import Trial
 from ctsft.plots.experiment_frontier import undominated_methods
@@ -95,9 +96,12 @@ def rates(chosen: Mapping[tuple[str, str], float]) -> str:
     return f"Learning rates chosen on validation rows: {', '.join(texts)}."
 
 
-def differences(rows: list[Mapping]) -> pd.DataFrame:
-    """Paired differences between methods, with 95 % intervals."""
+def differences(rows: list[Mapping], over_rows: bool = False) -> pd.DataFrame:
+    """Paired differences between methods, with 95 % intervals; over_rows: over rows and seeds of
+    these languages too, which takes a few seconds.
+    """
     compared = tables.notable_pairs(tables.paired_differences(rows))
-    return pd.DataFrame(
-        list(map(tables.difference_cells, compared)), columns=tables.DIFFERENCE_HEAD
-    )
+    if over_rows:
+        compared = on_these_languages(compared, rows)
+    head, lines = tables.difference_table(compared)
+    return pd.DataFrame(lines, columns=head)

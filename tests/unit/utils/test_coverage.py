@@ -101,7 +101,7 @@ def answers(rng, seeds: int, rows: int = 100) -> np.ndarray:
 
 
 def test_the_bootstrap_over_rows_and_seeds_covers_the_mean_of_these_languages(monkeypatch):
-    monkeypatch.setattr(paired_rows, "DRAWS", 199)
+    monkeypatch.setattr(paired_rows, "DRAWS", 999)
     rng = np.random.default_rng(7)
     ends, alone = [], []
     for _ in range(400):

@@ -76,3 +76,18 @@ def test_translations_of_a_row_are_drawn_together():
     assert found.mean == 0.25 and found.low < 0 < found.high and found.p > 0.05
     clear = paired_rows.over_rows_and_seeds(np.full((3, 40), 0.01))
     assert clear.low == pytest.approx(0.4) and clear.p == pytest.approx(2 / 10_000)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scipys_bootstrap_is_the_one_by_counts(seed):
+    """Rows and seeds drawn as counts of a multinomial distribution, which is the same."""
+    rng = np.random.default_rng(seed)
+    shares = rng.choice([-1, 0, 1], (4, 80), p=[0.1, 0.7, 0.2]) / 80 + rng.normal(0, 2e-4, (4, 1))
+    found = paired_rows.over_rows_and_seeds(shares)
+    n_seeds, n_rows = shares.shape
+    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), 9999) / n_seeds
+    rows = rng.multinomial(n_rows, np.full(n_rows, 1 / n_rows), 9999)
+    means = ((seeds @ shares) * rows).sum(1)
+    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
+    assert found.mean == pytest.approx(shares.sum(1).mean())
+    assert found.p == pytest.approx(2 * min((means <= 0).mean(), (means >= 0).mean()), abs=0.02)
