@@ -26,7 +26,7 @@ NAME_WIDTH, NAME_LINES = 19, 2  # characters and lines of a name
 NAME_GAP = 34  # pixels between the middles of two names
 GAP = 0.07  # of the width, between panels
 ABOVE, BELOW = 36, 48  # pixels around a row of panels
-FAINT = 0.15  # opacity of a line that is not selected
+FAINT, FAINT_NAME = 0.15, 0.5  # opacity of a line that is not selected, and of its name
 
 Curve = Mapping[int, float]  # {step: accuracy or loss}
 
@@ -279,7 +279,7 @@ def add_names(
             text=name_and_value(line.name, f"{end:.2f}"),
             font={"color": line.colour},
             align="left",
-            opacity=max(line.opacity, 2 * FAINT),
+            opacity=max(line.opacity, FAINT_NAME),
             showarrow=False,
             xanchor="left",
             yanchor="middle",
