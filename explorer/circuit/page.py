@@ -22,9 +22,11 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector, run_progress
 from explorer.widgets.page_address import PANELS
 
+HOW = "Choose a rule, drag the line under the map, or click heads to add or remove them."
+
 
 def page():
-    st.header("Circuit", help=TERMS["circuit"])
+    st.header("Circuit", help=f"{TERMS['circuit']} {HOW}")
     model = inputs.model()
     scores, kind = score_runs.scores()
     if scores is None:
@@ -56,10 +58,9 @@ def choose_heads(shown: PageCircuit):
     left, right = st.columns([3, 2], gap="medium")
     with left:
         circuit_map.draw(shown)
-        trainable_counts.draw(shown)
         head_table.draw(shown)
+        trainable_counts.draw(shown)
     with right:
-        st.caption("Choose a rule, drag the line, click heads to add or remove them.")
         rule_controls.draw(shown.scores)
         means = score_runs.means_of(shown.run)
         head_inspector.draw(shown.scores, means, shown.model, shown.circuit)

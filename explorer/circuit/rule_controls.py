@@ -26,9 +26,8 @@ def draw(scores: Scores):
         required=True,
         wrap=True,
         **binding.bind("rule"),
-        help=TERMS["rule"],
+        help=f"{TERMS['rule']} {rules[view.rule][0]}: {rules[view.rule][1]} {TERMS[view.rule]}",
     )
-    st.caption(rules[view.rule][1], help=TERMS[view.rule])
     if view.rule == "advised":
         advice_notice.draw()
     settings(scores)

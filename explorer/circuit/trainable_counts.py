@@ -34,7 +34,9 @@ def affected_heads(shown: PageCircuit):
     subject = "1 other head is" if len(names) == 1 else f"{len(names)} other heads are"
     more = " ..." if len(names) > MOST_NAMES else ""
     st.caption(
-        f"{subject} affected, because groups of {shown.model.n_heads // shown.model.n_kv_heads}"
-        f" heads share key/value rows: {', '.join(names[:MOST_NAMES])}{more}.",
-        help=TERMS["kv"],
+        f"{subject} affected: {', '.join(names[:MOST_NAMES])}{more}.",
+        help=(
+            f"Groups of {shown.model.n_heads // shown.model.n_kv_heads} heads share key/value rows."
+            f" {TERMS['kv']}"
+        ),
     )

@@ -61,7 +61,6 @@ def page():
     with columns[1]:
         summary(rows, ended_points)
         run_what_is_missing(rows)
-        shared_settings(rows)
         if len(rows) < len(all_rows):
             st.caption(f"{len(rows)} of {len(all_rows)} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
@@ -108,8 +107,15 @@ def no_runs():
 
 def summary(rows: list[dict], ended_points: Points):
     """The means over seeds, and a sentence for each target where they rank nothing."""
+    grounds = []
     for sentence in sentences(rows, ended_points):
-        st.markdown(sentence, help=TERMS["interval"] + " " + TERMS["mcnemar"])
+        finding, *rests_on = sentence.split("\n")
+        st.markdown(finding, help=TERMS["interval"] + " " + TERMS["mcnemar"])
+        grounds += rests_on
+    with st.expander("What this rests on"):
+        for text in grounds:
+            st.markdown(text)
+        shared_settings(rows)
 
 
 def run_what_is_missing(rows: list[dict]):

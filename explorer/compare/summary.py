@@ -76,8 +76,8 @@ def seed_means(groups: list[Group]) -> list[str]:
     ranked = [group for block in blocks for group in block]
     others = [group for group in groups if group not in ranked]
     text = " ".join(map(ranking, blocks))
-    text += (
-        " Intervals are by Student's t, from three seeds on; p of paired differences over the same"
+    text += (  # a line of its own: what the finding rests on
+        "\nIntervals are by Student's t, from three seeds on; p of paired differences over the same"
         " seeds, adjusted over every two ways (Holm)."
     )
     if others:

@@ -31,7 +31,9 @@ def draw(run: runs.Run, score_run: runs.Run | None):
     """
     row = tuning_table.table_row(run)
     if row and row["state"] in outcomes.ENDED:
-        st.markdown(outcomes.outcome(row, answers_of(run), split_of(run)), help=TERMS["mcnemar"])
+        said = outcomes.outcome(row, answers_of(run), split_of(run))
+        finding, rests_on = said.rsplit("\n", 1)
+        st.markdown(finding, help=f"{rests_on} {TERMS['mcnemar']}")
         changed_parameters(results.result(run))
         follow_up(run, score_run)
     if run.file("delta.safetensors").is_file() and results.result(run):

@@ -209,8 +209,8 @@ def draw_curves(ids: list[str], active: bool):
     st.markdown(readout(results.evaluations(shown[0]), needed_request(shown[0]).tuning.target))
     chart.show(fig, "curves-" + "-".join(ids)[:200], name="tuning-curves")
     st.caption(
-        f"Each mark is an evaluation, on {splits_of(shown)} rows; dashed: before tuning.",
-        help=TERMS["curves"],
+        "Dashed: before tuning.",
+        help=f"Each mark is an evaluation, on {splits_of(shown)} rows. {TERMS['curves']}",
     )
 
 

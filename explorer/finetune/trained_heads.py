@@ -65,7 +65,7 @@ def parameter_count(heads: Circuit | None):
     share = count / model.n_params
     st.markdown(
         f"**{count:,}** of {model.n_params:,} parameters will be trained ({share:.2%}).",
-        help=TERMS["trainable"],
+        help=f"{TERMS['trainable']} {shared_rows(heads)}".strip(),
     )
     if command.hold(view):
         memory = bytes_text(held_bytes(count, model.dtype.itemsize))
@@ -74,12 +74,16 @@ def parameter_count(heads: Circuit | None):
             " rows one by one.",
             help=TERMS["hold"],
         )
-    sharing = trained_parameters.sharing_heads(view, model, heads)
-    if sharing:
-        names = ", ".join(map(format.head_name, sharing[:MAX_NAMES]))
-        more = " and more" if len(sharing) > MAX_NAMES else ""
-        st.caption(
-            "Keys and values are shared in groups of heads, so those of"
-            f" {names}{more} will be trained too.",
-            help=TERMS["kv"],
-        )
+
+
+def shared_rows(heads: Circuit | None) -> str:
+    """Which other heads' keys and values are trained too, in a sentence; "" without any."""
+    sharing = trained_parameters.sharing_heads(binding.view(), inputs.model(), heads)
+    if not sharing:
+        return ""
+    names = ", ".join(map(format.head_name, sharing[:MAX_NAMES]))
+    more = " and more" if len(sharing) > MAX_NAMES else ""
+    return (
+        f"Keys and values are shared in groups of heads, so those of {names}{more} will be trained"
+        " too."
+    )

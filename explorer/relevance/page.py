@@ -21,11 +21,12 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector
 from explorer.widgets.page_address import PANELS
 
+COLOURS = "Purple heads support the correct label, green ones work against it."
 COMPARISONS = ("Two methods", "Side by side", "Validation")
 
 
 def page():
-    st.header("Relevance", help=TERMS["relevance"])
+    st.header("Relevance", help=f"{TERMS['relevance']} {COLOURS}")
     model, task = inputs.model(), inputs.task()
     labels = len(task.labels)
     if score_runs.scores()[0] is None:
@@ -70,7 +71,6 @@ def map_and_sections(shown: PageScores, labels: int):
 
 
 def head(shown: PageScores):
-    st.caption("Purple heads support the correct label, green ones work against it.")
     head_inspector.draw(shown.scores, shown.means, shown.model, shown.circuit, choosing=True)
 
 

@@ -22,17 +22,14 @@ from explorer.widgets import cost_estimate
 
 def draw(primary: bool):
     """primary: whether *Score heads* is the page's next step."""
-    st.write(
-        "Choose a model, a task and two languages: the **source** language, which the model knows,"
-        " and the **target** language, which it should learn. Then score the attention heads to see"
-        " which of them carry the task."
-    )
+    st.caption("Choose a model, a task and two languages; then score the heads.")
     choose()
     task = open_task()
     model = open_model()
     show_notes(model, task)
     ready = measure(model, task)
-    score_button(ready, primary)
+    # while tables are assigned, the next step is to use their task
+    score_button(ready, primary and binding.view().task_kind != "own")
     if task:
         with errors.sentences(stop=False):
             data_preview.draw(task, model)

@@ -60,6 +60,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
         table_preview.notices(task)
         st.button(
             "Use this task",
+            type="primary",
             on_click=lambda: use(str(task_file.write_task(task, home.home() / "tasks"))),
             disabled=not usable,
             icon=":material/check:",

@@ -25,7 +25,7 @@ def page():
     open_exploration.draw()
     st.page_link(
         "relevance/page.py",
-        label="Next: see which heads carry the task",
+        label="Next: score the heads",
         icon=":material/arrow_forward:",
     )
 

@@ -52,14 +52,14 @@ def changes(row: Mapping, answers: RunAnswers) -> list[str]:
 
 
 def outcome(row: Mapping, answers: RunAnswers, split: str = "test") -> str:
-    """The result of one run that has ended."""
+    """The result of one run that has ended; in the line below it, what it rests on."""
     text = f"{trained_text(row)}: {'; '.join(changes(row, answers))}.{on_the_way(row)}"
     languages = [row[side] for side in SIDES]
     if not all(language in answers for language in languages):
-        return f"{text} For this run {NOT_STORED}; another seed can give another result."
+        return f"{text}\nFor this run {NOT_STORED}; another seed can give another result."
     counts = {language: len(answers[language].ids) for language in languages}
     return (
-        f"{text} Exact McNemar tests on the same {row_counts(counts, languages)} {split} rows, p"
+        f"{text}\nExact McNemar tests on the same {row_counts(counts, languages)} {split} rows, p"
         " adjusted for both languages (Holm); another seed can give another result."
     )
 
@@ -96,7 +96,9 @@ def summary(rows: list[Mapping], answers: AnswersOf) -> list[str]:
 
 
 def target_summary(rows: list[Mapping], answers: AnswersOf) -> str:
-    """Runs are ranked among those with the same settings and seed; others are counted."""
+    """Runs are ranked among those with the same settings and seed; others are counted. In the line
+    below the finding stands what it rests on.
+    """
     target = display_name(rows[0]["target"])
     if len(rows) == 1:
         of_run = answers(rows[0]["run"])
@@ -115,7 +117,7 @@ def target_summary(rows: list[Mapping], answers: AnswersOf) -> str:
     which = f"{len(alike)} finished runs on {target}"
     text = (
         f"Of {which}, {best(alike, 'source', names, tests)} and"
-        f" {best(alike, 'target', names, tests)}. {reliability(alike, answers, bool(tests))}"
+        f" {best(alike, 'target', names, tests)}.\n{reliability(alike, answers, bool(tests))}"
     )
     if others := len(rows) - len(alike):
         subject = "1 other run is" if others == 1 else f"{others} other runs are"

@@ -65,9 +65,8 @@ def facts(scores: Scores, model: Model, circuit: Circuit, head: Head):
     value, error = scores.values[head].item(), scores.stderr[head].item()
     score = f"{format.number(value)} ± {format.number(error)} logits"
     st.markdown(
-        f"**{format.head_name(head)}**: {score}, mean over {len(scores.examples)} examples ±"
-        " standard error.",
-        help=TERMS["relevance"],
+        f"**{format.head_name(head)}**: {score}",
+        help=f"Mean over {len(scores.examples)} examples ± standard error. {TERMS['relevance']}",
     )
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
     st.markdown(f":material/{icon}: {literal(membership.sentence(scores, circuit, head))}")
@@ -126,4 +125,4 @@ def sharing(model: Model, head: Head) -> str:
     others = [format.head_name((layer, other)) for other in model.kv_group(index) if other != index]
     if not others:
         return "No other head shares its keys and values."
-    return f"Shares keys and values with {', '.join(others)}: tuning this head also trains those."
+    return f"Trained with {', '.join(others)}, which share its keys and values."

@@ -63,7 +63,7 @@ def test_the_map_its_hover_and_the_inspector(view, loaded):
     )
     assert app.session_state["view"].head == best == app.selectbox(key="w_head").value
     assert any(
-        format.head_name(best) in text.value and "± standard error" in text.value
+        format.head_name(best) in text.value and "± standard error" in text.help
         for text in app.markdown
     )
     outlined = next(trace for trace in charts(app)[0]["data"] if trace.get("name") == "outline")
@@ -77,7 +77,9 @@ def test_a_head_is_chosen_by_keyboard_and_survives_the_page(view):
     assert app.session_state["view"].head == (2, 3)
     assert any(trace.get("name") == "selected" for trace in charts(app)[0]["data"])
     assert any("L2.H3" in text.value for text in app.markdown)
-    assert any("Shares keys and values with L2.H2:" in caption.value for caption in app.caption)
+    assert any(
+        "Trained with L2.H2, which share its keys" in caption.value for caption in app.caption
+    )
     shown(app.switch_page("setup/page.py").run())
     shown(app.switch_page("relevance/page.py").run())
     assert app.selectbox(key="w_head").value == (2, 3)

@@ -1,0 +1,56 @@
+"""The first screen of every page at 1280 x 800: few words, one next step, whole counters."""
+
+import pytest
+from playwright.sync_api import expect
+
+from benchmarks.browser import eventually, go, settle, visitor
+from tests.support.first_screen_words import cut_counters, words
+
+PAGES = ("Setup", "Relevance", "Circuit", "Fine-tune", "Compare")
+MOST_WORDS = 120  # the sidebar's path and the words inside of charts included
+
+
+@pytest.fixture(scope="module", params=[1280, 768])
+def page(request, address, program):
+    page = visitor(program, width=request.param, height=800)
+    page.goto(address)
+    page.get_by_role("heading", name="Setup", exact=True).wait_for()
+    sidebar = page.get_by_test_id("stSidebar")
+    eventually(page, lambda: "…" in sidebar.inner_text(), False)
+    settle(page)
+    yield page
+    page.context.close()
+
+
+def too_many(page) -> str:
+    """The words where there are more than `MOST_WORDS`; "" else."""
+    found = sum(words(page).values(), [])
+    return " ".join([str(len(found)), *found]) if len(found) > MOST_WORDS else ""
+
+
+@pytest.mark.parametrize("title", PAGES)
+def test_few_words_one_next_step_and_whole_counters(page, title):
+    go(page, title)
+    if title != "Setup":
+        page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    assert len(words(page)["page"]) > 10
+    if page.viewport_size["width"] == 1280:
+        eventually(page, lambda: too_many(page), "")
+    eventually(page, lambda: cut_counters(page), [])
+    primary = page.locator('[data-testid="stBaseButton-primary"]:visible')
+    assert primary.count() <= 1
+
+
+def test_the_measure_sees_words_and_cut_counters(page):
+    go(page, "Setup")
+    before = len(words(page)["page"])
+    page.evaluate(
+        "() => document.querySelector('[data-testid=stMain] h2').insertAdjacentHTML('afterend', '<div id=planted>"
+        '<p>seven more words stand in the page</p><p style="position: fixed; top: 801px">below'
+        '</p><div data-testid=stMetricValue style="width: 40px; overflow: hidden">'
+        '<div style="width: 90px">1234567</div></div></div>\')'
+    )
+    expect(page.locator("#planted")).to_be_visible()
+    assert len(words(page)["page"]) == before + 7
+    assert "1234567" in " ".join(cut_counters(page))
+    page.evaluate("() => document.querySelector('#planted').remove()")
