@@ -7,6 +7,9 @@ import sys
 import threading
 from importlib import import_module
 
+# Plotly looks for pandas among the loaded modules with each figure, and fails on a half-imported
+# one: it is here before the thread begins.
+import pandas as pd  # noqa: F401
 import streamlit as st
 
 from ctsft import runs
