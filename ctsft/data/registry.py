@@ -127,4 +127,4 @@ def load_task(name: str, data_dir: str | Path | None = None) -> Task:
             f"{quoted(name)} is not a task; choose from {', '.join(TASKS)}, or the path of a task"
             " file that ends in .json."
         )
-    return read_task(Path(name), folder)
+    return read_task(Path(name), folder, TASKS)

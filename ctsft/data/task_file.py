@@ -8,7 +8,7 @@ pattern is relative to the task file itself.
 import itertools
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -107,6 +107,7 @@ class TaskFile(BaseModel):
     targets: Names = Field(default_factory=list)
     files: Pattern | None = None
     hub: Pattern | None = None
+    data: Name | None = None  # a built-in task whose rows are used
     config: Pattern | None = None  # of a dataset of the hub
     rows: Annotated[StrictInt, Field(ge=1, le=LONGEST_PROMPT)] | None = None  # of each split
     columns: Names | None = None
@@ -121,15 +122,26 @@ class TaskFile(BaseModel):
 REQUIRED_KEYS = tuple(name for name, field in TaskFile.model_fields.items() if field.is_required())
 
 
-def read_task(path: Path, data_dir: Path | None = None) -> Task:
+def read_task(
+    path: Path,
+    data_dir: Path | None = None,
+    built_in: Mapping[str, Callable[[Path | None], Task]] | None = None,
+) -> Task:
     """The task of a task file; its file pattern is relative to `data_dir`, default: the folder of
-    the task file.
+    the task file. `built_in`: tasks whose rows a task file may use (`data`).
 
     UserError says what is missing or wrong in it.
     """
     entries = read_entries(path)
     names = {"language_names": entries.language_names, "split_names": entries.split_names}
-    if entries.files is not None:
+    if entries.data is not None:
+        if entries.data not in (built_in or {}):
+            raise UserError(
+                f"The task file {name_of(path)} uses the data of {quoted(entries.data)}, which is"
+                f" not a built-in task; choose from {', '.join(built_in or ())}."
+            )
+        rows = built_in[entries.data](data_dir).rows
+    elif entries.files is not None:
         folder = data_dir or path.resolve().parent
         columns = None if entries.columns is None else tuple(entries.columns)
         rows = Files(folder, entries.files, columns=columns, quotes=entries.quotes, **names)
@@ -169,8 +181,8 @@ def read_entries(path: Path) -> TaskFile:
             " with name, prompt, labels, source, targets, and files or hub."
         )
     missing = [key for key in REQUIRED_KEYS if key not in content]
-    has_files, has_hub = (content.get(key) is not None for key in ("files", "hub"))
-    if missing or has_files == has_hub:
+    rows_from = [key for key in ("files", "hub", "data") if content.get(key) is not None]
+    if missing or len(rows_from) != 1:
         needed = repr(missing[0]) if missing else "exactly one of 'files' and 'hub'"
         raise UserError(f"The task file {shown} lacks {needed}; {NEEDED}.")
     try:

@@ -11,6 +11,7 @@ from explorer.session import binding, errors, inputs, recent, start_runs
 from explorer.setup import (
     accuracy,
     data_preview,
+    edited_prompt,
     model_choice,
     own_tables,
     prompt_tokens,
@@ -31,6 +32,7 @@ def draw(primary: bool):
     # while tables are assigned, the next step is to use their task
     score_button(ready, primary and binding.view().task_kind != "own")
     if task:
+        edited_prompt.draw(task, model, task_choice.open_recent)
         with errors.sentences(stop=False):
             data_preview.draw(task, model)
     if ready:
