@@ -104,6 +104,8 @@ def draw(model: Model, task: Task, rows: list[Example], how: Draw) -> list[int]:
     """The numbers of the rows of a discovery set, label after label."""
     wanted = quotas(task.labels, how.size)
     correct: dict[str, list[int]] = {label: [] for label in task.labels}
+    answers: set[str] = set()
+    asked = 0
     order = random.Random(how.seed).sample(range(len(rows)), len(rows))
     for start in range(0, len(order), PREDICTED_AT_ONCE):
         chunk = [
@@ -112,12 +114,25 @@ def draw(model: Model, task: Task, rows: list[Example], how: Draw) -> list[int]:
             if len(correct[rows[i].label]) < wanted[rows[i].label]
         ]
         predicted = predict(model, task, [rows[i] for i in chunk], how.max_memory)
+        answers |= set(predicted)
+        asked += len(chunk)
         for i, label in zip(chunk, predicted, strict=True):
             if rows[i].label == label and len(correct[label]) < wanted[label]:
                 correct[label].append(i)
         if all(len(correct[label]) == wanted[label] for label in task.labels):
             return [i for label in task.labels for i in correct[label]]
-    raise too_few(wanted, correct, len(rows))
+    never = [label for label in task.labels if label not in answers]
+    raise never_predicted(never, asked) if never else too_few(wanted, correct, len(rows))
+
+
+def never_predicted(labels: list[str], asked: int) -> UserError:
+    """Why no discovery set can hold every label, and what helps."""
+    return UserError(
+        f"The model answered {', '.join(map(repr, labels))} for none of {asked} rows, and the"
+        " discovery set needs correctly predicted rows of every label; try another prompt or other"
+        " label words (a task file), or tune the model on the source language first (competence"
+        " tuning)."
+    )
 
 
 def too_few(wanted: dict[str, int], correct: dict[str, list[int]], n_rows: int) -> UserError:

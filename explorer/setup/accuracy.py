@@ -32,6 +32,7 @@ class Measurement:
     accuracy: MeasuredAccuracy
     split: str
     matrix: go.Figure
+    never: tuple[str, ...] = ()  # labels that were no row's answer
 
 
 def draw(model: Model, task: Task):
@@ -49,7 +50,8 @@ def draw(model: Model, task: Task):
         with st.expander("Confusion matrices"):
             matrices(model, task, list(measurements.values()), others)
     if "source" in measurements:
-        competence.draw(measurements["source"].accuracy)
+        source = measurements["source"]
+        competence.draw(source.accuracy, source.never)
 
 
 def row_count(task: Task, language: str) -> int:
@@ -95,9 +97,9 @@ def measure(model: Model, task: Task, language: str) -> Measurement:
         f"{language}: {accuracy.accuracy:.2f} ± {accuracy.error:.2f}, {accuracy.rows} {split} rows"
     )
     counts = confusion(rows, answers, task.labels)
-    return Measurement(
-        language, accuracy, split, data.confusion_map(counts, task.labels, title=title)
-    )
+    matrix = data.confusion_map(counts, task.labels, title=title)
+    never = tuple(label for label in task.labels if label not in answers)
+    return Measurement(language, accuracy, split, matrix, never)
 
 
 def show(measurement: Measurement, role: str):

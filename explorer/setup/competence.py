@@ -13,15 +13,25 @@ from explorer.text.markdown import literal
 from explorer.widgets import cost_estimate, run_progress
 
 
-def draw(source: MeasuredAccuracy):
-    """A warning where the model guesses, with the form that tunes it, and the tuned model."""
+def draw(source: MeasuredAccuracy, never: tuple[str, ...] = ()):
+    """A warning where the model guesses, or gives labels as no answer (`never`), with the form that
+    tunes it, and the tuned model.
+    """
     view = binding.view()
     run = score_runs.find_run(
         "finetune", lambda request: request.competence and request.subject == view.subject
     )
-    if not source.near_chance and not (run and run.status().active):
+    if not source.near_chance and not never and not (run and run.status().active):
         return
-    if source.near_chance:
+    if never:
+        st.warning(
+            f"In {literal(view.source)} the model answers {literal(', '.join(never))} for none of"
+            f" {source.rows} rows. Scoring needs correctly predicted rows of every label, so it may"
+            " fail. What helps: another prompt or other label words (below), competence tuning, or"
+            " another model.",
+            icon=":material/rule:",
+        )
+    elif source.near_chance:
         st.warning(
             f"In {literal(view.source)} this model is hardly better than guessing"
             f" ({source.accuracy:.2f}; guessing reaches {source.chance:.2f}), so the scores of its"

@@ -1,10 +1,13 @@
 """Setup: a built-in task with another prompt becomes a task file of one's own."""
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from ctsft import load_task
 from explorer.session.view import View
+from explorer.setup import accuracy
 from support.pages import APP
 
 
@@ -35,3 +38,13 @@ def test_an_edited_prompt_is_saved_and_used(app):
 def test_a_prompt_that_names_the_label_is_refused(app):
     app.text_input(key="edited_prompt_demo").set_value("{label} =").run()
     assert not buttons(app) and "the label itself" in app.error[0].value
+
+
+@pytest.mark.parametrize(("never", "warned"), [(("positive",), True), ((), False)])
+def test_a_label_that_is_never_answered_is_said_before_scoring(app, monkeypatch, never, warned):
+    measure = accuracy.measure
+    monkeypatch.setattr(accuracy, "measure", lambda *args: replace(measure(*args), never=never))
+    app.run()
+    said = [one.value for one in app.warning if "answers positive for none of" in one.value]
+    assert bool(said) == warned
+    assert not warned or "another prompt" in said[0]

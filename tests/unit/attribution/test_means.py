@@ -131,6 +131,18 @@ def test_too_few_correct_rows_say_how_many_there_are(loaded, task):
     )
 
 
+def test_a_label_that_the_model_never_answers_is_said_with_what_helps(loaded, task):
+    model = loaded["qwen2"]
+    rows = [row for row in agreed(model, task, each=4) if row.label != "positive"]
+    rows += [dataclasses.replace(row, id=f"x{row.id}", label="positive") for row in rows]
+    said(
+        lambda: discovery_set(model, task, rows, 3),
+        "answered 'positive' for none of 16 rows",
+        "another prompt",
+        "competence tuning",
+    )
+
+
 def test_a_label_without_rows_and_a_set_too_small_for_all_labels(loaded, task):
     rows = [Example("0", "good", "positive", {"text": "good"})] * 9
     said(
