@@ -30,6 +30,7 @@ PAGES = {  # name, also the address and the folder of the page -> its title and 
 @st.cache_resource(show_spinner=False)
 def prepare_jobs() -> bool:
     """Once in a server: what jobs need is imported, so that they start at once."""
+    warm.leave_to_the_end()
     return runs.prepare()
 
 

@@ -2,6 +2,7 @@
 screen, in a thread: the first screen needs none of them.
 """
 
+import gc
 import logging
 import sys
 import threading
@@ -48,8 +49,17 @@ def _import():
             import_module(name)
     except Exception:  # whoever needs the module meets the error, and says it
         logging.getLogger(__name__).exception("the libraries could not be imported")
+    leave_to_the_end()
     _done.set()
     runs.prepare()
+
+
+def leave_to_the_end():
+    """What the libraries have made stays as long as the server, and the garbage collector need not
+    look at it: Streamlit collects after every run of the script, which takes 0.3 s otherwise.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def watch():
