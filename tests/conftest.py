@@ -4,6 +4,7 @@ tokenizer, tiny tasks, a tiny hub.
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def pytest_collection_modifyitems(items):
         return next(starts, len(LONGEST))
 
     items.sort(key=rank)
+
+
+# a shell that starts the tests behind "&" ignores SIGINT for them; their tests send it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

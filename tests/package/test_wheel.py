@@ -134,8 +134,9 @@ def test_the_pinned_versions_are_within_the_ranges():
     pins = dict(re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups() for line in lines if line)
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     ranges = [Requirement(line) for line in PROJECT["dependencies"]]
-    for extra in PROJECT["optional-dependencies"].values():
-        ranges += map(Requirement, extra)
+    for name, extra in PROJECT["optional-dependencies"].items():
+        if name != "lm-eval":  # not installed here: the tests run a stand-in
+            ranges += map(Requirement, extra)
     assert {canonicalize_name(one.name) for one in ranges} == set(pins)
     for one in ranges:
         assert pins[canonicalize_name(one.name)] in one.specifier, one
