@@ -159,7 +159,7 @@ def upload(address: str, folder: Path, rows: int, memory: Memory) -> Answers:
         writer.writerows([f"teks nomor {i} yang bagus", LABELS[i % 3]] for i in range(rows))
 
     def mapped(page: Page):
-        page.locator("input[type=file]").set_input_files([path])
+        page.locator("input[type=file][multiple]").set_input_files([path])
         page.get_by_text(f"{rows:,} rows").first.wait_for()
         page.get_by_text("The first prompts of").wait_for()
         settle(page)
