@@ -57,7 +57,8 @@ def slide(page, share: float):
     """Put the line of the score strip at a share of its way, and wait for the server."""
     track = page.locator(".score-strip .track").bounding_box()
     page.mouse.click(track["x"] + track["width"] * share, track["y"] + track["height"] * 0.6)
-    expect(page.get_by_test_id("stSidebar")).to_contain_text(f"{heads(page)} heads")
+    sidebar = page.get_by_test_id("stSidebar")
+    eventually(page, lambda: f"{heads(page)} heads" in sidebar.inner_text(), True)
     settle(page)
 
 
