@@ -124,8 +124,8 @@ def browser(width: int = 1280, height: int = 900, dark: bool = False) -> Iterato
 
 
 def eventually(page: Page, read: Callable[[], object], wanted: object):
-    """Wait until `read()` gives `wanted`: a figure may be drawn anew at any moment, so a value that
-    is read once may be that of an empty place. Raises AssertionError with the last value.
+    """Wait until `read()` gives `wanted`: a figure may be drawn again at any moment, so a value
+    that is read once may be that of an empty place. Raises AssertionError with the last value.
     """
     end, value = time.monotonic() + WAIT / 1000, None
     while time.monotonic() < end:

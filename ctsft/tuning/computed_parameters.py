@@ -1,4 +1,4 @@
-"""Parameters of a model that are computed anew before each forward pass, from others that are
+"""Parameters of a model that are computed again before each forward pass, from others that are
 trained in their place.
 """
 

@@ -40,7 +40,7 @@ def open_held_out():
     view = binding.view()
     with messages.errors_as(MESSAGE):
         task = hold_out(inputs.load_task(view.task, view.data_dir))
-        path = str(task_file.write_task(task, home.home() / "tasks"))
+        path = str(task_file.write_task(task, home.home_folder("tasks")))
         binding.put(
             **recent.task_fields(path),
             task=path,

@@ -5,7 +5,13 @@ it is compared with; no streamlit.
 from dataclasses import replace
 
 from ctsft import runs
-from ctsft.jobs.requests import CONTROLS, FinetuneRequest, Tuning, needed_request
+from ctsft.jobs.requests import (
+    CONTROLS,
+    FinetuneRequest,
+    SubjectRequest,
+    Tuning,
+    needed_request,
+)
 from ctsft.runs import results
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.recipes import RECIPES
@@ -15,8 +21,9 @@ SEEDS = (31, 777, 2025, 12345)  # the paper's
 # recipes that train heads, and norms with them
 SLICES = tuple(name for name, one in RECIPES.items() if one.needs_heads and name != "lora_circuit")
 COMPARED = ("near_zero", "random", "full")
+KEEPING = ("hold", "replay", "ewc", "l2", "kl")  # ways of keeping the source
 # settings that other recipes do not read, or that are a way of keeping the source
-OF_RECIPE = ("kv", "norms", "lora_rank", "lora_targets", "hold")
+OF_RECIPE = ("kv", "norms", "lora_rank", "lora_targets", *KEEPING)
 
 
 def repeats(run: runs.Run) -> list[FinetuneRequest]:
@@ -58,14 +65,14 @@ def controls(run: runs.Run, score_run: runs.Run | None) -> list[FinetuneRequest]
     request = needed_request(run)
     scored = has_scores(request, score_run)
     names = [name for name in COMPARED if scored or name not in CONTROLS]
-    if not request.config.hold:
+    if not any(getattr(request.config, way) for way in KEEPING):
         names = [name for name in names if name != request.tuning.what]
     return missing([control(run, name, score_run) for name in names])
 
 
 def control(run: runs.Run, what: str, score_run: runs.Run | None = None) -> FinetuneRequest:
     """The run with another recipe. Settings that the recipe does not read are the usual ones, and
-    the source is not held.
+    nothing keeps the source.
     """
     request, defaults = needed_request(run), TuneConfig()
     fields = {"circuit": None, "scores": None, "advice": None, "base": None, "k": Tuning.k}
@@ -85,10 +92,15 @@ def control(run: runs.Run, what: str, score_run: runs.Run | None = None) -> Fine
 
 
 def has_scores(request: FinetuneRequest, score_run: runs.Run | None) -> bool:
-    if score_run is None:
-        return False
-    scored, asked = needed_request(score_run).subject, request.subject
-    return (scored.model, scored.task) == (asked.model, asked.task)
+    """Whether a scoring run is of the model, the data and the source language of a tuning run."""
+
+    def scored_subject(one: SubjectRequest) -> tuple:
+        subject = one.subject
+        return subject.model, subject.task, subject.data_dir, subject.language or one.facts.source
+
+    return score_run is not None and scored_subject(needed_request(score_run)) == scored_subject(
+        request
+    )
 
 
 def fresh(request: FinetuneRequest, **update) -> FinetuneRequest:

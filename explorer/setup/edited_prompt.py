@@ -13,6 +13,9 @@ from ctsft.utils import home
 from explorer.session import binding, errors, recent
 from explorer.setup import table_preview
 from explorer.text.markdown import literal
+from explorer.widgets import messages
+
+MESSAGE = "edited_prompt_message"
 
 
 def draw(task: Task, model: Model | None, use: Callable[[str], None]):
@@ -46,13 +49,18 @@ def draw(task: Task, model: Model | None, use: Callable[[str], None]):
         edited = edited_task(task, prompt, words)
         if (edited.prompt, edited.labels) == (task.prompt, task.labels):
             return
+
+        def save_and_use():
+            with messages.errors_as(MESSAGE):
+                folder = home.home_folder("tasks")
+                use(str(write_edited(edited, built_in, name.strip() or "task", folder)))
+
         usable = table_preview.draw(edited, model)
         st.button(
             "Use this prompt",
             icon=":material/check:",
             disabled=not usable,
-            on_click=lambda: use(
-                str(write_edited(edited, built_in, name.strip() or "task", home.home() / "tasks"))
-            ),
+            on_click=save_and_use,
             help="Saves a task file in your folder, which uses the same rows, and opens it.",
         )
+        messages.show(MESSAGE)

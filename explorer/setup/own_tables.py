@@ -17,6 +17,7 @@ from ctsft.utils import home
 from explorer.session import binding, errors
 from explorer.setup import table_preview
 from explorer.text.markdown import literal
+from explorer.widgets import messages
 
 SPLIT_NAMES = {
     "train": "train",
@@ -27,6 +28,7 @@ SPLIT_NAMES = {
 NO_LANGUAGE_COLUMN = "none: one language per file"
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class")  # usual names of the label column
 TEXT_COLUMNS = ("text", "sentence", "review")
+MESSAGE = "own_tables_message"
 READ = "own_tables_read"  # of the session: the tables of the uploaded files
 
 Frames = dict[str, pd.DataFrame]  # by file name
@@ -54,6 +56,11 @@ def draw(model: Model | None, use: Callable[[str], None]):
     tables = opened(files)
     if not tables:
         return
+
+    def save_and_use():
+        with messages.errors_as(MESSAGE):
+            use(str(task_file.write_task(task, home.home_folder("tasks"))))
+
     with errors.sentences(stop=False):
         task = draft_task(tables)
         usable = table_preview.draw(task, model)
@@ -61,11 +68,12 @@ def draw(model: Model | None, use: Callable[[str], None]):
         st.button(
             "Use this task",
             type="primary",
-            on_click=lambda: use(str(task_file.write_task(task, home.home() / "tasks"))),
+            on_click=save_and_use,
             disabled=not usable,
             icon=":material/check:",
             help="Saves the task in your folder and opens it in this session.",
         )
+        messages.show(MESSAGE)
 
 
 def opened(files: list) -> Tables:

@@ -33,9 +33,7 @@ ENDS = {"done": "is done", "stopped": "was stopped", "failed": "failed", "lost":
 
 
 def draw():
-    """The list, updated while jobs run. Call in the sidebar, once
-    in each run of the script.
-    """
+    """The list, updated while jobs run. Call in the sidebar, once in each run of the script."""
     jobs = active()
     announce([run.id for run in jobs])
     if jobs:

@@ -40,6 +40,14 @@ def test_a_prompt_that_names_the_label_is_refused(app):
     assert not buttons(app) and "the label itself" in app.error[0].value
 
 
+def test_a_task_that_cannot_be_saved_is_one_sentence(app, home):
+    app.text_input(key="edited_prompt_demo").set_value("{text} =").run()
+    (home / "tasks").write_text("a file where the folder belongs")
+    buttons(app)[0].click().run()
+    assert not app.exception and len(app.error) == 1 and "tasks" in app.error[0].value
+    assert app.session_state["view"].task == "demo" and buttons(app)
+
+
 @pytest.mark.parametrize(("never", "warned"), [(("positive",), True), ((), False)])
 def test_a_label_that_is_never_answered_is_said_before_scoring(app, monkeypatch, never, warned):
     measure = accuracy.measure
