@@ -96,8 +96,8 @@ def _progress(run_id: str, stop_label: str):
     if not status.active:
         st.rerun()
     st.progress(status.progress, text=sentence(run))
-    left, right, _ = st.columns([1, 1, 3])
-    if stop_label and left.button(
+    place = st.container(horizontal=True)
+    if stop_label and place.button(
         stop_label,
         key=f"stop-{run_id}",
         disabled=status.state == "stopping" or not own_runs.is_own(run),
@@ -105,7 +105,7 @@ def _progress(run_id: str, stop_label: str):
     ):
         own_runs.stop(run, "keep")
         st.rerun(scope="fragment")
-    if right.button(
+    if place.button(
         "Discard",
         key=f"discard-{run_id}",
         disabled=not own_runs.is_own(run),
