@@ -71,7 +71,9 @@ try:
         else:
             page.run()
 finally:  # behind the first page: importing torch a second time would delay it
-    if first_screen:
+    if errors.is_rerun(sys.exc_info()[1]):
+        pass  # it leads to another page: whatever asks for a rerun here would replace that
+    elif first_screen:
         warm.watch()
     else:
         with st.sidebar:

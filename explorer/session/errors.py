@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException
 
 from ctsft.utils.errors import UserError
 from explorer.text.markdown import literal_sentence
@@ -37,6 +38,11 @@ def guarded() -> Iterator[None]:
             raise  # shown by the fragment already
         logging.getLogger(__name__).exception("a page failed")
         unexpected(error)
+
+
+def is_rerun(error: BaseException | None) -> bool:
+    """Whether it is the way in which Streamlit ends a run to begin another, or to change pages."""
+    return isinstance(error, RerunException)
 
 
 def unexpected(error: Exception):

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.jobs.bundle import open_bundle, write_bundle
 from ctsft.jobs.requests import request_of
 from ctsft.runs import explorations
 from ctsft.runs.answers import Answers
+from explorer.session import warm
 from explorer.session.view import View
 from explorer.setup import recorded_story
 from explorer.text import forgetting
@@ -110,6 +113,23 @@ def test_do_it_yourself_takes_the_settings_of_the_recorded_runs(recorded, starte
     assert (view.model, view.task, view.source) == ("demo", "demo", "indonesian")
     assert (view.target, view.epochs, view.k) == ("javanese", recorded.epochs, 2)
     assert [request.kind for request in started] == ["score"]
+
+
+def test_a_click_while_the_libraries_are_imported_leads_to_the_next_page(
+    recorded, started, monkeypatch
+):
+    imported, choose = [], recorded_story.choose_settings
+
+    def chosen(story):
+        choose(story)
+        imported.append(True)  # the thread is done before the click has been answered
+
+    monkeypatch.setattr(warm, "is_ready", lambda: bool(imported))
+    monkeypatch.setattr(warm, "watch", lambda: st.rerun() if imported else None)
+    monkeypatch.setattr(recorded_story, "choose_settings", chosen)
+    at = AppTest.from_file(str(ROOT / "explorer" / "main.py"), default_timeout=60).run()
+    button(at, "Do it yourself").click().run()
+    assert at.header[0].value == "Relevance" and len(started) == 1
 
 
 def answers(before: str, after: str, rows: str = "same") -> Answers:
