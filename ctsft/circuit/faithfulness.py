@@ -5,6 +5,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ctsft.attribution.means import Means
@@ -50,6 +51,17 @@ class Faithfulness:
 
 
 @dataclass(frozen=True)
+class RowResults:
+    """What a set of heads does on each row: right (0 or 1) and margin, in logits; both [n]."""
+
+    right: np.ndarray
+    margin: np.ndarray
+
+    def mean(self) -> dict[str, float]:
+        return {"accuracy": float(self.right.mean()), "margin": float(self.margin.mean())}
+
+
+@dataclass(frozen=True)
 class CircuitMeter:
     """Measures the task on `rows` when only some heads of a model work. Holds the results of sets
     of heads that were measured before.
@@ -63,12 +75,16 @@ class CircuitMeter:
     def __post_init__(self):
         object.__setattr__(self, "_measured", {})
 
-    def measure(self, heads) -> dict[str, float]:
-        """Accuracy and mean margin of a set of heads; see `ablated`."""
+    def row_results(self, heads) -> RowResults:
+        """What a set of heads does on each row; see `ablated`."""
         key = frozenset(heads)
         if key not in self._measured:
             self._measured[key] = ablated(self.model, self.task, key, self.rows, self.means)
         return self._measured[key]
+
+    def measure(self, heads) -> dict[str, float]:
+        """Accuracy and mean margin of a set of heads."""
+        return self.row_results(heads).mean()
 
     def faithfulness(self, heads) -> Faithfulness:
         sets = {"circuit": heads, "empty": (), "full": self.model.heads}
@@ -79,9 +95,9 @@ class CircuitMeter:
 @torch.no_grad()
 def ablated(
     model: Model, task: Task, heads: frozenset[Head], rows: list[Example], means: Means
-) -> dict[str, float]:
-    """Accuracy and mean margin (gold logit minus the mean of the others) on `rows`, when every head
-    outside `heads` gives its mean at every position.
+) -> RowResults:
+    """Whether each of `rows` is answered correctly, and its margin (gold logit minus the mean of
+    the others), when every head outside `heads` gives its mean at every position.
     """
     outside = torch.ones(model.n_layers, model.n_heads, 1, dtype=torch.bool)
     for layer, head in heads:
@@ -97,16 +113,16 @@ def ablated(
     gold = torch.tensor([task.labels.index(row.label) for row in rows])
     weights = direction_weights(gold, len(tokens))
     encoded = [task.encode(model, row) for row in rows]
-    right, margin = 0, 0.0
+    # [right or margin, row]: every process fills its rows
+    results = torch.zeros(2, len(rows), dtype=torch.float64)
     for batch in distributed.local_share(list(forward_batches(model, encoded, PADDING_SHARE))):
         with tapped(replace_outside):
             logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
         finite_logits(logits, model.dtype)
-        right += (logits.argmax(-1) == gold[batch.index]).sum().item()
-        margin += (logits * weights[batch.index]).sum().item()
-    sums = torch.tensor([right, margin], dtype=torch.float64)
-    right, margin = distributed.sum_over_processes(sums, model.device).tolist()
-    return {"accuracy": right / len(rows), "margin": margin / len(rows)}
+        results[0, batch.index] = (logits.argmax(-1) == gold[batch.index]).double()
+        results[1, batch.index] = (logits * weights[batch.index]).sum(-1).double()
+    right, margin = distributed.sum_over_processes(results, model.device).numpy()
+    return RowResults(right, margin)
 
 
 def faithfulness(

@@ -5,6 +5,7 @@
     faithfulness  how much of the task a ranking's first heads do on unseen rows, beside the band of
                   random circuits of the same size (the check of CD-T, arXiv 2407.00886, which
                   counts the random circuits that are less faithful)
+    areas         the same over all sizes in two numbers, CPR and CMD (`circuit_areas`)
     stability     how far the top heads agree between discovery sets (CT-SFT, arXiv 2601.08146,
                   reports the first head alone)
 
@@ -23,6 +24,7 @@ from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
+from ctsft.circuit.circuit_areas import circuit_areas
 from ctsft.circuit.faithfulness import CircuitMeter, Faithfulness, check_rows
 from ctsft.circuit.ranking_agreement import (
     TOP_SHARES,
@@ -91,10 +93,12 @@ class Validation:
     rows: int  # on which faithfulness is measured
     # by variant: spearman, overlap, layers, and the cost
     agreement: dict[str, dict] = field(default_factory=dict)
-    # by size the band of random circuits: {measure: {mean, low, high}}
+    # by size the band of random circuits: {measure: {mean, low, high}, distance}
     random: list[dict] = field(default_factory=list)
     # method, size, accuracy, margin, beats (the share of random circuits with a lower margin)
     curves: list[dict] = field(default_factory=list)
+    # `circuit_areas.circuit_areas`: CPR and CMD of each variant, and the best by each; {} before
+    areas: dict = field(default_factory=dict)
     # by variant: jaccard, top1, tops
     stability: dict[str, dict] = field(default_factory=dict)
 
@@ -136,6 +140,8 @@ def validate(
     for part, row in curves(meter, scores, checks.n_random, stage("faithfulness")):
         report = replace(report, **{part: [*getattr(report, part), row]})
         yield {"part": part, **row}, report
+    report = replace(report, areas=circuit_areas(meter, scores, curve_sizes(meter), report.random))
+    yield {"part": "areas", **report.areas}, report
     for name in checks.stable if checks.pools else ():
         row = validator.stability(name, stage(f"stability: {name}"))
         report = replace(report, stability=report.stability | {name: row})
@@ -217,12 +223,17 @@ class _Validator:
         }
 
 
+def curve_sizes(meter: CircuitMeter) -> list[int]:
+    """`CURVE_SHARES` of the model's heads as numbers of heads."""
+    n_heads = len(meter.model.heads)
+    return sorted({heads_in_fraction(share, n_heads) for share in CURVE_SHARES})
+
+
 def curves(
     meter: CircuitMeter, scores: dict[str, Scores], n_random: int, progress: Progress
 ) -> Iterator[tuple[str, dict]]:
     """("random", the band of a size) and ("curves", the point of a variant), size after size."""
-    n_heads = len(meter.model.heads)
-    sizes = sorted({heads_in_fraction(share, n_heads) for share in CURVE_SHARES})
+    n_heads, sizes = len(meter.model.heads), curve_sizes(meter)
     done, total = 0, len(sizes) * (n_random + len(scores))
     any_scores = next(iter(scores.values()))  # a random circuit depends on their shape alone
     for size in sizes:
@@ -235,7 +246,8 @@ def curves(
         done += n_random
         if random:
             bands = {name: band([one.ratio(name) for one in random]) for name in MEASURES}
-            yield "random", {"size": size, "n": n_random, **bands}
+            distance = float(np.mean([abs(1 - one.margin) for one in random]))
+            yield "random", {"size": size, "n": n_random, **bands, "distance": distance}
         for name, variant_scores in scores.items():
             ranked = meter.faithfulness(variant_scores.ranking()[:size])
             done += 1

@@ -1,6 +1,10 @@
 """The validation report as tables of text, for the shell."""
 
+from collections.abc import Mapping
+
+from ctsft.circuit.circuit_areas import AREAS, verdict
 from ctsft.circuit.validation import MEASURES, REFERENCE
+from ctsft.utils.csv_text import csv_text
 
 
 def table(report: dict) -> str:
@@ -14,17 +18,72 @@ def table(report: dict) -> str:
 
 def agreement_table(report: dict) -> list[str]:
     tops = [row["k"] for row in report["agreement"][REFERENCE]["overlap"]]
-    rows = [["method", "Spearman", *(f"top {k}" for k in tops), "cost", "seconds"]]
+    titles = [area.upper() for area in AREAS] if report.get("areas") else []
+    rows = [["method", "Spearman", *(f"top {k}" for k in tops), *titles, "cost", "seconds"]]
     for name, row in report["agreement"].items():
         overlap = [f"{top['common']} of {top['k']}" for top in row["overlap"]]
         cost = [f"{row['passes']:.1f}", f"{row['seconds']:.2f}"]
-        rows.append([name, number(row["spearman"]), *overlap, *cost])
+        areas = list(area_texts(report, name).values())
+        rows.append([name, number(row["spearman"]), *overlap, *areas, *cost])
     title = (
         f"Agreement with mean ablation: {report['examples']} texts,"
         f" {report['n_layers'] * report['n_heads']} heads; cost in plain forward passes over these"
         " texts"
     )
-    return [title, *aligned(rows)]
+    return [title, *aligned(rows), *area_lines(report)]
+
+
+def areas_of(report: Mapping, method: str) -> Mapping[str, Mapping]:
+    """{area: {value, low, high}} of a ranking; {} in a report without areas."""
+    areas = report.get("areas") or {"methods": {}}
+    return areas["methods"].get(method, {})
+
+
+def area_texts(report: Mapping, method: str) -> dict[str, str]:
+    """{title: CPR or CMD of a ranking with its interval}; {} in a report without them."""
+    return {area.upper(): interval_text(of) for area, of in areas_of(report, method).items()}
+
+
+def interval_text(of: Mapping) -> str:
+    if None in (of["value"], of["low"], of["high"]):
+        return "undefined"
+    return f"{of['value']:.2f} ({of['low']:.2f} to {of['high']:.2f})"
+
+
+def area_lines(report: Mapping) -> list[str]:
+    """What CPR and CMD are, those of random circuits, and which ranking to trust; [] without
+    them.
+    """
+    areas = report.get("areas")
+    if not areas:
+        return []
+    lines = [
+        "CPR: area under faithfulness by margin over the share of heads (higher is better); CMD:"
+        f" area under its distance from 1 (lower is better); {report['rows']} unseen rows,"
+        f" {areas['level']:.0%} bootstrap intervals over them"
+    ]
+    if areas["random"]:
+        cpr, cmd = (number(areas["random"][area]) for area in AREAS)
+        lines.append(f"Random circuits: CPR {cpr}, CMD {cmd}")
+    return [*lines, *filter(None, [verdict(areas)])]
+
+
+def csv_rows(report: Mapping) -> list[dict]:
+    """One row a method: agreement with mean ablation, CPR and CMD with their intervals, cost."""
+    rows = []
+    for name, found in report["agreement"].items():
+        row = {"method": name, "spearman": found["spearman"]}
+        row |= {f"top_{top['k']}_in_common": top["common"] for top in found["overlap"]}
+        for area, of in areas_of(report, name).items():
+            row |= {area: of["value"], f"{area}_low": of["low"], f"{area}_high": of["high"]}
+        rows.append(row | {"passes": found["passes"], "seconds": found["seconds"]})
+    return rows
+
+
+def csv(report: Mapping) -> str:
+    """`csv_rows` as the text of a CSV file."""
+    rows = csv_rows(report)
+    return csv_text(dict.fromkeys(key for row in rows for key in row), rows)
 
 
 def layer_table(report: dict) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from ctsft.attribution.means import Means
-from ctsft.circuit import validation
+from ctsft.circuit import validation, validation_report
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.faithfulness import faithfulness, faithfulness_curve
 from ctsft.circuit.selection import select
@@ -11,6 +11,7 @@ from ctsft.jobs.reporter import Reporter, Stopped, begin, finish
 from ctsft.jobs.requests import FaithfulnessRequest, ValidateRequest
 from ctsft.jobs.results import read_scores, scores_file
 from ctsft.runs.writer import Writer
+from ctsft.utils.atomic_files import write_text
 
 # shares of the heads at which a curve is measured by default
 SHARES = (0.02, 0.04, 0.08, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 0.85)
@@ -80,10 +81,16 @@ def validate(run: Writer, request: ValidateRequest) -> dict:
         for row, report in validation.validate(
             model, task, source, rows, request.checks, reporter.stage
         ):
-            done = finish(run, summary | report.as_json())
+            done = save_report(run, summary | report.as_json())
             run.event(kind="validation", **validation.without_nan(row))
     except Stopped:
         if report is None:
             raise
-        done = finish(run, summary | report.as_json() | {"stopped": True})
+        done = save_report(run, summary | report.as_json() | {"stopped": True})
     return done
+
+
+def save_report(run: Writer, summary: dict) -> dict:
+    """result.json, and validation.csv with a row a ranking."""
+    write_text(run.file("validation.csv"), validation_report.csv(summary), "the table of rankings")
+    return finish(run, summary)

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from ctsft.attribution.methods import VARIANTS
 from ctsft.circuit.validation import MEASURES, Validation
+from ctsft.circuit.validation_report import area_texts
 from ctsft.plots.inputs import require
 from ctsft.plots.style import COLOURS, LEGEND, figure
 from ctsft.plots.traces import filled_band
@@ -52,8 +53,8 @@ def ranking_label(name: str) -> str:
 
 
 def agreement_rows(report: Mapping) -> list[dict]:
-    """One row a method: rank correlation and top heads in common with mean ablation, and what it
-    costs.
+    """One row a method: rank correlation and top heads in common with mean ablation, CPR and CMD
+    with their intervals, and what it costs.
     """
     rows = []
     for name, agreement in report["agreement"].items():
@@ -65,6 +66,7 @@ def agreement_rows(report: Mapping) -> list[dict]:
             {
                 "method": ranking_label(name),
                 "Spearman": agreement["spearman"],
+                **area_texts(report, name),
                 **common,
                 "forward passes": round(agreement["passes"], 1),
                 "seconds": round(agreement["seconds"], 2),

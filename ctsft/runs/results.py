@@ -2,7 +2,7 @@
 page and no table meets anything else.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -183,10 +183,34 @@ class Measured(_Part):
     points: list[_Part] | None = None
 
 
+class AreaOf(_Part):
+    """An area over circuit size, with its interval."""
+
+    value: Number
+    low: Number
+    high: Number
+
+
+class BestOf(_Part):
+    method: str
+    value: float
+    ties: list[str]
+
+
+class AreasOf(_Part):
+    """CPR and CMD of each ranking, and the best by each."""
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    methods: dict[str, dict[Literal["cpr", "cmd"], AreaOf]]
+    random: dict[Literal["cpr", "cmd"], Number] | None
+    best: dict[Literal["cpr", "cmd"], BestOf | None]
+
+
 class Validated(_Part):
     agreement: dict[str, _Part]
     examples: Count
     rows: Count
+    areas: AreasOf | Annotated[dict, Field(max_length=0)] = {}
     stopped: bool = False
 
 

@@ -2,11 +2,17 @@
 
 import streamlit as st
 
+from ctsft.circuit import circuit_areas
 from ctsft.plots import validation
 from ctsft.runs import results
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, run_progress
+
+AREA_COLUMNS = {
+    "CPR": st.column_config.TextColumn(help=TERMS["cpr"]),
+    "CMD": st.column_config.TextColumn(help=TERMS["cmd"]),
+}
 
 COLUMNS = {
     "Spearman": st.column_config.NumberColumn(format="%.2f", help=TERMS["spearman"]),
@@ -78,6 +84,7 @@ def start_form():
 
 
 def show(report: dict):
+    trusted(report)
     st.markdown(
         f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same"
         " order of heads, 0 is no relation.",
@@ -86,9 +93,10 @@ def show(report: dict):
     st.dataframe(
         validation.agreement_rows(report),
         hide_index=True,
-        column_config=COLUMNS,
-        alt="Each ranking method: its agreement with mean ablation, and its cost.",
+        column_config=COLUMNS | AREA_COLUMNS,
+        alt="Each ranking method: its agreement with mean ablation, its CPR and CMD, and its cost.",
     )
+    area_notes(report)
     if report.get("curves"):
         st.markdown(
             f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the correct label:"
@@ -111,3 +119,25 @@ def show(report: dict):
             column_config=STABILITY_COLUMNS | jaccard_columns,
             alt="How similar the top heads of different discovery sets are, for each method.",
         )
+
+
+def trusted(report: dict):
+    """Which ranking to trust by CPR and CMD, in a sentence computed from them."""
+    sentence = circuit_areas.verdict(report.get("areas") or {}, validation.ranking_label)
+    if sentence:
+        st.markdown(f"**{sentence}**")
+
+
+def area_notes(report: dict):
+    """On what CPR and CMD were measured, and those of random circuits."""
+    areas = report.get("areas")
+    if not areas:
+        return
+    text = (
+        f"CPR (higher is better) and CMD (lower is better) on {report['rows']} unseen rows, with"
+        f" {areas['level']:.0%} intervals (bootstrap over rows)."
+    )
+    chance = areas["random"]
+    if chance and None not in chance.values():
+        text += f" Random circuits: CPR {chance['cpr']:.2f}, CMD {chance['cmd']:.2f}."
+    st.caption(text)

@@ -11,6 +11,7 @@ from ctsft.attribution.methods import METHODS
 
 CDT, CTSFT, OWN = "CD-T, arXiv 2407.00886", "CT-SFT, arXiv 2601.08146", "this program's own"
 EWC = "elastic weight consolidation, Kirkpatrick et al. 2017, arXiv 1612.00796, section 2"
+MIB = "MIB, Mueller et al. 2025, arXiv 2504.13151"
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,18 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "Each layer by itself",
             "Divides each score by the largest absolute score of its layer, for the colours only:"
             f" scores of early layers are often larger and hide the others ({OWN} display).",
+        ),
+        "cpr": Term(
+            "CPR (circuit performance ratio)",
+            "Area under a ranking's faithfulness by margin over circuit size (share of heads, 0 to"
+            " 1): what its first heads do, over all sizes. Higher is better; above 1: circuits that"
+            f" do more than the model ({MIB}; here with heads and mean ablation).",
+        ),
+        "cmd": Term(
+            "CMD (circuit-model distance)",
+            "Area under the distance of a ranking's faithfulness from 1 over circuit size: how far"
+            " its circuits are from doing what the model does. Lower is better, 0 is best"
+            f" ({MIB}; here with heads and mean ablation).",
         ),
         "stability": Term(
             "Stability",

@@ -2,9 +2,11 @@
 in the library and in the shell.
 """
 
+import csv
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit import faithfulness as circuit_faithfulness
-from ctsft.circuit.faithfulness import faithfulness
+from ctsft.circuit.faithfulness import RowResults, faithfulness
 from ctsft.circuit.ranking_agreement import agreement, first_head_agreement, jaccard
 from ctsft.circuit.selection import select
 from ctsft.circuit.validation import (
@@ -98,6 +100,17 @@ def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows,
         set(points) == {(name, size) for name in report.agreement for size in (1, 2, 4, 6, 9, 12)}
         and report.rows == 6
     )
+    sizes = np.array([1, 2, 4, 6, 9, 12])
+    for name in report.agreement:
+        f = np.array([points[name, size]["margin"] for size in sizes])
+        # the strip below the first size rises from 0 to f
+        cpr = f[0] * sizes[0] / 2 + ((f[1:] + f[:-1]) / 2 * np.diff(sizes)).sum()
+        off = abs(1 - f)
+        cmd = (1 + off[0]) * sizes[0] / 2 + ((off[1:] + off[:-1]) / 2 * np.diff(sizes)).sum()
+        found_areas = report.areas["methods"][name]
+        for area, value in (("cpr", cpr / 12), ("cmd", cmd / 12)):
+            assert found_areas[area]["value"] == pytest.approx(value, rel=1e-5)
+            assert found_areas[area]["low"] <= value <= found_areas[area]["high"]
     by_hand = faithfulness(model, task, select(scores["cdt"], "top", k=4), unseen, means)
     assert points["cdt", 4]["margin"] == pytest.approx(by_hand.margin, rel=1e-4)
     random = [
@@ -120,7 +133,7 @@ def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows,
 
 def test_the_report_grows_and_ends_as_json(found):
     parts = [row["part"] for row, _ in found]
-    assert list(dict.fromkeys(parts)) == ["agreement", "random", "curves", "stability"]
+    assert list(dict.fromkeys(parts)) == ["agreement", "random", "curves", "areas", "stability"]
     assert [len(report.agreement) for _, report in found[:4]] == [1, 2, 3, 4] and found[0][
         1
     ].curves == []
@@ -142,7 +155,7 @@ def test_each_set_of_heads_is_measured_once(loaded, task, rows, monkeypatch):
         circuit_faithfulness,
         "ablated",
         lambda model, task, heads, *_: (
-            asked.append(heads) or {"accuracy": 0.5, "margin": float(len(heads))}
+            asked.append(heads) or RowResults(np.full(6, 0.5), np.full(6, float(len(heads))))
         ),
     )
     *_, (_, report) = validate(
@@ -156,6 +169,12 @@ def test_each_set_of_heads_is_measured_once(loaded, task, rows, monkeypatch):
     assert all(
         row["margin"] == row["size"] / 12 and math.isnan(row["accuracy"]) for row in report.curves
     )
+    # f(k) = k
+    half = {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert report.areas["methods"]["atp"] == {
+        name: pytest.approx(half, abs=1e-12) for name in ("cpr", "cmd")
+    }
+    assert report.areas["random"] == pytest.approx({"cpr": 0.5, "cmd": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -192,6 +211,9 @@ def test_the_shell_prints_json_or_a_table(shell, tiny_words):
         and words["stopped"] is False
     )
     assert json.loads(run.file("result.json").read_text()) | {"run": run.id} == words
+    listed = list(csv.DictReader(run.file("validation.csv").read_text().splitlines()))
+    assert [row["method"] for row in listed] == ["ablation", "atp", "ig"]
+    assert float(listed[1]["cmd_high"]) == words["areas"]["methods"]["atp"]["cmd"]["high"]
     parts = [row["part"] for row in run.events()]
     assert (
         parts.count("agreement") == 3
@@ -204,6 +226,7 @@ def test_the_shell_prints_json_or_a_table(shell, tiny_words):
         code == 0
         and "Spearman" in out
         and "Stability over 2 discovery sets" in out
+        and "CPR: area under faithfulness by margin" in out
         and "Faithfulness by margin on 6 unseen rows" in out
     )
     code, _, err = shell("validate", *tiny_words, "--methods", "lime")
