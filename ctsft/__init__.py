@@ -21,6 +21,7 @@ _HOMES = {
     "circuit.circuit": ("Circuit",),
     "circuit.discovery": ("discover", "iterations"),
     "circuit.faithfulness": ("Faithfulness", "faithfulness", "faithfulness_curve"),
+    "circuit.mib_importances": ("export_importances",),
     "circuit.selection": ("select",),
     "circuit.validation": ("Checks", "Validation", "validate"),
     "data.registry": ("load_task",),

@@ -33,12 +33,23 @@ Share = Annotated[
 
 @app.command()
 def export(
-    run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fine-tuning run.")],
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of a fine-tuning run; importances: of a scoring run."
+        ),
+    ],
     to: Annotated[Optional[str], typer.Option("--to", help="A new folder.")] = None,
     share: Share = 1.0,
     form: Annotated[
         str,
-        typer.Option("--format", help="model (merged), peft (a LoRA adapter), delta, or circuit."),
+        typer.Option(
+            "--format",
+            help=(
+                "model (merged), peft (a LoRA adapter), delta, circuit, or importances (scores, as"
+                " MIB's circuit track reads them)."
+            ),
+        ),
     ] = "model",
     push: Annotated[
         Optional[str],
@@ -57,10 +68,11 @@ def export(
 ):
     """Write a run's tuned model, or a share of its change, as an ordinary Hugging Face folder with
     a model card; or its change as an adapter that plain peft loads; or upload them to the hub; or
-    evaluate it with lm-evaluation-harness.
+    evaluate it with lm-evaluation-harness. Or write the scores of a scoring run for MIB.
 
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --to tuned
     Example: python -m ctsft export 20260131-101500-finetune-ab2c --format peft --push you/tuned
+    Example: python -m ctsft export 20260131-101500-score-ab2c --format importances --to ioi_gpt2
     """
     from ctsft.jobs.export import export as write  # torch and transformers: not for --help
     from ctsft.jobs.export import push as upload

@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 from ctsft import runs
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
+from ctsft.circuit.mib_importances import export_importances
 from ctsft.data.registry import load_task
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.hub_upload import check_upload, upload
@@ -46,18 +48,21 @@ USAGE = {
         "print(sorted(circuit.heads))"
     ),
 }
+SCORES = "scores.safetensors"
 CARD = Path(__file__).with_name("templates") / "model_card.md"
 
 
 def export(run_id: str, folder, share: float = 1.0, form: ExportForm = "model") -> Path:
     """Write what a run made to a new folder, with a model card; returns the folder. `form`:
     "model", the tuned model, or one with a share of its change, that plain transformers loads;
-    "peft", the change as an adapter that plain peft loads; "delta" or "circuit", its file.
+    "peft", the change as an adapter that plain peft loads; "delta" or "circuit", its file;
+    "importances", the scores of a scoring run for MIB's circuit track (no card).
 
     Raises UserError for a run without a delta or with one that is no adapter, a share outside 0 to
     1, a folder that holds something, or a base model that is not the one that was tuned.
     """
-    run, folder = exportable(run_id), Path(folder)
+    run = scored(run_id) if form == "importances" else exportable(run_id)
+    folder = Path(folder)
     check_new_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder, "the exported model") as part:
@@ -72,6 +77,11 @@ def push(
     """Upload what `export` writes to a repository of the hub; returns its address. Nothing in it
     names a folder of this machine. UserError as for `export`, and where nobody is logged in.
     """
+    if form == "importances":
+        raise UserError(
+            "Importances are written to a folder with --to, not uploaded: MIB wants one repository"
+            " with a folder for each task and model."
+        )
     check_upload(repo)
     run = exportable(run_id)
     with tempfile.TemporaryDirectory(prefix="ctsft-upload-") as folder:
@@ -97,10 +107,38 @@ def exportable(run_id: str) -> runs.Run:
     return run
 
 
+def scored(run_id: str) -> runs.Run:
+    """A run that scored heads. UserError for any other."""
+    run = runs.get(run_id)
+    if run.request.kind not in ("score", "discover") or not run.file(SCORES).is_file():
+        raise UserError(
+            f"Run {run_id!r} has no scores to export: it is a run of kind {run.request.kind!r} in"
+            f" state {run.status().state!r}; name a finished run of `score` or `discover`."
+        )
+    return run
+
+
+def write_importances(run: runs.Run, folder: Path, share: float):
+    """The scores of a run, with its circuit if it has one, into a folder that exists."""
+    if share != 1:
+        raise UserError(f"share is {share:g}, and scores have no share; leave --share out.")
+    circuit = run.file("circuit.json")
+    model = load_model(base_path(run), "cpu", needed_request(run).subject.dtype)
+    export_importances(
+        Scores.load(run.file(SCORES)),
+        model,
+        folder,
+        Circuit.load(circuit) if circuit.is_file() else None,
+    )
+
+
 def write_folder(run: runs.Run, folder: Path, share: float, form: ExportForm, public: bool = False):
     """Write the model, adapter, delta or circuit, its card and its circuit into a folder that
     exists. `public`: without the paths of this machine.
     """
+    if form == "importances":
+        write_importances(run, folder, share)
+        return
     model = load_model(base_path(run), "cpu", needed_request(run).subject.dtype)
     delta, circuit = run.file("delta.safetensors"), run.file("circuit.json")
     check_share(share)

@@ -202,16 +202,16 @@ class ExperimentRequest(JobRequest):
         return self.design.device
 
 
-# a merged model, a LoRA adapter, or a file of the run
-ExportForm = Literal["model", "peft", "delta", "circuit"]
+# a merged model, a LoRA adapter, or a file of the run; of a scoring run: its scores for MIB
+ExportForm = Literal["model", "peft", "delta", "circuit", "importances"]
 EXPORT_FORMS: tuple[str, ...] = get_args(ExportForm)
 
 
 class ExportRequest(JobRequest):
-    """Write a tuned model as a Hugging Face folder."""
+    """Write a tuned model as a Hugging Face folder, or the scores of heads for MIB."""
 
     kind: Literal["export"] = "export"
-    tuned: str  # id of a tuning run
+    tuned: str  # id of a tuning run; for importances: of a scoring run
     to: str
     share: float = 1.0  # of the change
     format: ExportForm = "model"

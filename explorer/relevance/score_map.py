@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from ctsft.circuit.mib_importances import FILE, importances_text
 from explorer.relevance.page_scores import PageScores
+from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
 from explorer.widgets import head_map, head_selection, score_strip
 
@@ -41,3 +43,13 @@ def downloads(shown: PageScores):
             icon=":material/download:",
             help="Also holds the scores of each example. Load it with ctsft.Scores.load.",
         )
+        if not shown.model.architecture.reads_first:
+            st.download_button(
+                "Scores (MIB)",
+                lambda: importances_text(shown.scores, shown.model),
+                FILE,
+                "application/json",
+                on_click="ignore",
+                icon=":material/download:",
+                help=TERMS["importances"],
+            )

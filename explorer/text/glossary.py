@@ -164,6 +164,12 @@ SECTIONS: dict[str, dict[str, Term]] = {
             " its circuits are from doing what the model does. Lower is better, 0 is best"
             f" ({MIB}; here with heads and mean ablation).",
         ),
+        "importances": Term(
+            "importances.json",
+            "The scores of heads as the circuit track of MIB reads them, at its node level:"
+            " heads by name (a0.h1 is layer 0, head 1); input and MLPs have no score, so they stay"
+            f" in every circuit, as they do here ({MIB}).",
+        ),
         "stability": Term(
             "Stability",
             "Mean Jaccard index of the top heads over pairs of discovery sets; 1 means that the"

@@ -278,3 +278,9 @@ def test_reasons_and_cut():
     assert score_maps.score_cutoff(scores, circuit, 9.0) == pytest.approx(0.5)
     assert score_maps.score_cutoff(scores, select(scores, "threshold", threshold=0.3), 0.3) == 0.3
     assert score_maps.score_cutoff(scores, select(scores, "none"), 9.0) is None
+
+
+def test_scores_can_be_saved_as_mib_reads_them(view):
+    scored(view)
+    labels = [one.proto.label for one in opened(view).get("download_button")]
+    assert {"Scores (CSV)", "Scores (safetensors)", "Scores (MIB)"} <= set(labels)

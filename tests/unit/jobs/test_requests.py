@@ -150,6 +150,7 @@ REQUESTS = [
         final_split=None,
     ),
     ExportRequest(tuned="a-run", to="a folder", share=0.25),
+    ExportRequest(tuned="a-run", to="a folder", format="importances"),
 ]
 
 
