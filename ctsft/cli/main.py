@@ -18,6 +18,7 @@ from ctsft.cli import (
     scoring_checks,
     tuning,
     ui,
+    verify,
 )
 from ctsft.cli.app import Halt, app
 from ctsft.runs.folder import RunRemoved
@@ -27,7 +28,19 @@ from ctsft.utils.json_files import problem
 from ctsft.utils.program import program_name
 
 # importing them registers their commands
-COMMANDS = (scoring, scoring_checks, tuning, export, experiment, run, runs, bundle, cache, ui)
+COMMANDS = (
+    scoring,
+    scoring_checks,
+    tuning,
+    export,
+    experiment,
+    run,
+    runs,
+    bundle,
+    verify,
+    cache,
+    ui,
+)
 
 
 INTERRUPTED = "Interrupted; what was saved by then remains."

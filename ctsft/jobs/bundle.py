@@ -1,6 +1,6 @@
 """Bundles: runs of this home as one .zip, which another home opens as an exploration (read only).
 
-    exploration.json          the title
+    exploration.json          the title, and the SHA-256 of every file
     runs/<id>/<file>          a run folder: ordinary files only, no folder inside
 
 A bundle holds the runs that were named and those that they refer to (the scores of their circuits,
@@ -10,6 +10,7 @@ checked before anything is written, nothing in it is executed, and each run has 
 of the list of runs (`runs.damage`, `requests.request_of`), or nothing is opened.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -17,7 +18,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -67,9 +68,13 @@ def write_bundle(run_ids: list[str], to: Path, deltas: bool = False) -> list[Run
         atomic_path(to, "the bundle", new=True) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle,
     ):
-        bundle.writestr(FILE, json.dumps(About(title=to.name).model_dump(), indent=1))
+        hashes = {}
         for run, path in files:
-            bundle.writestr(f"runs/{run.id}/{path.name}", portable(path))
+            name, content = f"runs/{run.id}/{path.name}", portable(path)
+            hashes[name] = hashlib.sha256(content).hexdigest()
+            bundle.writestr(name, content)
+        about = About(title=to.name, files=hashes)
+        bundle.writestr(FILE, json.dumps(about.model_dump(), indent=1))
     return chosen
 
 
@@ -146,13 +151,21 @@ def open_bundle(file: Path | BinaryIO, title: str = "", opened: float = 0.0) -> 
     large, or has a run that the list of runs would call unreadable; nothing is left of it then.
     """
     title = title or (file.name if isinstance(file, Path) else "exploration.zip")
+    with opened_bundle(file, title) as (bundle, entries):
+        return unpack(bundle, entries, About(title=title[:200], opened=opened))
+
+
+@contextmanager
+def opened_bundle(
+    file: Path | BinaryIO, title: str
+) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """A bundle with its checked entries; UserError, one sentence, for what is none."""
     try:
         with (
             open_regular(file) if isinstance(file, Path) else nullcontext(file) as packed,
             zipfile.ZipFile(packed) as bundle,
         ):
-            entries = checked_entries(bundle, title)
-            return unpack(bundle, entries, About(title=title[:200], opened=opened))
+            yield bundle, checked_entries(bundle, title)
     except FileNotFoundError:
         raise UserError(f"There is no file {cut(title, 200)}; name a bundle (.zip).") from None
     except (
@@ -227,19 +240,23 @@ def unpack(bundle: zipfile.ZipFile, entries: list[zipfile.ZipInfo], about: About
     folder = free_folder(about.title)
     size = sum(entry.file_size for entry in entries)
     with atomic_path(folder, "the exploration", size, new=True) as part:
-        for entry in entries:
-            if entry.filename == FILE:
-                continue  # its title is the file's name
-            path = part.joinpath(*entry.filename.split("/"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with bundle.open(entry) as packed, path.open("xb") as out:
-                copy(packed, out, entry.file_size)
+        # without its own file: the title is the bundle's name
+        write_entries(bundle, [entry for entry in entries if entry.filename != FILE], part)
         for path in sorted((part / "runs").iterdir()):
             if why := wrong_run(Run(path)):
                 raise refusal(about.title, f"run {path.name!r} is {why}")
             forget_machine(Run(path))
         write_json(part / FILE, about.model_dump())
     return Exploration(folder)
+
+
+def write_entries(bundle: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path):
+    """Write checked entries into a folder."""
+    for entry in entries:
+        path = folder.joinpath(*entry.filename.split("/"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with bundle.open(entry) as packed, path.open("xb") as out:
+            copy(packed, out, entry.file_size)
 
 
 def copy(packed: io.BufferedIOBase, out: BinaryIO, size: int) -> None:

@@ -126,9 +126,9 @@ def figures_page(figures: Mapping[str, go.Figure], title: str) -> str:
     return document(title, f"<main><h1>{html.escape(title)}</h1>{''.join(parts)}</main>")
 
 
-def figure_html(fig: go.Figure, is_first: bool) -> str:
+def figure_html(fig: go.Figure, is_first: bool, caption: str = "") -> str:
     """The figure as HTML with its description; the first one of a page brings the program that
-    draws them all.
+    draws them all. caption: what stands below it; the description where there is none.
     """
     drawing = fig.to_html(
         full_html=False,
@@ -138,7 +138,7 @@ def figure_html(fig: go.Figure, is_first: bool) -> str:
     description = html.escape(alt(fig), quote=True)
     return (
         f'<figure><div role="img" aria-label="{description}">{drawing}</div>'
-        f"<figcaption>{description}</figcaption></figure>"
+        f"<figcaption>{html.escape(caption) or description}</figcaption></figure>"
     )
 
 

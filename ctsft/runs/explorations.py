@@ -33,6 +33,7 @@ class About(BaseModel):
 
     title: Text = ""
     opened: Seconds = 0.0  # since 1970; 0: comes with the program
+    files: dict[str, str] = {}  # of a bundle: the SHA-256 of each file, by its name there
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,12 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t: distribution, quantile
 
+from ctsft.utils.figures import Figure
+
 FEWEST = 3  # values that an interval is computed from
 CONFIDENCE_LEVEL = 0.95
 ALL_TARGETS = "all targets"
+OPERATIONS = {"p": "spread_p"}  # the parts of a spread whose derivation has another name
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,21 @@ class Spread:
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Mean, deviation and interval of values; [mean, mean] for equal ones.
+    """Mean, deviation and interval of values; [mean, mean] for equal ones. Those of figures are
+    figures.
 
     Raises ValueError for no values.
     """
-    return _spread(tuple(float(value) for value in values))
+    values = list(values)
+    found = _spread(tuple(float(value) for value in values))
+    if not all(isinstance(value, Figure) for value in values):
+        return found
+    numbers = {name: getattr(found, name) for name in ("mean", "sd", "low", "high", "p")}
+    of = {
+        name: number if number is None else Figure(number, OPERATIONS.get(name, name), *values)
+        for name, number in numbers.items()
+    }
+    return Spread(count=found.count, **of)
 
 
 @lru_cache(maxsize=20_000)
@@ -72,7 +85,10 @@ def holm(values: Sequence[float]) -> list[float]:
     steps = len(values) - np.arange(len(values))
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.array(values)[order] * steps))
-    return adjusted.tolist()
+    if not len(values) or not all(isinstance(value, Figure) for value in values):
+        return adjusted.tolist()
+    tests = Figure(float("nan"), "tests", *values)  # each of them needs all
+    return [Figure(p, "holm", i, tests) for i, p in enumerate(adjusted.tolist())]
 
 
 def spread_by_group(

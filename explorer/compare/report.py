@@ -6,6 +6,9 @@ import time
 from collections.abc import Mapping
 
 from ctsft.plots import html_report
+from ctsft.receipts.evidence import Evidence
+from ctsft.receipts.report_file import with_receipts
+from ctsft.utils.figures import ledger
 from explorer.compare import filters, report_exploration, report_runs
 from explorer.compare.report_content import Exploration, with_model_and_task
 from explorer.compare.report_text import plain_name
@@ -33,8 +36,11 @@ def write(of: Exploration) -> str:
         f" {time.strftime('%Y-%m-%d %H:%M')} from {len(of.rows)} tuning runs by the circuit"
         " explorer."
     )
-    sections = [section(of) for section in SECTIONS]
-    return html_report.report(title, lead, [section for section in sections if section.blocks])
+    with ledger() as book:
+        sections = [section(of) for section in SECTIONS]
+        shown = [section for section in sections if section.blocks]
+        page = html_report.report(title, lead, shown)
+    return with_receipts(page, book, Evidence())
 
 
 def target_names(rows: list[Mapping]) -> str:

@@ -8,17 +8,20 @@ from ctsft.attribution.methods import METHODS
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import needed_request
 from ctsft.plots import faithfulness, score_maps
-from ctsft.plots.html_report import Section, Table
+from ctsft.plots.html_report import Chart, Section, Table
+from ctsft.receipts.receipt import receipt_of
 from ctsft.tuning import trainable
 from ctsft.utils import format
 from ctsft.utils.errors import UserError
-from explorer.compare import filters
+from ctsft.utils.figures import Count, Figure, attribute, unmarked
+from explorer.compare import filters, report_figures
 from explorer.compare.report_content import Exploration
 from explorer.compare.report_text import plain_name
 from explorer.session import circuit as session_circuit
 from explorer.text import circuit_rules
 
 MAX_HEADS = 12  # listed in the table of scores
+MOST_RECEIPTS = 60
 UNRANKED = 10**9
 HEAD_COLUMNS = ["head", "rank", "why"]
 
@@ -35,14 +38,14 @@ def subject(of: Exploration) -> Section:
         ["source language", first["source"]],
         ["target languages", ", ".join(filters.distinct(of.rows, "target"))],
     ]
-    blocks = [Table("Model and task.", ["what", "value"], rows)]
+    blocks = [Table("Model and task.", ["what", "value"], rows, settings=True)]
     if of.left_out:
         blocks.append(f"{of.left_out} runs of another model or task are left out.")
     return Section("What was explored", blocks)
 
 
 def fingerprints(of: Exploration) -> Section:
-    """The weights, rows and code of the first run."""
+    """The weights, rows and code of the first run; and the receipts of all."""
     facts = needed_request(runs.get(of.rows[0]["run"])).facts
     code = facts.version or ctsft.__version__
     rows = [
@@ -51,7 +54,23 @@ def fingerprints(of: Exploration) -> Section:
         ["code", f"ctsft {code}, torch {facts.torch or 'not recorded'}"],
     ]
     caption = "Equal fingerprints: the same weights and rows as yours."
-    return Section("Fingerprints", [Table(caption, ["of", "fingerprint"], rows)])
+    table = Table(caption, ["of", "fingerprint"], rows, settings=True)
+    return Section("Fingerprints", [table, receipts(of)])
+
+
+def receipts(of: Exploration) -> Table:
+    """Which run, rows, seed and model the figures rest on."""
+    found = [of.score_run, of.faithfulness_run, *(runs.get(row["run"]) for row in of.rows)]
+    known = [receipt for run in found if run and (receipt := receipt_of(run))]
+    columns = ["run", "rows", "seed", "model", "interval"]
+    lines = [[dict(receipt.lines())[name] for name in columns] for receipt in known[:MOST_RECEIPTS]]
+    caption = (
+        "Receipts: what the figures rest on. ctsft verify computes them again from these runs;"
+        " hovering over a figure shows its own, with its command."
+    )
+    if len(known) > MOST_RECEIPTS:
+        caption += f" The first {MOST_RECEIPTS} of {len(known)} runs."
+    return Table(caption, columns, lines, settings=True)
 
 
 def shape(model) -> str:
@@ -67,7 +86,8 @@ def heads(of: Exploration) -> Section:
         return Section(title, ["The heads of this model are not scored with this task yet."])
     scoring = needed_request(of.score_run).scoring
     method = (
-        f"{METHODS[scores.method].label} on {len(scores.examples)}"
+        f"{METHODS[scores.method].label} on"
+        f" {Count(len(scores.examples), 'examples', of.score_run.id)}"
         f" {plain_name(of.rows[0]['source'])} texts that the model answers correctly, with equal"
         f" numbers of each label where possible (seed {scoring.seed}; attention"
         f" {scoring.attention}, {scoring.rules} rules, positions:"
@@ -77,19 +97,26 @@ def heads(of: Exploration) -> Section:
     blocks = [method]
     if of.model:
         circuit = of.circuit or Circuit(frozenset())
-        blocks.append(score_maps.head_map(scores, circuit, model=of.model))
+        with unmarked():
+            drawing = score_maps.head_map(scores, circuit, model=of.model)
+        blocks.append(Chart(drawing, report_figures.of_scores(of.score_run.id, scores)))
     return Section(title, [*blocks, score_table(of), *scores.notes])
 
 
 def score_table(of: Exploration) -> Table:
     scores, rows = of.scores, []
     for rank, head in enumerate(scores.ranking()[:MAX_HEADS], 1):
-        value = format.number(scores.values[head].item())
-        error = format.number(scores.stderr[head].item())
-        label_means = [format.number(values[head].item()) for values in scores.by_label.values()]
+        run = of.score_run.id
+        value = format.number(Figure(scores.values[head].item(), "score", run, *head))
+        error = format.number(Figure(scores.stderr[head].item(), "stderr", run, *head))
+        label_means = [
+            format.number(Figure(values[head].item(), "label_score", run, label, *head))
+            for label, values in scores.by_label.items()
+        ]
         in_circuit = "yes" if of.circuit and head in of.circuit else ""
         name = format.head_name(head)
-        rows.append([str(rank), name, f"{value} ± {error}", *label_means, in_circuit])
+        place = f"{Count(rank, 'rank', run, *head)}"
+        rows.append([place, name, f"{value} ± {error}", *label_means, in_circuit])
     return Table(
         f"The {len(rows)} highest-scoring of {scores.values.numel()} heads, and their mean score on"
         " the examples of each label.",
@@ -120,9 +147,14 @@ def circuit(of: Exploration) -> Section:
 
 def trained_parameters(of: Exploration) -> str:
     count = trainable.trainable_count(of.model, of.circuit.heads, "group")
+    run, total = of.rows[0]["run"], of.model.n_params
+    names = ",".join(map(format.head_name, sorted(of.circuit.heads)))
+    of_total = Figure(total, "parameters", run)
+    trained = Figure(count, "trainable_with", run, names)
+    share = Figure(count / total, "divided", trained, of_total)
     return (
-        f"{circuit_rules.summary(of.circuit)}. Tuning it trains {count:,} of"
-        f" {of.model.n_params:,} parameters ({count / of.model.n_params:.2%}), every norm included;"
+        f"{circuit_rules.summary(of.circuit)}. Tuning it trains {trained:,.0f} of"
+        f" {of_total:,.0f} parameters ({share:.2%}), every norm included;"
         " all others stay bit-identical."
     )
 
@@ -135,7 +167,7 @@ def circuit_table(of: Exploration) -> Table:
     rows = [
         [
             format.head_name(head),
-            str(ranks.get(head, "")),
+            f"{Count(ranks[head], 'rank', of.score_run.id, *head)}" if head in ranks else "",
             of.circuit.why.get(head) or "no reason is stored",
         ]
         for head in in_order
@@ -162,6 +194,9 @@ def faithfulness_curves(of: Exploration) -> Section:
     ]
     n_heads, size = of.scores.values.numel(), len(of.circuit or ())
     for measure in measures:
-        blocks.append(faithfulness.size_curve(rows, measure, size, n_heads))
-        blocks.append(faithfulness.curve_sentence(rows, measure, size, n_heads))
+        figures = report_figures.of_faithfulness(run.id, rows, measure, n_heads)
+        blocks.append(Chart(faithfulness.size_curve(rows, measure, size, n_heads), figures))
+        sentence = faithfulness.curve_sentence(rows, measure, size, n_heads)
+        near = report_figures.at_nearest_size(figures, size)
+        blocks.append(attribute(sentence, near))
     return Section(title, [block for block in blocks if block])

@@ -6,9 +6,10 @@ from ctsft import runs
 from ctsft.jobs.command_line import shell_command
 from ctsft.jobs.requests import request_of
 from ctsft.plots import run_frontier
-from ctsft.plots.html_report import Code, Items, Section, Table
+from ctsft.plots.html_report import Block, Chart, Code, Items, Section, Settings, Table
 from ctsft.utils.errors import UserError
-from explorer.compare import curves, filters, table
+from ctsft.utils.figures import unmarked
+from explorer.compare import curves, filters, report_figures, table
 from explorer.compare.points import points
 from explorer.compare.report_content import Exploration
 from explorer.compare.report_text import plain, plain_name
@@ -22,6 +23,8 @@ CONTROLS = ("near_zero", "random", "full")
 FORMATS = {  # columns of the table that hold numbers
     "share": "{:.2%}",
     "forgetting": "{:+.3f}",
+    "source_lowest": "{:.3f}",
+    "source_area_lost": "{:+.3f}",
     "gain": "{:+.3f}",
     "seconds": "{:.0f} s",
     "heads": "{:.0f}",
@@ -31,12 +34,16 @@ FORMATS = {  # columns of the table that hold numbers
 def opening(of: Exploration) -> Section:
     """The frontier, and what it shows in sentences."""
     ended = ended_rows(of)
-    ended_points = points(ended, [of.names[row["run"]] for row in ended])
+    names = [of.names[row["run"]] for row in ended]
+    with unmarked():
+        drawing = run_frontier.run_frontier(points(ended, names).points)
+    traced = report_figures.traced(ended)
+    ended_points = points(traced, names)
     return Section(
         "What tuning changed",
         [
-            run_frontier.run_frontier(ended_points.points),
-            *map(plain, sentences(of.rows, ended_points)),
+            Chart(drawing, report_figures.of_frontier(ended_points.points)),
+            *map(plain, sentences(report_figures.traced(of.rows), ended_points)),
             (
                 "The frontier: the change on the target (up) and on the source (right)."
                 " Large marks are means over seeds with 95 % intervals, or single runs."
@@ -53,8 +60,10 @@ def ended_rows(of: Exploration) -> list[Mapping]:
 
 def tuning(of: Exploration) -> Section:
     ended = ended_rows(of)
-    curves_figure, left_out = curves.overlay(ended or of.rows[:1], of.names)
-    drawn = len(ended or of.rows[:1]) - left_out
+    drawn_rows = ended or of.rows[:1]
+    with unmarked():
+        drawing, left_out = curves.overlay(drawn_rows, of.names)
+    drawn = len(drawn_rows) - left_out
     return Section(
         "The runs",
         [
@@ -64,23 +73,24 @@ def tuning(of: Exploration) -> Section:
                 f"Accuracy during tuning, of {drawn} runs; several seeds are a line (their mean)"
                 " and a band (lowest to highest); dashed: before tuning."
             ),
-            curves_figure,
+            Chart(drawing, report_figures.of_curves(drawn_rows)),
         ],
     )
 
 
-def shared_settings(rows: list[Mapping]) -> list[str]:
+def shared_settings(rows: list[Mapping]) -> list[Block]:
     main, others = table.shared(rows)
     subject = "All runs" if len(rows) > 1 else "The run"
     sentences = [f"{subject}: {main}."]
     if others:
         sentences.append(f"Further settings, the same in all runs: {others}.")
-    return sentences
+    return [Settings(sentence) for sentence in sentences]
 
 
 def run_table(rows: list[Mapping]) -> Table:
     entries = filters.entries(rows, "newest", len(rows) > MAX_SINGLE_LINES)
     frame = table.frame(entries[:MAX_LINES])
+    lines = [table.line(report_figures.traced(entry)) for entry in entries[:MAX_LINES]]
     columns = table.columns(frame)
     title = (
         f"{len(rows)} runs. Forgetting is source accuracy before minus after, gain is target"
@@ -94,8 +104,8 @@ def run_table(rows: list[Mapping]) -> Table:
         title,
         [columns[name].get("label") or name for name in frame],
         [
-            [cell_text(name, value) for name, value in line.items()]
-            for line in frame.to_dict("records")
+            [cell_text(name, line.get(name, value)) for name, value in shown.items()]
+            for line, shown in zip(lines, frame.to_dict("records"), strict=True)
         ],
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 
 from ctsft.runs.answers import Answers
+from ctsft.utils.figures import Count, Figure, shown_as
 from ctsft.utils.paired_rows import change as paired_change
 from ctsft.utils.paired_rows import pairwise_p
 from ctsft.utils.statistics import holm
@@ -26,7 +27,7 @@ AnswersOf = Callable[[str], RunAnswers]  # by a run's id
 
 
 def p_text(p: float) -> str:
-    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.2g}"
+    return shown_as(p, f"p < {SMALLEST_P}") if p < SMALLEST_P else f"p = {p:.2g}"
 
 
 def changes(row: Mapping, answers: RunAnswers) -> list[str]:
@@ -38,15 +39,18 @@ def changes(row: Mapping, answers: RunAnswers) -> list[str]:
         for side in SIDES
         if row[side] in answers
     }
-    adjusted = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    values = [Figure(test.p, "p", row["run"], row[side]) for side, test in tests.items()]
+    adjusted = dict(zip(tests, holm(values), strict=True))
     texts = []
     for side in SIDES:
         before, after = row[f"{side}_before"], row[f"{side}_after"]
         text = f"{display_name(row[side])} ({side}) {before:.3f} → {after:.3f}"
         if side in tests:
             test = tests[side]
-            texts_lost = "1 text" if test.lost == 1 else f"{test.lost} texts"
-            text += f", {texts_lost} lost, {test.won} won ({p_text(adjusted[side])})"
+            lost = Count(test.lost, "lost", row["run"], row[side])
+            won = Count(test.won, "won", row["run"], row[side])
+            texts_lost = f"{lost} text" if lost == 1 else f"{lost} texts"
+            text += f", {texts_lost} lost, {won} won ({p_text(adjusted[side])})"
         texts.append(text)
     return texts
 
@@ -164,9 +168,13 @@ def pair_tests(rows: list[Mapping], answers: AnswersOf) -> PairTests:
         p = pairwise_p([one.after for one in of_runs.values()])
         for (i, one), (j, other) in combinations(enumerate(of_runs), 2):
             test = paired_change(of_runs[one].after, of_runs[other].after)
-            found[side, one, other] = (test.lost, test.won)
+            language = rows[0][side]
+            found[side, one, other] = (
+                Count(test.lost, "only", one, other, language),
+                Count(test.won, "only", other, one, language),
+            )
             keys.append((side, one, other))
-            values.append(p[i, j])
+            values.append(Figure(p[i, j], "p_between", one, other, language))
     tests = {}
     for key, p in zip(keys, holm(values), strict=True):
         (side, one, other), (lost, won) = key, found[key]
@@ -190,7 +198,9 @@ def lead(first: float, second: float, test: tuple[int, int, float] | None) -> st
     if first == second:
         return "shared with the next"
     difference = first - second
-    text = f"{difference:.2f}" if difference >= SMALLEST_SHOWN else "less than 0.01"
+    text = f"{difference:.2f}"
+    if difference < SMALLEST_SHOWN:
+        text = shown_as(difference, "less than 0.01")
     text += " ahead of the next"
     if test:
         own, others, p = test

@@ -24,6 +24,12 @@ class Tags(HTMLParser):
         self.handlers += [f"{tag} {name}" for name, value in attrs if name.startswith("on")]
 
 
+def without_receipts(page: str) -> str:
+    """The page as it reads: figures without their receipts."""
+    page = re.sub(r'<script type="application/json" id="receipts">.*?</script>', "", page)
+    return re.sub(r"</?data[^>]*>", "", page)
+
+
 def rest(page: str) -> str:
     """The page less the one script that holds plotly.js; it has to be there, whole."""
     scripts = [
