@@ -34,6 +34,7 @@ WHOLE = {"atomic_files"}
 # functions that write into a name which their caller took from `atomic_path`, and streams that only
 # grow, whose readers skip a torn last line
 ALLOWED = {
+    "ctsft/jobs/bundle.py:write_entries",
     "ctsft/jobs/export.py:save_folder",
     "ctsft/tuning/checkpoints.py:_save",
     "ctsft/runs/writer.py:begin",
