@@ -15,6 +15,7 @@ _HOMES = {
     "attribution.head_view": ("HeadView", "view_head"),
     "attribution.means": ("Means", "label_balanced_means"),
     "attribution.pool": ("discovery_set",),
+    "attribution.position_scores": ("PositionScores",),
     "attribution.score_heads": ("score_heads",),
     "attribution.scores": ("ScoreConfig", "Scores"),
     "circuit.advice_ranking": ("Ranking",),

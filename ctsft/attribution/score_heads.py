@@ -14,6 +14,7 @@ from ctsft.attribution.adaptive import TopHeadsSearch, find_top_heads
 from ctsft.attribution.means import Means, Progress
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import rows_as_tokens
+from ctsft.attribution.position_pass import TOP_HEADS, score_positions
 from ctsft.attribution.scores import ScoreConfig, Scores
 from ctsft.attribution.scoring_pass import ScoringPass, run_pass
 from ctsft.cache.entry import Entry
@@ -40,23 +41,38 @@ def score_heads(
 ) -> Scores:
     """Score every head on `pool`; `config` are the fields of `ScoreConfig`, and `cache`.
 
+    `positions="each"`: the scores are those of "all", and `by_position` holds those of single
+    positions for `heads` [(layer, head), ...], or else for the first `k` (default 5) of them.
     `progress(done, total)` counts work, not seconds. `cache=True` stores the scores on disk, and
     returns stored ones for the same question (`notes` say so). Raises UserError for an unknown
     method or setting, an empty pool, means of another model's shape, or too little memory.
     """
     model, cache = as_model(model), config.pop("cache", False)
+    by_position = config.get("positions") == "each"
+    heads = config.pop("heads", None) if by_position else None
+    if by_position:
+        config["positions"] = "all"
     settings = check_settings(pool, means, method, config)
     means.check(model)
     scoring = ScoringPass(model, task, pool, means, method, settings)
+    scores = all_heads(scoring, cache, progress)
+    if not by_position:
+        return scores
+    chosen = scores.ranking()[: settings.k or TOP_HEADS] if heads is None else heads
+    return replace(scores, by_position=score_positions(scoring, chosen, progress))
+
+
+def all_heads(scoring: ScoringPass, cache: bool, progress: Progress | None) -> Scores:
+    """The scores of a pass, stored ones where `cache` allows it."""
     entry = cache_entry(scoring) if cache else None
     stored = entry.read() if entry else None
     # with several processes, all of them must have the stored scores
-    if distributed.all_agree(bool(stored), model.device) and stored:
+    if distributed.all_agree(bool(stored), scoring.model.device) and stored:
         if progress:
             progress(1.0, 1.0)
         tensors, fields = stored
         return to_scores(scoring, tensors["per_example"], [*fields["notes"], fields["note"]])
-    if settings.adaptive:
+    if scoring.settings.adaptive:
         per_example, notes = run_adaptive_pass(scoring, progress)
     else:
         per_example, notes = run_pass(scoring, progress=progress)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from safetensors.torch import save_file
 
 from ctsft.attribution.means import POSITIONS
+from ctsft.attribution.position_scores import PositionScores
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.csv_text import csv_text
 from ctsft.utils.errors import UserError
@@ -99,6 +100,8 @@ class Scores:
     about: dict = field(default_factory=dict)  # the model and the task
     # what a reader should know of how they were computed
     notes: list[str] = field(default_factory=list)
+    # of some heads, where `positions="each"` was asked for; not saved with the others
+    by_position: PositionScores | None = None
 
     @cached_property
     def values(self) -> torch.Tensor:

@@ -76,7 +76,15 @@ def score(
     method: Method = "cdt",
     attention: Attention = "softmax",
     magnitude: Annotated[bool, typer.Option(help="Unsigned score.")] = False,
-    positions: Annotated[str, typer.Option(help="all or readout.")] = "all",
+    positions: Annotated[
+        str, typer.Option(help="all, readout, or each: all, and then --by-position.")
+    ] = "all",
+    by_position: Annotated[
+        bool, typer.Option("--by-position", help="Then the first heads at each position in turn.")
+    ] = False,
+    heads: Annotated[
+        str, typer.Option(help="Heads for --by-position, as L2.H1,L0.H3; default: the first --k.")
+    ] = "",
     rules: Rules = "paper",
     normalise: Annotated[
         str, typer.Option(help="none, or layer: in units of the layer's mean size.")
@@ -84,7 +92,8 @@ def score(
     steps: Annotated[int, typer.Option(help="Gradients of ig.")] = 5,
     adaptive: Adaptive = False,
     k: Annotated[
-        Optional[int], typer.Option(help="Heads an adaptive pass is to find; default: 2 %.")
+        Optional[int],
+        typer.Option(help="Heads that an adaptive pass is to find (2 %), or of --by-position (5)."),
     ] = None,
     size: Size = 50,
     pool_seed: Seed = 0,
@@ -105,6 +114,7 @@ def score(
 
     from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 
+    names = tuple(name.strip() for name in heads.split(",") if name.strip())
     request = ScoreRequest(
         name=name,
         subject=Subject(model, task, data_dir, language, split, device, dtype),
@@ -114,7 +124,7 @@ def score(
             method=method,
             attention=attention,
             score="magnitude" if magnitude else "signed",
-            positions=positions,
+            positions="all" if positions == "each" else positions,
             batch_tokens=batch_tokens,
             max_memory=max_memory,
             rules=rules,
@@ -124,6 +134,8 @@ def score(
             steps=steps,
         ),
         preview=preview,
+        by_position=by_position or positions == "each" or bool(heads),
+        heads=names,
         cache=not no_cache,
     )
     execute(request, as_json)

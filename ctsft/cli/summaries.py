@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from ctsft import runs
 
+NEAREST = 8  # positions of a head that are printed
+
 
 def score(summary: dict) -> str:
     rows = [
@@ -11,7 +13,21 @@ def score(summary: dict) -> str:
         for row in summary["heads"][:10]
     ]
     title = f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:"
-    return "\n".join([title, *rows, *summary["notes"]])
+    return "\n".join([title, *rows, *by_position(summary), *summary["notes"]])
+
+
+def by_position(summary: dict) -> list[str]:
+    """A line for each head: its mean score at the last positions, counted from the readout."""
+    scores = summary.get("by_position")
+    if not scores:
+        return []
+    offsets = scores["offsets"]
+    shown = sorted(sorted(range(len(offsets)), key=lambda i: abs(offsets[i]))[:NEAREST])
+    columns = "".join(f"{offsets[i]:+9d}" for i in shown)
+    lines = ["by position, 0 is the readout (all in positions.csv):", f"{'head':<9}{columns}"]
+    for name, values in zip(scores["heads"], scores["values"], strict=True):
+        lines.append(f"{name:<9}" + "".join(f"{values[i]:+9.4f}" for i in shown))
+    return lines
 
 
 def discover(summary: dict) -> str:

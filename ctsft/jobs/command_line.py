@@ -59,6 +59,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         *_options("scoring.", {"--normalise": "normalise", "--steps": "steps", "--k": "k"}),
         Option("--magnitude", "scoring.score", switch="magnitude"),
         Option("--preview", "preview", switch=True),
+        Option("--by-position", "by_position", switch=True),
+        Option("--heads", "heads"),
         NO_CACHE,
     ),
     "discover": (

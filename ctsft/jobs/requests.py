@@ -100,12 +100,21 @@ class SubjectRequest(JobRequest):
 
 
 class ScoreRequest(SubjectRequest):
-    """Score every head; `preview`: attribution patching first."""
+    """Score every head; `preview`: attribution patching first; `by_position`: then `heads` at
+    single positions (none named: the first ones).
+    """
 
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"preview", "cache"}
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {
+        "preview",
+        "by_position",
+        "heads",
+        "cache",
+    }
     kind: Literal["score"] = "score"
     scoring: Scoring = Scoring()
     preview: bool = False
+    by_position: bool = False
+    heads: tuple[str, ...] = ()  # as in "L2.H1"
     cache: bool = True
 
 

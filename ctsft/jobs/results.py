@@ -1,7 +1,9 @@
 """The scores that a job saves in its run folder, and how they are read."""
 
+import json
 from pathlib import Path
 
+from ctsft.attribution.position_scores import PositionScores
 from ctsft.attribution.scores import Scores
 from ctsft.runs.run_list import get
 from ctsft.runs.writer import Writer
@@ -14,6 +16,14 @@ def save_scores(run: Writer, scores: Scores, name: str):
     scores.save(run.file(f"{name}.safetensors"))
     write_text(run.file(f"{name}.csv"), scores.csv(), "the scores")
     run.event(kind=name, method=scores.method)
+
+
+def save_by_position(run: Writer, scores: PositionScores):
+    """As JSON and as CSV."""
+    text = json.dumps(scores.row(), ensure_ascii=False)
+    write_text(run.file("positions.json"), text, "the scores by position")
+    write_text(run.file("positions.csv"), scores.csv(), "the scores by position")
+    run.event(kind="positions", method=scores.method)
 
 
 def scores_file(name: str) -> Path:

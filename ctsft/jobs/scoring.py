@@ -13,16 +13,20 @@ from transformers.utils import logging
 from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.position_pass import TOP_HEADS, check_heads, check_settings, score_positions
+from ctsft.attribution.position_scores import PositionScores
 from ctsft.attribution.score_heads import score_heads
-from ctsft.attribution.scores import Scores
+from ctsft.attribution.scores import Head, ScoreConfig, Scores
+from ctsft.attribution.scoring_pass import ScoringPass
 from ctsft.circuit.discovery import iterations
 from ctsft.data.task import Example, Task
 from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import DiscoverRequest, ScoreRequest, Scoring, Subject
-from ctsft.jobs.results import save_scores
+from ctsft.jobs.results import save_by_position, save_scores
 from ctsft.model.model import Model
 from ctsft.runs.writer import Writer
 from ctsft.utils.atomic_files import write_text
+from ctsft.utils.format import head_of
 
 logging.disable_progress_bar()  # a job reports its own stages
 
@@ -73,6 +77,14 @@ class Discovery:
         self.reporter.tell(stage, scores.notes)
         return scores
 
+    def score_positions(self, scores: Scores, heads: list[Head]) -> PositionScores:
+        """The heads at single positions, or else the first ones of the scores."""
+        heads = heads or scores.ranking()[: self.scoring.k or TOP_HEADS]
+        scoring = ScoringPass(
+            self.model, self.task, self.pool, self.means, scores.method, scores.config
+        )
+        return score_positions(scoring, heads, self.reporter.stage("scores by position"))
+
 
 def open_discovery(
     run: Writer, subject: Subject, scoring: Scoring, cache: bool = True
@@ -105,10 +117,15 @@ def open_discovery(
 
 def score(run: Writer, request: ScoreRequest) -> dict:
     """scores.safetensors, scores.csv, means.safetensors, pool.json; with `preview` attribution
-    patching first (preview.safetensors).
+    patching first (preview.safetensors); with `by_position` positions.json and positions.csv.
     """
     scoring = request.scoring
+    heads = [head_of(name) for name in request.heads]
+    if request.by_position:  # refused before a model is loaded
+        check_settings(ScoreConfig(**scoring.config))
     discovery = open_discovery(run, request.subject, scoring, request.cache)
+    if heads:
+        check_heads(discovery.model, heads)
     if request.preview and scoring.method != "atp":
         preview = discovery.score(
             f"{METHODS['atp'].label} (preview)",
@@ -119,6 +136,10 @@ def score(run: Writer, request: ScoreRequest) -> dict:
         save_scores(run, preview, "preview")
     scores = discovery.score(METHODS[scoring.method].label)
     save_scores(run, scores, "scores")
+    by_position = None
+    if request.by_position:
+        by_position = discovery.score_positions(scores, heads)
+        save_by_position(run, by_position)
     top = [
         {
             "layer": layer,
@@ -139,6 +160,7 @@ def score(run: Writer, request: ScoreRequest) -> dict:
         "examples": len(discovery.pool),
         "heads": top,
         "values": scores.values.tolist(),
+        "by_position": by_position and by_position.summary(),
         "notes": scores.notes,
     }
     return finish(run, summary)

@@ -18,6 +18,7 @@ _MODULE_OF = {
     "label_maps": "score_maps",
     "means_map": "score_maps",
     "overlap": "circuit_overlap",
+    "position_map": "heads_by_position",
     "run_curves": "training_curves",
     "score_bars": "score_charts",
     "share_curves": "share_chart",

@@ -15,6 +15,7 @@ from ctsft.model.model import Model
 from ctsft.plots import head_on_text
 from ctsft.utils import format
 from ctsft.utils.right_to_left import isolate
+from explorer.relevance import heads_by_position
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, computed, errors, inputs, score_runs
 from explorer.text.glossary import POSITIONS, TERMS
@@ -201,4 +202,13 @@ def direct_effect(head_view: HeadView, scores: Scores, label: str):
         )
 
 
-VIEWS = {"By token": by_token, "Attention pattern": attention, "Direct effect": direct_effect}
+def top_heads(head_view: HeadView, scores: Scores, label: str):
+    heads_by_position.draw(scores)
+
+
+VIEWS = {
+    "By token": by_token,
+    "Attention pattern": attention,
+    "Direct effect": direct_effect,
+    "Top heads": top_heads,
+}

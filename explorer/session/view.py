@@ -62,7 +62,7 @@ class View(Tune, Experiment, Compare):
     example: int = 0  # of the discovery set, shown alone
     own_text: str = ""  # shown in place of the example
     # how the head is shown on that example
-    head_view: str = choice("By token", "Attention pattern", "Direct effect")
+    head_view: str = choice("By token", "Attention pattern", "Direct effect", "Top heads")
     compared_method: str = "ablation"  # the other scoring method in the scatter plot
     compared_language: str = ""  # the language that can be scored for comparison
     compared_size: int = number(50, 1, 2000)

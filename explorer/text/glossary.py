@@ -180,7 +180,8 @@ SECTIONS: dict[str, dict[str, Term]] = {
         "one head": Term(
             "Views of a head",
             "By token: where the score comes from. Attention pattern: which tokens the head reads."
-            f" Direct effect: what it writes. The views are {OWN}; each names its source.",
+            " Direct effect: what it writes. Top heads: the first heads of the ranking at each"
+            f" token. The views are {OWN}; each names its source.",
         ),
         "pattern": Term(
             "Attention pattern",

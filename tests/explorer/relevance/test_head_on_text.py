@@ -8,11 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ctsft import runs
 from ctsft.attribution.head_view import view_head
 from ctsft.attribution.means import Means
+from ctsft.attribution.position_scores import PositionScores
 from ctsft.attribution.scores import Scores
 from ctsft.data.registry import load_task
+from ctsft.jobs import scoring
 from ctsft.jobs.requests import request_of
+from explorer.relevance import heads_by_position
 from explorer.session import computed, inputs, score_runs, start_runs
 from explorer.session.requests import score_request
 from support.pages import charts, press, shown
@@ -218,3 +222,32 @@ def test_the_cost_stands_before_the_button(view):
         "Scoring would take" in caption.value and "12 texts" in caption.value
         for caption in app.caption
     )
+
+
+def test_the_top_heads_by_position_are_those_of_their_run(view):
+    """A button at first; then the run's maps: tokens of the example, positions of the pool."""
+    run = scored(view)
+    app = opened(view, "On a text")
+    shown(app.segmented_control(key="w_head_view").set_value("Top heads").run())
+    assert any("by position" in button.label for button in app.button)
+    request = heads_by_position.request(view, [(0, 1), (1, 2)])
+    with runs.record(request) as by_position:
+        scoring.score(by_position, request)
+    shown(app.run())
+    kept = PositionScores.load(by_position.file("positions.json"))
+    assert (
+        kept.heads == [(0, 1), (1, 2)]
+        and kept.examples == Scores.load(run.file("scores.safetensors")).examples
+    )
+    maps = [
+        trace["z"]
+        for chart in charts(app)
+        for trace in chart["data"]
+        if trace["type"] == "heatmap" and len(trace["z"]) == 2
+    ]
+    example = app.session_state["view"].example
+    assert any(
+        np.shape(z) == kept.on_text(example).shape and np.allclose(z, kept.on_text(example))
+        for z in maps
+    )
+    assert any(np.allclose(np.array(z)[:, -1], kept.values[:, -1]) for z in maps)
