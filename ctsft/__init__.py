@@ -24,6 +24,7 @@ _HOMES = {
     "circuit.faithfulness": ("Faithfulness", "faithfulness", "faithfulness_curve"),
     "circuit.mib_importances": ("export_importances",),
     "circuit.selection": ("select",),
+    "circuit.surrogate": ("FaithfulnessSurrogate",),
     "circuit.validation": ("Checks", "Validation", "validate"),
     "data.registry": ("load_task",),
     "data.task": ("Example", "Task"),

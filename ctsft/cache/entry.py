@@ -25,6 +25,7 @@ from ctsft.cache.hashing import json_hash, tensors_hash
 ENGINE = (
     "attribution",
     "cache",
+    "circuit/faithfulness.py",
     "data",
     "model",
     "tuning/computed_parameters.py",
@@ -39,7 +40,13 @@ ENGINE = (
 )
 
 # {kind of result: what was done to get it}, for the note of a stored result
-ACTIONS = {"pools": "drawn", "means": "taken", "scores": "scored", "fisher": "measured"}
+ACTIONS = {
+    "pools": "drawn",
+    "means": "taken",
+    "scores": "scored",
+    "fisher": "measured",
+    "circuits": "measured",
+}
 
 
 def engine_version(package: Path, engine: tuple[str, ...] = ENGINE) -> str:

@@ -25,7 +25,7 @@ from ctsft.utils import atomic_files
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home
 
-KINDS = ("pools", "means", "scores", "fisher")
+KINDS = ("pools", "means", "scores", "fisher", "circuits")
 DEFAULT_SIZE_LIMIT = 2 * 10**9  # bytes
 
 # seconds after which an unfinished file is taken to belong to a process that was killed

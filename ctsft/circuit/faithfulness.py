@@ -93,11 +93,11 @@ class CircuitMeter:
 
 
 @torch.no_grad()
-def ablated(
+def circuit_logits(
     model: Model, task: Task, heads: frozenset[Head], rows: list[Example], means: Means
-) -> RowResults:
-    """Whether each of `rows` is answered correctly, and its margin (gold logit minus the mean of
-    the others), when every head outside `heads` gives its mean at every position.
+) -> torch.Tensor:
+    """The labels' logits of each row when every head outside `heads` gives its mean at every
+    position, [row, label] float64 on the CPU.
     """
     outside = torch.ones(model.n_layers, model.n_heads, 1, dtype=torch.bool)
     for layer, head in heads:
@@ -110,19 +110,32 @@ def ablated(
         return torch.where(outside[layer].to(z.device), mu[layer].to(z.device), z)
 
     tokens = list(task.label_ids(model).values())
-    gold = torch.tensor([task.labels.index(row.label) for row in rows])
-    weights = direction_weights(gold, len(tokens))
     encoded = [task.encode(model, row) for row in rows]
-    # [right or margin, row]: every process fills its rows
-    results = torch.zeros(2, len(rows), dtype=torch.float64)
+    logits = torch.zeros(len(rows), len(tokens), dtype=torch.float64)
     for batch in distributed.local_share(list(forward_batches(model, encoded, PADDING_SHARE))):
         with tapped(replace_outside):
-            logits = readout_logits(model.hf, batch)[:, tokens].float().cpu()
-        finite_logits(logits, model.dtype)
-        results[0, batch.index] = (logits.argmax(-1) == gold[batch.index]).double()
-        results[1, batch.index] = (logits * weights[batch.index]).sum(-1).double()
-    right, margin = distributed.sum_over_processes(results, model.device).numpy()
-    return RowResults(right, margin)
+            of_batch = readout_logits(model.hf, batch)[:, tokens].float().cpu()
+        finite_logits(of_batch, model.dtype)
+        logits[batch.index] = of_batch.double()
+    return distributed.sum_over_processes(logits, model.device)
+
+
+def gold_labels(task: Task, rows: list[Example]) -> torch.Tensor:
+    """The number of each row's correct label, [row]."""
+    return torch.tensor([task.labels.index(row.label) for row in rows])
+
+
+def ablated(
+    model: Model, task: Task, heads: frozenset[Head], rows: list[Example], means: Means
+) -> RowResults:
+    """Whether each of `rows` is answered correctly, and its margin (gold logit minus the mean of
+    the others), when every head outside `heads` gives its mean at every position.
+    """
+    logits = circuit_logits(model, task, heads, rows, means)
+    gold = gold_labels(task, rows)
+    right = (logits.argmax(-1) == gold).double()
+    margin = (logits * direction_weights(gold, logits.shape[1]).double()).sum(-1)
+    return RowResults(right.numpy(), margin.numpy())
 
 
 def faithfulness(

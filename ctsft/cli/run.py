@@ -28,6 +28,7 @@ JOBS = {
     "score": "ctsft.jobs.scoring:score",
     "discover": "ctsft.jobs.scoring:discover",
     "faithfulness": "ctsft.jobs.faithfulness:measure_faithfulness",
+    "surrogate": "ctsft.jobs.surrogate:fit_surrogate",
     "validate": "ctsft.jobs.faithfulness:validate",
     "advise": "ctsft.jobs.advice:advise",
     "finetune": "ctsft.jobs.tuning:tune",

@@ -11,6 +11,7 @@ from ctsft.cli.app import (
     Dtype,
     Language,
     ModelName,
+    NoCache,
     RunName,
     Seed,
     Size,
@@ -65,6 +66,47 @@ def faithfulness(
         circuit=circuit,
         sizes=numbers,
         n_random=n_random,
+    )
+    execute(request, as_json)
+
+
+@app.command()
+def surrogate(
+    scores: Annotated[
+        str,
+        typer.Option(
+            help="Id of a scoring run, or a scores.safetensors beside its means.safetensors."
+        ),
+    ],
+    circuits: Annotated[int, typer.Option(help="Circuits that are measured.")] = 300,
+    rows: Annotated[int, typer.Option(help="Rows they are measured on, at most; 0: all.")] = 100,
+    seed: Annotated[int, typer.Option(help="For the draw of circuits and rows.")] = 0,
+    model: ModelName = "demo",
+    task: TaskName = "demo",
+    language: Language = None,
+    split: Annotated[str, typer.Option("--split", help="Rows it is measured on.")] = "valid",
+    data_dir: DataDir = None,
+    no_cache: NoCache = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: RunName = "",
+    as_json: AsJson = False,
+):
+    """Measure circuits once, so that the faithfulness of any other one is predicted at once.
+
+    Example: python -m ctsft surrogate --scores RUN --circuits 300
+    """
+
+    from ctsft.jobs.requests import Subject, SurrogateRequest
+
+    request = SurrogateRequest(
+        name=name,
+        subject=Subject(model, task, data_dir, language, split, device, dtype),
+        scores=scores,
+        circuits=circuits,
+        rows=rows,
+        seed=seed,
+        cache=not no_cache,
     )
     execute(request, as_json)
 

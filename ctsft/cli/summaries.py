@@ -49,6 +49,22 @@ def faithfulness(summary: dict) -> str:
     )
 
 
+def surrogate(summary: dict) -> str:
+    """How well circuits were predicted that the fit did not see, and where the file is."""
+    lines = [
+        f"{summary['circuits']} circuits measured on {summary['rows']} rows"
+        + (", stopped early" if summary["stopped"] else "")
+    ]
+    for measure, of in summary["held_out"].items():
+        lines.append(
+            f"by {measure}: mean absolute error {of['error']:.3f} and R2 {ratio(of['r2'])} on"
+            f" {of['circuits']} circuits near a ranking, each predicted from the others"
+        )
+    if not summary["held_out"]:
+        lines.append(ratio(None))
+    return "\n".join([*lines, str(runs.get(summary["run"]).file("surrogate.safetensors"))])
+
+
 def ratio(value: float | None) -> str:
     return "undefined (the full and the empty model agree)" if value is None else f"{value:.3f}"
 
@@ -194,6 +210,7 @@ TEXTS: dict[str, Callable[[dict], str]] = {
     "score": score,
     "discover": discover,
     "faithfulness": faithfulness,
+    "surrogate": surrogate,
     "validate": validate,
     "advise": advise,
     "finetune": finetune,

@@ -78,6 +78,12 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("--scores", "scores", always=True),
         *_options("", {"--circuit": "circuit", "--sizes": "sizes", "--random": "n_random"}),
     ),
+    "surrogate": (
+        *SUBJECT,
+        Option("--scores", "scores", always=True),
+        *_options("", {"--circuits": "circuits", "--rows": "rows", "--seed": "seed"}),
+        NO_CACHE,
+    ),
     "validate": (
         *SUBJECT,
         *_options(

@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from ctsft.circuit.surrogate import FEWEST
 from ctsft.circuit.validation import Checks
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.request_parts import Scoring, Subject
@@ -142,6 +143,21 @@ class FaithfulnessRequest(SubjectRequest):
     n_random: int = 10
 
 
+class SurrogateRequest(SubjectRequest):
+    """Measure many circuits, and fit what predicts the faithfulness of any other one.
+    `subject.split` names the rows that are measured.
+    """
+
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"cache"}
+    kind: Literal["surrogate"] = "surrogate"
+    subject: Subject = Subject(split="valid")
+    scores: str  # whose means replace heads, and near whose ranking circuits are measured
+    circuits: int = Field(300, ge=FEWEST)
+    rows: int = Field(100, ge=0)  # at most; 0: all
+    seed: int = Field(0, ge=0)
+    cache: bool = True
+
+
 class ValidateRequest(SubjectRequest):
     """Check the rankings against mean ablation, random circuits and other discovery sets."""
 
@@ -247,6 +263,7 @@ AnyRequest = (
     ScoreRequest
     | DiscoverRequest
     | FaithfulnessRequest
+    | SurrogateRequest
     | ValidateRequest
     | AdviseRequest
     | FinetuneRequest

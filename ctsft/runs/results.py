@@ -206,6 +206,20 @@ class AreasOf(_Part):
     best: dict[Literal["cpr", "cmd"], BestOf | None]
 
 
+class HeldOutOf(_Part):
+    error: float
+    r2: Number
+    circuits: Count
+
+
+class Predicted(_Part):
+    """The summary of a surrogate run."""
+
+    rows: Count
+    circuits: Count
+    held_out: dict[str, HeldOutOf]
+
+
 class Validated(_Part):
     agreement: dict[str, _Part]
     examples: Count
@@ -256,6 +270,7 @@ RESULTS: dict[str, type[_Part]] = {
     "advise": Advised,
     "rescore": Rescored,
     "faithfulness": Measured,
+    "surrogate": Predicted,
     "validate": Validated,
     "experiment": Compared,
     "export": Exported,

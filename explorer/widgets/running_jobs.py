@@ -22,6 +22,7 @@ NAMES = {
     "score": "Scoring",
     "discover": "Discovery",
     "faithfulness": "Faithfulness",
+    "surrogate": "Fit of predictions",
     "validate": "Validation",
     "advise": "Advice",
     "finetune": "Tuning",

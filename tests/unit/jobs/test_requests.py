@@ -27,6 +27,7 @@ from ctsft.jobs.requests import (
     ScoreRequest,
     Scoring,
     Subject,
+    SurrogateRequest,
     TrialOf,
     TuneConfig,
     Tuning,
@@ -116,6 +117,10 @@ REQUESTS = [
     FaithfulnessRequest(scores="a-run"),
     FaithfulnessRequest(
         subject=SUBJECT, scores="s.safetensors", circuit="c.json", sizes=(1, 2, 8), n_random=3
+    ),
+    SurrogateRequest(scores="a-run"),
+    SurrogateRequest(
+        subject=SUBJECT, scores="s.safetensors", circuits=40, rows=9, seed=3, cache=False
     ),
     ValidateRequest(),
     ValidateRequest(
