@@ -16,7 +16,10 @@ from ctsft.utils.units import bytes_text, duration_text
 def list_or_clear(
     action: Annotated[str, typer.Argument(help="list or clear.")] = "list",
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="scores, means, pools or fisher; default: all.")
+        str,
+        typer.Argument(
+            metavar="[KIND]", help="scores, means, pools, fisher or circuits; default: all."
+        ),
     ] = "",
     as_json: AsJson = False,
 ):

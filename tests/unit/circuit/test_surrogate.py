@@ -1,5 +1,5 @@
-"""The surrogate of faithfulness: on a planted function that it can learn, on one that it cannot, and
-against the measurement on a tiny model.
+"""The surrogate of faithfulness: on a planted function that it can learn, on one that it cannot,
+and against the measurement on a tiny model.
 """
 
 from dataclasses import replace

@@ -1,5 +1,5 @@
-"""The job that fits a surrogate of faithfulness: its file, its summary, and a run that is stopped and
-goes on.
+"""The job that fits a surrogate of faithfulness: its file, its summary, and a run that is stopped
+and goes on.
 """
 
 from dataclasses import replace
