@@ -11,6 +11,7 @@ from explorer.circuit import (
     faithfulness,
     head_table,
     overlap,
+    predicted,
     rule_controls,
     saved,
     trainable_counts,
@@ -58,6 +59,7 @@ def choose_heads(shown: PageCircuit):
     left, right = st.columns([3, 2], gap="medium")
     with left:
         circuit_map.draw(shown)
+        predicted.draw(shown)
         head_table.draw(shown)
         trainable_counts.draw(shown)
     with right:

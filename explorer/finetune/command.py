@@ -18,8 +18,8 @@ from ctsft.jobs.requests import (
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
-from ctsft.utils.home import home_folder
 from explorer.session import advice_runs, own_runs
+from explorer.session import circuit as session_circuit
 from explorer.session.next_runs import SLICES
 from explorer.session.view import View
 
@@ -193,7 +193,7 @@ def missing(view: View, sources: HeadSources) -> str:
 
 def start(view: View, sources: HeadSources, name: str = "") -> runs.Run:
     """Start the run of `request`."""
-    file = write_circuit(sources.circuit) if view.what in BY_FILE else None
+    file = session_circuit.write_circuit(sources.circuit) if view.what in BY_FILE else None
     return own_runs.start(request(view, sources, file, name))
 
 
@@ -209,12 +209,3 @@ def listed(view: View) -> list[runs.Run]:
         and not request.competence
         and request.trial_of is None
     ]
-
-
-def write_circuit(circuit: Circuit) -> str:
-    """Write the circuit where a run can read it; the same circuit goes to the same file."""
-    folder = home_folder("circuits")
-    heads = "-".join(f"{layer}.{head}" for layer, head in sorted(circuit.heads))
-    path = folder / f"{heads[:120]}-{hash(circuit.heads) & 0xFFFFFFFF:08x}.json"
-    circuit.save(path)
-    return str(path)

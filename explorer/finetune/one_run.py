@@ -117,7 +117,7 @@ def as_command(sources: HeadSources):
     view = binding.view()
     if command.missing(view, sources):
         return
-    file = command.write_circuit(sources.circuit) if view.what in command.BY_FILE else None
+    file = session_circuit.write_circuit(sources.circuit) if view.what in command.BY_FILE else None
     with st.expander("The same as a command"):
         request = command.request(view, sources, file, view.tune_name)
         st.code(shell_command(request), language="shell", wrap_lines=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from ctsft.model.model import Model
 from ctsft.tuning import trainable
 from ctsft.utils import format
 from ctsft.utils.file_names import slug
+from ctsft.utils.home import home, home_folder
 from explorer.session import advice_runs, binding, inputs
 from explorer.session.binding import put, remember, view
 from explorer.session.inputs import load_model
@@ -63,6 +65,20 @@ def file_text(circuit: Circuit) -> str:
 
 def file_name(name: str) -> str:
     return slug(name, "circuit", also=".") + ".json"
+
+
+def circuit_path(heads: frozenset[Head]) -> Path:
+    """Where a circuit is written for a run; the same heads have the same file."""
+    names = "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
+    return home() / "circuits" / f"{names[:120]}-{hash(heads) & 0xFFFFFFFF:08x}.json"
+
+
+def write_circuit(circuit: Circuit) -> str:
+    """Write the circuit where a run can read it; the path."""
+    home_folder("circuits")
+    path = circuit_path(circuit.heads)
+    circuit.save(path)
+    return str(path)
 
 
 def make_current(saved: Circuit, scores: Scores) -> str:

@@ -2,6 +2,7 @@
 head on one example. They are cached under everything they depend on.
 """
 
+import time
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from ctsft.attribution.head_view import HeadView, view_head
 from ctsft.attribution.scores import Head
 from ctsft.data.task import Example
 from ctsft.jobs.requests import Scoring
-from ctsft.model.evaluation import predict
+from ctsft.model.evaluation import label_logits, predict
 from ctsft.runs.run_list import get
 from ctsft.utils.errors import UserError
 from explorer.session import inputs, score_runs
@@ -60,6 +61,16 @@ def cost(model: str, weights: str, rows: Rows, scoring: Scoring) -> Estimate:
     return estimate_cost(
         loaded, [task.encode(loaded, row) for row in some], scoring.method, **config
     )
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def forward_seconds(model: str, weights: str, rows: Rows, count: int) -> float:
+    """Seconds of a forward pass over one row, timed on the first `count` rows."""
+    loaded, task = inputs.load_model(model), inputs.load_task(*rows[:2])
+    some = inputs.load_rows(*rows)[:count]
+    began = time.perf_counter()
+    label_logits(loaded, task, some)
+    return (time.perf_counter() - began) / max(len(some), 1)
 
 
 @st.cache_data(show_spinner="Reading the head ...", max_entries=512)

@@ -10,6 +10,7 @@ from ctsft.jobs.requests import (
     FinetuneRequest,
     ScoreRequest,
     Scoring,
+    SurrogateRequest,
     TuneConfig,
     Tuning,
     ValidateRequest,
@@ -37,6 +38,17 @@ def curve_request(
     """Faithfulness against circuit size for the ranking of the scoring run `scores`."""
     subject = replace(view.subject, split=split)
     return FaithfulnessRequest(subject=subject, scores=scores, n_random=n_random)
+
+
+def circuit_request(view: View, scores: str, circuit: str) -> FaithfulnessRequest:
+    """Faithfulness of one circuit file on validation rows."""
+    subject = replace(view.subject, split="valid")
+    return FaithfulnessRequest(subject=subject, scores=scores, circuit=circuit)
+
+
+def surrogate_request(view: View, scores: str) -> SurrogateRequest:
+    """What predicts the faithfulness of any circuit with the means of the scoring run `scores`."""
+    return SurrogateRequest(subject=replace(view.subject, split="valid"), scores=scores)
 
 
 def validate_request(view: View, n_random: int, pools: int) -> ValidateRequest:

@@ -44,6 +44,15 @@ def start_curve(view: View, scored: runs.Run, n_random: int, split: str = "valid
     return own_runs.start(requests.curve_request(view, scored.id, n_random, split))
 
 
+def start_measurement(view: View, scored: runs.Run, circuit: str) -> runs.Run:
+    """Measure the circuit in a file."""
+    return own_runs.start(requests.circuit_request(view, scored.id, circuit))
+
+
+def start_surrogate(view: View, scored: runs.Run) -> runs.Run:
+    return own_runs.start(requests.surrogate_request(view, scored.id))
+
+
 def start_checks(view: View, n_random: int, pools: int) -> runs.Run:
     return own_runs.start(requests.validate_request(view, n_random, pools))
 

@@ -215,8 +215,16 @@ class Strip {
   }
 
   drawFaithfulness(fact, note) {
-    const { curve, measuring, measurable } = this.data;
+    const { curve, measuring, measurable, known } = this.data;
     const size = this.now.members.length;
+    if (known) {
+      const same = new Set([...known.heads.map(nameOf), ...this.now.members]).size;
+      const answered = same === size && same === known.heads.length;
+      this.root.querySelector("button").hidden = true;
+      fact("faithfulness", answered ? known.value : "…");
+      note("faithfulness", answered ? known.note : "");
+      return;
+    }
     this.root.querySelector("button").hidden = Boolean(curve) || measuring || !measurable;
     if (!curve) {
       fact("faithfulness", measurable && !measuring ? "" : "–");

@@ -19,7 +19,15 @@ from ctsft.attribution.scores import Head, Scores
 from ctsft.model.model import Model
 from ctsft.plots import faithfulness
 from ctsft.plots.head_marks import SHAPES
-from explorer.session import advice_runs, binding, inputs, rule_order, score_runs, start_runs
+from explorer.session import (
+    advice_runs,
+    binding,
+    inputs,
+    predictions,
+    rule_order,
+    score_runs,
+    start_runs,
+)
 from explorer.session import circuit as session_circuit
 from explorer.session.parameter_parts import parameter_parts
 from explorer.widgets.chart import css_class
@@ -60,7 +68,7 @@ def draw(strip: Strip):
     component = st.components.v2.component(KEY, isolate_styles=False, **parts)
     component(
         key=KEY,
-        data=contents(strip, order) | measured(strip, scored),
+        data=contents(strip, order) | measured(strip, scored) | {"known": known(strip, scored)},
         on_change_change=changed,
         on_measure_change=measure,
     )
@@ -114,6 +122,16 @@ def measured(strip: Strip, scored) -> dict:
         "measurable": True,
         "why_not": "",
     }
+
+
+def known(strip: Strip, scored) -> dict | None:
+    """What is known of the very circuit that the server has: measured or predicted."""
+    circuit = session_circuit.current(strip.scores)
+    found = None if strip.is_preview else predictions.known(circuit, strip.scores, scored)
+    if found is None:
+        return None
+    about = "" if found.prediction.measured else "≈ "
+    return {"heads": pairs(circuit.heads), "value": about + found.value, "note": found.note}
 
 
 def curve(events) -> dict | None:

@@ -16,6 +16,7 @@ from ctsft.tuning import trainable
 from ctsft.tuning.recipes import RECIPES, trainable_of
 from explorer.finetune import command, trained_heads, trained_parameters
 from explorer.finetune.command import HeadSources
+from explorer.session import circuit as session_circuit
 from explorer.session import inputs, next_runs, score_runs
 from explorer.session import view as session_view
 from explorer.text import run_names
@@ -54,7 +55,7 @@ def test_the_command_asks_for_what_the_page_says(view, sources, what):
         final_split="test",
         base="some/base",
     )
-    file = command.write_circuit(sources.circuit)
+    file = session_circuit.write_circuit(sources.circuit)
     request = command.request(view, sources, file, "a name")
     assert parsed(arguments(request)) == request
     assert request.subject == view.subject and request.config == command.config(view)

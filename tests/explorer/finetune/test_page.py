@@ -17,6 +17,7 @@ from ctsft.utils.units import bytes_text
 from explorer import sidebar
 from explorer.finetune import command as finetune_command
 from explorer.finetune import live_run, trained_parameters
+from explorer.session import circuit as session_circuit
 from explorer.session import inputs, score_runs
 from explorer.session import view as session_view
 from explorer.session.requests import competence_request
@@ -119,7 +120,7 @@ def test_start_asks_for_exactly_the_command_shown_and_settings_survive_the_page(
     at = visit(view)
     at.number_input(key="w_n").set_value(12).run()
     at.number_input(key="w_lr").set_value(1e-3).run()
-    file = finetune_command.write_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
+    file = session_circuit.write_circuit(ctsft.select(score_runs.scores_of(scored), "top", k=2))
     command = at.code[0].value
     button(at, "Start tuning").click().run()
     assert not at.exception
