@@ -1,16 +1,18 @@
 """What an experiment came to: its finished trials as rows, its tables, its summary."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ctsft.experiment import method_differences, tables
 from ctsft.experiment.trials import finished, trial_run_id
-from ctsft.jobs.experiment_design import Design
+from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.tuning_table import share_changes
-from ctsft.runs.answers import answers_of
+from ctsft.model.evaluation import metric_changes
+from ctsft.runs.answers import Answers, answers_of
 from ctsft.runs.folder import Run
 from ctsft.runs.recorder import run_folder
 from ctsft.utils.atomic_files import write_text
@@ -41,15 +43,40 @@ def finished_rows(run: Run, design: Design) -> tuple[list[dict], dict[tuple[str,
     rows = []
     for trial in design.trials(rates):
         row = finished(run.id, trial)
-        if row:
-            shares = share_changes(row.get("shares"), source, trial.target)
-            answers = answers_of(Run(run_folder(trial_run_id(run.id, trial))))
-            sides = {"target": answers.get(trial.target), "source": answers.get(source)}
-            nested = {"shares": shares} if shares else {}
-            if all(sides.values()):
-                nested["answers"] = {side: (of.ids, of.after) for side, of in sides.items()}
-            rows.append(tables.trial_row(trial, row, source) | nested)
+        if not row:
+            continue
+        shares = share_changes(row.get("shares"), source, trial.target)
+        answers = answers_of(Run(run_folder(trial_run_id(run.id, trial))))
+        sides = {"target": answers.get(trial.target), "source": answers.get(source)}
+        nested = {"shares": shares} if shares else {}
+        if all(sides.values()):
+            nested["answers"] = {side: (of.ids, of.after) for side, of in sides.items()}
+        rows.append(tables.trial_row(trial, row, source) | nested)
+        if row.get("at_share"):
+            rows.append(row_at_share(trial, row, source, sides))
     return rows, rates
+
+
+def share_name(share: float, method: str) -> str:
+    """How tables name a share of a method's change: "half of full", "0.3 of full"."""
+    return f"half of {method}" if share == 0.5 else f"{share:g} of {method}"
+
+
+def row_at_share(
+    trial: Trial, row: Mapping, source: str, sides: Mapping[str, Answers | None]
+) -> dict:
+    """The flat row of a trial measured with a share of its change, as a method of its own."""
+    after = row["at_share"]["after"]
+    before = {language: row["before"][language] for language in after}
+    named = trial.model_copy(update={"method": share_name(row["at_share"]["share"], trial.method)})
+    measured = {"before": before, "after": after}
+    changes = metric_changes(before, after, source, trial.target)
+    flat = tables.trial_row(named, measured | changes, source)
+    if not all(sides.values()):
+        return flat
+    languages = {"target": trial.target, "source": source}
+    answers = {side: (of.ids, after[languages[side]]["right"]) for side, of in sides.items()}
+    return flat | {"answers": answers}
 
 
 def chosen_rates(run: Run) -> dict[tuple[str, str], float]:

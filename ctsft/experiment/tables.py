@@ -10,6 +10,7 @@ Student's t, over languages where there are three, else over seeds (`utils.stati
 import re
 from collections.abc import Iterable, Mapping
 
+from ctsft.experiment import related_abilities
 from ctsft.experiment.method_differences import SIDES, notable_pairs, paired_differences
 from ctsft.experiment.row_differences import on_these_languages
 from ctsft.jobs.experiment_design import Trial
@@ -56,6 +57,8 @@ def trial_row(trial: Trial, row: Mapping, source: str) -> dict:
                 f"{language}_before": row["before"][language]["accuracy"],
                 f"{language}_after": row["after"][language]["accuracy"],
             }
+    for when, texts in (row.get("perplexity") or {}).items():
+        columns |= {f"perplexity_{when}": of["perplexity"] for of in texts.values()}
     return columns
 
 
@@ -162,6 +165,9 @@ def markdown(rows: list[Mapping], source: str) -> str:
                 ),
                 "",
             ]
+    head, lines = related_abilities.difference_table(rows)
+    if lines:
+        parts += [f"{related_abilities.TITLE}:", "", table(head, lines), ""]
     compared = on_these_languages(notable_pairs(paired_differences(rows)), rows)
     if compared:
         head, lines = difference_table(compared)

@@ -2,7 +2,7 @@
 information and the metrics before tuning.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -12,12 +12,13 @@ from ctsft.circuit.selection import select
 from ctsft.data.task import Example, balanced_sample
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.experiment_design import METHODS, Design, Trial
+from ctsft.jobs.related_abilities import related_rows, texts_of
 from ctsft.jobs.requests import Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores
-from ctsft.model.evaluation import evaluate
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
 from ctsft.tuning.config import TuneConfig
+from ctsft.tuning.evaluation_sets import EvaluationSet, TaskRows, Texts, check_sets, measure_set
 from ctsft.tuning.gradients import fisher
 from ctsft.tuning.head_advice import advise_heads
 from ctsft.tuning.recipes import RECIPES, Recipe
@@ -43,6 +44,7 @@ class TrialContext:
         self._metrics: dict[tuple[str, str, str], dict] = {}
         self._circuits: dict[tuple, Circuit] = {}
         self._rows: dict[tuple[str, str], list[Example]] = {}
+        self._related: dict[str, TaskRows] | None = None
 
     def check(self):
         """UserError for what the rows or the model cannot provide, before any trial is run."""
@@ -62,6 +64,8 @@ class TrialContext:
             raise UserError(
                 f"k is {self.design.k}, and the model has {heads} heads; choose 0 to {heads}."
             )
+        for trial in self.design.trials({})[:1]:
+            check_sets(self.model, self.related_rows(trial) | self.texts(trial))
         if any(recipe_of(name).from_base for name in self.design.methods):
             base_model(
                 self.subject, Tuning(target=self.source, what="direct", base=self.design.base)
@@ -75,9 +79,31 @@ class TrialContext:
     def evaluation_rows(self, language: str, split: str) -> list[Example]:
         return self.rows(language, split)[: self.design.rows]
 
-    def evaluation_sets(self, languages: Iterable[str], split: str) -> dict:
-        """{language: `evaluation_rows`}."""
-        return {language: self.evaluation_rows(language, split) for language in languages}
+    def evaluation_sets(self, trial: Trial) -> dict[str, list[Example] | TaskRows]:
+        """{language or related task: the rows that a trial is measured on}."""
+        split = trial.split
+        rows = {name: self.evaluation_rows(name, split) for name in self.languages(trial)}
+        return rows | self.related_rows(trial)
+
+    def related_rows(self, trial: Trial) -> dict[str, TaskRows]:
+        """{its name: rows of a related task}; none for a trial that only chooses a rate."""
+        if trial.split != "test" or not self.design.related_tasks:
+            return {}
+        if self._related is None:
+            related = related_rows(self.tuning(trial), trial.split)
+            self._related = {
+                name: TaskRows(of.task, of.rows[: self.design.rows]) for name, of in related.items()
+            }
+        return self._related
+
+    def texts(self, trial: Trial) -> dict[str, Texts]:
+        """{its name: the texts whose perplexity a trial measures}; none where it only chooses a
+        rate.
+        """
+        if trial.split != "test":
+            return {}
+        split = "valid" if self.design.eval_every else trial.split
+        return texts_of(self.task, self.tuning(trial), self.evaluation_rows(self.source, split))
 
     def pool(self, target: str) -> list[Example]:
         """The target's train rows that trials draw from."""
@@ -133,14 +159,14 @@ class TrialContext:
         model.hf.eval()
         return model
 
-    def metrics_before(self, model: Model, split: str, languages: list[str]) -> dict[str, dict]:
-        """{language: metrics} of a model as it was loaded."""
-        for language in languages:
-            key = (model.name, language, split)
-            if key not in self._metrics:
-                rows = self.evaluation_rows(language, split)
-                self._metrics[key] = evaluate(model, self.task, rows)
-        return {language: self._metrics[model.name, language, split] for language in languages}
+    def metrics_before(
+        self, model: Model, split: str, sets: Mapping[str, EvaluationSet]
+    ) -> dict[str, dict]:
+        """{name: metrics} of a model as it was loaded."""
+        for name, one in sets.items():
+            if (model.name, name, split) not in self._metrics:
+                self._metrics[model.name, name, split] = measure_set(model, self.task, one)
+        return {name: self._metrics[model.name, name, split] for name in sets}
 
     def circuit(self, trial: Trial, train: list[Example]) -> Circuit | None:
         """The heads of a trial: by a rule from the shared scores, or by advice from its training
@@ -185,6 +211,9 @@ class TrialContext:
             eval_split=trial.split,
             final_split=None,
             related=tuple(self.design.related),
+            related_tasks=tuple(self.design.related_tasks) if trial.split == "test" else (),
+            perplexity=self.design.perplexity and trial.split == "test",
+            text=self.design.text if trial.split == "test" else None,
             pool=self.design.pool,
             base=self.design.base,
             shares=self.design.share,

@@ -18,14 +18,16 @@ from ctsft.data.task import rows_hash
 from ctsft.experiment.trial_context import TrialContext
 from ctsft.jobs.experiment_design import METHODS, Trial
 from ctsft.jobs.measured_change import measure_shares, outside_of_change, share_rows
+from ctsft.jobs.related_abilities import perplexity_ends
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import FinetuneRequest, Scoring, TrialOf
-from ctsft.jobs.tuning_rows import answered
+from ctsft.jobs.tuning_rows import answered, rows_of
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
 from ctsft.runs.results import result
 from ctsft.runs.writer import Writer
 from ctsft.tuning.delta import Delta
+from ctsft.tuning.evaluation_sets import measure_set
 from ctsft.tuning.finetune import TuneResult, Watch, finetune
 from ctsft.tuning.recipes import trainable_of
 
@@ -42,7 +44,9 @@ def run_trial(
 
     Returns {"before", "after": {language: metrics}, "forgetting", "plasticity", "loss", "steps",
     "epoch", "trainable", "changed", "total", "heads", "course" (evaluations on validation rows, if
-    the design has them), "outside", "shares" (as in a tuning run's result), "train", "seconds"}.
+    the design has them), "outside", "shares" (as in a tuning run's result), "perplexity"
+    ({"before", "after"}) and "at_share" ({"share", "after"}) if the design has them, "train",
+    "seconds"}.
     `save(result, circuit)` is called with the tuned model. Raises `Stopped` when `stop()` is true
     after a step.
     """
@@ -50,7 +54,8 @@ def run_trial(
     train, languages = context.train_rows(trial), context.languages(trial)
     circuit = context.circuit(trial, train)
     model = context.start_model(trial)
-    before = context.metrics_before(model, trial.split, languages)
+    sets, texts = context.evaluation_sets(trial), context.texts(trial)
+    before = context.metrics_before(model, trial.split, sets | texts)
     curves = {}
     if context.design.eval_every:
         curves = {language: context.evaluation_rows(language, "valid") for language in languages}
@@ -67,10 +72,15 @@ def run_trial(
     if result.stopped:
         raise Stopped
     save(result, circuit)
-    after = {}
-    for language in languages:
-        rows = context.evaluation_rows(language, trial.split)
-        after[language] = evaluate(result.model, context.task, rows)
+    measured = {
+        name: measure_set(result.model, context.task, one) for name, one in (sets | texts).items()
+    }
+    perplexity = {
+        when: {name: of[name] for name in texts}
+        for when, of in (("before", before), ("after", measured))
+    }
+    before, after = ({name: of[name] for name in sets} for of in (before, measured))
+    at_share = measured_at_share(context, trial, result)
     outside = outside_of_change(context.loaded_values(trial), result.delta, result.model)
     shares = shares_of(context, trial, result) if trial.split == "test" else None
     last = result.history[-1]
@@ -89,9 +99,35 @@ def run_trial(
         "course": course if curves else [],
         "outside": outside,
         "shares": shares,
+        "perplexity": perplexity if texts else None,
+        "at_share": at_share,
         "train": rows_hash(train),
         "seconds": round(time.monotonic() - began, 3),
     }
+
+
+def measured_at_share(context: TrialContext, trial: Trial, result: TuneResult) -> dict | None:
+    """{"share", "after": {language: metrics}} with the design's share of a trial's change, for a
+    trial of the result. The model is the tuned one before and afterwards.
+    """
+    share = context.design.tested_share
+    if share is None or trial.split != "test":
+        return None
+    delta = copied(result.delta)
+    model = context.start_model(trial)
+    delta.scaled(share).write(model)
+    after = {
+        language: evaluate(model, context.task, context.evaluation_rows(language, trial.split))
+        for language in context.languages(trial)
+    }
+    context.start_model(trial)
+    delta.write(model)
+    return {"share": share, "after": after}
+
+
+def copied(delta: Delta) -> Delta:
+    """A delta with values of its own: those of a result are the model's until they are copied."""
+    return Delta(delta.about, {name: value.clone() for name, value in delta.tensors.items()})
 
 
 def shares_of(context: TrialContext, trial: Trial, result: TuneResult) -> dict | None:
@@ -101,9 +137,7 @@ def shares_of(context: TrialContext, trial: Trial, result: TuneResult) -> dict |
     rows = share_rows(context.task, context.languages(trial)) if context.design.share else {}
     if not rows:
         return None
-    # the delta's values are the model's own until they are copied
-    copies = {name: value.clone() for name, value in result.delta.tensors.items()}
-    delta = Delta(result.delta.about, copies)
+    delta = copied(result.delta)
     return measure_shares(context.start_model(trial), delta, context.task, rows)
 
 
@@ -158,7 +192,8 @@ def record_trial(
 
 def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, row: dict):
     """Store a trial's evaluations and summary in its run folder, as a tuning run does."""
-    tuning, split = request.tuning, request.trial_of.trial.split
+    tuning, trial = request.tuning, request.trial_of.trial
+    split = trial.split
     history = [
         evaluation_row(row, "before", {"step": 0, "epoch": 0.0, "loss": None}),
         evaluation_row(
@@ -185,7 +220,8 @@ def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, r
             "outside": row["outside"],
             "shares": row["shares"],
             "history": history,
-            "answered": answered(split, context.evaluation_sets(row["after"], split)),
+            "answered": answered(split, rows_of(context.evaluation_sets(trial))),
+            "perplexity": perplexity_ends(history),
             "config": request.config.model_dump(),
             "cell": row,
         },
@@ -194,10 +230,12 @@ def finish_trial(run: Writer, context: TrialContext, request: FinetuneRequest, r
 
 def evaluation_row(row: dict, when: str, at: dict) -> dict:
     """One evaluation of a trial ("before" or "after"), in the form of a tuning run's history."""
+    texts = {"perplexity": row["perplexity"][when]} if row["perplexity"] else {}
     return at | {
         "steps": row["steps"],
         "accuracy": {name: metrics["accuracy"] for name, metrics in row[when].items()},
         "metrics": row[when],
+        **texts,
         "seconds": 0.0 if when == "before" else row["seconds"],
     }
 

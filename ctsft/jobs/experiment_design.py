@@ -156,12 +156,29 @@ class Design(BaseModel):
     share: bool = Field(
         False, description="eleven shares of each trial's change are measured on validation rows"
     )
+    tested_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="each trial is measured with this share of its change too: a row of its own",
+    )
+    related_tasks: list[str] = []  # further task files or names, with :LANGUAGE where needed
+    perplexity: bool = False  # of the source rows' texts, or of the file `text`
+    text: str | None = None
     keep_deltas: bool = False
     device: str = "auto"
     dtype: str = "auto"
 
     @field_validator(
-        "targets", "related", "methods", "n", "seeds", "choose_n", "choose_seeds", "choose_targets"
+        "targets",
+        "related",
+        "related_tasks",
+        "methods",
+        "n",
+        "seeds",
+        "choose_n",
+        "choose_seeds",
+        "choose_targets",
     )
     @classmethod
     def _once(cls, values):
@@ -179,6 +196,8 @@ class Design(BaseModel):
             )
         if len({setting.name for setting in self.settings}) < len(self.settings):
             raise ValueError("two settings have the same name")
+        if self.text is not None and not self.perplexity:
+            raise ValueError('"text" is what a perplexity is of; add "perplexity": true')
         if any(n < 1 for n in (*self.n, *self.choose_n)) or any(
             seed < 0 for seed in (*self.seeds, *self.choose_seeds)
         ):

@@ -21,13 +21,13 @@ from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import FinetuneRequest, Subject, base_model
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import open_discovery
-from ctsft.jobs.tuning_rows import answered, source_rows, tuning_rows
+from ctsft.jobs.tuning_rows import answered, rows_of, source_rows, tuning_rows
 from ctsft.model.device import choose_device
 from ctsft.model.evaluation import metric_changes
 from ctsft.runs.folder import Run
 from ctsft.runs.writer import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
-from ctsft.tuning.evaluation_sets import TaskRows, check_sets, measure_set
+from ctsft.tuning.evaluation_sets import check_sets, measure_set
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
 from ctsft.tuning.recipes import RECIPES, find_recipe, trainable_of
 from ctsft.utils import atomic_files, distributed
@@ -180,11 +180,6 @@ def outcome(result: TuneResult) -> dict:
         "notes": result.notes,
         "perplexity": perplexity_ends(result.history),
     }
-
-
-def rows_of(sets: dict[str, list[Example] | TaskRows]) -> dict[str, list[Example]]:
-    """The rows of each set, of whichever task."""
-    return {name: one.rows if isinstance(one, TaskRows) else one for name, one in sets.items()}
 
 
 def stored_circuit(run: Run) -> Circuit | None:

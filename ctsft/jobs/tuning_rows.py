@@ -2,6 +2,7 @@
 
 from ctsft.data.task import Example, Task, balanced_sample, rows_hash
 from ctsft.jobs.requests import POOLS, Tuning
+from ctsft.tuning.evaluation_sets import TaskRows
 from ctsft.utils.errors import UserError
 
 
@@ -32,6 +33,11 @@ def answered(split: str, sets: dict[str, list[Example]]) -> dict:
         for name, some in sets.items()
     }
     return {"split": split, "rows": rows}
+
+
+def rows_of(sets: dict[str, list[Example] | TaskRows]) -> dict[str, list[Example]]:
+    """The rows of each set, of whichever task."""
+    return {name: one.rows if isinstance(one, TaskRows) else one for name, one in sets.items()}
 
 
 def source_rows(task: Task, source: str, split: str) -> list[Example]:

@@ -15,6 +15,7 @@ from ctsft.experiment.rate_choice import choose_rates
 from ctsft.experiment.trial_context import TrialContext
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.requests import ExperimentRequest
+from ctsft.tuning import evaluation_sets
 from support.errors import said
 
 GRID = {"name": "one", "epochs": 1, "learning_rates": [1e-3, 1e-2], "choose": "valid"}
@@ -33,7 +34,7 @@ def seen_rows(monkeypatch) -> list:
 
         monkeypatch.setattr(module, name, call)
 
-    for module in (trials, trial_context):
+    for module in (trials, evaluation_sets):
         spy(module, "evaluate", lambda args: args[2])
     spy(trials, "finetune", lambda args: [*args[3], *sum(args[4].values(), [])])
     spy(trial_context, "advise_heads", lambda args: [*args[2], *args[3]])

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from ctsft import runs
+from ctsft.experiment.results import finished_rows
 from ctsft.experiment.trial_context import TrialContext
 from ctsft.experiment.trials import (
+    copied,
     finished,
     request_of_trial,
     run_trial,
@@ -16,7 +18,10 @@ from ctsft.jobs import tuning as jobs_tuning
 from ctsft.jobs.command_line import arguments
 from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.requests import Subject, same_question
+from ctsft.model.evaluation import evaluate
 from ctsft.tuning import config
+from ctsft.tuning.finetune import finetune
+from ctsft.tuning.recipes import trainable_of
 from support.errors import said
 from support.experiment import go
 from support.shell import parsed
@@ -32,6 +37,8 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
             "methods": ["full", "advised", "random", "lora", "full_held", "circuit_held", "replay"],
             "share": True,
             "related": ["acehnese"],
+            "related_tasks": [f"{words['task']}:javanese"],
+            "perplexity": True,
             "seeds": [7],
         }
     )
@@ -52,12 +59,15 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
         )
         assert alone["shares"] == kept["shares"] and len(kept["shares"]["points"]) == 11
         assert alone["outside"] == kept["outside"]
+        texts, again = kept["perplexity"]["after"], alone["history"][-1]["perplexity"]
+        assert texts["source texts"] == pytest.approx(again["source texts"], rel=1e-5)
+        assert kept["perplexity"]["before"] != texts
         assert kept["outside"]["identical"] == kept["outside"]["parameters"]
         held, replayed = request.config.hold, request.config.replay
         assert (held == 9, replayed == 6) == ("held" in trial.method, trial.method == "replay")
         assert alone["history"][-1]["loss"] == pytest.approx(kept["loss"], rel=1e-5) and set(
             kept["after"]
-        ) == {"indonesian", "javanese", "acehnese"}
+        ) == {"indonesian", "javanese", "acehnese", "reviews (javanese)"}
 
 
 def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words):
@@ -162,3 +172,58 @@ def test_curves_by_validation_and_one_final_figure_by_test(words):
         tuning = requests.Tuning(target="javanese", what="norms", **wrong)
         refused = request.model_copy(update={"tuning": tuning})
         said(lambda refused=refused: jobs_tuning.tune(run, refused), words)
+
+
+def test_a_fixed_share_of_the_change_is_a_method_of_its_own(words):
+    """Measured with the scaled delta by hand; what follows the measurement has the whole change."""
+    design = Design(
+        **words | {"methods": ["full"], "seeds": [1], "tested_share": 0.5, "share": True}
+    )
+    run, _ = go(design)
+    (trial,) = design.trials({})
+    kept = finished("exp", trial)
+    context = TrialContext(design, None, "exp")
+    result = finetune(
+        context.start_model(trial),
+        context.task,
+        trainable_of(context.model, "full"),
+        context.train_rows(trial),
+        {},
+        context.config(trial),
+    )
+    delta = copied(result.delta)
+    model = context.start_model(trial)
+    delta.scaled(0.5).write(model)
+    rows = context.evaluation_rows("javanese", "test")
+    assert evaluate(model, context.task, rows) == kept["at_share"]["after"]["javanese"]
+    delta.write(model)
+    assert evaluate(model, context.task, rows) == kept["after"]["javanese"]
+    assert kept["shares"]["points"][-1]["share"] == 1
+    whole, half = finished_rows(run, design)[0]
+    assert (whole["method"], half["method"]) == ("full", "half of full")
+    assert half["target_after"] == kept["at_share"]["after"]["javanese"]["accuracy"]
+    assert half["answers"]["target"][1].count("1") == round(half["target_after"] * len(rows))
+    assert "half of full" in run.file("table.md").read_text()
+
+
+def test_related_abilities_are_measured_for_the_result_only(words):
+    design = Design(
+        **words
+        | {
+            "methods": ["full"],
+            "seeds": [1],
+            "perplexity": True,
+            "related_tasks": [words["task"]],
+            "settings": [
+                words["settings"][0] | {"learning_rates": [1e-3, 1e-2], "choose": "valid"}
+            ],
+        }
+    )
+    run, _ = go(design)
+    grid = run_trial(TrialContext(design, None, "exp"), design.grid()[0], lambda: False)
+    assert grid["perplexity"] is None and set(grid["after"]) == {"indonesian", "javanese"}
+    rows, _ = finished_rows(run, design)
+    assert rows[0]["perplexity_before"] != rows[0]["perplexity_after"] > 0
+    assert "reviews (indonesian)_after" in rows[0]
+    table = run.file("table.md").read_text()
+    assert "Related abilities" in table and "| perplexity |" in table
