@@ -1,0 +1,312 @@
+"""Are the CUDA paths right, and how fast are they on one GPU? Weights are random, nothing is
+downloaded; prints a report and writes it to docs/results/gpu.md.
+
+    python -m benchmarks.gpu [--out docs/results/gpu.md] [--tiny]
+
+paths      all methods and variants on a small float64 model, on the GPU and on the CPU: the largest
+           difference of a score, as a share of the largest score
+formats    CD-T of all heads of Qwen2.5-0.5B's shape in float32, TF32 and bfloat16 against float64
+pass       CD-T of all 336 heads on 50 texts of 45 tokens: seconds (goal: 30 s) and memory at the
+           peak, without a bound and with one
+tuning     a training step of 2 % of the heads and all norms against a step of full tuning
+
+`--tiny` runs all of it with small shapes on whatever device there is, and writes nothing unless
+`--out` is set: a test of this program, not a measurement.
+"""
+
+import argparse
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+import ctsft
+from benchmarks.bench_tuning import heads_of, step_times
+from benchmarks.random_pass import mean_z, random_pass, random_texts
+from ctsft.attribution.methods import VARIANTS
+from ctsft.attribution.scores import ScoreConfig
+from ctsft.model.loading import wrap
+from ctsft.model.model import Model
+from ctsft.model.process_memory import memory_in_use
+from ctsft.utils.errors import UserError
+from ctsft.utils.statistics import spearman
+from ctsft.utils.units import bytes_text
+
+OUT = "docs/results/gpu.md"
+GOAL = 30.0  # seconds of the pass
+PATHS_TOLERANCE = 1e-9  # of float64 scores on two devices
+
+SMALL = {  # the model of the paths
+    "vocab_size": 4096,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+QWEN = {  # Qwen2.5-0.5B
+    "vocab_size": 151_936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+# {name: (dtype, whether float32 products are rounded to TF32)}
+FORMATS = {
+    "float32": (torch.float32, False),
+    "TF32": (torch.float32, True),
+    "bfloat16": (torch.bfloat16, False),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large everything is."""
+
+    shape: dict = field(default_factory=lambda: QWEN)
+    texts: int = 50
+    tokens: int = 45
+    exact_texts: int = 8  # that the formats are compared on
+    # bytes that a bounded pass may hold beside the model
+    room: int = 2 * 2**30
+    rounds: int = 3  # of tuning steps
+    steps: int = 4
+    batch: int = 16
+
+
+TINY = Plan(SMALL, texts=3, tokens=9, exact_texts=2, room=2**29, rounds=1, steps=1, batch=2)
+
+
+def build(shape: dict, device: str, dtype=torch.float32, tokenizer=None) -> Model:
+    """The same random weights each time, drawn on the CPU in float32."""
+    torch.manual_seed(0)
+    hf = Qwen2ForCausalLM(Qwen2Config(max_position_embeddings=1024, **shape))
+    # biases and gains start at 0 and 1: a rule that forgets one would go unnoticed
+    with torch.no_grad():
+        for value in hf.parameters():
+            if value.dim() == 1:
+                value.add_(0.1 * torch.randn_like(value))
+    return wrap(hf.to(device=device, dtype=dtype), tokenizer, "random weights")
+
+
+def free(device: str):
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def timed(work: Callable, device: str):
+    """The result and seconds of a call, the device's queue empty before and after."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    result = work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - start
+
+
+def difference(scores: torch.Tensor, exact: torch.Tensor) -> float:
+    """The largest difference, as a share of the largest exact score."""
+    return ((scores - exact).abs().nan_to_num().max() / exact.abs().nan_to_num().max()).item()
+
+
+def paths(device: str) -> list[str]:
+    """A table row for each variant of each method: the GPU's scores against the CPU's."""
+    lines = ["| scores | largest difference |", "|---|---|"]
+    models = [build(SMALL, place, torch.float64) for place in (device, "cpu")]
+    texts = random_texts(SMALL["vocab_size"], 3, 12)
+    mu = mean_z(models[1], texts)
+    for name, variant in VARIANTS.items():
+        config = ScoreConfig(**variant.settings)
+        here, there = (random_pass(model, texts, mu, variant.method, config) for model in models)
+        error = difference(here, there)
+        verdict = "" if error <= PATHS_TOLERANCE else " **too large**"
+        lines.append(f"| {name} | {error:.1e}{verdict} |")
+    return lines
+
+
+def format_errors(plan: Plan, device: str) -> list[str]:
+    """A table row for each number format: CD-T's errors against float64."""
+    texts = random_texts(plan.shape["vocab_size"], plan.exact_texts, plan.tokens)
+    model = build(plan.shape, device, torch.float64)
+    mu = mean_z(model, texts).cpu()
+    exact, seconds = timed(lambda m=model: random_pass(m, texts, mu), device)
+    heads = exact.mean(0).flatten()
+    k = max(1, int(0.02 * len(heads)))
+    lines = [
+        f"CD-T of all {len(heads)} heads on {len(texts)} texts of {plan.tokens} tokens;"
+        " *error* is the largest difference of a head's mean score, as a share of the largest.",
+        "",
+        f"| format | error | Spearman | top {k} heads shared | seconds |",
+        "|---|---|---|---|---|",
+        f"| float64 | 0 | 1 | {k} of {k} | {seconds:.2f} |",
+    ]
+    del model
+    for name, (dtype, tf32) in FORMATS.items():
+        free(device)
+        model = build(plan.shape, device, dtype)
+        with tf32_allowed(tf32):
+            random_pass(model, texts[:1], mu)  # the first call loads kernels
+            scores, seconds = timed(lambda m=model: random_pass(m, texts, mu), device)
+        values = scores.mean(0).flatten()
+        shared = len(set(values.topk(k).indices.tolist()) & set(heads.topk(k).indices.tolist()))
+        lines.append(
+            f"| {name} | {difference(values, heads):.1e} | {spearman(heads, values):.4f} |"
+            f" {shared} of {k} | {seconds:.2f} |"
+        )
+        del model
+    return lines
+
+
+class tf32_allowed:
+    """Inside the `with`, CUDA rounds float32 products to TF32, or does not."""
+
+    def __init__(self, allowed: bool):
+        self.allowed = allowed
+
+    def __enter__(self):
+        self.before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = self.allowed
+
+    def __exit__(self, *error):
+        torch.backends.cuda.matmul.allow_tf32 = self.before
+
+
+def peak_of(device: str) -> int | None:
+    """Bytes allocated at the peak since `free`; None on a CPU."""
+    return torch.cuda.max_memory_allocated() if device == "cuda" else None
+
+
+def whole_pass(plan: Plan, device: str) -> list[str]:
+    """A table row for each number format, without and with a bound on memory."""
+    texts = random_texts(plan.shape["vocab_size"], plan.texts, plan.tokens)
+    lines = ["| format | bound on memory | seconds | memory at the peak |", "|---|---|---|---|"]
+    for name, (dtype, tf32) in FORMATS.items():
+        free(device)
+        model = build(plan.shape, device, dtype)
+        mu = mean_z(model, texts)
+        with tf32_allowed(tf32):
+            random_pass(model, texts[:1], mu)
+            for bound in (None, bound_of(model, plan)):
+                free(device)
+                config = ScoreConfig(max_memory=bound)
+                _, seconds = timed(
+                    lambda m=model, mu=mu, c=config: random_pass(m, texts, mu, "cdt", c), device
+                )
+                lines.append(pass_line(name, bound, seconds, peak_of(device)))
+        del model
+    heads = plan.shape["num_hidden_layers"] * plan.shape["num_attention_heads"]
+    return [
+        f"CD-T of all {heads} heads on {plan.texts} texts of {plan.tokens} tokens"
+        f" (goal: {GOAL:.0f} s).",
+        "",
+        *lines,
+    ]
+
+
+def bound_of(model: Model, plan: Plan) -> int:
+    return memory_in_use(model.device) + plan.room
+
+
+def pass_line(name: str, bound: int | None, seconds: float, peak: int | None) -> str:
+    limit = "none" if bound is None else bytes_text(bound)
+    goal = "" if seconds <= GOAL else " **over the goal**"
+    over = " **over the bound**" if bound and peak and peak > bound else ""
+    held = "not measured on a CPU" if peak is None else bytes_text(peak)
+    return f"| {name} | {limit} | {seconds:.2f}{goal} | {held}{over} |"
+
+
+def tuning(plan: Plan, device: str) -> list[str]:
+    """A step of a circuit against a step of full tuning, in float32."""
+    tokenizer, task = ctsft.load_model("demo", "cpu").tokenizer, ctsft.load_task("demo")
+    rows = task.load("english", "train")
+    config = ctsft.TuneConfig(epochs=1, batch_size=plan.batch, learning_rate=1e-5)
+    times: dict[str, list[float]] = {"circuit": [], "full": []}
+    memory: dict[str, int | None] = {}
+    for _ in range(plan.rounds):
+        for kind in times:
+            free(device)
+            model = build(plan.shape, device, tokenizer=tokenizer)
+            heads = heads_of(model, 0.02)
+            what = "full" if kind == "full" else ctsft.Circuit(heads)
+            times[kind] += step_times(model, task, what, rows, plan.steps + 1, config)
+            memory[kind] = peak_of(device)
+            del model
+    circuit, full = (statistics.median(times[kind]) for kind in ("circuit", "full"))
+    held = ""
+    if memory["full"]:
+        held = f"; memory at the peak {bytes_text(memory['circuit'])} and"
+        held += f" {bytes_text(memory['full'])}"
+    return [
+        f"{len(heads)} heads and all norms against full tuning, {plan.batch} rows a step, float32:"
+        f" {circuit:.4f} s and {full:.4f} s ({circuit / full:.2f}){held}."
+    ]
+
+
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "a CPU"
+
+
+PARTS = {
+    "The same scores as on a CPU": lambda plan, device: paths(device),
+    "Number formats": format_errors,
+    "A whole pass": whole_pass,
+    "A training step": tuning,
+}
+
+
+def report(plan: Plan, device: str) -> str:
+    """The page, in Markdown; each part is printed when it is done."""
+    shape = "a small shape" if plan is TINY else "Qwen2.5-0.5B's shape"
+    lines = [
+        "# On a GPU",
+        "",
+        f"Written by `python -m benchmarks.gpu` on {device_name(device)}, torch"
+        f" {torch.__version__}; {shape}, random weights.",
+    ]
+    for title, part in PARTS.items():
+        rows, seconds = timed(lambda part=part: part(plan, device), device)
+        section = ["", f"## {title}", "", *rows]
+        print("\n".join(section), f"\n({seconds:.0f} s)", flush=True)
+        lines += section
+    return "\n".join(lines) + "\n"
+
+
+def run(arguments: list[str] | None = None) -> str:
+    """The report; UserError without a GPU, unless `--tiny`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", help=f"default: {OUT}; with --tiny: none")
+    parser.add_argument("--tiny", action="store_true")
+    args = parser.parse_args(arguments)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and not args.tiny:
+        raise UserError(
+            "This benchmark measures a CUDA device and torch finds none here; run it on a machine"
+            " with an NVIDIA GPU, or with --tiny to try the program itself on the CPU."
+        )
+    page = report(TINY if args.tiny else Plan(), device)
+    out = args.out or (None if args.tiny else OUT)
+    if out:
+        with open(out, "w", encoding="utf-8") as file:
+            file.write(page)
+    return page
+
+
+def main():
+    try:
+        run()
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
