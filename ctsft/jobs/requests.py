@@ -24,7 +24,9 @@ from ctsft.circuit.validation import Checks
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.request_parts import Scoring, Subject
 from ctsft.model.model_files import BUNDLED_MODELS
+from ctsft.runs.explorations import LABEL, origin_of
 from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
+from ctsft.runs.recorded_models import PREFIX
 from ctsft.runs.run_list import list_read_only, list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
@@ -322,11 +324,16 @@ def needed_request(run: Run) -> AnyRequest:
 
 def typed_runs(kind: str) -> Iterator[tuple[Run, AnyRequest]]:
     """The runs of a kind with their requests, newest first, without those of earlier versions; then
-    those of opened explorations.
+    those of opened explorations, and those that were recorded of a model whose weights are not
+    here (`recorded_models`).
     """
     for run in [*list_runs(kind), *list_read_only(kind, recorded=False)]:
         request = request_of(run)
         if request is not None:
+            yield run, request
+    for run in list_read_only(kind):
+        request = request_of(run) if origin_of(run) == LABEL else None
+        if isinstance(request, SubjectRequest) and request.subject.model.startswith(PREFIX):
             yield run, request
 
 

@@ -15,7 +15,7 @@ from ctsft.plots import layered_graph
 from ctsft.utils import format
 from explorer.session import binding, requests, score_runs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, cost_estimate, head_selection, run_progress
+from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
 
 GRAPH = "layered_graph"
 COLUMNS = {
@@ -38,7 +38,8 @@ def draw(model: Model, circuit: Circuit):
     if exact is None:
         cost_estimate.draw(replace(view.scoring, method="cdt"), "An iteration")
     active = run is not None and run.status().active
-    if st.button("Run discovery", disabled=active, icon=":material/account_tree:"):
+    recorded = recorded_notice.draw()
+    if st.button("Run discovery", disabled=active or recorded, icon=":material/account_tree:"):
         start_runs.start_discovery(view)
         st.rerun()
     if run is None:

@@ -8,7 +8,7 @@ from ctsft.utils.errors import UserError
 from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding, errors, score_runs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, run_progress
+from explorer.widgets import chart, recorded_notice, run_progress
 
 SECONDS = 1.5  # between two updates of the curve
 
@@ -30,6 +30,10 @@ def draw(shown: PageCircuit):
     view, scored = binding.view(), score_runs.score_run(("done",))
     run = score_runs.curve_of(scored)
     active = run is not None and run.status().active
+    if recorded_notice.draw():
+        if run:
+            curve(run.id, len(shown.circuit), len(shown.model.heads))
+        return
     with st.expander("Settings"):
         st.number_input(
             "Random circuits of each size",

@@ -15,6 +15,7 @@ from ctsft.jobs.requests import (
     base_model,
     typed_runs,
 )
+from ctsft.runs.recorded_models import recorded_model
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.recipes import RECIPES
 from ctsft.utils.errors import UserError
@@ -163,6 +164,8 @@ def request(view: View, sources: HeadSources, file: str | None, name: str = "") 
 def missing(view: View, sources: HeadSources) -> str:
     """What is missing for a start, in one sentence; "" if nothing is."""
     what = RECIPES[view.what]
+    if without_weights := recorded_model(view.model):
+        return without_weights.why_not
     if (hold(view) or what.from_source) and view.split == "test":
         return (
             "The source is never held by test rows. Choose the train or the valid rows on the"

@@ -15,7 +15,7 @@ from explorer.relevance.page_scores import PageScores
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
-from explorer.widgets import chart, cost_estimate, head_selection, run_progress
+from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
 from explorer.widgets.advice_notice import weights
 
 MAP, SCATTER = "advice_map", "advice_scatter"
@@ -104,6 +104,8 @@ def compute(k: int):
         run_progress.watch(active, savable=False)
         return
     if done and advice_runs.rows_of(done) == advice_runs.current_rows(view):
+        return
+    if recorded_notice.draw():
         return
     last = next(advice_runs.matching_runs(view, weights()), None)
     if last and last != done:

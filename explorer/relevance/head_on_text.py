@@ -20,7 +20,7 @@ from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, computed, errors, inputs, score_runs
 from explorer.text.glossary import POSITIONS, TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart, token_strip
+from explorer.widgets import chart, recorded_notice, token_strip
 
 STRONGEST = 5  # examples offered
 LONGEST = 60  # characters of their texts
@@ -30,6 +30,10 @@ MOST_CHARACTERS = 2000  # of the user's text
 def draw(shown: PageScores):
     view, pool = binding.view(), score_runs.pool_of(shown.run)
     st.subheader(f"{format.head_name(view.head)} on one example", help=TERMS["one head"])
+    if recorded_notice.draw():
+        if pool:
+            choose_example(pool)
+        return
     if not pool or shown.means is None:
         st.info(
             "The discovery set was removed from the run folder of these scores. Score the heads"

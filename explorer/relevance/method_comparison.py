@@ -14,7 +14,7 @@ from ctsft.plots import score_agreement
 from explorer.session import binding, other_scores, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS, scoring_fields
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, cost_estimate, head_selection, run_progress
+from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
 
 KEY = "methods_scatter"
 
@@ -60,6 +60,8 @@ def offer_scoring(way: str):
         run_progress.watch(active, savable=False)
         return
     st.info(f"{name} has not scored these examples yet.", icon=":material/scatter_plot:")
+    if recorded_notice.draw():
+        return
     cost_estimate.draw(scoring_choices.other_way(view.scoring, way), name)
     if st.button(f"Score with {name}"):
         start_runs.start_score(replace(view, **scoring_fields(way)))

@@ -5,8 +5,8 @@ scores and the button that makes them.
 import streamlit as st
 
 from ctsft import runs
-from explorer.session import arrival, binding, errors, score_runs, start_runs
-from explorer.widgets import cost_estimate, run_progress
+from explorer.session import arrival, binding, errors, recording, score_runs, start_runs
+from explorer.widgets import cost_estimate, recorded_notice, run_progress
 
 
 def draw():
@@ -17,6 +17,13 @@ def draw():
         st.session_state.automatic_run = active.id if active else ""
     if active:
         watch(active, has_scores=scores is not None)
+    elif scores is None and recorded_notice.draw():
+        st.button(
+            "Show the recorded scores",
+            type="primary",
+            on_click=recording.use_settings,
+            args=(recording.current(),),
+        )
     elif scores is None:
         explain()
         cost_estimate.draw(binding.view().scoring, "Scoring")

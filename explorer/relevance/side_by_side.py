@@ -9,7 +9,7 @@ import streamlit as st
 from ctsft.plots import score_agreement, score_maps
 from ctsft.utils import format, statistics
 from explorer.relevance.page_scores import PageScores
-from explorer.session import binding, requests, score_runs, scoring_choices, start_runs
+from explorer.session import binding, recording, requests, score_runs, scoring_choices, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart, run_progress
@@ -18,7 +18,8 @@ from explorer.widgets import chart, run_progress
 def draw(shown: PageScores):
     view = binding.view()
     others = {run.id: run for run in scoring_choices.comparable(shown.run, shown.scores)}
-    score_other_language(shown.task.languages, len(shown.task.labels))
+    if not recording.current():
+        score_other_language(shown.task.languages, len(shown.task.labels))
     if not others:
         st.info(
             "There are no other scores with the same settings yet. Score another language above, or"

@@ -7,7 +7,7 @@ from ctsft.plots import validation
 from ctsft.runs import results
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, cost_estimate, run_progress
+from explorer.widgets import chart, cost_estimate, recorded_notice, run_progress
 
 AREA_COLUMNS = {
     "CPR": st.column_config.TextColumn(help=TERMS["cpr"]),
@@ -55,6 +55,8 @@ def draw():
 
 
 def start_form():
+    if recorded_notice.draw():
+        return
     left, right, _ = st.columns([1, 1, 2])
     n_random = left.number_input(
         "Random circuits of each size",

@@ -8,6 +8,8 @@ import ctsft
 from ctsft.data.sources import Files
 from ctsft.data.task import Example, Task
 from ctsft.model.model import Model
+from ctsft.model.without_weights import open_without_weights
+from ctsft.runs.recorded_models import recorded_model
 from explorer.session.binding import view
 from explorer.session.errors import sentences
 
@@ -17,7 +19,8 @@ SMALL = 50_000_000
 
 @st.cache_resource(show_spinner="Loading the model ...", max_entries=3)
 def load_model(name: str) -> Model:
-    return ctsft.load_model(name)
+    recorded = recorded_model(name)
+    return open_without_weights(recorded) if recorded else ctsft.load_model(name)
 
 
 def load_rows(task: str, data_dir: str, language: str, split: str) -> list[Example]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ctsft import runs
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Subject, SubjectRequest, request_of
+from ctsft.runs.recorded_models import recorded_models
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs, link_format, recent, score_runs
 from explorer.session.view import View
@@ -54,7 +55,7 @@ def earlier_subjects() -> list[Subject]:
 
 def open_model(model: str, subjects: list[Subject]) -> list[str]:
     earlier = {subject.model for subject in subjects}
-    if model not in (*BUNDLED, *recent.listed("models"), *earlier):
+    if model not in (*BUNDLED, *recorded_models(), *recent.listed("models"), *earlier):
         return [
             f"its model {model!r:.90} and the heads of that model, which was never opened here"
             f" {TRY_AGAIN}"

@@ -7,9 +7,10 @@ Pages change runs through this module only.
 from typing import Literal
 
 from ctsft import runs
-from ctsft.jobs.requests import FinetuneRequest, request_of, typed_runs
+from ctsft.jobs.requests import FinetuneRequest, SubjectRequest, request_of, typed_runs
 from ctsft.runs import notes
 from ctsft.runs.explorations import origin_of
+from ctsft.runs.recorded_models import recorded_model
 from ctsft.utils.errors import UserError
 from explorer.session import visitors
 from explorer.session.visitors import OWNER
@@ -46,6 +47,9 @@ def needed_own(run: runs.Run) -> runs.Run:
 
 
 def start(request: runs.Request) -> runs.Run:
+    """UserError for a model without weights."""
+    if isinstance(request, SubjectRequest) and (model := recorded_model(request.subject.model)):
+        raise UserError(model.why_not)
     run = runs.start(request)
     visitors.claim(run.file(OWNER))
     return run

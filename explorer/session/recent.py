@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from ctsft.runs.recorded_models import recorded_model
 from ctsft.utils import home
 from ctsft.utils.atomic_files import write_bytes
 
@@ -39,6 +40,8 @@ def model_fields(name: str) -> dict:
     """The fields of Setup's inputs for a model's name."""
     if name == "demo":
         return {"model_kind": "bundled"}
+    if recorded_model(name):
+        return {"model_kind": "recorded"}
     kind = "folder" if Path(name).expanduser().is_dir() else "hub"
     return {"model_kind": kind, kind: name}
 

@@ -22,7 +22,7 @@ class View(Tune, Experiment, Compare):
 
     # Setup: `model` and `task` are the current ones; the others are the texts of the inputs
     model: str = "demo"
-    model_kind: str = "bundled"  # "bundled", "hub", "folder"
+    model_kind: str = "bundled"  # "bundled", "recorded", "hub", "folder"
     hub: str = ""
     folder: str = ""
     task: str = "demo"

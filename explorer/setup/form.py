@@ -7,7 +7,7 @@ import streamlit as st
 from ctsft.data.prompt_tokens import prompt_notes
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from explorer.session import binding, errors, inputs, recent, start_runs
+from explorer.session import binding, errors, inputs, recent, recording, start_runs
 from explorer.setup import (
     accuracy,
     data_preview,
@@ -18,7 +18,7 @@ from explorer.setup import (
     task_choice,
 )
 from explorer.text.markdown import literal
-from explorer.widgets import cost_estimate
+from explorer.widgets import cost_estimate, recorded_notice
 
 
 def draw(primary: bool):
@@ -27,6 +27,9 @@ def draw(primary: bool):
     choose()
     task = open_task()
     model = open_model()
+    if recording.current():
+        without_weights(task)
+        return
     show_notes(model, task)
     ready = measure(model, task)
     # while tables are assigned, the next step is to use their task
@@ -40,6 +43,20 @@ def draw(primary: bool):
             prompt_tokens.draw(model, task)
 
 
+def without_weights(task: Task | None):
+    """What was recorded, in place of what the weights would compute."""
+    recorded = recording.current()
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in recorded.accuracy.items())
+    st.markdown(f"Accuracy on validation rows before tuning: {literal(figures)}.")
+    if st.button("Explore the recorded scores", type="primary", icon=":material/grid_on:"):
+        recording.use_settings(recorded)
+        st.switch_page("relevance/page.py")
+    recorded_notice.draw()
+    if task:
+        with errors.sentences(stop=False):
+            data_preview.draw(task, None)
+
+
 def choose():
     left, right = st.columns(2, gap="large")
     with left:
@@ -50,7 +67,8 @@ def choose():
         with st.container(border=True):
             model = None
             with errors.sentences(stop=False):
-                model = inputs.load_model(binding.view().model)
+                if not recording.current():
+                    model = inputs.load_model(binding.view().model)
             own_tables.draw(model, task_choice.open_written)
 
 

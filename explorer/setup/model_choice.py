@@ -5,28 +5,38 @@ from pathlib import Path
 import streamlit as st
 
 from ctsft.model.model import Model
-from explorer.session import binding, recent
+from ctsft.runs.recorded_models import RecordedModel, recorded_models
+from explorer.session import binding, recent, recording
 from explorer.setup import recent_choice
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
 
-KINDS = {"bundled": "Bundled", "hub": "Hub name", "folder": "Local folder"}
+KINDS = {
+    "bundled": "Bundled",
+    "recorded": "Recorded",
+    "hub": "Hub name",
+    "folder": "Local folder",
+}
 
 
 def draw():
     view = binding.view()
+    offered = [kind for kind in KINDS if kind != "recorded" or recorded_models()]
     st.radio(
         "Model",
-        list(KINDS),
+        offered,
         format_func=KINDS.get,
         horizontal=True,
-        **binding.bind("model_kind", open_entered),
+        **binding.bind("model_kind", open_kind),
         help=(
             "A causal language model, such as GPT-2, Llama, Mistral, Qwen, Gemma, Phi or OLMo, or"
             " an encoder with a classification head, such as BERT. The bundled model is small and"
-            " needs no network."
+            " needs no network. The recorded model is a real pretrained one: its scores and runs"
+            " are shown without its weights, and nothing new can be computed with it."
         ),
     )
+    if view.model_kind == "recorded" and (recorded := recorded_models().get(view.model)):
+        about_recorded(recorded)
     if view.model_kind == "hub":
         st.text_input(
             "Name on the Hugging Face hub",
@@ -44,7 +54,7 @@ def draw():
             ),
         )
     recent_choice.draw("models", "Recent models", open_recent)
-    if view.model != entered():
+    if view.model != entered() and view.model_kind != "recorded":
         what = "folder" if view.model_kind == "folder" else "name"
         st.info(
             f"Enter a model {what}. {literal(view.model)} is still in use.",
@@ -57,6 +67,8 @@ def entered() -> str:
     view = binding.view()
     if view.model_kind == "bundled":
         return "demo"
+    if view.model_kind == "recorded":
+        return next(iter(recorded_models()), "")
     if view.model_kind == "hub":
         return view.hub.strip()
     folder = view.folder.strip()
@@ -68,6 +80,21 @@ def open_entered():
     if name and name != binding.view().model:
         binding.put(model=name)
         binding.forget_circuit()
+
+
+def open_kind():
+    """A recorded model comes with the task, the languages and the examples of its recording."""
+    open_entered()
+    if recorded := recording.current():
+        recording.use_settings(recorded)
+
+
+def about_recorded(recorded: RecordedModel):
+    st.caption(
+        f"**{recorded.title}** ({recorded.licence}), recorded: explore without weights."
+        f" {recorded.made}",
+        help=recorded.why_not,
+    )
 
 
 def open_recent(name: str):
@@ -90,7 +117,10 @@ def show_facts(model: Model):
     parameters.caption(f"type {model.model_type}")
     device.metric(
         "Device",
-        str(model.device),
+        "none" if model.device.type == "meta" else str(model.device),
         help="Where the model runs. Its number format (dtype) stands below.",
     )
+    if model.device.type == "meta":
+        device.caption("weights are not here")
+        return
     device.caption(str(model.dtype).removeprefix("torch."))

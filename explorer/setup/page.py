@@ -20,7 +20,7 @@ def page():
     else:
         recorded_story.draw(story)
         own = is_own_choice()
-        recorded_story.do_it_yourself(story, primary=not own)
+        recorded_story.next_steps(story, primary=not own)
         model_and_task(own)
     open_exploration.draw()
     st.page_link(

@@ -13,8 +13,10 @@ from ctsft.plots import style
 from ctsft.plots.seed_bands import common_limits, seed_bands
 from ctsft.runs import explorations, results
 from ctsft.runs.answers import Answers, answers_of
-from explorer.session import binding
+from ctsft.runs.recorded_models import RecordedModel, recorded_models
+from explorer.session import binding, recording
 from explorer.text import forgetting
+from explorer.text.markdown import literal
 from explorer.text.run_names import display_name, method_name
 from explorer.widgets import chart
 
@@ -119,6 +121,29 @@ def sentence(story: Story) -> str:
     }
     measured = forgetting.measure(story.source, answers)
     return forgetting.sentence(measured) if measured else ""
+
+
+def next_steps(story: Story, primary: bool):
+    with st.container(horizontal=True):
+        do_it_yourself(story, primary)
+        for recorded in recorded_models().values():
+            real_model(recorded)
+
+
+def real_model(recorded: RecordedModel):
+    """The way to a recorded exploration of a real pretrained model."""
+    if st.button(
+        f"Explore a real model: {literal(recorded.title)}",
+        icon=":material/inventory_2:",
+        key=f"explore-{recorded.name}",
+        help=(
+            f"Recorded scores and runs of a pretrained model ({recorded.licence}): no download, no"
+            " weights, nothing is computed."
+        ),
+    ):
+        binding.put(model=recorded.name, model_kind="recorded")
+        recording.use_settings(recorded)
+        st.switch_page("relevance/page.py")
 
 
 def do_it_yourself(story: Story, primary: bool):

@@ -11,7 +11,7 @@ from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import Scoring
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text, duration_text
-from explorer.session import binding, computed, inputs
+from explorer.session import binding, computed, inputs, recording
 
 # The cost of a text, as a multiple of its cost in attribution patching. Measured on the bundled
 # model with one thread, where attribution patching takes 0.65 s for 150 texts.
@@ -143,9 +143,11 @@ def estimate(scoring: Scoring, name: str) -> Estimate | None:
 
 
 def requested(work: tuple, key: str, button_help: str) -> bool:
-    """Whether `work` may be measured: always for a small model, otherwise once the button was
-    pressed.
+    """Whether `work` may be measured: always for a small model, never without weights, otherwise
+    once the button was pressed.
     """
+    if recording.current():
+        return False
     pressed = st.session_state.setdefault("estimated", set())
     if inputs.load_model(binding.view().model).n_params <= inputs.SMALL or work in pressed:
         return True

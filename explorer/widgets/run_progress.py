@@ -9,10 +9,10 @@ import streamlit as st
 from ctsft import runs
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text
-from explorer.session import errors, own_runs
+from explorer.session import errors, own_runs, recording
 from explorer.session.score_runs import find_run, score_run
 from explorer.session.start_runs import ACTIVE
-from explorer.text.markdown import literal_sentence
+from explorer.text.markdown import literal, literal_sentence
 
 LOG_LINES = 30
 
@@ -21,6 +21,14 @@ def unscored(reason: str):
     """On a page that needs scores: why there are none, and where to compute them. `reason`: what
     the page needs them for.
     """
+    if recorded := recording.current():
+        st.info(
+            f"There are no recorded scores for these settings, and {reason}."
+            f" {literal(recorded.why_not)}",
+            icon=":material/inventory_2:",
+        )
+        st.page_link("relevance/page.py", label="To the scores", icon=":material/arrow_back:")
+        return
     active = score_run(ACTIVE)
     if active:
         st.info(

@@ -24,6 +24,7 @@ from explorer.session import (
     binding,
     inputs,
     predictions,
+    recording,
     rule_order,
     score_runs,
     start_runs,
@@ -119,8 +120,8 @@ def measured(strip: Strip, scored) -> dict:
     return {
         "curve": curve(done.events()) if done else None,
         "measuring": active is not None,
-        "measurable": True,
-        "why_not": "",
+        "measurable": not recording.current(),
+        "why_not": "not recorded" if recording.current() else "",
     }
 
 

@@ -1,0 +1,35 @@
+"""A model that was recorded without its weights: the settings of its recording, and why nothing new
+can be computed with it.
+"""
+
+from ctsft.runs.recorded_models import RecordedModel, recorded_model
+from explorer.session import binding, recent
+from explorer.session.view import View
+
+SETTINGS = ("pool_seed", "method", "attention", "rules", "positions", "split")
+
+
+def current() -> RecordedModel | None:
+    """The description of the view's model where its weights are not here."""
+    return recorded_model(binding.view().model)
+
+
+def why_not() -> str:
+    """Why nothing new can be computed with the view's model; "" where it can."""
+    recorded = current()
+    return recorded.why_not if recorded else ""
+
+
+def use_settings(recorded: RecordedModel):
+    """The task, the languages and the examples that the heads were scored on."""
+    defaults = View()
+    binding.put(
+        task=recorded.task,
+        **recent.task_fields(recorded.task),
+        data_dir="",
+        source=recorded.source,
+        target=recorded.target,
+        size=recorded.size,
+        **{name: getattr(defaults, name) for name in SETTINGS},
+    )
+    binding.forget_circuit()
