@@ -35,7 +35,9 @@ Edge = tuple[Head, Head | str, float]
 
 @dataclass(frozen=True)
 class Circuit:
-    """Heads of a model. `why`: the reason for each head in a few words."""
+    """Heads of a model. `why`: the reason for each head in a few words; `notes`: what the user
+    noted on heads of it.
+    """
 
     heads: frozenset[Head]
     why: dict[Head, str] = field(default_factory=dict, compare=False)
@@ -47,6 +49,7 @@ class Circuit:
     added: frozenset[Head] = frozenset()
     removed: frozenset[Head] = frozenset()
     edges: tuple[Edge, ...] = field(default=(), compare=False)  # of a discovered circuit
+    notes: dict[Head, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -123,6 +126,7 @@ class Circuit:
             "rule": self.rule,
             "heads": [
                 {"layer": layer, "head": head, "why": self.why.get((layer, head), "")}
+                | ({"note": self.notes[layer, head]} if (layer, head) in self.notes else {})
                 for layer, head in sorted(self.heads)
             ],
             "added": sorted(map(list, self.added)),
@@ -167,6 +171,7 @@ class Circuit:
             frozenset(said.added),
             frozenset(said.removed),
             tuple((edge.source, edge.to, edge.relevance) for edge in said.edges),
+            {(row.layer, row.head): row.note for row in said.heads if row.note},
         )
 
 
@@ -182,6 +187,7 @@ class HeadRow(BaseModel):
     layer: Index
     head: Index
     why: StrictStr = ""
+    note: StrictStr = ""
 
 
 class EdgeRow(BaseModel):

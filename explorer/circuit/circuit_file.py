@@ -1,5 +1,7 @@
 """Save the current circuit, download it as a file, or load one from a file."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from ctsft.attribution.scores import Scores
@@ -7,7 +9,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from explorer.circuit import saved
 from explorer.circuit.page_circuit import PageCircuit
-from explorer.session import binding, saved_circuits
+from explorer.session import binding, head_notes, saved_circuits
 from explorer.session import circuit as session_circuit
 from explorer.widgets import messages
 
@@ -16,7 +18,8 @@ def draw(shown: PageCircuit):
     with st.expander("Save or load the circuit"):
         left, right = st.columns(2)
         with left:
-            save(shown.circuit)
+            notes = head_notes.of_heads(shown.run, shown.circuit.heads)
+            save(replace(shown.circuit, notes=notes))
         right.file_uploader(
             "Load a circuit (JSON)",
             type="json",

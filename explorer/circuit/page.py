@@ -17,10 +17,10 @@ from explorer.circuit import (
     trainable_counts,
 )
 from explorer.circuit.page_circuit import PageCircuit
-from explorer.session import binding, inputs, score_runs, start_runs
+from explorer.session import binding, head_notes, inputs, score_runs, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
-from explorer.widgets import head_inspector, run_progress
+from explorer.widgets import head_inspector, head_pins, run_progress
 from explorer.widgets.page_address import PANELS
 
 HOW = "Choose a rule, drag the line under the map, or click heads to add or remove them."
@@ -66,6 +66,8 @@ def choose_heads(shown: PageCircuit):
         rule_controls.draw(shown.scores)
         means = score_runs.means_of(shown.run)
         head_inspector.draw(shown.scores, means, shown.model, shown.circuit)
+    notes = head_notes.of_heads(shown.run, shown.model.heads)
+    head_pins.draw(shown.scores, shown.circuit, notes)
 
 
 def look_closer(shown: PageCircuit):

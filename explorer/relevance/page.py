@@ -16,9 +16,9 @@ from explorer.relevance import (
     validation,
 )
 from explorer.relevance.page_scores import PageScores
-from explorer.session import binding, inputs, score_runs
+from explorer.session import binding, head_notes, inputs, score_runs
 from explorer.text.glossary import TERMS
-from explorer.widgets import head_inspector
+from explorer.widgets import head_inspector, head_pins
 from explorer.widgets.page_address import PANELS
 
 COLOURS = "Purple heads support the correct label, green ones work against it."
@@ -66,6 +66,8 @@ def map_and_sections(shown: PageScores, labels: int):
             **binding.bind("section"),
         )
         SECTIONS[binding.view().section](shown)
+    notes = head_notes.of_heads(shown.run, shown.model.heads)
+    head_pins.draw(shown.scores, shown.circuit, notes)
     score_map.downloads(shown)
     settings(labels)
 

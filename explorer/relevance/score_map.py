@@ -6,7 +6,7 @@ from ctsft.circuit.mib_importances import FILE, importances_text
 from explorer.relevance.page_scores import PageScores
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
-from explorer.widgets import head_map, head_selection, score_strip
+from explorer.widgets import head_keys, head_map, head_selection, score_strip
 
 KEY = "relevance_map"
 
@@ -18,6 +18,7 @@ def draw(shown: PageScores):
         on_select=head_selection.on_click(KEY),
         selection_mode="points",
     )
+    head_keys.draw(KEY, tuple(scores.values.shape))
     score_strip.draw(score_strip.Strip(scores, model, KEY, False, is_preview))
     for note in scores.notes:
         st.caption(literal_sentence(note))

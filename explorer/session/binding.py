@@ -79,6 +79,7 @@ def forget_circuit():
         added=frozenset(),
         removed=frozenset(),
         head=None,
+        pinned=[],
         past=[],
         future=[],
         discovered=None,

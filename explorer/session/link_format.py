@@ -112,7 +112,14 @@ FIELDS: dict[str, LinkField] = {
 # fields that only the address of a page carries, under their own names; a list of a page that has
 # become shorter is repaired by that page
 BY_NAME = (
-    *("preview_languages", "accuracy_languages", "comparison", "head_view", "compared_method"),
+    *(
+        "pinned",
+        "preview_languages",
+        "accuracy_languages",
+        "comparison",
+        "head_view",
+        "compared_method",
+    ),
     *("compared_language", "compared_size", "compared_run", "advice_map", "side_by_side"),
     *("overlap_circuits", "measure", "n_random", "file_name", "present"),
     *(one.name for part in (Tune, Experiment, Compare) for one in fields(part)),

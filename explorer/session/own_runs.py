@@ -74,6 +74,10 @@ def save_note(run: runs.Run, name: str, note: str):
     notes.save_note(needed_own(run), name, note)
 
 
+def save_head_note(run: runs.Run, head: str, note: str):
+    notes.save_head_note(needed_own(run), head, note)
+
+
 def keep_trials(experiment: runs.Run):
     """Mark the trials of an experiment that is deleted, which stay behind, as the visitor's."""
     if experiment.request.kind == "experiment":

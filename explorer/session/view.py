@@ -51,6 +51,8 @@ class View(Tune, Experiment, Compare):
     rules: str = "paper"  # of CD-T: "paper" or "symmetric"
     positions: str = "all"
     head: Head | None = None  # shown in the inspector
+    # heads that are shown side by side, as in "3.7" (layer 3, head 7)
+    pinned: list[str] = field(default_factory=list)
     flip: bool = False  # layer 0 at the bottom
     # of the map: the method's scores, or those of removal
     map_scores: str = choice("method", "removal")

@@ -4,19 +4,23 @@ has one.
 
 import streamlit as st
 
+from ctsft import runs
 from ctsft.attribution.means import Means
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.model.model import Model
 from ctsft.plots import score_charts
+from ctsft.runs.notes import LONGEST_NOTE
 from ctsft.utils import format
-from explorer.session import binding, score_runs
+from explorer.session import binding, head_notes, own_runs, score_runs
 from explorer.session import circuit as session_circuit
 from explorer.text import membership
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart, figure_cache
+from explorer.widgets import chart, figure_cache, head_keys, head_pins, messages
+
+NOTE_MESSAGE = "head_note_message"
 
 
 def draw(
@@ -36,7 +40,9 @@ def draw(
     if circuit is None:
         circuit = session_circuit.current(scores)
     head = binding.view().head
-    facts(scores, model, circuit, head)
+    with st.container(key=head_keys.CARD, gap="small"):
+        facts(scores, model, circuit, head)
+        actions(scores, head)
     label_charts(scores, means, head)
     example_chart(scores, head, choosing)
 
@@ -71,6 +77,43 @@ def facts(scores: Scores, model: Model, circuit: Circuit, head: Head):
     icon = "check_box" if head in circuit.heads else "check_box_outline_blank"
     st.markdown(f":material/{icon}: {literal(membership.sentence(scores, circuit, head))}")
     st.caption(sharing(model, head), help=TERMS["kv"])
+
+
+def actions(scores: Scores, head: Head):
+    """Pin the head, and a note on it."""
+    run = score_runs.score_run(("done",))
+    noted = head_notes.of_heads(run, [head]).get(head, "")
+    with st.container(horizontal=True):
+        head_pins.button(head, tuple(scores.values.shape))
+        if run:
+            note(run, head, noted)
+    if noted:
+        st.caption(f":material/edit_note: {literal(noted)}")
+
+
+def note(run: runs.Run, head: Head, noted: str):
+    """A note on the head, which is stored beside the scores."""
+    key = f"note-{head[0]}-{head[1]}"
+
+    def save():
+        with messages.errors_as(NOTE_MESSAGE):
+            head_notes.save(run, head, st.session_state[key])
+
+    with st.popover("Note", icon=":material/edit_note:", type="tertiary", key=f"open-{key}"):
+        st.text_area(
+            f"Note on {format.head_name(head)}",
+            noted,
+            key=key,
+            max_chars=LONGEST_NOTE,
+            on_change=save,
+            disabled=not own_runs.is_own(run),
+            help=own_runs.explained(
+                run,
+                "Stored beside the scores, shown for every scoring of this model and task, and"
+                " saved with circuits and explorations.",
+            ),
+        )
+        messages.show(NOTE_MESSAGE)
 
 
 def label_charts(scores: Scores, means: Means | None, head: Head):
