@@ -21,6 +21,7 @@ import torch
 
 from ctsft.attribution.cdt import Propagation
 from ctsft.attribution.gradient_methods import attribution_patching, integrated_gradients
+from ctsft.attribution.method_names import NAMES, MethodNames
 from ctsft.attribution.scoring_batch import Part, ScoringBatch, output_columns
 from ctsft.model.attention import tapped
 from ctsft.model.forward import record
@@ -108,58 +109,20 @@ def ablated_direction(batch: ScoringBatch, layer: int, heads: list[int]) -> torc
 
 
 @dataclass(frozen=True)
-class ScoringMethod:
+class ScoringMethod(MethodNames):
     """A way to score heads, and how it is named to readers."""
 
-    label: str
-    hint: str  # what kind of score it is, in a few words
-    unit: str  # of a score, with what the number means
-    description: str  # one sentence, with its source
     run: Callable[[ScoringBatch], Iterator[Part]]
 
 
+RUNS = {
+    "cdt": cdt,
+    "atp": attribution_patching,
+    "ig": integrated_gradients,
+    "ablation": mean_ablation,
+}
 METHODS: dict[str, ScoringMethod] = {
-    "cdt": ScoringMethod(
-        label="CD-T",
-        hint="decomposition",
-        unit="relevance (logits)",
-        description=(
-            "CD-T (contextual decomposition for transformers) splits a head's output into its mean"
-            " and the rest, and follows both parts to the logits (CD-T, arXiv 2407.00886)."
-        ),
-        run=cdt,
-    ),
-    "atp": ScoringMethod(
-        label="Attribution patching",
-        hint="fast estimate",
-        unit="attribution (logits)",
-        description=(
-            "Attribution patching estimates from one gradient what replacing each head by its mean"
-            " would change (Syed et al. 2023, arXiv 2310.10348)."
-        ),
-        run=attribution_patching,
-    ),
-    "ig": ScoringMethod(
-        label="Integrated gradients",
-        hint="closer estimate",
-        unit="attribution (logits)",
-        description=(
-            "Integrated gradients estimate the same from five passes: the gradient at the head's"
-            " value and at a third of the way to it from its mean, some heads at a time (after"
-            " Sundararajan et al. 2017, arXiv 1703.01365)."
-        ),
-        run=integrated_gradients,
-    ),
-    "ablation": ScoringMethod(
-        label="Mean ablation",
-        hint="causal",
-        unit="drop if ablated (logits)",
-        description=(
-            "Mean ablation replaces a head by its mean and measures the drop: the causal test"
-            " (Wang et al. 2022, arXiv 2211.00593)."
-        ),
-        run=mean_ablation,
-    ),
+    name: ScoringMethod(**vars(names), run=RUNS[name]) for name, names in NAMES.items()
 }
 
 

@@ -14,12 +14,10 @@ from ctsft.attribution.position_scores import PositionScores
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.csv_text import csv_text
 from ctsft.utils.errors import UserError
-from ctsft.utils.format import head_name, number
+from ctsft.utils.format import Head, head_name, number
 from ctsft.utils.notebook import figure_html, table_html
 from ctsft.utils.tensor_files import TensorFile
 from ctsft.utils.units import parse_bytes
-
-Head = tuple[int, int]  # layer, head; both count from 0
 
 CHOICES = {
     "attention": ("softmax", "frozen"),

@@ -3,12 +3,6 @@
 import json
 from pathlib import Path
 
-from peft import (
-    PeftConfig,
-    get_peft_model,
-    get_peft_model_state_dict,
-    set_peft_model_state_dict,
-)
 from safetensors.torch import load_file
 
 from ctsft.model.model_files import ModelFiles, quiet
@@ -97,6 +91,13 @@ def merged(hf, files: ModelFiles):
     """The base model with the adapter added to its weights. Only JSON and safetensors are read.
     UserError for an adapter that does not fit, or lacks tensors.
     """
+    from peft import (  # here: takes a moment to import
+        PeftConfig,
+        get_peft_model,
+        get_peft_model_state_dict,
+        set_peft_model_state_dict,
+    )
+
     try:
         stored = load_file(Path(files.source) / WEIGHTS)
         with quiet():

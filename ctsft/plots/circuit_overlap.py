@@ -11,7 +11,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from scipy.stats import hypergeom
 
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit
@@ -71,6 +70,8 @@ def expected_jaccard(n: int, a: int, b: int) -> float:
     """Mean Jaccard index of random circuits of `a` and `b` heads out of `n`."""
     if a + b == 0:
         return 1.0
+    from scipy.stats import hypergeom  # takes a second to import
+
     shared = np.arange(max(0, a + b - n), min(a, b) + 1)
     return float((hypergeom.pmf(shared, n, a, b) * shared / (a + b - shared)).sum())
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ctsft.attribution.scores import Head
 from ctsft.plots.head_marks import Marks, gap_of, key, strokes
 from ctsft.plots.inputs import require_heads
 from ctsft.plots.map_axes import columns_and_rows, is_sideways, map_axes
 from ctsft.plots.style import COLOURS, DIVERGING, SEQUENTIAL, figure
-from ctsft.utils.format import head_name, hover_text, number
+from ctsft.utils.format import Head, head_name, hover_text, number
 
 CLIP_PERCENTILE = 99  # of |values|: where a map's colours end
 

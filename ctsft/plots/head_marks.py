@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ctsft.attribution.scores import Head
 from ctsft.plots.style import COLOURS
+from ctsft.utils.format import Head
 
 GAP = 4  # pixels between cells: outlines lie in it
 SMALL_CELL = 20  # pixels: below, the gap is narrower

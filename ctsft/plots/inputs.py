@@ -1,12 +1,13 @@
 """What the public charts check before they draw: the type of their input, and heads that fit."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ctsft.attribution.scores import Head
-from ctsft.circuit.circuit import Circuit
 from ctsft.utils.errors import UserError
-from ctsft.utils.format import head_name
+from ctsft.utils.format import Head, head_name
+
+if TYPE_CHECKING:  # torch, which maps of stored scores do not wait for
+    from ctsft.circuit.circuit import Circuit
 
 
 def require(chart: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> None:
@@ -31,11 +32,13 @@ def require_heads(heads: Iterable[Head], shape: tuple[int, int]) -> None:
 
 
 def require_circuit(
-    chart: str, circuit: Circuit | None, shape: tuple[int, int], selected: Head | None = None
-) -> Circuit:
+    chart: str, circuit: "Circuit | None", shape: tuple[int, int], selected: Head | None = None
+) -> "Circuit":
     """The circuit itself (an empty one for None). UserError where it, or the selected head, is of a
     model of another shape.
     """
+    from ctsft.circuit.circuit import Circuit
+
     circuit = Circuit(frozenset()) if circuit is None else circuit
     require(chart, circuit, Circuit, "the heads of a Circuit (ctsft.select, ctsft.discover)")
     stated = circuit.model.get("n_layers", shape[0]), circuit.model.get("n_heads", shape[1])

@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from ctsft.attribution.scores import Head
+from ctsft.utils.format import Head
 
 AXIS = {"showgrid": False, "ticks": "", "constrain": "domain"}
 FILLED_HEIGHT = 330  # pixels of all rows of a map that fills the width

@@ -4,15 +4,17 @@ import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import TrainingArguments
 
 from ctsft.model.model import Model
 from ctsft.tuning.lora import Lora
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 class TuneConfig(BaseModel):
@@ -91,10 +93,14 @@ class TuneConfig(BaseModel):
         return Lora(self.lora_rank, self.lora_alpha, self.lora_targets, self.seed)
 
 
-def training_arguments(config: TuneConfig, model: Model, folder: Path | None) -> TrainingArguments:
+def training_arguments(
+    config: TuneConfig, model: Model, folder: Path | None
+) -> "TrainingArguments":
     """The Trainer's arguments. folder: of the checkpoints; None for a run without them. UserError
     when the package that curves are sent to is not installed.
     """
+    from transformers import TrainingArguments  # takes a second to import
+
     reports = config.report_to != "none"
     if reports and find_spec(config.report_to) is None:
         raise UserError(

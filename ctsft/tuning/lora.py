@@ -8,16 +8,18 @@ and scale = alpha / rank.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, get_peft_model
-from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from ctsft.model.model import Model
 from ctsft.tuning.float32_copies import float32_copies
 from ctsft.tuning.trainable import Trainable, whole_parameters
 from ctsft.utils.errors import UserError
+
+if TYPE_CHECKING:  # peft, which is imported where adapters are made
+    from peft.tuners.lora import LoraLayer
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -79,6 +81,9 @@ def adapters(model: Model, trainable: Trainable, lora: Lora) -> Iterator[Adapted
     `trainable.extra` have gradients. Afterwards the adapters are removed, the model is as before,
     and the yielded object holds their factors.
     """
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import LoraLayer
+
     hf, whole = model.hf, whole_parameters(model, trainable)
     names = list(lora.modules(model, trainable.adapted))
     config = LoraConfig(
@@ -105,7 +110,7 @@ def adapters(model: Model, trainable: Trainable, lora: Lora) -> Iterator[Adapted
         assert not any(isinstance(module, LoraLayer) for module in hf.modules())
 
 
-def adapter_factors(name: str, layer: LoraLayer) -> dict[str, torch.Tensor]:
+def adapter_factors(name: str, layer: "LoraLayer") -> dict[str, torch.Tensor]:
     """The two factors of one adapted module, in the order in which it stores its weight."""
     b = layer.lora_B["default"].weight.detach() * layer.scaling["default"]  # [out, rank]
     a = layer.lora_A["default"].weight.detach()  # [rank, in]

@@ -9,6 +9,8 @@ import textwrap
 from ctsft.utils.errors import UserError, quoted
 from ctsft.utils.right_to_left import isolate
 
+Head = tuple[int, int]  # layer, head; both count from 0
+
 
 def head_name(head: tuple[int, int]) -> str:
     """ "L3.H5" for the head (3, 5); both numbers count from 0."""
