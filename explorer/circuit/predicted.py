@@ -8,7 +8,15 @@ from ctsft.jobs.requests import SurrogateRequest
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import duration_text
 from explorer.circuit.page_circuit import PageCircuit
-from explorer.session import binding, computed, inputs, predictions, score_runs, start_runs
+from explorer.session import (
+    binding,
+    computed,
+    inputs,
+    predictions,
+    recording,
+    score_runs,
+    start_runs,
+)
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.widgets import cost_estimate, run_progress
@@ -26,11 +34,11 @@ def draw(shown: PageCircuit):
     if known:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(known.sentence, help=TERMS["predicted"])
-            if not known.prediction.measured:
+            if not known.prediction.measured and recording.current() is None:
                 measure(shown, scored)
     if active:
         run_progress.watch(active)
-    elif predictions.surrogate_run(scored, ("done", "stopped")) is None:
+    elif recording.current() is None and not predictions.surrogate_run(scored, ("done", "stopped")):
         start(scored)
 
 

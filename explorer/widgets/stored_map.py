@@ -91,6 +91,7 @@ def matches(run: runs.Run, view: View) -> bool:
         and subject["task"] == view.task
         and (subject.get("data_dir") or "") == view.data_dir
         and subject["split"] == view.split
+        and not request.get("by_position")
         and language == view.source
         and scoring["size"] == view.size
         and scoring["seed"] == view.pool_seed
