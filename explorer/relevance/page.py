@@ -35,7 +35,7 @@ def page():
             " over examples that the model answers correctly."
         )
         settings(labels)
-    scoring_state.draw()
+    scoring_state.draw(model, task)
     shown = PageScores.current(model, task)
     if shown:
         map_and_sections(shown, labels)

@@ -5,11 +5,14 @@ scores and the button that makes them.
 import streamlit as st
 
 from ctsft import runs
+from ctsft.data.task import Task
+from ctsft.model.model import Model
+from explorer.relevance import accuracy_check
 from explorer.session import arrival, binding, errors, recording, score_runs, start_runs
 from explorer.widgets import cost_estimate, recorded_notice, run_progress
 
 
-def draw():
+def draw(model: Model, task: Task):
     active = score_runs.score_run(start_runs.ACTIVE)
     scores, _ = score_runs.scores()
     if first_visit() and arrival.chose("relevance") and not active and scores is None:
@@ -26,6 +29,7 @@ def draw():
         )
     elif scores is None:
         explain()
+        accuracy_check.draw(model, task)
         cost_estimate.draw(binding.view().scoring, "Scoring")
         if st.button("Score heads", type="primary"):
             start_runs.ensure_score(binding.view())

@@ -17,6 +17,7 @@ from ctsft.model.evaluation import label_logits, predict
 from ctsft.runs.run_list import get
 from ctsft.utils.errors import UserError
 from explorer.session import inputs, score_runs
+from explorer.session.data_facts import spread
 
 Rows = tuple[str, str, str, str]  # task, data folder, language, split
 PoolExample = tuple[str, int]  # a scoring run, and the index of an example in its pool
@@ -39,6 +40,28 @@ def answers(model: str, weights: str, rows: Rows) -> list[str]:
 def _answers(model: str, weights: str, rows: Rows, files: tuple) -> list[str]:
     task = inputs.load_task(*rows[:2])
     return predict(inputs.load_model(model), task, inputs.load_rows(*rows))
+
+
+class FewAnswers(NamedTuple):
+    """Answers to a few rows, the labels in turn: how many, how many right, and which labels."""
+
+    asked: int
+    right: int
+    answers: frozenset[str]
+
+
+def few_answers(model: str, weights: str, rows: Rows, n: int) -> FewAnswers:
+    """The answers to `n` of the rows that a discovery set is drawn from."""
+    return _few_answers(model, weights, rows, n, inputs.changed(*rows))
+
+
+@st.cache_data(show_spinner="Checking the answers ...", max_entries=64)
+def _few_answers(model: str, weights: str, rows: Rows, n: int, files: tuple) -> FewAnswers:
+    task = inputs.load_task(*rows[:2])
+    some = spread(task.pools(inputs.load_rows(*rows))[0], task.labels, n)
+    answers = predict(inputs.load_model(model), task, some)
+    right = sum(row.label == answer for row, answer in zip(some, answers, strict=True))
+    return FewAnswers(len(some), right, frozenset(answers))
 
 
 def lengths(model: str, rows: Rows) -> list[int]:

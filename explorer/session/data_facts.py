@@ -3,7 +3,6 @@
 from collections import Counter
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from ctsft.data.task import Example, Task
 from ctsft.data.token_text import readable_tokens
@@ -57,6 +56,8 @@ def balance(rows: list[Example], labels: tuple[str, ...]) -> list[str]:
 
 def confusion(rows: list[Example], answers: list[str], labels: tuple[str, ...]) -> np.ndarray:
     """Number of rows by right label and answer, [right label, answer]."""
+    from sklearn.metrics import confusion_matrix  # takes a second to import
+
     return confusion_matrix([row.label for row in rows], answers, labels=list(labels))
 
 
