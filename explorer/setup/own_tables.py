@@ -14,7 +14,8 @@ from ctsft.data.tables import Table, open_table
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.utils import home
-from explorer.session import binding, errors
+from ctsft.utils.units import bytes_text
+from explorer.session import binding, errors, uploads
 from explorer.setup import table_preview
 from explorer.text.markdown import literal
 from explorer.widgets import messages
@@ -29,6 +30,8 @@ NO_LANGUAGE_COLUMN = "none: one language per file"
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class")  # usual names of the label column
 TEXT_COLUMNS = ("text", "sentence", "review")
 MESSAGE = "own_tables_message"
+STORED_MESSAGE = "own_tables_stored_message"
+UPLOADED = "own_tables_uploaded"  # of the session: names of the uploaded files
 READ = "own_tables_read"  # of the session: the tables of the uploaded files
 
 Frames = dict[str, pd.DataFrame]  # by file name
@@ -42,12 +45,15 @@ def draw(model: Model | None, use: Callable[[str], None]):
         ["csv", "tsv", "jsonl", "parquet", "arrow"],
         accept_multiple_files=True,
         key="own_files",
+        on_change=store,
         help=(
             "CSV or TSV with a header line, JSONL (UTF-8), Parquet or Arrow; at most 50 MB each."
             " The files stay on this machine."
         ),
     )
-    if not files:
+    messages.show(STORED_MESSAGE)
+    stored_files()
+    if not files and not uploads.listed():
         st.caption(
             "Upload one or more files, for example one for each language and split. Each file"
             " needs a column of texts and a column of labels."
@@ -60,6 +66,7 @@ def draw(model: Model | None, use: Callable[[str], None]):
     def save_and_use():
         with messages.errors_as(MESSAGE):
             use(str(task_file.write_task(task, home.home_folder("tasks"))))
+            forget()
 
     with errors.sentences(stop=False):
         task = draft_task(tables)
@@ -77,16 +84,58 @@ def draw(model: Model | None, use: Callable[[str], None]):
 
 
 def opened(files: list) -> Tables:
-    """The tables of the uploaded files, each read once; a file that cannot be read is an error on
-    the page, and the others remain.
+    """The tables of the uploaded files and of those stored earlier, each read once; a file that
+    cannot be read is an error on the page, and the others remain.
     """
     read = st.session_state.get(READ, {})
-    st.session_state[READ] = kept = {}
-    for file in files:
-        key = file.name, file.file_id
+    st.session_state[READ] = current = {}
+    contents = {(file.name, file.file_id): file.getvalue for file in files}
+    uploaded = {uploads.safe_name(file.name) for file in files}
+    contents |= {
+        (path.name, path.stat().st_mtime_ns): path.read_bytes
+        for path in uploads.listed()
+        if path.name not in uploaded
+    }
+    for key, content in contents.items():
         with errors.sentences(stop=False):
-            kept[key] = read.get(key) or open_table(file.name, data=file.getvalue())
-    return {name: table for (name, _), table in kept.items()}
+            current[key] = read.get(key) or open_table(key[0], data=content())
+    return {name: table for (name, _), table in current.items()}
+
+
+def store():
+    """A callback: copies of the uploaded files, so that they outlive a reload; what was removed
+    from the upload is removed there, too.
+    """
+    files = {file.name: file for file in st.session_state.own_files or []}
+    before = st.session_state.get(UPLOADED, set())
+    st.session_state[UPLOADED] = set(files)
+    for name in before - set(files):
+        uploads.remove(name)
+    with messages.errors_as(STORED_MESSAGE):
+        for name in set(files) - before:
+            uploads.save(name, files[name].getvalue())
+
+
+def stored_files():
+    """What is stored, and the way to delete it."""
+    paths = uploads.listed()
+    if not paths:
+        return
+    names = ", ".join(f"{path.name} ({bytes_text(path.stat().st_size)})" for path in paths)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Stored until their task is saved: {literal(names)}.", width="content")
+        st.button(
+            "Delete stored tables",
+            type="tertiary",
+            icon=":material/delete:",
+            on_click=forget,
+            help="Removes the copies in your folder. Files that you chose just now stay chosen.",
+        )
+
+
+def forget():
+    uploads.clear()
+    st.session_state.pop(UPLOADED, None)
 
 
 def draft_task(tables: Tables) -> Task:

@@ -7,7 +7,7 @@ import streamlit as st
 from ctsft.data.sources import SPLITS
 from ctsft.data.task import Task
 from ctsft.utils.errors import UserError
-from explorer.session import binding, inputs, recent
+from explorer.session import binding, inputs, recent, uploads
 from explorer.setup import recent_choice
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -36,6 +36,7 @@ def draw():
     )
     if view.task_kind == "file":
         task_file()
+    continue_with_tables()
     recent_choice.draw("tasks", "Recent tasks", open_recent)
     if view.task_kind == "own":
         st.info(
@@ -55,6 +56,20 @@ def draw():
             " javanese/train.csv."
         ),
     )
+
+
+def continue_with_tables():
+    """The way back to tables that were dropped before a reload."""
+    stored = uploads.listed()
+    if stored and binding.view().task_kind != "own":
+        count = "1 file" if len(stored) == 1 else f"{len(stored)} files"
+        st.button(
+            f"Continue with your tables ({count})",
+            type="tertiary",
+            icon=":material/table:",
+            on_click=binding.put,
+            kwargs={"task_kind": "own"},
+        )
 
 
 def task_file():
