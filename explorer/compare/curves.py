@@ -48,6 +48,13 @@ def overlay(
     return fig, len(rows) - len(histories)
 
 
+def line_names(rows: list[Mapping], names: Mapping[str, str]) -> dict[str, str]:
+    """{run: the name of its line} of the runs that `overlay` draws."""
+    comparable = [row for row in rows if start_of(row) == start_of(rows[0])]
+    groups = named_groups(comparable, names)
+    return {row["run"]: name for name, of in groups.items() for row in of}
+
+
 def named_groups(rows: list[Mapping], names: Mapping[str, str]) -> dict[str, list[Mapping]]:
     """{unique name: a run, or the seeds of the same settings}, at most `MAX_LINES`."""
     members: dict[tuple, list[Mapping]] = {}

@@ -14,6 +14,7 @@ from explorer.compare import (
     filter_bar,
     filters,
     missing_runs,
+    row_highlight,
     run_table,
     table,
     what_was_forgotten,
@@ -26,6 +27,7 @@ from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart
 
+CURVES = "overlay"  # the key of their chart
 LISTED = 6  # reasons, and runs of each, that are not shown
 FRONTIER_HELP = (
     TERMS["frontier"]
@@ -71,7 +73,8 @@ def page():
     with picture:  # shows which rows of the table are selected
         frontier(ended_points, [row["run"] for row in selected])
     run_table.actions(rows, selected, names)
-    accuracy_curves(selected, ended or rows[:1], names)
+    drawn = accuracy_curves(selected, ended or rows[:1], names)
+    row_highlight.draw(run_table.table_key(entries), CURVES, entries, drawn)
     what_was_forgotten.draw(selected or ended, names)
     earlier_runs()
     st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
@@ -152,13 +155,16 @@ def frontier(of: Points, selected: list[str]):
         st.caption(text)
 
 
-def accuracy_curves(selected: list[dict], rows: list[dict], names: dict[str, str]):
-    """The curves of the rows; the lines of selected ones come first and stand out."""
+def accuracy_curves(
+    selected: list[dict], rows: list[dict], names: dict[str, str]
+) -> dict[str, str]:
+    """The curves of the rows; the lines of selected ones come first and stand out. Returns the name
+    of the line of each run that is drawn.
+    """
     st.subheader("Curves", help=TERMS["curves"])
     ids = [row["run"] for row in selected]
-    fig, left_out = curves.overlay(
-        [*selected, *(row for row in rows if row["run"] not in ids)], names, ids
-    )
+    listed = [*selected, *(row for row in rows if row["run"] not in ids)]
+    fig, left_out = curves.overlay(listed, names, ids)
     text = "Mean over seeds, and from the lowest to the highest. Dashed: before tuning."
     if selected:
         text += " The lines of the selected runs stand out."
@@ -169,8 +175,9 @@ def accuracy_curves(selected: list[dict], rows: list[dict], names: dict[str, str
             f" {left_out} runs left out: more than {curves.MAX_LINES} lines, or another model, task"
             " or start."
         )
-    chart.show(fig, "overlay", name="curves")
+    chart.show(fig, CURVES, name="curves")
     st.caption(text)
+    return curves.line_names(listed, names)
 
 
 with errors.sentences():
