@@ -5,27 +5,21 @@ from contextlib import closing
 from benchmarks.browser import eventually, settle, visitor
 
 PLOT = ".st-key-chart-overlay .js-plotly-plot"
-FULL = (
-    """() => {
-  const plot = document.querySelector('%s');
+# how many lines do not fade
+FULL = f"""() => {{
+  const plot = document.querySelector('{PLOT}');
   const strong = plot.data.filter(trace => (trace.opacity ?? 1) > 0.5);
-  return [...new Set(strong.map(trace => trace.name.split(', ').slice(1).join(', ')))].length;
-}"""
-    % PLOT
-)
-# the middle of the first point of a line, in the window
-POINT = (
-    """() => {
-  const plot = document.querySelector('%s');
-  const trace = plot._fullData.find(one => one.mode && one.mode.includes('lines') && one.hovertemplate);
-  const {xaxis, yaxis} = plot._fullLayout;
+  return new Set(strong.map(trace => trace.name.split(', ').slice(1).join(', '))).size;
+}}"""
+# a point inside of the first line, in the window
+POINT = f"""() => {{
+  const plot = document.querySelector('{PLOT}');
+  const trace = plot._fullData.find(one => one.mode?.includes('lines') && one.hovertemplate);
+  const {{xaxis, yaxis}} = plot._fullLayout;
   const box = plot.getBoundingClientRect();
-  const last = trace.x.length - 1;
-  return [box.left + xaxis._offset + xaxis.l2p(trace.x[last]),
-          box.top + yaxis._offset + yaxis.l2p(trace.y[last])];
-}"""
-    % PLOT
-)
+  return [box.left + xaxis._offset + xaxis.l2p(trace.x[1]),
+          box.top + yaxis._offset + yaxis.l2p(trace.y[1])];
+}}"""
 
 
 def test_row_and_curve_stand_out_together(address, program):
