@@ -22,6 +22,7 @@ def position_map(
 ) -> go.Figure:
     """Scores in logits. `example`: the number of one text, whose tokens are the columns; None: the
     means over the pool, from the longest text's first position that at least two texts have.
+    UserError for another input than PositionScores, or a text that they lack.
     """
     require("position_map", scores, PositionScores, EXPECTED)
     if example is None:

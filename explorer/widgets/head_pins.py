@@ -75,7 +75,7 @@ def draw(scores: Scores, circuit: Circuit, notes: dict[Head, str]):
             st.caption(literal(membership.sentence(scores, circuit, head)))
             if head in notes:
                 st.caption(f":material/edit_note: {literal(notes[head])}")
-            figure = figures[head].update_xaxes(range=limits)
+            figure = figures[head].update_xaxes(range=limits, title_text="logits ± standard error")
             chart.plain(figure, f"pinned-bars-{head[0]}-{head[1]}")
 
 
