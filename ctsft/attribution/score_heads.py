@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 import torch
 
 from ctsft.attribution.adaptive import TopHeadsSearch, find_top_heads
+from ctsft.attribution.certified import ESTIMATE_PASSES, STEPS, budget_of, certify
 from ctsft.attribution.means import Means, Progress
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import rows_as_tokens
@@ -71,14 +72,18 @@ def all_heads(scoring: ScoringPass, cache: bool, progress: Progress | None) -> S
         if progress:
             progress(1.0, 1.0)
         tensors, fields = stored
-        return to_scores(scoring, tensors["per_example"], [*fields["notes"], fields["note"]])
+        notes = [*fields["notes"], fields["note"]]
+        return to_scores(scoring, tensors["per_example"], notes, fields["certificate"])
+    certificate = {}
     if scoring.settings.adaptive:
         per_example, notes = run_adaptive_pass(scoring, progress)
+    elif scoring.settings.certified:
+        per_example, notes, certificate = run_certified_pass(scoring, progress)
     else:
         per_example, notes = run_pass(scoring, progress=progress)
     if entry and distributed.RANK == 0:
-        entry.write({"per_example": per_example}, {"notes": notes})
-    return to_scores(scoring, per_example, notes)
+        entry.write({"per_example": per_example}, {"notes": notes, "certificate": certificate})
+    return to_scores(scoring, per_example, notes, certificate)
 
 
 def check_settings(pool: Sequence[Example], means: Means, method: str, config: dict) -> ScoreConfig:
@@ -107,6 +112,11 @@ def check_settings(pool: Sequence[Example], means: Means, method: str, config: d
         raise UserError(
             "Head targets, magnitude scores, rules and adaptive passes are defined for method"
             f" 'cdt' only, and the method is {method!r}."
+        )
+    if settings.certified and method != "ablation":
+        raise UserError(
+            "A certified pass finds the top heads of mean ablation; choose method 'ablation', and"
+            f" the method is {method!r}."
         )
     if not pool:
         raise UserError("There are no examples to score; give at least one.")
@@ -159,7 +169,39 @@ def run_adaptive_pass(
     return scores, [summary, *notes]
 
 
-def to_scores(scoring: ScoringPass, per_example: torch.Tensor, notes: list[str]) -> Scores:
+def run_certified_pass(
+    scoring: ScoringPass, progress: Progress | None
+) -> tuple[torch.Tensor, list[str], dict]:
+    """Effects [example, layer, head], notes and the certificate; see `certified`."""
+    n_heads, notes, passes = scoring.shape[1] * scoring.shape[2], [], 0.0
+    k = scoring.settings.k or max(1, int(ADAPTIVE_FRACTION * n_heads + 1e-9))
+    budget = budget_of(n_heads)
+    single = replace(scoring.settings, certified=False, steps=STEPS)
+    estimating = replace(scoring, method="ig", settings=single)
+
+    def measure(rows: list[int], heads: torch.Tensor) -> torch.Tensor:
+        nonlocal passes
+        effects, new_notes = run_pass(scoring, rows, heads)
+        notes.extend(note for note in new_notes if note not in notes)
+        passes += len(rows) * (1 + int(heads.sum())) / len(scoring.pool)
+        if progress:
+            progress(min(ESTIMATE_PASSES + passes, budget), budget)
+        return effects
+
+    def estimated(done: float, total: float):
+        if progress:
+            progress(ESTIMATE_PASSES * done / total, budget)
+
+    estimate, first_notes = run_pass(estimating, progress=estimated)
+    effects, certificate = certify(estimate.nan_to_num(), min(k, n_heads), measure)
+    if progress:
+        progress(budget, budget)
+    return effects, [certificate.sentence(), *first_notes, *notes], certificate.as_json()
+
+
+def to_scores(
+    scoring: ScoringPass, per_example: torch.Tensor, notes: list[str], certificate: dict
+) -> Scores:
     """The result of a pass; `per_example` is [example, layer, head]."""
     model, settings = scoring.model, scoring.settings
     if settings.normalise == "layer":
@@ -181,4 +223,5 @@ def to_scores(scoring: ScoringPass, per_example: torch.Tensor, notes: list[str])
         settings,
         about,
         notes,
+        certificate,
     )

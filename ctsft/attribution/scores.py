@@ -51,7 +51,9 @@ class ScoreConfig:
     steps: int = 5
     # only as many examples as the best k need (cdt only; see `adaptive`)
     adaptive: bool = False
-    # how many heads an adaptive pass finds; None: 2 % of all
+    # the best k with a stated confidence (ablation only; see `certified`)
+    certified: bool = False
+    # how many heads an adaptive or a certified pass finds; None: 2 % of all
     k: int | None = None
     # heads that an adaptive pass does not rank, because they are in the circuit already
     skip: tuple[Head, ...] = ()
@@ -98,6 +100,8 @@ class Scores:
     about: dict = field(default_factory=dict)  # the model and the task
     # what a reader should know of how they were computed
     notes: list[str] = field(default_factory=list)
+    # of a certified pass: certified, k, confidence, passes, full, doubtful (see `Certificate`)
+    certificate: dict = field(default_factory=dict)
     # of some heads, where `positions="each"` was asked for; not saved with the others
     by_position: PositionScores | None = None
 
@@ -179,6 +183,7 @@ class Scores:
             "config": asdict(self.config),
             "about": self.about,
             "notes": self.notes,
+            "certificate": self.certificate,
         }
         with atomic_path(path, "the scores") as part:
             save_file(
@@ -211,6 +216,7 @@ class Scores:
             ScoreConfig(**said.config.model_dump()),
             said.about.model_dump(exclude_unset=True),
             said.notes,
+            certificate=said.certificate,
         )
 
 
@@ -242,6 +248,7 @@ class ScoresFile(BaseModel):
     config: ConfigFile
     about: ModelShape = ModelShape()
     notes: list[str] = []
+    certificate: dict = {}
 
 
 def finite_scores(per_example: torch.Tensor, path) -> torch.Tensor:

@@ -91,9 +91,15 @@ def score(
     ] = "none",
     steps: Annotated[int, typer.Option(help="Gradients of ig.")] = 5,
     adaptive: Adaptive = False,
+    certified: Annotated[
+        bool,
+        typer.Option(
+            "--certified", help="The top heads of ablation with a stated confidence; ablation only."
+        ),
+    ] = False,
     k: Annotated[
         Optional[int],
-        typer.Option(help="Heads that an adaptive pass is to find (2 %), or of --by-position (5)."),
+        typer.Option(help="Heads of an adaptive or certified pass (2 %), or of --by-position (5)."),
     ] = None,
     size: Size = 50,
     pool_seed: Seed = 0,
@@ -130,6 +136,7 @@ def score(
             rules=rules,
             normalise=normalise,
             adaptive=adaptive,
+            certified=certified,
             k=k,
             steps=steps,
         ),

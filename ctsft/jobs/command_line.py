@@ -44,6 +44,7 @@ POOL = _options("scoring.", {"--size": "size", "--pool-seed": "seed"})
 METHOD = _options("scoring.", {"--method": "method", "--attention": "attention"})
 RULES = Option("--rules", "scoring.rules")
 POSITIONS = Option("--positions", "scoring.positions")
+CERTIFIED = Option("--certified", "scoring.certified", switch=True)
 ADAPTIVE = Option("--adaptive", "scoring.adaptive", switch=True)
 IN_FLIGHT = _options("scoring.", {"--max-memory": "max_memory", "--batch-tokens": "batch_tokens"})
 NO_CACHE = Option("--no-cache", "cache", switch=False)
@@ -55,6 +56,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         POSITIONS,
         RULES,
         ADAPTIVE,
+        CERTIFIED,
         *IN_FLIGHT,
         *_options("scoring.", {"--normalise": "normalise", "--steps": "steps", "--k": "k"}),
         Option("--magnitude", "scoring.score", switch="magnitude"),

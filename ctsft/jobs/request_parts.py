@@ -60,8 +60,9 @@ class Scoring:
     rules: str = "paper"
     normalise: str = "none"
     adaptive: bool = False
-    k: int | None = None  # how many heads an adaptive pass is to find
+    k: int | None = None  # how many heads an adaptive or certified pass is to find
     steps: int = 5  # of integrated gradients
+    certified: bool = False  # the top k of mean ablation with a stated confidence
 
     def __post_init__(self):  # refused before a model is loaded
         if self.method not in METHODS:
@@ -81,6 +82,7 @@ class Scoring:
             "rules",
             "normalise",
             "adaptive",
+            "certified",
             "k",
             "steps",
         )

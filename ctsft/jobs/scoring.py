@@ -162,6 +162,7 @@ def score(run: Writer, request: ScoreRequest) -> dict:
         "values": scores.values.tolist(),
         "by_position": by_position and by_position.summary(),
         "notes": scores.notes,
+        "certificate": scores.certificate,
     }
     return finish(run, summary)
 

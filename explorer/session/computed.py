@@ -102,7 +102,7 @@ def head_view(
 ) -> HeadView:
     """One head on one example of a run's discovery set, or on a text."""
     run, task = get(at[0]), inputs.load_task(*rows[:2])
-    config = scoring.config | {"adaptive": False, "normalise": "none"}
+    config = scoring.config | {"adaptive": False, "certified": False, "normalise": "none"}
     return view_head(
         inputs.load_model(model),
         task,

@@ -104,6 +104,7 @@ REQUESTS = [
     ScoreRequest(),
     ScoreRequest(name="a name", subject=SUBJECT, scoring=SCORING, preview=True, cache=False),
     ScoreRequest(scoring=Scoring(adaptive=True, k=3)),
+    ScoreRequest(scoring=Scoring(method="ablation", certified=True, k=3)),
     ScoreRequest(by_position=True, heads=("L2.H1", "L0.H3")),
     ScoreRequest(scoring=Scoring(k=3), by_position=True),
     DiscoverRequest(),
