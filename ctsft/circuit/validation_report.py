@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from ctsft.circuit.circuit_areas import AREAS, verdict
+from ctsft.circuit.template_report import template_tables
 from ctsft.circuit.validation import MEASURES, REFERENCE
 from ctsft.utils.csv_text import csv_text
+from ctsft.utils.text_table import aligned, number
 
 
 def table(report: dict) -> str:
@@ -13,6 +15,8 @@ def table(report: dict) -> str:
     lines += faithfulness_tables(report)
     if report["stability"]:
         lines += stability_table(report)
+    if report.get("templates"):
+        lines += template_tables(report["templates"])
     return "\n".join(lines)
 
 
@@ -141,22 +145,7 @@ def stability_table(report: dict) -> list[str]:
     return ["", title, *aligned(rows)]
 
 
-def number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
-
-
 def band_text(band: dict | None) -> str:
     if band is None:
         return ""
     return f"{number(band['mean'])} ({number(band['low'])} to {number(band['high'])})"
-
-
-def aligned(rows: list[list[str]]) -> list[str]:
-    """Rows as lines of columns, the first one aligned left and the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines

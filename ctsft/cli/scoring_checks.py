@@ -130,6 +130,26 @@ def validate(
     language: Language = None,
     split: Split = "train",
     rows_split: Annotated[str, typer.Option(help="Split of the unseen rows.")] = "valid",
+    templates: Annotated[
+        Optional[str],
+        typer.Option(help="A JSON list of prompts and label words whose circuits are compared."),
+    ] = None,
+    template_languages: Annotated[
+        str,
+        typer.Option(help="Translations of the same texts, with commas; default: the first three."),
+    ] = "",
+    template_pools: Annotated[
+        int, typer.Option(help="Pools without a text in common, for templates.")
+    ] = 3,
+    template_seeds: Annotated[
+        int, typer.Option(help="Discovery sets of each pool, for templates.")
+    ] = 2,
+    template_method: Annotated[
+        str, typer.Option(help="The ranking that is compared over templates.")
+    ] = "cdt",
+    template_size: Annotated[
+        int, typer.Option(help="Texts of a discovery set, for templates.")
+    ] = 30,
     data_dir: DataDir = None,
     size: Size = 50,
     pool_seed: Seed = 0,
@@ -138,13 +158,15 @@ def validate(
     name: RunName = "",
     as_json: AsJson = False,
 ):
-    """Check how true the scores are: against mean ablation, against random circuits, and from pool
-    to pool.
+    """Check how true the scores are: against mean ablation, against random circuits, from pool to
+    pool, and with templates from prompt to prompt and language to language.
 
     Example: python -m ctsft validate --model demo --task demo --random 20 --pools 4
+    Example: python -m ctsft validate --templates examples/templates.json --template-method atp
     """
 
-    from ctsft.jobs.requests import Checks, Subject, ValidateRequest
+    from ctsft.data.templates import read_templates
+    from ctsft.jobs.requests import Checks, Subject, TemplateChecks, ValidateRequest
 
     rankings = tuple(ranking.strip() for ranking in methods.split(",") if ranking.strip())
     checks = Checks(
@@ -160,5 +182,14 @@ def validate(
         subject=Subject(model, task, data_dir, language, split, device, dtype),
         checks=checks,
         rows_split=rows_split,
+        templates=TemplateChecks(
+            templates=read_templates(templates) if templates else (),
+            languages=tuple(filter(None, map(str.strip, template_languages.split(",")))),
+            pools=template_pools,
+            seeds=template_seeds,
+            method=template_method,
+            size=template_size,
+        ),
+        templates_file=templates,
     )
     execute(request, as_json)

@@ -100,6 +100,17 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             },
         ),
         Option("--rows-split", "rows_split"),
+        Option("--templates", "templates_file"),
+        *_options(
+            "templates.",
+            {
+                "--template-languages": "languages",
+                "--template-pools": "pools",
+                "--template-seeds": "seeds",
+                "--template-method": "method",
+                "--template-size": "size",
+            },
+        ),
     ),
     "advise": (
         *SUBJECT,

@@ -7,6 +7,7 @@ from ctsft.circuit import validation, validation_report
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.faithfulness import faithfulness, faithfulness_curve
 from ctsft.circuit.selection import select
+from ctsft.circuit.template_effects import compare_templates
 from ctsft.jobs.reporter import Reporter, Stopped, begin, finish
 from ctsft.jobs.requests import FaithfulnessRequest, ValidateRequest
 from ctsft.jobs.results import read_scores, scores_file
@@ -59,8 +60,8 @@ def default_sizes(n_heads: int) -> list[int]:
 
 
 def validate(run: Writer, request: ValidateRequest) -> dict:
-    """How well each ranking predicts removal, one event a row of the report; a run that is stopped
-    saves what is done.
+    """How well each ranking predicts removal, one event a row of the report, after what the maps
+    depend on where there are templates; a run that is stopped saves what is done.
     """
     reporter, report = Reporter(run), None
     reporter.stage("loading the model")
@@ -76,6 +77,12 @@ def validate(run: Writer, request: ValidateRequest) -> dict:
         "checks": asdict(request.checks),
         "stopped": False,
     }
+    if request.templates.templates:
+        effects = compare_templates(
+            model, task, request.templates, request.subject.split, reporter.stage
+        )
+        summary["templates"] = validation.without_nan(effects.as_json())
+        run.event(kind="validation", part="templates", **summary["templates"])
     reporter.stage("choosing the discovery set")
     try:
         for row, report in validation.validate(

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from ctsft.circuit.surrogate import FEWEST
+from ctsft.circuit.template_effects import TemplateChecks
 from ctsft.circuit.validation import Checks
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.request_parts import Scoring, Subject
@@ -161,11 +162,16 @@ class SurrogateRequest(SubjectRequest):
 
 
 class ValidateRequest(SubjectRequest):
-    """Check the rankings against mean ablation, random circuits and other discovery sets."""
+    """Check the rankings against mean ablation, random circuits and other discovery sets; with
+    templates, also what the maps depend on. `templates_file`: where they were read from.
+    """
 
+    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"templates_file"}
     kind: Literal["validate"] = "validate"
     checks: Checks = Checks()
     rows_split: str = "valid"
+    templates: TemplateChecks = TemplateChecks()
+    templates_file: str | None = None
 
 
 class AdviseRequest(SubjectRequest):

@@ -183,8 +183,8 @@ class Measured(_Part):
     points: list[_Part] | None = None
 
 
-class AreaOf(_Part):
-    """An area over circuit size, with its interval."""
+class IntervalOf(_Part):
+    """A number with its interval: an area over circuit size, a share of variance."""
 
     value: Number
     low: Number
@@ -201,7 +201,7 @@ class AreasOf(_Part):
     """CPR and CMD of each ranking, and the best by each."""
 
     level: Annotated[float, Field(gt=0, lt=1)]
-    methods: dict[str, dict[Literal["cpr", "cmd"], AreaOf]]
+    methods: dict[str, dict[Literal["cpr", "cmd"], IntervalOf]]
     random: dict[Literal["cpr", "cmd"], Number] | None
     best: dict[Literal["cpr", "cmd"], BestOf | None]
 
@@ -220,11 +220,39 @@ class Predicted(_Part):
     held_out: dict[str, HeldOutOf]
 
 
+class OverlapOf(_Part):
+    """Overlap of circuits that differ in one thing."""
+
+    jaccard: float
+    above: float
+    low: Number
+    high: Number
+    pairs: Count
+    texts: float
+
+
+class TemplatesOf(_Part):
+    """What head maps depend on."""
+
+    method: str
+    size: Count
+    k: Count
+    n_heads: Count
+    chance: float
+    templates: list[_Part]
+    languages: list[str]
+    pools: Count
+    seeds: Count
+    shares: dict[str, IntervalOf]
+    overlap: dict[str, OverlapOf]
+
+
 class Validated(_Part):
     agreement: dict[str, _Part]
     examples: Count
     rows: Count
     areas: AreasOf | Annotated[dict, Field(max_length=0)] = {}
+    templates: TemplatesOf | None = None
     stopped: bool = False
 
 
