@@ -22,6 +22,7 @@ _MODULE_OF = {
     "run_curves": "training_curves",
     "score_bars": "score_charts",
     "share_curves": "share_chart",
+    "template_chart": "template_effects",
     "undo_paths": "undo_chart",
     "validation_chart": "validation",
     "weight_change": "change_map",

@@ -164,6 +164,14 @@ SECTIONS: dict[str, dict[str, Term]] = {
             " its circuits are from doing what the model does. Lower is better, 0 is best"
             f" ({MIB}; here with heads and mean ablation).",
         ),
+        "template shares": Term(
+            "What a head map depends on",
+            "Maps in standard units for each template (prompt and label words), language (the same"
+            " texts, translated), pool of texts and seed; shares of their variance by random"
+            " effects, unbiased, so that pure noise has 0 on average. Same in all maps: what is of"
+            " the task. Overlap of first heads is shown minus that of random sets"
+            f" ({OWN} measure; intervals over heads, or over pairs of levels).",
+        ),
         "importances": Term(
             "importances.json",
             "The scores of heads as the circuit track of MIB reads them, at its node level:"

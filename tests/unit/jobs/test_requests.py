@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ctsft import runs
 from ctsft.cli.main import main
 from ctsft.cli.run import JOBS
+from ctsft.data.templates import read_templates
 from ctsft.jobs import tuning_table
 from ctsft.jobs.command_line import OPTIONS, arguments, shell_command
 from ctsft.jobs.experiment_design import Design, Trial, read_design
@@ -28,6 +29,7 @@ from ctsft.jobs.requests import (
     Scoring,
     Subject,
     SurrogateRequest,
+    TemplateChecks,
     TrialOf,
     TuneConfig,
     Tuning,
@@ -187,6 +189,17 @@ def test_an_experiment_comes_back_from_its_file(tmp_path):
         name="mine", design=design, file=str(path), data_dir="some data", jobs=2
     )
     assert parsed(arguments(request)) == request and from_json(request.model_dump_json()) == request
+
+
+def test_templates_come_back_from_their_file(tmp_path):
+    path = tmp_path / "some templates.json"
+    entries = [{"name": "a", "labels": {"negative": "bad"}}, {"prompt": "{text} is"}, {"name": "c"}]
+    path.write_text(json.dumps(entries))
+    checks = TemplateChecks(read_templates(path), ("indonesian", "english"), 4, 3, "ig", 12)
+    request = ValidateRequest(templates=checks, templates_file=str(path))
+    assert parsed(arguments(request)) == request and from_json(request.model_dump_json()) == request
+    moved = request.model_copy(update={"templates_file": "elsewhere.json"})
+    assert same_question(request, moved) and not same_question(request, ValidateRequest())
 
 
 def test_every_kind_has_a_job_and_options():
