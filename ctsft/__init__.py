@@ -12,10 +12,12 @@ __version__ = "0.1.0"
 # {module: the public names it defines}
 _HOMES = {
     "attribution.cost_estimate": ("Estimate", "estimate_cost"),
+    "attribution.head_roles": ("HeadRoles",),
     "attribution.head_view": ("HeadView", "view_head"),
     "attribution.means": ("Means", "label_balanced_means"),
     "attribution.pool": ("discovery_set",),
     "attribution.position_scores": ("PositionScores",),
+    "attribution.role_gates": ("learn_roles",),
     "attribution.score_heads": ("score_heads",),
     "attribution.scores": ("ScoreConfig", "Scores"),
     "circuit.advice_ranking": ("Ranking",),

@@ -72,7 +72,9 @@ def propagation_operations(shape: Shape, pos: int, layer: int) -> int:
     return own_block + between + last_block
 
 
-def pass_operations(shape: Shape, lengths: list[int], method: str = "cdt", steps: int = 5) -> float:
+def pass_operations(
+    shape: Shape, lengths: list[int], method: str = "cdt", steps: int = 5, passes: int = 100
+) -> float:
     """Operations of a scoring pass over texts of these lengths, every head scored."""
     total = 0.0
     for pos in lengths:
@@ -83,6 +85,8 @@ def pass_operations(shape: Shape, lengths: list[int], method: str = "cdt", steps
             )
         elif method == "ablation":
             total += forward * (1 + shape.n_heads * shape.n_layers)
+        elif method == "learned":
+            total += forward * passes
         else:
             total += 3 * forward * (1 if method == "atp" else steps)
     return total
@@ -112,7 +116,7 @@ def estimate_cost(model, encoded: list[list[int]], method: str = "cdt", **config
             sample = ScoringBatch(model, batch, [0, 1], direction, mu, settings, plan)
             rates.append(operations_per_second(sample, shape, method))
     rate = statistics.harmonic_mean(rates)
-    total = pass_operations(shape, lengths, method, settings.steps)
+    total = pass_operations(shape, lengths, method, settings.steps, settings.passes)
     peak = min(before + plan.memory + memory_plan.MEMORY_MARGIN // 2, settings.max_memory or 2**63)
     return Estimate(method, len(encoded), sum(lengths), total, total / rate, peak, rate)
 
@@ -124,6 +128,8 @@ def operations_per_second(batch: ScoringBatch, shape: Shape, method: str) -> flo
     """
     texts, pos = batch.batch.ids.shape
     device, layer = batch.model.device, batch.model.n_layers // 2
+    # the same forward and backward passes
+    method = "ig" if method == "learned" else method
     if method == "cdt":
         config = batch.config
         trace = record(batch.model, batch.batch, lean=True)

@@ -8,7 +8,7 @@ import torch
 
 from ctsft.attribution.direct_effect import direct_effect
 from ctsft.attribution.means import Means
-from ctsft.attribution.methods import METHODS
+from ctsft.attribution.methods import METHODS, check_single_texts
 from ctsft.attribution.position_relevance import position_relevance
 from ctsft.attribution.scores import Head, ScoreConfig
 from ctsft.attribution.scoring_pass import ScoringPass, single_batch
@@ -99,6 +99,7 @@ def check(model: Model, means: Means, head: Head, method: str) -> None:
         )
     if method not in METHODS:
         raise UserError(f"{method!r} is not a scoring method; choose from {', '.join(METHODS)}.")
+    check_single_texts(method)
     means.check(model)
 
 

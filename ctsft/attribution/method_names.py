@@ -51,4 +51,15 @@ NAMES: dict[str, MethodNames] = {
             " (Wang et al. 2022, arXiv 2211.00593)."
         ),
     ),
+    "learned": MethodNames(
+        label="Learned gates",
+        hint="one ranking",
+        unit="mean gate (0 to 1)",
+        description=(
+            "Learned gates rank heads by gradient descent: for random circuit sizes, the first"
+            " heads of the ranking stay open and the others give their mean, and the ranking"
+            " changes until such circuits do what the model does (after Matryoshka Attribution,"
+            " arXiv 2609.25518)."
+        ),
+    ),
 }

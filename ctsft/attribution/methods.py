@@ -10,8 +10,10 @@ The direction is the gold label's logit minus the mean of the other labels' logi
     ig        the same with the gradient averaged along the path from mu to z
     ablation  the drop of the direction when a head's z is replaced by mu: the causal effect that
               the other methods are compared with
+    learned   one nested ranking for the whole pool, learned by gates (`learned_ranking`)
 
-A method yields the scores of one batch's examples layer by layer, some heads at a time.
+A method of single texts yields the scores of one batch's examples layer by layer, some heads at a
+time.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from ctsft.attribution.method_names import NAMES, MethodNames
 from ctsft.attribution.scoring_batch import Part, ScoringBatch, output_columns
 from ctsft.model.attention import tapped
 from ctsft.model.forward import record
+from ctsft.utils.errors import UserError
 
 
 @torch.no_grad()
@@ -112,7 +115,8 @@ def ablated_direction(batch: ScoringBatch, layer: int, heads: list[int]) -> torc
 class ScoringMethod(MethodNames):
     """A way to score heads, and how it is named to readers."""
 
-    run: Callable[[ScoringBatch], Iterator[Part]]
+    # None: not of single texts, but of a whole pool (`score_heads` runs it)
+    run: Callable[[ScoringBatch], Iterator[Part]] | None
 
 
 RUNS = {
@@ -120,10 +124,21 @@ RUNS = {
     "atp": attribution_patching,
     "ig": integrated_gradients,
     "ablation": mean_ablation,
+    "learned": None,
 }
 METHODS: dict[str, ScoringMethod] = {
     name: ScoringMethod(**vars(names), run=RUNS[name]) for name, names in NAMES.items()
 }
+
+
+def check_single_texts(method: str) -> None:
+    """UserError for a method that says nothing about a single text."""
+    if METHODS[method].run is None:
+        raise UserError(
+            f"Method {method!r} ranks heads over a whole discovery set and says nothing about"
+            " single texts or positions; choose from"
+            f" {', '.join(name for name, one in METHODS.items() if one.run)}."
+        )
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,7 @@ class MethodVariant:
     label: str
     method: str  # a name of METHODS
     settings: dict = field(default_factory=dict)
+    on_request: bool = False  # validated only where it is named
 
 
 VARIANTS: dict[str, MethodVariant] = {
@@ -144,4 +160,10 @@ VARIANTS: dict[str, MethodVariant] = {
     "ig": MethodVariant(METHODS["ig"].label, "ig"),
     "ig 9 steps": MethodVariant("Integrated gradients, nine passes", "ig", {"steps": 9}),
     "ablation": MethodVariant(METHODS["ablation"].label, "ablation"),
+    "learned": MethodVariant(METHODS["learned"].label, "learned", on_request=True),
+    "learned strength": MethodVariant(
+        "Learned gates, for strength", "learned", {"objective": "strength"}, on_request=True
+    ),
 }
+# the variants that are validated where none is named
+DEFAULT_VARIANTS = tuple(name for name, one in VARIANTS.items() if not one.on_request)

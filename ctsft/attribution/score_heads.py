@@ -12,8 +12,9 @@ import torch
 
 from ctsft.attribution.adaptive import TopHeadsSearch, find_top_heads
 from ctsft.attribution.certified import ESTIMATE_PASSES, STEPS, budget_of, certify
+from ctsft.attribution.learned_ranking import learn_ranking
 from ctsft.attribution.means import Means, Progress
-from ctsft.attribution.methods import METHODS
+from ctsft.attribution.methods import METHODS, check_single_texts
 from ctsft.attribution.pool import rows_as_tokens
 from ctsft.attribution.position_pass import TOP_HEADS, score_positions
 from ctsft.attribution.scores import ScoreConfig, Scores
@@ -55,6 +56,8 @@ def score_heads(
         config["positions"] = "all"
     settings = check_settings(pool, means, method, config)
     means.check(model)
+    if by_position:
+        check_single_texts(method)
     scoring = ScoringPass(model, task, pool, means, method, settings)
     scores = all_heads(scoring, cache, progress)
     if not by_position:
@@ -75,7 +78,9 @@ def all_heads(scoring: ScoringPass, cache: bool, progress: Progress | None) -> S
         notes = [*fields["notes"], fields["note"]]
         return to_scores(scoring, tensors["per_example"], notes, fields["certificate"])
     certificate = {}
-    if scoring.settings.adaptive:
+    if METHODS[scoring.method].run is None:
+        per_example, notes = learn_ranking(scoring, progress)
+    elif scoring.settings.adaptive:
         per_example, notes = run_adaptive_pass(scoring, progress)
     elif scoring.settings.certified:
         per_example, notes, certificate = run_certified_pass(scoring, progress)
@@ -141,7 +146,7 @@ def cache_entry(scoring: ScoringPass) -> Entry:
             "labels": scoring.label_tokens,
             "means": tensors_hash({"": scoring.means.values}),
         },
-        by=METHODS[scoring.method].run,
+        by=METHODS[scoring.method].run or learn_ranking,
     )
 
 

@@ -25,8 +25,10 @@ CHOICES = {
     "score": ("signed", "magnitude"),
     "positions": (None, *POSITIONS),
     "normalise": ("none", "layer"),
+    "objective": ("match", "strength"),
 }
 MOST_STEPS = 1000
+MOST_PASSES = 100_000
 MOST_HEADS = 10_000  # of a layer, and layers, in a file
 NOTEBOOK_ROWS = 10
 
@@ -49,6 +51,11 @@ class ScoreConfig:
     normalise: str = "none"
     # points on the path (ig only)
     steps: int = 5
+    # what a learned ranking is learned for: circuits that do what the model does, or as much of
+    # the task as they can (learned only)
+    objective: str = "match"
+    # forward passes over the texts that learning may cost (learned only)
+    passes: int = 100
     # only as many examples as the best k need (cdt only; see `adaptive`)
     adaptive: bool = False
     # the best k with a stated confidence (ablation only; see `certified`)
@@ -78,6 +85,8 @@ class ScoreConfig:
             raise UserError(f"k is {self.k}; an adaptive pass finds at least 1 head.")
         if not 1 <= self.steps <= MOST_STEPS:
             raise UserError(f"steps is {self.steps}; choose 1 to {MOST_STEPS} points on the path.")
+        if not 1 <= self.passes <= MOST_PASSES:
+            raise UserError(f"passes is {self.passes}; choose 1 to {MOST_PASSES} forward passes.")
         object.__setattr__(self, "max_memory", parse_bytes(self.max_memory))
 
     def source_layers(self, n_layers: int) -> int:

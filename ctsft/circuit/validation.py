@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from ctsft.attribution.means import Means, Progress, label_balanced_means
-from ctsft.attribution.methods import VARIANTS
+from ctsft.attribution.methods import DEFAULT_VARIANTS, VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
@@ -55,7 +55,7 @@ class Checks:
     """What is validated, and on how much."""
 
     # names of VARIANTS; mean ablation is always among them
-    methods: tuple[str, ...] = tuple(VARIANTS)
+    methods: tuple[str, ...] = DEFAULT_VARIANTS
     size: int = 50  # texts of a discovery set
     # for the draw of the first discovery set and of the rows
     seed: int = 0

@@ -83,7 +83,7 @@ NoCache = Annotated[
     typer.Option("--no-cache", help="Compute everything again, and store nothing in the cache."),
 ]
 
-Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig or ablation.")]
+Method = Annotated[str, typer.Option("--method", help="cdt, atp, ig, ablation or learned.")]
 
 Rules = Annotated[
     str, typer.Option("--rules", help="paper, or symmetric (cross terms shared evenly); cdt only.")

@@ -90,6 +90,18 @@ def score(
         str, typer.Option(help="none, or layer: in units of the layer's mean size.")
     ] = "none",
     steps: Annotated[int, typer.Option(help="Gradients of ig.")] = 5,
+    objective: Annotated[
+        str, typer.Option(help="Of learned: match (as the whole model) or strength.")
+    ] = "match",
+    passes: Annotated[
+        int, typer.Option(help="Forward passes over the texts that learned may cost.")
+    ] = 100,
+    roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles", help="Then each head's role: facilitating, interfering, irrelevant."
+        ),
+    ] = False,
     adaptive: Adaptive = False,
     certified: Annotated[
         bool,
@@ -139,10 +151,13 @@ def score(
             certified=certified,
             k=k,
             steps=steps,
+            objective=objective,
+            passes=passes,
         ),
         preview=preview,
         by_position=by_position or positions == "each" or bool(heads),
         heads=names,
+        roles=roles,
         cache=not no_cache,
     )
     execute(request, as_json)

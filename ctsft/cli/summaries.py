@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ctsft import runs
 
 NEAREST = 8  # positions of a head that are printed
+NAMED = 8  # heads of a role
 
 
 def score(summary: dict) -> str:
@@ -13,7 +14,20 @@ def score(summary: dict) -> str:
         for row in summary["heads"][:10]
     ]
     title = f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:"
-    return "\n".join([title, *rows, *by_position(summary), *summary["notes"]])
+    return "\n".join([title, *rows, *by_position(summary), *roles(summary), *summary["notes"]])
+
+
+def roles(summary: dict) -> list[str]:
+    """A line for each role with its clearest heads."""
+    found = summary.get("roles")
+    if not found:
+        return []
+    lines = [f"roles, from gates learned in {found['passes']} forward passes (all in roles.csv):"]
+    for role in ("facilitating", "interfering", "irrelevant"):
+        names = found[role]
+        more = ", ..." if len(names) > NAMED else ""
+        lines.append(f"{role:<13}{len(names):4d}  {', '.join(names[:NAMED])}{more}")
+    return lines
 
 
 def by_position(summary: dict) -> list[str]:

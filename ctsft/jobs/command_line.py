@@ -59,10 +59,12 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         CERTIFIED,
         *IN_FLIGHT,
         *_options("scoring.", {"--normalise": "normalise", "--steps": "steps", "--k": "k"}),
+        *_options("scoring.", {"--objective": "objective", "--passes": "passes"}),
         Option("--magnitude", "scoring.score", switch="magnitude"),
         Option("--preview", "preview", switch=True),
         Option("--by-position", "by_position", switch=True),
         Option("--heads", "heads"),
+        Option("--roles", "roles", switch=True),
         NO_CACHE,
     ),
     "discover": (

@@ -63,6 +63,8 @@ class Scoring:
     k: int | None = None  # how many heads an adaptive or certified pass is to find
     steps: int = 5  # of integrated gradients
     certified: bool = False  # the top k of mean ablation with a stated confidence
+    objective: str = "match"  # of a learned ranking: match or strength
+    passes: int = 100  # forward passes that a learned ranking may cost
 
     def __post_init__(self):  # refused before a model is loaded
         if self.method not in METHODS:
@@ -85,6 +87,8 @@ class Scoring:
             "certified",
             "k",
             "steps",
+            "objective",
+            "passes",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -105,13 +105,14 @@ class SubjectRequest(JobRequest):
 
 class ScoreRequest(SubjectRequest):
     """Score every head; `preview`: attribution patching first; `by_position`: then `heads` at
-    single positions (none named: the first ones).
+    single positions (none named: the first ones); `roles`: then the role of each head.
     """
 
     ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {
         "preview",
         "by_position",
         "heads",
+        "roles",
         "cache",
     }
     kind: Literal["score"] = "score"
@@ -119,6 +120,7 @@ class ScoreRequest(SubjectRequest):
     preview: bool = False
     by_position: bool = False
     heads: tuple[str, ...] = ()  # as in "L2.H1"
+    roles: bool = False
     cache: bool = True
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ctsft.attribution.head_roles import HeadRoles
 from ctsft.attribution.position_scores import PositionScores
 from ctsft.attribution.scores import Scores
 from ctsft.runs.run_list import get
@@ -24,6 +25,13 @@ def save_by_position(run: Writer, scores: PositionScores):
     write_text(run.file("positions.json"), text, "the scores by position")
     write_text(run.file("positions.csv"), scores.csv(), "the scores by position")
     run.event(kind="positions", method=scores.method)
+
+
+def save_roles(run: Writer, roles: HeadRoles):
+    """As JSON and as CSV."""
+    roles.save(run.file("roles.json"))
+    write_text(run.file("roles.csv"), roles.csv(), "the roles")
+    run.event(kind="roles")
 
 
 def scores_file(name: str) -> Path:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 from transformers.utils import logging
 
+from ctsft.attribution.head_roles import HeadRoles
 from ctsft.attribution.means import Means, label_balanced_means
-from ctsft.attribution.methods import METHODS
+from ctsft.attribution.methods import METHODS, check_single_texts
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.position_pass import TOP_HEADS, check_heads, check_settings, score_positions
 from ctsft.attribution.position_scores import PositionScores
+from ctsft.attribution.role_gates import learn_roles
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, ScoreConfig, Scores
 from ctsft.attribution.scoring_pass import ScoringPass
@@ -22,7 +24,7 @@ from ctsft.circuit.discovery import iterations
 from ctsft.data.task import Example, Task
 from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.requests import DiscoverRequest, ScoreRequest, Scoring, Subject
-from ctsft.jobs.results import save_by_position, save_scores
+from ctsft.jobs.results import save_by_position, save_roles, save_scores
 from ctsft.model.model import Model
 from ctsft.runs.writer import Writer
 from ctsft.utils.atomic_files import write_text
@@ -85,6 +87,19 @@ class Discovery:
         )
         return score_positions(scoring, heads, self.reporter.stage("scores by position"))
 
+    def roles(self) -> HeadRoles:
+        """The role of every head, from gates learned on the same texts."""
+        return learn_roles(
+            self.model,
+            self.task,
+            self.pool,
+            self.means,
+            self.reporter.stage("roles of heads"),
+            positions=self.scoring.positions,
+            batch_tokens=self.scoring.batch_tokens,
+            max_memory=self.scoring.max_memory,
+        )
+
 
 def open_discovery(
     run: Writer, subject: Subject, scoring: Scoring, cache: bool = True
@@ -117,11 +132,13 @@ def open_discovery(
 
 def score(run: Writer, request: ScoreRequest) -> dict:
     """scores.safetensors, scores.csv, means.safetensors, pool.json; with `preview` attribution
-    patching first (preview.safetensors); with `by_position` positions.json and positions.csv.
+    patching first (preview.safetensors); with `by_position` positions.json and positions.csv; with
+    `roles` roles.json and roles.csv.
     """
     scoring = request.scoring
     heads = [head_of(name) for name in request.heads]
     if request.by_position:  # refused before a model is loaded
+        check_single_texts(scoring.method)
         check_settings(ScoreConfig(**scoring.config))
     discovery = open_discovery(run, request.subject, scoring, request.cache)
     if heads:
@@ -140,6 +157,10 @@ def score(run: Writer, request: ScoreRequest) -> dict:
     if request.by_position:
         by_position = discovery.score_positions(scores, heads)
         save_by_position(run, by_position)
+    roles = None
+    if request.roles:
+        roles = discovery.roles()
+        save_roles(run, roles)
     top = [
         {
             "layer": layer,
@@ -161,6 +182,7 @@ def score(run: Writer, request: ScoreRequest) -> dict:
         "heads": top,
         "values": scores.values.tolist(),
         "by_position": by_position and by_position.summary(),
+        "roles": roles and roles.summary(),
         "notes": scores.notes,
         "certificate": scores.certificate,
     }

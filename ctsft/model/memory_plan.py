@@ -135,7 +135,7 @@ def peak_memory(
     if method == "ablation":
         return (in_flight + tokens) * shape.forward_bytes(pos)
     if method != "cdt":
-        return tokens * shape.backward_bytes(pos, path=method == "ig")
+        return tokens * shape.backward_bytes(pos, path=method in ("ig", "learned"))
     blocks = max(1, shape.n_layers - 1) if keep_totals else 1
     propagation = in_flight * shape.stream_bytes(pos, workload.symmetric)
     propagation += tokens * blocks * shape.totals_bytes()

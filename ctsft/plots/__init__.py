@@ -19,6 +19,7 @@ _MODULE_OF = {
     "means_map": "score_maps",
     "overlap": "circuit_overlap",
     "position_map": "heads_by_position",
+    "role_map": "head_roles",
     "run_curves": "training_curves",
     "score_bars": "score_charts",
     "share_curves": "share_chart",

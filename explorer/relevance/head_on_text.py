@@ -130,7 +130,8 @@ def compute(scores: Scores, run: runs.Run, model: Model) -> tuple[HeadView, str]
     """
     view = binding.view()
     settings = asdict(needed_request(run).scoring) | {
-        "method": scores.method,
+        # a ranking of the whole pool says nothing about one text: removing the head does
+        "method": scores.method if METHODS[scores.method].run else "ablation",
         "attention": scores.config.attention,
         "rules": scores.config.rules,
     }
@@ -152,12 +153,12 @@ def by_token(head_view: HeadView, scores: Scores, label: str):
         head_view.pieces,
         head_view.relevance.numpy(),
         head_view.attention[head_view.readout].numpy(),
-        METHODS[scores.method].unit,
+        METHODS[head_view.method].unit,
         title="",
     )
     chart.show(figure, "head-tokens")
     total = format.number(head_view.relevance.sum().item())
-    if binding.view().own_text.strip():
+    if binding.view().own_text.strip() or head_view.method != scores.method:
         st.caption(f"The parts add up to {total} logits.", help=TERMS["relevance"])
         return
     score = scores.per_example[binding.view().example, *head_view.head].item()
@@ -207,6 +208,12 @@ def direct_effect(head_view: HeadView, scores: Scores, label: str):
 
 
 def top_heads(head_view: HeadView, scores: Scores, label: str):
+    if METHODS[scores.method].run is None:
+        st.caption(
+            f"{METHODS[scores.method].label} rank heads over the whole discovery set; score the"
+            " heads with another method to see them by position."
+        )
+        return
     heads_by_position.draw(scores)
 
 

@@ -1,5 +1,5 @@
 """The section of all heads on Relevance: the scores of all heads by label, their means, their
-distribution, and the scores on one example.
+distribution, the scores on one example, and the role of each head.
 """
 
 import plotly.graph_objects as go
@@ -7,7 +7,7 @@ import streamlit as st
 
 from ctsft.attribution.methods import METHODS
 from ctsft.plots import score_charts, score_maps
-from explorer.relevance import head_on_text
+from explorer.relevance import head_on_text, head_roles
 from explorer.relevance.page_scores import PageScores
 from explorer.session import binding, score_runs
 from explorer.session import circuit as session_circuit
@@ -81,10 +81,15 @@ def one_example(shown: PageScores):
     maps([figure], "example")
 
 
+def roles(shown: PageScores):
+    st.caption("Learned on the discovery set of these scores, whatever their method.")
+    head_roles.draw()
+
+
 def maps(figures: list[go.Figure], key: str):
     with st.container(horizontal=True):
         for i, figure in enumerate(figures):
             chart.show(figure, f"{key}-{i}", width="content")
 
 
-DRAW = dict(zip(PANELS["panel"], (by_label, means, distribution, one_example), strict=True))
+DRAW = dict(zip(PANELS["panel"], (by_label, means, distribution, one_example, roles), strict=True))

@@ -120,7 +120,16 @@ SECTIONS: dict[str, dict[str, Term]] = {
             "All heads",
             "By label: mean score on the examples of each label. Means: the average output of each"
             " head. Distribution: how many heads have which score. One example: the scores on a"
-            f" single text. Scores as in {CTSFT}; the views are {OWN}.",
+            f" single text. Roles: which heads the task needs, and which disturb it. Scores as in"
+            f" {CTSFT}; the views are {OWN}.",
+        ),
+        "roles": Term(
+            "Role of a head",
+            "Gates between a head's own output and its mean are learned twice, once against a"
+            " penalty that closes them and once against one that opens them. Facilitating: stays"
+            " open, the task needs the head. Interfering: closes, the task is better without it."
+            " Irrelevant: follows the penalty (Causal Head Gating, arXiv 2505.13737; here with"
+            f" means in place of zeros and faithfulness as the loss, {OWN}).",
         ),
         "spearman": Term(
             "Spearman's rank correlation",

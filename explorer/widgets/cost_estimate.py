@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from ctsft.attribution.cost_estimate import Estimate
-from ctsft.attribution.methods import VARIANTS
+from ctsft.attribution.methods import DEFAULT_VARIANTS, VARIANTS
 from ctsft.circuit import validation
 from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import Scoring
@@ -85,7 +85,7 @@ def of_checks(n_random: int, pools: int):
     seconds = checks_seconds(costs, len(model.heads), unseen, n_random, pools)
     st.caption(
         f":material/timer: Validating would take **roughly {duration_text(seconds)}** on this"
-        f" machine ({device()}): {len(VARIANTS)} scorings of {costs['cdt'].examples}"
+        f" machine ({device()}): {len(DEFAULT_VARIANTS)} scorings of {costs['cdt'].examples}"
         f" texts, circuits of every size on {unseen} unseen rows, {pools} discovery sets.",
         help=(
             "An estimate from one batch each of CD-T, attribution patching and plain forward passes"
@@ -107,9 +107,10 @@ def checks_seconds(
     ablation = costs["ablation"]
     forward = ablation.seconds / (ablation.examples * (1 + n_heads))  # of one text
     sizes = {heads_in_fraction(share, n_heads) for share in validation.CURVE_SHARES}
-    circuits = len(sizes) * (n_random + len(VARIANTS))
+    circuits = len(sizes) * (n_random + len(DEFAULT_VARIANTS))
     rankings = {}
-    for name, variant in VARIANTS.items():
+    for name in DEFAULT_VARIANTS:
+        variant = VARIANTS[name]
         if variant.method == "ig":
             rankings[name] = seconds["atp"] * variant.settings.get("steps", Scoring.steps)
         else:

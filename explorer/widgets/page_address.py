@@ -20,7 +20,7 @@ PARTS = ("html", "css", "js")
 REMEMBERED = 2000  # addresses that a session has written
 PANELS = {
     "section": ("Head", "On a text", "All heads", "Advice", "Compare"),
-    "panel": ("By label", "Means", "Distribution", "One example"),
+    "panel": ("By label", "Means", "Distribution", "One example", "Roles"),
     "circuit_panel": ("Is it enough?", "Saved circuits", "Overlap", "Discovery"),
 }
 RULES = (*circuit_rules.RULES, *circuit_rules.DISCOVERED)

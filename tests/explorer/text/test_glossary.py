@@ -80,7 +80,7 @@ def test_a_term_has_a_source(term):
 
 def test_every_rule_and_method_has_one():
     assert {*circuit_rules.RULES, *circuit_rules.DISCOVERED} <= set(TERMS)
-    assert set(METHODS) == {"cdt", "atp", "ig", "ablation"} and all(
+    assert set(METHODS) == {"cdt", "atp", "ig", "ablation", "learned"} and all(
         SOURCE.search(method.description) for method in METHODS.values()
     )
     assert not SOURCE.search("A number without a source.") and RECIPES

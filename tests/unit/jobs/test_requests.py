@@ -58,6 +58,8 @@ SCORING = Scoring(
     rules="symmetric",
     normalise="layer",
     steps=9,
+    objective="strength",
+    passes=64,
 )
 CONFIG = TuneConfig(
     epochs=2.5,
@@ -109,6 +111,7 @@ REQUESTS = [
     ScoreRequest(scoring=Scoring(method="ablation", certified=True, k=3)),
     ScoreRequest(by_position=True, heads=("L2.H1", "L0.H3")),
     ScoreRequest(scoring=Scoring(k=3), by_position=True),
+    ScoreRequest(scoring=Scoring(method="learned", objective="strength", passes=64), roles=True),
     DiscoverRequest(),
     DiscoverRequest(
         subject=SUBJECT,
