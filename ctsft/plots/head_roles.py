@@ -16,7 +16,9 @@ UNIT = "facilitating minus interfering"
 def role_map(
     roles: HeadRoles, selected: Head | None = None, *, title: str = "", flip: bool = False
 ) -> go.Figure:
-    """Every head from -1 (interfering) over 0 (irrelevant) to 1 (facilitating)."""
+    """Every head from -1 (interfering) over 0 (irrelevant) to 1 (facilitating). `selected`: a head
+    with a ring. UserError for a head that is not on the map.
+    """
     require("role_map", roles, HeadRoles, EXPECTED)
     layers, heads = roles.values.shape
     counts = ", ".join(f"{len(members)} {role}" for role, members in roles.by_role.items())
