@@ -22,7 +22,11 @@ PAGES = {
     "Compare": "compare",
 }
 SECTIONS = {  # file -> page, what is pressed, the heading that the picture begins with
-    "attention": ("Relevance", ["On a text", "Attention pattern"], "on one example"),
+    "attention": (
+        "Relevance",
+        ["On a text", "Attention pattern"],
+        "What the head takes from each token",
+    ),
     "overlap": ("Circuit", ["Overlap", "Labels"], "Look closer"),
 }
 

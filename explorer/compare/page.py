@@ -9,6 +9,7 @@ from ctsft.jobs import tuning_table
 from ctsft.jobs.requests import request_of, request_problem
 from ctsft.plots import run_frontier
 from ctsft.runs.damage import remark
+from ctsft.runs.explorations import LABEL
 from explorer.compare import (
     curves,
     filter_bar,
@@ -27,6 +28,10 @@ from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart
 
+RECORDED_HELP = (
+    "These runs come with the program. Your own runs are listed first here; *Filter* leads back to"
+    " the recorded ones."
+)
 CURVES = "overlay"  # the key of their chart
 LISTED = 6  # reasons, and runs of each, that are not shown
 FRONTIER_HELP = (
@@ -43,6 +48,7 @@ def page():
     all_rows = tuning_table.table_rows(recorded=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header("Compare", help=TERMS["source change"] + " " + TERMS["target change"])
+        note = st.empty()
         with st.popover("Filter", icon=":material/filter_alt:", width="content"):
             rows = filter_bar.draw(all_rows) if all_rows else []
     if not all_rows:
@@ -55,6 +61,8 @@ def page():
             icon=":material/filter_alt_off:",
         )
         return
+    if all(row.get("origin") == LABEL for row in rows):
+        note.badge(LABEL, icon=":material/inventory_2:", color="gray", help=RECORDED_HELP)
     names = dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
     ended_points = points(ended, [names[row["run"]] for row in ended])

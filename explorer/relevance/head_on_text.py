@@ -29,7 +29,6 @@ MOST_CHARACTERS = 2000  # of the user's text
 
 def draw(shown: PageScores):
     view, pool = binding.view(), score_runs.pool_of(shown.run)
-    st.subheader(f"{format.head_name(view.head)} on one example", help=TERMS["one head"])
     if recorded_notice.draw():
         if pool:
             choose_example(pool)
@@ -68,10 +67,9 @@ def draw(shown: PageScores):
 def by_source(head_view: HeadView, label: str):
     """The text, each token coloured by what the head takes from it towards the label."""
     st.markdown(
-        f"What {format.head_name(head_view.head)} takes from each token, for **{literal(label)}**"
-        f" (purple) or against it (green): {format.number(head_view.by_source.sum().item())}"
-        " logits in all.",
-        help=TERMS["source token"],
+        f"What the head takes from each token for **{literal(label)}** (purple) or against it"
+        f" (green): {format.number(head_view.by_source.sum().item())} logits.",
+        help=f"{TERMS['one head']} {TERMS['source token']}",
     )
     token_strip.draw(head_view, "token_strip")
 

@@ -79,3 +79,13 @@ def test_no_request_starts_a_job_without_weights(view):
     with pytest.raises(UserError, match="recorded without its weights"):
         own_runs.start(score_request(view))
     assert not runs.list_runs()
+
+
+def test_recorded_runs_are_called_so_until_there_are_own_ones(view):
+    def called_recorded() -> bool:
+        at = shown(visit(view, "compare/page.py"))
+        return any("badge[" in one.value and "recorded" in one.value for one in at.markdown)
+
+    assert called_recorded()
+    tuned(view, "norms")
+    assert not called_recorded()
