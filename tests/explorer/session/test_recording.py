@@ -2,6 +2,8 @@
 can be started.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from ctsft import runs
@@ -83,7 +85,7 @@ def test_no_request_starts_a_job_without_weights(view):
 
 def test_recorded_runs_are_called_so_until_there_are_own_ones(view):
     def called_recorded() -> bool:
-        at = shown(visit(view, "compare/page.py"))
+        at = shown(visit(replace(view), "compare/page.py"))  # a new session
         return any("badge[" in one.value and "recorded" in one.value for one in at.markdown)
 
     assert called_recorded()
