@@ -46,12 +46,16 @@ export default function ({ data, setTriggerValue }) {
     state.seq += 1;
     setTriggerValue("head", { seq: state.seq, head: next });
   };
+  // each answer of the server comes here; a listener of an earlier answer would step once more
+  state.stop?.();
   const observer = new MutationObserver(makeFocusable);
   observer.observe(document.body, { childList: true, subtree: true });
   makeFocusable();
   document.addEventListener("keydown", onKey);
-  return () => {
+  const stop = () => {
     observer.disconnect();
     document.removeEventListener("keydown", onKey);
   };
+  state.stop = stop;
+  return stop;
 }

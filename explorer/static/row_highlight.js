@@ -76,14 +76,17 @@ export default function ({ data }) {
     chart.on("plotly_hover", onHover);
     chart.on("plotly_unhover", onLeave);
   };
+  window.ctsftRowHighlight?.(); // of an earlier answer of the server
   const observer = new MutationObserver(follow);
   observer.observe(document.body, { childList: true, subtree: true });
   follow();
   document.addEventListener("mousemove", onMove);
-  return () => {
+  const stop = () => {
     observer.disconnect();
     document.removeEventListener("mousemove", onMove);
     followed?.removeListener?.("plotly_hover", onHover);
     followed?.removeListener?.("plotly_unhover", onLeave);
   };
+  window.ctsftRowHighlight = stop;
+  return stop;
 }
