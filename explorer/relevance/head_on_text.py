@@ -78,7 +78,7 @@ def strongest_examples(scores: Scores, pool: list[dict]):
     """Buttons of the examples on which the selected head counts most."""
     values = scores.per_example[:, *binding.view().head]
     order = values.abs().nan_to_num().argsort(descending=True)[:STRONGEST].tolist()
-    with st.popover("Examples on which it counts most", type="tertiary"):
+    with st.popover("Strongest examples", type="tertiary"):
         for place in [i for i in order if i < len(pool)]:
             row = pool[place]
             text = row["text"] if len(row["text"]) <= LONGEST else row["text"][:LONGEST] + "…"
