@@ -44,17 +44,6 @@ def page(request, address, program):
     page.context.close()
 
 
-def test_the_tab_of_one_text_has_no_serious_fault(page):
-    go(page, "Relevance")
-    page.get_by_text("On a text", exact=True).click()
-    page.get_by_text("What the head takes from each token").wait_for()
-    settle(page)
-    page.wait_for_function(STILL)
-    assert faults(page) == []
-    page.get_by_text("Head", exact=True).first.click()
-    settle(page)
-
-
 @pytest.mark.parametrize("title", PAGES)
 def test_no_serious_fault_headings_in_order_every_chart_described(page, title):
     go(page, title)

@@ -7,8 +7,6 @@ from benchmarks.browser import eventually, settle, visitor
 from tests.support.first_screen_words import cut_counters, words
 
 PAGES = ("setup", "relevance", "circuit", "finetune", "compare")
-# addresses that show more than a page's default view
-SECTIONS = ("relevance?section=On a text", "relevance?pinned=5.4,1.2")
 MOST_WORDS = 120  # the sidebar's path and the words inside of charts included
 
 PLANTED = """<div id=planted style="position: fixed; top: 100px; left: 300px">
@@ -26,7 +24,7 @@ def page(request, address, program):
 
 def show(page, address: str, name: str):
     """A page by its address: the sidebar is folded in a narrow window."""
-    page.goto(f"{address}/{name}{'&' if '?' in name else '?'}head=5.4")
+    page.goto(f"{address}/{name}?head=5.4")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     settle(page)
 
@@ -37,7 +35,7 @@ def too_many(page) -> str:
     return " ".join([str(len(found)), *found]) if len(found) > MOST_WORDS else ""
 
 
-@pytest.mark.parametrize("name", (*PAGES, *SECTIONS))
+@pytest.mark.parametrize("name", PAGES)
 def test_few_words_one_next_step_and_whole_counters(page, address, name):
     show(page, address, name)
     if name != "setup":
