@@ -1,10 +1,13 @@
 """Where exact CD-T spends its time on a CPU: CPU time of every torch operation of a pass over all
 heads, summed by what it is for.
 
-    python -m benchmarks.cdt_profile [--model gpt2]
+    python -m benchmarks.cdt_profile [--model gpt2] [--compare ROUNDS]
 
 One thread, and the thread's own CPU time, so that other programs on the machine change little. The
 shares are of the time inside torch's operations; `calls` are operations.
+
+`--compare` instead takes the heads of the middle layer in turn as now and by the plain path: the
+MLP's elementwise steps all at once, two thirds as many streams in flight. Both give the same bits.
 """
 
 import argparse
@@ -17,8 +20,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.bench_cdt import gpt2_small
-from benchmarks.random_pass import mean_z, random_pass, random_texts
+from benchmarks.random_pass import LABEL_TOKENS, mean_z, random_pass, random_texts
+from ctsft.attribution.cdt import Propagation
+from ctsft.model import activations, memory_plan
+from ctsft.model.activations import scratch
+from ctsft.model.batching import pad
+from ctsft.model.footprint import Shape
+from ctsft.model.forward import record
 from ctsft.model.loading import load_model, wrap
+from ctsft.model.process_memory import limited_memory
 
 # {function whose operation it is, innermost first: what it is for}
 STEPS = {
@@ -33,6 +43,8 @@ STEPS = {
     "apply_rope": "attention",
     "mix": "attention",
     "linear": "matrix products",
+    "product": "matrix products",
+    "share_and_clash": "shares of biases",
     "from_heads": "a source's own block",
     "after_attention": "residual stream",
     "compute_totals": "totals and recorded pass",
@@ -79,6 +91,41 @@ def shares(times: StepTimes) -> list[tuple[str, float, int]]:
     return [(step, times.seconds[step] / total, times.calls[step]) for step in order]
 
 
+@torch.no_grad()
+def compare(model, texts: list[list[int]], mu: torch.Tensor, rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of the heads of the middle layer, {"plain" or "now": one a round}, after a round
+    that does not count.
+    """
+    layer, usual = model.n_layers // 2, activations.PIECE
+    streams = memory_plan.fast_streams(Shape.of(model), "cpu")
+    variants = {"plain": (streams * 2 // 3, sys.maxsize), "now": (streams, usual)}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    with limited_memory(None, model.device):
+        batch = pad(texts, model.device, reads_first=model.architecture.reads_first)
+        propagation = Propagation(model, record(model, batch, lean=True))
+        for round_number in range(rounds + 1):
+            outcomes = []
+            for name, (in_flight, activations.PIECE) in variants.items():
+                size = memory_plan.chunk_size(model.n_heads, in_flight, batch.ids.numel())
+                heads = list(range(model.n_heads))
+                start = time.thread_time()
+                outcomes.append(
+                    torch.cat(
+                        [
+                            propagation.to_logits(layer, part, mu[layer, part], LABEL_TOKENS)
+                            for part in (heads[i : i + size] for i in range(0, len(heads), size))
+                        ]
+                    )
+                )
+                if round_number:
+                    seconds[name].append(time.thread_time() - start)
+            activations.PIECE = usual
+            if not torch.equal(*outcomes):
+                raise AssertionError("the two paths differ")
+    scratch.clear()
+    return seconds
+
+
 def tiny():
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=61, n_embd=32, n_layer=3, n_head=4, n_positions=64)
@@ -93,6 +140,7 @@ def main(arguments: list[str] | None = None):
     parser.add_argument("--model", default="gpt2", choices=MODELS)
     parser.add_argument("--texts", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--compare", type=int, metavar="ROUNDS")
     args = parser.parse_args(arguments)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -100,6 +148,13 @@ def main(arguments: list[str] | None = None):
         model = MODELS[args.model]()
         texts = random_texts(model.hf.config.vocab_size, args.texts, args.tokens)
         mu = mean_z(model, texts)
+        if args.compare:
+            least = {k: min(v) for k, v in compare(model, texts, mu, args.compare).items()}
+            print(
+                f"{model.name}: plain {least['plain']:.3f} s, now {least['now']:.3f} s of CPU time"
+                f" ({least['plain'] / least['now']:.3f} times faster), the same bits"
+            )
+            return
         start = time.thread_time()
         random_pass(model, texts, mu)
         seconds = time.thread_time() - start

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ctsft.attribution.cdt_rules import RULES, add_share, linear
+from ctsft.attribution.cdt_rules import RULES, add_share, linear, product, share_and_clash
 from ctsft.attribution.means import position_mask
 from ctsft.attribution.scores import Head
+from ctsft.model.activations import pieces
 from ctsft.model.architecture import Linear, Norm, weights_loaded
 from ctsft.model.replay import Replay, apply_norm, select_positions, with_block_weights
 
@@ -123,14 +124,31 @@ class Propagation(Replay):
         """rel of an MLP's output, from rel of the residual stream that it reads."""
         block, totals, rule = self.model.blocks[layer], self.totals(layer), self.rule
         n = self.norm(rel, totals.inner, block.mlp_norm)
-        up = rule.clash(linear(n, totals.up, block.up, "up"), totals.up)
-        if block.gate is None:
-            hidden = rule.activation(up, totals.up, totals.hidden, block.act)
-        else:
-            gate = rule.clash(linear(n, totals.gate, block.gate, "gate"), totals.gate)
-            hidden = rule.gated(gate, totals.gate, up, totals.up, totals.hidden, block.act)
+        up = product(n, block.up, "up")
+        gate = None if block.gate is None else product(n, block.gate, "gate")
+        hidden = self.hidden(layer, up, gate)
         down = rule.clash(linear(hidden, totals.down, block.down), totals.down)
         return self.norm(down, totals.down, block.mlp_post)
+
+    def hidden(self, layer: int, up, gate):
+        """rel of an MLP's hidden layer, from the products of its one or two input maps, both
+        [source, batch, query pos, d_mlp]; in their place, piece by piece.
+        """
+        block, totals, rule = self.model.blocks[layer], self.totals(layer), self.rule
+        out = up if gate is None else gate
+        for piece in pieces(out):
+            every = (slice(None), *piece)
+            rel_up, total_up, hidden = up[every], totals.up[piece], totals.hidden[piece]
+            share_and_clash(rel_up, total_up, block.up, rule)
+            if gate is None:
+                part = rule.activation(rel_up, total_up, hidden, block.act)
+            else:
+                rel_gate, total_gate = gate[every], totals.gate[piece]
+                share_and_clash(rel_gate, total_gate, block.gate, rule)
+                part = rule.gated(rel_gate, total_gate, rel_up, total_up, hidden, block.act)
+            if part.data_ptr() != out[every].data_ptr():  # the rule does not work in place
+                out[every] = part
+        return out
 
     def logits(self, rel, tokens: list[int]):
         """rel of some logits at the readout, [source, batch, logit]; rel: [source, batch, 1,

@@ -64,17 +64,26 @@ def add_share(out, rel, total, bias):
     return out.addcdiv_(torch.abs(rel, out=scratch.take("size", rel)).mul_(bias), sizes)
 
 
-def linear(rel, total, layer: Linear, into: str | None = None):
-    """rel after a linear map; `total` is the map's own output, bias included. `into` names a
-    scratch buffer for the result.
-    """
+def linear(rel, total, layer: Linear):
+    """rel after a linear map; `total` is the map's own output, bias included."""
     weight, bias = layer.weight, layer.bias
-    if into is None:
-        out = F.linear(rel, weight)
-    else:
-        out = scratch.take(into, rel, *rel.shape[:-1], len(weight))
-        torch.mm(rel.reshape(-1, rel.shape[-1]), weight.T, out=out.view(-1, len(weight)))
+    out = F.linear(rel, weight)
     return out if bias is None else add_share(out, out, total - bias, bias)
+
+
+def product(rel, layer: Linear, into: str):
+    """rel times a linear map's weights, without its bias, in the scratch buffer `into`."""
+    weight = layer.weight
+    out = scratch.take(into, rel, *rel.shape[:-1], len(weight))
+    torch.mm(rel.reshape(-1, rel.shape[-1]), weight.T, out=out.view(-1, len(weight)))
+    return out
+
+
+def share_and_clash(rel, total, layer: Linear, rule: "Rules"):
+    """In place: a map's `product` with its share of the bias, after the sign clash."""
+    if layer.bias is not None:
+        add_share(rel, rel, total - layer.bias, layer.bias)
+    return rule.clash(rel, total)
 
 
 def paper_norm(rel, total, layer: Norm, scale=None):

@@ -17,7 +17,7 @@ from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text, parse_bytes
 
 # bytes of the widest activation at a time: beyond this, elementwise steps wait for memory
-CPU_ACTIVATION = 8 * 2**20
+CPU_ACTIVATION = 12 * 2**20
 GPU_ACTIVATION = 512 * 2**20
 
 FORWARD_TOKENS = 4096  # tokens of a plain forward pass
