@@ -13,7 +13,7 @@ from ctsft.data.task import Example, balanced_sample
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.experiment_design import METHODS, Design, Trial
 from ctsft.jobs.related_abilities import related_rows, texts_of
-from ctsft.jobs.requests import Subject, Tuning, base_model
+from ctsft.jobs.request_parts import Subject, Tuning, base_model
 from ctsft.jobs.results import read_scores
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model

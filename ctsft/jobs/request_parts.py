@@ -16,8 +16,12 @@ from ctsft.jobs.experiment_design import Design
 from ctsft.jobs.reporter import tell_notes
 from ctsft.model.loading import load_model
 from ctsft.model.model import Model
+from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.utils.errors import UserError, quoted
 from ctsft.utils.json_files import problem
+
+CONTROLS = ("near_zero", "least", "random")
+POOLS = ("all", "B")
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,48 @@ class Scoring:
             "passes",
         )
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What is trained, on which rows, and what is measured."""
+
+    target: str
+    what: str = "circuit"  # a name of RECIPES
+    # a circuit file, for circuit, edited and lora_circuit; otherwise `k` heads are selected from
+    # scores
+    circuit: str | None = None
+    scores: str | None = None  # a run id or a scores file; None: the heads are scored first
+    k: int = 6
+    n: int = 50  # target rows; 0: all
+    eval_split: str = "valid"  # of the curves
+    save_model: bool = False
+    related: tuple[str, ...] = ()  # further languages that are measured
+    # measured before and after only, where the curves are measured on another split; None: no
+    # other rows than those of the curves
+    final_split: str | None = "test"
+    # the target's train rows: all, or pool B (discovery saw none of their ids)
+    pool: str = "all"
+    base: str | None = None  # for "direct": the model before the competence stage
+    advice: str | None = None  # for "advised": an advice run or its advice.csv; None: ask first
+    shares: bool = True  # eleven shares of the change are measured on validation rows
+    # task files or names that are measured too, each with ":LANGUAGE" or in its source language
+    related_tasks: tuple[str, ...] = ()
+    perplexity: bool = False  # of the source rows' texts, or of the lines of the file `text`
+    text: str | None = None
+
+
+def base_model(subject: Subject, tuning: Tuning) -> str:
+    """The model without the competence stage; the bundled one's is bundled too."""
+    base = tuning.base or (
+        f"{subject.model}-base" if f"{subject.model}-base" in BUNDLED_MODELS else None
+    )
+    if not base:
+        raise UserError(
+            f"{tuning.what!r} tunes the model before its competence stage, and which one that is"
+            f" for {subject.model!r} is not known; name it with --base."
+        )
+    return base
 
 
 def discovery_scoring(design: Design) -> Scoring:

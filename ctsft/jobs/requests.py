@@ -6,7 +6,6 @@ by comparing requests (`same_question`), and `command_line` writes one as a shel
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
@@ -23,8 +22,7 @@ from ctsft.circuit.surrogate import FEWEST
 from ctsft.circuit.template_effects import TemplateChecks
 from ctsft.circuit.validation import Checks
 from ctsft.jobs.experiment_design import Design, Trial
-from ctsft.jobs.request_parts import Scoring, Subject
-from ctsft.model.model_files import BUNDLED_MODELS
+from ctsft.jobs.request_parts import Scoring, Subject, Tuning
 from ctsft.runs.explorations import LABEL, origin_of
 from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
 from ctsft.runs.recorded_models import PREFIX
@@ -32,51 +30,6 @@ from ctsft.runs.run_list import list_read_only, list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
 from ctsft.utils.json_files import problem, read_regular, reason_of
-
-CONTROLS = ("near_zero", "least", "random")
-POOLS = ("all", "B")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """What is trained, on which rows, and what is measured."""
-
-    target: str
-    what: str = "circuit"  # a name of RECIPES
-    # a circuit file, for circuit, edited and lora_circuit; otherwise `k` heads are selected from
-    # scores
-    circuit: str | None = None
-    scores: str | None = None  # a run id or a scores file; None: the heads are scored first
-    k: int = 6
-    n: int = 50  # target rows; 0: all
-    eval_split: str = "valid"  # of the curves
-    save_model: bool = False
-    related: tuple[str, ...] = ()  # further languages that are measured
-    # measured before and after only, where the curves are measured on another split; None: no
-    # other rows than those of the curves
-    final_split: str | None = "test"
-    # the target's train rows: all, or pool B (discovery saw none of their ids)
-    pool: str = "all"
-    base: str | None = None  # for "direct": the model before the competence stage
-    advice: str | None = None  # for "advised": an advice run or its advice.csv; None: ask first
-    shares: bool = True  # eleven shares of the change are measured on validation rows
-    # task files or names that are measured too, each with ":LANGUAGE" or in its source language
-    related_tasks: tuple[str, ...] = ()
-    perplexity: bool = False  # of the source rows' texts, or of the lines of the file `text`
-    text: str | None = None
-
-
-def base_model(subject: Subject, tuning: Tuning) -> str:
-    """The model without the competence stage; the bundled one's is bundled too."""
-    base = tuning.base or (
-        f"{subject.model}-base" if f"{subject.model}-base" in BUNDLED_MODELS else None
-    )
-    if not base:
-        raise UserError(
-            f"{tuning.what!r} tunes the model before its competence stage, and which one that is"
-            f" for {subject.model!r} is not known; name it with --base."
-        )
-    return base
 
 
 class JobRequest(Request):

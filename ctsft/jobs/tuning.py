@@ -18,7 +18,8 @@ from ctsft.jobs.measured_change import (
 )
 from ctsft.jobs.related_abilities import perplexity_ends, related_rows, texts_of
 from ctsft.jobs.reporter import Reporter, begin, finish
-from ctsft.jobs.requests import FinetuneRequest, Subject, base_model
+from ctsft.jobs.request_parts import base_model
+from ctsft.jobs.requests import FinetuneRequest, Subject
 from ctsft.jobs.results import read_scores, save_scores
 from ctsft.jobs.scoring import open_discovery
 from ctsft.jobs.tuning_rows import answered, rows_of, source_rows, tuning_rows

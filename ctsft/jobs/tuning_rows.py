@@ -1,7 +1,7 @@
 """The rows that a tuning run trains on, and those it is measured on."""
 
 from ctsft.data.task import Example, Task, balanced_sample, rows_hash
-from ctsft.jobs.requests import POOLS, Tuning
+from ctsft.jobs.request_parts import POOLS, Tuning
 from ctsft.tuning.evaluation_sets import TaskRows
 from ctsft.utils.errors import UserError
 

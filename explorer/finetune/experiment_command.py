@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from ctsft import runs
 from ctsft.jobs.experiment_design import MEASURING, Design, validated
-from ctsft.jobs.requests import ExperimentRequest, Tuning, base_model, needed_request, typed_runs
+from ctsft.jobs.request_parts import Tuning, base_model
+from ctsft.jobs.requests import ExperimentRequest, needed_request, typed_runs
 from ctsft.runs import results
 from ctsft.utils.atomic_files import write_text
 from ctsft.utils.errors import UserError

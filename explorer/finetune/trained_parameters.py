@@ -3,7 +3,7 @@
 from ctsft.attribution.scores import Head
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.jobs.requests import CONTROLS
+from ctsft.jobs.request_parts import CONTROLS
 from ctsft.model.model import Model
 from ctsft.tuning import parameter_masks, trainable
 from ctsft.tuning.lora import Lora

@@ -19,7 +19,15 @@ from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.data.registry import load_task
 from ctsft.data.task import balanced_sample, rows_hash
-from ctsft.jobs import faithfulness, reporter, requests, scoring, tuning, tuning_table
+from ctsft.jobs import (
+    faithfulness,
+    reporter,
+    request_parts,
+    requests,
+    scoring,
+    tuning,
+    tuning_table,
+)
 from ctsft.model.evaluation import predict
 from ctsft.runs import results
 from ctsft.runs.answers import answers_of
@@ -144,7 +152,7 @@ def test_every_way_to_tune_leaves_its_delta_and_its_row(subject, scored, what, l
         assert outside["parameters"] == loaded["qwen2"].n_params - summary["trainable"]
     assert [point["share"] for point in shares["points"]] == [step / 10 for step in range(11)]
     assert shares["split"] == "valid" and shares["rows"] == {"indonesian": 9, "javanese": 9}
-    if what in ("circuit", *requests.CONTROLS):
+    if what in ("circuit", *request_parts.CONTROLS):
         scores, rule = (
             Scores.load(scored.file("scores.safetensors")),
             {"circuit": "top"}.get(what, what),

@@ -14,7 +14,7 @@ from transformers.integrations import integration_utils
 
 from ctsft import RECIPES, Circuit, TuneConfig, finetune, trainable_of
 from ctsft.circuit.selection import RULES
-from ctsft.jobs import requests
+from ctsft.jobs import request_parts
 from ctsft.tuning import config as tuning_config
 from support.errors import said
 from support.shell import bad, newest
@@ -31,7 +31,7 @@ def circuit(tmp_path):
 
 
 def test_the_table_is_what_the_job_and_the_shell_offer(shell):
-    assert set(requests.CONTROLS) < set(RECIPES)
+    assert set(request_parts.CONTROLS) < set(RECIPES)
     help_text = " ".join(shell("finetune", "--help")[1].split())
     for name, recipe in RECIPES.items():
         assert f"{name}: {recipe.description}" in help_text
