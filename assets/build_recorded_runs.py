@@ -40,7 +40,15 @@ def main():
         record_all(args.methods.split(","), [int(seed) for seed in args.seeds.split(",")], args.to)
     about = {"title": "Recorded runs of the bundled model", "opened": 0.0}
     (args.to / "exploration.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_receipts(args.to)
     check(args.to)
+
+
+def write_receipts(to: Path):
+    """For the first screen, which imports no torch."""
+    from ctsft.receipts import of_runs
+
+    of_runs.write_receipts(to)
 
 
 def record_all(methods: list[str], seeds: list[int], to: Path):

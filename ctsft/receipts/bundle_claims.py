@@ -11,13 +11,15 @@ from pathlib import Path
 from ctsft.jobs.bundle import opened_bundle, write_entries
 from ctsft.receipts.claims import Claim
 from ctsft.receipts.evidence import Evidence, NotRecomputable, StoredRun
+from ctsft.receipts.of_runs import receipt_of
+from ctsft.receipts.receipt import FILE as RECEIPTS
 from ctsft.receipts.run_claims import fail, run_claims
 from ctsft.runs.answers import ends
 from ctsft.runs.explorations import FILE, About
 from ctsft.runs.folder import read_json
 from ctsft.runs.recorder import ID
 from ctsft.utils.errors import UserError, cut
-from ctsft.utils.json_files import read_regular
+from ctsft.utils.json_files import read_json_file, read_regular
 
 
 @contextmanager
@@ -40,6 +42,7 @@ def folder_claims(folder: Path, packed: bool = False) -> tuple[list[Claim], Evid
     for run_id in ids:
         claims += run_claims(evidence, run_id)
     claims += list(agreement_claims([evidence.run(run_id) for run_id in ids]))
+    claims += list(stored_receipt_claims(folder, evidence))
     return claims, evidence
 
 
@@ -96,6 +99,19 @@ def agreement_claims(of: list[StoredRun]) -> Iterator[Claim]:
                     right,
                     lambda text=text: text,
                 )
+
+
+def stored_receipt_claims(folder: Path, evidence: Evidence) -> Iterator[Claim]:
+    """The receipts beside the runs, against the run folders."""
+    if not (folder / RECEIPTS).is_file():
+        return
+    stored = read_json_file(folder / RECEIPTS, "The receipts", "write them again")
+    for run_id, receipt in stored.items():
+        yield Claim(
+            f"{RECEIPTS}: {run_id}",
+            receipt,
+            lambda run_id=run_id: receipt_of(evidence.run(run_id).run).model_dump(mode="json"),
+        )
 
 
 def answers_before(run: StoredRun) -> Iterator[tuple[tuple, str]]:

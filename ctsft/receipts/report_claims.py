@@ -7,7 +7,8 @@ from ctsft.plots.chart_figures import trace_values
 from ctsft.receipts.claims import TOLERANCE, Claim, Value
 from ctsft.receipts.derivations import Derivations
 from ctsft.receipts.evidence import Evidence, NotRecomputable
-from ctsft.receipts.receipt import Receipt, receipt_of
+from ctsft.receipts.of_runs import receipt_of
+from ctsft.receipts.receipt import Receipt
 from ctsft.receipts.report_file import Block, Page, Shown, digest, read_block, read_page, traces_of
 from ctsft.utils.errors import UserError, cut
 from ctsft.utils.figures import DECIMAL, shows

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ctsft.receipts.derivations import Derivations
 from ctsft.receipts.evidence import Evidence, NotRecomputable
-from ctsft.receipts.receipt import Receipt, receipt_of, text_of
+from ctsft.receipts.of_runs import receipt_of
+from ctsft.receipts.receipt import Receipt, text_of
 from ctsft.utils.errors import UserError
 from ctsft.utils.figures import Ledger, Node
 from ctsft.utils.json_files import parse_json, problem

@@ -9,7 +9,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import needed_request
 from ctsft.plots import faithfulness, score_maps
 from ctsft.plots.html_report import Chart, Section, Table
-from ctsft.receipts.receipt import receipt_of
+from ctsft.receipts.of_runs import receipt_of
 from ctsft.tuning import trainable
 from ctsft.utils import format
 from ctsft.utils.errors import UserError

@@ -12,6 +12,7 @@ from ctsft.utils.errors import UserError
 from explorer.compare import report, report_content, table
 from explorer.compare.filters import Entry
 from explorer.session import binding, errors, own_runs, start_runs
+from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
 
 LISTED_NAMES = 8  # in the question before runs are deleted
@@ -106,7 +107,8 @@ def downloads(rows: list[dict], names: dict[str, str]):
         help=(
             "The whole exploration of these runs on one page that opens without a network"
             " connection: model and task, head map, circuit, faithfulness, runs with curves and"
-            " frontier, how reliable the results are, and the commands to repeat them."
+            " frontier, how reliable the results are, and the commands to repeat them. Each figure"
+            " carries its receipt. " + TERMS["receipt"]
         ),
     )
 

@@ -402,6 +402,15 @@ SECTIONS: dict[str, dict[str, Term]] = {
             f" still the same ({OWN} question).",
         ),
     },
+    "Receipts": {
+        "receipt": Term(
+            "Receipt",
+            "Where figures come from: the command that repeats their run, the run, its rows"
+            " (number, split, hash), seed, the fingerprint of the model's weights, and the"
+            " interval, or why there is none. ctsft verify computes figures again from the run's"
+            f" files ({OWN} addition).",
+        ),
+    },
     "Advice on heads": {
         "advice": Term(
             "Advice",
