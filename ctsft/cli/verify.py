@@ -13,7 +13,10 @@ from ctsft.utils.errors import UserError
 @app.command()
 def verify(
     path: Annotated[
-        str, typer.Argument(help="A report (.html), a bundle (.zip), a run, a folder of runs.")
+        str,
+        typer.Argument(
+            help="A report (.html), bundle (.zip), run, folder of runs, documents (.md)."
+        ),
     ],
     sample: Annotated[
         Optional[int], typer.Option("--sample", help="So many figures at random; default: all.")

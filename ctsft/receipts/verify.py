@@ -18,6 +18,7 @@ from ctsft.receipts.claims import (
     counts,
     drawn,
 )
+from ctsft.receipts.document_claims import document_claims
 from ctsft.receipts.evidence import Evidence
 from ctsft.receipts.report_claims import report_claims
 from ctsft.receipts.run_claims import run_claims
@@ -84,8 +85,9 @@ class Verified:
 
 
 def verify(path: Path | str, settings: Settings = Settings()) -> Verified:
-    """Compute the figures of a report (.html), a bundle (.zip), a run folder, a folder of runs, or
-    the id of a run again. UserError, one sentence, for anything else.
+    """Compute the figures of a report (.html), a bundle (.zip), a run folder, a folder of runs, the
+    id of a run, a document (.md) or a folder of documents again. UserError, one sentence, for
+    anything else.
     """
     with opened(Path(path), settings) as (kind, claims):
         chosen = drawn(claims, settings.sample, settings.seed)
@@ -111,6 +113,8 @@ def opened(path: Path, settings: Settings) -> Iterator[tuple[str, list[Claim]]]:
         found = runs.get(str(path))
         evidence = Evidence([found.path.parent])
         yield "run", [*run_claims(evidence, found.id), *deep(evidence, [found.id], settings)]
+    elif path.suffix == ".md" or path.is_dir():
+        yield "documents", document_claims(path)
     else:
         raise refusal(path)
 
@@ -118,8 +122,8 @@ def opened(path: Path, settings: Settings) -> Iterator[tuple[str, list[Claim]]]:
 def refusal(path: Path) -> UserError:
     why = "cannot be verified" if path.exists() else "does not exist"
     return UserError(
-        f"{quoted(str(path), 200)} {why}; name a report (.html), a bundle (.zip), a run, or a"
-        " folder of runs."
+        f"{quoted(str(path), 200)} {why}; name a report (.html), a bundle (.zip), a run, a folder"
+        " of runs, or documents (.md)."
     )
 
 

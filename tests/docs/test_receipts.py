@@ -1,0 +1,117 @@
+"""The figures of the documents carry receipts, and those whose data lies in the repository are
+computed again.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ctsft.receipts.claims import DIFFERENT, EQUAL, NOT_RECOMPUTABLE
+from ctsft.receipts.document_file import parts_of, stamped
+from ctsft.receipts.verify import verify
+from ctsft.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "docs" / "results"
+TABLES = ROOT / "examples" / "nusax.results.md"
+
+
+def test_every_figure_of_the_results_has_a_receipt_and_none_differs():
+    found = verify(RESULTS)
+    told = (
+        "where a figure was measured again: python docs/stamp_receipts.py docs/results/*.md; a new"
+        " one needs a receipt (docs/receipts.md)"
+    )
+    assert found.counts[DIFFERENT] == 0, f"{found.text()}\n{told}"
+    bare = [one for one in found.verdicts if one.why == "the document has no receipts"]
+    assert not bare, f"{bare[0].where} shows {bare[0].value}; {told}"
+    assert found.counts[EQUAL] > 150 and found.counts[NOT_RECOMPUTABLE] > 300
+    assert verify(TABLES).counts[DIFFERENT] == 0 and verify(TABLES).counts[EQUAL] > 250
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+TAMPERED = {
+    "a mean over targets": (
+        TABLES,
+        "all targets | target | .493 | .659",
+        "all targets | target | .493 | .669",
+    ),
+    "a language's mean": (
+        TABLES,
+        "| buginese | target | .278 | .572",
+        "| buginese | target | .278 | .592",
+    ),
+    "a difference": (TABLES, "+.023 [-.008, +.055]", "+.043 [-.008, +.055]"),
+    "the sign of an end": (TABLES, "+.023 [-.008, +.055]", "+.023 [+.008, +.055]"),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_changed_figure_is_found_though_its_hash_was_fixed(tmp_path, name):
+    source, old, new = TAMPERED[name]
+    path = tmp_path / source.name
+    path.write_text(stamped(changed(source.read_text("utf-8"), old, new), name), "utf-8")
+    assert verify(path).counts[DIFFERENT] >= 1
+    path.write_text(stamped(source.read_text("utf-8"), name), "utf-8")
+    assert verify(path).counts[DIFFERENT] == 0
+
+
+def test_what_cannot_be_computed_is_guarded_by_its_hash(tmp_path):
+    text = (RESULTS / "validation.md").read_text("utf-8")
+    path = tmp_path / "validation.md"
+    path.write_text(changed(text, "0.464", "0.864"), "utf-8")
+    (verdict,) = [one for one in verify(path).verdicts if one.state == DIFFERENT]
+    assert verdict.where.endswith(": numbers")
+    path.write_text(re.sub(r"<!-- receipt: .*\n", "", text, count=1), "utf-8")
+    found = [one for one in verify(path).verdicts if one.state == DIFFERENT]
+    assert found and all("without a receipt" in one.where for one in found)
+
+
+def test_recorded_means_need_their_runs(tmp_path):
+    path = tmp_path / "demo.md"
+    path.write_text((RESULTS / "demo.md").read_text("utf-8"), "utf-8")
+    found = verify(path)
+    assert found.counts[DIFFERENT] == 0
+    assert any("needs the runs" in one.why for one in found.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [
+        ("{not json}", "cannot be read"),
+        ('{"command": "c"}', "'run' is missing"),
+        (
+            '{"command": "c", "run": "r", "rows": "", "seed": "", "model": "", "interval": "",'
+            ' "derive": "magic"}',
+            "choose from all_targets",
+        ),
+    ],
+)
+def test_a_wrong_receipt_is_one_sentence(tmp_path, comment, said):
+    path = tmp_path / "wrong.md"
+    path.write_text(f"# A\n\n<!-- receipt: {comment} -->\n\n0.5\n", "utf-8")
+    with pytest.raises(UserError, match=said):
+        verify(path)
+    with pytest.raises(UserError, match="holds no document"):
+        verify(empty(tmp_path))
+
+
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+def test_a_receipt_covers_up_to_the_next_heading():
+    receipt = (
+        '{"command": "c", "run": "", "rows": "", "seed": "", "model": "", "interval": "",'
+        ' "needs": "x"}'
+    )
+    text = f"# A\n0.1\n<!-- receipt: {receipt} -->\n0.2 L2.H3 0.3\n```\n# 0.4\n```\n## B\n0.5\n"
+    parts = [(bool(part.receipt), part.results) for part in parts_of(text, "x") if part.results]
+    assert parts == [(False, ["0.1"]), (True, ["0.2", "0.3", "0.4"]), (False, ["0.5"])]
