@@ -68,12 +68,12 @@ def claims_of(text: str, name: str, folder: Path) -> Iterator[Claim]:
 
 
 def uncovered(part: Part, where: str) -> Iterator[Claim]:
-    for number in part.results:
+    for number in part.bare_results:
         yield Claim(f"{where}: a number without a receipt", number, lambda: "a receipt", True)
 
 
 def without(part: Part, where: str) -> Iterator[Claim]:
-    for number in part.results:
+    for number in part.bare_results:
         yield Claim(where, number, fail(NotRecomputable("the document has no receipts")))
 
 

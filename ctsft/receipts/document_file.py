@@ -24,6 +24,7 @@ FENCE = re.compile(r"^\s*(```|~~~)")
 # a number of a text, not of a name (SmolLM2, L2.H3, x86) or an address
 NUMBER = re.compile(r"(?<![\w.])[+\-−]?(?:\d[\d,]*)?\.?\d+(?:[eE][+\-−]?\d+)?")
 RESULT = re.compile(r"(?<![\w.])[+\-−]?\d*\.\d+(?!\.\d)")  # with decimals
+CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 ADVICE = "write it as docs/receipts.md says"
 
 
@@ -64,6 +65,11 @@ class Part:
     @property
     def results(self) -> list[str]:
         return RESULT.findall(self.text)
+
+    @property
+    def bare_results(self) -> list[str]:
+        """Those outside of code in a line, which holds settings."""
+        return RESULT.findall(CODE.sub("", self.text))
 
     @property
     def digest(self) -> str:
