@@ -24,6 +24,9 @@ def receipt_of(run: Run, interval: str = "") -> Receipt | None:
     return receipt.model_copy(update={"interval": interval}) if receipt and interval else receipt
 
 
+MOST_HASHED = 5_000  # rows that a page hashes at every turn
+
+
 @lru_cache(maxsize=5_000)
 def _receipt(path: Path, stamps: tuple) -> Receipt | None:
     run = Run(path)
@@ -108,7 +111,12 @@ def counted_receipt(
         command=shlex.join(["python", "-c", f"import ctsft; print({expression})"]),
         run="none: counted on this page",
         rows=tuple(
-            RowSet(name=name, split=subject.split, count=len(some), hash=rows_hash(some))
+            RowSet(
+                name=name,
+                split=subject.split,
+                count=len(some),
+                hash=rows_hash(some) if len(some) <= MOST_HASHED else "not hashed: many rows",
+            )
             for name, some in rows.items()
         ),
         seed="none: nothing is drawn",
