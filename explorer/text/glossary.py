@@ -406,25 +406,9 @@ SECTIONS: dict[str, dict[str, Term]] = {
         "receipt": Term(
             "Receipt",
             "Where figures come from: the command that repeats their run, the run, its rows"
-<<<<<<< HEAD
-<<<<<<< HEAD
             " (number, split, hash), seed, the fingerprint of the model's weights, and the"
             " interval, or why there is none. ctsft verify computes figures again from the run's"
             f" files ({OWN} addition).",
-=======
-            " (number, split, hash), seed, the fingerprint of the model's weights, and the interval, or why"
-            " there is none. ctsft verify computes figures again from the run's files"
-=======
-            " (number, split, hash), seed, the fingerprint of the model's weights, and the"
-<<<<<<< HEAD
-            " interval, or why there is none. ctsft verify computes figures again from the run's files"
->>>>>>> 394adec (Glossary: Receipt, in lines of 100 columns)
-            f" ({OWN} addition).",
->>>>>>> be96c7f (Glossary: Receipt, in lines of 100 columns)
-=======
-            " interval, or why there is none. ctsft verify computes figures again from the run's"
-            f" files ({OWN} addition).",
->>>>>>> da2d3f2 (Glossary: Receipt, in lines of 100 columns)
         ),
     },
     "Advice on heads": {
