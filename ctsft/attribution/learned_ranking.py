@@ -26,6 +26,8 @@ from ctsft.utils.errors import UserError
 
 START = "ig"  # the method whose ranking the learning begins with
 START_STEPS = 9
+# forward passes before the first step: the start, all gates open, and all closed
+START_COST = BACKWARD * START_STEPS + 2
 BUDGETS = 2  # of a step
 TEXTS = 5  # of each budget
 RATE = 0.1
@@ -92,6 +94,14 @@ def learn_ranking(
     `passes` is too little for a step.
     """
     settings, n_heads = scoring.settings, scoring.model.n_layers * scoring.model.n_heads
+    texts = min(TEXTS, len(scoring.pool))
+    step_cost = BACKWARD * BUDGETS * texts / len(scoring.pool)
+    steps = int((settings.passes - START_COST) / step_cost + 1e-9)
+    if steps < 1:
+        raise UserError(
+            f"passes is {settings.passes}; a learned ranking of {len(scoring.pool)} texts needs at"
+            f" least {math.ceil(START_COST + step_cost)} forward passes."
+        )
     first = replace(scoring, method=START, settings=replace(settings, steps=START_STEPS))
     start, notes = run_pass(first)
     gated = GatedPool(scoring, spent=BACKWARD * START_STEPS)
@@ -99,14 +109,6 @@ def learn_ranking(
         raise UserError(
             "With every head at its mean the model does the task as well as with its heads on"
             " these texts, so no ranking can be learned; use another method or other texts."
-        )
-    texts = min(TEXTS, len(scoring.pool))
-    step_cost = BACKWARD * BUDGETS * texts / len(scoring.pool)
-    steps = int((settings.passes - gated.spent) / step_cost + 1e-9)
-    if steps < 1:
-        raise UserError(
-            f"passes is {settings.passes}; a learned ranking of {len(scoring.pool)} texts needs at"
-            f" least {math.ceil(gated.spent + step_cost)} forward passes."
         )
     numbers = start_numbers(start.double().nanmean(0).float()).requires_grad_()
     optimizer = torch.optim.Adam([numbers], lr=RATE, betas=MOMENTS)
