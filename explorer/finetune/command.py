@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from ctsft import runs
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
+from ctsft.jobs.request_parts import CONTROLS, base_model
 from ctsft.jobs.requests import (
-    CONTROLS,
     FinetuneRequest,
     Scoring,
     Tuning,
-    base_model,
     typed_runs,
 )
 from ctsft.runs.recorded_models import recorded_model

@@ -5,8 +5,8 @@ it is compared with; no streamlit.
 from dataclasses import replace
 
 from ctsft import runs
+from ctsft.jobs.request_parts import CONTROLS
 from ctsft.jobs.requests import (
-    CONTROLS,
     FinetuneRequest,
     SubjectRequest,
     Tuning,
