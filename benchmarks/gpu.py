@@ -28,7 +28,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 import ctsft
 from benchmarks.bench_tuning import heads_of, step_times
 from benchmarks.random_pass import mean_z, random_pass, random_texts
-from ctsft.attribution.methods import VARIANTS
+from ctsft.attribution.methods import DEFAULT_VARIANTS, VARIANTS
 from ctsft.attribution.scores import ScoreConfig
 from ctsft.model.loading import wrap
 from ctsft.model.model import Model
@@ -125,7 +125,8 @@ def paths(device: str) -> list[str]:
     models = [build(SMALL, place, torch.float64) for place in (device, "cpu")]
     texts = random_texts(SMALL["vocab_size"], 3, 12)
     mu = mean_z(models[1], texts)
-    for name, variant in VARIANTS.items():
+    for name in DEFAULT_VARIANTS:
+        variant = VARIANTS[name]
         config = ScoreConfig(**variant.settings)
         here, there = (random_pass(model, texts, mu, variant.method, config) for model in models)
         error = difference(here, there)

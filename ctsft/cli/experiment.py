@@ -75,10 +75,11 @@ def tables(
     from ctsft.experiment.results import finished_rows, source_language, write_tables
     from ctsft.jobs.experiment_design import read_design
 
-    rows, _ = finished_rows(run, read_design(run.file("design.json")))
+    design = read_design(run.file("design.json"))
+    rows, _ = finished_rows(run, design)
     if not rows:
         raise UserError(f"Experiment {run_id!r} has no finished trial yet; wait for the first one.")
-    text = write_tables(run, rows, source_language(run))
+    text = write_tables(run, rows, source_language(run), design)
     print(
         json.dumps(rows, indent=1)
         if as_json

@@ -11,6 +11,8 @@ from ctsft.utils.statistics import (
 )
 
 SIDES = ("target", "source")
+# everything is trained, and the source is kept by the way it is trained
+KEEPING = ("full_held", "replay", "half of full")
 
 LEVEL = 0.05  # of the chance that a table of differences holds a false verdict
 
@@ -103,14 +105,15 @@ def verdict(pair: Mapping) -> str:
 
 
 def notable_pairs(compared: list[dict]) -> list[dict]:
-    """Each method against full tuning, and advised and near-zero heads against the other choices of
-    heads; judged by what is shown here.
+    """Each method against full tuning, full tuning that keeps the source against the choices of
+    heads, and advised and near-zero heads against the other choices; judged by what is shown here.
     """
     heads = ("circuit", "near_zero", "least", "random", "norms")
     shown = [
         one
         for one in compared
         if one["other"] == "full"
+        or (one["one"] in KEEPING and one["other"] in ("circuit", "near_zero"))
         or (one["one"] == "advised" and one["other"] in heads)
         or (one["one"] == "near_zero" and one["other"] in ("circuit", "random"))
         or (one["one"], one["other"]) == ("circuit", "random")

@@ -98,7 +98,7 @@ def finish_experiment(
 ) -> dict:
     """Write the tables of all finished trials and the summary; returns the summary."""
     rows, _ = finished_rows(run, design)
-    write_tables(run, rows, source)
+    write_tables(run, rows, source, design)
     choices = [
         {"setting": setting, "method": method, "learning_rate": rate}
         for (setting, method), rate in rates.items()
@@ -118,10 +118,10 @@ def finish_experiment(
     )
 
 
-def write_tables(run: Run, rows: list[dict], source: str) -> str:
+def write_tables(run: Run, rows: list[dict], source: str, design: Design) -> str:
     """Write `FILES` to the run folder; returns the Markdown."""
     long, pairs = tables.long_table(rows), method_differences.paired_differences(rows)
-    markdown = tables.markdown(rows, source)
+    markdown = tables.markdown(rows, source, design.choose_targets)
     contents = (
         markdown,
         tables.latex(rows),

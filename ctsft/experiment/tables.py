@@ -8,15 +8,20 @@ Student's t, over languages where there are three, else over seeds (`utils.stati
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ctsft.experiment import related_abilities
-from ctsft.experiment.method_differences import SIDES, notable_pairs, paired_differences
+from ctsft.experiment.method_differences import (
+    SIDES,
+    notable_pairs,
+    paired_differences,
+)
 from ctsft.experiment.row_differences import on_these_languages
 from ctsft.jobs.experiment_design import Trial
 from ctsft.utils.csv_text import csv_text
 from ctsft.utils.statistics import (
     ALL_TARGETS,
+    FEWEST,
     Spread,
     average_over_targets,
     spread,
@@ -128,9 +133,10 @@ def layout(
     return columns, lines
 
 
-def markdown(rows: list[Mapping], source: str) -> str:
+def markdown(rows: list[Mapping], source: str, chosen_on: Collection[str] = ()) -> str:
     """A table for each setting and n, with targets and sides as rows and methods as columns; then
-    the paired differences.
+    the paired differences, and those over the targets without `chosen_on`, on which learning rates
+    were chosen.
     """
     parts = []
     for setting in dict.fromkeys(row["setting"] for row in rows):
@@ -168,13 +174,26 @@ def markdown(rows: list[Mapping], source: str) -> str:
     head, lines = related_abilities.difference_table(rows)
     if lines:
         parts += [f"{related_abilities.TITLE}:", "", table(head, lines), ""]
-    compared = on_these_languages(notable_pairs(paired_differences(rows)), rows)
-    if compared:
-        head, lines = difference_table(compared)
-        more = f" {ROW_DIFFERENCES}." if ROW_HEAD[0] in head else ""
-        title = f"Paired differences after tuning. {DIFFERENCES}"
-        parts += [f"{title}.{more}" if more else f"{title}:", "", table(head, lines), ""]
+    parts += differences("Paired differences after tuning", rows)
+    others = [row for row in rows if row["target"] not in chosen_on]
+    if chosen_on and len({row["target"] for row in others}) >= FEWEST:
+        names = ", ".join(dict.fromkeys(row["target"] for row in others))
+        title = (
+            f"Paired differences on the languages on which no learning rate was chosen ({names})"
+        )
+        parts += differences(title, others)
     return "\n".join(parts)
+
+
+def differences(title: str, rows: list[Mapping]) -> list[str]:
+    """Lines of Markdown: a title and the table of differences; [] where nothing is compared."""
+    compared = on_these_languages(notable_pairs(paired_differences(rows)), rows)
+    if not compared:
+        return []
+    head, lines = difference_table(compared)
+    more = f" {ROW_DIFFERENCES}." if ROW_HEAD[0] in head else ""
+    title = f"{title}. {DIFFERENCES}"
+    return [f"{title}.{more}" if more else f"{title}:", "", table(head, lines), ""]
 
 
 def difference_cells(pair: Mapping) -> list[str]:

@@ -280,6 +280,7 @@ def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
 
 def test_an_outcome_without_stored_answers_has_no_test():
     row = {
+        "run": "a-run",
         "what": "full",
         "heads": None,
         "source": "indonesian",

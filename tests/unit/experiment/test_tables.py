@@ -5,7 +5,7 @@ import pytest
 from ctsft.experiment import (
     tables,
 )
-from support.experiment import ROWS
+from support.experiment import ROWS, row
 
 
 def test_tables_in_the_layout_of_the_papers():
@@ -46,3 +46,18 @@ def test_tables_in_the_layout_of_the_papers():
         and tables.as_csv([one | {"shares": [{"share": 0.0}]} for one in ROWS])
         == tables.as_csv(ROWS)
     )
+
+
+def test_languages_on_which_no_rate_was_chosen_have_a_table_of_their_own():
+    rows = [
+        row(method, target, seed, after + seed / 100 + i / 50, 0.5 + i / 10)
+        for i, target in enumerate(("a", "b", "c", "d"))
+        for method, after in (("full", 0.4), ("full_held", 0.6), ("circuit", 0.5))
+        for seed in (1, 2)
+    ]
+    text = tables.markdown(rows, "id", ["a"])
+    first, second = text.split("no learning rate was chosen (b, c, d)")
+    assert "4 languages" in first and "3 languages" in second
+    assert "full_held − circuit" in second and "4 languages" not in second
+    assert "no learning rate" not in tables.markdown(rows, "id", ["a", "b"])
+    assert "no learning rate" not in tables.markdown(rows, "id")
