@@ -22,7 +22,7 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import cost_estimate, run_progress
 
 START = "Predict faithfulness while I edit"
-FEW_ROWS = 8  # whose forward pass is timed
+FEW_ROWS = 16  # whose forward pass is timed
 
 
 def draw(shown: PageCircuit):
