@@ -56,9 +56,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=rank)
 
 
-# a shell that starts the tests behind "&" ignores SIGINT for them; their tests send it
+# a shell that starts the tests behind "&" ignores SIGINT for them, nohup SIGHUP; tests send both
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_finish():

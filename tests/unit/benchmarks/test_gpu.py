@@ -21,7 +21,7 @@ def test_tiny_runs_every_part_and_writes_only_where_it_is_told(tmp_path, monkeyp
     assert (tmp_path / "page.md").read_text() == page
     assert [path.name for path in tmp_path.glob("*")] == ["page.md"]
     assert all(f"## {title}" in page for title in gpu.PARTS)
-    assert "too large" not in page and page.count("| 0.0e+00 |") == len(gpu.VARIANTS)
+    assert "too large" not in page and page.count("| 0.0e+00 |") == len(gpu.DEFAULT_VARIANTS)
     assert "| bfloat16 |" in page and "a CPU" in page and "of full" not in page
 
 
