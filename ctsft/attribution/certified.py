@@ -53,6 +53,7 @@ class Certificate:
     passes: float
     full: float
     doubtful: tuple[tuple[int, int], ...] = ()
+    lost: bool = False  # an effect of the doubtful heads was NaN or infinite
 
     def as_json(self) -> dict:
         return asdict(self)
@@ -66,6 +67,11 @@ class Certificate:
             )
         names = [f"L{layer}.H{head}" for layer, head in self.doubtful[:NAMED]]
         more = " ..." if len(self.doubtful) > NAMED else ""
+        if self.lost:
+            return (
+                f"Not certified: effects of {', '.join(names)}{more} are NaN or infinite; use more"
+                " precise numbers (--dtype float32 or float64)."
+            )
         return (
             f"Not certified: {', '.join(names)}{more} are too close to the cutoff after {cost}; the"
             f" confidence that the best {self.k} heads are those of full mean ablation is"
@@ -151,7 +157,10 @@ def certify(
     full = n_heads + 1.0
     if n_heads <= ESTIMATE_PASSES:  # nothing to save
         every = torch.ones(layers, heads, dtype=torch.bool)
-        return measure(list(range(n)), every), Certificate(True, k, 1.0, full, full)
+        effects = measure(list(range(n)), every)
+        certificate = Certificate(True, k, 1.0, full, full)
+        lost = np.flatnonzero(~effects.isfinite().all(0).flatten().numpy())
+        return effects, without(certificate, lost.tolist(), heads)
     counter = _Counter(estimate, measure, np.random.default_rng(seed))
     race = Race(counter.estimate, np.full((n, n_heads), np.nan), k)
     wanted, allowed = np.ones(n_heads, int), (1 - CONFIDENCE) / LOOKS
@@ -177,11 +186,22 @@ def certify(
     )
     if certificate.certified:
         certificate = replace(certificate, doubtful=())
+    certificate = without(certificate, sorted(counter.lost), heads)
     corrected = counter.estimate + race.corrections
     # with the measured effects in place the means are still the corrected ones
     filled = np.where(np.isnan(race.measured), corrected, race.measured)
     values = torch.from_numpy(filled).reshape(estimate.shape).to(estimate.dtype)
     return values, certificate
+
+
+def without(certificate: Certificate, lost: list[int], heads: int) -> Certificate:
+    """The certificate where effects of some heads are NaN or infinite: nothing is certified then.
+    lost: the heads' numbers, layer after layer; heads: in a layer.
+    """
+    if not lost:
+        return certificate
+    doubtful = tuple(divmod(int(head), heads) for head in lost)
+    return replace(certificate, certified=False, confidence=0.0, doubtful=doubtful, lost=True)
 
 
 class _Counter:
@@ -195,6 +215,7 @@ class _Counter:
         n_heads = self.estimate.shape[1]
         self.start = draw.permutation(np.arange(n_heads) % self.n)  # in the order, [head]
         self.budget, self.passes = budget_of(n_heads), ESTIMATE_PASSES
+        self.lost: set[int] = set()  # heads with an effect that is NaN or infinite
 
     def rows(self, counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Which examples are to come, [example, head] bool, to bring heads from `counts` to
@@ -213,6 +234,7 @@ class _Counter:
             heads = torch.from_numpy(new[row]).reshape(self.layers, self.heads)
             effects = self.measure([int(row)], heads)[row].reshape(-1).double().numpy()
             # an effect that is NaN or infinite was left out: the estimate stands
+            self.lost |= set(np.flatnonzero(new[row] & ~np.isfinite(effects)).tolist())
             effects = np.where(np.isfinite(effects), effects, self.estimate[row])
             measured[row, new[row]] = effects[new[row]]
             self.passes += float(1 + new[row].sum()) / self.n

@@ -9,9 +9,12 @@ NAMED = 8  # heads of a role
 
 
 def score(summary: dict) -> str:
+    first = summary["heads"][:10]
+    # scores that are one for the whole pool have no error
+    errors = [f" ± {row['stderr']:.4f}" if row["stderr"] else "" for row in first]
     rows = [
-        f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f} ± {row['stderr']:.4f}"
-        for row in summary["heads"][:10]
+        f"L{row['layer']}.H{row['head']:<3} {row['score']:+.4f}{error}"
+        for row, error in zip(first, errors, strict=True)
     ]
     title = f"{summary['method']} on {summary['examples']} examples, the ten most relevant heads:"
     return "\n".join([title, *rows, *by_position(summary), *roles(summary), *summary["notes"]])

@@ -90,6 +90,11 @@ def verify(path: Path | str, settings: Settings = Settings()) -> Verified:
     anything else.
     """
     with opened(Path(path), settings) as (kind, claims):
+        if not claims:
+            raise UserError(
+                f"{quoted(str(path), 200)} holds no figure to verify; name a report (.html), a"
+                " bundle (.zip), a run, or documents (.md) with receipts."
+            )
         chosen = drawn(claims, settings.sample, settings.seed)
         return Verified(str(path), kind, len(claims), [check(claim) for claim in chosen])
 

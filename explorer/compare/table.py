@@ -157,7 +157,7 @@ def line(entry: Entry) -> dict:
     times = [row["seconds"] for row in entry if row["seconds"] is not None]
     automatic_name = first["experiment"] and first["name"] == first["given"]
     return {
-        "what": run_names.recipe_name(first["what"]),
+        "what": run_names.held_name(first),
         "name": first["name"] if single and not automatic_name else "",
         "heads": first["heads"],
         "share": first["share"],

@@ -85,12 +85,21 @@ def recipe_name(recipe: str) -> str:
     return RECIPES[recipe][0] if recipe in RECIPES else str(recipe).replace("_", " ")
 
 
+def held_name(row: Mapping) -> str:
+    """What a run trained, and whether the source was held: "Everything, held"."""
+    return with_hold(recipe_name(row["what"]), row)
+
+
+def with_hold(name: str, row: Mapping) -> str:
+    return f"{name}, held" if row.get("hold") else name
+
+
 def trained_text(row: Mapping) -> str:
     """What a run trained, in a few words: "Circuit (6 heads)"."""
     name = recipe_name(row["what"])
     if row.get("heads") is not None:
         name = f"{name.removesuffix(' heads')} ({row['heads']} heads)"
-    return f"{name}, held" if row.get("hold") else name
+    return with_hold(name, row)
 
 
 def run_names(rows: list[Mapping]) -> list[str]:

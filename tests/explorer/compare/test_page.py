@@ -53,6 +53,13 @@ def plain(text: str) -> str:
     return text.replace("\\", "")
 
 
+def test_held_tuning_and_plain_tuning_have_two_names_in_the_table():
+    held, plain_row = row("full", 0.8, 0.6, hold=9.0), row("full", 0.7, 0.6, hold=0.0)
+    names = [run_names.held_name(one) for one in (held, plain_row)]
+    assert names == ["Everything, held", "Everything"]
+    assert run_names.trained_text(held) == names[0]
+
+
 def test_no_runs_says_where_to_start_one(view):
     at = visit(view, PAGE)
     assert not at.exception and "Start one on the Fine-tune page" in texts(at) and not at.dataframe

@@ -71,6 +71,26 @@ def test_the_result_is_the_measured_mean_where_a_head_was_ablated_everywhere():
     assert corrected.tolist() == pytest.approx(expected[once].tolist(), abs=1e-6)
 
 
+def test_nothing_is_certified_where_an_effect_is_no_number():
+    planted = Planted()
+    assert planted.certify()[1].certified, "control"
+    planted = Planted()
+    planted.effects[:, 1, 2] = float("inf")
+    values, certificate = planted.certify()
+    assert values.isfinite().all() and not certificate.certified and certificate.confidence == 0
+    assert (
+        certificate.doubtful == ((1, 2),) and "L1.H2 are NaN or infinite" in certificate.sentence()
+    )
+
+
+def test_nor_where_every_head_of_a_small_model_is_ablated():
+    effects = torch.ones(4, 2, 3)
+    assert certify(effects, 1, lambda rows, heads: effects)[1].certified, "control"
+    effects[0, 1, 1] = float("nan")
+    certificate = certify(effects, 1, lambda rows, heads: effects)[1]
+    assert not certificate.certified and certificate.doubtful == ((1, 1),)
+
+
 def test_a_near_tie_is_resolved_by_ablating_both_heads_on_every_example():
     planted = Planted()
     planted.effects.flatten(1)[:, 5] = planted.effects.flatten(1)[:, 4] * 0.999

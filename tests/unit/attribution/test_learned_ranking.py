@@ -10,6 +10,7 @@ from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import check_settings, score_heads
 from ctsft.attribution.scoring_pass import ScoringPass
 from ctsft.circuit.faithfulness import ablated
+from ctsft.cli import summaries
 from ctsft.utils.errors import UserError
 from support.planted import planted
 from support.tasks import agreed
@@ -132,3 +133,10 @@ def test_what_cannot_be_learned_is_refused(known, task, settings, said):
     model, rows, means = known
     with pytest.raises(UserError, match=said):
         score_heads(model, task, rows, means, "learned", **settings)
+
+
+def test_scores_of_the_whole_pool_are_printed_without_an_error():
+    head = {"layer": 1, "head": 2, "score": 0.5, "stderr": 0.25}
+    summary = {"method": "learned", "examples": 6, "heads": [head], "notes": []}
+    assert "+0.5000 ± 0.2500" in summaries.score(summary)
+    assert "±" not in summaries.score(summary | {"heads": [head | {"stderr": 0.0}]})

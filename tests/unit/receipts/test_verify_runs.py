@@ -16,6 +16,7 @@ from ctsft.receipts.evidence import Evidence
 from ctsft.receipts.run_claims import run_claims
 from ctsft.receipts.verify import Settings, verify
 from ctsft.runs import explorations
+from support.errors import said
 from support.jobs import tuned
 from support.recorded import FEW, RUNS, show_recorded
 
@@ -205,3 +206,10 @@ def test_the_model_is_run_again_on_request(subject, scored):
     found = verify(scored.id, Settings(deep=True))
     assert found.counts[DIFFERENT] == 0
     assert sum("on each example" in one.where for one in found.verdicts) == 12
+
+
+def test_what_has_no_figure_is_refused(tmp_path):
+    """Nothing checked is not the same as nothing wrong."""
+    (tmp_path / "words.md").write_text("No figure here.\n")
+    for path in (tmp_path / "words.md", tmp_path):
+        said(lambda path=path: verify(path), str(path), "no figure to verify")
