@@ -8,19 +8,15 @@ with the same means.
 an effect on CUDA only.
 """
 
-import argparse
 import time
 
 import ctsft
+from benchmarks.arguments import subject_parser
 from ctsft.utils.statistics import spearman
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--task", default="demo")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--language")
+    parser = subject_parser(__doc__)
     parser.add_argument("--size", type=int, default=6)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtypes", default="float32,bfloat16")

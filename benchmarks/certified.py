@@ -10,13 +10,13 @@ estimate the same; pools are drawn from these texts and the race reads its numbe
 --check: the pass is run on the first pool, and compared with full ablation in time and heads.
 """
 
-import argparse
 import time
 
 import numpy as np
 import torch
 
 import ctsft
+from benchmarks.arguments import subject_parser
 from ctsft.attribution.certified import STEPS, certify
 
 
@@ -59,11 +59,7 @@ def measure_pools(estimate: torch.Tensor, effects: torch.Tensor, k: int, args) -
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--task", default="demo")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--language")
+    parser = subject_parser(__doc__)
     parser.add_argument("--texts", type=int, default=100)
     parser.add_argument("--longest", type=int, default=10**9)
     parser.add_argument("--pools", type=int, default=20)

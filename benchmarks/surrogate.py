@@ -12,7 +12,6 @@ job: CD-T's (--method), and two estimates of mean ablation. --longest leaves lon
 Measured circuits are stored in the cache: a benchmark that was interrupted goes on.
 """
 
-import argparse
 import math
 import random
 import time
@@ -20,6 +19,7 @@ import time
 import numpy as np
 
 import ctsft
+from benchmarks.arguments import subject_parser
 from ctsft.attribution.methods import VARIANTS
 from ctsft.circuit.measured_sets import SetMeter
 from ctsft.circuit.surrogate import FaithfulnessSurrogate
@@ -86,11 +86,7 @@ def report(surrogate: FaithfulnessSurrogate, circuits: list[frozenset], truth: d
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--task", default="demo")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--language")
+    parser = subject_parser(__doc__)
     parser.add_argument(
         "--method", default="cdt", help="a name of ctsft.attribution.methods.VARIANTS"
     )
