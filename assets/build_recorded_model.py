@@ -10,6 +10,7 @@ stopped, and two steps can run at once. Steps:
     competence   all parameters are tuned on the bundled English texts (the published model
                  answers about half of the validation texts right)
     scores       the heads by each method, on the same texts
+    validation   the rankings against mean ablation and random circuits, on validation texts
     tuning       English to Indonesian, by each method of METHODS with each seed
     copy         the run folders without weights, machine and deltas, and model.json: the shape and
                  the fingerprint of the tuned model, by which pages know it
@@ -37,7 +38,8 @@ CONFIG = {"epochs": 3, "learning_rate": 2e-4, "eval_every": 4}
 SETTINGS = {"target": TARGET, "n": 50, "k": 6, "final_split": None, "shares": False}
 SEEDS = "31,777"
 METHODS = "full,full_held,circuit,near_zero"
-STEPS = "competence,scores,tuning,copy"
+CHECKS = {"rows": 48, "n_random": 20, "pools": 0}
+STEPS = "competence,scores,validation,tuning,copy"
 
 
 def main():
@@ -59,6 +61,8 @@ def main():
     if "scores" in steps:
         for name in args.scores.split(","):
             scored(name)
+    if "validation" in steps:
+        validated()
     if "tuning" in steps:
         remember_evaluations()
         for seed in map(int, args.seeds.split(",")):
@@ -115,6 +119,15 @@ def scored(name: str):
 
     scoring = Scoring(size=SIZE, **SCORES[name])
     record(ScoreRequest(subject=subject(), scoring=scoring), f"smollm2-{name}", score)
+
+
+def validated():
+    from ctsft.circuit.validation import Checks
+    from ctsft.jobs.faithfulness import validate
+    from ctsft.jobs.requests import ValidateRequest
+
+    request = ValidateRequest(subject=subject(), checks=Checks(size=SIZE, **CHECKS))
+    record(request, "smollm2-validation", validate)
 
 
 def tuned(method: str, seed: int):

@@ -70,9 +70,9 @@ def remember_evaluations():
     runs begin with the same weights.
     """
     from ctsft.data.task import rows_hash
-    from ctsft.jobs import tuning
+    from ctsft.tuning import evaluation_sets
 
-    evaluate, known = tuning.evaluate, {}
+    evaluate, known = evaluation_sets.evaluate, {}
 
     def remembered(model, task, rows):
         weights = hashlib.sha256()
@@ -83,7 +83,7 @@ def remember_evaluations():
             known[key] = evaluate(model, task, rows)
         return known[key]
 
-    tuning.evaluate = remembered
+    evaluation_sets.evaluate = remembered
 
 
 def tuned(method: str, seed: int, run_id: str, to: Path):

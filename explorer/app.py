@@ -2,7 +2,10 @@
 serves the pages of main.py behind the checks of guard.py.
 """
 
+import logging
 import sys
+import threading
+from importlib import import_module
 from pathlib import Path
 
 from starlette.middleware import Middleware
@@ -17,6 +20,17 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of this file
     sys.path.insert(0, ROOT)
 
 from explorer.guard import Guard  # noqa: E402
+
+# what the first screen needs, imported while the browser opens
+FIRST_SCREEN = ("explorer.sidebar", "explorer.session.warm", "explorer.setup.recorded_story")
+
+
+def import_first_screen():
+    try:
+        for name in FIRST_SCREEN:
+            import_module(name)
+    except Exception:  # the page meets the error, too, and says it
+        logging.getLogger(__name__).exception("the first screen could not be imported")
 
 
 def first_page(request: Request) -> RedirectResponse:
@@ -46,4 +60,5 @@ AROUND = {
     ],
     "middleware": [Middleware(Guard)],
 }
+threading.Thread(target=import_first_screen, daemon=True).start()
 app = App(Path(__file__).resolve().with_name("main.py"), **AROUND)
