@@ -28,6 +28,8 @@ READ_AT_IMPORT = (
     "CUDA", "HF_", "HUGGINGFACE", "KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS", "PYTHON", "PYTORCH",
     "SAFETENSORS", "TORCH", "TRANSFORMERS", "XDG_",
 )  # fmt: skip
+# what scikit-learn, joblib and torch set for themselves when they are imported or first use a GPU
+SET_BY_LIBRARIES = ("CUDA_MODULE_LOADING", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 SECONDS = 60.0  # for an answer; a server that does not give one is ended
 
 
@@ -128,7 +130,14 @@ def fork(job: Job) -> int | None:
 
 
 def read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in environment.items() if name.startswith(READ_AT_IMPORT)}
+    """The variables in which a job must agree with the server. Not those that the program's
+    libraries add while it runs: the job's own libraries set them too.
+    """
+    return {
+        name: text
+        for name, text in environment.items()
+        if name.startswith(READ_AT_IMPORT) and name not in SET_BY_LIBRARIES
+    }
 
 
 def serve(line: socket.socket) -> Job | None:

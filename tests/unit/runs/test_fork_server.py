@@ -77,6 +77,16 @@ def test_what_libraries_read_when_they_are_imported_must_be_the_same(server, job
     assert server.fork(job(ANYTHING_ELSE="3"))
 
 
+def test_what_the_programs_libraries_set_while_it_runs_is_no_hindrance(server, job):
+    """scikit-learn sets KMP_INIT_AT_FORK when a page first needs it, after the server began."""
+    import sklearn  # noqa: F401
+
+    added = {name for name in os.environ if name.startswith("KMP_")}
+    assert added and added <= set(fork_server.SET_BY_LIBRARIES)
+    assert server.fork(job(**dict.fromkeys(fork_server.SET_BY_LIBRARIES, "another")))
+    assert server.fork(job(KMP_AFFINITY="none")) is None
+
+
 def test_a_server_that_has_ended_starts_nothing_and_says_so(server, job):
     server._process.kill()
     server._process.wait()
