@@ -122,7 +122,7 @@ def scored(name: str):
 
 
 def validated():
-    from ctsft.circuit.validation import Checks
+    from ctsft.circuit.checks import Checks
     from ctsft.jobs.faithfulness import validate
     from ctsft.jobs.requests import ValidateRequest
 

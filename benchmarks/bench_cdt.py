@@ -29,7 +29,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks import two_stream
 from ctsft.attribution.gradient_methods import attribution_patching
 from ctsft.attribution.methods import cdt
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.model import memory_plan
 from ctsft.model.batching import pad

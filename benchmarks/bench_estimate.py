@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from ctsft.attribution import cost_estimate
 from ctsft.attribution.methods import METHODS
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.model import memory_plan
 from ctsft.model.batching import batches

@@ -30,7 +30,8 @@ from safetensors.torch import save
 import ctsft
 from ctsft import runs
 from ctsft.attribution.means import Means
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.cli import experiment, export, scoring, scoring_checks, tuning
 from ctsft.cli.main import main as shell

@@ -28,8 +28,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 import ctsft
 from benchmarks.bench_tuning import heads_of, step_times
 from benchmarks.random_pass import mean_z, random_pass, random_texts
-from ctsft.attribution.methods import DEFAULT_VARIANTS, VARIANTS
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
 from ctsft.model.loading import wrap
 from ctsft.model.model import Model
 from ctsft.model.process_memory import memory_in_use

@@ -10,8 +10,9 @@ JSON for each seed, then the means over seeds with Student-t intervals.
 import argparse
 import json
 
+from ctsft.circuit.checks import Checks
 from ctsft.circuit.circuit_areas import AREAS
-from ctsft.circuit.validation import Checks, validate
+from ctsft.circuit.validation import validate
 from ctsft.data.registry import load_task
 from ctsft.model.loading import load_model
 from ctsft.utils.statistics import spread

@@ -13,7 +13,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from ctsft import load_model, load_task, runs
 from ctsft.attribution.means import Means
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 
 TASK, SOURCE = "demo", "indonesian"

@@ -15,7 +15,7 @@ import torch
 
 from ctsft.attribution.cdt import Propagation
 from ctsft.attribution.methods import METHODS
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.model import memory_plan
 from ctsft.model.batching import batches

@@ -10,7 +10,8 @@ from ctsft.attribution.direct_effect import direct_effect
 from ctsft.attribution.means import Means
 from ctsft.attribution.methods import METHODS, check_single_texts
 from ctsft.attribution.position_relevance import position_relevance
-from ctsft.attribution.scores import Head, ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Head
 from ctsft.attribution.scoring_pass import ScoringPass, single_batch
 from ctsft.attribution.source_tokens import source_effects
 from ctsft.data.task import Example, Task

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 
 from ctsft.attribution.pool import Resources, rows_as_tokens
+from ctsft.attribution.score_config import POSITIONS
 from ctsft.cache.entry import Entry
 from ctsft.data.task import Example, Task
 from ctsft.model.attention import tapped
@@ -28,7 +29,6 @@ from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
 from ctsft.utils.tensor_files import TensorFile
 
-POSITIONS = ("all", "readout")
 Progress = Callable[[float, float], None]  # progress(done, total)
 
 

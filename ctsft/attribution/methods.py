@@ -17,7 +17,7 @@ time.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -139,31 +139,3 @@ def check_single_texts(method: str) -> None:
             " single texts or positions; choose from"
             f" {', '.join(name for name, one in METHODS.items() if one.run)}."
         )
-
-
-@dataclass(frozen=True)
-class MethodVariant:
-    """A scoring method with some settings of `ScoreConfig` that differ from their defaults."""
-
-    label: str
-    method: str  # a name of METHODS
-    settings: dict = field(default_factory=dict)
-    on_request: bool = False  # validated only where it is named
-
-
-VARIANTS: dict[str, MethodVariant] = {
-    "cdt": MethodVariant(METHODS["cdt"].label, "cdt"),
-    "cdt frozen": MethodVariant("CD-T, attention frozen", "cdt", {"attention": "frozen"}),
-    "cdt symmetric": MethodVariant("CD-T, cross terms shared", "cdt", {"rules": "symmetric"}),
-    "cdt magnitude": MethodVariant("CD-T, size only", "cdt", {"score": "magnitude"}),
-    "atp": MethodVariant(METHODS["atp"].label, "atp"),
-    "ig": MethodVariant(METHODS["ig"].label, "ig"),
-    "ig 9 steps": MethodVariant("Integrated gradients, nine passes", "ig", {"steps": 9}),
-    "ablation": MethodVariant(METHODS["ablation"].label, "ablation"),
-    "learned": MethodVariant(METHODS["learned"].label, "learned", on_request=True),
-    "learned strength": MethodVariant(
-        "Learned gates, for strength", "learned", {"objective": "strength"}, on_request=True
-    ),
-}
-# the variants that are validated where none is named
-DEFAULT_VARIANTS = tuple(name for name, one in VARIANTS.items() if not one.on_request)

@@ -9,7 +9,8 @@ import torch
 from ctsft.attribution.means import Progress
 from ctsft.attribution.position_relevance import position_relevance
 from ctsft.attribution.position_scores import PositionScores
-from ctsft.attribution.scores import Head, ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Head
 from ctsft.attribution.scoring_pass import ScoringPass, single_batch
 from ctsft.data.token_text import readable_tokens
 from ctsft.model.activations import scratch

@@ -21,7 +21,7 @@ import torch
 from ctsft.attribution.gated_pool import GatedPool, TextDraw
 from ctsft.attribution.head_roles import HeadRoles, RoleGates
 from ctsft.attribution.means import Means, Progress
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scoring_pass import ScoringPass
 from ctsft.data.task import Example, Task
 from ctsft.model.loading import as_model

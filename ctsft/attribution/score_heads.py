@@ -17,7 +17,8 @@ from ctsft.attribution.means import Means, Progress
 from ctsft.attribution.methods import METHODS, check_single_texts
 from ctsft.attribution.pool import rows_as_tokens
 from ctsft.attribution.position_pass import TOP_HEADS, score_positions
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.attribution.scoring_pass import ScoringPass, run_pass
 from ctsft.cache.entry import Entry
 from ctsft.cache.hashing import tensors_hash

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from ctsft.attribution.means import position_mask
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.model.architecture import weights_loaded
 from ctsft.model.batching import Batch
 from ctsft.model.forward import readout_logits

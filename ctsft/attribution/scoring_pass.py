@@ -15,7 +15,7 @@ import torch
 
 from ctsft.attribution.means import Means, Progress
 from ctsft.attribution.methods import METHODS
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.data.task import Example, Task
 from ctsft.model import memory_plan

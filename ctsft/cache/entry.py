@@ -31,6 +31,7 @@ ENGINE = (
     "tuning/computed_parameters.py",
     "tuning/float32_copies.py",
     "tuning/lora.py",
+    "tuning/lora_settings.py",
     "tuning/masked_training.py",
     "tuning/parameter_masks.py",
     "tuning/partial_parameters.py",

@@ -17,9 +17,10 @@ from math import prod
 import numpy as np
 
 from ctsft.attribution.means import Progress, label_balanced_means
-from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.variants import VARIANTS
+from ctsft.circuit.checks import TemplateChecks
 from ctsft.circuit.ranking_agreement import TOP_SHARES
 from ctsft.circuit.selection import heads_in_fraction
 from ctsft.circuit.variance_shares import (
@@ -30,50 +31,17 @@ from ctsft.circuit.variance_shares import (
     text_overlap,
 )
 from ctsft.data.task import Example, Task
-from ctsft.data.templates import Template, template_tasks
+from ctsft.data.templates import template_tasks
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
 from ctsft.utils.errors import UserError, quoted
 from ctsft.utils.format import head_name
 
 LANGUAGES = 3  # that are compared where none are named
-MOST_MAPS = 2000
 
 # stage(name) -> progress(done, total)
 Stage = Callable[[str], Progress]
 Cell = tuple[int, int, int, int]  # numbers of template, language, pool, seed
-
-
-@dataclass(frozen=True)
-class TemplateChecks:
-    """Which templates are compared, and on how much; without templates nothing is."""
-
-    templates: tuple[Template, ...] = ()
-    languages: tuple[str, ...] = ()  # none: the source and the first two targets
-    pools: int = 3
-    seeds: int = 2  # discovery sets of each pool
-    method: str = "cdt"  # a name of VARIANTS
-    size: int = 30  # texts of a discovery set
-
-    def __post_init__(self):
-        for name, fewest in (("pools", 1), ("seeds", 1), ("size", 2)):
-            value = getattr(self, name)
-            if value < fewest:
-                raise UserError(f"The {name} of templates are {value}; choose {fewest} or more.")
-        if self.method not in VARIANTS:
-            raise UserError(
-                f"{quoted(self.method)} is not a way to rank heads; choose from"
-                f" {', '.join(VARIANTS)}."
-            )
-        double = next((name for name in self.languages if self.languages.count(name) > 1), None)
-        if double:
-            raise UserError(f"The language {quoted(double)} is named twice; name each once.")
-        maps = len(self.templates) * max(1, len(self.languages)) * self.pools * self.seeds
-        if maps > MOST_MAPS:
-            raise UserError(
-                f"{maps} head maps would be computed, and at most {MOST_MAPS} can be; choose fewer"
-                " templates, languages, pools or seeds."
-            )
 
 
 @dataclass(frozen=True)

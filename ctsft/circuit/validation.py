@@ -20,10 +20,11 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from ctsft.attribution.means import Means, Progress, label_balanced_means
-from ctsft.attribution.methods import DEFAULT_VARIANTS, VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
+from ctsft.attribution.variants import VARIANTS
+from ctsft.circuit.checks import Checks
 from ctsft.circuit.circuit_areas import circuit_areas
 from ctsft.circuit.faithfulness import CircuitMeter, Faithfulness, check_rows
 from ctsft.circuit.ranking_agreement import (
@@ -37,9 +38,7 @@ from ctsft.data.task import Example, Task, balanced_sample
 from ctsft.model.evaluation import label_logits
 from ctsft.model.loading import as_model
 from ctsft.model.model import Model
-from ctsft.utils.errors import UserError
 
-REFERENCE = "ablation"  # a name of VARIANTS: what the others are compared with
 # shares of all heads whose faithfulness is measured
 CURVE_SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 MEASURES = ("accuracy", "margin")
@@ -48,39 +47,6 @@ FORWARD_REPEATS = 3
 
 # stage(name) -> progress(done, total)
 Stage = Callable[[str], Progress]
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What is validated, and on how much."""
-
-    # names of VARIANTS; mean ablation is always among them
-    methods: tuple[str, ...] = DEFAULT_VARIANTS
-    size: int = 50  # texts of a discovery set
-    # for the draw of the first discovery set and of the rows
-    seed: int = 0
-    rows: int = 100  # unseen rows at most; 0: all
-    # random circuits of each size; 0: none
-    n_random: int = 50
-    # discovery sets for the stability, with the seeds 0, 1, 2 ...; 0: no stability
-    pools: int = 10
-    # variants whose stability is measured
-    stable: tuple[str, ...] = ("cdt", "atp")
-
-    def __post_init__(self):
-        for name in (*self.methods, *self.stable):
-            if name not in VARIANTS:
-                raise UserError(
-                    f"{name!r} is not a way to rank heads; choose from {', '.join(VARIANTS)}."
-                )
-        for name in ("rows", "n_random", "pools"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; choose 0 or more.")
-        if self.pools == 1:
-            raise UserError(
-                "One pool has nothing to be compared with; choose pools=0 (none) or at least 2."
-            )
-        object.__setattr__(self, "methods", tuple(dict.fromkeys((REFERENCE, *self.methods))))
 
 
 @dataclass(frozen=True)

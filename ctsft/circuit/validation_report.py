@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from ctsft.circuit.checks import REFERENCE
 from ctsft.circuit.circuit_areas import AREAS, verdict
 from ctsft.circuit.template_report import template_tables
-from ctsft.circuit.validation import MEASURES, REFERENCE
+from ctsft.circuit.validation import MEASURES
 from ctsft.utils.csv_text import csv_text
 from ctsft.utils.text_table import aligned, number
 

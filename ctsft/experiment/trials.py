@@ -18,13 +18,12 @@ from ctsft.data.task import rows_hash
 from ctsft.experiment.trial_context import TrialContext
 from ctsft.jobs.experiment_design import METHODS, Trial
 from ctsft.jobs.measured_change import measure_shares, outside_of_change, share_rows
-from ctsft.jobs.related_abilities import perplexity_ends
 from ctsft.jobs.reporter import Stopped, finish
 from ctsft.jobs.requests import FinetuneRequest, Scoring, TrialOf
 from ctsft.jobs.tuning_rows import answered, rows_of
 from ctsft.model.evaluation import evaluate, metric_changes
 from ctsft.runs.folder import Run
-from ctsft.runs.results import result
+from ctsft.runs.results import perplexity_ends, result
 from ctsft.runs.writer import Writer
 from ctsft.tuning.delta import Delta
 from ctsft.tuning.evaluation_sets import measure_set

@@ -72,20 +72,3 @@ def texts_of(task: Task, tuning: Tuning, rows: list[Example]) -> dict[str, Texts
     if not texts:
         raise UserError(f"The text file {quoted(tuning.text, 250)} is empty; name one with text.")
     return {path.name: Texts(texts[:MOST_TEXTS])}
-
-
-def perplexity_ends(history: list[dict]) -> dict | None:
-    """{"texts": name, "rows": their number, "tokens": predicted ones, "before", "after"} of the
-    first and the last evaluation; None where none was measured.
-    """
-    if not history or not history[0].get("perplexity"):
-        return None
-    name, before = next(iter(history[0]["perplexity"].items()))
-    after = history[-1]["perplexity"][name]
-    return {
-        "texts": name,
-        "rows": before["texts"],
-        "tokens": before["tokens"],
-        "before": before["perplexity"],
-        "after": after["perplexity"],
-    }

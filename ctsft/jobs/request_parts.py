@@ -2,23 +2,24 @@
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import (
     TypeAdapter,
     ValidationError,
 )
 
-from ctsft.attribution.methods import METHODS
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.method_names import NAMES
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.data.registry import load_task
 from ctsft.data.task import Task
 from ctsft.jobs.experiment_design import Design
-from ctsft.jobs.reporter import tell_notes
-from ctsft.model.loading import load_model
-from ctsft.model.model import Model
 from ctsft.model.model_files import BUNDLED_MODELS
 from ctsft.utils.errors import UserError, quoted
 from ctsft.utils.json_files import problem
+
+if TYPE_CHECKING:
+    from ctsft.model.model import Model
 
 CONTROLS = ("near_zero", "least", "random")
 POOLS = ("all", "B")
@@ -36,10 +37,13 @@ class Subject:
     device: str = "auto"
     dtype: str = "auto"
 
-    def open(self) -> tuple[Model, Task, str]:
+    def open(self) -> "tuple[Model, Task, str]":
         """The model, the task and the language; notes on them are printed on stderr. UserError for
         what cannot be opened.
         """
+        from ctsft.jobs.reporter import tell_notes  # torch, which requests do not need
+        from ctsft.model.loading import load_model
+
         task = load_task(self.task, self.data_dir)
         language = self.language or task.source
         # an unknown language is refused before the model is loaded
@@ -71,9 +75,9 @@ class Scoring:
     passes: int = 100  # forward passes that a learned ranking may cost
 
     def __post_init__(self):  # refused before a model is loaded
-        if self.method not in METHODS:
+        if self.method not in NAMES:
             raise UserError(
-                f"{self.method!r} is not a scoring method; choose from {', '.join(METHODS)}."
+                f"{self.method!r} is not a scoring method; choose from {', '.join(NAMES)}."
             )
         ScoreConfig(**self.config)
 

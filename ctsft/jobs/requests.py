@@ -18,9 +18,8 @@ from pydantic import (
     ValidationError,
 )
 
+from ctsft.circuit.checks import Checks, TemplateChecks
 from ctsft.circuit.surrogate import FEWEST
-from ctsft.circuit.template_effects import TemplateChecks
-from ctsft.circuit.validation import Checks
 from ctsft.jobs.experiment_design import Design, Trial
 from ctsft.jobs.request_parts import Scoring, Subject, Tuning
 from ctsft.runs.explorations import LABEL, origin_of

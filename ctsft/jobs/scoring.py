@@ -17,8 +17,9 @@ from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.position_pass import TOP_HEADS, check_heads, check_settings, score_positions
 from ctsft.attribution.position_scores import PositionScores
 from ctsft.attribution.role_gates import learn_roles
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.score_heads import score_heads
-from ctsft.attribution.scores import Head, ScoreConfig, Scores
+from ctsft.attribution.scores import Head, Scores
 from ctsft.attribution.scoring_pass import ScoringPass
 from ctsft.circuit.discovery import iterations
 from ctsft.data.task import Example, Task

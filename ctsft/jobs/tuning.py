@@ -16,7 +16,7 @@ from ctsft.jobs.measured_change import (
     outside_of_change,
     share_rows,
 )
-from ctsft.jobs.related_abilities import perplexity_ends, related_rows, texts_of
+from ctsft.jobs.related_abilities import related_rows, texts_of
 from ctsft.jobs.reporter import Reporter, begin, finish
 from ctsft.jobs.request_parts import base_model
 from ctsft.jobs.requests import FinetuneRequest, Subject
@@ -26,6 +26,7 @@ from ctsft.jobs.tuning_rows import answered, rows_of, source_rows, tuning_rows
 from ctsft.model.device import choose_device
 from ctsft.model.evaluation import metric_changes
 from ctsft.runs.folder import Run
+from ctsft.runs.results import perplexity_ends
 from ctsft.runs.writer import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.tuning.evaluation_sets import check_sets, measure_set

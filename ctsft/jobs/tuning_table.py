@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ctsft.jobs.related_abilities import perplexity_ends
 from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
 from ctsft.runs.explorations import origin_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
 from ctsft.runs.notes import FILE, read_note
-from ctsft.runs.results import evaluations, result
+from ctsft.runs.results import evaluations, perplexity_ends, result
 from ctsft.runs.run_list import list_read_only, list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.csv_text import csv_text

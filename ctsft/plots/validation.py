@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from ctsft.attribution.methods import VARIANTS
+from ctsft.attribution.variants import VARIANTS
 from ctsft.circuit.validation import MEASURES, Validation
 from ctsft.circuit.validation_report import area_texts
 from ctsft.plots.inputs import require

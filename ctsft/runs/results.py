@@ -81,3 +81,20 @@ def wrong_rows(rows: object) -> str:
     except ValidationError as error:
         return f"events.jsonl: {problem(error)}"
     return ""
+
+
+def perplexity_ends(history: list[dict]) -> dict | None:
+    """{"texts": name, "rows": their number, "tokens": predicted ones, "before", "after"} of the
+    first and the last evaluation; None where none was measured.
+    """
+    if not history or not history[0].get("perplexity"):
+        return None
+    name, before = next(iter(history[0]["perplexity"].items()))
+    after = history[-1]["perplexity"][name]
+    return {
+        "texts": name,
+        "rows": before["texts"],
+        "tokens": before["tokens"],
+        "before": before["perplexity"],
+        "after": after["perplexity"],
+    }

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ctsft.model.model import Model
-from ctsft.tuning.lora import Lora
+from ctsft.tuning.lora_settings import Lora
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
+
+    from ctsft.model.model import Model
 
 
 class TuneConfig(BaseModel):
@@ -94,7 +95,7 @@ class TuneConfig(BaseModel):
 
 
 def training_arguments(
-    config: TuneConfig, model: Model, folder: Path | None
+    config: TuneConfig, model: "Model", folder: Path | None
 ) -> "TrainingArguments":
     """The Trainer's arguments. folder: of the checkpoints; None for a run without them. UserError
     when the package that curves are sent to is not installed.

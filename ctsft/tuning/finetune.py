@@ -23,7 +23,8 @@ from ctsft.tuning.config import TuneConfig, training_arguments
 from ctsft.tuning.delta import Delta, delta_of
 from ctsft.tuning.evaluation_sets import EvaluationSet, check_sets
 from ctsft.tuning.float32_copies import FirstValues, training_dtype
-from ctsft.tuning.lora import Adapted, Lora, adapters
+from ctsft.tuning.lora import Adapted, adapters
+from ctsft.tuning.lora_settings import Lora
 from ctsft.tuning.masked_training import masked_training
 from ctsft.tuning.observer import NotFinite, Observer, Watch
 from ctsft.tuning.parameter_masks import (

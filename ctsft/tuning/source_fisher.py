@@ -21,7 +21,7 @@ from ctsft.model.fingerprint import model_identity
 from ctsft.model.forward import readout_logits
 from ctsft.model.model import Model
 from ctsft.tuning.checkpoints import trainable_parameters
-from ctsft.tuning.lora import Lora
+from ctsft.tuning.lora_settings import Lora
 from ctsft.tuning.trainable import Trainable
 from ctsft.utils import distributed
 from ctsft.utils.errors import UserError

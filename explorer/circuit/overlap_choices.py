@@ -9,8 +9,8 @@ import torch
 
 import ctsft
 from ctsft import runs
-from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Head, Scores
+from ctsft.attribution.variants import VARIANTS
 from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Scoring, needed_request, typed_runs
 from ctsft.model.model import Model

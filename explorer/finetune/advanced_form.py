@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ctsft.data.task import Task
-from ctsft.tuning.lora import TARGETS
+from ctsft.tuning.lora_settings import TARGETS
 from ctsft.tuning.recipes import RECIPES
 from explorer.finetune import command
 from explorer.finetune.languages import label

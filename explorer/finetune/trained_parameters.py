@@ -6,7 +6,7 @@ from ctsft.circuit.selection import select
 from ctsft.jobs.request_parts import CONTROLS
 from ctsft.model.model import Model
 from ctsft.tuning import parameter_masks, trainable
-from ctsft.tuning.lora import Lora
+from ctsft.tuning.lora_settings import Lora
 from ctsft.tuning.recipes import RECIPES, trainable_of
 from explorer.finetune.command import ADAPTERS, SLICES, HeadSources, config
 from explorer.session import advice_runs

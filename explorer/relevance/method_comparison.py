@@ -7,8 +7,8 @@ from dataclasses import replace
 import streamlit as st
 
 from ctsft import runs
-from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
+from ctsft.attribution.variants import VARIANTS
 from ctsft.jobs.requests import needed_request
 from ctsft.plots import score_agreement
 from explorer.session import binding, other_scores, scoring_choices, start_runs

@@ -11,7 +11,8 @@ from typing import NamedTuple, get_args
 from urllib.parse import quote, unquote
 
 from ctsft.attribution.methods import METHODS
-from ctsft.attribution.scores import CHOICES, Head
+from ctsft.attribution.score_config import CHOICES
+from ctsft.attribution.scores import Head
 from ctsft.data.sources import SPLITS
 from ctsft.utils.format import head_name
 from explorer.session.page_choices import Compare, Experiment, Tune

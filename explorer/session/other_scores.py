@@ -5,8 +5,8 @@ estimate of removing each head.
 from dataclasses import dataclass
 
 from ctsft import runs
-from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
+from ctsft.attribution.variants import VARIANTS
 from ctsft.circuit import ranking_agreement
 from ctsft.utils.statistics import spearman
 from explorer.session import binding, inputs, requests, score_runs, scoring_choices

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ctsft import runs
-from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.scores import Scores
+from ctsft.attribution.variants import VARIANTS
 from ctsft.jobs.requests import Scoring, needed_request, typed_runs
 from ctsft.runs import results
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from ctsft.attribution.cost_estimate import Estimate
-from ctsft.attribution.methods import DEFAULT_VARIANTS, VARIANTS
+from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
 from ctsft.circuit import validation
 from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import Scoring

@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.attribution.means import Means
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from explorer.session.requests import score_request
 from explorer.session.view import View
 from support.pages import APP, chart, shown

@@ -7,7 +7,8 @@ import torch
 
 import ctsft
 from ctsft import runs
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.data.task import rows_hash
 from ctsft.jobs.requests import FinetuneRequest, Tuning
 from ctsft.tuning.config import TuneConfig

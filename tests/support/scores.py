@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 
 from ctsft.attribution.methods import METHODS
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 
 
 def made(values, labels=("a", "b"), **about) -> Scores:

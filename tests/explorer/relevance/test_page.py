@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.attribution.means import Means
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.selection import select
 from ctsft.plots import score_charts, score_maps
 from ctsft.runs.folder import write_json

@@ -4,7 +4,8 @@ import pytest
 import streamlit as st
 import torch
 
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from explorer.session import binding, circuit, view
 

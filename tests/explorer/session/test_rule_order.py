@@ -6,7 +6,8 @@ import pytest
 import streamlit as st
 import torch
 
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.advice_ranking import Ranking
 from ctsft.circuit.selection import select
 from explorer.session import binding, circuit, rule_order

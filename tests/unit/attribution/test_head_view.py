@@ -10,8 +10,8 @@ from ctsft.attribution.direct_effect import direct_effect, vector_to_logits
 from ctsft.attribution.head_view import view_head
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.position_relevance import position_relevance
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.score_heads import score_heads
-from ctsft.attribution.scores import ScoreConfig
 from ctsft.attribution.scoring_pass import ScoringPass, single_batch
 from ctsft.data.task import Example
 from ctsft.model.batching import pad

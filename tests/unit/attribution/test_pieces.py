@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.random_pass import mean_z, random_pass, random_texts
-from ctsft.attribution.scores import ScoreConfig
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.model import activations
 
 

@@ -13,8 +13,9 @@ from ctsft.attribution.gradient_methods import gradients, random_groups
 from ctsft.attribution.means import Means, label_balanced_means
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.pool import discovery_set
+from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.score_heads import score_heads
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.scores import Scores
 from ctsft.attribution.scoring_batch import ScoringBatch
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example

@@ -2,7 +2,8 @@
 
 import torch
 
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.ranking_agreement import disagreements
 
 LAYERS, HEADS = 4, 5

@@ -13,7 +13,8 @@ from ctsft import load_task, runs
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.circuit import template_effects
-from ctsft.circuit.template_effects import TemplateChecks, compare_templates
+from ctsft.circuit.checks import TemplateChecks
+from ctsft.circuit.template_effects import compare_templates
 from ctsft.circuit.template_report import finding
 from ctsft.data.task import balanced_sample
 from ctsft.data.templates import Template

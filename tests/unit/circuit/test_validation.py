@@ -12,19 +12,15 @@ import torch
 
 from ctsft import runs
 from ctsft.attribution.means import label_balanced_means
-from ctsft.attribution.methods import VARIANTS
 from ctsft.attribution.pool import discovery_set
 from ctsft.attribution.score_heads import score_heads
+from ctsft.attribution.variants import VARIANTS
 from ctsft.circuit import faithfulness as circuit_faithfulness
+from ctsft.circuit.checks import Checks
 from ctsft.circuit.faithfulness import RowResults, faithfulness
 from ctsft.circuit.ranking_agreement import agreement, first_head_agreement, jaccard
 from ctsft.circuit.selection import select
-from ctsft.circuit.validation import (
-    Checks,
-    Validation,
-    band,
-    validate,
-)
+from ctsft.circuit.validation import Validation, band, validate
 from ctsft.circuit.validation_report import table
 from ctsft.data.task import balanced_sample
 from ctsft.jobs import faithfulness as jobs_faithfulness

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ctsft.attribution.means import Means
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.cli.main import main
 from ctsft.jobs.advice import read_advice

@@ -10,7 +10,8 @@ import torch
 
 import ctsft
 from ctsft import runs
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.cli.main import main
 from ctsft.cli.run import execute
 from ctsft.jobs import rescoring

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.circuit.selection import select
 from ctsft.plots import map_axes, method_map
 from ctsft.plots.head_grid import head_grid

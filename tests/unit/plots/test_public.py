@@ -15,7 +15,7 @@ import torch
 
 import ctsft
 from ctsft import plots, runs
-from ctsft.circuit.validation import Checks
+from ctsft.circuit.checks import Checks
 from ctsft.jobs.requests import FinetuneRequest, Tuning
 from ctsft.plots.style import alt
 from support.scores import made

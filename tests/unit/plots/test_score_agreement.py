@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ctsft import runs
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.jobs.reporter import finish
 from ctsft.jobs.requests import ScoreRequest, Scoring, Subject
 from ctsft.plots import score_agreement

@@ -10,7 +10,8 @@ from ctsft.model.batching import pad
 from ctsft.model.forward import readout_logits
 from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.finetune import Watch
-from ctsft.tuning.lora import Lora, adapters
+from ctsft.tuning.lora import adapters
+from ctsft.tuning.lora_settings import Lora
 from ctsft.tuning.trainable import Trainable
 from support.errors import said
 from support.tasks import cued

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ctsft.attribution.scores import ScoreConfig, Scores
+from ctsft.attribution.score_config import ScoreConfig
+from ctsft.attribution.scores import Scores
 from ctsft.experiment import tables
 from ctsft.jobs import tuning_table
 from ctsft.plots import score_charts
