@@ -72,6 +72,7 @@ def test_every_public_name_is_there_when_it_is_first_used():
         plots.pie  # noqa: B018
     code = (
         "import sys, ctsft\n"
+        "import ctsft.jobs.requests, ctsft.jobs.command_line, ctsft.jobs.tuning_table\n"
         "assert 'plotly' not in sys.modules and 'torch' not in sys.modules\n"
         "assert callable(ctsft.plots.head_map)\n"
         "assert 'streamlit' not in sys.modules and 'explorer' not in sys.modules\n"
