@@ -7,13 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, request_of
+from ctsft.jobs.requests import FinetuneRequest, request_of
+from ctsft.jobs.tuning_settings import (
+    MAIN,
+    SHORT,
+    common_settings,
+    setting,
+    setting_text,
+    settings_of,
+)
 from ctsft.runs.explorations import origin_of
 from ctsft.runs.folder import Run, file_stamp, is_settled
 from ctsft.runs.notes import FILE, read_note
 from ctsft.runs.results import evaluations, perplexity_ends, result
 from ctsft.runs.run_list import list_read_only, list_runs
-from ctsft.tuning.config import TuneConfig
 from ctsft.utils.csv_text import csv_text
 
 COLUMNS = (
@@ -51,29 +58,6 @@ READ = ("request.json", "status.json", "events.jsonl", "result.json", FILE)
 
 
 ACTIVE = ("queued", "running", "stopping")
-
-
-# shown below the table where all runs agree
-MAIN = (
-    "model",
-    "task",
-    "source",
-    "target",
-    "n",
-    "setting",
-    "epochs",
-    "learning_rate",
-    "batch_size",
-    "seed",
-    "measured_on",
-)
-
-
-SHORT = {"learning_rate": "lr", "batch_size": "batch", "measured_on": "split"}
-
-
-# settings that do not change the result
-NO_EFFECT = {"eval_every", "checkpoint_every", "report_to"}
 
 
 def table_row(run: Run) -> dict | None:
@@ -208,48 +192,6 @@ def measured_rows(done: dict) -> dict[str, int]:
     return done.get("rows") or {}
 
 
-def settings_of(subject: Subject, tuning: Tuning, config: TuneConfig) -> dict:
-    """Every setting of a run except what is trained, under one name each; paths and what changes
-    no number are left out.
-    """
-    named = {
-        "model": subject.model,
-        "task": subject.task,
-        "data_dir": subject.data_dir,
-        "source": subject.language,
-        "target": tuning.target,
-        "n": tuning.n,
-        "pool": tuning.pool,
-        "curves_on": tuning.eval_split,
-        "related": list(tuning.related),
-        "related_tasks": list(tuning.related_tasks),
-        "text": tuning.text or ("source rows" if tuning.perplexity else None),
-    }
-    return named | config.model_dump(exclude=NO_EFFECT)
-
-
-def common_settings(rows: list[dict]) -> tuple[dict, list[str]]:
-    """Settings in which all rows agree, with their value, and the names of those in which they
-    differ.
-    """
-    names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
-    values = {name: [row["settings"].get(name) for row in rows] for name in names}
-    same = {
-        name: settings[0]
-        for name, settings in values.items()
-        if all(value == settings[0] for value in settings)
-    }
-    return same, [name for name in names if name not in same]
-
-
-def setting(subject: Subject, tuning: Tuning, config: TuneConfig) -> str:
-    """What has to be equal for two runs to be compared fairly, in a few words."""
-    return (
-        f"{subject.model} on {subject.task}, {tuning.target}, n={tuning.n},"
-        f" {config.epochs:g} epochs, lr {config.learning_rate:g}"
-    )
-
-
 def table_rows(kind: str = "finetune", recorded: bool = False) -> list[dict]:
     """Newest first; then the runs of explorations. recorded: whether the program's own ones are
     among them.
@@ -306,12 +248,3 @@ def table_text(rows: list[dict]) -> str:
         for line in lines
     ]
     return "\n".join([*table, f"{'All' if len(rows) > 1 else 'It'}: {shared}."])
-
-
-def setting_text(value) -> str:
-    """A setting as text: 0.003, yes, q and v."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return " and ".join(map(str, value))
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

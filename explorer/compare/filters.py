@@ -8,7 +8,7 @@ either one run or all seeds of the same settings.
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
-from ctsft.jobs.tuning_table import setting_text
+from ctsft.jobs.tuning_settings import setting_text
 from ctsft.runs.explorations import LABEL
 from explorer.text.outcomes import ENDED
 from explorer.text.run_names import trained_text

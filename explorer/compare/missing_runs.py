@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ctsft import runs
 from ctsft.jobs.requests import FinetuneRequest, needed_request
-from ctsft.jobs.tuning_table import setting_text
+from ctsft.jobs.tuning_settings import setting_text
 from explorer.session import next_runs
 
 CELL = ("target", "n", "seed")

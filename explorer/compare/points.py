@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ctsft.jobs.tuning_table import common_settings, setting_text
+from ctsft.jobs.tuning_settings import common_settings, setting_text
 from ctsft.plots.experiment_frontier import starts_from_checkpoint
 from ctsft.plots.run_frontier import Point
 from explorer.compare.filters import settings_key

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from ctsft import runs
-from ctsft.jobs.tuning_table import MAIN, common_settings, setting_text
+from ctsft.jobs.tuning_settings import MAIN, common_settings, setting_text
 from ctsft.utils.statistics import spread
 from explorer.compare.filters import Entry
 from explorer.session import measured_rows

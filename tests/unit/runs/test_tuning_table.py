@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ctsft import runs
-from ctsft.jobs import tuning_table
+from ctsft.jobs import tuning_settings, tuning_table
 from ctsft.jobs.requests import FinetuneRequest, Tuning
 from ctsft.runs import folder, notes, results
 from ctsft.runs.folder import file_stamp
@@ -109,14 +109,14 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
     tuned(seed=31, learning_rate=1e-3)
     tuned("full", seed=777, learning_rate=1e-3, kv="expand")
     rows = tuning_table.table_rows()
-    same, differing = tuning_table.common_settings(rows)
+    same, differing = tuning_settings.common_settings(rows)
     assert (
         differing == ["seed", "kv"]
         and same["learning_rate"] == 1e-3
         and same["target"] == "english"
         and "eval_every" not in same
     )
-    assert tuning_table.common_settings(rows[:1])[1] == [] and tuning_table.common_settings([]) == (
+    assert tuning_settings.common_settings(rows[:1])[1] == [] and tuning_table.common_settings([]) == (
         {},
         [],
     )
@@ -138,7 +138,7 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
         == "All: model demo, task demo, source indonesian, target english, n 50, epochs 5, lr"
         " 0.001, batch 16, split valid."
     )
-    assert [tuning_table.setting_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
+    assert [tuning_settings.setting_text(value) for value in (True, None, 1e-5, ["q", "v"], 3)] == [
         "yes",
         "",
         "1e-05",
