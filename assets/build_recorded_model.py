@@ -196,7 +196,7 @@ def description() -> dict:
     accuracy = {SOURCE: after}
     tuned_runs = [results.evaluations(run) for run in runs.list_runs("finetune")]
     for evaluations in tuned_runs:
-        if TARGET in evaluations[0]["accuracy"]:
+        if evaluations and TARGET in evaluations[0]["accuracy"]:
             accuracy[TARGET] = evaluations[0]["accuracy"][TARGET]
     return {
         "name": NAME,
