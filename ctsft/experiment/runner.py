@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from ctsft.experiment.design_checks import check_rows
 from ctsft.experiment.rate_choice import choose_rates
 from ctsft.experiment.results import finish_experiment
 from ctsft.experiment.trial_context import TrialContext, subject_of
@@ -41,6 +42,7 @@ def run_experiment(run: Writer, request: ExperimentRequest) -> dict:
         raise UserError(f"jobs is {request.jobs}; give at least 1 process.")
     design = request.design
     save_design(run, design)
+    check_rows(design, request.data_dir)
     shared_scores(run, request)
     context = TrialContext(design, request.data_dir, run.id)
     context.check()

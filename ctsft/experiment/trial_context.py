@@ -10,6 +10,7 @@ import torch
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
 from ctsft.data.task import Example, balanced_sample
+from ctsft.experiment.design_checks import target_pool
 from ctsft.jobs.advice import advice_rows
 from ctsft.jobs.experiment_design import METHODS, Design, Trial
 from ctsft.jobs.related_abilities import related_rows, texts_of
@@ -47,18 +48,7 @@ class TrialContext:
         self._related: dict[str, TaskRows] | None = None
 
     def check(self):
-        """UserError for what the rows or the model cannot provide, before any trial is run."""
-        for target in (*self.design.targets, *self.design.related):
-            self.task.splits(target)
-        for target in self.design.targets:
-            available = len(self.pool(target))
-            requested = max(*self.design.n, *self.design.choose_n, 1)
-            if requested > available:
-                raise UserError(
-                    f"n = {requested} was requested, and pool {self.design.pool} of the train rows"
-                    f" of {target} holds {available}; choose a smaller n, or set"
-                    ' "pool": "all".'
-                )
+        """UserError for what the model cannot provide, before any trial is run."""
         heads = len(self.model.heads)
         if self.design.k > heads:
             raise UserError(
@@ -107,8 +97,7 @@ class TrialContext:
 
     def pool(self, target: str) -> list[Example]:
         """The target's train rows that trials draw from."""
-        rows = self.rows(target, "train")
-        return rows if self.design.pool == "all" else self.task.pools(rows)[1]
+        return target_pool(self.design, self.task, self.rows(target, "train"))
 
     def train_rows(self, trial: Trial) -> list[Example]:
         return balanced_sample(self.pool(trial.target), trial.n, self.task.labels, trial.seed)

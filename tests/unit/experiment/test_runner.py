@@ -10,6 +10,7 @@ import pytest
 from ctsft import runs
 from ctsft.experiment import (
     results,
+    runner,
     trials,
     workers,
 )
@@ -66,6 +67,12 @@ def test_an_experiment_runs_each_trial_once_and_writes_its_tables(words, monkeyp
         )
         assert go(Design(**words))[1] == summary
     said(lambda: go(Design(**words | {"n": [3]})), "another design")
+
+
+def test_too_few_target_rows_are_said_before_anything_is_scored(words, monkeypatch):
+    monkeypatch.setattr(runner, "shared_scores", lambda *_: pytest.fail("heads were scored"))
+    many = Design(**words | {"n": [999]})
+    said(lambda: go(many), "n = 999 was requested, and pool B of", "choose a smaller n")
 
 
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):

@@ -116,7 +116,9 @@ def test_settings_that_differ_are_columns_and_the_others_are_told_once():
         and same["target"] == "english"
         and "eval_every" not in same
     )
-    assert tuning_settings.common_settings(rows[:1])[1] == [] and tuning_table.common_settings([]) == (
+    assert tuning_settings.common_settings(rows[:1])[1] == [] and tuning_settings.common_settings(
+        []
+    ) == (
         {},
         [],
     )
