@@ -19,8 +19,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 # variables that libraries read when they are imported: a job with others cannot be forked
@@ -173,10 +173,25 @@ def run(job: Job) -> int:
     return getattr(importlib.import_module(module), name)(list(job.arguments))
 
 
+@contextmanager
+def ended_by_hangup(line: socket.socket) -> Iterator[None]:
+    """Meanwhile this process ends, by SIGIO, as soon as the other end of the line closes: a program
+    that has ended leaves none that imports for seconds more. Nothing is sent meanwhile.
+    """
+    import fcntl  # not on Windows
+
+    flags = fcntl.fcntl(line, fcntl.F_GETFL)
+    fcntl.fcntl(line, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(line, fcntl.F_SETFL, flags | os.O_ASYNC)
+    yield
+    fcntl.fcntl(line, fcntl.F_SETFL, flags)
+
+
 def main(arguments: Sequence[str]) -> int:
     line = socket.socket(fileno=int(arguments[0]))
-    for module in arguments[1:]:
-        importlib.import_module(module)
+    with ended_by_hangup(line):
+        for module in arguments[1:]:
+            importlib.import_module(module)
     job = serve(line)
     return 0 if job is None else run(job)
 

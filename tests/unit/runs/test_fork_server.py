@@ -110,6 +110,18 @@ def test_a_server_that_cannot_import_is_never_ready(job):
     server.close()
 
 
+def test_a_server_that_still_imports_ends_with_its_program(tmp_path):
+    begun = tmp_path / "begun"
+    server = ForkServer(["support.imported_slowly"], os.environ | {"CTSFT_TEST_BEGUN": str(begun)})
+    process = psutil.Process(server._process.pid)
+    try:
+        assert wait_until(begun.exists) and not server.is_ready()
+        server.close()
+        assert wait_until(lambda: not process.is_running())
+    finally:
+        server._process.kill()
+
+
 def test_without_a_server_nothing_is_forked(job, monkeypatch):
     monkeypatch.setattr(fork_server, "_server", None)
     assert fork_server.fork(job()) is None and not fork_server.is_ready()
