@@ -10,6 +10,7 @@ from math import inf
 
 from ctsft.jobs.tuning_settings import setting_text
 from ctsft.runs.explorations import LABEL
+from explorer.session.page_choices import FROM
 from explorer.text.outcomes import ENDED
 from explorer.text.run_names import trained_text
 
@@ -17,7 +18,6 @@ from explorer.text.run_names import trained_text
 SEPARATE = ("model", "task", "target")
 SELECTABLE = ("what", "seed", "state")
 SINGLE, ALL = "single", ""  # the scopes beside the experiments' runs
-FROM = "from "  # begins the scope of an exploration's runs
 Entry = list[Mapping]
 
 

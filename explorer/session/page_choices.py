@@ -91,6 +91,9 @@ class Experiment:
     experiment_run: str = ""  # the experiment that is shown; "": the newest
 
 
+FROM = "from "  # begins the scope of an exploration's runs
+
+
 @dataclass
 class Compare:
     """Which runs Compare shows; an empty list or text: all."""

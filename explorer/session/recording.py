@@ -2,8 +2,10 @@
 can be computed with it.
 """
 
+from ctsft.runs.explorations import LABEL
 from ctsft.runs.recorded_models import RecordedModel, recorded_model
 from explorer.session import binding, recent
+from explorer.session.page_choices import FROM
 from explorer.session.view import View
 
 SETTINGS = ("pool_seed", "method", "attention", "rules", "positions", "split")
@@ -21,7 +23,9 @@ def why_not() -> str:
 
 
 def use_settings(recorded: RecordedModel):
-    """The task, the languages and the examples that the heads were scored on."""
+    """The task, the languages and the examples that the heads were scored on; Compare shows the
+    recorded runs.
+    """
     defaults = View()
     binding.put(
         task=recorded.task,
@@ -30,6 +34,11 @@ def use_settings(recorded: RecordedModel):
         source=recorded.source,
         target=recorded.target,
         size=recorded.size,
+        compare_scope=f"{FROM}{LABEL}",
+        compare_model=recorded.name,
+        compare_task=recorded.task,
+        compare_target=recorded.target,
+        compare_seeds=True,
         **{name: getattr(defaults, name) for name in SETTINGS},
     )
     binding.forget_circuit()

@@ -77,6 +77,12 @@ def test_setup_offers_the_scores(view):
     assert charts(at) and "Tiny" in recorded_models()[NAME].title
 
 
+def test_compare_shows_the_recorded_runs_of_the_model(view):
+    view.compare_scope, view.compare_model = "single", "demo"  # what was looked at before
+    press(shown(visit(view, "setup/page.py")), "Explore the recorded scores")
+    assert (view.compare_scope, view.compare_model) == ("from recorded", NAME)
+
+
 def test_no_request_starts_a_job_without_weights(view):
     with pytest.raises(UserError, match="recorded without its weights"):
         own_runs.start(score_request(view))
