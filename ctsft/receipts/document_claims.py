@@ -4,6 +4,7 @@ otherwise compared with the hash in their receipt.
 
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ctsft.experiment import method_differences, tables
@@ -13,6 +14,8 @@ from ctsft.receipts.derivations import OPERATIONS, over
 from ctsft.receipts.document_file import Part, parts_of
 from ctsft.receipts.evidence import Evidence, NotRecomputable
 from ctsft.receipts.run_claims import fail
+from ctsft.runs import results
+from ctsft.runs.folder import Run
 from ctsft.utils.errors import UserError, cut
 from ctsft.utils.figures import shows
 from ctsft.utils.json_files import read_regular, reason_of
@@ -204,9 +207,30 @@ def seeds(evidence: Evidence, data: Path | None, begin: str, name: str) -> tuple
     return tuple(OPERATIONS[name](evidence, one) for one in ids)
 
 
+def recorded_validation(part: Part, data: Path | None, text: str) -> Found:
+    """What a recorded validation run found: a row a ranking; Spearman, and CPR and CMD with their
+    intervals as columns.
+    """
+
+    def measured(method: str, column: str, end: str) -> Value:
+        if data is None or not (report := results.result(Run(data))):
+            raise NotRecomputable("needs a recorded validation run")
+        if column == "Spearman":
+            return report["agreement"][method]["spearman"]
+        return report["areas"]["methods"][method][column.lower()][end]
+
+    for row in part.table():
+        for column, cell in zip(part.head()[1:], row[1:], strict=True):
+            numbers = cell.replace("[", " ").replace("]", " ").replace(",", " ").split()
+            for end, number in zip(("value", "low", "high"), numbers, strict=False):
+                key = row[0].strip("`"), column, end
+                yield f"{row[0]}, {column}, {end}", number, partial(measured, *key)
+
+
 DERIVATIONS: dict[str, Callable[[Part, Path | None, str], Found]] = {
     "all_targets": all_targets,
     "experiment_means": experiment_means,
     "stored_differences": stored_differences,
     "recorded_means": recorded_means,
+    "recorded_validation": recorded_validation,
 }

@@ -80,6 +80,17 @@ def test_recorded_means_need_their_runs(tmp_path):
     assert any("needs the runs" in one.why for one in found.verdicts)
 
 
+def test_a_changed_figure_of_a_recorded_validation_is_found(tmp_path):
+    text = (RESULTS / "validation.md").read_text("utf-8")
+    text = text.replace("../../assets", (RESULTS.parents[1] / "assets").as_posix())
+    path = tmp_path / "validation.md"
+    for shown, different in (("| cdt | 0.383 |", 0), ("| cdt | 0.483 |", 1)):
+        path.write_text(text.replace("| cdt | 0.383 |", shown), "utf-8")
+        found = [one for one in verify(path).verdicts if "Spearman" in one.where]
+        assert sum(one.state == DIFFERENT for one in found) == different
+    assert len(found) == 8
+
+
 @pytest.mark.parametrize(
     ("comment", "said"),
     [
