@@ -6,7 +6,9 @@ corrected by the mean difference (a control variate). Every head is ablated on o
 at random; heads and examples race (successive elimination; Maron & Moore 1997): heads that may
 still stand on the other side of the cutoff get half as many examples again, look after look, until
 all are decided or the budget is used. A head that was ablated on every example is known exactly, so
-near ties end there.
+near ties end there. Where far more is open than the budget can decide, nothing will be certified:
+then the most doubtful heads are ablated on every example, a few at a time, and corrections of the
+others count less the fewer their examples are.
 
 The bound of a head: with n of N examples drawn without replacement, the corrected mean has the
 variance s2 (1/n - 1/N) (finite population). s2 is moderated (Smyth 2004): the variance of the
@@ -34,6 +36,9 @@ LOOKS = 10
 PRIOR_DEGREES = 4
 CUT_SHARE = 0.05  # of the differences, the largest, are no part of the prior as they are
 THRESHOLDS = 25  # that are tried between rank k and k + 1
+HOPELESS = 3.5  # times what is left of the budget, to ablate every open head on every example
+WHOLE_HEADS = 4  # that are ablated on every example at a time, where the race is hopeless
+UNSEEN_EXAMPLES = 3.0  # without a difference, that a correction counts then beside its own
 NAMED = 6  # doubtful heads, at most, in a sentence
 
 # effects of ablating heads (bool [layer, head]) on some rows; [example, layer, head], NaN elsewhere
@@ -86,6 +91,7 @@ class Race:
     estimate: np.ndarray  # [example, head]
     measured: np.ndarray  # [example, head], NaN where a head was not ablated
     k: int
+    unseen: float = 0.0  # `UNSEEN_EXAMPLES` where the race is hopeless
 
     @property
     def counts(self) -> np.ndarray:
@@ -94,7 +100,9 @@ class Race:
     @property
     def corrections(self) -> np.ndarray:
         """How far the estimate is off, [head]: the mean over the measured examples."""
-        return np.nanmean(self.measured - self.estimate, 0)
+        counts = self.counts
+        unseen = np.where(counts == len(self.estimate), 0.0, self.unseen)
+        return np.nanmean(self.measured - self.estimate, 0) * counts / (counts + unseen)
 
     @property
     def effects(self) -> np.ndarray:
@@ -171,6 +179,10 @@ def certify(
             break
         most = n if look == LOOKS - 1 else -(-3 * counts // 2)
         open_heads = (doubts > allowed / n_heads) & (counts < n)
+        if (n - counts)[open_heads].sum() > HOPELESS * counter.left:
+            race = whole_heads(race, counter)
+            doubts = replace(race, unseen=0.0).doubts()
+            break
         wanted = np.where(open_heads, np.clip(most, counts + 1, n), counts)
         wanted = counter.affordable(wanted, counts, doubts)
         if (wanted == counts).all():
@@ -192,6 +204,24 @@ def certify(
     filled = np.where(np.isnan(race.measured), corrected, race.measured)
     values = torch.from_numpy(filled).reshape(estimate.shape).to(estimate.dtype)
     return values, certificate
+
+
+def whole_heads(race: Race, counter: "_Counter") -> Race:
+    """The race after the most doubtful heads were ablated on every example, as far as the budget
+    goes.
+    """
+    race, n = replace(race, unseen=UNSEEN_EXAMPLES), len(race.estimate)
+    while True:
+        counts, doubts, left = race.counts, race.doubts(), counter.left
+        wanted = counts.copy()
+        order = np.argsort(-np.where(counts < n, doubts, -1.0), kind="stable")
+        for head in order[:WHOLE_HEADS]:
+            if doubts[head] > 0 and n - counts[head] <= left:
+                left -= n - counts[head]
+                wanted[head] = n
+        if (wanted == counts).all():
+            return race
+        race = replace(race, measured=counter.extended(race.measured, wanted))
 
 
 def without(certificate: Certificate, lost: list[int], heads: int) -> Certificate:
@@ -216,6 +246,11 @@ class _Counter:
         self.start = draw.permutation(np.arange(n_heads) % self.n)  # in the order, [head]
         self.budget, self.passes = budget_of(n_heads), ESTIMATE_PASSES
         self.lost: set[int] = set()  # heads with an effect that is NaN or infinite
+
+    @property
+    def left(self) -> float:
+        """How many more effects the budget allows."""
+        return (self.budget - self.passes - 1) * self.n
 
     def rows(self, counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Which examples are to come, [example, head] bool, to bring heads from `counts` to
@@ -242,9 +277,8 @@ class _Counter:
 
     def affordable(self, wanted: np.ndarray, counts: np.ndarray, doubts: np.ndarray) -> np.ndarray:
         """`wanted`, for as many heads as the budget allows, the most doubtful first."""
-        left = (self.budget - self.passes - 1) * self.n
         order = np.argsort(-doubts, kind="stable")
         cost = np.cumsum((wanted - counts)[order])
         allowed = np.zeros(len(order), bool)
-        allowed[order] = cost <= left
+        allowed[order] = cost <= self.left
         return np.where(allowed, wanted, counts)

@@ -101,6 +101,25 @@ def test_a_near_tie_is_resolved_by_ablating_both_heads_on_every_example():
     assert planted.ablated.flatten(1)[:, 4:6].all()
 
 
+def test_where_the_budget_decides_little_the_best_heads_are_ablated_wholly(monkeypatch):
+    """Estimates that are off by as much as the effects: the heads found are nearer to those of full
+    ablation than the estimate's, and than with the race alone.
+    """
+    found = {}
+    for name, hopeless in (("whole heads", certified.HOPELESS), ("race alone", float("inf"))):
+        monkeypatch.setattr(certified, "HOPELESS", hopeless)
+        planted = [Planted(seed, error=6.0, k=12) for seed in range(8)]
+        results = [one.certify(12, seed) for seed, one in enumerate(planted)]
+        assert not any(certificate.certified for _, certificate in results)
+        assert all(certificate.passes <= budget_of(LAYERS * HEADS) for _, certificate in results)
+        found[name] = [
+            len(one.top(values, 12) & one.top(one.effects, 12))
+            for one, (values, _) in zip(planted, results, strict=True)
+        ]
+    estimated = [len(one.top(one.estimate, 12) & one.top(one.effects, 12)) for one in planted]
+    assert sum(found["whole heads"]) > max(sum(found["race alone"]), sum(estimated)), found
+
+
 def test_what_the_budget_does_not_decide_is_not_certified_and_named(monkeypatch):
     monkeypatch.setattr(certified, "budget_of", lambda n_heads: certified.ESTIMATE_PASSES + 7.0)
     planted = Planted()
