@@ -16,6 +16,7 @@ from ctsft.utils import format
 from explorer.session import binding, requests, score_runs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 GRAPH = "layered_graph"
 COLUMNS = {
@@ -51,7 +52,8 @@ def draw(model: Model, circuit: Circuit):
     run_progress.watch(run, savable=False)
     discovered = score_runs.circuit_of(run)
     if discovered is not None and discovered.edges and run.status().state == "done":
-        show(run, discovered, model, circuit)
+        with covered_by("discovery", run):
+            show(run, discovered, model, circuit)
 
 
 def settings(model: Model):

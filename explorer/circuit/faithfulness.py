@@ -9,6 +9,7 @@ from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding, errors, score_runs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, recorded_notice, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 SECONDS = 1.5  # between two updates of the curve
 
@@ -48,7 +49,8 @@ def draw(shown: PageCircuit):
     if run:
         run_progress.watch(run)
         live_curve = errors.fragment(curve, run_every=SECONDS if active else None)
-        live_curve(run.id, len(shown.circuit), len(shown.model.heads))
+        with covered_by("faithfulness", run):
+            live_curve(run.id, len(shown.circuit), len(shown.model.heads))
 
 
 def curve(run_id: str, size: int, n_heads: int):

@@ -13,6 +13,7 @@ from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart, head_selection
+from explorer.widgets.run_receipts import covered_by
 
 MAP = "overlap_map"
 COLUMNS = {
@@ -38,7 +39,8 @@ def draw(shown: PageCircuit):
             icon=":material/join_inner:",
         )
         return
-    show(chosen, shown)
+    with covered_by("overlap", shown.run):
+        show(chosen, shown)
 
 
 def group_buttons(groups: dict[str, Circuits]):

@@ -22,6 +22,7 @@ from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector, head_pins, run_progress
 from explorer.widgets.page_address import PANELS
+from explorer.widgets.run_receipts import covered_by
 
 HOW = "Choose a rule, drag the line under the map, or click heads to add or remove them."
 
@@ -57,7 +58,7 @@ def preview_notice():
 
 def choose_heads(shown: PageCircuit):
     left, right = st.columns([3, 2], gap="medium")
-    with left:
+    with left, covered_by("map", shown.run):
         circuit_map.draw(shown)
         predicted.draw(shown)
         head_table.draw(shown)
@@ -65,9 +66,11 @@ def choose_heads(shown: PageCircuit):
     with right:
         rule_controls.draw(shown.scores)
         means = score_runs.means_of(shown.run)
-        head_inspector.draw(shown.scores, means, shown.model, shown.circuit)
-    notes = head_notes.of_heads(shown.run, shown.model.heads)
-    head_pins.draw(shown.scores, shown.circuit, notes)
+        with covered_by("head", shown.run):
+            head_inspector.draw(shown.scores, means, shown.model, shown.circuit)
+    with covered_by("pins", shown.run):
+        notes = head_notes.of_heads(shown.run, shown.model.heads)
+        head_pins.draw(shown.scores, shown.circuit, notes)
 
 
 def look_closer(shown: PageCircuit):

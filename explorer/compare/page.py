@@ -27,6 +27,7 @@ from explorer.text import outcomes
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart
+from explorer.widgets.run_receipts import covered_by
 
 RECORDED_HELP = (
     "These runs come with the program. Your own runs are listed first here; *Filter* leads back to"
@@ -64,6 +65,14 @@ def page():
     if all(row.get("origin") == LABEL for row in rows):
         note.badge(LABEL, icon=":material/inventory_2:", color="gray", help=RECORDED_HELP)
     names = dict(zip((row["run"] for row in rows), table.names(rows), strict=True))
+    with covered_by("compare", *(row["run"] for row in rows)):
+        compare(rows, len(all_rows), names)
+    earlier_runs()
+    st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
+
+
+def compare(rows: list[dict], of: int, names: dict[str, str]):
+    """Picture, findings, table, curves and lost texts of the rows that are shown, of `of`."""
     ended = [row for row in rows if row["state"] in outcomes.ENDED]
     ended_points = points(ended, [names[row["run"]] for row in ended])
     columns = st.columns([5, 3], gap="medium")
@@ -71,8 +80,8 @@ def page():
     with columns[1]:
         summary(rows, ended_points)
         run_what_is_missing(rows)
-        if len(rows) < len(all_rows):
-            st.caption(f"{len(rows)} of {len(all_rows)} runs are shown.")
+        if len(rows) < of:
+            st.caption(f"{len(rows)} of {of} runs are shown.")
     if len({row["seed"] for row in rows}) > 1:
         st.toggle("One line for all seeds", **binding.bind("compare_seeds"), help=TERMS["seed"])
     view = binding.view()
@@ -84,8 +93,6 @@ def page():
     drawn = accuracy_curves(selected, ended or rows[:1], names)
     row_highlight.draw(run_table.table_key(entries), CURVES, entries, drawn)
     what_was_forgotten.draw(selected or ended, names)
-    earlier_runs()
-    st.page_link("finetune/page.py", label="Back: tune again", icon=":material/arrow_back:")
 
 
 def earlier_runs():

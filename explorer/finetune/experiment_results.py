@@ -17,6 +17,7 @@ from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.text.run_names import display_name
 from explorer.widgets import chart, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 SHOWN_RUN = "experiment_run"  # the key of the widget that selects the experiment
 
@@ -59,7 +60,8 @@ def draw():
     else:
         run_progress.ended(run)
         resume(run)
-    errors.fragment(results, run_every=3.0 if active else None)(run.id)
+    with covered_by("experiment", run):
+        errors.fragment(results, run_every=3.0 if active else None)(run.id)
 
 
 def label(run: runs.Run) -> str:

@@ -19,6 +19,7 @@ from explorer.session import binding, inputs, score_runs
 from explorer.session import circuit as session_circuit
 from explorer.text.markdown import literal
 from explorer.widgets import run_progress
+from explorer.widgets.run_receipts import covered_by
 
 CURVES, HEADS = "Curves", "Heads to train"
 PANELS = (CURVES, HEADS)
@@ -40,11 +41,14 @@ def draw():
             run = chosen_run(listed)
             if run and view.tune_panel == CURVES:
                 outdated(run, sources)
-                live_run.draw(run)
+                with covered_by("curves", run, *view.overlaid):
+                    live_run.draw(run)
             else:
-                map_of_trained(sources, heads)
+                with covered_by("trained", sources.score_run):
+                    map_of_trained(sources, heads)
     if run and not run.status().active:
-        after_run.draw(run, sources.score_run)
+        with covered_by("result", run):
+            after_run.draw(run, sources.score_run)
 
 
 def chosen_run(listed: list[runs.Run]) -> runs.Run | None:
@@ -106,7 +110,8 @@ def start(sources: HeadSources, heads: Circuit | None):
         if sources.scores and not sources.circuit:
             st.page_link("circuit/page.py", label="Choose heads", icon=":material/arrow_back:")
     else:
-        trained_heads.parameter_count(heads)
+        with covered_by("trainable", sources.score_run):
+            trained_heads.parameter_count(heads)
     n_active = sum(run.status().active for run in runs.list_runs())
     if n_active:
         running = "1 run is active" if n_active == 1 else f"{n_active} runs are active"

@@ -17,6 +17,7 @@ from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
 from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
 from explorer.widgets.advice_notice import weights
+from explorer.widgets.run_receipts import covered_by
 
 MAP, SCATTER = "advice_map", "advice_scatter"
 MAP_HELP = {
@@ -66,7 +67,8 @@ def draw(shown: PageScores):
         run = advice_runs.best_run(view, weights())
         ranking = advice_runs.read(run)
         if ranking and ranking.shape == tuple(shown.scores.values.shape):
-            show(ranking, run, shown)
+            with covered_by("advice", run, shown.run):
+                show(ranking, run, shown)
 
 
 def choose_rows(targets: list[str]):

@@ -20,6 +20,7 @@ from explorer.session import binding, head_notes, inputs, score_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector, head_pins
 from explorer.widgets.page_address import PANELS
+from explorer.widgets.run_receipts import covered_by
 
 COLOURS = "Purple heads support the correct label, green ones work against it."
 COMPARISONS = ("Two methods", "Side by side", "Validation")
@@ -54,7 +55,7 @@ def map_and_sections(shown: PageScores, labels: int):
     if shown.is_preview:
         preview_notice()
     left, right = st.columns(2, gap="medium")
-    with left, st.container(key="stays-in-view"):
+    with left, st.container(key="stays-in-view"), covered_by("map", shown.run):
         score_map.draw(shown)
     with right:
         st.segmented_control(
@@ -65,9 +66,11 @@ def map_and_sections(shown: PageScores, labels: int):
             label_visibility="collapsed",
             **binding.bind("section"),
         )
-        SECTIONS[binding.view().section](shown)
-    notes = head_notes.of_heads(shown.run, shown.model.heads)
-    head_pins.draw(shown.scores, shown.circuit, notes)
+        with covered_by("section", shown.run):
+            SECTIONS[binding.view().section](shown)
+    with covered_by("pins", shown.run):
+        notes = head_notes.of_heads(shown.run, shown.model.heads)
+        head_pins.draw(shown.scores, shown.circuit, notes)
     score_map.downloads(shown)
     settings(labels)
 

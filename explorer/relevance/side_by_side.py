@@ -13,6 +13,7 @@ from explorer.session import binding, recording, requests, score_runs, scoring_c
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import chart, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 
 def draw(shown: PageScores):
@@ -39,7 +40,8 @@ def draw(shown: PageScores):
             " language or another checkpoint."
         ),
     )
-    maps(shown, others[view.compared_run])
+    with covered_by("beside", shown.run, others[view.compared_run]):
+        maps(shown, others[view.compared_run])
 
 
 def maps(shown: PageScores, other_run):

@@ -10,6 +10,7 @@ from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
 from explorer.widgets import chart, cost_estimate, recorded_notice, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 AREA_COLUMNS = {
     "CPR": st.column_config.TextColumn(help=TERMS["cpr"]),
@@ -72,9 +73,11 @@ def draw():
         run_progress.ended(run)
     report = results.result(run) if run else None
     if report and report.get("agreement"):
-        show(report)
+        with covered_by("validation", run):
+            show(report)
     if report and report.get("templates"):
-        templates(report["templates"])
+        with covered_by("templates", run):
+            templates(report["templates"])
     if not run or not run.status().active:
         start_form()
 

@@ -2,7 +2,8 @@
 matrices of these and of further languages.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -10,6 +11,8 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
+from ctsft.receipts.of_runs import computed_receipt
+from ctsft.receipts.receipt import Receipt
 from ctsft.utils.errors import UserError
 from explorer.session import binding, computed, errors, inputs
 from explorer.session.data_facts import confusion, split_of
@@ -17,8 +20,9 @@ from explorer.setup import competence
 from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
-from explorer.widgets import chart
+from explorer.widgets import chart, receipt
 
+INTERVAL = "± standard error over the rows"
 MATRICES_PER_ROW = 2
 # rows of both languages that a small model answers without a request
 MOST_ROWS = 2000
@@ -41,17 +45,30 @@ def draw(model: Model, task: Task):
     if not may_measure(model, sum(row_count(task, language) for language in roles)):
         return
     measurements = {}
-    for column, (language, role) in zip(st.columns(2), roles.items(), strict=False):
-        with column, errors.sentences(stop=False):
-            measurements[role] = measure(model, task, language)
-            show(measurements[role], role)
-    if measurements:
-        others = [language for language in task.languages if language not in roles]
-        with st.expander("Confusion matrices"):
-            matrices(model, task, list(measurements.values()), others)
+    with receipt.covered("accuracy", receipts(model, task, list(roles)), INTERVAL):
+        for column, (language, role) in zip(st.columns(2), roles.items(), strict=False):
+            with column, errors.sentences(stop=False):
+                measurements[role] = measure(model, task, language)
+                show(measurements[role], role)
+        if measurements:
+            others = [language for language in task.languages if language not in roles]
+            with st.expander("Confusion matrices"):
+                matrices(model, task, list(measurements.values()), others)
     if "source" in measurements:
         source = measurements["source"]
         competence.draw(source.accuracy, source.never)
+
+
+def receipts(model: Model, task: Task, languages: list[str]) -> list[Receipt]:
+    """Of the accuracies in these languages, which the page measures itself."""
+    view, found = binding.view(), []
+    for language in languages:
+        with suppress(UserError):
+            split = split_of(task, language, view.split)
+            rows = inputs.load_rows(view.task, view.data_dir, language, split)
+            subject = replace(view.subject, language=language, split=split)
+            found.append(computed_receipt(subject, model.fingerprint, rows, INTERVAL))
+    return found
 
 
 def row_count(task: Task, language: str) -> int:

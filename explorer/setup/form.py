@@ -2,11 +2,16 @@
 any tuning.
 """
 
+from contextlib import suppress
+
 import streamlit as st
 
 from ctsft.data.prompt_tokens import prompt_notes
 from ctsft.data.task import Task
 from ctsft.model.model import Model
+from ctsft.receipts.of_runs import counted_receipt
+from ctsft.receipts.receipt import Receipt
+from ctsft.utils.errors import UserError
 from explorer.session import binding, errors, inputs, recent, recording, start_runs
 from explorer.setup import (
     accuracy,
@@ -18,7 +23,7 @@ from explorer.setup import (
     task_choice,
 )
 from explorer.text.markdown import literal
-from explorer.widgets import cost_estimate, recorded_notice
+from explorer.widgets import cost_estimate, receipt, recorded_notice
 
 
 def draw(primary: bool):
@@ -36,10 +41,10 @@ def draw(primary: bool):
     score_button(ready, primary and binding.view().task_kind != "own")
     if task:
         edited_prompt.draw(task, model, task_choice.open_recent)
-        with errors.sentences(stop=False):
+        with errors.sentences(stop=False), receipt.covered("data", [data_receipt(model)]):
             data_preview.draw(task, model)
     if ready:
-        with errors.sentences(stop=False):
+        with errors.sentences(stop=False), receipt.covered("prompt", [data_receipt(model)]):
             prompt_tokens.draw(model, task)
 
 
@@ -55,6 +60,28 @@ def without_weights(task: Task | None):
     if task:
         with errors.sentences(stop=False):
             data_preview.draw(task, None)
+
+
+def data_receipt(model: Model | None) -> Receipt:
+    """Of counts of rows and tokens."""
+    view, rows = binding.view(), {}
+    for language in dict.fromkeys((view.source, view.target)):
+        with suppress(UserError):
+            rows[language] = inputs.load_rows(view.task, view.data_dir, language, view.split)
+    data_dir = f", data_dir={view.data_dir!r}" if view.data_dir else ""
+    loaded = f"ctsft.load_task({view.task!r}{data_dir}).load({view.source!r}, {view.split!r})"
+    return counted_receipt(view.subject, weights(model), rows, f"len({loaded})")
+
+
+def weights(model: Model | None) -> str:
+    """The fingerprint of a model's weights; that of a large one only once something else has
+    computed it.
+    """
+    if model is None:
+        return "none: no model is loaded"
+    if model.n_params <= inputs.SMALL or model.has_fingerprint:
+        return model.fingerprint
+    return "not computed yet: the model is large"
 
 
 def choose():
@@ -87,7 +114,10 @@ def open_model() -> Model | None:
     with errors.sentences(stop=False):
         model = inputs.load_model(binding.view().model)
     if model:
-        model_choice.show_facts(model)
+        expression = f"ctsft.load_model({model.name!r}).n_params"
+        facts = counted_receipt(binding.view().subject, weights(model), {}, expression)
+        with receipt.covered("model", [facts]):
+            model_choice.show_facts(model)
     return model
 
 

@@ -11,16 +11,20 @@ import streamlit as st
 from ctsft import runs
 from ctsft.plots import style
 from ctsft.plots.seed_bands import common_limits, seed_bands
+from ctsft.receipts.receipt import FILE, Receipt
 from ctsft.runs import explorations, results
 from ctsft.runs.answers import Answers, answers_of
 from ctsft.runs.recorded_models import RecordedModel, recorded_models
+from ctsft.utils.errors import UserError
+from ctsft.utils.json_files import read_json_file
 from explorer.session import binding, recording
 from explorer.text import forgetting
 from explorer.text.markdown import literal
 from explorer.text.run_names import display_name, method_name
-from explorer.widgets import chart
+from explorer.widgets import chart, receipt
 
 EXPLORATION = "demo"  # of the recorded ones
+INTERVAL = "bands: lowest to highest seed; the sentence: p of paired tests over the same rows"
 METHODS = ("circuit", "near_zero", "random", "full", "full_held")  # in the order of the legend
 
 
@@ -87,6 +91,22 @@ def _read(folder: Path) -> Story | None:
 
 
 def draw(story: Story):
+    with receipt.covered("story", receipts(), INTERVAL):
+        draw_story(story)
+
+
+def receipts() -> list[Receipt]:
+    """Of the recorded runs, from the file beside them; none where it cannot be read."""
+    path = explorations.RECORDED / EXPLORATION / FILE
+    try:
+        stored = read_json_file(path, "The receipts", "record the runs again")
+        found = [Receipt.model_validate(one) for one in stored.values()]
+    except (UserError, ValueError, AttributeError):
+        return []
+    return [one for one in found if " finetune " in one.command]
+
+
+def draw_story(story: Story):
     seeds = len({run.seed for run in story.runs})
     source, target = display_name(story.source), display_name(story.target)
     st.markdown(

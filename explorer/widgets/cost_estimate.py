@@ -1,5 +1,6 @@
 """What a computation will cost, shown before it is started."""
 
+import shlex
 from collections.abc import Mapping
 
 import streamlit as st
@@ -9,9 +10,11 @@ from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
 from ctsft.circuit import validation
 from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import Scoring
+from ctsft.receipts.receipt import Receipt, RowSet
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text, duration_text
 from explorer.session import binding, computed, inputs, recording
+from explorer.widgets import receipt
 
 # The cost of a text, as a multiple of its cost in attribution patching. Measured on the bundled
 # model with one thread, where attribution patching takes 0.65 s for 150 texts.
@@ -26,11 +29,13 @@ def draw(scoring: Scoring, name: str):
     cost = estimate(scoring, name)
     if cost is None:
         return
-    st.caption(
-        f":material/timer: {name} would take **about {duration_text(cost.seconds)}** on this"
+    line(
+        name,
+        scoring.method,
+        f"{name} would take **about {duration_text(cost.seconds)}** on this"
         f" machine ({device()}) and need up to {bytes_text(cost.memory)} of memory:"
         f" {cost.examples} texts, {cost.tokens:,} tokens, every head.",
-        help=(
+        (
             f"An estimate: {cost.operations:.2g} operations at {cost.rate / 1e9:.3g} GFLOP/s,"
             " measured on one batch of this pass. It is right within a factor of 1.5 on a machine"
             " that does nothing else. Drawing the examples and loading the model are not included."
@@ -48,10 +53,12 @@ def of_rows(rows: int, name: str, factor: float, work: str):
     if cost is None:
         return
     seconds = factor * cost.seconds * rows / cost.examples
-    st.caption(
-        f":material/timer: {name} would take **roughly {duration_text(seconds)}** on this machine"
+    line(
+        name,
+        "atp",
+        f"{name} would take **roughly {duration_text(seconds)}** on this machine"
         f" ({device()}): {work}.",
-        help=(
+        (
             "Estimated from one batch of attribution patching on this machine, which is a forward"
             f" and a backward pass too, times a factor of {factor:g} that was measured on the"
             " bundled model."
@@ -83,11 +90,13 @@ def of_checks(n_random: int, pools: int):
         return
     unseen = min(validation.Checks.rows, valid_rows)
     seconds = checks_seconds(costs, len(model.heads), unseen, n_random, pools)
-    st.caption(
-        f":material/timer: Validating would take **roughly {duration_text(seconds)}** on this"
+    line(
+        "checks",
+        "cdt",
+        f"Validating would take **roughly {duration_text(seconds)}** on this"
         f" machine ({device()}): {len(DEFAULT_VARIANTS)} scorings of {costs['cdt'].examples}"
         f" texts, circuits of every size on {unseen} unseen rows, {pools} discovery sets.",
-        help=(
+        (
             "An estimate from one batch each of CD-T, attribution patching and plain forward passes"
             " on this machine. Loading the model and drawing the discovery sets are not included."
         ),
@@ -117,6 +126,27 @@ def checks_seconds(
             rankings[name] = seconds[variant.method]
     repeated = sum(rankings[name] for name in validation.Checks.stable)
     return sum(rankings.values()) + forward * unseen * circuits + pools * repeated
+
+
+def line(name: str, method: str, text: str, explanation: str):
+    """An estimate with its receipt."""
+    with receipt.covered(f"cost-{name}", [estimate_receipt(method)]):
+        st.caption(f":material/timer: {text}", help=explanation)
+
+
+def estimate_receipt(method: str) -> Receipt:
+    """Of an estimate, which no run stores."""
+    view = binding.view()
+    words = ["python", "-m", "ctsft", "estimate", "--model", view.model, "--task", view.task]
+    words += ["--language", view.source, "--method", method]
+    return Receipt(
+        command=shlex.join(words),
+        run="none: estimated on this page",
+        rows=(RowSet(name=view.source, split=view.split),),
+        seed="none: nothing is drawn",
+        model_fingerprint=inputs.load_model(view.model).fingerprint,
+        interval="none: right within a factor of 1.5 on an idle machine",
+    )
 
 
 def device() -> str:
