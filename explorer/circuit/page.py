@@ -4,6 +4,7 @@ much of the task they preserve.
 
 import streamlit as st
 
+from ctsft import runs
 from explorer.circuit import (
     circuit_file,
     circuit_map,
@@ -17,7 +18,7 @@ from explorer.circuit import (
     trainable_counts,
 )
 from explorer.circuit.page_circuit import PageCircuit
-from explorer.session import binding, head_notes, inputs, score_runs, start_runs
+from explorer.session import binding, head_notes, inputs, predictions, score_runs, start_runs
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector, head_pins, run_progress
@@ -58,7 +59,7 @@ def preview_notice():
 
 def choose_heads(shown: PageCircuit):
     left, right = st.columns([3, 2], gap="medium")
-    with left, covered_by("map", shown.run):
+    with left, covered_by("map", shown.run, *faithfulness_runs(shown)):
         circuit_map.draw(shown)
         predicted.draw(shown)
         head_table.draw(shown)
@@ -68,9 +69,14 @@ def choose_heads(shown: PageCircuit):
         means = score_runs.means_of(shown.run)
         with covered_by("head", shown.run):
             head_inspector.draw(shown.scores, means, shown.model, shown.circuit)
-    with covered_by("pins", shown.run):
-        notes = head_notes.of_heads(shown.run, shown.model.heads)
-        head_pins.draw(shown.scores, shown.circuit, notes)
+    notes = head_notes.of_heads(shown.run, shown.model.heads)
+    head_pins.draw(shown.scores, shown.circuit, shown.run, notes)
+
+
+def faithfulness_runs(shown: PageCircuit) -> list[runs.Run]:
+    if shown.is_preview:
+        return []
+    return predictions.runs_beside(shown.circuit, shown.scores, shown.run)
 
 
 def look_closer(shown: PageCircuit):
@@ -85,7 +91,8 @@ def look_closer(shown: PageCircuit):
     )
     panel = binding.view().circuit_panel
     if panel == "Saved circuits":
-        saved.draw(shown)
+        with covered_by("saved", shown.run):
+            saved.draw(shown)
     elif panel == "Overlap":
         overlap.draw(shown)
     elif panel == "Discovery":

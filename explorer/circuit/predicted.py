@@ -20,6 +20,7 @@ from explorer.session import (
 from explorer.session import circuit as session_circuit
 from explorer.text.glossary import TERMS
 from explorer.widgets import cost_estimate, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 START = "Predict faithfulness while I edit"
 FEW_ROWS = 16  # whose forward pass is timed
@@ -33,7 +34,8 @@ def draw(shown: PageCircuit):
     known = predictions.known(shown.circuit, shown.scores, scored)
     if known:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(known.sentence, help=TERMS["predicted"])
+            with covered_by("predicted", known.run):
+                st.markdown(known.sentence, help=TERMS["predicted"])
             if not known.prediction.measured and recording.current() is None:
                 measure(shown, scored)
     if active:

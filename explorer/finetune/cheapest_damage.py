@@ -15,6 +15,7 @@ from explorer.session import own_runs
 from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
 from explorer.widgets import chart, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 
 def draw(run: runs.Run, offered: set[Head]):
@@ -27,7 +28,8 @@ def draw(run: runs.Run, offered: set[Head]):
     if job and not done:
         run_progress.ended(job)
     if done:
-        outcome(run, job, done)
+        with covered_by("undo", job, run):
+            outcome(run, job, done)
     elif st.button(
         "Undo the cheapest damage",
         icon=":material/healing:",
@@ -92,7 +94,8 @@ def measured_by_job(run: runs.Run, heads: list[Head]):
     done = results.result(job) if job else {}
     if done:
         points = done["paths"]["named"]
-        metrics(done["rows"], points[0]["accuracy"], points[-1]["accuracy"])
+        with covered_by("undone", job, run):
+            metrics(done["rows"], points[0]["accuracy"], points[-1]["accuracy"])
         return
     if job:
         run_progress.ended(job)

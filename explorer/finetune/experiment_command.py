@@ -216,13 +216,22 @@ def measured(view: View) -> list[tuple[float, float]]:
     are counted as steps too (`Design.cost`).
     """
     durations = []
-    for run, request in typed_runs("finetune"):
-        subject, done = request.subject, results.result(run)
-        if (subject.model, subject.task) == (view.model, view.task) and done.get("history"):
-            last = done["history"][-1]
-            times = 1 if "cell" in done else len(done["history"])
-            durations.append((last["seconds"], MEASURING * times + last["step"]))
+    for run in measured_runs(view):
+        done = results.result(run)
+        last = done["history"][-1]
+        times = 1 if "cell" in done else len(done["history"])
+        durations.append((last["seconds"], MEASURING * times + last["step"]))
     return durations
+
+
+def measured_runs(view: View) -> list[runs.Run]:
+    """The finished tuning runs of this model and task."""
+    return [
+        run
+        for run, request in typed_runs("finetune")
+        if (request.subject.model, request.subject.task) == (view.model, view.task)
+        and results.result(run).get("history")
+    ]
 
 
 def seconds(design: Design, pace: Iterable[tuple[float, float]], at_once: int = 1) -> float | None:

@@ -10,6 +10,7 @@ from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command
 from explorer.session import binding, inputs
 from explorer.text.markdown import literal
+from explorer.widgets.run_receipts import covered_by
 
 
 def draw(task: Task):
@@ -23,7 +24,9 @@ def draw(task: Task):
         st.button("Start experiment", type="primary", disabled=True, icon=":material/play_arrow:")
         return
     st.markdown(size_text(design))
-    st.caption(duration(design))
+    measured = experiment_command.measured_runs(view)
+    with covered_by("duration", *measured, interval="none: an estimate"):
+        st.caption(duration(design))
     with st.container(horizontal=True):
         if st.button("Start experiment", type="primary", icon=":material/play_arrow:"):
             st.session_state.experiment_next = experiment_command.start(view, design).id

@@ -12,6 +12,7 @@ from ctsft.runs import results
 from explorer.session import binding, own_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 
 def draw(run: runs.Run, trained: frozenset):
@@ -28,7 +29,8 @@ def draw(run: runs.Run, trained: frozenset):
         run_progress.ended(again)
     pair = read_pair(again.id, again.status().finished) if again else None
     if pair is not None:
-        score_changes(run, results.result(again), pair, trained)
+        with covered_by("rescored", again, run):
+            score_changes(run, results.result(again), pair, trained)
     elif st.button(
         "Score the tuned model",
         icon=":material/grid_on:",

@@ -2,14 +2,18 @@
 it needs correctly answered rows of every label.
 """
 
+import shlex
+
 import streamlit as st
 
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from explorer.session import binding, computed, errors, inputs
+from ctsft.receipts.receipt import Receipt, RowSet
+from explorer.session import binding, computed, errors, inputs, receipts
 from explorer.session.computed import FewAnswers
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
+from explorer.widgets import receipt
 
 ROWS = 30  # that are answered
 REMEDIES = (
@@ -33,7 +37,30 @@ def draw(model: Model, task: Task):
             return
         checked.add(work)
     with errors.sentences(stop=False):
-        show(computed.few_answers(view.model, model.fingerprint, rows, ROWS), task)
+        few = computed.few_answers(view.model, model.fingerprint, rows, ROWS)
+        with receipt.covered("quick-check", [receipt_of(few, model)]):
+            show(few, task)
+
+
+def receipt_of(few: FewAnswers, model: Model) -> Receipt:
+    """Of a check that no run stores."""
+    view = binding.view()
+    data_dir = f", data_dir={view.data_dir!r}" if view.data_dir else ""
+    code = (
+        "import ctsft; from explorer.session.data_facts import spread;"
+        f" task = ctsft.load_task({view.task!r}{data_dir});"
+        f" rows = task.pools(task.load({view.source!r}, {view.split!r}))[0];"
+        f" rows = spread(rows, task.labels, {ROWS});"
+        f" print(ctsft.accuracy(ctsft.load_model({view.model!r}), task, rows))"
+    )
+    return Receipt(
+        command=shlex.join(["python", "-c", code]),
+        run="none: measured on this page",
+        rows=(RowSet(name=view.source, split=view.split, count=few.asked),),
+        seed="none: nothing is drawn",
+        model_fingerprint=receipts.weights(model),
+        interval="none: a quick check",
+    )
 
 
 def show(few: FewAnswers, task: Task):

@@ -14,6 +14,7 @@ from explorer.session import binding, inputs, own_runs, requests, score_runs
 from explorer.session.view import View
 from explorer.text.glossary import TERMS
 from explorer.widgets import chart, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 NAMED = 8  # heads of a role
 
@@ -23,7 +24,8 @@ def draw():
     run, active = newest(("done",)), newest(score_runs.ACTIVE)
     roles = read(run)
     if roles:
-        show(roles)
+        with covered_by("roles", run):
+            show(roles)
         with st.expander("The command"):
             st.code(shell_command(needed_request(run)), language="shell", wrap_lines=True)
     elif active:

@@ -16,6 +16,7 @@ from explorer.session import binding, inputs, own_runs, requests, score_runs
 from explorer.session.view import View
 from explorer.text.glossary import POSITIONS, TERMS
 from explorer.widgets import chart, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 
 def draw(scores: Scores):
@@ -23,7 +24,8 @@ def draw(scores: Scores):
     run, active = newest(("done",)), newest(score_runs.ACTIVE)
     by_position = read(run)
     if by_position:
-        show(by_position, scores)
+        with covered_by("positions", run):
+            show(by_position, scores)
         with st.expander("The command"):
             st.code(shell_command(needed_request(run)), language="shell", wrap_lines=True)
     if active:

@@ -16,7 +16,7 @@ from explorer.relevance import (
     validation,
 )
 from explorer.relevance.page_scores import PageScores
-from explorer.session import binding, head_notes, inputs, score_runs
+from explorer.session import binding, head_notes, inputs, predictions, score_runs
 from explorer.text.glossary import TERMS
 from explorer.widgets import head_inspector, head_pins
 from explorer.widgets.page_address import PANELS
@@ -55,7 +55,10 @@ def map_and_sections(shown: PageScores, labels: int):
     if shown.is_preview:
         preview_notice()
     left, right = st.columns(2, gap="medium")
-    with left, st.container(key="stays-in-view"), covered_by("map", shown.run):
+    beside = []
+    if not shown.is_preview:
+        beside = predictions.runs_beside(shown.circuit, shown.scores, shown.run)
+    with left, st.container(key="stays-in-view"), covered_by("map", shown.run, *beside):
         score_map.draw(shown)
     with right:
         st.segmented_control(
@@ -68,9 +71,8 @@ def map_and_sections(shown: PageScores, labels: int):
         )
         with covered_by("section", shown.run):
             SECTIONS[binding.view().section](shown)
-    with covered_by("pins", shown.run):
-        notes = head_notes.of_heads(shown.run, shown.model.heads)
-        head_pins.draw(shown.scores, shown.circuit, notes)
+    notes = head_notes.of_heads(shown.run, shown.model.heads)
+    head_pins.draw(shown.scores, shown.circuit, shown.run, notes)
     score_map.downloads(shown)
     settings(labels)
 

@@ -25,11 +25,12 @@ WHAT = "Faithfulness of this circuit"
 
 @dataclass(frozen=True)
 class Known:
-    """Faithfulness of a circuit by `measure`, on `rows` rows."""
+    """Faithfulness of a circuit by `measure`, on `rows` rows, from a run."""
 
     prediction: Prediction
     measure: str
     rows: int
+    run: runs.Run
 
     @property
     def interval(self) -> str:
@@ -67,6 +68,13 @@ def known(circuit: Circuit, scores: Scores, scored: runs.Run | None) -> Known | 
     return _measured(circuit, scores, scored, measure) or _predicted(circuit, scored, measure)
 
 
+def runs_beside(circuit: Circuit, scores: Scores, scored: runs.Run) -> list[runs.Run]:
+    """The runs of the faithfulness figures beside a map of these scores."""
+    of_circuit = known(circuit, scores, scored)
+    found = [score_runs.curve_of(scored, ("done",)), of_circuit.run if of_circuit else None]
+    return [run for run in found if run]
+
+
 def measuring(circuit: Circuit, scored: runs.Run, states: tuple[str, ...]) -> runs.Run | None:
     """The newest run that measures exactly this circuit."""
     path = circuit_path(circuit.heads)
@@ -82,14 +90,15 @@ def _measured(circuit: Circuit, scores: Scores, scored: runs.Run, measure: str) 
     if run is not None and run.file("result.json").is_file():
         result = results.result(run)
         if isinstance(result.get(measure), float | int):
-            return Known(_exactly(result[measure]), measure, result["rows"])
+            return Known(_exactly(result[measure]), measure, result["rows"], run)
     curve = score_runs.curve_of(scored, ("done",))
     size = len(circuit)
     if curve is None or circuit.heads != frozenset(scores.ranking()[:size]):
         return None
     for row in faithfulness.curve_rows(curve.events()):
         if row["kind"] == "ranked" and row["size"] == size and row[measure] == row[measure]:
-            return Known(_exactly(row[measure]), measure, results.result(curve).get("rows", 0))
+            rows = results.result(curve).get("rows", 0)
+            return Known(_exactly(row[measure]), measure, rows, curve)
     return None
 
 
@@ -106,7 +115,7 @@ def _predicted(circuit: Circuit, scored: runs.Run, measure: str) -> Known | None
         prediction = surrogate.predict(circuit.heads, measure)
     except UserError:  # a file of another model's run, exchanged by hand
         return None
-    return Known(prediction, measure, len(surrogate.sets.gold))
+    return Known(prediction, measure, len(surrogate.sets.gold), run)
 
 
 def surrogate_run(scored: runs.Run, states: tuple[str, ...]) -> runs.Run | None:

@@ -2,8 +2,7 @@
 matrices of these and of further languages.
 """
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -11,10 +10,9 @@ import streamlit as st
 from ctsft.data.task import Task
 from ctsft.model.model import Model
 from ctsft.plots import data
-from ctsft.receipts.of_runs import computed_receipt
 from ctsft.receipts.receipt import Receipt
 from ctsft.utils.errors import UserError
-from explorer.session import binding, computed, errors, inputs
+from explorer.session import binding, computed, errors, inputs, receipts
 from explorer.session.data_facts import confusion, split_of
 from explorer.setup import competence
 from explorer.setup.measured_accuracy import MeasuredAccuracy
@@ -45,7 +43,7 @@ def draw(model: Model, task: Task):
     if not may_measure(model, sum(row_count(task, language) for language in roles)):
         return
     measurements = {}
-    with receipt.covered("accuracy", receipts(model, task, list(roles)), INTERVAL):
+    with receipt.covered("accuracy", receipts_of(model, task, list(roles)), INTERVAL):
         for column, (language, role) in zip(st.columns(2), roles.items(), strict=False):
             with column, errors.sentences(stop=False):
                 measurements[role] = measure(model, task, language)
@@ -54,21 +52,18 @@ def draw(model: Model, task: Task):
             others = [language for language in task.languages if language not in roles]
             with st.expander("Confusion matrices"):
                 matrices(model, task, list(measurements.values()), others)
-    if "source" in measurements:
-        source = measurements["source"]
-        competence.draw(source.accuracy, source.never)
+        if "source" in measurements:
+            source = measurements["source"]
+            competence.draw(source.accuracy, source.never)
 
 
-def receipts(model: Model, task: Task, languages: list[str]) -> list[Receipt]:
+def receipts_of(model: Model, task: Task, languages: list[str]) -> list[Receipt]:
     """Of the accuracies in these languages, which the page measures itself."""
-    view, found = binding.view(), []
+    found = []
     for language in languages:
-        with suppress(UserError):
-            split = split_of(task, language, view.split)
-            rows = inputs.load_rows(view.task, view.data_dir, language, split)
-            subject = replace(view.subject, language=language, split=split)
-            found.append(computed_receipt(subject, model.fingerprint, rows, INTERVAL))
-    return found
+        split = split_of(task, language, binding.view().split)
+        found.append(receipts.of_accuracy(model, language, split, INTERVAL))
+    return [one for one in found if one]
 
 
 def row_count(task: Task, language: str) -> int:

@@ -11,6 +11,7 @@ from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
 from explorer.widgets import cost_estimate, run_progress
+from explorer.widgets.run_receipts import covered_by
 
 
 def draw(source: MeasuredAccuracy, never: tuple[str, ...] = ()):
@@ -56,7 +57,8 @@ def offer_tuned_model(run: runs.Run):
     if evaluations:
         accuracy = evaluations[-1]["accuracy"][binding.view().source]
         text += f" Its accuracy on the validation rows is {accuracy:.2f}."
-    st.success(text, icon=":material/check:")
+    with covered_by("competence", run):
+        st.success(text, icon=":material/check:")
     st.button("Load the tuned model", on_click=load_tuned, args=(str(run.file("model")),))
 
 

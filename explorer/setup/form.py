@@ -2,17 +2,14 @@
 any tuning.
 """
 
-from contextlib import suppress
-
 import streamlit as st
 
 from ctsft.data.prompt_tokens import prompt_notes
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from ctsft.receipts.of_runs import counted_receipt
-from ctsft.receipts.receipt import Receipt
-from ctsft.utils.errors import UserError
-from explorer.session import binding, errors, inputs, recent, recording, start_runs
+from ctsft.receipts.receipt import Receipt, RowSet
+from ctsft.runs.recorded_models import RecordedModel
+from explorer.session import binding, errors, inputs, receipts, recent, recording, start_runs
 from explorer.setup import (
     accuracy,
     data_preview,
@@ -52,36 +49,36 @@ def without_weights(task: Task | None):
     """What was recorded, in place of what the weights would compute."""
     recorded = recording.current()
     figures = ", ".join(f"{name} {value:.2f}" for name, value in recorded.accuracy.items())
-    st.markdown(f"Accuracy on validation rows before tuning: {literal(figures)}.")
+    with receipt.covered("accuracy", [recorded_receipt(recorded)]):
+        st.markdown(f"Accuracy on validation rows before tuning: {literal(figures)}.")
     if st.button("Explore the recorded scores", type="primary", icon=":material/grid_on:"):
         recording.use_settings(recorded)
         st.switch_page("relevance/page.py")
     recorded_notice.draw()
     if task:
-        with errors.sentences(stop=False):
+        with errors.sentences(stop=False), receipt.covered("data", [data_receipt(None)]):
             data_preview.draw(task, None)
+
+
+def recorded_receipt(recorded: RecordedModel) -> Receipt:
+    """Of the accuracies that came with a recorded model."""
+    return Receipt(
+        command="none: the weights are not here",
+        run="none: recorded with the model",
+        rows=tuple(RowSet(name=language, split="valid") for language in recorded.accuracy),
+        seed="none: nothing is drawn",
+        model_fingerprint=recorded.fingerprint,
+        interval="none: not recorded",
+    )
 
 
 def data_receipt(model: Model | None) -> Receipt:
     """Of counts of rows and tokens."""
-    view, rows = binding.view(), {}
-    for language in dict.fromkeys((view.source, view.target)):
-        with suppress(UserError):
-            rows[language] = inputs.load_rows(view.task, view.data_dir, language, view.split)
+    view = binding.view()
     data_dir = f", data_dir={view.data_dir!r}" if view.data_dir else ""
     loaded = f"ctsft.load_task({view.task!r}{data_dir}).load({view.source!r}, {view.split!r})"
-    return counted_receipt(view.subject, weights(model), rows, f"len({loaded})")
-
-
-def weights(model: Model | None) -> str:
-    """The fingerprint of a model's weights; that of a large one only once something else has
-    computed it.
-    """
-    if model is None:
-        return "none: no model is loaded"
-    if model.n_params <= inputs.SMALL or model.has_fingerprint:
-        return model.fingerprint
-    return "not computed yet: the model is large"
+    languages = view.preview_languages or (view.source, view.target)
+    return receipts.of_counts(model, f"len({loaded})", languages)
 
 
 def choose():
@@ -115,8 +112,7 @@ def open_model() -> Model | None:
         model = inputs.load_model(binding.view().model)
     if model:
         expression = f"ctsft.load_model({model.name!r}).n_params"
-        facts = counted_receipt(binding.view().subject, weights(model), {}, expression)
-        with receipt.covered("model", [facts]):
+        with receipt.covered("model", [receipts.of_counts(model, expression)]):
             model_choice.show_facts(model)
     return model
 

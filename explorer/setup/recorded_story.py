@@ -14,6 +14,7 @@ from ctsft.plots.seed_bands import common_limits, seed_bands
 from ctsft.receipts.receipt import FILE, Receipt
 from ctsft.runs import explorations, results
 from ctsft.runs.answers import Answers, answers_of
+from ctsft.runs.folder import file_stamp
 from ctsft.runs.recorded_models import RecordedModel, recorded_models
 from ctsft.utils.errors import UserError
 from ctsft.utils.json_files import read_json_file
@@ -98,12 +99,17 @@ def draw(story: Story):
 def receipts() -> list[Receipt]:
     """Of the recorded runs, from the file beside them; none where it cannot be read."""
     path = explorations.RECORDED / EXPLORATION / FILE
+    return list(_receipts(path, file_stamp(path)))
+
+
+@lru_cache(maxsize=4)
+def _receipts(path: Path, stamped: tuple | None) -> tuple[Receipt, ...]:
     try:
         stored = read_json_file(path, "The receipts", "record the runs again")
         found = [Receipt.model_validate(one) for one in stored.values()]
     except (UserError, ValueError, AttributeError):
-        return []
-    return [one for one in found if " finetune " in one.command]
+        return ()
+    return tuple(one for one in found if " finetune " in one.command)
 
 
 def draw_story(story: Story):

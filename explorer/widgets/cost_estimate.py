@@ -13,7 +13,7 @@ from ctsft.jobs.requests import Scoring
 from ctsft.receipts.receipt import Receipt, RowSet
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import bytes_text, duration_text
-from explorer.session import binding, computed, inputs, recording
+from explorer.session import binding, computed, inputs, receipts, recording
 from explorer.widgets import receipt
 
 # The cost of a text, as a multiple of its cost in attribution patching. Measured on the bundled
@@ -144,7 +144,7 @@ def estimate_receipt(method: str) -> Receipt:
         run="none: estimated on this page",
         rows=(RowSet(name=view.source, split=view.split),),
         seed="none: nothing is drawn",
-        model_fingerprint=inputs.load_model(view.model).fingerprint,
+        model_fingerprint=receipts.weights(inputs.load_model(view.model)),
         interval="none: right within a factor of 1.5 on an idle machine",
     )
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ctsft import runs
 from ctsft.attribution.scores import Head, Scores
 from ctsft.circuit.circuit import Circuit
 from ctsft.plots import score_charts
@@ -10,6 +11,7 @@ from explorer.session import binding
 from explorer.text import membership
 from explorer.text.markdown import literal
 from explorer.widgets import chart
+from explorer.widgets.run_receipts import covered_by
 
 MOST = 3
 
@@ -48,12 +50,19 @@ def button(head: Head, shape: tuple[int, int]):
     )
 
 
-def draw(scores: Scores, circuit: Circuit, notes: dict[Head, str]):
-    """The cards; nothing where no head is pinned. The bars of all cards have one scale."""
+def draw(scores: Scores, circuit: Circuit, run: runs.Run, notes: dict[Head, str]):
+    """The cards; nothing where no head is pinned. The bars of all cards have one scale. run: of the
+    scores.
+    """
     shape = tuple(scores.values.shape)
     pinned = [head for head in heads(shape) if head in scores.ranking()]
-    if not pinned:
-        return
+    if pinned:
+        with covered_by("pinned-heads", run):
+            cards(scores, circuit, pinned, notes)
+
+
+def cards(scores: Scores, circuit: Circuit, pinned: list[Head], notes: dict[Head, str]):
+    shape = tuple(scores.values.shape)
     figures = {head: score_charts.score_bars(scores, head, title="") for head in pinned}
     limits = common_range(scores, pinned)
     for place, head in zip(st.columns(MOST, gap="medium"), pinned, strict=False):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from ctsft.receipts.receipt import MOST_RUNS, Receipt, text_of
+from ctsft.receipts.receipt import MOST_RUNS, Receipt
 
 MOST_TITLE = 1500  # characters of the hover
 MOST_NAMED = 100  # further runs
@@ -25,29 +25,41 @@ def covered(
     key = re.sub(r"[^a-zA-Z0-9_-]", "-", name)
     with st.container(key=f"receipt-{key}"):
         if receipts:
-            st.html(mark(receipts, interval, others))
+            st.html(mark(name, receipts, interval, others))
         yield
 
 
-def mark(receipts: Sequence[Receipt], interval: str = "", others: Sequence[str] = ()) -> str:
+def mark(
+    name: str, receipts: Sequence[Receipt], interval: str = "", others: Sequence[str] = ()
+) -> str:
     """The mark as HTML; everything in it is escaped."""
     further = [one.run for one in receipts[MOST_RUNS:]] + list(others)
-    title = text_of(receipts[:MOST_RUNS], interval)[:MOST_TITLE]
+    shown = [lines(one, interval) for one in receipts[:MOST_RUNS]]
+    title = "\n\n".join("\n".join(f"{what}: {text}" for what, text in one) for one in shown)
+    title = title[:MOST_TITLE]
     more = ""
     if further:
         names = ", ".join(further[:MOST_NAMED]) + (" ..." if len(further) > MOST_NAMED else "")
         more = f"<p>and {len(further)} more runs: {html.escape(names)}</p>"
-        title += f" | and {len(further)} more runs"
-    cards = "".join(card(one, interval) for one in receipts[:MOST_RUNS])
+        title += f"\n\nand {len(further)} more runs"
+    cards = "".join(card(one) for one in shown)
+    label = html.escape(f"Receipt: {name.replace('-', ' ')}")
     return (
-        f'<details class="receipt"><summary aria-label="Receipt" title="{html.escape(title)}">'
+        f'<details class="receipt"><summary aria-label="{label}" title="{html.escape(title)}">'
         f'</summary><div class="receipt-card"><strong>Receipt</strong>{cards}{more}</div></details>'
     )
 
 
-def card(receipt: Receipt, interval: str) -> str:
-    lines = dict(receipt.lines()) | ({"interval": interval} if interval else {})
+def lines(receipt: Receipt, interval: str) -> list[tuple[str, str]]:
+    """(what, text), with the interval of these figures where it is named."""
+    return [
+        (what, interval if interval and what == "interval" else text)
+        for what, text in receipt.lines()
+    ]
+
+
+def card(lines_of: list[tuple[str, str]]) -> str:
     rows = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in lines.items()
+        f"<dt>{html.escape(what)}</dt><dd>{html.escape(text)}</dd>" for what, text in lines_of
     )
     return f"<dl>{rows}</dl>"
