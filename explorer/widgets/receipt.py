@@ -46,7 +46,8 @@ def mark(
     label = html.escape(f"Receipt: {name.replace('-', ' ')}")
     return (
         f'<details class="receipt"><summary aria-label="{label}" title="{html.escape(title)}">'
-        f'</summary><div class="receipt-card"><strong>Receipt</strong>{cards}{more}</div></details>'
+        f'</summary><div class="receipt-card" role="region" tabindex="0" aria-label="{label}">'
+        f"<strong>Receipt</strong>{cards}{more}</div></details>"
     )
 
 

@@ -14,6 +14,12 @@ def charts(app: AppTest) -> list[dict]:
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
+def receipts(app: AppTest) -> str:
+    """The marks of receipts on a page, as HTML."""
+    bodies = [one.proto.body for one in app.get("html")]
+    return "\n".join(body for body in bodies if 'class="receipt"' in body)
+
+
 def press(app: AppTest, label: str) -> AppTest:
     return shown(next(button for button in app.button if button.label == label).click().run())
 

@@ -16,7 +16,7 @@ from ctsft.jobs.surrogate import FILE
 from explorer.session import circuit as session_circuit
 from explorer.session import predictions, requests
 from support.circuit_page import HEADS, LAYERS, keep, made, opened, strip
-from support.pages import button, shown
+from support.pages import button, receipts, shown
 
 N_HEADS = LAYERS * HEADS
 
@@ -50,8 +50,9 @@ def sentence(app) -> str:
 
 def test_an_edit_by_hand_changes_the_prediction_at_once(view, surrogate):
     view.measure = "margin"
-    fitted(view, keep(view), surrogate)
+    run = fitted(view, keep(view), surrogate)
     app = opened(view)
+    assert receipts(app).count(f"<dd>{run.id}</dd>") == 2, "of the map and of the sentence"
     assert sentence(app).startswith(f"{predictions.WHAT}: about **0.4")
     known = strip(app)["known"]
     assert known["value"].startswith("≈ 0.4") and "predicted [" in known["note"]
@@ -78,6 +79,7 @@ def test_a_measurement_replaces_the_prediction(view, surrogate, started):
         result = {"rows": 9, "heads": 3, "accuracy": 0.5, "margin": 0.777}
         run.file("result.json").write_text(json.dumps(result))
     app = opened(view)
+    assert f"<dd>{run.id}</dd>" in receipts(app)
     assert sentence(app) == f"{predictions.WHAT}: **0.78** (measured by logit margin on 9 rows)"
     assert strip(app)["known"]["value"] == "0.78"
     view.k = 2

@@ -15,7 +15,7 @@ from ctsft.utils.format import head_name
 from explorer.finetune import cheapest_damage, undo_choice, undone_heads
 from explorer.session import inputs
 from explorer.session import view as session_view
-from support.pages import button, charts, metric, texts, visit
+from support.pages import button, charts, metric, receipts, texts, visit
 from support.tasks import agreed, two_languages, write_task
 
 
@@ -87,6 +87,7 @@ def test_its_result_is_a_chart_and_heads_to_take(done):
     at = visit(own)
     assert not at.exception and not button(at, "Undo the cheapest damage")
     assert any("undone" in (one["layout"].get("meta") or {}).get("alt", "") for one in charts(at))
+    assert f"<dd>{job.id}</dd>" in receipts(at)
     assert "of what was trained" in texts(at) and "test rows" in texts(at)
     taken = [tuple(one) for one in summary["heads"]] or [head]
     button(at, "Undo these heads on the map").click().run()

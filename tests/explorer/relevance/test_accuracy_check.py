@@ -4,14 +4,16 @@ import pytest
 
 from explorer.session import computed, inputs
 from explorer.session.computed import FewAnswers
-from support.pages import press, texts
+from support.pages import press, receipts, texts
 from support.relevance_page import opened, scored
 
 LABELS = ("negative", "neutral", "positive")
 
 
 def test_a_small_model_is_checked_at_once(view):
-    text = texts(opened(view))
+    app = opened(view)
+    text = texts(app)
+    assert "receipt: quick check" in receipts(app).lower()
     assert "A quick check:" in text and "What helps" not in text
 
 

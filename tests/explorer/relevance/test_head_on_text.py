@@ -19,7 +19,7 @@ from ctsft.jobs.requests import request_of
 from explorer.relevance import heads_by_position
 from explorer.session import computed, inputs, score_runs, start_runs
 from explorer.session.requests import score_request
-from support.pages import charts, press, shown
+from support.pages import charts, press, receipts, shown
 from support.relevance_page import opened, scored
 
 
@@ -234,6 +234,7 @@ def test_the_top_heads_by_position_are_those_of_their_run(view):
     with runs.record(request) as by_position:
         scoring.score(by_position, request)
     shown(app.run())
+    assert by_position.id in receipts(app)
     kept = PositionScores.load(by_position.file("positions.json"))
     assert (
         kept.heads == [(0, 1), (1, 2)]

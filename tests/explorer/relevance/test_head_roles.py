@@ -8,7 +8,7 @@ from ctsft.attribution.head_roles import HeadRoles
 from ctsft.cli import summaries
 from ctsft.jobs import scoring
 from explorer.relevance import head_roles
-from support.pages import charts, shown
+from support.pages import charts, receipts, shown
 from support.relevance_page import opened, scored
 
 
@@ -19,10 +19,12 @@ def test_the_roles_are_those_of_their_run(view, monkeypatch):
     view.panel = "Roles"
     app = opened(view, "All heads")
     assert any("role of each head" in button.label for button in app.button)
+    assert "--roles" not in receipts(app)
     request = head_roles.request(view)
     with runs.record(request) as run:
         summary = scoring.score(run, request)
     shown(app.run())
+    assert "--roles" in receipts(app) and run.id in receipts(app)
     roles = HeadRoles.load(run.file("roles.json"))
     assert any(
         np.shape(trace["z"]) == roles.values.shape and np.allclose(trace["z"], roles.values)

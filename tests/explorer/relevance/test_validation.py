@@ -8,7 +8,7 @@ import pytest
 
 from ctsft import runs
 from explorer.session.requests import validate_request
-from support.pages import charts, texts
+from support.pages import charts, receipts, texts
 from support.relevance_page import opened, scored
 
 
@@ -89,6 +89,7 @@ def test_both_measures_with_intervals_and_what_they_say(page):
     (table,) = [one.value for one in app.dataframe if "CPR" in one.value.columns]
     assert list(table["CPR"]) == ["1.04 (1.02 to 1.07)", "0.92 (0.90 to 0.95)"]
     assert list(table["CMD"])[1] == "0.09 (0.07 to 0.12)"
+    assert "python -m ctsft validate" in receipts(app)
     said = texts(app)
     assert "CPR and CMD disagree: trust Mean ablation where" in said
     assert "and CD-T where the circuit should do what the model does (best CMD, 0.09)." in said

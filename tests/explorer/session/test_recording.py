@@ -14,7 +14,7 @@ from explorer.session import inputs, own_runs
 from explorer.session.requests import score_request
 from explorer.session.view import View
 from support.finetune_page import score, tuned
-from support.pages import button, charts, press, shown, texts, visit
+from support.pages import button, charts, press, receipts, shown, texts, visit
 from support.recordings import NAME, recorded
 
 STARTS = (
@@ -73,6 +73,7 @@ def test_other_settings_lead_back_to_the_recorded_ones(view):
 
 def test_setup_offers_the_scores(view):
     at = shown(visit(view, "setup/page.py"))
+    assert recorded_models()[NAME].fingerprint in receipts(at)
     at = press(at, "Explore the recorded scores")
     assert charts(at) and "Tiny" in recorded_models()[NAME].title
 
