@@ -12,7 +12,8 @@ from ctsft.data.task import Example
 from ctsft.jobs.requests import Subject
 from ctsft.model.model import Model
 from ctsft.receipts.of_runs import computed_receipt, counted_receipt, receipt_of
-from ctsft.receipts.receipt import Receipt
+from ctsft.receipts.receipt import Receipt, RowSet
+from ctsft.runs.recorded_models import RecordedModel
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs
 
@@ -48,6 +49,18 @@ def of_counts(model: Model | None, expression: str, languages: Sequence[str] = (
         except UserError:
             continue
     return _of_counts(view.subject, weights(model), tuple(files), expression)
+
+
+def of_recording(recorded: RecordedModel) -> Receipt:
+    """Of the accuracies that came with a recorded model."""
+    return Receipt(
+        command="none: the weights are not here",
+        run="none: recorded with the model",
+        rows=tuple(RowSet(name=language, split="valid") for language in recorded.accuracy),
+        seed="none: nothing is drawn",
+        model_fingerprint=recorded.fingerprint,
+        interval="none: not recorded",
+    )
 
 
 def weights(model: Model | None) -> str:

@@ -7,8 +7,7 @@ import streamlit as st
 from ctsft.data.prompt_tokens import prompt_notes
 from ctsft.data.task import Task
 from ctsft.model.model import Model
-from ctsft.receipts.receipt import Receipt, RowSet
-from ctsft.runs.recorded_models import RecordedModel
+from ctsft.receipts.receipt import Receipt
 from explorer.session import binding, errors, inputs, receipts, recent, recording, start_runs
 from explorer.setup import (
     accuracy,
@@ -49,7 +48,7 @@ def without_weights(task: Task | None):
     """What was recorded, in place of what the weights would compute."""
     recorded = recording.current()
     figures = ", ".join(f"{name} {value:.2f}" for name, value in recorded.accuracy.items())
-    with receipt.covered("accuracy", [recorded_receipt(recorded)]):
+    with receipt.covered("accuracy", [receipts.of_recording(recorded)]):
         st.markdown(f"Accuracy on validation rows before tuning: {literal(figures)}.")
     if st.button("Explore the recorded scores", type="primary", icon=":material/grid_on:"):
         recording.use_settings(recorded)
@@ -58,18 +57,6 @@ def without_weights(task: Task | None):
     if task:
         with errors.sentences(stop=False), receipt.covered("data", [data_receipt(None)]):
             data_preview.draw(task, None)
-
-
-def recorded_receipt(recorded: RecordedModel) -> Receipt:
-    """Of the accuracies that came with a recorded model."""
-    return Receipt(
-        command="none: the weights are not here",
-        run="none: recorded with the model",
-        rows=tuple(RowSet(name=language, split="valid") for language in recorded.accuracy),
-        seed="none: nothing is drawn",
-        model_fingerprint=recorded.fingerprint,
-        interval="none: not recorded",
-    )
 
 
 def data_receipt(model: Model | None) -> Receipt:

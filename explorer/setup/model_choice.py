@@ -6,10 +6,11 @@ import streamlit as st
 
 from ctsft.model.model import Model
 from ctsft.runs.recorded_models import RecordedModel, recorded_models
-from explorer.session import binding, recent, recording
+from explorer.session import binding, receipts, recent, recording
 from explorer.setup import recent_choice
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal, short
+from explorer.widgets import receipt
 
 KINDS = {
     "bundled": "Bundled",
@@ -90,11 +91,12 @@ def open_kind():
 
 
 def about_recorded(recorded: RecordedModel):
-    st.caption(
-        f"**{recorded.title}** ({recorded.licence}), recorded: explore without weights."
-        f" {recorded.made}",
-        help=recorded.why_not,
-    )
+    with receipt.covered("recording", [receipts.of_recording(recorded)]):
+        st.caption(
+            f"**{recorded.title}** ({recorded.licence}), recorded: explore without weights."
+            f" {recorded.made}",
+            help=recorded.why_not,
+        )
 
 
 def open_recent(name: str):

@@ -3,7 +3,7 @@
 from playwright.sync_api import Page
 
 # Visible text nodes of the page with a number in them that is a result: not part of a control, a
-# link, a help mark, a command, a heading, a progress bar, a name (L2.H3) or a receipt itself.
+# link, a help mark, a command, a heading, a progress bar, a name (L2.H3, SmolLM2-135M), a receipt.
 # {where: [text]} for those that stand inside ("covered") and outside ("uncovered") of a receipt.
 NUMBERS = r"""
 () => {
@@ -20,7 +20,7 @@ NUMBERS = r"""
     if (!parent || parent.closest('script, style, summary, h1, h2, h3, .receipt')) continue;
     if (parent.closest(controls)) continue;
     if (!parent.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
-    const text = node.textContent.replace(/L\d+\.H\d+/g, '').replace(/[\p{L}_]+\d+/gu, '');
+    const text = node.textContent.replace(/[\p{L}_]+-?\d[-\w.]*/gu, '');
     if (!/\d/.test(text)) continue;
     const cover = parent.closest('[class*="st-key-receipt-"]');
     const marked = cover && cover.querySelector('.receipt .receipt-card dd');
