@@ -118,8 +118,8 @@ def draw_story(story: Story):
     st.markdown(
         f"A small model that judges {source} reviews learns {target} from"
         f" {story.summary['n']} texts.  \n"
-        f"What it gains (right) may cost what it knew (left).  \n"
-        f"Each colour trains other parameters: mean and range of {seeds} recorded seeds."
+        f"Gains (right) may cost what it knew (left).  \n"
+        f"Each colour trains other parameters: mean and range, {seeds} recorded seeds."
     )
     names = {method: method_name(method) for method in METHODS}
     languages = {"source": story.source, "target": story.target}

@@ -38,8 +38,8 @@ def too_many(page) -> str:
 @pytest.mark.parametrize("name", PAGES)
 def test_few_words_one_next_step_and_whole_counters(page, address, name):
     show(page, address, name)
-    if name != "setup":
-        page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    # Setup's first screen has two panels
+    page.locator(".js-plotly-plot").nth(int(name == "setup")).locator(".main-svg").first.wait_for()
     assert len(words(page)["page"]) > 10
     if page.viewport_size["width"] == 1280:
         eventually(page, lambda: too_many(page), "")

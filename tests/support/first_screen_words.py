@@ -11,7 +11,8 @@ WORDS = r"""
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement;
     if (!parent || parent.closest('script, style, noscript')) continue;
-    if (parent.closest('[data-testid=stIconMaterial], [data-testid=stHeader]')) continue;
+    const icons = '[data-testid=stIconMaterial], [data-testid=stExpanderIcon]';
+    if (parent.closest(`${icons}, [data-testid=stHeader]`)) continue;
     if (node.textContent === "Skip to main content") continue;  // shown to the keyboard only
     if (!parent.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
     const range = document.createRange();
