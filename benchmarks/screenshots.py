@@ -21,7 +21,7 @@ PAGES = {
     "Fine-tune": "finetune",
     "Compare": "compare",
 }
-SECTIONS = {  # file -> page, what is pressed, the heading that the picture begins with
+SECTIONS = {  # file -> page, what is pressed, the text that the picture begins with
     "attention": (
         "Relevance",
         ["On a text", "Attention pattern"],
@@ -70,8 +70,8 @@ def shoot(page: Page, out: Path):
 
 
 def sections(page: Page, out: Path):
-    """Pictures of single sections, from their heading down to the page's end."""
-    for name, (title, choices, heading) in SECTIONS.items():
+    """Pictures of single sections, from a text down to the page's end."""
+    for name, (title, choices, begins) in SECTIONS.items():
         go(page, title)
         main = page.get_by_test_id("stMain")
         for choice in choices:
@@ -81,7 +81,7 @@ def sections(page: Page, out: Path):
             settle(page)
         page.set_viewport_size({"width": page.viewport_size["width"], "height": 4000})
         page.wait_for_timeout(2500)
-        top = page.get_by_role("heading", name=heading).first.bounding_box()
+        top = page.get_by_text(begins).first.bounding_box()
         end = page.get_by_test_id("stMainBlockContainer").bounding_box()
         left = main.bounding_box()
         page.screenshot(
