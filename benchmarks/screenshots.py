@@ -65,6 +65,7 @@ def shoot(page: Page, out: Path):
         page.set_viewport_size({"width": page.viewport_size["width"], "height": min(2400, height)})
         settle(page)
         page.wait_for_timeout(1500)
+        page.get_by_test_id("stToast").first.wait_for(state="detached")
         page.screenshot(path=out / f"{name}.png")
         print(out / f"{name}.png")
 
