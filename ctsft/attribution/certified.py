@@ -6,9 +6,10 @@ corrected by the mean difference (a control variate). Every head is ablated on o
 at random; heads and examples race (successive elimination; Maron & Moore 1997): heads that may
 still stand on the other side of the cutoff get half as many examples again, look after look, until
 all are decided or the budget is used. A head that was ablated on every example is known exactly, so
-near ties end there. Where far more is open than the budget can decide, nothing will be certified:
-then the most doubtful heads are ablated on every example, a few at a time, and corrections of the
-others count less the fewer their examples are.
+near ties end there. Where far more is open than the budget can decide, the race would end with a
+little known of every head: then the most doubtful heads are ablated on every example, a few at a
+time, and corrections of the others count less the fewer their examples are (not where the heads are
+certified after all).
 
 The bound of a head: with n of N examples drawn without replacement, the corrected mean has the
 variance s2 (1/n - 1/N) (finite population). s2 is moderated (Smyth 2004): the variance of the
@@ -179,9 +180,12 @@ def certify(
             break
         most = n if look == LOOKS - 1 else -(-3 * counts // 2)
         open_heads = (doubts > allowed / n_heads) & (counts < n)
-        if (n - counts)[open_heads].sum() > HOPELESS * counter.left:
+        if 0 < HOPELESS * counter.left < (n - counts)[open_heads].sum():
             race = whole_heads(race, counter)
-            doubts = replace(race, unseen=0.0).doubts()
+            plain = replace(race, unseen=0.0)
+            doubts = plain.doubts()
+            if doubts.sum() <= allowed:  # of these effects, not of the cautious ones
+                race = plain
             break
         wanted = np.where(open_heads, np.clip(most, counts + 1, n), counts)
         wanted = counter.affordable(wanted, counts, doubts)

@@ -58,10 +58,14 @@ def test_known_heads_are_found_at_a_fraction_of_the_cost():
     assert sentence.startswith("Certified: the best 5 heads") and "at least 95%" in sentence
 
 
-def test_the_result_is_the_measured_mean_where_a_head_was_ablated_everywhere():
+@pytest.mark.parametrize("hopeless", [certified.HOPELESS, 0.0])
+def test_the_result_is_the_measured_mean_where_a_head_was_ablated_everywhere(monkeypatch, hopeless):
+    """What is certified are the heads of the values that are returned, whichever way led there."""
+    monkeypatch.setattr(certified, "HOPELESS", hopeless)
     planted = Planted()
     planted.effects.flatten(1)[:, 5] = planted.effects.flatten(1)[:, 4] * 0.999
-    values, _ = planted.certify()
+    values, certificate = planted.certify()
+    assert certificate.certified
     full = planted.ablated.all(0)
     assert full.any() and torch.equal(values[:, full], planted.effects[:, full])
     once = planted.ablated.sum(0) == 1
