@@ -3,11 +3,15 @@
 from ctsft.data.registry import load_task
 from ctsft.data.task import Example, Task
 from ctsft.jobs.experiment_design import Design
+from ctsft.jobs.related_abilities import related_rows, texts_of
+from ctsft.jobs.request_parts import Tuning
 from ctsft.utils.errors import UserError
 
 
 def check_rows(design: Design, data_dir: str | None):
-    """UserError for a language without rows, and for more target rows than there are."""
+    """UserError for a language without rows, for more target rows than there are, and for a related
+    task or a file of texts that cannot be read.
+    """
     task = load_task(design.task, data_dir)
     for language in (*design.targets, *design.related):
         task.splits(language)
@@ -20,6 +24,9 @@ def check_rows(design: Design, data_dir: str | None):
                 f" of {target} holds {available}; choose a smaller n, or set"
                 ' "pool": "all".'
             )
+    related_rows(Tuning(target="", related_tasks=tuple(design.related_tasks)), "test")
+    if design.text is not None:
+        texts_of(task, Tuning(target="", perplexity=True, text=design.text), [])
 
 
 def target_pool(design: Design, task: Task, rows: list[Example]) -> list[Example]:

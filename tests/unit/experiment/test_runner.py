@@ -69,10 +69,18 @@ def test_an_experiment_runs_each_trial_once_and_writes_its_tables(words, monkeyp
     said(lambda: go(Design(**words | {"n": [3]})), "another design")
 
 
-def test_too_few_target_rows_are_said_before_anything_is_scored(words, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"n": [999]}, "n = 999 was requested, and pool B of"),
+        ({"targets": ["klingon"]}, "klingon"),
+        ({"related_tasks": ["nowhere.json"]}, "nowhere.json"),
+        ({"perplexity": True, "text": "nowhere.txt"}, "nowhere.txt"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_scored(words, monkeypatch, change, sentence):
     monkeypatch.setattr(runner, "shared_scores", lambda *_: pytest.fail("heads were scored"))
-    many = Design(**words | {"n": [999]})
-    said(lambda: go(many), "n = 999 was requested, and pool B of", "choose a smaller n")
+    said(lambda: go(Design(**words | change)), sentence)
 
 
 def test_an_experiment_that_is_cut_off_goes_on_with_the_same_figures(words, monkeypatch):
