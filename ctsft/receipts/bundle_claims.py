@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ctsft.jobs.bundle import opened_bundle, write_entries
-from ctsft.receipts.claims import Claim
+from ctsft.receipts.claims import Claim, fail
 from ctsft.receipts.evidence import Evidence, NotRecomputable, StoredRun
 from ctsft.receipts.of_runs import receipt_of
 from ctsft.receipts.receipt import FILE as RECEIPTS
-from ctsft.receipts.run_claims import fail, run_claims
+from ctsft.receipts.run_claims import run_claims
 from ctsft.runs.answers import ends
 from ctsft.runs.explorations import FILE, About
 from ctsft.runs.folder import read_json

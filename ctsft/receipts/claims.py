@@ -45,6 +45,15 @@ def same(one: Value, other: Value) -> bool:
     return one == other
 
 
+def fail(error: Exception) -> Callable[[], Value]:
+    """A recomputation that raises the error."""
+
+    def recompute() -> Value:
+        raise error
+
+    return recompute
+
+
 def check(claim: Claim) -> Verdict:
     shown = cut(claim.value, 60)
     try:

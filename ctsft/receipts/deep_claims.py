@@ -16,7 +16,8 @@ from ctsft.model.evaluation import evaluate
 from ctsft.model.loading import load_model
 from ctsft.receipts.claims import Claim, Value
 from ctsft.receipts.evidence import Evidence, NotRecomputable, StoredRun
-from ctsft.receipts.run_claims import leaves, pool_rows
+from ctsft.receipts.run_rows import pool_rows
+from ctsft.receipts.run_rules import leaves
 from ctsft.runs.answers import ends
 from ctsft.tuning.delta import apply_delta
 from ctsft.utils.errors import UserError

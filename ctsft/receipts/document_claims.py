@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ctsft.experiment import method_differences, tables
 from ctsft.experiment.stored_tables import TITLE, cells_of, stored_rows
-from ctsft.receipts.claims import Claim, Value
-from ctsft.receipts.derivations import OPERATIONS, over
+from ctsft.receipts.claims import Claim, Value, fail
 from ctsft.receipts.document_file import Part, parts_of
 from ctsft.receipts.evidence import Evidence, NotRecomputable
-from ctsft.receipts.run_claims import fail
+from ctsft.receipts.operations import OPERATIONS, over
 from ctsft.runs import results
 from ctsft.runs.folder import Run
 from ctsft.utils.errors import UserError, cut

@@ -15,7 +15,7 @@ from ctsft.utils.figures import Figure
 from ctsft.utils.statistics import Spread
 from explorer.compare.filters import settings_key
 
-# fields of a row that `ctsft.receipts.derivations` can compute again
+# fields of a row that `ctsft.receipts.operations` can compute again
 FIELDS = (
     "source_before",
     "source_after",
