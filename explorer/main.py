@@ -14,7 +14,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
 from explorer.session import arrival, binding, errors, warm  # noqa: E402
-from explorer.widgets import keep_zoom, page_address, stored_map  # noqa: E402
+from explorer.widgets import keep_zoom, page_address, receipt, stored_map  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
 
@@ -66,6 +66,7 @@ with st.sidebar:
 
             screen.button(page.url_path)
     keep_zoom.keep()
+    receipt.close_cards()
 
 try:
     with errors.guarded():

@@ -2,11 +2,12 @@
 frontier of the runs that Compare shows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from ctsft import runs
 from ctsft.attribution.methods import METHODS
 from ctsft.attribution.scores import Scores
 from ctsft.circuit.circuit import Circuit
@@ -25,9 +26,12 @@ from explorer.text.run_names import display_name
 
 @dataclass(frozen=True)
 class Picture:
+    """`sentence`: Markdown; `rests_on`: the runs that its figures come from."""
+
     title: str
-    sentence: str  # Markdown
+    sentence: str
     figure: go.Figure
+    rests_on: Sequence[runs.Run | str | None]
 
 
 def available() -> dict[str, Callable[[], Picture]]:
@@ -57,7 +61,7 @@ def head_map(scores: Scores) -> Picture:
         f" green ones work against it; {head_name(strongest)} counts most"
         f" ({scores.values[layer, head].item():+.2f} logits)."
     )
-    return Picture("What each head contributes", sentence, large_map(scores, None))
+    return Picture("What each head contributes", sentence, large_map(scores, None), [scored()])
 
 
 def circuit(scores: Scores) -> Picture:
@@ -67,7 +71,12 @@ def circuit(scores: Scores) -> Picture:
         f"{len(heads)} of {scores.values.numel()} heads, outlined. With the norms they are"
         f" {counts['group'] / counts['total']:.1%} of the parameters: only these are trained."
     )
-    return Picture("The circuit", sentence, large_map(scores, heads))
+    return Picture("The circuit", sentence, large_map(scores, heads), [scored()])
+
+
+def scored() -> runs.Run | None:
+    """The run of the session's scores, or of their preview."""
+    return score_runs.score_run(("done",)) or score_runs.score_run(score_runs.ACTIVE)
 
 
 def large_map(scores: Scores, heads: Circuit | None) -> go.Figure:
@@ -81,7 +90,7 @@ def tuning_curves(rows: list[dict]) -> Picture:
         "Accuracy while the model is tuned on the target: what it knew (left) and what it learns"
         " (right). Dashed: before tuning."
     )
-    return Picture("Learning and forgetting", sentence, fig)
+    return Picture("Learning and forgetting", sentence, fig, [row["run"] for row in rows])
 
 
 def frontier(rows: list[dict]) -> Picture:
@@ -90,7 +99,7 @@ def frontier(rows: list[dict]) -> Picture:
     fig = run_frontier.run_frontier(of.points, selected=binding.view().compare_chosen, labels=True)
     neutral = "What tuning gained on the target against what it cost on the source."
     sentence = first_ranking(of) or f"{neutral} Up and right is better."
-    return Picture("The trade-off", sentence, fig)
+    return Picture("The trade-off", sentence, fig, [row["run"] for row in rows])
 
 
 def names(rows: list[dict]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from ctsft.plots.presentation import enlarged
 from explorer.present import pictures
 from explorer.session import binding, errors
 from explorer.widgets import chart
+from explorer.widgets.run_receipts import covered_by
 
 STATIC = Path(__file__).parents[1] / "static"
 # page -> the picture that its button opens
@@ -47,10 +48,11 @@ def draw():
         with st.container(horizontal=True, vertical_alignment="center", key="present-head"):
             st.header(picture.title, anchor=False, width="stretch")
             buttons(list(found), name)
-        st.markdown(picture.sentence)
-        with st.container(key="present-chart"):
-            figure = enlarged(picture.figure, min(max(height / USUAL_HEIGHT, 1.0), LARGEST))
-            chart.plain(figure, f"present-{name}", height="stretch")
+        with covered_by("present", *picture.rests_on):
+            st.markdown(picture.sentence)
+            with st.container(key="present-chart"):
+                figure = enlarged(picture.figure, min(max(height / USUAL_HEIGHT, 1.0), LARGEST))
+                chart.plain(figure, f"present-{name}", height="stretch")
 
 
 def buttons(names: list[str], name: str):

@@ -13,7 +13,7 @@ from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import Subject, SubjectRequest, request_of
 from ctsft.runs.recorded_models import recorded_models
 from ctsft.utils.errors import UserError
-from explorer.session import binding, inputs, link_format, recent, score_runs
+from explorer.session import binding, inputs, link_format, recent, recording, score_runs
 from explorer.session.view import View
 
 BUNDLED = ("demo", "demo-base")
@@ -22,8 +22,8 @@ TRY_AGAIN = "(open it on Setup, then open the link again)"
 
 
 def apply(query: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Set the view to what a link says, and everything that it does not say to the defaults;
-    returns what cannot be used.
+    """Set the view to what a link says, and everything that it does not say to the defaults, or to
+    the settings that a recorded model was scored with; returns what cannot be used.
 
     `choices`: the values of fields that may be one of a few texts.
     """
@@ -36,11 +36,26 @@ def apply(query: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> l
     if model_problems:
         fields = without(fields, *HEAD_FIELDS)
     problems += model_problems
-    problems += open_task(query.get("task", "demo"), query.get("data", ""), subjects)
-    fields, task_problems = within_task(fields)
+    recorded = recorded_settings(query, fields)
+    task = query.get("task", recorded.get("task", "demo"))
+    own = [Subject(binding.view().model, task)] if recorded else []
+    problems += open_task(task, query.get("data", ""), [*subjects, *own])
+    fields, task_problems = within_task(recorded | fields)
     fields, circuit_problems = within_model(fields, query.get(link_format.DISCOVERY_RUN, ""))
     binding.put(**fields)
     return [*problems, *task_problems, *circuit_problems]
+
+
+def recorded_settings(query: Mapping[str, str], fields: Mapping) -> dict:
+    """Of the view's model where it was recorded with the link's task: a link need not name them,
+    since nothing else can be shown. Compare shows the recorded runs unless it names some of them.
+    """
+    recorded = recording.current()
+    if recorded is None or query.get("task", recorded.task) != recorded.task or "data" in query:
+        return {}
+    settings = recording.settings(recorded)
+    named = "task" in query or any(name in fields for name in settings)
+    return settings if named else settings | recording.compared(recorded)
 
 
 def without(fields: Mapping, *names: str) -> dict:

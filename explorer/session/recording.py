@@ -22,23 +22,32 @@ def why_not() -> str:
     return recorded.why_not if recorded else ""
 
 
-def use_settings(recorded: RecordedModel):
-    """The task, the languages and the examples that the heads were scored on; Compare shows the
-    recorded runs.
-    """
+def settings(recorded: RecordedModel) -> dict:
+    """The view's fields: the task, the languages and the examples that the heads were scored on."""
     defaults = View()
-    binding.put(
-        task=recorded.task,
+    return {
+        "task": recorded.task,
         **recent.task_fields(recorded.task),
-        data_dir="",
-        source=recorded.source,
-        target=recorded.target,
-        size=recorded.size,
-        compare_scope=f"{FROM}{LABEL}",
-        compare_model=recorded.name,
-        compare_task=recorded.task,
-        compare_target=recorded.target,
-        compare_seeds=True,
+        "data_dir": "",
+        "source": recorded.source,
+        "target": recorded.target,
+        "size": recorded.size,
         **{name: getattr(defaults, name) for name in SETTINGS},
-    )
+    }
+
+
+def compared(recorded: RecordedModel) -> dict:
+    """The view's fields with which Compare shows the recorded runs."""
+    return {
+        "compare_scope": f"{FROM}{LABEL}",
+        "compare_model": recorded.name,
+        "compare_task": recorded.task,
+        "compare_target": recorded.target,
+        "compare_seeds": True,
+    }
+
+
+def use_settings(recorded: RecordedModel):
+    """Shows what was recorded."""
+    binding.put(**settings(recorded), **compared(recorded))
     binding.forget_circuit()

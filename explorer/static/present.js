@@ -29,15 +29,20 @@ function leaveFullscreen() {
 
 export default function ({ setTriggerValue, setStateValue }) {
   const onKey = (event) => {
-    const onButton = event.key === " " && event.target.closest?.("button");
+    const onControl = event.key === " " && event.target.closest?.("button, summary");
+    const inCard = event.target.closest?.(".receipt-card"); // it scrolls
     const action = ACTIONS[event.key];
-    if (!action || onButton || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!action || onControl || inCard || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     setTriggerValue("action", action);
   };
   const onFullscreen = () => {
-    if (!document.fullscreenElement && isShown()) setTriggerValue("action", "leave");
+    if (document.fullscreenElement || !isShown()) return;
+    const card = document.querySelector(".receipt[open]"); // Escape closes only that
+    if (!card) return setTriggerValue("action", "leave");
+    card.open = false;
+    card.querySelector("summary").focus();
   };
   const tellHeight = () => {
     if (window.ctsftHeight === window.innerHeight) return;

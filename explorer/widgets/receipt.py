@@ -1,16 +1,19 @@
 """Receipts on a page: everything inside of `covered` rests on the same runs, which a small mark at
-its upper right tells on hover, and on a click in full. Nothing here imports torch.
+its upper right tells on hover, and on a click in full; Escape or a click elsewhere closes the card
+(`static/receipt.js`). Nothing here imports torch.
 """
 
 import html
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import streamlit as st
 
 from ctsft.receipts.receipt import MOST_RUNS, Receipt
 
+SCRIPT = Path(__file__).parents[1] / "static" / "receipt.js"
 MOST_TITLE = 1500  # characters of the hover
 MOST_NAMED = 100  # further runs
 
@@ -27,6 +30,14 @@ def covered(
         if receipts:
             st.html(mark(name, receipts, interval, others))
         yield
+
+
+def close_cards():
+    """Closes an open card on Escape or a click elsewhere. Call once in each run of the script."""
+    component = st.components.v2.component(
+        "receipt", html="<span></span>", js=SCRIPT.read_text("utf-8")
+    )
+    component(key="receipt")
 
 
 def mark(

@@ -17,10 +17,11 @@ from ctsft import runs
 from ctsft.attribution.method_names import NAMES
 from ctsft.plots import map_axes
 from ctsft.plots.head_grid import Scale, head_grid, hover_texts
+from ctsft.runs.recorded_models import recorded_model
 from ctsft.utils.json_files import parse_json, read_regular
-from explorer.session import binding
+from explorer.session import binding, recording
 from explorer.session.view import View
-from explorer.widgets import chart
+from explorer.widgets import chart, receipt
 
 # {address of a page: the key of its map, and the widths of its columns}
 PAGES = {"relevance": ("relevance_map", (1, 1)), "circuit": ("circuit_map", (3, 2))}
@@ -51,6 +52,7 @@ class StoredMap:
     method: str
     examples: int
     flip: bool
+    run: runs.Run
 
 
 def find(query: Mapping[str, str]) -> StoredMap | None:
@@ -61,7 +63,8 @@ def find(query: Mapping[str, str]) -> StoredMap | None:
         return None
     try:
         view = described(query) if query else binding.view()
-        listed = [*runs.list_runs("score"), *runs.list_read_only("score")]
+        recorded = recorded_model(view.model) is not None  # the page shows no others
+        listed = [*runs.list_runs("score"), *runs.list_read_only("score", recorded=recorded)]
         run = next((run for run in listed if matches(run, view) and is_done(run)), None)
         return read(run, view.flip) if run else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
@@ -69,12 +72,16 @@ def find(query: Mapping[str, str]) -> StoredMap | None:
 
 
 def described(query: Mapping[str, str]) -> View:
-    """A view with the fields of `FIELDS` that an address names. ValueError for a wrong number."""
+    """A view with the fields of `FIELDS` that an address names; of a recorded model, with the
+    settings of its recording. ValueError for a wrong number.
+    """
     named = {name: text for name, text in query.items() if name in FIELDS}
     values = {
         FIELDS[name]: int(text) if name in WHOLE else str(text) for name, text in named.items()
     }
-    return replace(View(), **values, flip=query.get("flip") == "1")
+    recorded = recorded_model(str(query.get("model", "")))
+    fixed = recording.settings(recorded) if recorded else {}
+    return replace(View(), **fixed | values, flip=query.get("flip") == "1")
 
 
 def is_done(run: runs.Run) -> bool:
@@ -109,7 +116,7 @@ def read(run: runs.Run, flip: bool) -> StoredMap | None:
         values = file.get_tensor("values")
     is_map = values.ndim == 2 and values.size and not np.isinf(values).any()
     known = said["method"] in NAMES and not np.isnan(values).all() if is_map else False
-    return StoredMap(values, said["method"], len(said["examples"]), flip) if known else None
+    return StoredMap(values, said["method"], len(said["examples"]), flip, run) if known else None
 
 
 def draw(stored: StoredMap, title: str):
@@ -126,6 +133,12 @@ def draw(stored: StoredMap, title: str):
         flip=stored.flip,
     )
     figure = map_axes.fill(figure, *stored.values.shape)
-    with left, st.container(key=f"map-{key}"):
-        chart.plain(figure, key)
     right.caption("Stored scores. The page is completed while its libraries are loading.")
+    with left, receipt.covered("map", []):
+        with st.container(key=f"map-{key}"):
+            chart.plain(figure, key)
+        from ctsft.receipts.of_runs import receipt_of  # a second, for which the map does not wait
+
+        shown = receipt_of(stored.run)
+        if shown:
+            st.html(receipt.mark("map", [shown]))

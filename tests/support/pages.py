@@ -47,6 +47,14 @@ def visit(view: session_view.View, page: str = "finetune/page.py") -> AppTest:
     return at.switch_page(page).run()
 
 
+def followed(page: str, query: dict) -> AppTest:
+    """A new session that opens a link."""
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.query_params.update(query)
+    shown(app.run())
+    return shown(app.switch_page(f"{page}/page.py").run())
+
+
 def alive() -> tuple[int, float]:
     return os.getpid(), process_start_time(os.getpid())
 

@@ -3,7 +3,8 @@
 from playwright.sync_api import Page
 
 # Visible text nodes of the page with a number in them that is a result: not part of a control, a
-# link, a help mark, a command, a heading, a progress bar, a name (L2.H3, SmolLM2-135M), a receipt.
+# link, a help mark, a command, a heading, a progress bar, a name (L2.H3, SmolLM2-135M), a receipt,
+# the buttons of a presentation.
 # {where: [text]} for those that stand inside ("covered") and outside ("uncovered") of a receipt.
 NUMBERS = r"""
 () => {
@@ -12,7 +13,7 @@ NUMBERS = r"""
     'stSelectbox', 'stMultiSelect', 'stNumberInput', 'stTextInput', 'stTextArea', 'stSlider',
     'stRadio', 'stButton', 'stButtonGroup', 'stDownloadButton', 'stPageLink', 'stFileUploader',
     'stCode', 'stTooltipIcon', 'stCheckbox', 'stProgress', 'stPopover', 'stSpinner',
-  ].map(name => `[data-testid=${name}]`).join(', ');
+  ].map(name => `[data-testid=${name}]`).join(', ') + ', .st-key-present-head';
   const walker = document.createTreeWalker(
     document.querySelector('[data-testid=stMain]'), NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {

@@ -1,10 +1,12 @@
 """A presentation: which pictures there are, where the buttons lead, and what each picture says."""
 
+import re
+
 import pytest
 
 from ctsft.plots.presentation import FONT
 from support.finetune_page import score, tuned
-from support.pages import button, spec, texts, visit
+from support.pages import button, receipts, spec, texts, visit
 
 
 def title(at) -> str:
@@ -27,16 +29,18 @@ def test_the_button_of_a_page_opens_its_picture_and_leave_returns_to_the_page(vi
 
 
 def test_next_and_previous_go_round_all_pictures(view):
-    score(view)
-    tuned(view)
-    tuned(view, "full", after=(0.5, 0.75))
+    scored = {score(view).id}
+    tunings = {tuned(view).id, tuned(view, "full", after=(0.5, 0.75)).id}
     view.present = "map"
     at = visit(view, "compare/page.py")
     seen = []
     for _ in range(4):
         figure = spec(at)
         assert figure["layout"]["font"]["size"] == FONT and "height" not in figure["layout"]
-        seen.append((title(at), at.session_state["view"].present))
+        name = at.session_state["view"].present
+        seen.append((title(at), name))
+        rests_on = set(re.findall("<dt>run</dt><dd>(.*?)</dd>", receipts(at)))
+        assert rests_on == (scored if name in ("map", "circuit") else tunings)
         at = press(at, "Next")
     assert seen == [
         ("What each head contributes", "map"),

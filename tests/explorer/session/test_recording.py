@@ -14,7 +14,7 @@ from explorer.session import inputs, own_runs
 from explorer.session.requests import score_request
 from explorer.session.view import View
 from support.finetune_page import score, tuned
-from support.pages import button, charts, press, receipts, shown, texts, visit
+from support.pages import button, charts, followed, press, receipts, shown, texts, visit
 from support.recordings import NAME, recorded
 
 STARTS = (
@@ -68,6 +68,23 @@ def test_other_settings_lead_back_to_the_recorded_ones(view):
     view.size = 30
     at = shown(visit(view, "relevance/page.py"))
     assert not charts(at) and button(at, "Score heads") is None
+    assert charts(press(at, "Show the recorded scores"))
+
+
+@pytest.mark.parametrize("page", ["relevance", "circuit"])
+@pytest.mark.parametrize("named", [{}, {"head": "1.2", "k": "3"}, {"source": "indonesian"}])
+def test_a_link_that_names_the_model_alone_shows_its_scores(view, page, named):
+    at = followed(page, {"model": NAME} | named)
+    assert charts(at) and not at.warning
+    opened = at.session_state["view"]
+    assert (opened.source, opened.target, opened.size) == ("indonesian", "javanese", 6)
+    assert opened.task == view.task and (opened.k == 3) is ("k" in named)
+    assert (opened.compare_scope == "from recorded") is ("source" not in named)
+
+
+def test_a_link_to_other_settings_of_the_model_leads_back(view):
+    at = followed("relevance", {"model": NAME, "n": "30"})
+    assert not charts(at) and at.session_state["view"].source == "indonesian"
     assert charts(press(at, "Show the recorded scores"))
 
 

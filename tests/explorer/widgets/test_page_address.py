@@ -22,7 +22,7 @@ from explorer.session.view import View
 from explorer.text import circuit_rules
 from explorer.widgets import page_address
 from support.circuit_page import heads_shown, keep, made, outlined
-from support.pages import APP, chart, shown, widget
+from support.pages import APP, chart, followed, shown, widget
 
 CHOICES = page_address.PANELS | {"rule": (*circuit_rules.RULES, *circuit_rules.DISCOVERED)}
 
@@ -63,14 +63,6 @@ def view(circuit_view):
 @pytest.fixture
 def task_file(circuit_task):
     return circuit_task
-
-
-def followed(page: str, query: dict) -> AppTest:
-    """A new session that opens a link."""
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    app.query_params.update(query)
-    shown(app.run())
-    return shown(app.switch_page(f"{page}/page.py").run())
 
 
 def notice(app: AppTest) -> str:

@@ -13,6 +13,7 @@ import pytest
 from explorer.session.view import View
 from explorer.widgets import stored_map
 from support.finetune_page import score
+from support.recorded import show_recorded
 
 ROOT = Path(__file__).resolve().parents[3]
 COLD = """
@@ -33,6 +34,7 @@ for page in ("relevance", "circuit"):
     spec = [json.loads(chart.proto.spec) for chart in at.get("plotly_chart")]
     seen[page] = {
         "titles": [one["layout"]["title"]["text"] for one in spec],
+        "receipts": "".join(one.proto.body for one in at.get("html")),
         "heavy": sorted({"torch", "transformers", "scipy.stats"} & set(sys.modules)),
         "errors": len(at.exception) + len(at.error),
     }
@@ -47,7 +49,7 @@ def view(finetune_view) -> View:
 
 
 def test_the_map_is_drawn_without_torch(view):
-    score(view)
+    run = score(view)
     fields = {name: getattr(view, name) for name in ("model", "task", "target", "size")}
     done = subprocess.run(
         [sys.executable, "-c", COLD, str(ROOT / "explorer" / "main.py"), json.dumps(fields)],
@@ -58,6 +60,7 @@ def test_the_map_is_drawn_without_torch(view):
     )
     seen = json.loads(done.stdout.splitlines()[-1])
     for page in ("relevance", "circuit"):
+        assert f"<dd>{run.id}</dd>" in seen[page].pop("receipts")
         assert seen[page] == {"titles": ["CD-T, 6 examples"], "heavy": [], "errors": 0}
 
 
@@ -90,6 +93,16 @@ def test_an_address_names_the_scores(of_session, monkeypatch):
     assert stored_map.find(query | {"flip": "1"}).flip and not stored_map.find(query).flip
     for change in ({"n": "x"}, {"n": "7"}, {"map": "removal"}, {"task": "demo"}):
         assert stored_map.find(query | change) is None
+
+
+def test_of_recorded_scores_only_those_of_a_recorded_model_are_shown(monkeypatch):
+    """The page scores the bundled model itself, and needs no settings of a recorded one."""
+    show_recorded(monkeypatch)
+    monkeypatch.setattr(stored_map.binding, "view", View)
+    found = stored_map.find({"model": "recorded/SmolLM2-135M"})
+    assert (found.run.id, found.examples, found.values.shape) == ("smollm2-cdt", 12, (30, 9))
+    assert stored_map.find({"model": "recorded/SmolLM2-135M", "n": "30"}) is None
+    assert stored_map.find({}) is None
 
 
 @pytest.mark.parametrize("name", ["scores.safetensors", "request.json"])
