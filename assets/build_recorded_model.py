@@ -12,8 +12,8 @@ stopped, and two steps can run at once. Steps:
     scores       the heads by each method, on the same texts
     validation   the rankings against mean ablation and random circuits, on validation texts
     tuning       English to Indonesian, by each method of METHODS with each seed
-    copy         the run folders without weights, machine and deltas, and model.json: the shape and
-                 the fingerprint of the tuned model, by which pages know it
+    copy         the run folders without weights, machine and deltas, their receipts, and
+                 model.json: the shape and the fingerprint of the tuned model, by which pages know it
 """
 
 import argparse
@@ -21,7 +21,14 @@ import json
 import os
 from pathlib import Path
 
-from build_recorded_runs import ASSETS, HOLD, MOST_BYTES, check, remember_evaluations
+from build_recorded_runs import (
+    ASSETS,
+    HOLD,
+    MOST_BYTES,
+    check,
+    remember_evaluations,
+    write_receipts,
+)
 
 NAME = "recorded/SmolLM2-135M"  # what requests, scores and pages call the tuned model
 SOURCE, TARGET = "english", "indonesian"
@@ -168,6 +175,7 @@ def copy(to: Path):
     about = {"title": "Recorded exploration of SmolLM2-135M", "opened": 0.0}
     (to / "exploration.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     (to / "README.md").write_text(card(described), encoding="utf-8")
+    write_receipts(to)
     check(to)
     size = sum(path.stat().st_size for path in to.parent.rglob("*") if path.is_file())
     if size > MOST_BYTES:

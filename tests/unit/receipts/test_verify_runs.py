@@ -13,9 +13,12 @@ import pytest
 from ctsft.jobs.bundle import write_bundle
 from ctsft.receipts.claims import DIFFERENT, EQUAL, NOT_RECOMPUTABLE, check
 from ctsft.receipts.evidence import Evidence
+from ctsft.receipts.of_runs import receipt_of
+from ctsft.receipts.receipt import FILE
 from ctsft.receipts.run_claims import run_claims
 from ctsft.receipts.verify import Settings, verify
 from ctsft.runs import explorations
+from ctsft.runs.folder import Run
 from support.errors import said
 from support.jobs import tuned
 from support.recorded import FEW, RUNS, show_recorded
@@ -177,6 +180,14 @@ def test_fifty_figures_drawn_at_random_are_computed_again_within_a_millionth():
     assert len(computed) > 0.8 * len(claims)
     for claim in random.Random(50).sample(computed, 50):
         assert abs(claim.recompute() - claim.value) <= 1e-6, claim.where
+
+
+@pytest.mark.parametrize("name", ["demo", "smollm2"])
+def test_each_recording_says_the_receipts_of_its_runs(name):
+    folder = RUNS.parent.with_name(name)
+    stored = json.loads((folder / FILE).read_text())
+    made = {path.name: receipt_of(Run(path)) for path in (folder / "runs").iterdir()}
+    assert stored == json.loads(json.dumps({run: of.model_dump() for run, of in made.items()}))
 
 
 def test_a_sample_is_drawn_and_the_same_for_the_same_seed(packed):
