@@ -14,6 +14,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
 from explorer.session import arrival, binding, errors, warm  # noqa: E402
+from explorer.session.page_choices import Compare  # noqa: E402
 from explorer.widgets import keep_zoom, page_address, receipt, stored_map  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
@@ -48,13 +49,16 @@ pages = {
 }
 page = st.navigation(list(pages.values()), position="hidden")
 arrival.note(page.url_path)
-# the recorded runs, and the map of stored scores, are drawn while torch is not imported yet
+# runs, and the map of stored scores, are drawn while torch is not imported yet
 query = st.query_params.to_dict()
 cold = not warm.is_ready()
 stored = stored_map.find(query) if cold and page.url_path in stored_map.PAGES else None
-first_screen = cold and (stored is not None or (page == pages["setup"] and not query))
+table = page == pages["compare"] and "present" not in query and not binding.view().present
+first_screen = cold and (stored is not None or table or (page == pages["setup"] and not query))
 if not first_screen:
     page_address.read()
+elif table:
+    page_address.read_choices(Compare)
 presenting = binding.view().present != "" and not first_screen
 with errors.guarded():
     sidebar.draw(pages, known=not first_screen)

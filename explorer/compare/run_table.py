@@ -9,9 +9,9 @@ from ctsft import runs
 from ctsft.jobs import tuning_table
 from ctsft.runs import notes
 from ctsft.utils.errors import UserError
-from explorer.compare import report, report_content, table
+from explorer.compare import table
 from explorer.compare.filters import Entry
-from explorer.session import binding, errors, own_runs, start_runs
+from explorer.session import binding, errors, own_runs, start_runs, warm
 from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
 
@@ -96,13 +96,23 @@ def downloads(rows: list[dict], names: dict[str, str]):
         on_click="ignore",
         help="All runs that are shown, one in each row, with all figures.",
     )
+    report_button(rows, names)
+
+
+def report_button(rows: list[dict], names: dict[str, str]):
+    """A report needs torch, and waits where the page is drawn before that is imported."""
+    shown = {"label": "Report (HTML)", "icon": ":material/description:"}
+    if not warm.is_ready():
+        st.button(**shown, disabled=True, help="Available once the libraries are loaded: seconds.")
+        return
+    from explorer.compare import report, report_content
+
     exploration = report_content.gather(rows, names)
     st.download_button(
-        "Report (HTML)",
-        lambda: report.write(exploration),
-        "exploration.html",
-        "text/html",
-        icon=":material/description:",
+        **shown,
+        data=lambda: report.write(exploration),
+        file_name="exploration.html",
+        mime="text/html",
         on_click="ignore",
         help=(
             "The whole exploration of these runs on one page that opens without a network"

@@ -1,24 +1,28 @@
 """The model, the task and the rows of a session, loaded once for all sessions."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 import ctsft
 from ctsft.data.sources import Files
 from ctsft.data.task import Example, Task
-from ctsft.model.model import Model
-from ctsft.model.without_weights import open_without_weights
 from ctsft.runs.recorded_models import recorded_model
 from explorer.session.binding import view
 from explorer.session.errors import sentences
+
+if TYPE_CHECKING:  # torch, for which Compare does not wait
+    from ctsft.model.model import Model
 
 # a page runs models with at most this number of parameters without a request
 SMALL = 50_000_000
 
 
 @st.cache_resource(show_spinner="Loading the model ...", max_entries=3)
-def load_model(name: str) -> Model:
+def load_model(name: str) -> "Model":
+    from ctsft.model.without_weights import open_without_weights
+
     recorded = recorded_model(name)
     return open_without_weights(recorded) if recorded else ctsft.load_model(name)
 
@@ -48,7 +52,7 @@ def load_task(task: str, data_dir: str) -> Task:
     return ctsft.load_task(task, data_dir or None)
 
 
-def model() -> Model:
+def model() -> "Model":
     """The view's model; ends the page with an error message if it cannot be loaded."""
     with sentences(setup=True):
         return load_model(view().model)

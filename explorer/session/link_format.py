@@ -10,11 +10,10 @@ from dataclasses import Field, fields
 from typing import NamedTuple, get_args
 from urllib.parse import quote, unquote
 
-from ctsft.attribution.methods import METHODS
+from ctsft.attribution.method_names import NAMES
 from ctsft.attribution.score_config import CHOICES
-from ctsft.attribution.scores import Head
 from ctsft.data.sources import SPLITS
-from ctsft.utils.format import head_name
+from ctsft.utils.format import Head, head_name
 from explorer.session.page_choices import Compare, Experiment, Tune
 from explorer.session.rule_order import SMALLEST_SHARE
 from explorer.session.view import View
@@ -82,7 +81,7 @@ FIELDS: dict[str, LinkField] = {
     "rows": LinkField("split", one_of(*SPLITS), "a split"),
     "n": LinkField("size", integer(1, 2000), "a whole number from 1 to 2000"),
     "seed": LinkField("pool_seed", integer(0, 10**6), "a whole number"),
-    "method": LinkField("method", one_of(*METHODS), "a scoring method"),
+    "method": LinkField("method", one_of(*NAMES), "a scoring method"),
     "attention": LinkField("attention", one_of(*CHOICES["attention"]), "softmax or frozen"),
     "rules": LinkField("rules", one_of(*CHOICES["rules"]), "paper or symmetric"),
     "positions": LinkField("positions", one_of("all", "readout"), "all or readout"),

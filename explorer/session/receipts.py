@@ -4,18 +4,21 @@ once for the same model and the same files.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from ctsft import runs
 from ctsft.data.task import Example
 from ctsft.jobs.requests import Subject
-from ctsft.model.model import Model
 from ctsft.receipts.of_runs import computed_receipt, counted_receipt, receipt_of
 from ctsft.receipts.receipt import Receipt, RowSet
 from ctsft.runs.recorded_models import RecordedModel
 from ctsft.utils.errors import UserError
 from explorer.session import binding, inputs
+
+if TYPE_CHECKING:  # torch, for which Compare does not wait
+    from ctsft.model.model import Model
 
 RowFiles = tuple[str, str, str, str, tuple]  # task, folder, language, split, state of the files
 
@@ -28,7 +31,7 @@ def of_run(run: runs.Run | str) -> Receipt | None:
         return None
 
 
-def of_accuracy(model: Model, language: str, split: str, interval: str) -> Receipt | None:
+def of_accuracy(model: "Model", language: str, split: str, interval: str) -> Receipt | None:
     """Of an accuracy that the page measured on all rows; None where these cannot be read."""
     subject = replace(binding.view().subject, language=language, split=split)
     try:
@@ -37,7 +40,7 @@ def of_accuracy(model: Model, language: str, split: str, interval: str) -> Recei
         return None
 
 
-def of_counts(model: Model | None, expression: str, languages: Sequence[str] = ()) -> Receipt:
+def of_counts(model: "Model | None", expression: str, languages: Sequence[str] = ()) -> Receipt:
     """Of what the page counted of a model, or of the view's rows in these languages. expression:
     of Python, with `ctsft` imported.
     """
@@ -63,7 +66,7 @@ def of_recording(recorded: RecordedModel) -> Receipt:
     )
 
 
-def weights(model: Model | None) -> str:
+def weights(model: "Model | None") -> str:
     """The fingerprint of a model's weights; that of a large one only once something else has
     computed it.
     """

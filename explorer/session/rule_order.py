@@ -4,9 +4,13 @@ streamlit. The score strip under the head map draws the order, and its line cuts
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ctsft.attribution.scores import Head, Scores
-from ctsft.circuit.circuit import Circuit
+from ctsft.utils.format import Head
+
+if TYPE_CHECKING:  # torch: link_format reads a constant of this file
+    from ctsft.attribution.scores import Scores
+    from ctsft.circuit.circuit import Circuit
 
 RANKED = ("top", "threshold", "fraction")  # rules that take the highest-scoring heads first
 SMALLEST_SHARE = 1e-4  # of all heads
@@ -24,7 +28,7 @@ class Order:
     least: int = 0
 
 
-def order_of(scores: Scores, selected: Circuit, advised: Iterable[Head] = ()) -> Order:
+def order_of(scores: "Scores", selected: "Circuit", advised: Iterable[Head] = ()) -> Order:
     """The order of the rule that selected a circuit (without edits by hand) from these scores.
 
     `advised`: all heads in the order of the advice, for the rule of that name.
@@ -45,7 +49,7 @@ def order_of(scores: Scores, selected: Circuit, advised: Iterable[Head] = ()) ->
     return Order(tuple(ranking))
 
 
-def tied(scores: Scores, ranking: list[Head], cut: int, rule: str) -> int:
+def tied(scores: "Scores", ranking: list[Head], cut: int, rule: str) -> int:
     """`cut`, or the end of the heads with the same score as the last one: a threshold cannot
     separate those.
     """
@@ -56,7 +60,7 @@ def tied(scores: Scores, ranking: list[Head], cut: int, rule: str) -> int:
     return cut
 
 
-def settings_for(rule: str, scores: Scores, order: Order, cut: int) -> dict:
+def settings_for(rule: str, scores: "Scores", order: Order, cut: int) -> dict:
     """The view's fields with which a rule takes the first `cut` heads of its order.
 
     A threshold lies halfway between the last head that it takes and the next one, so that rounding

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 from pydantic import TypeAdapter
 
 from ctsft import runs
-from ctsft.attribution.means import Means
-from ctsft.attribution.scores import Scores
-from ctsft.circuit.circuit import Circuit
 from ctsft.jobs.requests import AnyRequest, same_question, typed_runs
 from ctsft.utils.json_files import parse_json, read_regular
 from explorer.session.binding import view
 from explorer.session.inputs import load_model
 from explorer.session.requests import score_request
+
+if TYPE_CHECKING:  # torch, for which Compare does not wait
+    from ctsft.attribution.means import Means
+    from ctsft.attribution.scores import Scores
+    from ctsft.circuit.circuit import Circuit
 
 ACTIVE = ("queued", "running", "stopping")
 
@@ -61,22 +63,26 @@ def curve_of(scored: runs.Run, states: tuple[str, ...] = ()) -> runs.Run | None:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _read_scores(path: str, changed: float) -> Scores:
+def _read_scores(path: str, changed: float) -> "Scores":
+    from ctsft.attribution.scores import Scores
+
     return Scores.load(path)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _read_means(path: str, changed: float) -> Means:
+def _read_means(path: str, changed: float) -> "Means":
+    from ctsft.attribution.means import Means
+
     return Means.load(path)
 
 
-def scores_of(run: runs.Run | None, name: str = "scores") -> Scores | None:
+def scores_of(run: runs.Run | None, name: str = "scores") -> "Scores | None":
     """Scores ("scores", or the first look "preview") of a run; None while they are not there."""
     path = run.file(f"{name}.safetensors") if run else None
     return _read_scores(str(path), path.stat().st_mtime) if path and path.is_file() else None
 
 
-def means_of(run: runs.Run | None) -> Means | None:
+def means_of(run: runs.Run | None) -> "Means | None":
     path = run.file("means.safetensors") if run else None
     return _read_means(str(path), path.stat().st_mtime) if path and path.is_file() else None
 
@@ -94,17 +100,19 @@ def pool_of(run: runs.Run | None) -> list[dict]:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _read_circuit(path: str, changed: float) -> Circuit:
+def _read_circuit(path: str, changed: float) -> "Circuit":
+    from ctsft.circuit.circuit import Circuit
+
     return Circuit.load(path)
 
 
-def circuit_of(run: runs.Run | None) -> Circuit | None:
+def circuit_of(run: runs.Run | None) -> "Circuit | None":
     """The circuit of a discovery run; None while it is not there."""
     path = run.file("circuit.json") if run else None
     return _read_circuit(str(path), path.stat().st_mtime) if path and path.is_file() else None
 
 
-def scores() -> tuple[Scores | None, str]:
+def scores() -> "tuple[Scores | None, str]":
     """The best scores there are for the view, and what they are: "scores", "preview" (attribution
     patching) or "".
     """

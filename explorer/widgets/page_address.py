@@ -6,12 +6,13 @@ forward inside a session therefore changes the page and none of the choices.
 """
 
 from collections import deque
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from explorer.session import binding, errors
+from explorer.session import binding, errors, link_format
 from explorer.text import circuit_rules
 from explorer.text.markdown import literal
 
@@ -45,13 +46,22 @@ def read():
             st.button("Close", on_click=st.session_state.pop, args=("link_notice",))
 
 
+def read_choices(part: type):
+    """Apply the choices of one page (a part of `View`) that an address names, while the rest of it
+    waits for torch; `read` applies all of it later, and says what could not be used.
+    """
+    query = {k: v for k, v in st.query_params.to_dict().items() if isinstance(v, str)}
+    if query and text_of(query) not in written():
+        chosen, _ = link_format.read(query, {})
+        names = {field.name for field in fields(part)}
+        binding.put(**{name: value for name, value in chosen.items() if name in names})
+
+
 def write(page: str, others: list[str]):
     """Put the session's choices into the address of `page`. Call once in each run, after the page.
 
     `page`, `others`: names in the address of this page and of the other ones.
     """
-    from explorer.session import link_format  # torch: not for the first screen
-
     query = link_format.write(binding.view())
     if text_of(query) not in written():
         written().append(text_of(query))

@@ -35,11 +35,20 @@ pandas = "pandas" in sys.modules  # Plotly must never find it half imported by t
 from streamlit.testing.v1 import AppTest
 from ctsft.runs import explorations
 explorations.RECORDED = Path(sys.argv[1])
+explorer.session.warm.watch = lambda: None  # what completes the page imports them
 at = AppTest.from_file(sys.argv[2], default_timeout=60).run()
-heavy = sorted({"torch", "transformers", "scipy.stats"} & set(sys.modules))
-print(json.dumps({"heavy": heavy, "pandas": pandas, "charts": len(at.get("plotly_chart")),
-    "buttons": [button.label for button in at.button],
-    "errors": len(at.exception) + len(at.error)}))
+def seen():
+    heavy = sorted({"torch", "transformers", "scipy.stats"} & set(sys.modules))
+    return {"heavy": heavy, "pandas": pandas, "charts": len(at.get("plotly_chart")),
+        "buttons": {button.label: not button.disabled for button in at.button},
+        "rows": [len(one.value) for one in at.dataframe if "forgetting" in one.value],
+        "errors": len(at.exception) + len(at.error)}
+pages = [seen()]
+for query in ({}, {"compare-what": "circuit"}):
+    at.query_params.update(query)
+    at.switch_page("compare/page.py").run()
+    pages.append(seen())
+print(json.dumps(pages))
 """
 
 
@@ -70,7 +79,7 @@ def complete(run) -> str:
     return run.id
 
 
-def test_the_first_screen_imports_neither_torch_nor_transformers(recorded, tmp_path):
+def test_neither_the_first_screen_nor_compare_imports_torch_or_transformers(recorded, tmp_path):
     main = str(ROOT / "explorer" / "main.py")
     done = subprocess.run(
         [sys.executable, "-c", COLD, str(tmp_path / "recorded"), main],
@@ -79,10 +88,13 @@ def test_the_first_screen_imports_neither_torch_nor_transformers(recorded, tmp_p
         check=True,
         cwd=ROOT,
     )
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert seen["heavy"] == [] and seen["pandas"]
-    assert seen["charts"] == 2 and seen["errors"] == 0
-    assert "Do it yourself" in seen["buttons"]
+    first, compare, filtered = json.loads(done.stdout.splitlines()[-1])
+    for seen in (first, compare, filtered):
+        assert seen["heavy"] == [] and seen["pandas"]
+        assert seen["charts"] == 2 and seen["errors"] == 0
+    assert "Do it yourself" in first["buttons"]
+    assert not compare["buttons"]["Report (HTML)"] and compare["buttons"]["Name or note"] is False
+    assert (compare["rows"], filtered["rows"]) == ([2], [1])  # a line for each way of tuning
 
 
 def test_the_story_stands_above_the_folded_form(recorded):
