@@ -13,7 +13,8 @@ stopped, and two steps can run at once. Steps:
     validation   the rankings against mean ablation and random circuits, on validation texts
     tuning       English to Indonesian, by each method of METHODS with each seed
     copy         the run folders without weights, machine and deltas, their receipts, and
-                 model.json: the shape and the fingerprint of the tuned model, by which pages know it
+                 model.json: the shape and the fingerprint of the tuned model, by which pages know
+                 it
 """
 
 import argparse
