@@ -67,9 +67,13 @@ class TemplateChecks:
         double = next((name for name in self.languages if self.languages.count(name) > 1), None)
         if double:
             raise UserError(f"The language {quoted(double)} is named twice; name each once.")
-        maps = len(self.templates) * max(1, len(self.languages)) * self.pools * self.seeds
-        if maps > MOST_MAPS:
+        if self.maps > MOST_MAPS:
             raise UserError(
-                f"{maps} head maps would be computed, and at most {MOST_MAPS} can be; choose fewer"
-                " templates, languages, pools or seeds."
+                f"{self.maps} head maps would be computed, and at most {MOST_MAPS} can be; choose"
+                " fewer templates, languages, pools or seeds."
             )
+
+    @property
+    def maps(self) -> int:
+        """How many head maps are computed, with one language where none is named."""
+        return len(self.templates) * max(1, len(self.languages)) * self.pools * self.seeds

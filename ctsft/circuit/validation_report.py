@@ -11,7 +11,9 @@ from ctsft.utils.text_table import aligned, number
 
 
 def table(report: dict) -> str:
-    """A report, as `Validation.as_json` returns it; it may be incomplete."""
+    """A report, as `Validation.as_json` returns it; it may be incomplete, or of templates only."""
+    if not report.get("agreement"):
+        return "\n".join(template_tables(report["templates"])).lstrip()
     lines = [*agreement_table(report), "", "Mean score by layer", *layer_table(report)]
     lines += faithfulness_tables(report)
     if report["stability"]:

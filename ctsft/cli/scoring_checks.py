@@ -134,6 +134,9 @@ def validate(
         Optional[str],
         typer.Option(help="A JSON list of prompts and label words whose circuits are compared."),
     ] = None,
+    only_templates: Annotated[
+        bool, typer.Option("--only-templates", help="Compare templates, and check no rankings.")
+    ] = False,
     template_languages: Annotated[
         str,
         typer.Option(help="Translations of the same texts, with commas; default: the first three."),
@@ -168,6 +171,8 @@ def validate(
     from ctsft.data.templates import read_templates
     from ctsft.jobs.requests import Checks, Subject, TemplateChecks, ValidateRequest
 
+    if only_templates and not templates:
+        raise UserError("--only-templates needs templates to compare; name them with --templates.")
     rankings = tuple(ranking.strip() for ranking in methods.split(",") if ranking.strip())
     checks = Checks(
         **({"methods": rankings} if rankings else {}),
@@ -191,5 +196,6 @@ def validate(
             size=template_size,
         ),
         templates_file=templates,
+        only_templates=only_templates,
     )
     execute(request, as_json)

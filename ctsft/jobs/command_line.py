@@ -103,6 +103,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         Option("--rows-split", "rows_split"),
         Option("--templates", "templates_file"),
+        Option("--only-templates", "only_templates", switch=True),
         *_options(
             "templates.",
             {

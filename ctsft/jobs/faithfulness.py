@@ -83,6 +83,8 @@ def validate(run: Writer, request: ValidateRequest) -> dict:
         )
         summary["templates"] = validation.without_nan(effects.as_json())
         run.event(kind="validation", part="templates", **summary["templates"])
+        if request.only_templates:
+            return finish(run, summary)
     reporter.stage("choosing the discovery set")
     try:
         for row, report in validation.validate(

@@ -117,7 +117,8 @@ class SurrogateRequest(SubjectRequest):
 
 class ValidateRequest(SubjectRequest):
     """Check the rankings against mean ablation, random circuits and other discovery sets; with
-    templates, also what the maps depend on. `templates_file`: where they were read from.
+    templates, also what the maps depend on, or nothing else. `templates_file`: where they were
+    read from.
     """
 
     ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"templates_file"}
@@ -126,6 +127,7 @@ class ValidateRequest(SubjectRequest):
     rows_split: str = "valid"
     templates: TemplateChecks = TemplateChecks()
     templates_file: str | None = None
+    only_templates: bool = False  # rankings are not checked
 
 
 class AdviseRequest(SubjectRequest):

@@ -242,9 +242,11 @@ class TemplatesOf(Part):
 
 
 class Validated(Part):
-    agreement: dict[str, Part]
-    examples: Count
-    rows: Count
+    """Without rankings where only templates were compared."""
+
+    agreement: dict[str, Part] = {}
+    examples: Count = 0
+    rows: Count = 0
     areas: AreasOf | Annotated[dict, Field(max_length=0)] = {}
     templates: TemplatesOf | None = None
     stopped: bool = False

@@ -13,6 +13,7 @@ from explorer.relevance import (
     scoring_settings,
     scoring_state,
     side_by_side,
+    templates,
     validation,
 )
 from explorer.relevance.page_scores import PageScores
@@ -23,7 +24,7 @@ from explorer.widgets.page_address import PANELS
 from explorer.widgets.run_receipts import covered_by
 
 COLOURS = "Purple heads support the correct label, green ones work against it."
-COMPARISONS = ("Two methods", "Side by side", "Validation")
+COMPARISONS = ("Two methods", "Side by side", "Validation", "Templates")
 
 
 def page():
@@ -115,8 +116,10 @@ def comparisons(shown: PageScores):
         method_comparison.draw(shown.scores, shown.run)
     elif comparison == "Side by side":
         side_by_side.draw(shown)
-    else:
+    elif comparison == "Validation":
         validation.draw()
+    else:
+        templates.draw(shown.model, shown.task)
 
 
 SECTIONS = dict(

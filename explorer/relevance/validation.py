@@ -2,13 +2,11 @@
 
 import streamlit as st
 
-from ctsft.circuit import circuit_areas, template_report
+from ctsft.circuit import circuit_areas
 from ctsft.plots import validation
-from ctsft.plots.template_effects import template_chart
 from ctsft.runs import results
 from explorer.session import binding, score_runs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.text.markdown import literal_sentence
 from explorer.widgets import chart, cost_estimate, recorded_notice, run_progress
 from explorer.widgets.run_receipts import covered_by
 
@@ -24,27 +22,6 @@ COLUMNS = {
         help="The cost of the method, in plain forward passes over the same examples.",
     ),
     "seconds": st.column_config.NumberColumn(format="%.1f", help="Time on this machine."),
-}
-
-ENDS = {
-    "low": st.column_config.NumberColumn(help="Lower end of the 95 % interval."),
-    "high": st.column_config.NumberColumn(help="Upper end of the 95 % interval."),
-}
-SHARE_COLUMNS = {
-    "share (%)": st.column_config.NumberColumn(format="%.1f", help=TERMS["template shares"]),
-    **ENDS,
-}
-OVERLAP_COLUMNS = {
-    "Jaccard": st.column_config.NumberColumn(format="%.2f", help=TERMS["jaccard"]),
-    "minus chance": st.column_config.NumberColumn(
-        format="%.2f", help="Minus the Jaccard index of two random sets of as many heads."
-    ),
-    "texts in common": st.column_config.NumberColumn(
-        format="%.2f",
-        help="Jaccard index of both discovery sets: the texts that the model answers correctly.",
-    ),
-    "pairs": st.column_config.NumberColumn(help="Pairs of maps."),
-    **ENDS,
 }
 
 STABILITY_COLUMNS = {
@@ -66,7 +43,10 @@ def draw():
         " that replaces a head by its mean), with random circuits of the same size on unseen rows,"
         " and with other discovery sets."
     )
-    run = score_runs.find_run("validate", lambda request: request.subject == binding.view().subject)
+    run = score_runs.find_run(
+        "validate",
+        lambda request: request.subject == binding.view().subject and not request.only_templates,
+    )
     if run and run.status().active:
         run_progress.watch(run)
     elif run:
@@ -75,9 +55,6 @@ def draw():
     if report and report.get("agreement"):
         with covered_by("validation", run):
             show(report)
-    if report and report.get("templates"):
-        with covered_by("templates", run):
-            templates(report["templates"])
     if not run or not run.status().active:
         start_form()
 
@@ -148,29 +125,6 @@ def show(report: dict):
             hide_index=True,
             column_config=STABILITY_COLUMNS | jaccard_columns,
             alt="How similar the top heads of different discovery sets are, for each method.",
-        )
-
-
-def templates(report: dict):
-    """What head maps depend on: one figure, and both tables."""
-    st.markdown("**Templates and languages.**", help=TERMS["template shares"])
-    sentence = template_report.finding(report)
-    if sentence:
-        st.markdown(sentence)
-    chart.show(template_chart(report), "template_effects")
-    st.caption(literal_sentence(f"{template_report.setting(report)}."))
-    with st.expander("Tables"):
-        st.dataframe(
-            template_report.share_rows(report),
-            hide_index=True,
-            column_config=SHARE_COLUMNS,
-            alt="Shares of the variance of head scores.",
-        )
-        st.dataframe(
-            template_report.overlap_rows(report),
-            hide_index=True,
-            column_config=OVERLAP_COLUMNS,
-            alt="Overlap of the first heads of two maps, by what they differ in.",
         )
 
 

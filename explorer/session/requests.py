@@ -11,6 +11,7 @@ from ctsft.jobs.requests import (
     ScoreRequest,
     Scoring,
     SurrogateRequest,
+    TemplateChecks,
     TuneConfig,
     Tuning,
     ValidateRequest,
@@ -55,6 +56,13 @@ def validate_request(view: View, n_random: int, pools: int) -> ValidateRequest:
     """Every ranking against mean ablation, random circuits and other discovery sets."""
     checks = Checks(size=view.size, seed=view.pool_seed, n_random=n_random, pools=pools)
     return ValidateRequest(subject=view.subject, checks=checks)
+
+
+def templates_request(view: View, templates: TemplateChecks, file: str) -> ValidateRequest:
+    """What head maps depend on: the prompt, the language, the texts. `file`: of the templates."""
+    return ValidateRequest(
+        subject=view.subject, templates=templates, templates_file=file, only_templates=True
+    )
 
 
 def advise_request(view: View, k: int) -> AdviseRequest:

@@ -1,6 +1,7 @@
 """Jobs started from a session's choices as detached runs."""
 
 from ctsft import runs
+from ctsft.circuit.checks import TemplateChecks
 from ctsft.utils.errors import UserError
 from ctsft.utils.home import home_folder
 from explorer.session import own_runs, requests
@@ -55,6 +56,10 @@ def start_surrogate(view: View, scored: runs.Run) -> runs.Run:
 
 def start_checks(view: View, n_random: int, pools: int) -> runs.Run:
     return own_runs.start(requests.validate_request(view, n_random, pools))
+
+
+def start_templates(view: View, templates: TemplateChecks, file: str) -> runs.Run:
+    return own_runs.start(requests.templates_request(view, templates, file))
 
 
 def start_advice(view: View, k: int) -> runs.Run:

@@ -60,7 +60,7 @@ class View(Tune, Experiment, Compare):
     section: str = "Head"  # shown beside the map
     panel: str = "By label"  # of the section "All heads"
     # what the scores are compared with
-    comparison: str = choice("Two methods", "Side by side", "Validation")
+    comparison: str = choice("Two methods", "Side by side", "Validation", "Templates")
     example: int = 0  # of the discovery set, shown alone
     own_text: str = ""  # shown in place of the example
     # how the head is shown on that example

@@ -8,6 +8,7 @@ import streamlit as st
 from ctsft.attribution.cost_estimate import Estimate
 from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
 from ctsft.circuit import validation
+from ctsft.circuit.checks import TemplateChecks
 from ctsft.circuit.selection import heads_in_fraction
 from ctsft.jobs.requests import Scoring
 from ctsft.receipts.receipt import Receipt, RowSet
@@ -99,6 +100,29 @@ def of_checks(n_random: int, pools: int):
         (
             "An estimate from one batch each of CD-T, attribution patching and plain forward passes"
             " on this machine. Loading the model and drawing the discovery sets are not included."
+        ),
+    )
+
+
+def of_templates(checks: TemplateChecks):
+    """A line on comparing templates: one scoring for each head map."""
+    variant = VARIANTS[checks.method]
+    scoring = Scoring(size=checks.size, method=variant.method, **variant.settings)
+    cost = estimate(scoring, "templates")
+    if cost is None:
+        return
+    counts = (
+        f"{len(checks.templates)} templates × {len(checks.languages)} languages ×"
+        f" {checks.pools} pools × {checks.seeds} seeds"
+    )
+    line(
+        "templates",
+        variant.method,
+        f"Comparing would take **roughly {duration_text(checks.maps * cost.seconds)}** on this"
+        f" machine ({device()}): {checks.maps} head maps ({counts}) of {cost.examples} texts.",
+        (
+            "An estimate from one batch of this ranking on this machine, times the number of head"
+            " maps. Loading the model and drawing the discovery sets are not included."
         ),
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from ctsft import runs
 from explorer.session.requests import validate_request
-from support.pages import charts, receipts, texts
+from support.pages import receipts, texts
 from support.relevance_page import opened, scored
 
 
@@ -44,30 +44,6 @@ REPORT = {
             "cpr": {"method": "ablation", "value": 1.04, "ties": []},
             "cmd": {"method": "cdt", "value": 0.09, "ties": []},
         },
-    },
-}
-
-
-TEMPLATES = {
-    "method": "cdt",
-    "size": 30,
-    "k": 1,
-    "n_heads": 12,
-    "chance": 0.083,
-    "templates": [{"name": name} for name in "abc"],
-    "languages": ["indonesian", "javanese"],
-    "pools": 2,
-    "seeds": 2,
-    "shares": {"same": area(0.62), "template": area(0.2), "rest": area(0.18)},
-    "overlap": {
-        "template": {
-            "jaccard": 0.5,
-            "above": 0.417,
-            "low": None,
-            "high": None,
-            "pairs": 3,
-            "texts": 0.4,
-        }
     },
 }
 
@@ -110,15 +86,3 @@ def test_reports_without_areas_or_with_undefined_ones_are_shown(page):
     app = page(undefined)
     (table,) = [one.value for one in app.dataframe if "CPR" in one.value.columns]
     assert list(table["CPR"])[1] == "undefined" and "trust" not in texts(app)
-
-
-def test_what_maps_depend_on_is_one_figure_and_a_sentence(page):
-    app = page(REPORT | {"templates": TEMPLATES})
-    said = texts(app)
-    assert "62% of the variance of head scores is the same in all maps" in said
-    assert "template matters most (20%)" in said and "3 templates, 2 languages" in said
-    figures = [one["data"] for one in charts(app)]
-    (bars,) = [of for of in figures if {trace["type"] for trace in of} == {"bar"} and len(of) == 2]
-    assert (bars[0]["x"], bars[1]["x"]) == ([0.62, 0.2, 0.18], [0.417])
-    assert any("minus chance" in one.value.columns for one in app.dataframe)
-    assert "same in all maps" not in texts(page(REPORT))

@@ -57,9 +57,12 @@ def test_every_page_shows_the_recording_and_starts_nothing(view, page):
     assert not pressable & set(STARTS)
 
 
-@pytest.mark.parametrize("section", ["On a text", "Advice", "Compare"])
-def test_a_section_that_needs_weights_says_what_to_do(view, section):
-    view.section, view.comparison = section, "Validation"
+@pytest.mark.parametrize(
+    "section, comparison",
+    [("On a text", ""), ("Advice", ""), ("Compare", "Validation"), ("Compare", "Templates")],
+)
+def test_a_section_that_needs_weights_says_what_to_do(view, section, comparison):
+    view.section, view.comparison = section, comparison or view.comparison
     at = shown(visit(view, "relevance/page.py"))
     assert "enter someone/tiny as a hub name on Setup" in texts(at).replace("\\", "")
 

@@ -146,5 +146,11 @@ def test_the_shell_prints_both_tables(shell, folders, file, any_answers, tmp_pat
     (run,) = runs.list_runs()
     result = json.loads(run.file("result.json").read_text())
     assert runs.results.result(run)["templates"] == result["templates"]
+    code, alone, err = shell(*words, "--only-templates")
+    tables, _, _ = alone.rpartition("matters most")
+    assert code == 0 and alone.startswith("Head maps by atp") and tables in out, err
+    only = runs.results.result(runs.list_runs()[0])
+    assert only["templates"] == result["templates"] and "agreement" not in only
+    bad(shell("validate", "--only-templates"), "--templates")
     path.write_text("[]")
     bad(shell(*words), "0 templates")

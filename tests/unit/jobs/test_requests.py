@@ -199,10 +199,12 @@ def test_templates_come_back_from_their_file(tmp_path):
     entries = [{"name": "a", "labels": {"negative": "bad"}}, {"prompt": "{text} is"}, {"name": "c"}]
     path.write_text(json.dumps(entries))
     checks = TemplateChecks(read_templates(path), ("indonesian", "english"), 4, 3, "ig", 12)
-    request = ValidateRequest(templates=checks, templates_file=str(path))
+    request = ValidateRequest(templates=checks, templates_file=str(path), only_templates=True)
     assert parsed(arguments(request)) == request and from_json(request.model_dump_json()) == request
     moved = request.model_copy(update={"templates_file": "elsewhere.json"})
     assert same_question(request, moved) and not same_question(request, ValidateRequest())
+    both = request.model_copy(update={"only_templates": False})
+    assert parsed(arguments(both)) == both and not same_question(request, both)
 
 
 def test_every_kind_has_a_job_and_options():
