@@ -110,7 +110,7 @@ def template_input(task: Task, name: str, earlier: TemplateChecks) -> str:
         known = template_text.text_of(earlier.templates) if earlier.templates else ""
         st.session_state[key] = template_text.stored(name) or known or template_text.example(task)
     text = st.text_area(
-        "Templates", key=key, height=135, help=FORMAT, on_change=store, args=(key, name)
+        "Templates", key=key, height=155, help=FORMAT, on_change=store, args=(key, name)
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
