@@ -8,220 +8,71 @@ by comparing requests (`same_question`), and `command_line` writes one as a shel
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ctsft.circuit.checks import Checks, TemplateChecks
-from ctsft.circuit.surrogate import FEWEST
-from ctsft.jobs.experiment_design import Design, Trial
+from ctsft.jobs.request_base import JobRequest, SubjectRequest
 from ctsft.jobs.request_parts import Scoring, Subject, Tuning
+from ctsft.jobs.scoring_requests import (
+    AdviseRequest,
+    DiscoverRequest,
+    FaithfulnessRequest,
+    ScoreRequest,
+    SurrogateRequest,
+    ValidateRequest,
+)
+from ctsft.jobs.tuning_requests import (
+    EXPORT_FORMS,
+    ExperimentRequest,
+    ExportForm,
+    ExportRequest,
+    FinetuneRequest,
+    RescoreRequest,
+    TrialOf,
+    UndoRequest,
+)
 from ctsft.runs.explorations import LABEL, origin_of
-from ctsft.runs.folder import UNREADABLE, Request, Run, file_stamp, is_settled
+from ctsft.runs.folder import UNREADABLE, Run, file_stamp, is_settled
 from ctsft.runs.recorded_models import PREFIX
 from ctsft.runs.run_list import list_read_only, list_runs
 from ctsft.tuning.config import TuneConfig
 from ctsft.utils.errors import UserError
 from ctsft.utils.json_files import problem, read_regular, reason_of
 
-
-class JobRequest(Request):
-    """The base of all kinds. `ASIDE` names the fields that change no number of the result. NaN and
-    infinity are no settings.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    ASIDE: ClassVar[frozenset[str]] = frozenset({"name", "cwd", "created", "facts"})
-
-    @property
-    def device(self) -> str:
-        """The device whose turn the job waits for."""
-        return "auto"
-
-
-class SubjectRequest(JobRequest):
-    """A job that opens a model and a task."""
-
-    subject: Subject = Subject()
-
-    @property
-    def device(self) -> str:
-        return self.subject.device
-
-
-class ScoreRequest(SubjectRequest):
-    """Score every head; `preview`: attribution patching first; `by_position`: then `heads` at
-    single positions (none named: the first ones); `roles`: then the role of each head.
-    """
-
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {
-        "preview",
-        "by_position",
-        "heads",
-        "roles",
-        "cache",
-    }
-    kind: Literal["score"] = "score"
-    scoring: Scoring = Scoring()
-    preview: bool = False
-    by_position: bool = False
-    heads: tuple[str, ...] = ()  # as in "L2.H1"
-    roles: bool = False
-    cache: bool = True
-
-
-class DiscoverRequest(SubjectRequest):
-    """Find a circuit by the paper's iterations (CT-SFT, arXiv 2601.08146)."""
-
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"cache"}
-    kind: Literal["discover"] = "discover"
-    scoring: Scoring = Scoring()
-    depth: int = 1
-    fraction: float = 0.02
-    cache: bool = True
-
-
-class FaithfulnessRequest(SubjectRequest):
-    """Measure a circuit file, or a ranking's heads at several sizes against random circuits.
-    `subject.split` names the rows that are measured.
-    """
-
-    kind: Literal["faithfulness"] = "faithfulness"
-    subject: Subject = Subject(split="valid")
-    scores: str
-    circuit: str | None = None
-    sizes: tuple[int, ...] = ()
-    n_random: int = 10
-
-
-class SurrogateRequest(SubjectRequest):
-    """Measure many circuits, and fit what predicts the faithfulness of any other one.
-    `subject.split` names the rows that are measured.
-    """
-
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"cache"}
-    kind: Literal["surrogate"] = "surrogate"
-    subject: Subject = Subject(split="valid")
-    scores: str  # whose means replace heads, and near whose ranking circuits are measured
-    circuits: int = Field(300, ge=FEWEST)
-    rows: int = Field(100, ge=0)  # at most; 0: all
-    seed: int = Field(0, ge=0)
-    cache: bool = True
-
-
-class ValidateRequest(SubjectRequest):
-    """Check the rankings against mean ablation, random circuits and other discovery sets; with
-    templates, also what the maps depend on, or nothing else. `templates_file`: where they were
-    read from.
-    """
-
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"templates_file"}
-    kind: Literal["validate"] = "validate"
-    checks: Checks = Checks()
-    rows_split: str = "valid"
-    templates: TemplateChecks = TemplateChecks()
-    templates_file: str | None = None
-    only_templates: bool = False  # rankings are not checked
-
-
-class AdviseRequest(SubjectRequest):
-    """Rank heads by what the target asks of them and what the source would lose."""
-
-    kind: Literal["advise"] = "advise"
-    target: str
-    k: int = 6
-    n: int = 50
-    pool: str = "all"
-    damping: float = 1.0
-    seed: int = 31
-
-
-class TrialOf(BaseModel):
-    """Which trial of which experiment a tuning run is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    run: str
-    trial: Trial
-
-
-class FinetuneRequest(SubjectRequest):
-    """Tune a circuit or a control on a target language."""
-
-    kind: Literal["finetune"] = "finetune"
-    scoring: Scoring = Scoring()
-    tuning: Tuning
-    config: TuneConfig = TuneConfig()
-    trial_of: TrialOf | None = None
-
-    @property
-    def competence(self) -> bool:
-        """Whether it tunes on the source language itself."""
-        return self.tuning.target == (self.subject.language or self.facts.source)
-
-
-class RescoreRequest(JobRequest):
-    """Score the heads of a tuned model on the examples they were scored on before."""
-
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"cache"}
-    kind: Literal["rescore"] = "rescore"
-    tuned: str  # id of a tuning run
-    scoring: Scoring = Scoring()
-    k: int = 6
-    cache: bool = True
-
-
-class ExperimentRequest(JobRequest):
-    """Run every trial of a design. `file`: where the design was read from."""
-
-    ASIDE: ClassVar[frozenset[str]] = JobRequest.ASIDE | {"file", "jobs"}
-    kind: Literal["experiment"] = "experiment"
-    design: Design
-    file: str
-    data_dir: str | None = None
-    jobs: int = 1
-
-    @property
-    def device(self) -> str:
-        return self.design.device
-
-
-# a merged model, a LoRA adapter, or a file of the run; of a scoring run: its scores for MIB
-ExportForm = Literal["model", "peft", "delta", "circuit", "importances"]
-EXPORT_FORMS: tuple[str, ...] = get_args(ExportForm)
-
-
-class ExportRequest(JobRequest):
-    """Write a tuned model as a Hugging Face folder, or the scores of heads for MIB."""
-
-    kind: Literal["export"] = "export"
-    tuned: str  # id of a tuning run; for importances: of a scoring run
-    to: str
-    share: float = 1.0  # of the change
-    format: ExportForm = "model"
-
-
-class UndoRequest(JobRequest):
-    """Give heads of a tuned model their old weights back: the named ones, or those that regain the
-    source most cheaply.
-    """
-
-    kind: Literal["undo"] = "undo"
-    tuned: str  # id of a tuning run
-    heads: tuple[str, ...] = ()  # as in "L2.H1"; none: the cheapest ones are looked for
-    most: int = Field(0, ge=0)  # heads of a path; 0: all that were trained
-    step: int = Field(1, ge=1)  # heads that are undone between two measurements of a path
-    # what the chosen point may cost: a share of the target's gain, and of what was trained
-    most_lost: float = Field(0.2, ge=0)
-    most_undone: float = Field(0.25, ge=0)
-    seed: int = Field(31, ge=0)  # of the random order
-    final_split: str | None = "test"
-
+# with the requests of both files, and the parts that requests are built from
+__all__ = [
+    "AdviseRequest",
+    "AnyRequest",
+    "Checks",
+    "DiscoverRequest",
+    "EXPORT_FORMS",
+    "ExperimentRequest",
+    "ExportForm",
+    "ExportRequest",
+    "FaithfulnessRequest",
+    "FinetuneRequest",
+    "JobRequest",
+    "RescoreRequest",
+    "ScoreRequest",
+    "Scoring",
+    "Subject",
+    "SubjectRequest",
+    "SurrogateRequest",
+    "TemplateChecks",
+    "TrialOf",
+    "TuneConfig",
+    "Tuning",
+    "UndoRequest",
+    "ValidateRequest",
+    "from_json",
+    "needed_request",
+    "request_of",
+    "request_problem",
+    "same_question",
+    "typed_runs",
+]
 
 AnyRequest = (
     ScoreRequest
