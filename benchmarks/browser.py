@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+SHELL = "chromium-headless-shell"  # the same engine without the browser's own windows
 # milliseconds: a loaded machine needs half a minute to load torch and the model
 WAIT = 150_000
 FLAGS = [
@@ -31,7 +32,7 @@ FLAGS = [
 
 def chromium() -> str | None:
     """The browser's path; None where none is installed."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    return next(filter(None, map(shutil.which, (*NAMES, SHELL))), None)
 
 
 ATTEMPTS = 3  # another program may take the free port before the server does
@@ -89,20 +90,24 @@ def server(home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def chrome() -> Iterator[Browser]:
-    """A browser without a page."""
+def chrome(path: str | None = None) -> Iterator[Browser]:
+    """A browser without a page: the one at `path`, or Chromium."""
     with sync_playwright() as play:
-        program = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        program = play.chromium.launch(executable_path=path or chromium(), args=FLAGS)
         yield program
         program.close()
 
 
-def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
-    """An empty page of a visitor of its own. `page.errors` collects what the browser's console
-    calls an error.
+def visitor(
+    program: Browser, width: int = 1280, height: int = 900, dark: bool = False, still: bool = True
+) -> Page:
+    """An empty page of a visitor of its own, who prefers reduced motion where it is `still`.
+    `page.errors` collects what the browser's console calls an error.
     """
     page = program.new_context(
-        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce" if still else "no-preference",
     ).new_page()
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -120,7 +125,7 @@ def visitor(program: Browser, width: int = 1280, height: int = 900, dark: bool =
 def browser(width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Page]:
     """A fresh browser with one empty page."""
     with chrome() as program:
-        yield visitor(program, width, height, dark)
+        yield visitor(program, width, height, dark, still=False)
 
 
 def eventually(page: Page, read: Callable[[], object], wanted: object):

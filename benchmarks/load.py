@@ -86,7 +86,7 @@ def walk(
 
     def windows():
         with chrome() as program:
-            pages = [visitor(program) for _ in range(browsers)]
+            pages = [visitor(program, still=False) for _ in range(browsers)]
             for page in pages:
                 drawn.take(lambda: first_page(page, address))  # noqa: B023
             for title in itertools.cycle(PAGES[1:] + PAGES[:1]):
@@ -170,7 +170,7 @@ def upload(address: str, folder: Path, rows: int, memory: Memory) -> Answers:
         settle(page)
 
     with chrome() as program:
-        page = visitor(program, 1280, 1600)
+        page = visitor(program, 1280, 1600, still=False)
         first_page(page, address)
         unfold(page)
         page.get_by_text("Your tables").click()

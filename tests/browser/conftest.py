@@ -2,13 +2,14 @@
 whose home holds a finished scoring run of the bundled model (random scores) and tuning runs.
 """
 
+import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from benchmarks.bench_compare import make
-from benchmarks.browser import WAIT, chrome, chromium, server
+from benchmarks.browser import SHELL, WAIT, chrome, chromium, server
 from benchmarks.ui_scenes import scored_home
 
 expect.set_options(timeout=WAIT)
@@ -40,5 +41,5 @@ def address(shared_home):
 
 @pytest.fixture(scope="package")
 def program():
-    with chrome() as browser:
+    with chrome(shutil.which(SHELL)) as browser:  # it needs three quarters of Chromium's time
         yield browser

@@ -25,7 +25,7 @@ def points_of_curve(page) -> int:
 
 
 def test_walk(tmp_path, program):
-    page = visitor(program)
+    page = visitor(program, still=False)
     with server(tmp_path) as address, closing(page.context):
         page.goto(f"{address}/relevance")
         page.get_by_role("button", name="Score heads").wait_for()
