@@ -165,15 +165,17 @@ def jaccard_heatmap(circuits: Circuits, n: int) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    for i in range(count):
-        for j in range(count):
-            fig.add_annotation(
-                x=letters[j],
-                y=letters[i],
-                text=f"{values[i, j]:.2f}",
-                showarrow=False,
-                font={"color": text_colour(values[i, j])},
-            )
+    fig.layout.annotations = [
+        {
+            "x": letters[j],
+            "y": letters[i],
+            "text": f"{values[i, j]:.2f}",
+            "showarrow": False,
+            "font": {"color": text_colour(values[i, j])},
+        }
+        for i in range(count)
+        for j in range(count)
+    ]
     fig.update_xaxes(showgrid=False, side="bottom", fixedrange=True)
     fig.update_yaxes(showgrid=False, autorange="reversed", fixedrange=True)
     return fig.update_layout(

@@ -137,15 +137,18 @@ def confusion_map(matrix: np.ndarray, labels: tuple[str, ...], *, title: str = "
             showscale=False,
         )
     )
-    for i in places:
-        for j in places:
-            fig.add_annotation(
-                x=j,
-                y=i,
-                text=str(matrix[i, j]),
-                showarrow=False,
-                font={"color": "white" if share[i, j] > WHITE_FROM else COLOURS["ink"]},
-            )
+    # all at once: one by one, each of them makes plotly check the others again
+    fig.layout.annotations = [
+        {
+            "x": j,
+            "y": i,
+            "text": str(matrix[i, j]),
+            "showarrow": False,
+            "font": {"color": "white" if share[i, j] > WHITE_FROM else COLOURS["ink"]},
+        }
+        for i in places
+        for j in places
+    ]
     shared = {"showgrid": False, "tickvals": places, "ticktext": names}
     fig.update_xaxes(title_text="answered", side="bottom", **shared)
     fig.update_yaxes(title_text="correct label", autorange="reversed", automargin=True, **shared)

@@ -31,12 +31,12 @@ def test_walk(tmp_path, program):
         page.get_by_role("button", name="Score heads").wait_for()
         settle(page)
         assert not list(tmp_path.glob("runs/*")), "an address starts nothing"
-        page.goto(f"{address}/setup?epochs=4&labelled=24")  # a short run
+        page.goto(f"{address}/setup?n=12&epochs=4&labelled=24")  # short runs
         page.get_by_role("heading", name="Setup", exact=True).wait_for()
         page.get_by_role("button", name="Do it yourself").click()
 
         page.get_by_role("heading", name="Relevance", exact=True).wait_for()
-        page.get_by_test_id("stSidebar").get_by_text("scored, 50 examples").wait_for(
+        page.get_by_test_id("stSidebar").get_by_text("scored, 12 examples").wait_for(
             timeout=300_000
         )
         page.locator(".js-plotly-plot").first.wait_for()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,15 +18,30 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("CTSFT_HOME", str(tmp_path / "home"))
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """One process for all notebooks: each would import torch again."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CTSFT_HOME": str(folder / "home")},
     )
-    client.execute()
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+def in_new_namespace(kernel, notebook):
+    """Run the cells, without the names that an earlier notebook defined."""
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, km=kernel, timeout=300).execute(cleanup_kc=False)
+    del notebook.cells[0]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, kernel):
+    notebook = nbformat.read(path, as_version=4)
+    in_new_namespace(kernel, notebook)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert outputs and not any(output.output_type == "error" for output in outputs)
 

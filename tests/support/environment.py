@@ -29,3 +29,5 @@ os.environ |= {
 }
 # tiny tensors: more threads only wait for each other
 torch.set_num_threads(1)
+# no test cuts the power, and a disk takes milliseconds for each of the ten thousands of files
+os.fsync = lambda descriptor: None
