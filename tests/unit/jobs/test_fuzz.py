@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from benchmarks import fuzz
+from benchmarks import fuzz, fuzz_damages
 from ctsft.utils.errors import UserError
 
 
@@ -45,17 +45,17 @@ def leave(path):
 def test_everything_else_is_a_fault(tmp_path, read, check, word):
     path, count = tmp_path / "x", fuzz.Count()
     path.write_bytes(b"input")
-    fuzz.try_one(fuzz.Door("door", b"", fuzz.damage_bytes, read, check), path, count)
+    fuzz.try_one(fuzz.Door("door", b"", fuzz_damages.damage_bytes, read, check), path, count)
     assert len(count.faults) == 1 and word in count.faults[0] and not count.refused
 
 
 @pytest.mark.parametrize(
     ("damage", "right"),
     [
-        (fuzz.damage_document, b'{"a": [1, 2, {"b": "c"}]}'),
-        (fuzz.damage_table, b"id,text\n1,a\n2,b\n"),
-        (fuzz.damage_lines, b'{"a": 1}\n{"a": 2}\n'),
-        (fuzz.damage_bytes, b"some bytes"),
+        (fuzz_damages.damage_document, b'{"a": [1, 2, {"b": "c"}]}'),
+        (fuzz_damages.damage_table, b"id,text\n1,a\n2,b\n"),
+        (fuzz_damages.damage_lines, b'{"a": 1}\n{"a": 2}\n'),
+        (fuzz_damages.damage_bytes, b"some bytes"),
     ],
 )
 def test_damages_are_seeded_and_different(damage, right):
