@@ -10,11 +10,20 @@ from ctsft.circuit import template_report
 from ctsft.circuit.checks import TemplateChecks
 from ctsft.circuit.template_effects import default_languages
 from ctsft.data.task import Task
+from ctsft.data.templates import Template
 from ctsft.jobs.requests import needed_request
 from ctsft.model.model import Model
 from ctsft.plots.template_effects import template_chart
 from ctsft.runs import results
-from explorer.session import binding, errors, score_runs, start_runs, template_text
+from ctsft.utils.errors import UserError
+from explorer.session import (
+    binding,
+    errors,
+    score_runs,
+    start_runs,
+    template_answers,
+    template_text,
+)
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
 from explorer.widgets import chart, cost_estimate, messages, recorded_notice, run_progress
@@ -86,10 +95,12 @@ def start_form(model: Model, task: Task, run: runs.Run | None):
     name = template_text.file_name(view.task, view.data_dir)
     earlier = needed_request(run).templates if run else TemplateChecks()
     text = template_input(task, name, earlier)
+    if run and run.status().state != "done":
+        earlier = TemplateChecks()  # its settings may be why it failed
     checks = None
     with errors.sentences(stop=False):
         templates = template_text.read(name, text, task, model)
-        checks = settings(task, TemplateChecks(templates), earlier)
+        checks = settings(model, task, templates, earlier)
         cost_estimate.of_templates(checks)
     if st.button(
         "Compare the templates",
@@ -149,19 +160,16 @@ def put(key: str, name: str, text: str):
         st.session_state[key] = text
 
 
-def settings(task: Task, checks: TemplateChecks, earlier: TemplateChecks) -> TemplateChecks:
-    """How the templates are compared, at first as in the run before."""
+def settings(
+    model: Model, task: Task, templates: tuple[Template, ...], earlier: TemplateChecks
+) -> TemplateChecks:
+    """How the templates are compared: at first as in the run before, or as the answers allow.
+    UserError where discovery sets cannot be drawn.
+    """
     split = binding.view().split
-    having = [name for name in task.languages if split in task.splits(name)]
-    known = [name for name in earlier.languages if name in having]
+    having = template_answers.having_rows(task, split)
     with st.expander("Languages, pools and ranking"):
-        languages = st.multiselect(
-            "Languages",
-            having,
-            known or list(default_languages(task, split)),
-            help="Translations of the same texts, known by the same ids; none: the first three.",
-        )
-        left, right = st.columns(2)
+        top, left, right = st.container(), *st.columns(2)
         method = left.selectbox(
             "Ranking",
             DEFAULT_VARIANTS,
@@ -169,23 +177,32 @@ def settings(task: Task, checks: TemplateChecks, earlier: TemplateChecks) -> Tem
             format_func=lambda name: VARIANTS[name].label,
             help="How heads are scored. Attribution patching is the quickest.",
         )
-        size = right.number_input(
-            "Texts of a discovery set", 2, 2000, earlier.size, help=TERMS["discovery set"]
-        )
         pools = left.number_input(
             "Pools of texts", 1, 50, earlier.pools, help="Parts of the rows without a common text."
+        )
+        answered = template_answers.fewest(model, task, templates, pools)
+        languages, size = template_answers.proposed(task, split, answered)
+        if earlier.templates:
+            languages = [name for name in earlier.languages if name in having] or languages
+            size = earlier.size
+        languages = top.multiselect(
+            "Languages",
+            having,
+            languages,
+            help="Translations of the same texts, known by the same ids; none: the first three.",
+        )
+        size = right.number_input(
+            "Texts of a discovery set", 2, 2000, size, help=TERMS["discovery set"]
         )
         seeds = right.number_input(
             "Seeds", 1, 50, earlier.seeds, help="Discovery sets that are drawn from each pool."
         )
-    return TemplateChecks(
-        checks.templates,
-        tuple(languages) or default_languages(task, split),
-        pools,
-        seeds,
-        method,
-        size,
-    )
+    chosen = tuple(languages) or default_languages(task, split)
+    checks = TemplateChecks(templates, chosen, pools, seeds, method, size)
+    problem = template_answers.problem(task, checks, answered)
+    if problem:
+        raise UserError(problem)
+    return checks
 
 
 def show(report: dict):

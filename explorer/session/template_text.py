@@ -30,9 +30,9 @@ def example(task: Task) -> str:
     words = WORD.findall(task.prompt.rpartition("}")[2])
     asked = words[-1] if words else "answer"
     others = {
-        "in words": f"{columns} The {asked} is",
+        "other word": f"{columns} | {'answer' if asked != 'answer' else 'label'}:",
         "in front": f"{asked} of {columns} |:",
-        "as a question": f"{columns} What is the {asked}?",
+        "in words": f"{columns} The {asked} is",
     }
     named = {name: prompt for name, prompt in others.items() if prompt != task.prompt}
     chosen = {"of the task": task.prompt, **dict(list(named.items())[:2])}

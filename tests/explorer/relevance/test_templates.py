@@ -11,9 +11,10 @@ from ctsft import runs
 from ctsft.circuit.checks import TemplateChecks
 from ctsft.circuit.template_effects import default_languages
 from ctsft.data.registry import load_task
-from ctsft.data.templates import Template
+from ctsft.data.templates import Template, template_tasks
 from ctsft.jobs.command_line import arguments
-from explorer.session import requests, template_text
+from ctsft.model.evaluation import predict
+from explorer.session import binding, inputs, requests, template_answers, template_text
 from support.pages import button, charts, press, receipts, shown, texts, widget
 from support.relevance_page import opened, scored
 from support.shell import parsed
@@ -25,9 +26,19 @@ MINE = [
     {"name": "asked", "prompt": "{text} What is it?"},
 ]
 
+TEMPLATES = tuple(Template(one["name"], one.get("prompt"), one.get("labels", {})) for one in MINE)
+
 
 @pytest.fixture
-def page(view):
+def right(monkeypatch):
+    """How many texts of a label the model answers right, by language."""
+    right = {"indonesian": 10, "javanese": 10}
+    monkeypatch.setattr(template_answers, "fewest", lambda *_: right)
+    return right
+
+
+@pytest.fixture
+def page(view, right):
     """Of a scored model, with the section of templates beside the map."""
     scored(view)
     view.comparison = "Templates"
@@ -48,8 +59,42 @@ def test_the_example_fits_the_task_and_is_asked_for_as_by_the_shell(page, view, 
     (request,) = started
     assert parsed(arguments(request)) == request and request.only_templates
     checks = request.templates
-    assert [one.name for one in checks.templates] == ["of the task", "in words", "in front"]
-    assert checks.languages == default_languages(task, view.split)
+    assert [one.name for one in checks.templates] == ["of the task", "other word", "in front"]
+    assert (checks.languages, checks.size) == (default_languages(task, view.split), 30)
+
+
+def test_what_the_model_answers_decides_what_is_proposed_and_what_may_start(page, right, started):
+    right |= {"indonesian": 4, "javanese": 1}
+    app = page()
+    languages, size = app.multiselect[0], widget(app.number_input, "Texts of a discovery set")
+    assert (languages.value, size.value) == (["indonesian"], 12) and not app.error
+    shown(size.set_value(13).run())
+    assert "only 4 texts of a label right in a pool of indonesian" in app.error[0].value
+    assert button(app, START).disabled
+    shown(widget(app.number_input, "Texts of a discovery set").set_value(12).run())
+    shown(app.multiselect[0].set_value(["indonesian", "javanese"]).run())
+    assert "only 1 texts of a label right in a pool of javanese" in app.error[0].value
+    shown(app.multiselect[0].set_value(["indonesian"]).run())
+    press(app, START)
+    assert started[0].templates.languages == ("indonesian",) and started[0].templates.size == 12
+
+
+def test_right_answers_are_those_of_the_worst_label_template_and_pool(view, loaded, monkeypatch):
+    monkeypatch.setattr(binding, "view", lambda: view)
+    model, task = loaded["qwen2"], load_task(view.task)
+    counts = []
+    for one in template_tasks(task, TEMPLATES).values():
+        rows = one.pools(one.load("javanese", view.split))[0]
+        said = predict(model, one, rows)
+        counts += [
+            sum(row.label == label == answer for row, answer in zip(rows, said, strict=True))
+            for label in one.labels
+        ]
+    found = template_answers.fewest(model, task, TEMPLATES, 1)
+    assert found["javanese"] == min(counts) and set(found) == set(task.languages)
+    monkeypatch.setattr(inputs, "SMALL", 0)
+    assert template_answers.fewest(model, task, TEMPLATES, 1) is None
+    assert template_answers.proposed(task, view.split, None)[1] == TemplateChecks.size
 
 
 def test_a_file_is_taken_over_and_outlives_the_session(page, started):
@@ -124,10 +169,7 @@ REPORT = {
 
 
 def test_a_run_is_found_again_with_its_figure_its_text_and_its_settings(page, view):
-    templates = tuple(
-        Template(one["name"], one.get("prompt"), one.get("labels", {})) for one in MINE
-    )
-    checks = TemplateChecks(templates, ("indonesian", "javanese"), 2, 2, "atp", 30)
+    checks = TemplateChecks(TEMPLATES, ("indonesian", "javanese"), 2, 2, "atp", 30)
     with runs.record(requests.templates_request(view, checks, "x.json")) as run:
         run.file("result.json").write_text(json.dumps({"templates": REPORT}))
     app = page()
@@ -150,6 +192,6 @@ def test_a_run_is_found_again_with_its_figure_its_text_and_its_settings(page, vi
 
 def test_an_example_differs_from_the_task_s_own_prompt():
     task = load_task("demo")
-    for prompt in (task.prompt, "{text} The answer is", "sentiment of {text} |:"):
+    for prompt in (task.prompt, "{text} | answer:", "sentiment of {text} |:"):
         entries = json.loads(template_text.example(replace(task, prompt=prompt)))
         assert len({entry["prompt"] for entry in entries}) == len(entries) == 3
