@@ -31,8 +31,8 @@ def fewest(model: Model, task: Task, templates: tuple[Template, ...], pools: int
         for name in having_rows(task, view.split)
     )
     texts = template_text.text_of(templates)
-    place = view.task, view.data_dir, view.split
-    return _fewest(view.model, model.fingerprint, place, texts, pools, files, templates)
+    rows = view.task, view.data_dir, view.split, files
+    return _fewest(view.model, model.fingerprint, rows, texts, pools, templates)
 
 
 def having_rows(task: Task, split: str) -> list[str]:
@@ -43,21 +43,20 @@ def having_rows(task: Task, split: str) -> list[str]:
 def _fewest(
     model: str,
     weights: str,
-    place: tuple[str, str, str],
+    rows: tuple[str, str, str, tuple],  # task, data folder, split, state of the files
     texts: str,
     pools: int,
-    files: tuple,
     _templates: tuple[Template, ...],
 ) -> Right:
-    task, split = inputs.load_task(*place[:2]), place[2]
+    task, split = inputs.load_task(*rows[:2]), rows[2]
     tasks = template_tasks(task, _templates)
     found = {}
     for language in having_rows(task, split):
         checks = TemplateChecks(_templates, (language,), pools)
         parts = pools_of(task, tasks, (language,), split, checks)
         found[language] = min(
-            right_of_a_label(inputs.load_model(model), list(tasks.values())[number], rows)
-            for (number, _, _), rows in parts.items()
+            right_of_a_label(inputs.load_model(model), list(tasks.values())[number], part)
+            for (number, _, _), part in parts.items()
         )
     return found
 
