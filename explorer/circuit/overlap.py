@@ -12,7 +12,7 @@ from explorer.circuit.page_circuit import PageCircuit
 from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart, head_selection
+from explorer.widgets import chart, head_clicks
 from explorer.widgets.run_receipts import covered_by
 
 MAP = "overlap_map"
@@ -88,14 +88,9 @@ def show(circuits: Circuits, shown: PageCircuit):
         figure = circuit_overlap.membership_map(
             circuits, tuple(shown.scores.values.shape), view.head, view.flip
         )
-        chart.show(
-            figure,
-            MAP,
-            width="content",
-            on_select=head_selection.on_click(MAP),
-            selection_mode="points",
-        )
+        chart.show(figure, MAP, width="content")
         chart.show(circuit_overlap.jaccard_heatmap(circuits, n_heads), "jaccard", width="content")
+    head_clicks.draw(MAP, shown.model.heads, lambda head: binding.put(head=head))
     with st.expander("Table of the heads"):
         st.dataframe(
             circuit_overlap.membership_table(circuits),

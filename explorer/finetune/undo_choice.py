@@ -19,7 +19,6 @@ def undone(run_id: str) -> list[Head]:
 def choose(run_id: str, heads: list[Head]):
     """Undo exactly these heads; for callbacks."""
     st.session_state[f"undone_{run_id}"] = sorted(heads)
-    st.session_state[f"undo_map_{run_id}"] = st.session_state.get(f"undo_map_{run_id}", 0) + 1
 
 
 def toggle(run_id: str, head: Head):

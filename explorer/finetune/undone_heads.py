@@ -9,16 +9,17 @@ from ctsft import runs
 from ctsft.attribution.scores import Head
 from ctsft.jobs.export import base_path
 from ctsft.jobs.undo import accuracies, open_undoing
-from ctsft.plots import change_map, head_grid
+from ctsft.plots import change_map
 from ctsft.runs import results
 from ctsft.utils.format import head_name
 from explorer.finetune import cheapest_damage
 from explorer.finetune.undo_choice import choose, kept_file, metrics, toggle, undone
 from explorer.session import binding, errors, inputs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart
+from explorer.widgets import chart, head_clicks
 
 DELTA = "delta.safetensors"
+MAP = "change_map"
 
 
 def draw(run: runs.Run, rows: list[dict], trained: frozenset[Head]):
@@ -33,25 +34,9 @@ def map_and_measures(run_id: str, rows: list[dict], trained: frozenset[Head]):
     run = runs.get(run_id)
     offered = undoable(rows, trained)
     heads = [head for head in undone(run_id) if head in offered]
-    number = st.session_state.setdefault(f"undo_map_{run_id}", 0)
-    # a new chart after each click, so that no click is applied twice
-    key = f"change_map_{number}"
-
-    def clicked():
-        if st.session_state[f"undo_map_{run_id}"] != number:
-            return  # a late click on a chart that was replaced
-        for head in head_grid.toggle(st.session_state[key].selection.points, ()) & offered:
-            toggle(run_id, head)
-
     figure = change_map.change_map(rows, trained, binding.view().flip, frozenset(heads))
-    chart.show(
-        figure,
-        key,
-        width="content",
-        name=f"change-{run_id}",
-        on_select=clicked,
-        selection_mode="points",
-    )
+    chart.show(figure, MAP, width="content", name=f"change-{run_id}")
+    head_clicks.draw(MAP, offered, lambda head: toggle(run_id, head))
     if not offered or not results.result(run).get("target"):
         return
     st.multiselect(

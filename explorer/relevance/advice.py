@@ -15,7 +15,14 @@ from explorer.relevance.page_scores import PageScores
 from explorer.session import advice_runs, binding, errors, inputs, start_runs
 from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
-from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
+from explorer.widgets import (
+    chart,
+    cost_estimate,
+    head_clicks,
+    head_selection,
+    recorded_notice,
+    run_progress,
+)
 from explorer.widgets.advice_notice import weights
 from explorer.widgets.run_receipts import covered_by
 
@@ -177,13 +184,8 @@ def advice_map(ranking: Ranking, shown: PageScores, k: int):
     figure = plots_advice.advice_map(
         ranking, view.advice_map, shown.circuit, k=k, selected=view.head, flip=view.flip
     )
-    chart.show(
-        figure,
-        MAP,
-        width="content",
-        on_select=head_selection.on_click(MAP),
-        selection_mode="points",
-    )
+    chart.show(figure, MAP, width="content")
+    head_clicks.draw(MAP, shown.model.heads, lambda head: binding.put(head=head))
 
 
 def advice_scatter(ranking: Ranking, shown: PageScores, k: int):

@@ -4,20 +4,18 @@ import streamlit as st
 
 from ctsft.circuit.mib_importances import FILE, importances_text
 from explorer.relevance.page_scores import PageScores
+from explorer.session import binding
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal_sentence
-from explorer.widgets import head_keys, head_map, head_selection, score_strip
+from explorer.widgets import head_clicks, head_keys, head_map, score_strip
 
 KEY = "relevance_map"
 
 
 def draw(shown: PageScores):
     scores, model, is_preview = shown.scores, shown.model, shown.is_preview
-    head_map.draw(
-        head_map.HeadMap(scores, shown.circuit, model, KEY, is_preview=is_preview),
-        on_select=head_selection.on_click(KEY),
-        selection_mode="points",
-    )
+    head_map.draw(head_map.HeadMap(scores, shown.circuit, model, KEY, is_preview=is_preview))
+    head_clicks.draw(KEY, model.heads, lambda head: binding.put(head=head))
     head_keys.draw(KEY, tuple(scores.values.shape))
     score_strip.draw(score_strip.Strip(scores, model, KEY, False, is_preview))
     for note in scores.notes:

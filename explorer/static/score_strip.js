@@ -67,6 +67,7 @@ class Strip {
     this.places = new Map(data.heads.map((head, i) => [nameOf(head), i]));
     this.connect();
     this.follow();
+    if (data.clickable) followHeads(data.container, (head) => this.click(head));
     this.draw();
   }
 
@@ -78,7 +79,6 @@ class Strip {
     plot.scoreStrip = this;
     this.plot = plot;
     if (!known) {
-      plot.on("plotly_click", (event) => plot.scoreStrip.click(event.points.at(-1)?.customdata));
       plot.on("plotly_afterplot", () => plot.scoreStrip.drawMap());
     }
     this.drawMap();
@@ -315,7 +315,6 @@ class Strip {
   }
 
   click(head) {
-    if (!head || !this.data.clickable) return;
     const [name, { byRule, members }] = [nameOf(head), this.now];
     if (members.includes(name)) {
       this.added.delete(name);

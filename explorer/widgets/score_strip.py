@@ -31,10 +31,11 @@ from explorer.session import (
 )
 from explorer.session import circuit as session_circuit
 from explorer.session.parameter_parts import parameter_parts
+from explorer.widgets import head_clicks
 from explorer.widgets.chart import css_class
 
 STATIC = Path(__file__).parents[1] / "static"
-PARTS = ("html", "css", "js")
+PARTS = ("html", "css")
 KEY = "score_strip"
 SEQ = "score_strip_seq"  # in the session: the number of the browser's last change
 UNIT = "logits"
@@ -66,6 +67,7 @@ def draw(strip: Strip):
         start_runs.start_curve(binding.view(), scored, binding.view().n_random)
 
     parts = {part: (STATIC / f"score_strip.{part}").read_text("utf-8") for part in PARTS}
+    parts["js"] = head_clicks.script("score_strip.js")
     component = st.components.v2.component(KEY, isolate_styles=False, **parts)
     component(
         key=KEY,
