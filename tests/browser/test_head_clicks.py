@@ -55,7 +55,9 @@ def selected(page) -> str:
 
 
 def count(page) -> int:
-    return int(page.locator(".score-strip [data-fact=heads]").inner_text().split()[0])
+    """Heads of the circuit; -1 while nothing is written yet."""
+    text = page.locator(".score-strip [data-fact=heads]").inner_text()
+    return int(text.split()[0]) if text else -1
 
 
 def test_the_last_of_quick_clicks_is_the_selected_head(arrive, address):

@@ -19,7 +19,9 @@ def arrived(program, address: str):
 
 
 def heads(page) -> int:
-    return int(page.locator(".score-strip [data-fact=heads]").inner_text().split()[0])
+    """Of the circuit; -1 while nothing is written yet."""
+    text = page.locator(".score-strip [data-fact=heads]").inner_text()
+    return int(text.split()[0]) if text else -1
 
 
 def until(page, count: int):
