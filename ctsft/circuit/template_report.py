@@ -51,11 +51,17 @@ def overlap_rows(report: Mapping) -> list[dict]:
 
 def setting(report: Mapping) -> str:
     """What was compared, in a sentence."""
+    languages = report["languages"]
     counts = (
-        f"{len(report['templates'])} templates, {len(report['languages'])} languages"
-        f" ({', '.join(report['languages'])}), {report['pools']} pools, {report['seeds']} seeds"
+        f"{len(report['templates'])} templates, {counted(len(languages), 'language')}"
+        f" ({', '.join(languages)}), {counted(report['pools'], 'pool')},"
+        f" {counted(report['seeds'], 'seed')}"
     )
     return f"Head maps by {report['method']} on {report['size']} texts each: {counts}"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def finding(report: Mapping) -> str:

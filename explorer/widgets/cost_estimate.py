@@ -10,6 +10,7 @@ from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
 from ctsft.circuit import validation
 from ctsft.circuit.checks import TemplateChecks
 from ctsft.circuit.selection import heads_in_fraction
+from ctsft.circuit.template_report import counted
 from ctsft.jobs.requests import Scoring
 from ctsft.receipts.receipt import Receipt, RowSet
 from ctsft.utils.errors import UserError
@@ -111,10 +112,13 @@ def of_templates(checks: TemplateChecks):
     cost = estimate(scoring, "templates")
     if cost is None:
         return
-    counts = (
-        f"{len(checks.templates)} templates × {len(checks.languages)} languages ×"
-        f" {checks.pools} pools × {checks.seeds} seeds"
-    )
+    factors = {
+        "template": len(checks.templates),
+        "language": len(checks.languages),
+        "pool": checks.pools,
+        "seed": checks.seeds,
+    }
+    counts = " × ".join(counted(number, noun) for noun, number in factors.items())
     line(
         "templates",
         variant.method,

@@ -75,6 +75,9 @@ def test_what_the_model_answers_decides_what_is_proposed_and_what_may_start(page
     shown(app.multiselect[0].set_value(["indonesian", "javanese"]).run())
     assert "only 1 texts of a label right in a pool of javanese" in app.error[0].value
     shown(app.multiselect[0].set_value(["indonesian"]).run())
+    assert "12 head maps (3 templates × 1 language × 2 pools × 2 seeds)" in texts(
+        shown(widget(app.number_input, "Pools").set_value(2).run())
+    )
     press(app, START)
     assert started[0].templates.languages == ("indonesian",) and started[0].templates.size == 12
 
