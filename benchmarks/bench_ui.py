@@ -13,6 +13,8 @@ drag         from an input event on the line under the map to the end of the fra
 release      from the release of the line to the table (the pixels of its first rows) that shows
              the new circuit too: the server's answer
 click        from the click on a head of the map to its new outline and the counter
+run          from the click on *Start tuning* to the first point of the curve, and from a key on the
+             slider of shares to the accuracies of that share
 
 The models of 12 x 12 and 32 x 32 heads are random and have random scores in a finished run folder:
 only answering and drawing are measured. Medians and the slowest of the moves; the load of the
@@ -31,6 +33,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks.browser import Page, browser, server, settle
+from benchmarks.run_times import run_times
 from benchmarks.ui_scenes import scored_home, scored_model
 
 GOALS = {
@@ -43,6 +46,8 @@ GOALS = {
     "drag, 32 x 32": 0.05,
     "release, 32 x 32": 1.0,
     "click, 32 x 32": 0.05,
+    "first live point": 3.0,
+    "share of the change": 0.15,
 }
 SHAPES = ((12, 12), (32, 32))
 WATCH = Path(__file__).with_name("answer_time.js").read_text(encoding="utf-8")
@@ -162,7 +167,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="bench_ui.json")
     parser.add_argument("--moves", type=int, default=9)
-    parser.add_argument("--only", choices=("first", "cold", "12", "32"))
+    parser.add_argument("--only", choices=("first", "cold", "12", "32", "run"))
     args = parser.parse_args()
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -190,6 +195,8 @@ def main():
                     f"{what}, {shape[0]} x {shape[1]}": seconds
                     for what, seconds in answer_times.items()
                 }
+        if args.only in (None, "run"):
+            times |= run_times(scored_home(scratch / "run"), args.moves)
     print(f"{'':<28}{'median':>9}{'slowest':>9}{'goal':>8}")
     for what, seconds in times.items():
         goal = f"{GOALS[what]:g} s" if what in GOALS else ""
