@@ -19,7 +19,8 @@ def pytest_collection_modifyitems(items):
     """Every test of this folder drives the browser."""
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     missing = pytest.mark.skipif(
-        chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium-headless-shell)"
+        chromium() is None,
+        reason="no Chromium is installed (Debian: apt-get install chromium-headless-shell)",
     )
     for item in here:
         item.add_marker(pytest.mark.browser)
