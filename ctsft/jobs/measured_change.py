@@ -1,7 +1,8 @@
 """What a tuning run measures of its own change, once it has ended: whether the rest of the model
-has the checkpoint's bits, and the accuracies of eleven shares of the change on validation rows.
+has the checkpoint's bits, the accuracies on the rows that only the final figures are measured on,
+and those of eleven shares of the change on validation rows.
 
-Both start from the checkpoint, loaded again. Shares are measured on validation rows only, so that
+All start from the checkpoint, loaded again. Shares are measured on validation rows only, so that
 one can be chosen by them (WiSE-FT, arXiv 2109.01903, applied as in `ctsft.tuning.shares`).
 """
 
@@ -16,12 +17,17 @@ from ctsft.model.evaluation import evaluate
 from ctsft.model.model import Model
 from ctsft.runs.folder import Run
 from ctsft.tuning.delta import Delta, delta_base
+from ctsft.tuning.evaluation_sets import EvaluationSet, measure_set
 from ctsft.tuning.unchanged import compare_outside
 from ctsft.utils.errors import UserError
 
 SHARES = tuple(step / 10 for step in range(11))
 SPLIT = "valid"
 SHARE_ROWS = 400  # of each language, at most
+CHANGED = (
+    "The files of the checkpoint changed while the run trained: it could not be compared with the"
+    " model before, and no final figures were measured. Start the run again from the new files."
+)
 
 Progress = Callable[[float, float], None]
 
@@ -46,6 +52,21 @@ def outside_of_change(checkpoint: Mapping[str, torch.Tensor], delta: Delta, tune
     """
     outside = compare_outside(delta, checkpoint, tuned)
     return asdict(outside) | {"text": outside.text()}
+
+
+def measure_ends(
+    checkpoint: Model,
+    tuned: Model,
+    task: Task,
+    sets: Mapping[str, EvaluationSet],
+    progress: Progress = lambda done, total: None,
+) -> dict[str, dict[str, dict]]:
+    """{"before": {set: metrics of the checkpoint}, "after": of the tuned model}."""
+    ends = {}
+    for when, model in {"before": checkpoint, "after": tuned}.items():
+        ends[when] = {name: measure_set(model, task, one) for name, one in sets.items()}
+        progress(len(ends), 2)
+    return ends
 
 
 def measure_shares(

@@ -11,7 +11,9 @@ from ctsft.data.registry import load_task
 from ctsft.data.task import Example
 from ctsft.jobs.advice import read_advice, take_advice
 from ctsft.jobs.measured_change import (
+    CHANGED,
     checkpoint_of,
+    measure_ends,
     measure_shares,
     outside_of_change,
     share_rows,
@@ -29,7 +31,7 @@ from ctsft.runs.folder import Run
 from ctsft.runs.results import perplexity_ends
 from ctsft.runs.writer import Writer
 from ctsft.tuning.checkpoints import newest_checkpoint
-from ctsft.tuning.evaluation_sets import check_sets, measure_set
+from ctsft.tuning.evaluation_sets import EvaluationSet, check_sets
 from ctsft.tuning.finetune import NotFinite, TuneResult, Watch, finetune
 from ctsft.tuning.recipes import RECIPES, find_recipe, trainable_of
 from ctsft.utils import atomic_files, distributed
@@ -108,10 +110,6 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         "config": config.model_dump(),
         "answered": answered(tuning.eval_split, rows_of(curve_sets)),
     }
-    final = None
-    if final_sets:
-        before = {name: measure_set(model, task, one) for name, one in final_sets.items()}
-        final = {"split": tuning.final_split, "before": before}
     try:
         sets = curve_sets | texts
         result = finetune(model, task, trainable, train, sets, config, watch, keeping)
@@ -119,18 +117,14 @@ def tune(run: Writer, request: FinetuneRequest) -> dict:
         # the model is back at its last good state
         save_result(run, summary, error.result)
         raise
-    model = result.model
-    if final:
-        final["after"] = {name: measure_set(model, task, one) for name, one in final_sets.items()}
-        final |= metric_changes(final["before"], final["after"], source, tuning.target)
-        summary |= {"final": final, "answered": answered(tuning.final_split, rows_of(final_sets))}
     if tuning.save_model:
         with atomic_path(run.file("model"), "the tuned model") as part:
-            model.hf.save_pretrained(part)
-            model.tokenizer.save_pretrained(part)
+            result.model.hf.save_pretrained(part)
+            result.model.tokenizer.save_pretrained(part)
     saved = save_result(run, summary, result)
     if distributed.RANK == 0:
-        measured = measured_change(reporter, request, subject, result, list(language_sets))
+        languages = list(language_sets)
+        measured = measured_change(reporter, request, subject, result, languages, final_sets)
         saved = finish(run, summary | outcome(result) | measured)
     if not result.stopped:
         atomic_files.remove(checkpoints)  # nothing is left to resume
@@ -143,26 +137,36 @@ def measured_change(
     subject: Subject,
     result: TuneResult,
     languages: list[str],
+    final_sets: dict[str, EvaluationSet],
 ) -> dict:
-    """{"outside": what `outside_of_change` verified, "shares": of `measure_shares`}; each None
-    where it could not be measured. Shares are of finished runs only.
+    """{"final": accuracies on `final_sets` before and after, where there are any, "outside": what
+    `outside_of_change` verified, "shares": of `measure_shares`}; each None where it could not be
+    measured. Shares are of finished runs only.
+
+    All of it is measured after the run, so that its curve begins at once.
     """
     progress = reporter.stage("comparing with the checkpoint")
-    loaded, task, _ = subject.open()
+    loaded, task, source = subject.open()
     checkpoint = checkpoint_of(loaded, result.delta)
     if checkpoint is None:
-        return {"outside": None, "shares": None}
+        return {"outside": None, "shares": None, "notes": [*result.notes, CHANGED]}
     values = dict(checkpoint.hf.named_parameters())
     outside = outside_of_change(values, result.delta, result.model)
     progress(1, 1)
+    measured = {"outside": outside, "shares": None}
+    if final_sets:
+        split, progress = request.tuning.final_split, reporter.stage("before and after")
+        ends = measure_ends(loaded, result.model, task, final_sets, progress)
+        changes = metric_changes(*ends.values(), source, request.tuning.target)
+        measured |= {
+            "final": {"split": split} | ends | changes,
+            "answered": answered(split, rows_of(final_sets)),
+        }
     rows = {} if result.stopped or not request.tuning.shares else share_rows(task, languages)
     if not rows:
-        return {"outside": outside, "shares": None}
+        return measured
     progress = reporter.stage("shares of the change")
-    return {
-        "outside": outside,
-        "shares": measure_shares(checkpoint, result.delta, task, rows, progress),
-    }
+    return measured | {"shares": measure_shares(checkpoint, result.delta, task, rows, progress)}
 
 
 def save_result(run: Writer, summary: dict, result: TuneResult) -> dict:

@@ -221,6 +221,39 @@ def test_shares_are_measured_on_validation_rows_with_the_delta_s_share(subject, 
     assert tuned(subject, scored, what="norms", shares=False)[1]["shares"] is None
 
 
+def test_the_final_figures_are_those_of_the_checkpoint_and_of_the_delta(subject, scored, home):
+    run, summary = tuned(subject, scored, what="full")
+    task, model = load_task(subject.task), ctsft.load_model(subject.model, "cpu")
+    rows = {name: task.load(name, "test") for name in ("indonesian", "javanese")}
+    for when in ("before", "after"):
+        for name, some in rows.items():
+            found = summary["final"][when][name]["accuracy"]
+            assert found == ctsft.accuracy(model, task, some), (when, name)
+        if when == "before":
+            ctsft.apply_delta(model, run.file("delta.safetensors"))
+    assert summary["final"]["before"] != summary["final"]["after"]
+
+
+def test_a_checkpoint_that_changed_meanwhile_gives_no_final_figures(
+    subject, scored, monkeypatch, home, tmp_path
+):
+    folder = tmp_path / "changing"
+    shutil.copytree(subject.model, folder)
+
+    def while_it_trains(*arguments, **options):
+        result = ctsft.finetune(*arguments, **options)
+        other = ctsft.load_model(subject.model, "cpu")
+        with torch.no_grad():
+            other.hf.get_parameter("model.layers.0.mlp.up_proj.weight")[0, 0] += 1
+        other.hf.save_pretrained(folder)
+        return result
+
+    monkeypatch.setattr(tuning, "finetune", while_it_trains)
+    _, summary = tuned(replace(subject, model=str(folder)), scored, what="full")
+    assert summary["outside"] is summary["shares"] is None and "final" not in summary
+    assert any("changed while the run trained" in note for note in summary["notes"])
+
+
 def test_a_number_that_tuning_changed_outside_is_reported(subject, scored, monkeypatch, home):
     """A leak, planted: one number of an MLP, by a small step."""
 
