@@ -242,9 +242,7 @@ class TemplatesOf(Part):
 
 
 class Validated(Part):
-    """Without rankings where only templates were compared."""
-
-    agreement: dict[str, Part] = {}
+    agreement: dict[str, Part] = {}  # none where only templates were compared
     examples: Count = 0
     rows: Count = 0
     areas: AreasOf | Annotated[dict, Field(max_length=0)] = {}
