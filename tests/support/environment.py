@@ -5,7 +5,9 @@ empty folders for caches and runs, one thread for torch. Import it first.
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import accelerate.utils.memory
 import torch
 
 from support.hub import ADDRESS
@@ -31,3 +33,5 @@ os.environ |= {
 torch.set_num_threads(1)
 # no test cuts the power, and a disk takes milliseconds for each of the ten thousands of files
 os.fsync = lambda descriptor: None
+# every tuning run begins with a collection of garbage, 40 ms in a process with all libraries
+accelerate.utils.memory.gc = SimpleNamespace(collect=lambda: 0)
