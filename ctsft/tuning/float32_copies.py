@@ -37,8 +37,16 @@ def float32_copies(hf: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterato
     if not narrow:
         yield
         return
-    copies = nn.ParameterList(one.detach().to(training_dtype(one.dtype)) for one in narrow)
-    rounded = {one: partial(copy.to, one.dtype) for one, copy in zip(narrow, copies, strict=True)}
+    # the Trainer decays no parameter with the name of a bias, as it decays no norm of a model that
+    # is trained without copies
+    keys = [f"{i}_bias" if one.ndim < 2 else str(i) for i, one in enumerate(narrow)]
+    copies = nn.ParameterDict(
+        (key, one.detach().to(training_dtype(one.dtype)))
+        for key, one in zip(keys, narrow, strict=True)
+    )
+    rounded = {
+        one: partial(copies[key].to, one.dtype) for key, one in zip(keys, narrow, strict=True)
+    }
     hf.add_module("float32_copies", copies)
     try:
         with computed_parameters(hf, rounded):
@@ -46,8 +54,8 @@ def float32_copies(hf: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterato
     finally:
         del hf.float32_copies
         with torch.no_grad():
-            for one, copy in zip(narrow, copies, strict=True):
-                one.copy_(copy)
+            for key, one in zip(keys, narrow, strict=True):
+                one.copy_(copies[key])
 
 
 class FirstValues:

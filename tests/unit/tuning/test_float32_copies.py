@@ -51,6 +51,25 @@ def test_steps_below_the_spacing_of_the_format_add_up(narrow, task, family, what
     assert not any(module._forward_pre_hooks for module in model.hf.modules())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("family", ["qwen2", "gpt2"])
+def test_weight_decay_reaches_matrices_and_neither_norms_nor_biases(narrow, task, family, dtype):
+    """The steps of a rate so small that only the decay is seen."""
+    decay = TuneConfig(epochs=1, learning_rate=1e-6, weight_decay=9e4, max_grad_norm=1e-9)
+    model = narrow(family, dtype)
+    before = values(model)
+    finetune(model, task, "full", cued(12), {}, decay)
+    shrunk = {
+        name: (value.norm() / before[name].norm()).item()
+        for name, value in values(model).items()
+        if before[name].norm() > 0
+    }
+    assert all(
+        (share < 0.95) if before[name].ndim > 1 else (share > 0.99)
+        for name, share in shrunk.items()
+    ), shrunk
+
+
 def test_too_small_a_change_is_counted_and_named(narrow, task):
     """Control: the same steps in float32 change every gain."""
     tiny_steps = TuneConfig(epochs=1, learning_rate=1e-6, batch_size=4)
@@ -103,8 +122,8 @@ def test_tied_weights_share_one_copy():
         logits = hf(torch.tensor([[1, 2, 3]])).logits
         assert torch.equal(logits, expected)
         logits.float().sum().backward()
-        assert all(value.grad is not None for value in hf.float32_copies)
+        assert all(value.grad is not None for value in hf.float32_copies.values())
         with torch.no_grad():
-            hf.float32_copies[0].add_(1.0)
+            hf.float32_copies["0"].add_(1.0)
     assert hf.lm_head.weight is hf.transformer.wte.weight
     assert [name for name, _ in hf.named_parameters()] == names and list(hf.state_dict()) == state
