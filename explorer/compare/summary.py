@@ -107,9 +107,10 @@ def ranking(block: list[Group]) -> str:
             text += f"; {interval(ahead)} ahead of the next, {outcomes.p_text(p)}"
         leaders[side] = (name(first), text)
     (source, of_source), (target, of_target) = (leaders[side] for side in CHANGES)
+    other = "" if source == target else f"{source} "
     return (
         f"By means over {block[0].seeds} seeds, {target} gained most on the target"
-        f" ({of_target}) and {source} forgot least of the source ({of_source})."
+        f" ({of_target}) and {other}forgot least of the source ({of_source})."
     )
 
 

@@ -49,9 +49,7 @@ def draw(shown: PageScores):
     view = binding.view()
     st.subheader("Which heads should be trained?", help=TERMS["advice"])
     st.write(
-        "A head that carries the task is not always the best head to train. Advice estimates for"
-        " every head how much the target language gains from training it and how much the source"
-        " language loses, and ranks the heads by gain at equal loss."
+        "Advice ranks the heads by the target language's gain at equal loss of the source language."
     )
     targets = [language for language in shown.task.languages if language != view.source]
     if not targets:

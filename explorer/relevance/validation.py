@@ -36,13 +36,16 @@ STABILITY_COLUMNS = {
 }
 
 
+CHANCE = " Within chance"  # begins the part of a verdict that limits it
+WHAT = (
+    "Scores are useful only if removing high-scoring heads changes the answer. This check ranks the"
+    " heads with every method, and compares the rankings with mean ablation (a causal test that"
+    " replaces a head by its mean), with random circuits of the same size on unseen rows, and with"
+    " other discovery sets."
+)
+
+
 def draw():
-    st.caption(
-        "Scores are useful only if removing high-scoring heads changes the answer. This check ranks"
-        " the heads with every method, and compares the rankings with mean ablation (a causal test"
-        " that replaces a head by its mean), with random circuits of the same size on unseen rows,"
-        " and with other discovery sets."
-    )
     run = score_runs.find_run(
         "validate",
         lambda request: request.subject == binding.view().subject and not request.only_templates,
@@ -55,6 +58,8 @@ def draw():
     if report and report.get("agreement"):
         with covered_by("validation", run):
             show(report)
+    else:
+        st.caption(WHAT)
     if not run or not run.status().active:
         start_form()
 
@@ -93,9 +98,8 @@ def start_form():
 def show(report: dict):
     trusted(report)
     st.markdown(
-        f"**Agreement with mean ablation**, {report['examples']} examples. Spearman: 1 is the same"
-        " order of heads, 0 is no relation.",
-        help=TERMS["spearman"],
+        f"**Agreement with mean ablation**, {report['examples']} examples.",
+        help=f"{WHAT} Spearman: {TERMS['spearman']}",
     )
     st.dataframe(
         validation.agreement_rows(report),
@@ -132,7 +136,9 @@ def trusted(report: dict):
     """Which ranking to trust by CPR and CMD, in a sentence computed from them."""
     sentence = circuit_areas.verdict(report.get("areas") or {}, validation.ranking_label)
     if sentence:
-        st.markdown(f"**{sentence}**")
+        first, *leads = sentence.split(CHANCE)
+        limited = " Some of its leads are within chance." if leads else ""
+        st.markdown(f"**{first}**{limited}", help=(CHANCE + leads[0]).strip() if leads else None)
 
 
 def area_notes(report: dict):
@@ -140,11 +146,8 @@ def area_notes(report: dict):
     areas = report.get("areas")
     if not areas:
         return
-    text = (
-        f"CPR (higher is better) and CMD (lower is better) on {report['rows']} unseen rows, with"
-        f" {areas['level']:.0%} intervals (bootstrap over rows)."
-    )
+    text = f"CPR and CMD: {report['rows']} unseen rows, {areas['level']:.0%} intervals."
     chance = areas["random"]
     if chance and None not in chance.values():
         text += f" Random circuits: CPR {chance['cpr']:.2f}, CMD {chance['cmd']:.2f}."
-    st.caption(text)
+    st.caption(text, help="CPR: higher is better. CMD: lower is better. Bootstrap over rows.")

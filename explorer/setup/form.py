@@ -24,12 +24,11 @@ from explorer.widgets import cost_estimate, receipt, recorded_notice
 
 def draw(primary: bool):
     """primary: whether *Score heads* is the page's next step."""
-    st.caption("Choose a model, a task and two languages; then score the heads.")
     choose()
     task = open_task()
     model = open_model()
     if recording.current():
-        without_weights(task)
+        without_weights(task, primary)
         return
     show_notes(model, task)
     ready = measure(model, task)
@@ -44,13 +43,17 @@ def draw(primary: bool):
             prompt_tokens.draw(model, task)
 
 
-def without_weights(task: Task | None):
-    """What was recorded, in place of what the weights would compute."""
+def without_weights(task: Task | None, primary: bool):
+    """What was recorded, in place of what the weights would compute. primary: whether its scores
+    are the page's next step here, rather than above.
+    """
     recorded = recording.current()
     figures = ", ".join(f"{name} {value:.2f}" for name, value in recorded.accuracy.items())
     with receipt.covered("accuracy", [receipts.of_recording(recorded)]):
         st.markdown(f"Accuracy on validation rows before tuning: {literal(figures)}.")
-    if st.button("Explore the recorded scores", type="primary", icon=":material/grid_on:"):
+    if primary and st.button(
+        "Explore the recorded scores", type="primary", icon=":material/grid_on:"
+    ):
         recording.use_settings(recorded)
         st.switch_page("relevance/page.py")
     recorded_notice.draw()

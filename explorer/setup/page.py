@@ -7,7 +7,7 @@ imported when it is unfolded.
 
 import streamlit as st
 
-from explorer.session import binding, errors, warm
+from explorer.session import binding, errors, recording, warm
 from explorer.setup import open_exploration, recorded_story
 from explorer.text.markdown import literal
 
@@ -21,7 +21,7 @@ def page():
         recorded_story.draw(story)
         own = is_own_choice()
         recorded_story.next_steps(story, primary=not own)
-        model_and_task(own)
+        model_and_task(primary=own and not recording.current())
     open_exploration.draw()
     st.page_link(
         "relevance/page.py",
@@ -36,18 +36,18 @@ def is_own_choice() -> bool:
     return (view.model_kind, view.task_kind, view.data_dir) != ("bundled", "demo", "")
 
 
-def model_and_task(own: bool):
-    """One line that unfolds: the form."""
+def model_and_task(primary: bool):
+    """One line that unfolds: the form. primary: whether the page's next step is there."""
     view = binding.view()
     label = (
         f"Model and task: {literal(view.model)}, {literal(view.source)} → {literal(view.target)}"
     )
-    unfolded = st.session_state.get("setup_unfolded", own)
+    unfolded = st.session_state.get("setup_unfolded", primary)
     place = st.expander(label, expanded=unfolded, key="setup_form", on_change=note_unfolded)
     if not place.open:
         return
     with place:
-        form(primary=own)
+        form(primary)
 
 
 def note_unfolded():

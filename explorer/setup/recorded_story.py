@@ -160,6 +160,7 @@ def real_model(recorded: RecordedModel):
     """The way to a recorded exploration of a real pretrained model."""
     if st.button(
         f"Explore a real model: {literal(recorded.title)}",
+        type="primary" if recording.current() == recorded else "secondary",
         icon=":material/inventory_2:",
         key=f"explore-{recorded.name}",
         help=(

@@ -2,13 +2,11 @@
 keyboard reaches what a click does.
 """
 
-import json
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from benchmarks.browser import go, settle, visitor
+from tests.support.axe_faults import faults
 
 PAGES = ("Setup", "Relevance", "Circuit", "Fine-tune", "Compare")
 HEADINGS = (
@@ -21,17 +19,6 @@ STILL = (  # nothing fades in any more
     "() => document.getAnimations().every(one => one.playState !== 'running' ||"
     " one.effect.getComputedTiming().iterations === Infinity)"
 )
-
-
-def faults(page) -> list[str]:
-    """What axe-core calls serious or critical, a line each."""
-    violations = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']} ({one['impact']}): {one['help']}:"
-        f" {json.dumps([node['html'][:200] for node in one['nodes'][:3]])}"
-        for one in violations
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])

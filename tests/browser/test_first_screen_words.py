@@ -4,10 +4,9 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.browser import eventually, settle, visitor
-from tests.support.first_screen_words import cut_counters, words
+from tests.support.first_screen_words import cut_counters, too_many, words
 
 PAGES = ("setup", "relevance", "circuit", "finetune", "compare")
-MOST_WORDS = 120  # the sidebar's path and the words inside of charts included
 
 PLANTED = """<div id=planted style="position: fixed; top: 100px; left: 300px">
 <p>seven more words stand in the page</p><p style="position: fixed; top: 801px">below</p>
@@ -27,12 +26,6 @@ def show(page, address: str, name: str):
     page.goto(f"{address}/{name}?head=5.4")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     settle(page)
-
-
-def too_many(page) -> str:
-    """The words where there are more than `MOST_WORDS`; "" else."""
-    found = sum(words(page).values(), [])
-    return " ".join([str(len(found)), *found]) if len(found) > MOST_WORDS else ""
 
 
 @pytest.mark.parametrize("name", PAGES)

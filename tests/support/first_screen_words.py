@@ -2,6 +2,8 @@
 
 from playwright.sync_api import Page
 
+MOST_WORDS = 120  # the sidebar's path and the words inside of charts included
+
 # Text nodes with a box inside of the window that nothing hides; of charts, the axes' numbers do
 # not count as words, and neither do icons. {place: words}
 WORDS = r"""
@@ -42,6 +44,12 @@ def words(page: Page) -> dict[str, list[str]]:
     page, and inside of charts (titles, legends, labels).
     """
     return page.evaluate(WORDS)
+
+
+def too_many(page: Page) -> str:
+    """The words where there are more than `MOST_WORDS`; "" else."""
+    found = sum(words(page).values(), [])
+    return " ".join([str(len(found)), *found]) if len(found) > MOST_WORDS else ""
 
 
 def cut_counters(page: Page) -> list[str]:

@@ -72,10 +72,10 @@ def test_ways_with_the_same_seeds_are_ranked():
     ]
     text = said(rows)
     assert "By means over 2 seeds, “Circuit (6 heads)” gained most" in text
-    assert "“Circuit (6 heads)” forgot least of the source (−0.050" in text
+    assert "(+0.100) and forgot least of the source (−0.050" in text
     assert "ot ranked" not in text
     more = said([*rows, row("norms", 1, 0.84), row("norms", 3, 0.85)])
-    assert "“Circuit (6 heads)” forgot least" in more and "Not ranked" in more
+    assert ") and forgot least" in more and "Not ranked" in more
     assert "(seeds 1, 3)" in more and "run each with the seeds 1, 2" in more
 
 
@@ -145,7 +145,8 @@ def test_three_seeds_are_compared_seed_by_seed():
         for seed, shift in seeds.items()
     ]
     text = said(rows)
-    assert "“Circuit (6 heads)” forgot least of the source" in text
+    assert "“Circuit (6 heads)” gained most on the target" in text
+    assert ") and forgot least of the source" in text
     assert re.search(
         r"\+0\.04[78], 95 % \[\+0\.045, \+0\.050\] ahead of the next, p < 0\.001", text
     )

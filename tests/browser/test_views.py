@@ -1,0 +1,64 @@
+"""Behind the first look at a page: its sections, runs, a presentation, the recorded model.
+Each is visited once: few words before scrolling, whole counters, and no serious fault in light and
+dark.
+"""
+
+import pytest
+from playwright.sync_api import expect
+
+from benchmarks.browser import eventually, settle, visitor
+from tests.support.axe_faults import faults
+from tests.support.first_screen_words import cut_counters, too_many, words
+
+RECORDED = "model=recorded/SmolLM2-135M"
+# {view: (address, charts in the window)}
+VIEWS = {
+    "on a text": ("relevance?head=5.4&section=On a text", 2),
+    "all heads": ("relevance?head=5.4&section=All heads", 2),
+    "advice": ("relevance?head=5.4&section=Advice", 1),
+    "two methods": ("relevance?head=5.4&section=Compare", 1),
+    "after a run": ("finetune?{run}", 1),
+    "runs selected": ("compare?{chosen}", 1),
+    "presented": ("compare?present=frontier", 1),
+    "recorded: setup": (f"?{RECORDED}", 2),
+    "recorded: validation": (f"relevance?{RECORDED}&section=Compare&comparison=Validation", 1),
+    "recorded: compare": (f"compare?{RECORDED}", 1),
+}
+DRAWN = """count => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]
+    .filter(one => one.getBoundingClientRect().top < innerHeight).length >= count"""
+
+
+@pytest.fixture(scope="module")
+def page(program):
+    page = visitor(program, width=1280, height=800)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def own(shared_home) -> dict[str, str]:
+    """Parameters that name runs of the shared home."""
+    names = sorted(path.name for path in (shared_home / "runs").glob("*experiment-bnch*"))
+    return {"run": f"tune-run={names[0]}", "chosen": f"compare-chosen={names[0]},{names[1]}"}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_few_words_whole_counters_and_no_fault_in_light_and_dark(page, address, own, view):
+    path, charts = VIEWS[view]
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{address}/{path.format(**own)}")
+    page.get_by_test_id("stMain").locator("h2").first.wait_for()
+    page.wait_for_function(DRAWN, arg=charts)
+    settle(page)
+    assert len(words(page)["page"]) > 10
+    eventually(page, lambda: too_many(page), "")
+    eventually(page, lambda: cut_counters(page), [])
+    assert page.locator('[data-testid="stBaseButton-primary"]:visible').count() <= 1
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_css("color-scheme", "light")
+    assert faults(page) == []
+    page.emulate_media(color_scheme="dark")
+    expect(app).to_have_css("color-scheme", "dark")
+    settle(page)
+    assert faults(page) == []
+    assert page.errors == []
