@@ -21,7 +21,7 @@ VIEWS = {
     "runs selected": ("compare?{chosen}", 1),
     "presented": ("compare?present=frontier", 1),
     "recorded: setup": (f"?{RECORDED}", 2),
-    "recorded: validation": (f"relevance?{RECORDED}&section=Compare&comparison=Validation", 1),
+    "recorded: all heads": (f"relevance?{RECORDED}&section=All heads", 2),
     "recorded: compare": (f"compare?{RECORDED}", 1),
 }
 DRAWN = """count => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]
