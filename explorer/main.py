@@ -56,6 +56,7 @@ stored = stored_map.find(query) if cold and page.url_path in stored_map.PAGES el
 table = page == pages["compare"] and "present" not in query and not binding.view().present
 first_screen = cold and (stored is not None or table or (page == pages["setup"] and not query))
 if not first_screen:
+    warm.load()
     page_address.read()
 elif table:
     page_address.read_choices(Compare)

@@ -1,5 +1,6 @@
 """The libraries that take seconds to import (torch, transformers) are imported behind the first
-screen, in a thread: the first screen needs none of them.
+screen, in a thread: the first screen needs none of them. Any other page waits for that thread:
+transformers, which two threads import at once, gives one of them an ImportError.
 """
 
 import gc
@@ -41,6 +42,13 @@ def start():
         if _thread is None and not is_ready():
             _thread = threading.Thread(target=_import, daemon=True)
             _thread.start()
+
+
+def load():
+    """Import them, or wait until they are imported."""
+    if not is_ready():
+        start()
+        _done.wait()
 
 
 def _import():

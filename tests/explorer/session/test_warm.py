@@ -1,8 +1,10 @@
-"""What the imports behind the first screen leave behind."""
+"""The imports behind the first screen: who waits for them, and what they leave behind."""
 
 import gc
+import threading
 
 from explorer.session import warm
+from support.waiting import PATIENCE
 
 
 def test_the_collector_no_longer_looks_through_the_libraries():
@@ -14,3 +16,37 @@ def test_the_collector_no_longer_looks_through_the_libraries():
         assert len(gc.get_objects()) < before / 10
     finally:
         gc.freeze()  # as the tests began
+
+
+def test_sessions_wait_for_one_import(monkeypatch):
+    begun, go_on, imported, ready = threading.Event(), threading.Event(), [], []
+
+    def slow(name: str):
+        imported.append(threading.current_thread().name)
+        begun.set()
+        assert go_on.wait(PATIENCE)
+
+    monkeypatch.setattr(warm, "_thread", None)
+    monkeypatch.setattr(warm, "_done", threading.Event())
+    monkeypatch.setattr(warm, "MODULES", ("one",))
+    monkeypatch.setattr(warm, "import_module", slow)
+    monkeypatch.setattr(warm, "leave_to_the_end", lambda: None)
+    monkeypatch.setattr(warm.runs, "prepare", lambda: None)
+    monkeypatch.delitem(warm.sys.modules, "torch")
+
+    def session():
+        warm.load()
+        ready.append(go_on.is_set())
+
+    sessions = [threading.Thread(target=session) for _ in range(3)]
+    sessions[0].start()
+    assert begun.wait(PATIENCE)
+    monkeypatch.setitem(warm.sys.modules, "torch", None)  # half imported
+    for one in sessions[1:]:
+        one.start()
+    sessions[1].join(0.1)
+    assert not ready and not warm.is_ready()
+    go_on.set()
+    for one in sessions:
+        one.join(PATIENCE)
+    assert ready == [True] * 3 and len(imported) == 1
