@@ -10,6 +10,7 @@ from ctsft import runs
 from ctsft.jobs.requests import needed_request
 from ctsft.plots.training_curves import RunHistory, training_curves
 from ctsft.runs import results
+from ctsft.runs.explorations import origin_of
 from ctsft.tuning.checkpoints import newest_checkpoint
 from ctsft.utils.errors import UserError
 from explorer.finetune import command
@@ -26,11 +27,11 @@ LOG_LINES = 40
 
 
 def choose(listed: list[runs.Run]) -> runs.Run:
-    """Selects the run to show, at first the newest one, and other runs to draw with it."""
-    labels = {run.id: label(run) for run in listed}
+    """Selects the run to show, and other runs to draw with it."""
+    labels, first = {run.id: label(run) for run in listed}, first_shown(listed)
     chosen = st.session_state.pop("tune_next", None)
     chosen = chosen or st.session_state.get(SHOWN_RUN, binding.view().tune_run)
-    st.session_state[SHOWN_RUN] = chosen if chosen in labels else next(iter(labels))
+    st.session_state[SHOWN_RUN] = chosen if chosen in labels else first
     shown = st.selectbox(
         "Run",
         list(labels),
@@ -38,11 +39,20 @@ def choose(listed: list[runs.Run]) -> runs.Run:
         key=SHOWN_RUN,
         help="Tuning runs of this model and task, newest first.",
     )
-    binding.view().tune_run = shown if shown != next(iter(labels)) else ""
+    binding.view().tune_run = shown if shown != first else ""
     others = [run_id for run_id in labels if run_id != shown]
     binding.put(overlaid=[run_id for run_id in binding.view().overlaid if run_id in others])
     overlay_last(runs.get(shown), [run for run in listed if run.id in others])
     return runs.get(shown)
+
+
+def first_shown(listed: list[runs.Run]) -> str:
+    """The newest run; among recorded ones, the newest of the way of tuning that the form names."""
+    if not origin_of(listed[0]):
+        return listed[0].id
+    what = binding.view().what
+    same = (run.id for run in listed if needed_request(run).tuning.what == what)
+    return next(same, listed[0].id)
 
 
 def overlay_last(shown: runs.Run, others: list[runs.Run]):

@@ -325,3 +325,14 @@ def test_a_run_that_waits_for_its_turn_says_for_which(view):
         )
         run.waits("")
         assert run.status().state == "running" and sidebar.finetune().startswith("running")
+
+
+def test_of_recorded_runs_the_one_that_the_form_names_is_shown_first(view, monkeypatch):
+    score(view)
+    circuit, near_zero = tuned(view), tuned(view, "near_zero")
+    shown = visit(view).selectbox(key="tune_run")
+    assert shown.value == near_zero.id, "one's own runs: the newest"
+    monkeypatch.setattr(live_run, "origin_of", lambda run: "recorded")
+    at = visit(view)
+    assert not at.exception and at.selectbox(key="tune_run").value == circuit.id
+    assert at.session_state.view.tune_run == "", "a link names only another choice"
