@@ -45,7 +45,7 @@ bench-ui: setup browser
 screenshots: setup browser
 	$(PY) -m benchmarks.screenshots
 
-# The browser tests drive Debian's Chromium, its headless shell where there is one (three quarters of the time); without any (and without the right to install one) they are skipped, saying so.
+# The browser tests drive Debian's Chromium, its headless shell where there is one (less work a page); without any (and without the right to install one) they are skipped, saying so.
 browser:
 	@if [ -z "$$(command -v chromium-headless-shell)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { timeout 120 apt-get update -qq && timeout 240 apt-get install -y -qq --no-install-recommends chromium-headless-shell; } >/dev/null 2>&1 || true; fi; \

@@ -135,14 +135,23 @@ def random_areas(bands: Sequence[dict], n_heads: int) -> dict[str, float] | None
     return {name: float(np.trapezoid(curve, shares)) for name, curve in curves.items()}
 
 
-def verdict(found: Mapping, label=lambda name: name) -> str:
-    """Which ranking to trust, in plain words computed from the numbers; "" where the areas are
-    undefined. `label`: a ranking's name for readers.
+def verdict(areas: Mapping, label=lambda name: name) -> str:
+    """Which ranking to trust, and where its lead is within chance, in plain words computed from the
+    numbers; "" where the areas are undefined. `label`: a ranking's name for readers.
     """
-    by = found.get("best") or {}
-    if not all(by.get(area) for area in AREAS):
+    return " ".join(filter(None, [ranking_to_trust(areas, label), leads_by_chance(areas, label)]))
+
+
+def is_defined(areas: Mapping) -> bool:
+    best = areas.get("best") or {}
+    return all(best.get(area) for area in AREAS)
+
+
+def ranking_to_trust(areas: Mapping, label=lambda name: name) -> str:
+    """The first part of `verdict`."""
+    if not is_defined(areas):
         return ""
-    cpr, cmd = by["cpr"], by["cmd"]
+    cpr, cmd = (areas["best"][area] for area in ("cpr", "cmd"))
     if cpr["method"] == cmd["method"]:
         text = (
             f"{label(cpr['method'])} is the ranking to trust by both measures (best CPR"
@@ -155,10 +164,16 @@ def verdict(found: Mapping, label=lambda name: name) -> str:
             " where the circuit should do what the model does (best CMD,"
             f" {cmd['value']:.2f})"
         )
+    return f"{text}."
+
+
+def leads_by_chance(areas: Mapping, label=lambda name: name) -> str:
+    """The second part of `verdict`; "" where no lead is within chance."""
+    if not is_defined(areas):
+        return ""
     leads = [
         f"by {area.upper()} over {' and '.join(map(label, one['ties']))}"
-        for area, one in by.items()
+        for area, one in areas["best"].items()
         if one["ties"]
     ]
-    chance = f" Within chance on these rows: the lead {', and '.join(leads)}." if leads else ""
-    return f"{text}.{chance}"
+    return f"Within chance on these rows: the lead {', and '.join(leads)}." if leads else ""

@@ -25,8 +25,8 @@ SHARES = tuple(step / 10 for step in range(11))
 SPLIT = "valid"
 SHARE_ROWS = 400  # of each language, at most
 CHANGED = (
-    "The files of the checkpoint changed while the run trained: it could not be compared with the"
-    " model before, and no final figures were measured. Start the run again from the new files."
+    "The files of the checkpoint changed, or went away, while the run trained: it could not be"
+    " compared with the model before, and no final figures were measured. Start the run again."
 )
 
 Progress = Callable[[float, float], None]

@@ -146,8 +146,12 @@ def measured_change(
     All of it is measured after the run, so that its curve begins at once.
     """
     progress = reporter.stage("comparing with the checkpoint")
-    loaded, task, source = subject.open()
-    checkpoint = checkpoint_of(loaded, result.delta)
+    try:
+        loaded, task, source = subject.open()
+    except UserError:
+        checkpoint = None
+    else:
+        checkpoint = checkpoint_of(loaded, result.delta)
     if checkpoint is None:
         return {"outside": None, "shares": None, "notes": [*result.notes, CHANGED]}
     values = dict(checkpoint.hf.named_parameters())
@@ -155,7 +159,7 @@ def measured_change(
     progress(1, 1)
     measured = {"outside": outside, "shares": None}
     if final_sets:
-        split, progress = request.tuning.final_split, reporter.stage("before and after")
+        split, progress = request.tuning.final_split, reporter.stage("final figures")
         ends = measure_ends(loaded, result.model, task, final_sets, progress)
         changes = metric_changes(*ends.values(), source, request.tuning.target)
         measured |= {

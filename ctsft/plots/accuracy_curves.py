@@ -72,8 +72,12 @@ def accuracy_curves(
     )
 
 
-def add_start_level(fig: go.Figure, name: str, level: float, steps: int, colour: str) -> None:
-    """A dashed line at an evaluation set's accuracy before tuning, 0 to `steps`."""
+def add_start_level(
+    fig: go.Figure, name: str, level: float, steps: int, colour: str, axes: dict | None = None
+) -> None:
+    """A dashed line at an evaluation set's accuracy before tuning, 0 to `steps`. axes: the panel's,
+    {"xref", "yref"}, in a figure with several.
+    """
     fig.add_shape(
         type="line",
         x0=0,
@@ -84,6 +88,7 @@ def add_start_level(fig: go.Figure, name: str, level: float, steps: int, colour:
         line={"color": colour, "width": 1.5, "dash": "dash"},
         opacity=0.75,
         layer="below",
+        **(axes or {}),
     )
 
 

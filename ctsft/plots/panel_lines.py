@@ -8,7 +8,7 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from ctsft.plots.accuracy_curves import STYLES, spread_labels
+from ctsft.plots.accuracy_curves import STYLES, add_start_level, spread_labels
 from ctsft.plots.panel_places import Place
 from ctsft.plots.style import COLOURS, method_colour
 from ctsft.utils.format import hover_text
@@ -104,24 +104,10 @@ def add_levels(
 ) -> None:
     """The levels before tuning; runs of one model share theirs."""
     starts = [mean_curve(line.curves[panel])[1][:1] for line in lines]
+    colour = COLOURS[panel if panel in ("source", "target") else "related"]
+    axes = {"xref": place.axes["xaxis"], "yref": place.axes["yaxis"]}
     for level in sorted({round(start[0], 4) for start in starts if start}):
-        fig.add_shape(
-            type="line",
-            x0=0,
-            x1=total_steps,
-            y0=level,
-            y1=level,
-            xref=place.axes["xaxis"],
-            yref=place.axes["yaxis"],
-            name=f"before {panel}",
-            line={
-                "color": COLOURS[panel if panel in ("source", "target") else "related"],
-                "width": 1.5,
-                "dash": "dash",
-            },
-            opacity=0.75,
-            layer="below",
-        )
+        add_start_level(fig, panel, level, total_steps, colour, axes)
 
 
 def add_chance(fig: go.Figure, place: Place, chance: float) -> None:

@@ -36,7 +36,6 @@ STABILITY_COLUMNS = {
 }
 
 
-CHANCE = " Within chance"  # begins the part of a verdict that limits it
 WHAT = (
     "Scores are useful only if removing high-scoring heads changes the answer. This check ranks the"
     " heads with every method, and compares the rankings with mean ablation (a causal test that"
@@ -134,11 +133,12 @@ def show(report: dict):
 
 def trusted(report: dict):
     """Which ranking to trust by CPR and CMD, in a sentence computed from them."""
-    sentence = circuit_areas.verdict(report.get("areas") or {}, validation.ranking_label)
+    areas, label = report.get("areas") or {}, validation.ranking_label
+    sentence = circuit_areas.ranking_to_trust(areas, label)
     if sentence:
-        first, *leads = sentence.split(CHANCE)
-        limited = " Some of its leads are within chance." if leads else ""
-        st.markdown(f"**{first}**{limited}", help=(CHANCE + leads[0]).strip() if leads else None)
+        chance = circuit_areas.leads_by_chance(areas, label)
+        limited = " Some of its leads are within chance." if chance else ""
+        st.markdown(f"**{sentence}**{limited}", help=chance or None)
 
 
 def area_notes(report: dict):

@@ -38,8 +38,8 @@ def apply(query: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> l
     problems += model_problems
     recorded = recorded_settings(query, fields)
     task = query.get("task", recorded.get("task", "demo"))
-    own = [Subject(binding.view().model, task)] if recorded else []
-    problems += open_task(task, query.get("data", ""), [*subjects, *own])
+    scored = [Subject(binding.view().model, task)] if recorded else []
+    problems += open_task(task, query.get("data", ""), [*subjects, *scored])
     fields, task_problems = within_task(recorded | fields)
     fields, circuit_problems = within_model(fields, query.get(link_format.DISCOVERY_RUN, ""))
     binding.put(**fields)

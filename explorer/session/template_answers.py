@@ -50,21 +50,22 @@ def _fewest(
 ) -> Right:
     task, split = inputs.load_task(*rows[:2]), rows[2]
     tasks = template_tasks(task, _templates)
-    found = {}
+    fewest_right = {}
     for language in having_rows(task, split):
         checks = TemplateChecks(_templates, (language,), pools)
         parts = pools_of(task, tasks, (language,), split, checks)
-        found[language] = min(
+        fewest_right[language] = min(
             right_of_a_label(inputs.load_model(model), list(tasks.values())[number], part)
             for (number, _, _), part in parts.items()
         )
-    return found
+    return fewest_right
 
 
 def right_of_a_label(model: Model, task: Task, rows: list) -> int:
     """The right answers of the label that has the fewest."""
     answers = predict(model, task, rows)
-    right = Counter(row.label for row, said in zip(rows, answers, strict=True) if row.label == said)
+    pairs = zip(rows, answers, strict=True)
+    right = Counter(row.label for row, answer in pairs if row.label == answer)
     return min(right.get(label, 0) for label in task.labels)
 
 

@@ -1,5 +1,5 @@
 """The text of a templates file while it is edited on the page: an example that fits the task, and
-copies in the user's folder, which outlive a reload and which a run's command names; no streamlit.
+copies in the user's folder, which outlive a reload and which a run's command names.
 """
 
 import hashlib

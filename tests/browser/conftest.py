@@ -42,5 +42,5 @@ def address(shared_home):
 
 @pytest.fixture(scope="package")
 def program():
-    with chrome(shutil.which(SHELL)) as browser:  # it needs three quarters of Chromium's time
+    with chrome(shutil.which(SHELL)) as browser:  # less work a page than Chromium
         yield browser

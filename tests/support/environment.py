@@ -33,5 +33,5 @@ os.environ |= {
 torch.set_num_threads(1)
 # no test cuts the power, and a disk takes milliseconds for each of the ten thousands of files
 os.fsync = lambda descriptor: None
-# every tuning run begins with a collection of garbage, 40 ms in a process with all libraries
+# every tuning run begins with a collection of garbage, slow in a process with all libraries
 accelerate.utils.memory.gc = SimpleNamespace(collect=lambda: 0)

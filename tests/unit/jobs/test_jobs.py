@@ -234,8 +234,9 @@ def test_the_final_figures_are_those_of_the_checkpoint_and_of_the_delta(subject,
     assert summary["final"]["before"] != summary["final"]["after"]
 
 
+@pytest.mark.parametrize("gone", [False, True])
 def test_a_checkpoint_that_changed_meanwhile_gives_no_final_figures(
-    subject, scored, monkeypatch, home, tmp_path
+    subject, scored, monkeypatch, home, tmp_path, gone
 ):
     folder = tmp_path / "changing"
     shutil.copytree(subject.model, folder)
@@ -246,12 +247,15 @@ def test_a_checkpoint_that_changed_meanwhile_gives_no_final_figures(
         with torch.no_grad():
             other.hf.get_parameter("model.layers.0.mlp.up_proj.weight")[0, 0] += 1
         other.hf.save_pretrained(folder)
+        if gone:
+            (folder / "model.safetensors").unlink()
         return result
 
     monkeypatch.setattr(tuning, "finetune", while_it_trains)
-    _, summary = tuned(replace(subject, model=str(folder)), scored, what="full")
+    run, summary = tuned(replace(subject, model=str(folder)), scored, what="full")
     assert summary["outside"] is summary["shares"] is None and "final" not in summary
-    assert any("changed while the run trained" in note for note in summary["notes"])
+    assert any("while the run trained" in note for note in summary["notes"])
+    assert run.file("delta.safetensors").is_file() and len(summary["history"]) > 1
 
 
 def test_a_number_that_tuning_changed_outside_is_reported(subject, scored, monkeypatch, home):
