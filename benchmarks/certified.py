@@ -37,20 +37,20 @@ def top(effects: torch.Tensor, k: int) -> set:
 
 
 def measure_pools(estimate: torch.Tensor, effects: torch.Tensor, k: int, args) -> None:
-    found, estimated, certified, wrong, passes, sentences = [], [], 0, 0, [], []
+    common, estimated, certified, wrong, passes, sentences = [], [], 0, 0, [], []
     for pool in range(args.pools):
         rows = np.random.default_rng(100 + pool).choice(len(effects), args.size, replace=False)
         values, certificate = replayed(estimate[rows], effects[rows], k, pool)
-        found.append(len(top(values, k) & top(effects[rows], k)))
+        common.append(len(top(values, k) & top(effects[rows], k)))
         estimated.append(len(top(estimate[rows], k) & top(effects[rows], k)))
         certified += certificate.certified
-        wrong += certificate.certified and found[-1] < k
+        wrong += certificate.certified and common[-1] < k
         passes.append(certificate.passes)
         if not certificate.certified:
             sentences.append(f"  pool {pool}: {certificate.sentence()}")
     print(
-        f"the best {k}: all of full ablation's in {found.count(k)} of {args.pools} pools of"
-        f" {args.size} texts (on average {np.mean(found):.2f} of {k}, at least {min(found)}; the"
+        f"the best {k}: all of full ablation's in {common.count(k)} of {args.pools} pools of"
+        f" {args.size} texts (on average {np.mean(common):.2f} of {k}, at least {min(common)}; the"
         f" estimate alone {estimated.count(k)}, {np.mean(estimated):.2f}, {min(estimated)});"
         f" certified {certified}, of these wrong"
         f" {wrong}; {np.mean(passes):.1f} forward passes on average, at most {max(passes):.1f}"

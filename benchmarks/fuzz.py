@@ -74,10 +74,10 @@ def fuzz(inputs: int, seed: int, seconds: float, model) -> dict[str, Count]:
     for module in modules:  # a command is parsed and checked, and its job is not run
         module.execute = lambda request, as_json=False: None
     try:
-        found = doors(folder, model)
-        total = sum(door.share for door in found)
-        counts = {door.name: Count() for door in found}
-        for door in found:
+        all_doors = doors(folder, model)
+        total = sum(door.share for door in all_doors)
+        counts = {door.name: Count() for door in all_doors}
+        for door in all_doors:
             draw = random.Random(f"{seed} {door.name}")
             path = folder / "input" / Path(door.name.replace(" ", "-")).name
             # the control: what is right is accepted

@@ -27,9 +27,9 @@ class Process:
     def forecast(self, blocks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of further runs, [run] each."""
         cross = kernel(self.theta, squared_distances(blocks, self.blocks))
-        own = np.exp(2 * self.theta[-3]) + np.exp(2 * self.theta[-2])
+        prior = np.exp(2 * self.theta[-3]) + np.exp(2 * self.theta[-2])
         known = np.einsum("ij,ji->i", cross, cho_solve(self.solved, cross.T))
-        spread = np.sqrt(np.maximum(own - known, 0) + np.exp(2 * self.theta[-1]))
+        spread = np.sqrt(np.maximum(prior - known, 0) + np.exp(2 * self.theta[-1]))
         return cross @ self.weights * self.scale + self.mean, spread * self.scale
 
 

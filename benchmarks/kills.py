@@ -262,11 +262,11 @@ def main() -> int:
     for kind in JOBS:
         job_of(kind)
     load_model(arguments.model, "cpu")
-    found = cases(arguments.model, arguments.task, arguments.target)
+    cases_by_name = cases(arguments.model, arguments.task, arguments.target)
     counts: dict[str, Count] = {}
     for name in arguments.only:
         draw = random.Random(f"{arguments.seed} {name}")
-        counts[name] = kill_many(found[name], arguments.kills, draw)
+        counts[name] = kill_many(cases_by_name[name], arguments.kills, draw)
         print(f"{name}: {counts[name]}", file=sys.stderr, flush=True)
     print(table(counts))
     enough = all(count.kills == arguments.kills for count in counts.values())

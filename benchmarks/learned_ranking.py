@@ -35,7 +35,7 @@ def main():
     language, methods = chosen.language or task.source, tuple(chosen.methods.split(","))
     source = task.pools(task.load(language, "train"))[0]
     rows = task.load(language, "valid")
-    found: dict[str, dict[str, list[float]]] = {}
+    by_method: dict[str, dict[str, list[float]]] = {}
     for seed in map(int, chosen.seeds.split(",")):
         checks = Checks(methods, chosen.size, seed, chosen.rows, n_random=0, pools=0)
         for _, report in validate(model, task, source, rows, checks):
@@ -45,10 +45,10 @@ def main():
             line[name] = {area: round(areas[area]["value"], 3) for area in AREAS}
             line[name]["passes"] = round(last.agreement[name]["passes"], 1)
             for area in AREAS:
-                by_area = found.setdefault(name, {area: [] for area in AREAS})
+                by_area = by_method.setdefault(name, {area: [] for area in AREAS})
                 by_area[area].append(areas[area]["value"])
         print(json.dumps(line), flush=True)
-    for name, by_area in found.items():
+    for name, by_area in by_method.items():
         print(f"{name:<17}" + "  ".join(f"{area} {text(by_area[area])}" for area in AREAS))
 
 

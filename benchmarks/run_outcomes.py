@@ -42,7 +42,7 @@ def stored_tables(path: Path) -> list[Outcome]:
         (setting, method): float(rate)
         for setting, method, rate in re.findall(r"^\| (\w+) \| (\w+) \| ([\d.]+) \|", text, re.M)
     }
-    found: dict[tuple, dict] = {}
+    rows: dict[tuple, dict] = {}
     for block in text.split("\n**")[1:]:
         title = re.match(r"(\w+), n = (\d+)\*\*", block)
         lines = [
@@ -57,13 +57,13 @@ def stored_tables(path: Path) -> list[Outcome]:
             for method, figure in zip(header[3:], line[3:], strict=True):
                 mean, spread = map(float, figure.split("±"))
                 key = (title[1], int(title[2]), line[0], method)
-                found.setdefault(key, {})[line[1]] = (float(line[2]), mean, spread)
+                rows.setdefault(key, {})[line[1]] = (float(line[2]), mean, spread)
     return [
         Outcome(
             target, method, n, rates[setting, method], -(-n // BATCH) * EPOCHS[setting], 0,
             *({side: figures[side][i] for side in SIDES} for i in range(3)),
         )
-        for (setting, n, target, method), figures in found.items()
+        for (setting, n, target, method), figures in rows.items()
         if method not in NOT_TUNED_ALIKE
     ]  # fmt: skip
 

@@ -72,7 +72,7 @@ class GatedPool:
         / d(gates) of the same shape; float32 on the CPU. A text may come several times.
         """
         margins = torch.zeros(len(rows))
-        found = torch.zeros_like(gates) if slopes else None
+        slopes_of_gates = torch.zeros_like(gates) if slopes else None
         encoded = [self.encoded[row] for row in rows]
         for batch in batches(self.scoring.model, encoded, self.tokens, padding=0.5):
             direction = self.scoring.direction[[rows[i] for i in batch.index]]
@@ -80,10 +80,10 @@ class GatedPool:
                 here = gates[batch.index].detach().requires_grad_(slopes)
                 margin = (self.label_logits(batch, here) * direction).sum(-1)
                 if slopes:
-                    found[batch.index] = torch.autograd.grad(margin.sum(), here)[0]
+                    slopes_of_gates[batch.index] = torch.autograd.grad(margin.sum(), here)[0]
             margins[batch.index] = margin.detach()
         self.spent += len(rows) / len(self.encoded) * (BACKWARD if slopes else 1)
-        return margins, found
+        return margins, slopes_of_gates
 
     def label_logits(self, batch: Batch, gates: torch.Tensor) -> torch.Tensor:
         """Logits of the labels, float32 on the CPU, [batch, label]; gates: [batch, layer, head]."""

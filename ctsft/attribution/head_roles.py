@@ -69,12 +69,12 @@ class HeadRoles:
     def by_role(self) -> dict[str, list[tuple[int, int]]]:
         """{role: its heads}, the clearest first."""
         layers, heads = self.values.shape
-        found: dict[str, list[tuple[int, int]]] = {role: [] for role in ROLES}
+        members_of: dict[str, list[tuple[int, int]]] = {role: [] for role in ROLES}
         for head in ((layer, head) for layer in range(layers) for head in range(heads)):
-            found[self.role(head)].append(head)
+            members_of[self.role(head)].append(head)
         return {
             role: sorted(members, key=lambda head: (-getattr(self, role)[head].item(), head))
-            for role, members in found.items()
+            for role, members in members_of.items()
         }
 
     def rows(self) -> list[dict]:

@@ -88,5 +88,5 @@ class SetMeter:
     def of_set(self, mask: np.ndarray) -> np.ndarray:
         """The labels' logits with the heads of a mask [head] alone, [row, label] float32."""
         layers, heads = mask.reshape(self.model.n_layers, -1).nonzero()
-        kept = frozenset(zip(layers.tolist(), heads.tolist(), strict=True))
-        return circuit_logits(self.model, self.task, kept, self.rows, self.means).float().numpy()
+        circuit = frozenset(zip(layers.tolist(), heads.tolist(), strict=True))
+        return circuit_logits(self.model, self.task, circuit, self.rows, self.means).float().numpy()

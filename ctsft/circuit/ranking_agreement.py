@@ -71,7 +71,7 @@ def disagreements(scores: Scores, reference: Scores) -> list[Disagreement]:
     ranks = [{head: rank for rank, head in enumerate(order, 1)} for order in orders]
     signs = [_clear_signs(one) for one in (scores, reference)]
     n = len(orders[0])
-    found = [
+    differences = [
         Disagreement(
             head, ranks[0][head], ranks[1][head], bool(signs[0][head] * signs[1][head] < 0)
         )
@@ -82,7 +82,7 @@ def disagreements(scores: Scores, reference: Scores) -> list[Disagreement]:
     def difference(one: Disagreement) -> int:
         return abs(one.rank - one.reference_rank)
 
-    large = [one for one in found if one.opposite or difference(one) > RANK_DIFFERENCE * n]
+    large = [one for one in differences if one.opposite or difference(one) > RANK_DIFFERENCE * n]
     large.sort(key=lambda one: (not one.opposite, -difference(one), one.head))
     return large[: max(1, int(DISAGREEING_SHARE * n))]
 

@@ -153,7 +153,7 @@ def pools_of(
     first = task.pools(task.load(languages[0], split))[0]
     ordered = sorted(first, key=lambda row: task.labels.index(row.label))  # stable within a label
     parts = [[row.id for row in ordered[pool :: checks.pools]] for pool in range(checks.pools)]
-    found = {}
+    pools = {}
     for (template, one), (number, language) in product(
         enumerate(tasks.values()), enumerate(languages)
     ):
@@ -166,8 +166,8 @@ def pools_of(
                 " that are, with --template-languages."
             )
         for pool, ids in enumerate(parts):
-            found[template, number, pool] = [rows[id] for id in ids]
-    return found
+            pools[template, number, pool] = [rows[id] for id in ids]
+    return pools
 
 
 def discovery_sets(

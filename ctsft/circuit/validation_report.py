@@ -78,12 +78,12 @@ def area_lines(report: Mapping) -> list[str]:
 def csv_rows(report: Mapping) -> list[dict]:
     """One row a method: agreement with mean ablation, CPR and CMD with their intervals, cost."""
     rows = []
-    for name, found in report["agreement"].items():
-        row = {"method": name, "spearman": found["spearman"]}
-        row |= {f"top_{top['k']}_in_common": top["common"] for top in found["overlap"]}
+    for name, agreement in report["agreement"].items():
+        row = {"method": name, "spearman": agreement["spearman"]}
+        row |= {f"top_{top['k']}_in_common": top["common"] for top in agreement["overlap"]}
         for area, of in areas_of(report, name).items():
             row |= {area: of["value"], f"{area}_low": of["low"], f"{area}_high": of["high"]}
-        rows.append(row | {"passes": found["passes"], "seconds": found["seconds"]})
+        rows.append(row | {"passes": agreement["passes"], "seconds": agreement["seconds"]})
     return rows
 
 

@@ -66,7 +66,7 @@ def components(maps: np.ndarray) -> dict[str, float]:
         "pool": (pool - head, pools - 1, pools, "seed"),
     }
     squares: dict[str | None, float] = {None: 0.0}
-    found = {}
+    estimates = {}
     for name, (effect, freedom, levels, below) in effects.items():
         if not freedom:
             # an effect that is not there leaves what stands below it
@@ -75,9 +75,9 @@ def components(maps: np.ndarray) -> dict[str, float]:
         repeats = cells / levels
         total = float((effect**2).sum()) * cells / (effect.size / n_heads)
         squares[name] = total / (freedom * (n_heads - 1))
-        found[name] = (squares[name] - squares[below]) / repeats
+        estimates[name] = (squares[name] - squares[below]) / repeats
     # a map in standard units has the variance 1
-    ordered = {name: found[name] for name in EFFECTS if name in found}
+    ordered = {name: estimates[name] for name in EFFECTS if name in estimates}
     return {"same": 1 - sum(ordered.values()), **ordered}
 
 
@@ -86,9 +86,9 @@ def shares(maps: np.ndarray, draws: int = DRAWS, seed: int = 0) -> dict[str, dic
     head], with intervals over heads.
     """
     n_heads = maps.shape[-1]
-    found = components(standard(maps))
+    estimates = components(standard(maps))
     random = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {name: [] for name in found}
+    drawn: dict[str, list[float]] = {name: [] for name in estimates}
     for _ in range(draws):
         sample = standard(maps[..., random.integers(n_heads, size=n_heads)])
         for name, value in components(sample).items():
@@ -97,7 +97,7 @@ def shares(maps: np.ndarray, draws: int = DRAWS, seed: int = 0) -> dict[str, dic
     intervals = {name: np.quantile(values, ends) for name, values in drawn.items()}
     return {
         name: {"value": float(value), "low": float(low), "high": float(high)}
-        for (name, value), (low, high) in zip(found.items(), intervals.values(), strict=True)
+        for (name, value), (low, high) in zip(estimates.items(), intervals.values(), strict=True)
     }
 
 
@@ -114,7 +114,7 @@ def overlaps(tops: Mapping[tuple, set], sizes: Sequence[int], chance: float) -> 
     seed), numbers below `sizes`: means over the pairs of cells that differ in this factor alone
     (for pools, in the draw as well); `above`: minus chance, with its interval over pairs of levels.
     """
-    found = {}
+    agreement = {}
     for place, name in enumerate(FACTORS):
         # {pair of levels (within its pool, for seeds): Jaccard indices}
         by_levels: dict[tuple, list[float]] = {}
@@ -126,14 +126,14 @@ def overlaps(tops: Mapping[tuple, set], sizes: Sequence[int], chance: float) -> 
                 by_levels.setdefault(levels, []).append(len(top & tops[other]) / union)
         if by_levels:
             of = spread([float(np.mean(values)) for values in by_levels.values()])
-            found[name] = {
+            agreement[name] = {
                 "jaccard": of.mean,
                 "above": of.mean - chance,
                 "low": None if of.low is None else of.low - chance,
                 "high": None if of.high is None else of.high - chance,
                 "pairs": sum(map(len, by_levels.values())),
             }
-    return found
+    return agreement
 
 
 def text_overlap(texts: Mapping[tuple, set], sizes: Sequence[int]) -> dict[str, float]:

@@ -22,12 +22,14 @@ def score(summary: dict) -> str:
 
 def roles(summary: dict) -> list[str]:
     """A line for each role with its clearest heads."""
-    found = summary.get("roles")
-    if not found:
+    heads_by_role = summary.get("roles")
+    if not heads_by_role:
         return []
-    lines = [f"roles, from gates learned in {found['passes']} forward passes (all in roles.csv):"]
+    lines = [
+        f"roles, from gates learned in {heads_by_role['passes']} forward passes (all in roles.csv):"
+    ]
     for role in ("facilitating", "interfering", "irrelevant"):
-        names = found[role]
+        names = heads_by_role[role]
         more = ", ..." if len(names) > NAMED else ""
         lines.append(f"{role:<13}{len(names):4d}  {', '.join(names[:NAMED])}{more}")
     return lines

@@ -43,7 +43,7 @@ def verify(
     if sample is not None and sample < 1:
         raise UserError(f"--sample is {sample}; draw at least 1 figure.")
     settings = Settings(sample, seed, deep, None if runs is None else Path(runs))
-    found = verified(path, settings)
-    print(json.dumps(found.as_dict(), indent=1) if as_json else found.text())
-    if found.counts["different"]:
+    verification = verified(path, settings)
+    print(json.dumps(verification.as_dict(), indent=1) if as_json else verification.text())
+    if verification.counts["different"]:
         raise typer.Exit(1)

@@ -67,24 +67,26 @@ def read(
     Raises Unreadable with the line that does not fit.
     """
     csv.field_size_limit(LONGEST_CELL)
-    own = ENDING_SEPARATOR[ending]
+    usual = ENDING_SEPARATOR[ending]
     # Excel's own first line
     if named := re.match(r"sep=([,;\t])\r?\n", text):
         text, separators, skipped = text[named.end() :], [named[1]], 1
     else:
-        separators, skipped = present(text, own), 0
+        separators, skipped = present(text, usual), 0
     readings = [read_as(text, separator, columns, quotes, skipped) for separator in separators]
-    best = max(readings, key=lambda one: (not one.problem, one.dialect.separator == own, one.width))
+    best = max(
+        readings, key=lambda one: (not one.problem, one.dialect.separator == usual, one.width)
+    )
     if best.problem:
-        best = max(readings, key=lambda one: (one.width, one.dialect.separator == own))
+        best = max(readings, key=lambda one: (one.width, one.dialect.separator == usual))
         raise Unreadable(best.problem)
     return frame_of(best, columns), best.dialect
 
 
-def present(text: str, own: str) -> list[str]:
+def present(text: str, usual: str) -> list[str]:
     """The separators that the first line holds; the ending's own where it holds none."""
     first = re.search(r"[^\r\n]*\S[^\r\n]*", text)
-    return [separator for separator in SEPARATORS if first and separator in first[0]] or [own]
+    return [separator for separator in SEPARATORS if first and separator in first[0]] or [usual]
 
 
 def read_as(

@@ -191,13 +191,13 @@ class Task:
         """The rows of a table that are not left out; `where` begins an error's sentence."""
 
         labels = texts(frame, LABEL, where)
-        kept = [row for row, label in enumerate(labels) if label not in self.leave_out]
-        fields = {name: texts(frame, name, where, kept) for name in self.columns}
-        ids = texts(frame, "id", where, kept) if "id" in frame.columns else []
-        if len(set(ids)) < len(kept):
-            ids = [str(row) for row in kept]
+        numbers = [row for row, label in enumerate(labels) if label not in self.leave_out]
+        fields = {name: texts(frame, name, where, numbers) for name in self.columns}
+        ids = texts(frame, "id", where, numbers) if "id" in frame.columns else []
+        if len(set(ids)) < len(numbers):
+            ids = [str(row) for row in numbers]
         examples = []
-        for row, id, *values in zip(kept, ids, *fields.values(), strict=True):
+        for row, id, *values in zip(numbers, ids, *fields.values(), strict=True):
             if not any(value.strip() for value in values):
                 raise UserError(
                     f"{where}: row {row + 1} has no text (its column {quoted(self.columns[0])} is"

@@ -30,7 +30,7 @@ def on_these_languages(compared: list[dict], rows: list[Mapping]) -> list[dict]:
             of_method = cells.setdefault((row["setting"], row["method"], side), {})
             answers = dict(zip(ids, right_rows(right).astype(float), strict=True))
             of_method[row["target"], row["n"], row["seed"]] = answers
-    found, tests = [], {}
+    table, tests = [], {}
     for pair in compared:
         columns = {}
         for side in SIDES:
@@ -39,9 +39,9 @@ def on_these_languages(compared: list[dict], rows: list[Mapping]) -> list[dict]:
             columns[f"{side}_rows"] = difference
             if difference:
                 tests[pair_key(pair, side)] = difference.p
-        found.append(pair | columns)
+        table.append(pair | columns)
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
-    return [pair | {"rows_verdict": rows_verdict(pair, adjusted)} for pair in found]
+    return [pair | {"rows_verdict": rows_verdict(pair, adjusted)} for pair in table]
 
 
 def rows_verdict(pair: Mapping, adjusted: Mapping) -> str:

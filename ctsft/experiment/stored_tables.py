@@ -30,12 +30,12 @@ def cells_of(text: str) -> Iterator[tuple[dict, str]]:
 
 def stored_rows(text: str) -> list[dict]:
     """A row for each setting, n, language and method: accuracies after tuning, mean over seeds."""
-    found: dict[tuple, dict] = {}
+    rows: dict[tuple, dict] = {}
     for place, cell in cells_of(text):
         if place["target"] == tables.ALL_TARGETS or place["method"] == "before":
             continue
         names = ("setting", "method", "target", "n")
         key = {name: place[name] for name in names} | {"seed": 0}
-        row = found.setdefault(tuple(key.values()), key)
+        row = rows.setdefault(tuple(key.values()), key)
         row[f"{place['side']}_after"] = float(cell.split()[0])
-    return list(found.values())
+    return list(rows.values())

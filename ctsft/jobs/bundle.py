@@ -80,21 +80,21 @@ def write_bundle(run_ids: list[str], to: Path, deltas: bool = False) -> list[Run
 
 def with_references(run_ids: list[str]) -> list[Run]:
     """The runs, each once, and those that their requests name, as far as these exist."""
-    found: dict[str, Run] = {}
+    chosen: dict[str, Run] = {}
     waiting = list(run_ids)
     if not waiting:
         raise UserError("Name the runs to bundle; `python -m ctsft runs` lists them.")
     while waiting:
         run = runs.get(waiting.pop(0))
-        if run.id in found:
+        if run.id in chosen:
             continue
         request = needed_request(run)
         if run.status().active or damage(run):
             why = "has not ended" if run.status().active else f"is {damage(run)}"
             raise UserError(f"Run {run.id!r} {why}, so it cannot be bundled; leave it out.")
-        found[run.id] = run
+        chosen[run.id] = run
         waiting += [name for name in texts_in(request.model_dump()) if is_run(name)]
-    return list(found.values())
+    return list(chosen.values())
 
 
 def texts_in(value: object) -> Iterator[str]:

@@ -63,17 +63,17 @@ def base_files(files: ModelFiles) -> ModelFiles:
     # a folder beside the adapter, if the name is relative
     beside = Path(files.source).parent / base
     try:
-        found = ModelFiles.find(beside if beside.is_dir() else base)
+        base_files = ModelFiles.find(beside if beside.is_dir() else base)
     except UserError as error:
         raise UserError(
             f"{files.name!r} is a LoRA adapter, and its base is not at hand: {error}"
         ) from None
-    if is_adapter(found):
+    if is_adapter(base_files):
         raise UserError(
             f"{files.name!r} is a LoRA adapter of {quoted(base)}, which is an adapter too; merge"
             " that one first."
         )
-    return found
+    return base_files
 
 
 def read_settings(files: ModelFiles) -> dict:

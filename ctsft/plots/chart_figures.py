@@ -22,14 +22,14 @@ def chart_nodes(fig: go.Figure, figures: Iterable[AnyFigure], book: Ledger) -> l
     by_value: dict[float, AnyFigure] = {}
     for figure in figures:
         by_value.setdefault(round(float(figure), DIGITS), figure)
-    found = []
+    entries = []
     for place, trace in enumerate(fig.data):
         for name in ARRAYS:
             shown = [by_value.get(value) for value in rounded(trace_values(trace, name))]
             if any(figure is not None for figure in shown):
                 nodes = [None if figure is None else book.number(figure) for figure in shown]
-                found.append([place, name, nodes])
-    return found
+                entries.append([place, name, nodes])
+    return entries
 
 
 def trace_values(trace: Mapping, name: str) -> list:

@@ -53,8 +53,10 @@ class RunHistory:
         """{panel: the set of this run that stands in it}: its source, its target, and each other
         set under its own name.
         """
-        own = self.roles
-        return {role if role in ("source", "target") else name: name for name, role in own.items()}
+        roles = self.roles
+        return {
+            role if role in ("source", "target") else name: name for name, role in roles.items()
+        }
 
     def panels(self) -> dict[str, dict[int, float]]:
         """{panel: {step: accuracy}}."""

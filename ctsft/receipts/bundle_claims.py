@@ -54,12 +54,12 @@ def run_ids(folder: Path) -> list[str]:
             f"The folder {cut(folder, 200)} cannot be read ({error.strerror}); name a bundle, a"
             " run, a report or a folder of documents."
         ) from None
-    found = [
+    runs = [
         name for name in names if ID.fullmatch(name) and (folder / name / "request.json").is_file()
     ]
-    if not found:
+    if not runs:
         raise UserError(f"The folder {cut(folder, 200)} holds no run; name one that does.")
-    return found
+    return runs
 
 
 def hash_claims(folder: Path) -> Iterator[Claim]:

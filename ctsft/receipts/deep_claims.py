@@ -121,16 +121,16 @@ def score_claims(evidence: Evidence, run: StoredRun) -> Iterator[Claim]:
     ):
         return
     scores = run.scores
-    found: list[torch.Tensor] = []
+    computed: list[torch.Tensor] = []
 
     def again() -> torch.Tensor:
-        if not found:
+        if not computed:
             model = evidence.model(model_name(run.request))
             means = Means.load(run.run.file("means.safetensors"))
             settings = asdict(scores.config) | {"max_memory": None}
             scored = score_heads(model, run.task, pool_rows(run), means, scores.method, **settings)
-            found.append(scored.per_example)
-        return found[0]
+            computed.append(scored.per_example)
+        return computed[0]
 
     tolerance = SCORE_TOLERANCE * scores.per_example.abs().nan_to_num().max().item()
     for layer, head in scores.ranking():

@@ -81,8 +81,8 @@ class Derivations:
         if node.operation == "negative":
             low, high = self._mean_interval(node.arguments[0][1])
             return -high, -low
-        found = over(tuple(self._arguments(number)))
-        return found.low, found.high
+        interval = over(tuple(self._arguments(number)))
+        return interval.low, interval.high
 
 
 # how many of an operation's texts are ids of runs

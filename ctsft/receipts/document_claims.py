@@ -27,12 +27,12 @@ Found = Iterator[tuple[str, str, Callable[[], Value]]]
 
 def documents(path: Path) -> list[Path]:
     """A document, or all of a folder. UserError where there is none."""
-    found = [path] if path.is_file() else sorted(path.rglob("*.md"))[:MOST_DOCUMENTS]
-    if not found:
+    paths = [path] if path.is_file() else sorted(path.rglob("*.md"))[:MOST_DOCUMENTS]
+    if not paths:
         raise UserError(
             f"The folder {cut(path, 200)} holds no document (.md) and no run; name one that does."
         )
-    return found
+    return paths
 
 
 def document_claims(path: Path) -> list[Claim]:

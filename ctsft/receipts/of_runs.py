@@ -58,7 +58,7 @@ INTERVALS = {
 def row_sets(run: Run, request: AnyRequest) -> list[RowSet]:
     """The rows before and after tuning with their hashes, then all that the run fingerprinted."""
     answered = (results.result(run).get("answered") or {}) if request.kind == "finetune" else {}
-    found = [
+    sets = [
         RowSet(
             name=name, split=answered.get("split", ""), count=len(rows["ids"]), hash=rows["hash"]
         )
@@ -66,11 +66,11 @@ def row_sets(run: Run, request: AnyRequest) -> list[RowSet]:
     ]
     tuning = getattr(request, "tuning", None)
     split = tuning.eval_split if tuning else ""
-    known = {one.hash for one in found}
+    known = {one.hash for one in sets}
     for name, digest in request.facts.data_fingerprints.items():
         if digest not in known:
-            found.append(RowSet(name=name, split="" if name == "train" else split, hash=digest))
-    return found
+            sets.append(RowSet(name=name, split="" if name == "train" else split, hash=digest))
+    return sets
 
 
 def seed_of(request: AnyRequest) -> int | None:

@@ -98,18 +98,18 @@ def with_receipts(page: str, book: Ledger, evidence: Evidence) -> str:
 
 def receipts_of(derived: Derivations) -> dict[str, Receipt]:
     """The receipts of all runs that the figures rest on."""
-    found: dict[str, Receipt] = {}
+    receipts: dict[str, Receipt] = {}
     for number in range(len(derived.nodes)):
         for run_id in derived.runs(number):
-            if run_id in found:
+            if run_id in receipts:
                 continue
             try:
                 receipt = receipt_of(derived.evidence.run(run_id).run)
             except NotRecomputable:
                 continue
             if receipt:
-                found[run_id] = receipt
-    return found
+                receipts[run_id] = receipt
+    return receipts
 
 
 def digest(text: str) -> str:

@@ -40,7 +40,7 @@ def trainable_with(evidence: Evidence, run_id: str, names: str) -> float:
     return trainable_count(model, [head_of(name) for name in names.split(",")], "group")
 
 
-def kept(place: int) -> Callable[[Evidence, str, str, int, int], float]:
+def faithfulness_at(place: int) -> Callable[[Evidence, str, str, int, int], float]:
     """The faithfulness of a size: of the ranking (0), or the lowest, median or highest of random
     circuits (1 to 3).
     """

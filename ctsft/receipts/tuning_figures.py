@@ -38,11 +38,11 @@ def stored_end(run: StoredRun, when: str) -> dict:
     """{language: metrics} before or after tuning; of the events while there is no result."""
     number = ("before", "after").index(when)
     try:
-        found = ends(run.result)[number]
+        metrics = ends(run.result)[number]
     except NotRecomputable:
-        found = {}
-    if found:
-        return found
+        metrics = {}
+    if metrics:
+        return metrics
     if not run.evaluations:
         raise NotRecomputable(f"run {run.id} has no evaluation")
     row = run.evaluations[-number]

@@ -115,9 +115,9 @@ def opened(path: Path, settings: Settings) -> Iterator[tuple[str, list[Claim]]]:
     elif (path / "runs").is_dir():
         yield "folder of runs", with_deep(*folder_claims(path), path, settings)
     elif not path.exists() and ID.fullmatch(str(path)):
-        found = runs.get(str(path))
-        evidence = Evidence([found.path.parent])
-        yield "run", [*run_claims(evidence, found.id), *deep(evidence, [found.id], settings)]
+        run = runs.get(str(path))
+        evidence = Evidence([run.path.parent])
+        yield "run", [*run_claims(evidence, run.id), *deep(evidence, [run.id], settings)]
     elif path.suffix == ".md" or path.is_dir():
         yield "documents", document_claims(path)
     else:

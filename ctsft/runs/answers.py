@@ -41,13 +41,13 @@ def _answers(path: Path, stamped: tuple | None) -> dict[str, Answers]:
 def read_answers(summary: Mapping) -> dict[str, Answers]:
     """`answers_of`, from the summary of a run."""
     answered, (before, after) = summary.get("answered"), ends(summary)
-    found = {}
+    answers = {}
     for language, rows in (answered or {"rows": {}})["rows"].items():
         texts = [end.get(language, {}).get("right", "") for end in (before, after)]
         if [len(text) for text in texts] == [len(rows["ids"])] * 2 and rows["ids"]:
             ids = tuple(rows["ids"])
-            found[language] = Answers(answered["split"], rows["hash"], ids, *texts)
-    return found
+            answers[language] = Answers(answered["split"], rows["hash"], ids, *texts)
+    return answers
 
 
 def ends(summary: Mapping) -> tuple[dict, dict]:

@@ -66,10 +66,10 @@ def opened_folder() -> Path:
 
 def explorations(recorded: bool = True) -> list[Exploration]:
     """Those that were opened, by name, and then the program's own ones (`recorded`)."""
-    found = [Exploration(folder) for folder in folders(opened_folder())]
+    listed = [Exploration(folder) for folder in folders(opened_folder())]
     if recorded:
-        found += [Exploration(folder, recorded=True) for folder in folders(RECORDED)]
-    return found
+        listed += [Exploration(folder, recorded=True) for folder in folders(RECORDED)]
+    return listed
 
 
 def folders(parent: Path) -> list[Path]:

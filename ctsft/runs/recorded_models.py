@@ -49,8 +49,8 @@ class RecordedModel(BaseModel):
 def recorded_models() -> dict[str, RecordedModel]:
     """{name: model}, in the order of their folders."""
     files = [folder / FILE for folder in explorations.folders(explorations.RECORDED)]
-    found = [_read(path, file_stamp(path)) for path in files if path.is_file()]
-    return {model.name: model for model in found}
+    models = [_read(path, file_stamp(path)) for path in files if path.is_file()]
+    return {model.name: model for model in models}
 
 
 @lru_cache(maxsize=8)

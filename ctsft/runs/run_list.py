@@ -46,10 +46,10 @@ def list_read_only(kind: str | None = None, recorded: bool = True) -> list[Run]:
     whether the program's own ones are among them.
     """
     runs: dict[str, Run] = {}
-    own = {name for _, name, _ in _rows(home() / "runs")}
+    listed = {name for _, name, _ in _rows(home() / "runs")}
     for exploration in explorations(recorded):
         for run in _of_kind(exploration.runs, kind):
-            if run.id not in own:
+            if run.id not in listed:
                 runs.setdefault(run.id, run)
     return list(runs.values())
 
@@ -74,8 +74,8 @@ def _rows(folder: Path) -> list[tuple[float, str, str]]:
         return []
     except OSError as error:
         raise unwritable(folder, error.strerror or type(error).__name__) from None
-    found = [(name, _requested_at(place, name)) for name in names]
-    rows = sorted(((at[0], name, at[1]) for name, at in found if at), reverse=True)
+    entries = [(name, _requested_at(place, name)) for name in names]
+    rows = sorted(((at[0], name, at[1]) for name, at in entries if at), reverse=True)
     if len(rows) == len(names) and is_settled((changed, 0, 0)):
         _listed[place] = changed, rows
     return rows

@@ -23,24 +23,26 @@ def computed_parameters(hf: nn.Module, values: Mapping[nn.Parameter, Value]) -> 
         if any(one in values for one in module._parameters.values() if one is not None)
     ]
     hooks = []
-    for module, own in owners:
+    for module, parameters in owners:
         replaced = {
-            name: values[one] for name, one in own.items() if one is not None and one in values
+            name: values[one]
+            for name, one in parameters.items()
+            if one is not None and one in values
         }
         for name in replaced:
             del module._parameters[name]
-            setattr(module, name, own[name].detach())
+            setattr(module, name, parameters[name].detach())
         hooks.append(module.register_forward_pre_hook(value_hook(replaced)))
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-        for module, own in owners:
-            for name in own.keys() - module._parameters.keys():
+        for module, parameters in owners:
+            for name in parameters.keys() - module._parameters.keys():
                 delattr(module, name)
             module._parameters.clear()  # their order is that of the weight files
-            module._parameters.update(own)
+            module._parameters.update(parameters)
 
 
 def value_hook(replaced: dict[str, Value]):

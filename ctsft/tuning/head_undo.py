@@ -105,8 +105,8 @@ class Undoing:
     def size(self, heads: Iterable[Head]) -> int:
         """How many trained numbers undoing these heads gives back."""
         heads = set(heads)
-        kept = [head for head in self.trained if head not in heads]
-        return self.slice_numbers(self.trained) - self.slice_numbers(kept)
+        remaining = [head for head in self.trained if head not in heads]
+        return self.slice_numbers(self.trained) - self.slice_numbers(remaining)
 
     def slice_numbers(self, heads: Iterable[Head]) -> int:
         """How many numbers of the slices of these heads were trained."""
@@ -169,9 +169,9 @@ class Undoing:
 
     def head_sum(self, head: Head, products: Mapping[int, torch.Tensor]) -> float:
         """The sum over the numbers of a head, its part of shared ones included."""
-        own, group = head_slices(self.model, *head)
+        slices, group = head_slices(self.model, *head)
         sharing = {(head[0], other) for other in self.model.kv_group(head[1])} & {*self.trained}
-        total = sum(slice_sum(part, products) for part in own)
+        total = sum(slice_sum(part, products) for part in slices)
         return total + sum(slice_sum(part, products) for part in group) / len(sharing)
 
     def measured(
@@ -186,11 +186,11 @@ class Undoing:
         """
         self.write()
         before = self.loss(source), self.loss(target)
-        found = []
+        measured = []
         for one in effects:
             self.write([one.head])
             after = self.loss(source), self.loss(target)
-            found.append(
+            measured.append(
                 replace(
                     one,
                     regained=before[0] - after[0],
@@ -198,8 +198,8 @@ class Undoing:
                     measured=True,
                 )
             )
-            progress(len(found), len(effects))
-        return sorted(found, key=lambda one: one.price)
+            progress(len(measured), len(effects))
+        return sorted(measured, key=lambda one: one.price)
 
 
 def slice_sum(part: LinearSlice, products: Mapping[int, torch.Tensor]) -> float:

@@ -212,12 +212,12 @@ class Observer(TrainerCallback):
         lost = state.global_step
         if self.good_step < lost:
             self.restore_state(lost)
-        kept = [row for row in self.history if row["step"] <= self.good_step]
+        history = [row for row in self.history if row["step"] <= self.good_step]
         # losses of the steps since the last row, without those of lost steps
-        steps = self.good_step - kept[-1]["step"] if kept and kept == self.history else 0
+        steps = self.good_step - history[-1]["step"] if history and history == self.history else 0
         self.losses[:] = self.losses[: steps * self.config.accumulate]
-        self.history[:] = kept
-        if not kept or kept[-1]["step"] < self.good_step:
+        self.history[:] = history
+        if not history or history[-1]["step"] < self.good_step:
             metrics = self.measure()
             if metrics is not None:
                 self.report(self.good_step, state, self.mean_loss(), metrics)

@@ -65,9 +65,9 @@ def head_factors(model: Model, shares: Mapping[Head, float], trained: Collection
             factors.setdefault(names[id(parameter)], (dim, ones))[1][part.index] = share
 
     for (layer, head), share in shares.items():
-        own, group = head_slices(model, layer, head)
+        slices, group = head_slices(model, layer, head)
         sharing = {(layer, other) for other in model.kv_group(head)} & {*trained, (layer, head)}
-        for part in own:
+        for part in slices:
             scale(part, share)
         for part in group:
             scale(part, max(shares.get(one, 1.0) for one in sharing))

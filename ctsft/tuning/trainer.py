@@ -64,8 +64,8 @@ class CircuitTrainer(Checkpointing):
         if not self.keeping.replayed:
             return super()._get_train_sampler(train_dataset)
         rows = len(self.train_dataset)
-        own = rows - len(self.keeping.replayed)
-        return MixedRows(own, rows, self.observer.config.seed)
+        target_rows = rows - len(self.keeping.replayed)
+        return MixedRows(target_rows, rows, self.observer.config.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         observer = self.observer

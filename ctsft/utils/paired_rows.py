@@ -91,7 +91,7 @@ def over_rows_and_seeds(shares: np.ndarray, seed: int = 0) -> Bootstrapped:
         weights = (seeds[..., None] == np.arange(n_seeds)).mean(-2)  # [draw, seed]
         return np.take_along_axis(weights @ shares, rows, axis).sum(axis)
 
-    found = bootstrap(
+    result = bootstrap(
         (np.arange(n_rows), np.arange(n_seeds)),
         total,
         n_resamples=DRAWS,
@@ -102,7 +102,7 @@ def over_rows_and_seeds(shares: np.ndarray, seed: int = 0) -> Bootstrapped:
         method="percentile",
         rng=seed,
     )
-    means, interval = found.bootstrap_distribution, found.confidence_interval
+    means, interval = result.bootstrap_distribution, result.confidence_interval
     below, above = ((1 + np.count_nonzero(side)) / (1 + DRAWS) for side in (means <= 0, means >= 0))
     p = min(1.0, 2 * min(below, above))
     mean = float(shares.sum(1).mean())

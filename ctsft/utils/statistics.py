@@ -51,15 +51,15 @@ def spread(values: Iterable[float]) -> Spread:
     Raises ValueError for no values.
     """
     values = list(values)
-    found = _spread(tuple(float(value) for value in values))
+    spread_of_values = _spread(tuple(float(value) for value in values))
     if not all(isinstance(value, Figure) for value in values):
-        return found
-    numbers = {name: getattr(found, name) for name in ("mean", "sd", "low", "high", "p")}
+        return spread_of_values
+    numbers = {name: getattr(spread_of_values, name) for name in ("mean", "sd", "low", "high", "p")}
     of = {
         name: number if number is None else Figure(number, OPERATIONS.get(name, name), *values)
         for name, number in numbers.items()
     }
-    return Spread(count=found.count, **of)
+    return Spread(count=spread_of_values.count, **of)
 
 
 @lru_cache(maxsize=20_000)

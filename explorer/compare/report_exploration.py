@@ -60,8 +60,8 @@ def fingerprints(of: Exploration) -> Section:
 
 def receipts(of: Exploration) -> Table:
     """Which run, rows, seed and model the figures rest on."""
-    found = [of.score_run, of.faithfulness_run, *(runs.get(row["run"]) for row in of.rows)]
-    known = [receipt for run in found if run and (receipt := receipt_of(run))]
+    of_report = [of.score_run, of.faithfulness_run, *(runs.get(row["run"]) for row in of.rows)]
+    known = [receipt for run in of_report if run and (receipt := receipt_of(run))]
     columns = ["run", "rows", "seed", "model", "interval"]
     lines = [[dict(receipt.lines())[name] for name in columns] for receipt in known[:MOST_RECEIPTS]]
     caption = (

@@ -57,11 +57,11 @@ def of_frontier(points: list[Point]) -> list[Figure]:
     """The changes of each point, and the means and intervals of the groups. points: of traced
     rows.
     """
-    found = [point[side] for point in points for side in CHANGES]
+    figures = [point[side] for point in points for side in CHANGES]
     for group in group_points(points):
         for side in CHANGES:
-            found += of_spread(getattr(group, side))
-    return found
+            figures += of_spread(getattr(group, side))
+    return figures
 
 
 def of_spread(of: Spread) -> list[Figure]:
@@ -77,18 +77,18 @@ def of_curves(rows: list[Mapping]) -> list[Figure]:
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault(settings_key(row, ("seed",)), []).append(curve_points(row))
-    found = []
+    figures = []
     for group in groups.values():
-        found += [figure for curve in group for figure in curve.values()]
+        figures += [figure for curve in group for figure in curve.values()]
         if len(group) == 1:
             continue
         for key in group[0]:
             values = [curve[key] for curve in group if key in curve]
             if len(values) == len(group):
-                found.append(Figure(sum(values) / len(values), "mean", *values))
-                found.append(Figure(min(values), "lowest", *values))
-                found.append(Figure(max(values), "highest", *values))
-    return found
+                figures.append(Figure(sum(values) / len(values), "mean", *values))
+                figures.append(Figure(min(values), "lowest", *values))
+                figures.append(Figure(max(values), "highest", *values))
+    return figures
 
 
 def curve_points(row: Mapping) -> dict[tuple[str, int], Figure]:
@@ -115,15 +115,15 @@ def of_scores(run: str, scores: Scores) -> list[Figure]:
 def of_faithfulness(run: str, rows: list[Mapping], measure: str, n_heads: int) -> list[Figure]:
     """The faithfulness of each size: of the ranking, and of the random circuits."""
     series = curve_series(rows, measure, n_heads)
-    found = []
+    figures = []
     for operation, values in zip(
         ("faithfulness", *BAND), (series.ranked, *series.band), strict=True
     ):
-        found += [
+        figures += [
             Figure(value, operation, run, measure, size, n_heads)
             for size, value in zip(series.sizes, values, strict=True)
         ]
-    return found
+    return figures
 
 
 def at_nearest_size(figures: list[Figure], size: int) -> list[Figure]:

@@ -118,7 +118,7 @@ def seed_tests(block: list[Group]) -> dict[tuple[str, str, str], tuple[Spread, f
     """{(side, one title, another): the paired difference over the seeds, its adjusted p}; {} for
     fewer than three seeds.
     """
-    found = {}
+    leads = {}
     for side in CHANGES:
         values = {
             group.title: {point["seed"]: point[side] for point in group.points} for group in block
@@ -127,13 +127,13 @@ def seed_tests(block: list[Group]) -> dict[tuple[str, str, str], tuple[Spread, f
             seeds = values[one].keys() & values[other].keys()
             ahead = spread(values[one][seed] - values[other][seed] for seed in sorted(seeds))
             if ahead.p is not None:
-                found[side, one, other] = ahead
+                leads[side, one, other] = ahead
     # a pair and its reverse are one test
-    tests = {(side, frozenset(pair)): ahead.p for (side, *pair), ahead in found.items()}
+    tests = {(side, frozenset(pair)): ahead.p for (side, *pair), ahead in leads.items()}
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
     return {
         (side, *pair): (ahead, adjusted[side, frozenset(pair)])
-        for (side, *pair), ahead in found.items()
+        for (side, *pair), ahead in leads.items()
     }
 
 

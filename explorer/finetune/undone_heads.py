@@ -66,8 +66,8 @@ def measures(run: runs.Run, heads: list[Head]):
         cheapest_damage.measured_by_job(run, heads)
     else:
         stamp = run.file(DELTA).stat().st_mtime
-        found = measure(run.id, stamp, tuple(heads))
-        metrics(found["rows"], found["tuned"], found["undone"])
+        measured = measure(run.id, stamp, tuple(heads))
+        metrics(measured["rows"], measured["tuned"], measured["undone"])
     with st.container(horizontal=True):
         st.button(
             "Reset",

@@ -36,14 +36,14 @@ class Picture:
 
 def available() -> dict[str, Callable[[], Picture]]:
     """{name: what draws it} of the pictures that there is something to draw for, in order."""
-    found: dict[str, Callable[[], Picture]] = {}
+    drawn_by: dict[str, Callable[[], Picture]] = {}
     scores, _ = score_runs.scores()
     if scores is not None:
-        found |= {"map": lambda: head_map(scores), "circuit": lambda: circuit(scores)}
+        drawn_by |= {"map": lambda: head_map(scores), "circuit": lambda: circuit(scores)}
     rows = [row for row in shown_rows() if row["state"] in outcomes.ENDED]
     if rows:
-        found |= {"curves": lambda: tuning_curves(rows), "frontier": lambda: frontier(rows)}
-    return found
+        drawn_by |= {"curves": lambda: tuning_curves(rows), "frontier": lambda: frontier(rows)}
+    return drawn_by
 
 
 def shown_rows() -> list[dict]:

@@ -33,21 +33,21 @@ def button(page: str):
 
 def draw():
     st.html(STATIC / "present.css")
-    found = pictures.available()
+    available = pictures.available()
     with st.container(key="present", gap="small"), errors.sentences(stop=False):
-        height = keys(list(found))
-        if not found:
+        height = keys(list(available))
+        if not available:
             st.info(
                 "There is no picture yet: score the heads on Relevance, or tune on Fine-tune.",
                 icon=":material/slideshow:",
             )
             st.button("Leave", on_click=leave)
             return
-        name = shown_of(list(found))
-        picture = found[name]()
+        name = shown_of(list(available))
+        picture = available[name]()
         with st.container(horizontal=True, vertical_alignment="center", key="present-head"):
             st.header(picture.title, anchor=False, width="stretch")
-            buttons(list(found), name)
+            buttons(list(available), name)
         with covered_by("present", *picture.rests_on):
             st.markdown(picture.sentence)
             with st.container(key="present-chart"):

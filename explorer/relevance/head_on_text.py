@@ -134,10 +134,10 @@ def compute(scores: Scores, run: runs.Run, model: Model) -> tuple[HeadView, str]
         "rules": scores.config.rules,
     }
     rows = (view.task, view.data_dir, view.source, view.split)
-    scoring, own = Scoring(**settings), view.own_text.strip()
-    if own:
-        label = computed.answer_to(view.model, model.fingerprint, rows, own)
-        text = computed.OwnText(run.id, own, label)
+    scoring, written = Scoring(**settings), view.own_text.strip()
+    if written:
+        label = computed.answer_to(view.model, model.fingerprint, rows, written)
+        text = computed.OwnText(run.id, written, label)
         return computed.head_view(
             view.model, model.fingerprint, rows, text, view.head, scoring
         ), label

@@ -28,16 +28,16 @@ def related(run: runs.Run) -> Iterator[runs.Run]:
 
 def by_name(run: runs.Run) -> dict[str, str]:
     """{"L2.H1": note}; where two runs have a note on a head, that of `run`, else of the newest."""
-    found = dict(notes.read_note(run).heads)
+    texts = dict(notes.read_note(run).heads)
     for other in related(run):
-        found = notes.read_note(other).heads | found
-    return found
+        texts = notes.read_note(other).heads | texts
+    return texts
 
 
 def of_heads(run: runs.Run | None, heads) -> dict[Head, str]:
     """The notes on some heads."""
-    found = by_name(run) if run else {}
-    return {head: found[head_name(head)] for head in heads if head_name(head) in found}
+    texts = by_name(run) if run else {}
+    return {head: texts[head_name(head)] for head in heads if head_name(head) in texts}
 
 
 def save(run: runs.Run, head: Head, note: str):

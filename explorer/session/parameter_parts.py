@@ -22,9 +22,9 @@ def parameter_parts(model: str, weights: str) -> dict:
     for layer in range(loaded.n_layers):
         one = trainable_count(loaded, [(layer, 0)]) - base
         # a second head of the same group brings only what is its own
-        own = trainable_count(loaded, [(layer, 0), (layer, 1)]) - base - one
-        head.append(own if per_group > 1 else one)
-        group.append(one - own if per_group > 1 else 0)
+        alone = trainable_count(loaded, [(layer, 0), (layer, 1)]) - base - one
+        head.append(alone if per_group > 1 else one)
+        group.append(one - alone if per_group > 1 else 0)
     return {
         "base": base,
         "head": head,

@@ -71,8 +71,8 @@ def known(circuit: Circuit, scores: Scores, scored: runs.Run | None) -> Known | 
 def runs_beside(circuit: Circuit, scores: Scores, scored: runs.Run) -> list[runs.Run]:
     """The runs of the faithfulness figures beside a map of these scores."""
     of_circuit = known(circuit, scores, scored)
-    found = [score_runs.curve_of(scored, ("done",)), of_circuit.run if of_circuit else None]
-    return [run for run in found if run]
+    sources = [score_runs.curve_of(scored, ("done",)), of_circuit.run if of_circuit else None]
+    return [run for run in sources if run]
 
 
 def measuring(circuit: Circuit, scored: runs.Run, states: tuple[str, ...]) -> runs.Run | None:

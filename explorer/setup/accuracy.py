@@ -59,11 +59,11 @@ def draw(model: Model, task: Task):
 
 def receipts_of(model: Model, task: Task, languages: list[str]) -> list[Receipt]:
     """Of the accuracies in these languages, which the page measures itself."""
-    found = []
+    of_languages = []
     for language in languages:
         split = split_of(task, language, binding.view().split)
-        found.append(receipts.of_accuracy(model, language, split, INTERVAL))
-    return [one for one in found if one]
+        of_languages.append(receipts.of_accuracy(model, language, split, INTERVAL))
+    return [one for one in of_languages if one]
 
 
 def row_count(task: Task, language: str) -> int:

@@ -37,17 +37,17 @@ def open_file(uploaded):
 def line(exploration: Exploration):
     """One exploration that was opened, with a button that removes it."""
     count = sum(run.path.parent == exploration.runs for run in runs.list_read_only(recorded=False))
-    own = visitors.is_mine(exploration.folder / visitors.OWNER)
+    mine = visitors.is_mine(exploration.folder / visitors.OWNER)
     with st.container(horizontal=True, vertical_alignment="center"):
         listed = "1 run" if count == 1 else f"{count} runs"
         st.markdown(f"**{literal(exploration.origin)}**: {listed} on Compare")
         st.button(
             "Remove",
             key=f"remove-{exploration.name}",
-            disabled=not own,
+            disabled=not mine,
             help=(
                 "Removes this exploration from the machine; your own runs stay."
-                if own
+                if mine
                 else "Another visitor of this server opened it; only they can remove it."
             ),
             on_click=remove,

@@ -19,9 +19,9 @@ def page():
         form(primary=True)
     else:
         recorded_story.draw(story)
-        own = is_own_choice()
-        recorded_story.next_steps(story, primary=not own)
-        model_and_task(primary=own and not recording.current())
+        chosen = is_own_choice()
+        recorded_story.next_steps(story, primary=not chosen)
+        model_and_task(primary=chosen and not recording.current())
     open_exploration.draw()
     st.page_link(
         "relevance/page.py",

@@ -57,8 +57,10 @@ class Story:
         return self.summary["target"]
 
     def by_method(self) -> dict[str, list[RecordedRun]]:
-        found = {method: [run for run in self.runs if run.method == method] for method in METHODS}
-        return {method: of for method, of in found.items() if of}
+        by_method = {
+            method: [run for run in self.runs if run.method == method] for method in METHODS
+        }
+        return {method: of for method, of in by_method.items() if of}
 
 
 def read() -> Story | None:
@@ -68,7 +70,7 @@ def read() -> Story | None:
 
 @lru_cache(maxsize=4)
 def _read(folder: Path) -> Story | None:
-    found = []
+    panels = []
     for run in runs.list_read_only("finetune"):
         summary = results.result(run)
         rows = results.evaluations(run)
@@ -79,7 +81,7 @@ def _read(folder: Path) -> Story | None:
             language: {row["step"]: row["accuracy"][language] for row in rows}
             for language in (summary["source"], summary["target"])
         }
-        found.append(
+        panels.append(
             RecordedRun(
                 f"{summary['what']}{held}",
                 summary["config"]["seed"],
@@ -88,7 +90,7 @@ def _read(folder: Path) -> Story | None:
                 answers_of(run),
             )
         )
-    return Story(tuple(found)) if found else None
+    return Story(tuple(panels)) if panels else None
 
 
 def draw(story: Story):
@@ -106,10 +108,10 @@ def receipts() -> list[Receipt]:
 def _receipts(path: Path, stamped: tuple | None) -> tuple[Receipt, ...]:
     try:
         stored = read_json_file(path, "The receipts", "record the runs again")
-        found = [Receipt.model_validate(one) for one in stored.values()]
+        receipts = [Receipt.model_validate(one) for one in stored.values()]
     except (UserError, ValueError, AttributeError):
         return ()
-    return tuple(one for one in found if " finetune " in one.command)
+    return tuple(one for one in receipts if " finetune " in one.command)
 
 
 def draw_story(story: Story):

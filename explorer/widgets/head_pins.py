@@ -18,12 +18,12 @@ MOST = 3
 
 def heads(shape: tuple[int, int]) -> list[Head]:
     """The pinned heads that a model of this shape has, in the order in which they were pinned."""
-    found = []
+    pinned = []
     for name in binding.view().pinned:
         layer, _, head = name.partition(".")
-        if layer.isdecimal() and head.isdecimal() and (int(layer), int(head)) not in found:
-            found.append((int(layer), int(head)))
-    return [head for head in found if head[0] < shape[0] and head[1] < shape[1]][:MOST]
+        if layer.isdecimal() and head.isdecimal() and (int(layer), int(head)) not in pinned:
+            pinned.append((int(layer), int(head)))
+    return [head for head in pinned if head[0] < shape[0] and head[1] < shape[1]][:MOST]
 
 
 def names(of: list[Head]) -> list[str]:

@@ -9,12 +9,12 @@ from explorer.widgets.receipt import covered
 
 
 def covered_by(
-    name: str, *found: runs.Run | str | None, interval: str = ""
+    name: str, *measured: runs.Run | str | None, interval: str = ""
 ) -> AbstractContextManager:
     """A container for figures that rest on these runs, or runs of these ids. name, interval: as of
     `receipt.covered`.
     """
-    known = {one if isinstance(one, str) else one.id: one for one in found if one}
+    known = {one if isinstance(one, str) else one.id: one for one in measured if one}
     ids = list(known)
     shown = [receipt for one in ids[:MOST_RUNS] if (receipt := receipts.of_run(known[one]))]
     return covered(name, shown, interval, others=ids[MOST_RUNS:])

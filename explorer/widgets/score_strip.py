@@ -130,11 +130,11 @@ def measured(strip: Strip, scored) -> dict:
 def known(strip: Strip, scored) -> dict | None:
     """What is known of the very circuit that the server has: measured or predicted."""
     circuit = session_circuit.current(strip.scores)
-    found = None if strip.is_preview else predictions.known(circuit, strip.scores, scored)
-    if found is None:
+    figure = None if strip.is_preview else predictions.known(circuit, strip.scores, scored)
+    if figure is None:
         return None
-    about = "" if found.prediction.measured else "≈ "
-    return {"heads": pairs(circuit.heads), "value": about + found.value, "note": found.note}
+    about = "" if figure.prediction.measured else "≈ "
+    return {"heads": pairs(circuit.heads), "value": about + figure.value, "note": figure.note}
 
 
 def curve(events) -> dict | None:
