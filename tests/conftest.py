@@ -118,13 +118,13 @@ def build(tokenizer):
 @pytest.fixture(scope="session")
 def folders(build, tmp_path_factory) -> dict[str, Path]:
     """A Hugging Face folder of each family."""
-    found = {}
+    family_folders = {}
     for family in FAMILIES:
-        found[family] = tmp_path_factory.mktemp("models") / family
+        family_folders[family] = tmp_path_factory.mktemp("models") / family
         model = build(family)
-        model.hf.save_pretrained(found[family])
-        model.tokenizer.save_pretrained(found[family])
-    return found
+        model.hf.save_pretrained(family_folders[family])
+        model.tokenizer.save_pretrained(family_folders[family])
+    return family_folders
 
 
 @pytest.fixture(scope="session")
@@ -175,17 +175,17 @@ def experiment_words(folders, loaded, task, tmp_path_factory) -> dict:
     be learnt.
     """
     rows = agreed(loaded["qwen2"], task, each=18)
-    found = {
+    tables = {
         ("indonesian", "train"): rows[:36],
         ("indonesian", "valid"): rows[36:45],
         ("indonesian", "test"): rows[45:],
     }
     for i, target in enumerate(("javanese", "acehnese")):
-        found |= {
+        tables |= {
             (target, split): cued(n, 10 * i + j)
             for j, (split, n) in enumerate({"train": 40, "valid": 9, "test": 9}.items())
         }
-    path = write_task(tmp_path_factory.mktemp("task"), found, targets=["javanese", "acehnese"])
+    path = write_task(tmp_path_factory.mktemp("task"), tables, targets=["javanese", "acehnese"])
     return {
         "name": "tiny",
         "model": str(folders["qwen2"]),

@@ -176,12 +176,12 @@ def project_files() -> list[Path]:
 def test_no_file_knows_the_machine_it_was_written_on():
     here = re.compile(rb"(?<![\w.~/-])/" + rb"(work|root|home/\w+)/")
     files = project_files()
-    found = [
+    offenders = [
         str(path.relative_to(ROOT))
         for path in files
         if path.suffix not in (".png", ".safetensors", ".pt") and here.search(path.read_bytes())
     ]
-    assert found == [] and len(files) > 40
+    assert offenders == [] and len(files) > 40
     assert (
         here.search(b'cd "/' + b'root/x"')
         and not here.search(b"house/" + b"work/x")

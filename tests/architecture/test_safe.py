@@ -84,8 +84,8 @@ def test_nothing_in_the_program_allows_foreign_code_or_reads_pickles():
         r" pickle|torch\.load\((?![^()]*weights_only=True)|pickle\.load|\bexec\("
         r"|allow_pickle\s*=\s*True|unsafe_allow_html"
     )
-    found = {path.name: hits for path in CODE if (hits := wrong.findall(path.read_text()))}
-    assert found == {} and len(CODE) > 40 and wrong.search("torch.load(x)")
+    hits_by_file = {path.name: hits for path in CODE if (hits := wrong.findall(path.read_text()))}
+    assert hits_by_file == {} and len(CODE) > 40 and wrong.search("torch.load(x)")
     assert wrong.search("torch.load(x, weights_only=False)")
     calls = [
         call
@@ -140,12 +140,12 @@ def test_a_data_folder_is_the_folder_that_was_named(tmp_path):
 def test_names_of_runs_and_circuits_cannot_leave_their_folders(name):
     with pytest.raises(UserError):
         runs.get(name)
-    kept = circuit.file_name(name)
+    file_name = circuit.file_name(name)
     assert (
-        Path(kept).name == kept
-        and not kept.startswith(".")
-        and "\0" not in kept
-        and "/" not in kept
+        Path(file_name).name == file_name
+        and not file_name.startswith(".")
+        and "\0" not in file_name
+        and "/" not in file_name
     )
 
 
@@ -188,8 +188,8 @@ def test_foreign_text_is_text_in_every_figure_and_its_html_file():
 
 
 def test_foreign_text_is_text_in_tables_and_captions():
-    told = markdown.literal(NASTY + " $x$ :red[y] ![z](http://elsewhere)")
-    assert not re.search(r"(?<!\\)[<>$\[\]!:]", told)
+    escaped = markdown.literal(NASTY + " $x$ :red[y] ![z](http://elsewhere)")
+    assert not re.search(r"(?<!\\)[<>$\[\]!:]", escaped)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_foreign_text_is_text_in_tables_and_captions():
 def test_an_address_in_foreign_text_becomes_no_link(address):
     # what Streamlit's Markdown makes links of, escaped or not
     linked = re.compile(r"(?i)https?\\?://|www\\?\.|@\w")
-    told = markdown.literal(f"look at {address} now")
-    assert linked.search(address) and not linked.search(told)
-    assert told.replace("\\", "").replace("\u2060", "") == f"look at {address} now", (
+    escaped = markdown.literal(f"look at {address} now")
+    assert linked.search(address) and not linked.search(escaped)
+    assert escaped.replace("\\", "").replace("\u2060", "") == f"look at {address} now", (
         "and reads the same"
     )
 

@@ -47,7 +47,7 @@ ALLOWED = {
 
 def in_place(source: str, path: str = "x.py") -> list[str]:
     """`path:function` of every call that writes a file in place."""
-    found = []
+    functions = []
 
     def visit(node: ast.AST, function: str, whole: bool):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -56,12 +56,12 @@ def in_place(source: str, path: str = "x.py") -> list[str]:
             calls = [item.context_expr for item in node.items]
             whole = whole or any(called(call)[1] == "atomic_path" for call in calls)
         if isinstance(node, ast.Call) and not whole and writes(node):
-            found.append(f"{path}:{function}")
+            functions.append(f"{path}:{function}")
         for child in ast.iter_child_nodes(node):
             visit(child, function, whole)
 
     visit(ast.parse(source), "", False)
-    return found
+    return functions
 
 
 def called(node: ast.AST) -> tuple[str, str]:
@@ -89,13 +89,13 @@ def writes(call: ast.Call) -> bool:
 
 
 def test_nothing_writes_a_file_in_place():
-    found = set()
+    functions = set()
     for package in ("ctsft", "explorer"):
         for file in sorted((ROOT / package).rglob("*.py")):
             path = file.relative_to(ROOT).as_posix()
             if path != DOOR:
-                found |= set(in_place(file.read_text(encoding="utf-8"), path))
-    assert found == ALLOWED
+                functions |= set(in_place(file.read_text(encoding="utf-8"), path))
+    assert functions == ALLOWED
 
 
 @pytest.mark.parametrize(

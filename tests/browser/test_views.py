@@ -36,17 +36,17 @@ def page(program):
 
 
 @pytest.fixture(scope="module")
-def own(shared_home) -> dict[str, str]:
+def queries(shared_home) -> dict[str, str]:
     """Parameters that name runs of the shared home."""
     names = sorted(path.name for path in (shared_home / "runs").glob("*experiment-bnch*"))
     return {"run": f"tune-run={names[0]}", "chosen": f"compare-chosen={names[0]},{names[1]}"}
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_few_words_whole_counters_and_no_fault_in_light_and_dark(page, address, own, view):
+def test_few_words_whole_counters_and_no_fault_in_light_and_dark(page, address, queries, view):
     path, charts = VIEWS[view]
     page.emulate_media(color_scheme="light")
-    page.goto(f"{address}/{path.format(**own)}")
+    page.goto(f"{address}/{path.format(**queries)}")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     page.wait_for_function(DRAWN, arg=charts)
     settle(page)

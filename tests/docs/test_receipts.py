@@ -18,15 +18,15 @@ TABLES = ROOT / "examples" / "nusax.results.md"
 
 
 def test_what_the_repository_can_compute_of_the_results_is_equal():
-    found = verify(RESULTS)
+    verification = verify(RESULTS)
     computed = [
-        one for one in found.verdicts if one.state == EQUAL and ": numbers" not in one.where
+        one for one in verification.verdicts if one.state == EQUAL and ": numbers" not in one.where
     ]
-    different = [one for one in found.verdicts if one.state == DIFFERENT]
+    different = [one for one in verification.verdicts if one.state == DIFFERENT]
     # a figure that was just measured again, or has no receipt yet: python docs/stamp_receipts.py
     stamps = (": numbers", "a number without a receipt")
-    assert [one for one in different if not one.where.endswith(stamps)] == [], found.text()
-    assert len(computed) > 150 and found.counts[NOT_RECOMPUTABLE] > 300
+    assert [one for one in different if not one.where.endswith(stamps)] == [], verification.text()
+    assert len(computed) > 150 and verification.counts[NOT_RECOMPUTABLE] > 300
     assert verify(TABLES).counts[DIFFERENT] == 0 and verify(TABLES).counts[EQUAL] > 250
 
 
@@ -68,16 +68,16 @@ def test_what_cannot_be_computed_is_guarded_by_its_hash(tmp_path):
     (verdict,) = [one for one in verify(path).verdicts if one.state == DIFFERENT]
     assert verdict.where.endswith(": numbers")
     path.write_text(re.sub(r"<!-- receipt: .*\n", "", text, count=1), "utf-8")
-    found = [one for one in verify(path).verdicts if one.state == DIFFERENT]
-    assert found and all("without a receipt" in one.where for one in found)
+    differing = [one for one in verify(path).verdicts if one.state == DIFFERENT]
+    assert differing and all("without a receipt" in one.where for one in differing)
 
 
 def test_recorded_means_need_their_runs(tmp_path):
     path = tmp_path / "demo.md"
     path.write_text((RESULTS / "demo.md").read_text("utf-8"), "utf-8")
-    found = verify(path)
-    assert found.counts[DIFFERENT] == 0
-    assert any("needs the runs" in one.why for one in found.verdicts)
+    verification = verify(path)
+    assert verification.counts[DIFFERENT] == 0
+    assert any("needs the runs" in one.why for one in verification.verdicts)
 
 
 def test_a_changed_figure_of_a_recorded_validation_is_found(tmp_path):
@@ -86,9 +86,9 @@ def test_a_changed_figure_of_a_recorded_validation_is_found(tmp_path):
     path = tmp_path / "validation.md"
     for shown, different in (("| cdt | 0.383 |", 0), ("| cdt | 0.483 |", 1)):
         path.write_text(text.replace("| cdt | 0.383 |", shown), "utf-8")
-        found = [one for one in verify(path).verdicts if "Spearman" in one.where]
-        assert sum(one.state == DIFFERENT for one in found) == different
-    assert len(found) == 8
+        spearman_verdicts = [one for one in verify(path).verdicts if "Spearman" in one.where]
+        assert sum(one.state == DIFFERENT for one in spearman_verdicts) == different
+    assert len(spearman_verdicts) == 8
 
 
 @pytest.mark.parametrize(

@@ -282,16 +282,16 @@ def attribution_patching(hf, ids, gold, label_ids, mu, positions="all"):
     """Sum over positions of (z - mu) . d(direction)/dz. mu: [layer, head, d_head]; returns [layer,
     head].
     """
-    net, kept = read(hf), []
+    net, outputs = read(hf), []
 
     def edit(layer, z):
-        kept.append(z if z.requires_grad else z.requires_grad_())
+        outputs.append(z if z.requires_grad else z.requires_grad_())
         return z
 
     value = direction(totals(hf, ids, edit).logits, gold, label_ids)
-    slopes = torch.autograd.grad(value, kept)  # per layer [pos, head, d_head]
+    slopes = torch.autograd.grad(value, outputs)  # per layer [pos, head, d_head]
     scores = torch.zeros(mu.shape[:2], dtype=torch.float64)
-    for layer, (z, slope) in enumerate(zip(kept, slopes, strict=True)):
+    for layer, (z, slope) in enumerate(zip(outputs, slopes, strict=True)):
         for pos in chosen(positions, len(ids), net):
             scores[layer] += ((z[pos].detach() - mu[layer]) * slope[pos]).sum(-1)  # [head]
     return scores

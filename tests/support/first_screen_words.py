@@ -48,8 +48,8 @@ def words(page: Page) -> dict[str, list[str]]:
 
 def too_many(page: Page) -> str:
     """The words where there are more than `MOST_WORDS`; "" else."""
-    found = sum(words(page).values(), [])
-    return " ".join([str(len(found)), *found]) if len(found) > MOST_WORDS else ""
+    shown = sum(words(page).values(), [])
+    return " ".join([str(len(shown)), *shown]) if len(shown) > MOST_WORDS else ""
 
 
 def cut_counters(page: Page) -> list[str]:

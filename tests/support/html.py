@@ -41,10 +41,10 @@ def rest(page: str) -> str:
 
 def at_peace(page: str) -> bool:
     """The page fetches nothing, and no text of it came to life."""
-    found = Tags(rest(page))
+    tags = Tags(rest(page))
     return not (
-        found.fetches
-        or found.handlers
-        or {"img", "link", "iframe", "a"} & set(found.tags)
+        tags.fetches
+        or tags.handlers
+        or {"img", "link", "iframe", "a"} & set(tags.tags)
         or re.search(r"@import|url\(", page[:20000])
     )

@@ -36,8 +36,8 @@ def texts(at: AppTest) -> str:
 
 
 def button(at: AppTest, label: str):
-    found = [one for one in at.button if one.label == label]
-    return found[0] if found else None
+    buttons = [one for one in at.button if one.label == label]
+    return buttons[0] if buttons else None
 
 
 def visit(view: session_view.View, page: str = "finetune/page.py") -> AppTest:

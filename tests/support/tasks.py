@@ -135,13 +135,13 @@ def agreed(model, task: Task, each: int, seed: int = 0) -> list[Example]:
     rows = [
         Example(f"a{i}", text, LABELS[0], {"text": text}) for i, text in enumerate(texts(400, seed))
     ]
-    found = {label: [] for label in LABELS}
+    by_label = {label: [] for label in LABELS}
     for row, label in zip(rows, predict(model, task, rows), strict=True):
-        found[label].append(Example(row.id, row.text, label, row.fields))
-    assert min(map(len, found.values())) >= each, {
-        label: len(these) for label, these in found.items()
+        by_label[label].append(Example(row.id, row.text, label, row.fields))
+    assert min(map(len, by_label.values())) >= each, {
+        label: len(these) for label, these in by_label.items()
     }
-    return [row for i in range(each) for row in (found[label][i] for label in LABELS)]
+    return [row for i in range(each) for row in (by_label[label][i] for label in LABELS)]
 
 
 def two_languages(

@@ -37,7 +37,7 @@ def may_move(hf, heads) -> dict[str, torch.Tensor]:
     for name, mask in masks.items():
         mask |= "norm" in name or ".ln_" in name
     for layer, head in heads:
-        own, group = slice(head * 8, head * 8 + 8), slice(head // 2 * 8, head // 2 * 8 + 8)
+        head_slice, group = slice(head * 8, head * 8 + 8), slice(head // 2 * 8, head // 2 * 8 + 8)
         if hf.config.model_type == "gpt2":
             # [in, out]: q, k and v side by side
             at = f"transformer.h.{layer}.attn."
@@ -46,14 +46,14 @@ def may_move(hf, heads) -> dict[str, torch.Tensor]:
                     :, 32 * third + head * 8 : 32 * third + head * 8 + 8
                 ] = True
                 masks[at + "c_attn.bias"][32 * third + head * 8 : 32 * third + head * 8 + 8] = True
-            masks[at + "c_proj.weight"][own] = True
+            masks[at + "c_proj.weight"][head_slice] = True
         else:
             at = f"model.layers.{layer}.self_attn."
-            for module, rows in (("q_proj", own), ("k_proj", group), ("v_proj", group)):
+            for module, rows in (("q_proj", head_slice), ("k_proj", group), ("v_proj", group)):
                 for name in ("weight", "bias"):
                     if f"{at}{module}.{name}" in masks:
                         masks[f"{at}{module}.{name}"][rows] = True
-            masks[at + "o_proj.weight"][:, own] = True
+            masks[at + "o_proj.weight"][:, head_slice] = True
     return masks
 
 

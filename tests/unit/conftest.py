@@ -35,9 +35,11 @@ def subject(folders, loaded, task, tmp_path_factory) -> requests.Subject:
     learnt.
     """
     rows = agreed(loaded["qwen2"], task, each=18)
-    found = two_languages(rows, 36, 9, (24, 9, 9))
+    tables = two_languages(rows, 36, 9, (24, 9, 9))
     return requests.Subject(
-        str(folders["qwen2"]), str(write_task(tmp_path_factory.mktemp("task"), found)), device="cpu"
+        str(folders["qwen2"]),
+        str(write_task(tmp_path_factory.mktemp("task"), tables)),
+        device="cpu",
     )
 
 

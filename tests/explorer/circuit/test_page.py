@@ -52,11 +52,11 @@ def test_the_slider_moves_outlines_table_and_counters_at_once(view, loaded):
     moves = trainable.trainable_count(model, [(1, 2)])
     parts = strip(app)["parameters"]
     assert parts["base"] + parts["head"][1] + parts["group"][1] == moves
-    told = " ".join(caption.value for caption in app.caption)
+    captions = " ".join(caption.value for caption in app.caption)
     assert (
-        f"{moves:,} of {model.n_params:,} parameters" in told
-        and "1 other head is affected" in told
-        and "L1.H3" in told
+        f"{moves:,} of {model.n_params:,} parameters" in captions
+        and "1 other head is affected" in captions
+        and "L1.H3" in captions
     )
     table = app.data_editor[0].value
     assert list(table["in circuit"]) == [True] + [False] * 11 and list(table["rank"]) == list(
@@ -78,15 +78,15 @@ def test_every_rule_has_its_own_control_and_a_real_value(view):
     app = opened(view)
     rule = widget(app.button_group, "Rule")
     assert len(rule.options) == len(circuit_rules.RULES) == 9
-    found = {}
+    controls = {}
     for name in circuit_rules.RULES:
         shown(widget(app.button_group, "Rule").set_value(name).run())
         entries = [
             one.label for one in app.number_input if one.label.startswith(("Heads", "Share"))
         ]
-        found[name] = entries, heads_shown(app)
+        controls[name] = entries, heads_shown(app)
     size = ["Heads (k), of 12"]
-    assert found == {
+    assert controls == {
         "top": (size, "3 of 12"),
         "near_zero": (size, "3 of 12"),
         "least": (size, "3 of 12"),
@@ -321,11 +321,11 @@ def test_the_jobs_own_events_are_what_the_chart_reads(view):
 
 @pytest.fixture
 def session(monkeypatch):
-    own = type(
+    session_state = type(
         "Session", (dict,), {"__getattr__": dict.__getitem__, "__setattr__": dict.__setitem__}
     )()
-    monkeypatch.setattr(st, "session_state", own)
-    return own
+    monkeypatch.setattr(st, "session_state", session_state)
+    return session_state
 
 
 @pytest.mark.parametrize(

@@ -249,10 +249,10 @@ def test_a_discovery_that_ended_in_layer_0_says_so_plainly(view):
     keep(view)
     discovered(view, wanted=2, edges=(((0, 3), LOGITS, 0.5),), depth=0)
     app = on(replace(view, depth=2), "Discovery")
-    told = " ".join(one.value for one in app.markdown)
+    text = " ".join(one.value for one in app.markdown)
     assert (
-        "1 head after 1 iteration, although depth 2 was requested" in told
-        and "are in layer 0" in told
+        "1 head after 1 iteration, although depth 2 was requested" in text
+        and "are in layer 0" in text
     )
 
 
@@ -273,7 +273,7 @@ def test_the_button_starts_the_discovery_that_the_settings_say(view, monkeypatch
 def test_the_jobs_own_result_is_what_the_graph_reads(loaded, task, view, tmp_path):
     """A tiny model in which depth 2 does find heads."""
     rows = agreed(loaded["qwen2"], task, each=4)
-    own = replace(
+    tiny_view = replace(
         view,
         size=3,
         depth=2,
@@ -285,14 +285,14 @@ def test_the_jobs_own_result_is_what_the_graph_reads(loaded, task, view, tmp_pat
             )
         ),
     )
-    request = requests.discover_request(own)
+    request = requests.discover_request(tiny_view)
     with runs.record(request) as run:
         discover(run, request)
     circuit = score_runs.circuit_of(run)
     assert circuit.rule["depth"] == 2 and len(circuit.edges) >= len(circuit.heads) == 6
-    with runs.record(requests.score_request(own)) as scored:
+    with runs.record(requests.score_request(tiny_view)) as scored:
         made().save(scored.file("scores.safetensors"))
-    app = on(own, "Discovery")
+    app = on(tiny_view, "Discovery")
     nodes = {tuple(at) for trace in chart(app, -1)["data"] for at in trace.get("customdata", [])}
     assert nodes == circuit.heads and any(
         "heads after 3 iterations." in one.value for one in app.markdown

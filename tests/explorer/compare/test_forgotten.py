@@ -19,11 +19,11 @@ def test_lost_texts_are_counted_and_shared_ones_on_the_same_rows_only():
         "d": {},
     }
     rows = [ROW | {"run": run} for run in "abcd"]
-    found = texts_lost(rows, list("ABCD"), stored.get)
-    assert found["run"].tolist() == ["A", "B", "C"], "d stored no answers"
-    assert found["source lost"].tolist() == [2, 1, 3]
-    assert found["source won"].tolist() == [1, 0, 0]
-    assert found["lost by others too"].tolist()[:2] == [1, 1]
-    assert found["lost by others too"].isna().tolist() == [False, False, True]
-    assert (found["target lost"] == 1).all() and (found["target won"] == 2).all()
+    lost = texts_lost(rows, list("ABCD"), stored.get)
+    assert lost["run"].tolist() == ["A", "B", "C"], "d stored no answers"
+    assert lost["source lost"].tolist() == [2, 1, 3]
+    assert lost["source won"].tolist() == [1, 0, 0]
+    assert lost["lost by others too"].tolist()[:2] == [1, 1]
+    assert lost["lost by others too"].isna().tolist() == [False, False, True]
+    assert (lost["target lost"] == 1).all() and (lost["target won"] == 2).all()
     assert texts_lost(rows[3:], ["D"], stored.get).empty

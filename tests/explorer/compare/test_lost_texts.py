@@ -67,9 +67,9 @@ def test_the_file_holds_no_formula(lost):
 
 @pytest.mark.parametrize("examples", [[], EXAMPLES[:3], [*EXAMPLES[:3], Example("r3", "x", "y")]])
 def test_rows_that_are_missing_or_changed_leave_the_ids(examples):
-    found = compare_lost(GROUPS, "source", ANSWERS.get, lambda row, answered: examples)
-    assert not found.readable
-    assert [line["text"] for line in table(found, found.texts)] == ["r0", "r1", "r2"]
+    comparison = compare_lost(GROUPS, "source", ANSWERS.get, lambda row, answered: examples)
+    assert not comparison.readable
+    assert [line["text"] for line in table(comparison, comparison.texts)] == ["r0", "r1", "r2"]
 
 
 def test_runs_without_answers_have_no_lost_texts():

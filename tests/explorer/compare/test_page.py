@@ -261,8 +261,8 @@ def cell(view, run, seed, what="circuit", after=(0.8, 0.7)):
 
 
 def test_an_experiment_stands_apart_with_its_seeds_on_one_line(view):
-    for seed, kept in ((1, 0.8), (2, 0.7), (3, 0.75)):
-        cell(view, "exp", seed, after=(kept, 0.7))
+    for seed, source_after in ((1, 0.8), (2, 0.7), (3, 0.75)):
+        cell(view, "exp", seed, after=(source_after, 0.7))
     cell(view, "exp", 1, "full", (0.5, 0.8))
     single = tuned(view)
     at = visit(view, PAGE)
@@ -418,8 +418,8 @@ def test_the_csv_holds_every_row_and_curves_share_a_start(view):
 
 
 def test_seeds_of_the_same_settings_are_one_line_with_a_band(view):
-    for seed, kept in ((1, 0.8), (2, 0.7), (3, 0.75)):
-        tuned(view, seed=seed, after=(kept, 0.7))
+    for seed, source_after in ((1, 0.8), (2, 0.7), (3, 0.75)):
+        tuned(view, seed=seed, after=(source_after, 0.7))
     tuned(view, "full", seed=1, after=(0.5, 0.75))
     rows = tuning_table.table_rows()
     fig, left_out = curves.overlay(rows, {row["run"]: f"run {row['run']}" for row in rows})
@@ -440,7 +440,7 @@ def in_exploration(run, title="theirs.zip"):
 
 
 def test_runs_of_an_exploration_are_listed_with_where_they_come_from(view):
-    theirs, own = tuned(view, "near_zero"), tuned(view, "circuit")
+    theirs, local_run = tuned(view, "near_zero"), tuned(view, "circuit")
     in_exploration(theirs)
     at = visit(view, PAGE)
     assert not at.exception
@@ -450,7 +450,7 @@ def test_runs_of_an_exploration_are_listed_with_where_they_come_from(view):
         "Exploration theirs.zip (1)",
         "Everything (2)",
     ]
-    assert list(table_of(at)["run"]) == [own.id] and "origin" not in table_of(at)
+    assert list(table_of(at)["run"]) == [local_run.id] and "origin" not in table_of(at)
     at = scopes.select("from theirs.zip").run()
     assert list(table_of(at)["run"]) == [theirs.id]
     assert list(table_of(at)["origin"]) == ["theirs.zip"] and not at.exception

@@ -64,11 +64,11 @@ def test_every_kind_of_block_and_all_of_it_text():
             Section("Two", [run_frontier([])]),
         ],
     )
-    found = Outline(page)
+    outline = Outline(page)
     assert (
-        found.levels == [1, 2, 2]
-        and found.links == ["#part-1", "#part-2"]
-        and set(found.ids) >= {"part-1", "part-2"}
+        outline.levels == [1, 2, 2]
+        and outline.links == ["#part-1", "#part-2"]
+        and set(outline.ids) >= {"part-1", "part-2"}
     )
     tags = Tags(rest(page))
     assert (
@@ -77,7 +77,7 @@ def test_every_kind_of_block_and_all_of_it_text():
         and "img" not in tags.tags
         and tags.tags.count("script") == rest(page).count("Plotly.newPlot") + 1
     )
-    assert sum(NASTY in text for text in found.text) == 11, (
+    assert sum(NASTY in text for text in outline.text) == 11, (
         "everywhere it stands, from the title to the list, it reads as written"
     )
     assert (
@@ -100,9 +100,9 @@ def session(view, monkeypatch):
     class Session(dict):
         __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
 
-    own = Session(view=view)
-    monkeypatch.setattr(st, "session_state", own)
-    return own
+    session_state = Session(view=view)
+    monkeypatch.setattr(st, "session_state", session_state)
+    return session_state
 
 
 def written(some=None) -> str:
@@ -118,17 +118,19 @@ def test_the_report_covers_an_exploration_from_model_to_commands(view, session):
     scored = score(view)
     request = FaithfulnessRequest(subject=view.subject, scores=scored.id, n_random=3)
     with runs.record(request) as run:
-        for size, kept in ((0, 0.0), (2, 0.75), (12, 1.0)):
-            run.event(kind="ranked", size=size, accuracy=kept, margin=kept)
-            run.event(kind="random", size=size, accuracy=kept / 2, margin=kept / 2)
+        for size, accuracy in ((0, 0.0), (2, 0.75), (12, 1.0)):
+            run.event(kind="ranked", size=size, accuracy=accuracy, margin=accuracy)
+            run.event(kind="random", size=size, accuracy=accuracy / 2, margin=accuracy / 2)
     first = tuned(view, after=(0.8, 0.7))
     tuned(view, "full", after=(0.5, 0.75))
     notes.save_note(first, NASTY[:80], f"my note {NASTY}")
     page = written()
-    found = Outline(page)
-    text = " ".join(" ".join(found.text).split())
+    outline = Outline(page)
+    text = " ".join(" ".join(outline.text).split())
     assert (
-        found.levels == [1] + [2] * 10 and len(found.links) == 10 and page.count("plotly.js v") == 1
+        outline.levels == [1] + [2] * 10
+        and len(outline.links) == 10
+        and page.count("plotly.js v") == 1
     )
     for expected in (
         "qwen2, 3 layers of 4 heads (2 key/value heads)",

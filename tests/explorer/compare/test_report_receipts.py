@@ -170,10 +170,10 @@ def test_a_changed_report_is_found(page, tmp_path, name):
 
 
 def test_an_untouched_report_is_equal_and_complete(page, tmp_path):
-    found = verify(written(tmp_path, page), AT_RUNS)
-    assert found.counts[DIFFERENT] == found.counts[NOT_RECOMPUTABLE] == 0
-    assert found.counts[EQUAL] == found.figures > 500
-    assert verify(written(tmp_path, fixed(page)), AT_RUNS).counts == found.counts
+    verification = verify(written(tmp_path, page), AT_RUNS)
+    assert verification.counts[DIFFERENT] == verification.counts[NOT_RECOMPUTABLE] == 0
+    assert verification.counts[EQUAL] == verification.figures > 500
+    assert verify(written(tmp_path, fixed(page)), AT_RUNS).counts == verification.counts
     read = read_page(page)
     assert DECIMAL.findall(read.results) == [] and len(read.figures) > 80
     for figure in read.figures:
@@ -183,9 +183,9 @@ def test_an_untouched_report_is_equal_and_complete(page, tmp_path):
 
 
 def test_without_its_runs_a_report_is_not_recomputable(page, tmp_path):
-    found = verify(written(tmp_path, page))
-    assert found.counts[DIFFERENT] == 0 and found.counts[NOT_RECOMPUTABLE] > 500
-    assert "open its bundle" in found.text()
+    verification = verify(written(tmp_path, page))
+    assert verification.counts[DIFFERENT] == 0 and verification.counts[NOT_RECOMPUTABLE] > 500
+    assert "open its bundle" in verification.text()
 
 
 @pytest.mark.parametrize(

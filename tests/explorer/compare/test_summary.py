@@ -68,7 +68,9 @@ def test_one_way_with_a_second_seed_is_not_ranked_before_another():
 
 def test_ways_with_the_same_seeds_are_ranked():
     rows = [
-        row(what, seed, kept) for what, kept in (("circuit", 0.8), ("full", 0.7)) for seed in "12"
+        row(what, seed, source_after)
+        for what, source_after in (("circuit", 0.8), ("full", 0.7))
+        for seed in "12"
     ]
     text = said(rows)
     assert "By means over 2 seeds, “Circuit (6 heads)” gained most" in text
@@ -80,8 +82,10 @@ def test_ways_with_the_same_seeds_are_ranked():
 
 
 def test_holding_is_a_way_of_tuning_and_ranked_with_the_others():
-    def seeds(what, kept, hold):
-        return [row(what, seed, kept, hold=hold, settings={"hold": hold}) for seed in (1, 2)]
+    def seeds(what, source_after, hold):
+        return [
+            row(what, seed, source_after, hold=hold, settings={"hold": hold}) for seed in (1, 2)
+        ]
 
     rows = [*seeds("circuit", 0.8, 0.0), *seeds("full", 0.84, 9.0)]
     assert "“Everything, held” forgot least of the source" in said(rows)
@@ -140,8 +144,8 @@ def test_three_seeds_are_compared_seed_by_seed():
     """Seeds move both ways together: their differences are far clearer than their means."""
     seeds = {1: 0.0, 2: 0.1, 3: -0.1, 4: 0.05}
     rows = [
-        row(what, seed, kept + shift + seed / 1000 * (what == "full"))
-        for what, kept in (("circuit", 0.7), ("full", 0.65))
+        row(what, seed, source_after + shift + seed / 1000 * (what == "full"))
+        for what, source_after in (("circuit", 0.7), ("full", 0.65))
         for seed, shift in seeds.items()
     ]
     text = said(rows)

@@ -26,10 +26,10 @@ from support.tasks import agreed, two_languages, write_task
 def done(folders, loaded, task, tmp_path):
     """A really tuned run of a tiny model, and the view it belongs to."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    found = two_languages(rows, 24, 6, (24, 6, 6))
-    own = session_view.View(
+    tables = two_languages(rows, 24, 6, (24, 6, 6))
+    tuned_view = session_view.View(
         model=str(folders["qwen2"]),
-        task=str(write_task(tmp_path / "own", found)),
+        task=str(write_task(tmp_path / "own", tables)),
         target="javanese",
         n=6,
         k=2,
@@ -37,14 +37,14 @@ def done(folders, loaded, task, tmp_path):
         method="atp",
     )
     request = FinetuneRequest(
-        subject=own.subject,
+        subject=tuned_view.subject,
         scoring=Scoring(size=6, method="atp"),
         tuning=Tuning(target="javanese", what="near_zero", n=6, k=2),
         config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
     )
     with runs.record(request) as run:
         tune(run, request)
-    return run, own
+    return run, tuned_view
 
 
 def test_runs_are_drawn_together_and_each_says_what_it_is(view):
@@ -125,12 +125,12 @@ def test_the_log_on_request_and_what_a_closed_tab_means(view, monkeypatch):
 
 def test_the_slider_answers_from_the_shares_that_were_measured(done):
     """Nothing is evaluated: the figures are those of result.json. A share is stored on request."""
-    run, own = done
+    run, tuned_view = done
     result = json.loads(run.file("result.json").read_text())
     for point in result["shares"]["points"]:
         point["accuracy"] = {"indonesian": 1 - point["share"] / 4, "javanese": point["share"] / 2}
     run.file("result.json").write_text(json.dumps(result))
-    at = visit(own)
+    at = visit(tuned_view)
     assert f"{result['outside']['parameters']:,} parameters outside" in texts(at)
     (shares,) = [one for one in charts(at) if "share of the change" in json.dumps(one["layout"])]
     drawn = {trace["name"]: trace for trace in shares["data"]}
@@ -141,17 +141,17 @@ def test_the_slider_answers_from_the_shares_that_were_measured(done):
     at.select_slider(key=f"share_{run.id}").set_value(0.4).run()
     assert (metric(at, "Indonesian"), metric(at, "Javanese")) == ("0.900", "0.200")
     button(at, "Keep this share").click().run()
-    kept = run.file("delta-share-0.4.safetensors")
-    assert not at.exception and any(code.value == str(kept) for code in at.code)
-    assert Delta.load(kept).about["share"] == 0.4
+    share_file = run.file("delta-share-0.4.safetensors")
+    assert not at.exception and any(code.value == str(share_file) for code in at.code)
+    assert Delta.load(share_file).about["share"] == 0.4
     result["outside"] |= {"identical": 3, "text": "7 of 10 parameters differ."}
     run.file("result.json").write_text(json.dumps(result))
-    assert "7 of 10" in [one.value for one in visit(own).error][0]
+    assert "7 of 10" in [one.value for one in visit(tuned_view).error][0]
 
 
 def test_what_changed_is_a_map_and_a_sentence(done):
-    run, own = done
-    at = visit(own)
+    run, tuned_view = done
+    at = visit(tuned_view)
     assert not at.exception and spec(at)["layout"]["title"]["text"] == "Change by head"
     assert "of 12 heads changed" in texts(at) and "The norms changed by" in texts(at)
     assert "2 in the circuit" in spec(at)["layout"]["meta"]["alt"], (
@@ -160,20 +160,20 @@ def test_what_changed_is_a_map_and_a_sentence(done):
 
 
 def test_whether_the_circuit_moved_is_asked_by_a_run_of_its_own(done, started):
-    run, own = replace_panel(done, "Did the circuit change?")
-    at = visit(own)
+    run, tuned_view = replace_panel(done, "Did the circuit change?")
+    at = visit(tuned_view)
     button(at, "Score the tuned model").click().run()
     (request,) = started
     assert (request.kind, request.tuned, request.k) == ("rescore", run.id, 2)
-    assert request.scoring == own.scoring
+    assert request.scoring == tuned_view.scoring
 
 
 def test_the_answer_stands_beside_the_maps(done):
-    run, own = replace_panel(done, "Did the circuit change?")
+    run, tuned_view = replace_panel(done, "Did the circuit change?")
     request = RescoreRequest(tuned=run.id, scoring=Scoring(size=6, method="atp"), k=2)
     with runs.record(request) as again:
         words = rescoring.rescore(again, request)
-    at = visit(own)
+    at = visit(tuned_view)
     said = "\n".join(element.value for element in at.markdown)
     assert (
         f"{len(words['stayed'])} of the 2 top heads before tuning" in said
@@ -191,8 +191,8 @@ def test_the_answer_stands_beside_the_maps(done):
 
 
 def test_files_and_export(done, started):
-    run, own = replace_panel(done, "Files and export")
-    at = visit(own)
+    run, tuned_view = replace_panel(done, "Files and export")
+    at = visit(tuned_view)
     shown = [code.value for code in at.code]
     assert str(run.file("delta.safetensors")) in shown
     button(at, "Export the tuned model").click().run()
@@ -208,19 +208,19 @@ def test_files_and_export(done, started):
 
 
 def test_a_changed_model_is_told_in_a_sentence(done, folders, tmp_path):
-    run, own = done
+    run, tuned_view = done
     content = json.loads(run.file("request.json").read_text())
     content["subject"]["model"] = content["facts"]["model"] = str(folders["llama"])
     run.file("request.json").write_text(json.dumps(content))
-    at = visit(replace(own, model=str(folders["llama"])))
+    at = visit(replace(tuned_view, model=str(folders["llama"])))
     assert not at.exception and any(
         "belongs to a model with the fingerprint" in error.value for error in at.error
     )
 
 
 def replace_panel(done, panel: str):
-    run, own = done
-    return run, replace(own, after_panel=panel)
+    run, tuned_view = done
+    return run, replace(tuned_view, after_panel=panel)
 
 
 def test_the_advanced_settings_reach_the_command(view, started):

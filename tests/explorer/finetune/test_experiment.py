@@ -76,8 +76,8 @@ def test_the_time_is_expected_from_what_was_measured_here(form, view):
 def test_bad_values_are_one_sentence_and_nothing_can_start(form, key, value, words):
     at = visit(form)
     at.text_input(key=key).set_value(value).run()
-    (told,) = [box.value.replace("\\", "") for box in at.info]
-    assert words in told and button(at, "Start experiment").disabled and not at.exception
+    (message,) = [box.value.replace("\\", "") for box in at.info]
+    assert words in message and button(at, "Start experiment").disabled and not at.exception
 
 
 def test_what_is_typed_is_shown_as_text(form):
@@ -92,11 +92,11 @@ def test_start_writes_the_design_and_asks_for_the_shells_command(form, started):
     button(at, "Start experiment").click().run()
     (request,) = started
     assert request.name == "experiment" and shell_command(request).endswith("--name experiment")
-    found = request.design
-    assert read_design(request.file) == found and runs.home() in Path(request.file).parents
-    assert (found.methods, found.targets) == (["near_zero", "norms"], ["javanese"])
+    design = request.design
+    assert read_design(request.file) == design and runs.home() in Path(request.file).parents
+    assert (design.methods, design.targets) == (["near_zero", "norms"], ["javanese"])
     assert request.jobs == 2 and not at.exception
-    assert (found.n, found.seeds, found.k) == ([4], [1, 2], 2)
+    assert (design.n, design.seeds, design.k) == ([4], [1, 2], 2)
     assert (
         at.selectbox(key=experiment_results.SHOWN_RUN).value == runs.list_runs("experiment")[0].id
     ), "the new one is shown"

@@ -33,22 +33,22 @@ VIEW = View(
 
 
 def test_the_form_is_a_design_that_the_shell_takes():
-    found = experiment_command.form_design(
+    design = experiment_command.form_design(
         replace(VIEW, size=20, attention="frozen", design_rows=30, design_related=["minangkabau"])
     )
-    assert (found.model, found.task, found.source, found.targets) == (
+    assert (design.model, design.task, design.source, design.targets) == (
         "demo",
         "demo",
         "indonesian",
         ["english", "javanese"],
     )
-    assert (found.n, found.seeds, found.rows, found.related) == (
+    assert (design.n, design.seeds, design.rows, design.related) == (
         [10, 20],
         [1, 2, 3],
         30,
         ["minangkabau"],
     )
-    assert found.discovery == {
+    assert design.discovery == {
         "size": 20,
         "seed": 0,
         "method": "cdt",
@@ -56,38 +56,38 @@ def test_the_form_is_a_design_that_the_shell_takes():
         "positions": "all",
         "rules": "paper",
     }
-    (setting,) = found.settings
+    (setting,) = design.settings
     assert (setting.epochs, setting.learning_rate, setting.learning_rates, setting.batch_size) == (
         2,
         1e-3,
         [],
         8,
     )
-    assert found.n_trials == 2 * 2 * 2 * 3 and not found.grid() and found.base is None
-    path = experiment_command.save(found)
-    assert read_design(path) == found and experiment_command.save(
-        found
-    ) == path != experiment_command.save(found.model_copy(update={"k": 3}))
+    assert design.n_trials == 2 * 2 * 2 * 3 and not design.grid() and design.base is None
+    path = experiment_command.save(design)
+    assert read_design(path) == design and experiment_command.save(
+        design
+    ) == path != experiment_command.save(design.model_copy(update={"k": 3}))
     assert runs.home() in Path(path).parents
-    request = experiment_command.request(replace(VIEW, design_jobs=2), found, path)
+    request = experiment_command.request(replace(VIEW, design_jobs=2), design, path)
     assert arguments(request) == ["experiment", path, "--jobs", "2", "--name", "experiment"]
-    assert (request.design, request.file, request.data_dir) == (found, path, None)
-    elsewhere = experiment_command.request(replace(VIEW, data_dir="somewhere"), found, path)
+    assert (request.design, request.file, request.data_dir) == (design, path, None)
+    elsewhere = experiment_command.request(replace(VIEW, data_dir="somewhere"), design, path)
     assert "--data-dir" in arguments(elsewhere)
-    strange = experiment_command.save(found.model_copy(update={"name": "../../<b>etc"}))
+    strange = experiment_command.save(design.model_copy(update={"name": "../../<b>etc"}))
     assert Path(strange).parent == runs.home() / "designs" and Path(strange).name.startswith(
         "b-etc-"
     )
 
 
 def test_several_rates_are_a_grid_chosen_on_validation_rows():
-    found = experiment_command.form_design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
+    design = experiment_command.form_design(replace(VIEW, design_rates="1e-3, 3e-3,1e-2"))
     assert (
-        found.settings[0].choose == "valid"
-        and len(found.grid()) == 3 * 2 * 2
-        and {cell.split for cell in found.grid()} == {"valid"}
+        design.settings[0].choose == "valid"
+        and len(design.grid()) == 3 * 2 * 2
+        and {cell.split for cell in design.grid()} == {"valid"}
     )
-    assert found.n_trials == 24 + 12
+    assert design.n_trials == 24 + 12
     assert (
         experiment_command.form_design(replace(VIEW, design_methods=["direct"])).base == "demo-base"
     )
@@ -115,7 +115,7 @@ def test_what_cannot_be_used_is_said_in_one_sentence(changes, words):
 
 
 def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
-    found = experiment_command.form_design(
+    design = experiment_command.form_design(
         replace(
             VIEW,
             design_rates="1e-3, 3e-3",
@@ -129,25 +129,25 @@ def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
             design_share=True,
         )
     )
-    assert (found.hold, found.replay, found.share) == (0.9, 20, True)
+    assert (design.hold, design.replay, design.share) == (0.9, 20, True)
     assert (
         experiment_command.form_design(
-            replace(View(), **experiment_command.form_fields(found, View()))
+            replace(View(), **experiment_command.form_fields(design, View()))
         )
-        == found
+        == design
     )
-    assert experiment_command.parse(found.model_dump_json(), "a.json") == found
-    other = found.model_copy(update={"task": "nusax"})
+    assert experiment_command.parse(design.model_dump_json(), "a.json") == design
+    other = design.model_copy(update={"task": "nusax"})
     said(lambda: experiment_command.form_fields(other, View()), "task = 'nusax'", "Setup")
     said(
         lambda: experiment_command.form_fields(
-            found.model_copy(update={"choose_seeds": [2]}), View()
+            design.model_copy(update={"choose_seeds": [2]}), View()
         ),
         "choose_seeds",
         "python -m ctsft experiment",
     )
-    two = found.model_copy(
-        update={"settings": [*found.settings, found.settings[0].model_copy(update={"name": "b"})]}
+    two = design.model_copy(
+        update={"settings": [*design.settings, design.settings[0].model_copy(update={"name": "b"})]}
     )
     said(lambda: experiment_command.form_fields(two, View()), "several")
     said(lambda: experiment_command.parse("{", "a.json"), "'a.json' is not valid JSON")
@@ -159,32 +159,32 @@ def test_a_saved_design_opens_again_and_one_that_says_more_is_refused():
 
 
 def test_too_few_rows_are_told_before_anything_starts():
-    found = experiment_command.form_design(VIEW)
-    assert experiment_command.check_rows(found, {"english": 20, "javanese": 30}.get) is found
+    design = experiment_command.form_design(VIEW)
+    assert experiment_command.check_rows(design, {"english": 20, "javanese": 30}.get) is design
     said(
-        lambda: experiment_command.check_rows(found, {"english": 20, "javanese": 19}.get),
+        lambda: experiment_command.check_rows(design, {"english": 20, "javanese": 19}.get),
         "20 labelled examples",
         "pool B of the train rows of javanese has 19",
     )
     said(
         lambda: experiment_command.check_rows(
-            found.model_copy(update={"pool": "all"}), lambda target: 5
+            design.model_copy(update={"pool": "all"}), lambda target: 5
         ),
         "english has 5 train rows",
     )
 
 
 def test_the_time_is_that_of_measured_runs_or_is_not_known():
-    found = experiment_command.form_design(VIEW)
-    cost = sum(map(found.cost, found.trials({})))
+    design = experiment_command.form_design(VIEW)
+    cost = sum(map(design.cost, design.trials({})))
     assert cost == 12 * (MEASURING + 2 * 2) + 12 * (MEASURING + 2 * 3), (
         "two epochs of 10 and of 20 rows, 8 a step"
     )
-    assert experiment_command.seconds(found, []) is None
-    assert experiment_command.seconds(found, [(1.0, 10), (30.0, 10), (2.0, 10)]) == pytest.approx(
+    assert experiment_command.seconds(design, []) is None
+    assert experiment_command.seconds(design, [(1.0, 10), (30.0, 10), (2.0, 10)]) == pytest.approx(
         0.2 * cost
     )
-    assert experiment_command.seconds(found, [(2.0, 10)], at_once=4) == pytest.approx(0.05 * cost)
+    assert experiment_command.seconds(design, [(2.0, 10)], at_once=4) == pytest.approx(0.05 * cost)
     for run_id, words in (
         ("plain", {"history": [{"seconds": 0.0, "step": 0}, {"seconds": 3.0, "step": 6}]}),
         ("x", {"history": []}),
@@ -235,10 +235,10 @@ def test_tables_in_the_layout_of_the_papers():
 
 def test_what_is_finished_and_what_failed_is_read_from_the_folders(folders, loaded, task, tmp_path):
     rows = agreed(loaded["qwen2"], task, each=9)
-    found = two_languages(rows, 18, 3, (20, 6, 6))
+    tables = two_languages(rows, 18, 3, (20, 6, 6))
     view = View(
         model=str(folders["qwen2"]),
-        task=str(write_task(tmp_path / "task", found)),
+        task=str(write_task(tmp_path / "task", tables)),
         target="javanese",
         size=6,
         method="atp",

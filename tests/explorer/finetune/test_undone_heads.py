@@ -23,10 +23,10 @@ from support.tasks import agreed, two_languages, write_task
 def done(folders, loaded, task, tmp_path):
     """A really tuned run of a tiny model, its view, and one of its trained heads."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    found = two_languages(rows, 24, 6, (24, 6, 6))
-    own = session_view.View(
+    tables = two_languages(rows, 24, 6, (24, 6, 6))
+    tuned_view = session_view.View(
         model=str(folders["qwen2"]),
-        task=str(write_task(tmp_path / "own", found)),
+        task=str(write_task(tmp_path / "own", tables)),
         target="javanese",
         n=6,
         k=2,
@@ -34,14 +34,14 @@ def done(folders, loaded, task, tmp_path):
         method="atp",
     )
     request = FinetuneRequest(
-        subject=own.subject,
+        subject=tuned_view.subject,
         scoring=Scoring(size=6, method="atp"),
         tuning=Tuning(target="javanese", what="near_zero", n=6, k=2, shares=False),
         config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
     )
     with runs.record(request) as run:
         tune(run, request)
-    return run, own, min(ctsft.Circuit.load(run.file("circuit.json")).heads)
+    return run, tuned_view, min(ctsft.Circuit.load(run.file("circuit.json")).heads)
 
 
 def drawn(at, title):
@@ -49,8 +49,8 @@ def drawn(at, title):
 
 
 def test_a_head_is_undone_measured_kept_and_reset(done):
-    run, own, head = done
-    at = visit(own)
+    run, tuned_view, head = done
+    at = visit(tuned_view)
     chosen = at.multiselect(key=f"undone_{run.id}")
     assert len(chosen.options) == 2 and head_name(head) in chosen.options and not chosen.value
     assert not button(at, "Keep this") and not at.exception
@@ -62,29 +62,29 @@ def test_a_head_is_undone_measured_kept_and_reset(done):
         assert metric(at, language.capitalize()) == f"{value:.3f}"
     assert "× old weights" in str(drawn(at, "Change by head")["layout"]["annotations"])
     button(at, "Keep this").click().run()
-    kept = undo_choice.kept_file(run, [head])
-    assert not at.exception and any(code.value == str(kept) for code in at.code)
-    assert Delta.load(kept).about["head_shares"] == {f"{head[0]}.{head[1]}": 0}
+    delta_file = undo_choice.kept_file(run, [head])
+    assert not at.exception and any(code.value == str(delta_file) for code in at.code)
+    assert Delta.load(delta_file).about["head_shares"] == {f"{head[0]}.{head[1]}": 0}
     button(at, "Reset").click().run()
     assert not at.multiselect(key=f"undone_{run.id}").value and not button(at, "Reset")
 
 
 def test_the_cheapest_damage_is_a_run_of_its_own(done, started):
-    run, own, _ = done
-    at = visit(own)
+    run, tuned_view, _ = done
+    at = visit(tuned_view)
     button(at, "Undo the cheapest damage").click().run()
     assert [(one.kind, one.tuned, one.heads) for one in started] == [("undo", run.id, ())]
 
 
 def test_its_result_is_a_chart_and_heads_to_take(done):
-    run, own, head = done
+    run, tuned_view, head = done
     request = UndoRequest(tuned=run.id, most_lost=1, most_undone=1)
     with runs.record(request) as job:
         summary = undo(job, request)
     job.file("result.json").write_text(
         job.file("result.json").read_text().replace('"heads": []', f'"heads": [{list(head)}]')
     )
-    at = visit(own)
+    at = visit(tuned_view)
     assert not at.exception and not button(at, "Undo the cheapest damage")
     assert any("undone" in (one["layout"].get("meta") or {}).get("alt", "") for one in charts(at))
     assert f"<dd>{job.id}</dd>" in receipts(at)
@@ -95,7 +95,7 @@ def test_its_result_is_a_chart_and_heads_to_take(done):
 
 
 def test_a_large_model_is_measured_by_a_run(done, started, monkeypatch):
-    run, own, head = done
+    run, tuned_view, head = done
     monkeypatch.setattr(inputs, "SMALL", 1)
     monkeypatch.setattr(
         "explorer.finetune.weight_changes.changes",
@@ -108,7 +108,7 @@ def test_a_large_model_is_measured_by_a_run(done, started, monkeypatch):
             + [{"layer": None, "head": "norms", "change": 1.0, "of": 2.0}]
         ),
     )
-    at = visit(own)
+    at = visit(tuned_view)
     at.multiselect(key=f"undone_{run.id}").set_value([head]).run()
     button(at, "Measure").click().run()
     assert [(one.kind, one.heads) for one in started] == [("undo", (head_name(head),))]

@@ -58,7 +58,7 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     ]
     task = load_task(view.task)
     train, source = (task.load(language, "train") for language in ("javanese", "indonesian"))
-    found = advise_heads(
+    ranking = advise_heads(
         loaded["qwen2"],
         task,
         balanced_sample(train, 12, LABELS, view.tune_seed),
@@ -66,17 +66,19 @@ def test_asked_once_drawn_as_the_library_says_and_taken_as_the_circuit(view, loa
     ).ranking()
     drawn = maps(app)["Worth training"]
     assert np.allclose(
-        drawn["data"][0]["z"], (found.table("value") / found.table("value").max()).sqrt(), atol=1e-4
+        drawn["data"][0]["z"],
+        (ranking.table("value") / ranking.table("value").max()).sqrt(),
+        atol=1e-4,
     )
     numbers = {
         (note["y"], note["x"]): note["text"]
         for note in drawn["layout"]["annotations"]
         if note.get("name") == "rank"
     }
-    assert numbers == {head: f"<b>{i}</b>" for i, head in enumerate(found.order[:3], 1)}
+    assert numbers == {head: f"<b>{i}</b>" for i, head in enumerate(ranking.order[:3], 1)}
     for shown_now, title, values in (
-        ("asks", "Target gradient", found.table("gradient")),
-        ("costs", "Source loss", found.table("fisher").sqrt()),
+        ("asks", "Target gradient", ranking.table("gradient")),
+        ("costs", "Source loss", ranking.table("fisher").sqrt()),
     ):
         shown(app.segmented_control(key="w_advice_map").set_value(shown_now).run())
         assert np.allclose(maps(app)[title]["data"][0]["z"], values, rtol=1e-4)

@@ -41,8 +41,8 @@ def named(app, *names) -> dict:
 def asked(view, run, model, index, head):
     """What the library says of a head on an example of a run."""
     task, means = load_task(view.task), Means.load(run.file("means.safetensors"))
-    kept = json.loads(run.file("pool.json").read_text())[index]
-    row = next(row for row in task.load(view.source, view.split) if row.id == kept["id"])
+    example = json.loads(run.file("pool.json").read_text())[index]
+    row = next(row for row in task.load(view.source, view.split) if row.id == example["id"])
     return view_head(model, task, row, means, head, view.method)
 
 
@@ -51,10 +51,10 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):
     app = opened(view, "On a text")
     shown(app.selectbox(key="w_head").set_value((1, 2)).run())
     shown(app.selectbox(key="w_example").set_value(3).run())
-    found = asked(view, run, loaded["qwen2"], 3, (1, 2))
+    head_view = asked(view, run, loaded["qwen2"], 3, (1, 2))
     bars = named(app, "relevance", "attention")
-    assert np.allclose(bars["data"][0]["x"], found.relevance, atol=1e-5) and np.allclose(
-        bars["data"][1]["x"], found.attention[-1], atol=1e-5
+    assert np.allclose(bars["data"][0]["x"], head_view.relevance, atol=1e-5) and np.allclose(
+        bars["data"][1]["x"], head_view.attention[-1], atol=1e-5
     )
     whole = Scores.load(run.file("scores.safetensors")).per_example[3, 1, 2].item()
     assert any(
@@ -62,14 +62,14 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):
         for caption in app.caption
     )
     shown(app.segmented_control(key="w_head_view").set_value("Attention pattern").run())
-    n = len(found.pieces)
+    n = len(head_view.pieces)
     heat = next(
         trace
         for chart in charts(app)
         for trace in chart["data"]
         if trace["type"] == "heatmap" and len(trace["z"]) == n
     )
-    assert np.allclose(heat["z"], found.attention, atol=1e-5)
+    assert np.allclose(heat["z"], head_view.attention, atol=1e-5)
     shown(app.segmented_control(key="w_head_view").set_value("Direct effect").run())
     drawn = [
         trace["x"]
@@ -78,10 +78,10 @@ def test_the_selected_head_on_the_chosen_example(view, loaded):
         if trace["type"] == "bar" and not trace.get("name")
     ]
     assert any(
-        len(x) == 3 and np.allclose(x, list(found.labels.values()), atol=1e-5) for x in drawn
+        len(x) == 3 and np.allclose(x, list(head_view.labels.values()), atol=1e-5) for x in drawn
     )
     assert any(
-        len(x) == 20 and np.allclose(x[:10], [value for _, value in found.promoted], atol=1e-5)
+        len(x) == 20 and np.allclose(x[:10], [value for _, value in head_view.promoted], atol=1e-5)
         for x in drawn
     )
 
@@ -97,10 +97,10 @@ def test_the_strip_says_which_token_a_head_reads(view, loaded):
     app = opened(view, "On a text")
     shown(app.selectbox(key="w_head").set_value((1, 2)).run())
     shown(app.selectbox(key="w_example").set_value(3).run())
-    found, given = asked(view, run, loaded["qwen2"], 3, (1, 2)), strip(app)
-    assert given["tokens"] == found.pieces and given["readout"] == found.readout
-    assert np.allclose(given["effects"], found.by_source, atol=1e-5)
-    assert np.allclose(given["attention"], found.attention, atol=1e-5)
+    head_view, given = asked(view, run, loaded["qwen2"], 3, (1, 2)), strip(app)
+    assert given["tokens"] == head_view.pieces and given["readout"] == head_view.readout
+    assert np.allclose(given["effects"], head_view.by_source, atol=1e-5)
+    assert np.allclose(given["attention"], head_view.attention, atol=1e-5)
 
 
 def test_the_examples_on_which_a_head_counts_most_are_one_click_away(view):
@@ -235,10 +235,10 @@ def test_the_top_heads_by_position_are_those_of_their_run(view):
         scoring.score(by_position, request)
     shown(app.run())
     assert by_position.id in receipts(app)
-    kept = PositionScores.load(by_position.file("positions.json"))
+    positions = PositionScores.load(by_position.file("positions.json"))
     assert (
-        kept.heads == [(0, 1), (1, 2)]
-        and kept.examples == Scores.load(run.file("scores.safetensors")).examples
+        positions.heads == [(0, 1), (1, 2)]
+        and positions.examples == Scores.load(run.file("scores.safetensors")).examples
     )
     maps = [
         trace["z"]
@@ -248,7 +248,8 @@ def test_the_top_heads_by_position_are_those_of_their_run(view):
     ]
     example = app.session_state["view"].example
     assert any(
-        np.shape(z) == kept.on_text(example).shape and np.allclose(z, kept.on_text(example))
+        np.shape(z) == positions.on_text(example).shape
+        and np.allclose(z, positions.on_text(example))
         for z in maps
     )
-    assert any(np.allclose(np.array(z)[:, -1], kept.values[:, -1]) for z in maps)
+    assert any(np.allclose(np.array(z)[:, -1], positions.values[:, -1]) for z in maps)

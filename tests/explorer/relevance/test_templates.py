@@ -93,8 +93,8 @@ def test_right_answers_are_those_of_the_worst_label_template_and_pool(view, load
             sum(row.label == label == answer for row, answer in zip(rows, said, strict=True))
             for label in one.labels
         ]
-    found = template_answers.fewest(model, task, TEMPLATES, 1)
-    assert found["javanese"] == min(counts) and set(found) == set(task.languages)
+    fewest = template_answers.fewest(model, task, TEMPLATES, 1)
+    assert fewest["javanese"] == min(counts) and set(fewest) == set(task.languages)
     monkeypatch.setattr(inputs, "SMALL", 0)
     assert template_answers.fewest(model, task, TEMPLATES, 1) is None
     assert template_answers.proposed(task, view.split, None)[1] == TemplateChecks.size

@@ -28,9 +28,9 @@ class Session(dict):
 
 @pytest.fixture(autouse=True)
 def session(monkeypatch) -> Session:
-    own = Session()
-    monkeypatch.setattr(st, "session_state", own)
-    return own
+    session_state = Session()
+    monkeypatch.setattr(st, "session_state", session_state)
+    return session_state
 
 
 @pytest.fixture
@@ -109,11 +109,11 @@ def test_hand_edits_stay_when_the_slider_moves(session, scores):
     binding.put(k=2)
     circuit.toggle(RANKING[0], scores)
     circuit.toggle(RANKING[4], scores)
-    found = {}
+    by_k = {}
     for k in (0, 1, 3, 5, 6, 2):
         slide(session, "k", k)
-        found[k] = chosen(scores)
-    assert found == {0: [4], 1: [4], 3: [1, 2, 4], 5: [1, 2, 3, 4], 6: [1, 2, 3, 4, 5], 2: [1, 4]}
+        by_k[k] = chosen(scores)
+    assert by_k == {0: [4], 1: [4], 3: [1, 2, 4], 5: [1, 2, 3, 4], 6: [1, 2, 3, 4, 5], 2: [1, 4]}
 
 
 @pytest.mark.parametrize("first, second, ends_inside", [(2, 5, False), (5, 2, True)])
@@ -163,12 +163,12 @@ def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores)
         change()
     for _ in range(3):
         binding.undo()
-    found = []
+    redone = []
     for _ in range(4):  # one more than there is
         binding.redo()
-        found.append(chosen(scores))
+        redone.append(chosen(scores))
     assert (
-        found == [[0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4, 5]] and len(binding.view().past) == 3
+        redone == [[0, 1, 5], [0, 1, 2, 5], [3, 4, 5], [3, 4, 5]] and len(binding.view().past) == 3
     )
     binding.undo()
     binding.undo()
@@ -179,9 +179,9 @@ def test_redo_goes_forward_again_until_something_else_is_chosen(session, scores)
 
 
 def test_a_discovered_circuit_is_a_rule_with_hand_edits_and_undo_on_top(session, scores):
-    found = Circuit(frozenset({RANKING[4], RANKING[1]}), rule={"name": "discover"})
+    discovered = Circuit(frozenset({RANKING[4], RANKING[1]}), rule={"name": "discover"})
     binding.remember()
-    binding.put(rule="discover", discovered=found)
+    binding.put(rule="discover", discovered=discovered)
     assert chosen(scores) == [1, 4]
     circuit.toggle(RANKING[4], scores)
     circuit.toggle(RANKING[0], scores)

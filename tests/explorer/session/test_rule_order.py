@@ -25,11 +25,11 @@ ABOUT = {
 
 @pytest.fixture(autouse=True)
 def session(monkeypatch):
-    own = type(
+    session_state = type(
         "Session", (dict,), {"__getattr__": dict.__getitem__, "__setattr__": dict.__setitem__}
     )()
-    monkeypatch.setattr(st, "session_state", own)
-    return own
+    monkeypatch.setattr(st, "session_state", session_state)
+    return session_state
 
 
 def made(values: torch.Tensor) -> Scores:

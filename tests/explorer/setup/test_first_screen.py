@@ -102,8 +102,8 @@ def test_the_story_stands_above_the_folded_form(recorded):
     assert not at.exception and len(charts(at)) == 2
     assert button(at, "Do it yourself") and not button(at, "Score heads")
     assert any(one.label.startswith("Model and task: demo") for one in at.expander)
-    told = texts(at)
-    assert "On the same 60 Indonesian test rows, training everything" in told
+    text = texts(at)
+    assert "On the same 60 Indonesian test rows, training everything" in text
     names = {trace["name"] for trace in charts(at)[0]["data"] if trace.get("name")}
     assert names == {"Circuit", "Everything"}
 
@@ -156,33 +156,33 @@ def seeds(*after: int, before=80, n=100) -> dict[int, Answers]:
     }
 
 
-def told(**methods) -> str:
+def sentence(**methods) -> str:
     return forgetting.sentence(forgetting.measure("indonesian", methods))
 
 
 def test_the_sentence_says_that_everything_forgot_and_what_kept_more():
-    text = told(full=seeds(50, 54, 48, 52), circuit=seeds(78, 80, 79, 81))
+    text = sentence(full=seeds(50, 54, 48, 52), circuit=seeds(78, 80, 79, 81))
     assert "training everything forgot: −0.29, 95 % −0.33 to −0.25" in text
     assert "(4 seeds; more texts lost than won in 4)" in text
     assert "Kept more: circuit +0.29 (p < 0.001)." in text and "No clear difference" not in text
 
 
 def test_the_sentence_says_that_there_is_no_effect_where_there_is_none():
-    text = told(full=seeds(81, 78, 80, 82), circuit=seeds(79, 81, 80, 78))
+    text = sentence(full=seeds(81, 78, 80, 82), circuit=seeds(79, 81, 80, 78))
     assert "training everything shows no clear forgetting" in text
     assert "more texts lost than won in 0)" in text and "No clear difference: circuit." in text
     assert "Kept" not in text
 
 
 def test_the_sentence_says_which_method_kept_less():
-    assert "Kept less: random heads −0.20" in told(
+    assert "Kept less: random heads −0.20" in sentence(
         full=seeds(80, 80, 80, 80), random=seeds(60, 61, 59, 60)
     )
 
 
 def test_two_seeds_give_no_interval_and_no_verdict():
     two = {seed: one for seed, one in seeds(50, 50, 50, 50).items() if seed < 3}
-    text = told(full=two, circuit=two)
+    text = sentence(full=two, circuit=two)
     assert "shows no clear forgetting: −0.30 (2 seeds;" in text and "95 %" not in text
 
 

@@ -91,20 +91,20 @@ def test_from_files_to_a_task(app, home):
     ran(app.text_input(key="w_own_name").set_value("../my task").run())
     ran(button(app).click().run())
     view = app.session_state["view"]
-    (kept,) = (home / "tasks").glob("*/task.json")
+    (task_file,) = (home / "tasks").glob("*/task.json")
     assert (
-        Path(view.task) == kept
+        Path(view.task) == task_file
         and view.task_kind == "file"
         and (view.source, view.target) == ("indonesian", "javanese")
     )
-    assert kept.parent.name == "my-task" and json.loads(kept.read_text())["labels"] == [
+    assert task_file.parent.name == "my-task" and json.loads(task_file.read_text())["labels"] == [
         "negative",
         "neutral",
         "positive",
     ]
-    assert len(load_task(kept).load("javanese", "train")) == 30 and load_task(kept).splits(
-        "indonesian"
-    ) == ["valid"]
+    assert len(load_task(task_file).load("javanese", "train")) == 30 and load_task(
+        task_file
+    ).splits("indonesian") == ["valid"]
 
 
 def test_one_file_with_a_column_of_languages(app):

@@ -66,26 +66,26 @@ def markdown_texts(at) -> list[str]:
 
 def active(text: str) -> list[str]:
     """What a Markdown reader makes of a text, apart from text."""
-    found = []
+    parts = []
 
     def look(tokens):
         for token in tokens:
             if token.type in ("image", "html_inline", "html_block"):
-                found.append(token.type)
+                parts.append(token.type)
             if token.type == "link_open" and HOST in str(token.attrs):
-                found.append("link")
+                parts.append("link")
             if token.type == "text":
                 # Streamlit makes links of addresses, escaped or not
-                found.extend(
+                parts.extend(
                     re.findall(rf"(?i)https?://{HOST}|www\.{HOST}|\w@{HOST}", token.content)
                 )
             look(token.children or ())
 
     look(READER.parse(text))
-    found.extend(
+    parts.extend(
         re.findall(r"(?<!\\):(?:red|material)[\[/]|(?<!\\)\$z", text) if HOST in text else ()
     )
-    return found
+    return parts
 
 
 def test_the_reader_sees_what_is_not_escaped():
@@ -163,7 +163,7 @@ PAGES = ("setup", "relevance", "circuit", "finetune", "compare")
 def checked(at):
     texts = markdown_texts(at)
     assert not at.exception and texts
-    wrong = {text[:300]: found for text in texts if (found := active(text))}
+    wrong = {text[:300]: parts for text in texts if (parts := active(text))}
     assert not wrong, json.dumps(wrong, indent=1)
     return texts
 

@@ -88,16 +88,16 @@ def test_every_rule_and_method_has_one():
 
 def without_help(at: AppTest) -> list[str]:
     """Metrics, sliders, number fields and number columns that nothing explains."""
-    found = [one.label for one in at.metric if not one.proto.help]
-    found += [one.label for one in [*at.slider, *at.number_input] if not one.help]
+    unexplained = [one.label for one in at.metric if not one.proto.help]
+    unexplained += [one.label for one in [*at.slider, *at.number_input] if not one.help]
     for table in at.dataframe:
         config = json.loads(table.proto.columns or "{}")
-        found += [
+        unexplained += [
             name
             for name in table.value.select_dtypes("number").columns
             if not config.get(name, {}).get("help")
         ]
-    return found
+    return unexplained
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -238,19 +238,19 @@ def test_heads_beyond_the_model_are_left_out_and_named():
 
 
 def test_a_discovered_circuit_goes_by_its_run_or_head_by_head():
-    found = Circuit(
+    circuit = Circuit(
         frozenset({(0, 1), (1, 2)}),
         rule={"name": "discover", "run": "a-run"},
         edges=(((0, 1), LOGITS, 1.0),),
     )
-    assert link_format.write(View(rule="discover", discovered=found)) == {
+    assert link_format.write(View(rule="discover", discovered=circuit)) == {
         "rule": "discover",
         "found": "a-run",
     }
     query = link_format.write(
         View(
             rule="discover",
-            discovered=replace(found, rule={}),
+            discovered=replace(circuit, rule={}),
             added=frozenset({(2, 2)}),
             removed=frozenset({(0, 1)}),
         )

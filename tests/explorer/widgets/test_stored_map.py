@@ -80,8 +80,8 @@ def of_session(view, monkeypatch):
 )
 def test_only_the_scores_of_these_settings_are_shown(of_session, monkeypatch, other):
     score(of_session)
-    found = stored_map.find({})
-    assert (found.method, found.examples, found.values.shape) == ("cdt", 6, (3, 4))
+    stored = stored_map.find({})
+    assert (stored.method, stored.examples, stored.values.shape) == ("cdt", 6, (3, 4))
     monkeypatch.setattr(stored_map.binding, "view", lambda: replace(of_session, **other))
     assert stored_map.find({}) is None
 
@@ -99,8 +99,8 @@ def test_of_recorded_scores_only_those_of_a_recorded_model_are_shown(monkeypatch
     """The page scores the bundled model itself, and needs no settings of a recorded one."""
     show_recorded(monkeypatch)
     monkeypatch.setattr(stored_map.binding, "view", View)
-    found = stored_map.find({"model": "recorded/SmolLM2-135M"})
-    assert (found.run.id, found.examples, found.values.shape) == ("smollm2-cdt", 12, (30, 9))
+    stored = stored_map.find({"model": "recorded/SmolLM2-135M"})
+    assert (stored.run.id, stored.examples, stored.values.shape) == ("smollm2-cdt", 12, (30, 9))
     assert stored_map.find({"model": "recorded/SmolLM2-135M", "n": "30"}) is None
     assert stored_map.find({}) is None
 

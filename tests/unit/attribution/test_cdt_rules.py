@@ -142,9 +142,9 @@ def test_parts_that_cancel_do_not_grow_without_end():
         torch.randn(4, *trace.x[1].shape, generator=torch.Generator().manual_seed(1)), dim=-1
     )
     large = 20 * trace.x[1].norm(dim=-1, keepdim=True) * directions
-    grown, kept = (one.block(1, large.clone()).norm(dim=-1) for one in (free, walk))
+    grown, bounded = (one.block(1, large.clone()).norm(dim=-1) for one in (free, walk))
     most = 2 * walk.totals(1).out.norm(dim=-1)
-    assert (grown > 10 * most).any() and (kept <= 1.0001 * most).all()
+    assert (grown > 10 * most).any() and (bounded <= 1.0001 * most).all()
 
 
 @torch.no_grad()

@@ -34,9 +34,9 @@ class Planted:
     def measure(self, rows: list[int], heads: torch.Tensor) -> torch.Tensor:
         assert not (self.ablated[rows] & heads).any(), "measured twice"
         self.ablated[rows] |= heads
-        found = torch.full(self.effects.shape, float("nan"))
-        found[rows] = torch.where(heads, self.effects[rows], torch.nan)
-        return found
+        measured = torch.full(self.effects.shape, float("nan"))
+        measured[rows] = torch.where(heads, self.effects[rows], torch.nan)
+        return measured
 
     def certify(self, k: int = 5, seed: int = 0):
         return certify(self.estimate, k, self.measure, seed)
@@ -109,19 +109,19 @@ def test_where_the_budget_decides_little_the_best_heads_are_ablated_wholly(monke
     """Estimates that are off by as much as the effects: the heads found are nearer to those of full
     ablation than the estimate's, and than with the race alone.
     """
-    found = {}
+    common = {}
     for name, hopeless in (("whole heads", certified.HOPELESS), ("race alone", float("inf"))):
         monkeypatch.setattr(certified, "HOPELESS", hopeless)
         planted = [Planted(seed, error=6.0, k=12) for seed in range(8)]
         results = [one.certify(12, seed) for seed, one in enumerate(planted)]
         assert not any(certificate.certified for _, certificate in results)
         assert all(certificate.passes <= budget_of(LAYERS * HEADS) for _, certificate in results)
-        found[name] = [
+        common[name] = [
             len(one.top(values, 12) & one.top(one.effects, 12))
             for one, (values, _) in zip(planted, results, strict=True)
         ]
     estimated = [len(one.top(one.estimate, 12) & one.top(one.effects, 12)) for one in planted]
-    assert sum(found["whole heads"]) > max(sum(found["race alone"]), sum(estimated)), found
+    assert sum(common["whole heads"]) > max(sum(common["race alone"]), sum(estimated)), common
 
 
 def test_what_the_budget_does_not_decide_is_not_certified_and_named(monkeypatch):

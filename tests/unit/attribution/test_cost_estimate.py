@@ -61,19 +61,21 @@ def test_more_texts_and_longer_ones_cost_more(loaded):
 
 @pytest.mark.parametrize("method", ["cdt", "atp", "ig", "ablation"])
 def test_an_estimate_has_sizes_that_can_be(loaded, method):
-    found = estimate_cost(loaded["qwen2"], [[5] * 9, [7] * 12, [8] * 9], method)
-    assert found.operations > 0 and 0 < found.seconds < 60 and 10**8 < found.memory < 10**11
-    assert found.rate == pytest.approx(found.operations / found.seconds)
-    assert "estimates" in found.text() and found.row()["estimate"] is True
+    estimate = estimate_cost(loaded["qwen2"], [[5] * 9, [7] * 12, [8] * 9], method)
+    assert (
+        estimate.operations > 0 and 0 < estimate.seconds < 60 and 10**8 < estimate.memory < 10**11
+    )
+    assert estimate.rate == pytest.approx(estimate.operations / estimate.seconds)
+    assert "estimates" in estimate.text() and estimate.row()["estimate"] is True
 
 
 def test_a_model_without_weights_can_be_estimated():
     with torch.device("meta"):
         model = Model(tiny.__globals__["HEADS"]["causal"].from_config(tiny("llama").config), None)
-    found = estimate_shape(Shape.of(model, "cuda"), model.n_params, [45] * 50, gflops=1000)
+    estimate = estimate_shape(Shape.of(model, "cuda"), model.n_params, [45] * 50, gflops=1000)
     assert (
-        found.seconds == pytest.approx(found.operations / 1e12)
-        and found.memory > model.n_params * 4
+        estimate.seconds == pytest.approx(estimate.operations / 1e12)
+        and estimate.memory > model.n_params * 4
     )
 
 

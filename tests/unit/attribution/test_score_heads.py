@@ -201,8 +201,8 @@ def test_only_the_heads_of_the_group_leave_their_place(loaded, task, positions):
         torch.equal(moved[1][0, :, 2], torch.where(where, means.values[1, 2], plain[1][0, :, 2]))
         and where.any()
     )
-    kept = [0, 1, 3]
-    assert torch.equal(moved[1][0][:, kept], plain[1][0][:, kept]) and torch.equal(
+    unscaled = [0, 1, 3]
+    assert torch.equal(moved[1][0][:, unscaled], plain[1][0][:, unscaled]) and torch.equal(
         moved[0], plain[0]
     )
     assert all(

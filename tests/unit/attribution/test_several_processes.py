@@ -131,7 +131,7 @@ def test_two_processes_give_the_scores_of_one(words, tmp_path):
     """gloo, two processes: scores of the CD-T and of attribution patching, a discovery of depth 1
     and faithfulness.
     """
-    found = {}
+    by_count = {}
     for count in (1, 2):
         home = tmp_path / f"home{count}"
         run = torchrun if count == 2 else together
@@ -154,14 +154,13 @@ def test_two_processes_give_the_scores_of_one(words, tmp_path):
             "--json",
         )
         assert code == 0, err
-        found[count] = (
+        by_count[count] = (
             torch.tensor(scores["values"]),
             [row["margin"] for row in json.loads(out)["points"]],
         )
-    assert (found[1][0] - found[2][0]).abs().max() < 1e-6 * found[1][0].abs().max() and found[1][
-        0
-    ].abs().max() > 1e-3
-    assert found[1][1] == pytest.approx(found[2][1], rel=1e-5)
+    (alone, margins_alone), (split, margins_split) = by_count[1], by_count[2]
+    assert (alone - split).abs().max() < 1e-6 * alone.abs().max() and alone.abs().max() > 1e-3
+    assert margins_alone == pytest.approx(margins_split, rel=1e-5)
     circuits = []
     for count in (1, 2):
         code, out, err = together(

@@ -49,8 +49,8 @@ def test_the_engine_is_at_least_everything_that_scores_are_computed_with():
     needed, new = set(), {"ctsft.attribution.score_heads"}
     while new:
         needed |= new
-        found = {dotted for name in new for dotted in imported(modules[name], "ctsft")}
-        new = (found & set(modules)) - needed
+        imports = {dotted for name in new for dotted in imported(modules[name], "ctsft")}
+        new = (imports & set(modules)) - needed
     parts = {f"ctsft.{name.removesuffix('.py').replace('/', '.')}" for name in entry.ENGINE}
     outside = {name for name in needed if not any(f"{name}.".startswith(f"{p}.") for p in parts)}
     # what they do decides no number: errors, folders, sizes in words

@@ -86,7 +86,7 @@ def test_means_come_back_as_they_were_and_can_be_saved(loaded, task, positions, 
 def test_the_discovery_set_is_the_same_one_without_predicting_again(loaded, task, monkeypatch):
     model = loaded["qwen2"]
     rows = agreed(model, task, each=4)
-    plain, first = (discovery_set(model, task, rows, 6, 1, cache=kept) for kept in (False, True))
+    plain, first = (discovery_set(model, task, rows, 6, 1, cache=cache) for cache in (False, True))
     assert discovery_set(model, task, rows, 6, 2, cache=True) != first
     monkeypatch.setattr("ctsft.attribution.pool.predict", None)
     assert discovery_set(model, task, rows, 6, 1, cache=True) == first == plain
@@ -163,12 +163,12 @@ def test_every_setting_of_cdt_asks_anew(ask, config):
 def test_what_changes_no_number_is_answered(ask, build, task):
     first = ask()
     # in memory, under another name, with the same weights
-    own = build("qwen2")
+    in_memory = build("qwen2")
     renamed = [dataclasses.replace(row, id=f"other-{row.id}") for row in POOL]
     for changes in (
         {"batch_tokens": 30},
         {"max_memory": "8GB"},
-        {"model": own},
+        {"model": in_memory},
         {"pool": renamed},
         {"task": dataclasses.replace(task, name="another", targets=())},
     ):
@@ -180,7 +180,7 @@ def test_what_changes_no_number_is_answered(ask, build, task):
         ask(batch_tokens=30).config.batch_tokens == 30
         and ask(pool=renamed).examples[0] == "other-0"
     )
-    assert ask(model=own).about["model"] == "tiny-qwen2" and len(files("scores")) == 1
+    assert ask(model=in_memory).about["model"] == "tiny-qwen2" and len(files("scores")) == 1
 
 
 def test_a_weight_written_in_place_asks_anew(ask, build):

@@ -190,11 +190,17 @@ def test_what_is_no_circuit_is_refused(tmp_path, text):
 
 def test_another_models_circuit_is_refused(loaded, task):
     model = loaded["qwen2"]
-    own = select(
+    circuit = select(
         score_heads(model, task, POOL, label_balanced_means(model, task, POOL), "atp"), "top", k=3
     )
-    assert own.check(model) is own
-    said(lambda: own.check(loaded["llama"]), "model_type", "'qwen2'", "'llama'", own.model["model"])
+    assert circuit.check(model) is circuit
+    said(
+        lambda: circuit.check(loaded["llama"]),
+        "model_type",
+        "'qwen2'",
+        "'llama'",
+        circuit.model["model"],
+    )
     said(lambda: select(TABLE, "all").check(loaded["llama"]), "n_layers is 2", "3")
     said(lambda: Circuit(frozenset({(0, 0), (3, 1)})).check(model), "L3.H1", "3 layers of 4 heads")
     said(lambda: Circuit(frozenset({(0, 0), (1, 4)})).check(model), "L1.H4")
@@ -212,23 +218,23 @@ def test_another_models_circuit_is_refused(loaded, task):
 
 def literal_discovery(model, task, pool, mu, depth, size):
     """Section 6 word for word, on the oracle. Returns the heads of each iteration."""
-    labels, kept = task.label_ids(model), []
+    labels, groups = task.label_ids(model), []
     tokens = list(labels.values())
     encoded = [(task.encode(model, row), labels[row.label]) for row in pool]
     for step in range(depth + 1):
         scores = {}
         for head in model.heads:
-            if any(head in group for group in kept):
+            if any(head in group for group in groups):
                 continue
             if step == 0:
                 of = [
                     naive.relevance(model.hf, ids, gold, tokens, *head, mu[head])
                     for ids, gold in encoded
                 ]
-            elif head[0] < max(layer for layer, _ in kept[-1]):
+            elif head[0] < max(layer for layer, _ in groups[-1]):
                 of = [
                     naive.head_target_relevance(
-                        model.hf, ids, gold, tokens, head, kept[-1], mu[head]
+                        model.hf, ids, gold, tokens, head, groups[-1], mu[head]
                     )
                     for ids, gold in encoded
                 ]
@@ -237,8 +243,8 @@ def literal_discovery(model, task, pool, mu, depth, size):
             scores[head] = sum(of) / len(of)
         if not scores:
             break
-        kept.append(sorted(scores, key=lambda head: (-scores[head], head))[:size])
-    return kept
+        groups.append(sorted(scores, key=lambda head: (-scores[head], head))[:size])
+    return groups
 
 
 @pytest.mark.parametrize(("family", "fraction", "size"), [("qwen2", 0.17, 2), ("gpt2", 0.02, 1)])
@@ -269,8 +275,8 @@ def test_discovery_ends_when_no_earlier_layer_is_left(loaded, task, monkeypatch)
     from ctsft.circuit import discovery as module
 
     monkeypatch.setattr(module, "score_heads", lambda *_, **config: made([[3.0, 2.0], [1.0, 0.0]]))
-    found = list(iterations(loaded["gpt2"], task, POOL, None, 5, 0.1))
-    assert [circuit.heads for circuit, _ in found] == [{(0, 0)}]
+    steps = list(iterations(loaded["gpt2"], task, POOL, None, 5, 0.1))
+    assert [circuit.heads for circuit, _ in steps] == [{(0, 0)}]
 
 
 def test_later_iterations_look_in_earlier_layers_only(loaded, task):
@@ -289,10 +295,10 @@ def test_an_edge_is_the_naive_relevance_for_its_one_target(loaded, task, family)
     model = loaded[family]
     means, labels = label_balanced_means(model, task, POOL), task.label_ids(model)
     *_, (circuit, scores) = iterations(model, task, POOL, means, 2, 0.17)
-    kept = [head for head in circuit.why if circuit.why[head].startswith("iteration 0")]
+    first_heads = [head for head in circuit.why if circuit.why[head].startswith("iteration 0")]
     assert {
         source: relevance for source, target, relevance in circuit.edges if target == LOGITS
-    }.keys() == set(kept)
+    }.keys() == set(first_heads)
     between = [edge for edge in circuit.edges if edge[1] != LOGITS]
     assert len(between) >= 2 and {source for source, _, _ in circuit.edges} == circuit.heads
     for source, target, relevance in between:
@@ -315,8 +321,8 @@ def test_an_edge_is_the_naive_relevance_for_its_one_target(loaded, task, family)
     for head in scores.ranking()[:1]:
         # over all targets of its iteration, the mean is the head's score
         if head in circuit.heads and scores.config.targets:
-            own = [relevance for source, _, relevance in between if source == head]
-            assert sum(own) / len(scores.config.targets) == pytest.approx(
+            outgoing = [relevance for source, _, relevance in between if source == head]
+            assert sum(outgoing) / len(scores.config.targets) == pytest.approx(
                 scores.values[head].item(), abs=1e-5
             )
 

@@ -30,16 +30,16 @@ SHARES = np.array([0, 0.1, 0.2, 0.5, 1])
     ],
 )
 def test_areas_by_hand(curve, cpr, cmd):
-    found = areas(np.array(curve, dtype=float), SHARES)
-    assert found == {"cpr": pytest.approx(cpr), "cmd": pytest.approx(cmd)}
+    by_measure = areas(np.array(curve, dtype=float), SHARES)
+    assert by_measure == {"cpr": pytest.approx(cpr), "cmd": pytest.approx(cmd)}
 
 
 def test_faithfulness_of_draws_is_that_of_their_mean_margins():
     margins = np.array([[1.0, 3.0], [2.0, 5.0]])  # [size, row]: no head, one head
     full = np.array([4.0, 6.0])
     counts = np.array([[0.5, 0.5], [1.0, 0.0]])
-    found = ratios(counts @ margins.T, counts @ full)
-    assert found == pytest.approx(np.array([[0, 1.5 / 3], [0, 1 / 3]]))
+    quotients = ratios(counts @ margins.T, counts @ full)
+    assert quotients == pytest.approx(np.array([[0, 1.5 / 3], [0, 1 / 3]]))
     assert np.isnan(ratios(np.array([2.0, 3.0]), 2.0)).all(), "full and empty agree"
 
 

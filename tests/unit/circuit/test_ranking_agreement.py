@@ -45,14 +45,14 @@ def test_opposite_signs_count_first_and_only_where_both_are_clear():
     first, second = ladder() - 10.5, ladder() - 10.5
     second[1, 1] = -second[1, 1]  # 3.5: its rank hardly matters
     second[3, 4] = 100.0
-    found = disagreements(made(first), made(second))
-    assert [one.head for one in found] == [(3, 4), (1, 1)], "at most a tenth of 20 heads"
-    assert all(one.opposite for one in found)
+    differing = disagreements(made(first), made(second))
+    assert [one.head for one in differing] == [(3, 4), (1, 1)], "at most a tenth of 20 heads"
+    assert all(one.opposite for one in differing)
     unclear = disagreements(made(first, noise=50.0), made(second))
     assert not any(one.opposite for one in unclear) and unclear[0].head == (3, 4)
 
 
 def test_at_most_a_tenth_of_the_heads_is_named_the_largest_differences_first():
-    found = disagreements(made(ladder()), made(-ladder() + 30))
-    assert [one.head for one in found] == [(0, 0), (3, 4)]
-    assert [abs(one.rank - one.reference_rank) for one in found] == [19, 19]
+    differing = disagreements(made(ladder()), made(-ladder() + 30))
+    assert [one.head for one in differing] == [(0, 0), (3, 4)]
+    assert [abs(one.rank - one.reference_rank) for one in differing] == [19, 19]

@@ -109,16 +109,18 @@ def test_wrong_settings_are_refused(checks, words):
 
 
 def test_what_cannot_be_compared_is_named(loaded, file, task, tmp_path):
-    model, own = loaded["qwen2"], load_task(str(file))
+    model, own_task = loaded["qwen2"], load_task(str(file))
     long = (*TEMPLATES[:2], Template("long", None, {"negative": "unquestionably bad"}))
     said(
-        lambda: compare_templates(model, own, TemplateChecks(long)),
+        lambda: compare_templates(model, own_task, TemplateChecks(long)),
         "Template 'long'",
         "must be ONE known token",
     )
     few = TemplateChecks(TEMPLATES, pools=1, seeds=1, method="atp", size=48)
     said(
-        lambda: compare_templates(model, own, few), "Template 'own', indonesian", "examples needed"
+        lambda: compare_templates(model, own_task, few),
+        "Template 'own', indonesian",
+        "examples needed",
     )
     rows = cued(12)
     foreign = [replace(row, id=f"j{row.id}") for row in rows]

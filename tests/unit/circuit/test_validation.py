@@ -38,7 +38,7 @@ def rows(loaded, task):
 
 
 @pytest.fixture(scope="module")
-def found(loaded, task, rows) -> list[tuple[dict, Validation]]:
+def reports(loaded, task, rows) -> list[tuple[dict, Validation]]:
     return list(validate(loaded["qwen2"], task, rows[:24], rows[24:], SMALL))
 
 
@@ -68,8 +68,8 @@ def test_the_band_is_the_5th_to_the_95th_percentile():
     assert band([float(value) for value in range(101)]) == {"mean": 50, "low": 5, "high": 95}
 
 
-def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows, found):
-    model, report = loaded["qwen2"], found[-1][1]
+def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows, reports):
+    model, report = loaded["qwen2"], reports[-1][1]
     pool = discovery_set(model, task, rows[:24], 6, 0)
     means = label_balanced_means(model, task, pool)
     scores = {
@@ -115,10 +115,10 @@ def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows,
         ).margin
         for seed in range(4)
     ]
-    own = next(row for row in report.random if row["size"] == 4)
+    random_row = next(row for row in report.random if row["size"] == 4)
     assert (
-        own["margin"]["mean"] == pytest.approx(sum(random) / 4, rel=1e-4)
-        and own["margin"]["low"] >= min(random) - 1e-6
+        random_row["margin"]["mean"] == pytest.approx(sum(random) / 4, rel=1e-4)
+        and random_row["margin"]["low"] >= min(random) - 1e-6
     )
     assert points["cdt", 4]["beats"] == sum(by_hand.margin > margin for margin in random) / 4
     assert all(
@@ -127,21 +127,21 @@ def test_the_report_is_that_of_scoring_and_measuring_by_hand(loaded, task, rows,
     )
 
 
-def test_the_report_grows_and_ends_as_json(found):
-    parts = [row["part"] for row, _ in found]
+def test_the_report_grows_and_ends_as_json(reports):
+    parts = [row["part"] for row, _ in reports]
     assert list(dict.fromkeys(parts)) == ["agreement", "random", "curves", "areas", "stability"]
-    assert [len(report.agreement) for _, report in found[:4]] == [1, 2, 3, 4] and found[0][
+    assert [len(report.agreement) for _, report in reports[:4]] == [1, 2, 3, 4] and reports[0][
         1
     ].curves == []
-    words = found[-1][1].as_json()
+    words = reports[-1][1].as_json()
     assert "NaN" not in json.dumps(words) and [row["beats"] for row in words["curves"]][-1] is None
     top = words["stability"]["atp"]
     assert (top["pools"], top["k"], len(top["tops"])) == (3, 1, 3) and 0 <= top["texts_jaccard"] < 1
     # of one head each
     assert top["jaccard"] == top["top1"] == first_head_agreement(top["tops"])
-    for stop in range(1, len(found) + 1):
+    for stop in range(1, len(reports) + 1):
         assert "Agreement with mean ablation: 6 texts, 12 heads" in table(
-            found[stop - 1][1].as_json()
+            reports[stop - 1][1].as_json()
         )
 
 

@@ -43,16 +43,16 @@ def drawn(variances, levels=LEVELS, heads=2000, seed=0) -> np.ndarray:
 
 
 def test_known_variances_are_found():
-    found = components(standard(drawn(VARIANCES)))
-    assert found == pytest.approx(VARIANCES, abs=0.02) and sum(found.values()) == pytest.approx(1)
-    assert list(found) == list(VARIANCES)
+    parts = components(standard(drawn(VARIANCES)))
+    assert parts == pytest.approx(VARIANCES, abs=0.02) and sum(parts.values()) == pytest.approx(1)
+    assert list(parts) == list(VARIANCES)
 
 
 def test_noise_alone_has_no_share_on_average():
     only = dict.fromkeys(VARIANCES, 0.0) | {"same": 0.5, "rest": 0.5}
-    found = [components(standard(drawn(only, heads=48, seed=seed))) for seed in range(40)]
+    draws = [components(standard(drawn(only, heads=48, seed=seed))) for seed in range(40)]
     for name in ("template", "language", "template x language", "pool", "seed"):
-        values = [one[name] for one in found]
+        values = [one[name] for one in draws]
         # some below 0: nothing is cut off
         assert abs(np.mean(values)) < 0.01 and min(values) < 0 < max(values)
 
@@ -66,8 +66,8 @@ def test_noise_alone_has_no_share_on_average():
     ],
 )
 def test_an_effect_with_one_level_has_no_share(levels, absent):
-    found = components(standard(drawn(VARIANCES, levels)))
-    assert set(found) == set(VARIANCES) - absent and sum(found.values()) == pytest.approx(1)
+    parts = components(standard(drawn(VARIANCES, levels)))
+    assert set(parts) == set(VARIANCES) - absent and sum(parts.values()) == pytest.approx(1)
 
 
 def test_the_scale_of_a_map_does_not_count():
@@ -97,9 +97,9 @@ def test_overlap_is_of_maps_that_differ_in_one_thing():
     # sets of 2 heads, by template alone: {0, 1}, {0, 2}, {0, 3}
     sizes = (3, 1, 2, 2)
     tops = {(t, 0, p, s): {0, t + 1} for t in range(3) for p in range(2) for s in range(2)}
-    found = overlaps(tops, sizes, chance=0.1)
-    assert set(found) == {"template", "pool", "seed"}
-    assert found["template"] == pytest.approx(
+    overlap = overlaps(tops, sizes, chance=0.1)
+    assert set(overlap) == {"template", "pool", "seed"}
+    assert overlap["template"] == pytest.approx(
         {
             "jaccard": 1 / 3,
             "above": 1 / 3 - 0.1,
@@ -109,5 +109,5 @@ def test_overlap_is_of_maps_that_differ_in_one_thing():
         }
     )
     # one pair of pools, and one pair of seeds in each: too few for an interval
-    assert found["pool"]["jaccard"] == 1 and found["pool"]["low"] is None
-    assert (found["pool"]["pairs"], found["seed"]["pairs"]) == (6, 6)
+    assert overlap["pool"]["jaccard"] == 1 and overlap["pool"]["low"] is None
+    assert (overlap["pool"]["pairs"], overlap["seed"]["pairs"]) == (6, 6)

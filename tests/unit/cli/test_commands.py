@@ -90,10 +90,11 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
     code, out, _ = shell(
         "discover", *tiny_words, "--size", 6, "--depth", 1, "--fraction", 0.17, "--json"
     )
-    found, circuit = json.loads(out), newest().file("circuit.json")
+    discovered, circuit = json.loads(out), newest().file("circuit.json")
     assert (
         code == 0
-        and {(row["layer"], row["head"]) for row in found["heads"]} == Circuit.load(circuit).heads
+        and {(row["layer"], row["head"]) for row in discovered["heads"]}
+        == Circuit.load(circuit).heads
     )
     code, out, _ = shell(
         "faithfulness", *tiny_words, "--scores", scored["run"], "--circuit", circuit, "--json"
@@ -101,7 +102,7 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
     single = json.loads(out)
     assert (
         code == 0
-        and single["heads"] == len(found["heads"])
+        and single["heads"] == len(discovered["heads"])
         and set(single["raw"]) == {"circuit", "empty", "full"}
         and single["rows"] == 9
     )
@@ -148,7 +149,7 @@ def test_discover_faithfulness_finetune_compare_in_a_row(shell, tiny_words, scor
     assert (
         code == 0
         and [row["step"] for row in tuned["history"]] == [0, 1, 2, 3, 4]
-        and tuned["heads"] == len(found["heads"])
+        and tuned["heads"] == len(discovered["heads"])
     )
     assert load_file(run.file("delta.safetensors")) and run.file("result.json").exists()
     assert (run.status().state, run.status().progress) == ("done", 1)

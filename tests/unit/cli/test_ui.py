@@ -33,17 +33,17 @@ def test_the_command_refuses_what_it_cannot_use_in_one_sentence(shell):
 @pytest.fixture
 def specs(monkeypatch) -> dict:
     """Packages that Python finds otherwise than it does: name -> folder, or None for missing."""
-    found, find = {}, importlib.util.find_spec
+    package_folders, find = {}, importlib.util.find_spec
 
     def changed(name: str):
-        if name not in found:
+        if name not in package_folders:
             return find(name)
-        if found[name] is None:
+        if package_folders[name] is None:
             return None
-        return SimpleNamespace(submodule_search_locations=[found[name]])
+        return SimpleNamespace(submodule_search_locations=[package_folders[name]])
 
     monkeypatch.setattr(ui.importlib.util, "find_spec", changed)
-    return found
+    return package_folders
 
 
 @pytest.mark.parametrize("module", ["explorer", "streamlit"])

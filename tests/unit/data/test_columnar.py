@@ -41,8 +41,8 @@ def frame(table, kind="parquet"):
 def test_texts_and_numbers_come_back(kind, text):
     numbers = [10**18 + row for row in range(len(TEXTS))]
     table = pa.table({"id": pa.array(numbers, pa.int64()), "text": pa.array(TEXTS).cast(text)})
-    found = frame(table, kind)
-    assert found["text"].tolist() == TEXTS and found["id"].tolist() == [str(n) for n in numbers]
+    columns = frame(table, kind)
+    assert columns["text"].tolist() == TEXTS and columns["id"].tolist() == [str(n) for n in numbers]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_ids_that_repeat_are_numbered_anew():
 
 
 @pytest.mark.parametrize(
-    "name, found",
+    "name, expected",
     [
         ("javanese-train.csv", ("javanese", "train")),
         ("XNLI.dev.tsv", ("xnli", "valid")),
@@ -110,8 +110,8 @@ def test_ids_that_repeat_are_numbered_anew():
         ("../../etc/passwd.csv", ("passwd", DRAW_SPLITS)),
     ],
 )
-def test_names_of_files_are_guessed_from(name, found):
-    assert guess_language_and_split(name) == found
+def test_names_of_files_are_guessed_from(name, expected):
+    assert guess_language_and_split(name) == expected
 
 
 def test_columns_get_names_a_prompt_can_use():

@@ -27,8 +27,9 @@ def test_wordpiece_without_its_hashes():
         models.WordPiece({"[UNK]": 0, "tea": 1, "##pot": 2, "hot": 3}, unk_token="[UNK]")
     )
     core.pre_tokenizer, core.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()
-    own = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
-    assert readable_tokens(own, own("hot teapot")["input_ids"]) == ["hot", " tea", "pot"]
+    word_tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
+    ids = word_tokenizer("hot teapot")["input_ids"]
+    assert readable_tokens(word_tokenizer, ids) == ["hot", " tea", "pot"]
 
 
 def test_a_token_of_the_vocabulary_by_itself(tokenizer):

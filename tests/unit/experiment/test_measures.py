@@ -11,22 +11,22 @@ from ctsft.utils.statistics import paired_difference, spread, spread_by_group
 
 def test_measures_are_those_of_the_confusion_counted_by_hand():
     gold, answers = list("aaaabbc"), list("aabbbac")
-    found = metrics(gold, answers, ("a", "b", "c", "d"))
+    measured = metrics(gold, answers, ("a", "b", "c", "d"))
     # 2 tp / (gold + predicted)
     f1 = [2 * 2 / (4 + 3), 2 * 1 / (2 + 3), 1.0]  # no row has a d
     assert (
-        found["accuracy"] == 4 / 7
-        and found["rows"] == 7
-        and found["macro_f1"] == pytest.approx(sum(f1) / 3)
-        and found["right"] == "1100101"
+        measured["accuracy"] == 4 / 7
+        and measured["rows"] == 7
+        and measured["macro_f1"] == pytest.approx(sum(f1) / 3)
+        and measured["right"] == "1100101"
     )
-    assert found["recall"] == {"a": 0.5, "b": 0.5, "c": 1.0, "d": None}
+    assert measured["recall"] == {"a": 0.5, "b": 0.5, "c": 1.0, "d": None}
     assert math.isnan(metrics([], [], ("a",))["accuracy"])
     after = {"s": {"accuracy": 0.5, "macro_f1": 0.4}, "t": {"accuracy": 0.75, "macro_f1": 0.7}}
     before = {"s": {"accuracy": 0.75, "macro_f1": 0.7}, "t": {"accuracy": 0.25, "macro_f1": 0.1}}
-    found = metric_changes(before, after, "s", "t")
-    assert (found["forgetting"]["accuracy"], found["plasticity"]["accuracy"]) == (0.25, 0.5)
-    assert found["plasticity"]["macro_f1"] == pytest.approx(0.6)
+    changes = metric_changes(before, after, "s", "t")
+    assert (changes["forgetting"]["accuracy"], changes["plasticity"]["accuracy"]) == (0.25, 0.5)
+    assert changes["plasticity"]["macro_f1"] == pytest.approx(0.6)
 
 
 def test_statistics_by_hand():
@@ -44,8 +44,9 @@ def test_statistics_by_hand():
         for method, values in {"a": [1, 2, 3], "b": [0, 1, 5]}.items()
         for seed, x in enumerate(values)
     ]
-    found = paired_difference(rows, "a", "b", lambda row: row["x"])
-    assert found.over == spread([1, 1, -2]) and (found.unit, found.pairs) == ("seeds", 3)
+    difference = paired_difference(rows, "a", "b", lambda row: row["x"])
+    assert difference.over == spread([1, 1, -2])
+    assert (difference.unit, difference.pairs) == ("seeds", 3)
     assert (
         paired_difference(rows[:3], "a", "b", lambda row: row["x"]) is None
         and paired_difference(rows[:4], "a", "b", lambda row: row["x"]).pairs == 1

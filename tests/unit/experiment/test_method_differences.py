@@ -28,8 +28,8 @@ def pair(one, other, target, source, p=0.0001):
     ],
 )
 def test_the_verdict_speaks_of_adjusted_p_only(target, source, wanted):
-    (found,) = judged([pair("a", "b", target, source)])
-    assert found["verdict"] == wanted
+    (difference,) = judged([pair("a", "b", target, source)])
+    assert difference["verdict"] == wanted
 
 
 def test_all_pairs_that_are_shown_are_judged_together():

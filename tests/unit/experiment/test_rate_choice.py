@@ -98,10 +98,10 @@ def test_the_rate_with_the_best_target_is_chosen_and_the_source_breaks_ties():
         )
         for trial in grid
     }
-    found = {
+    chosen = {
         method: one["learning_rate"] for (_, method), one in choose_rates(design, measured).items()
     }
-    assert found == {"full": 1e-2, "norms": 1e-3}
+    assert chosen == {"full": 1e-2, "norms": 1e-3}
     failed = next(
         trial.key for trial in grid if (trial.method, trial.learning_rate) == ("full", 1e-2)
     )

@@ -46,9 +46,9 @@ def test_an_experiment_runs_each_trial_once_and_writes_its_tables(words, monkeyp
         one["state"] == "done" and one["run"].startswith("exp-") and one["source_before"] == 1
         for one in compared
     )
-    own = runs.get(compared[0]["run"])
-    assert len(runs_results.evaluations(own)) == 2 and set(
-        runs_results.evaluations(own)[0]["metrics"]
+    first_run = runs.get(compared[0]["run"])
+    assert len(runs_results.evaluations(first_run)) == 2 and set(
+        runs_results.evaluations(first_run)[0]["metrics"]
     ) == {
         "indonesian",
         "javanese",
@@ -140,10 +140,10 @@ def test_a_trial_that_fails_is_recorded_and_does_not_end_the_others(words, monke
         summary["cells"] == 2 and [one["error"] for one in summary["failed"]] == ["out of luck"] * 2
     )
     trial = Trial(**summary["failed"][0]["cell"])
-    own = runs.get(trial_run_id("exp", trial))
+    failed_run = runs.get(trial_run_id("exp", trial))
     assert (
-        own.status().state == "failed"
-        and "out of luck" in own.log_tail()
+        failed_run.status().state == "failed"
+        and "out of luck" in failed_run.log_tail()
         and "failed: out of luck" in capfd.readouterr().err
     )
     assert go(Design(**words))[1]["cells"] == 4  # tried again

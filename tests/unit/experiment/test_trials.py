@@ -45,7 +45,7 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
     go(design)
     context = TrialContext(design, None, "exp")
     for trial in design.trials({}):
-        kept = finished("exp", trial)
+        result = finished("exp", trial)
         request = requests.request_of(runs.get(trial_run_id("exp", trial)))
         assert same_question(request, request_of_trial(context, trial, "exp"))
         # without the experiment: what its shell command asks for
@@ -54,19 +54,19 @@ def test_a_trial_is_what_its_command_does(words, monkeypatch):
         with runs.record(alone_request) as run:
             alone = jobs_tuning.tune(run, alone_request)
         assert (
-            alone["history"][-1]["metrics"] == kept["after"]
-            and alone["trainable"] == kept["trainable"]
+            alone["history"][-1]["metrics"] == result["after"]
+            and alone["trainable"] == result["trainable"]
         )
-        assert alone["shares"] == kept["shares"] and len(kept["shares"]["points"]) == 11
-        assert alone["outside"] == kept["outside"]
-        texts, again = kept["perplexity"]["after"], alone["history"][-1]["perplexity"]
+        assert alone["shares"] == result["shares"] and len(result["shares"]["points"]) == 11
+        assert alone["outside"] == result["outside"]
+        texts, again = result["perplexity"]["after"], alone["history"][-1]["perplexity"]
         assert texts["source texts"] == pytest.approx(again["source texts"], rel=1e-5)
-        assert kept["perplexity"]["before"] != texts
-        assert kept["outside"]["identical"] == kept["outside"]["parameters"]
+        assert result["perplexity"]["before"] != texts
+        assert result["outside"]["identical"] == result["outside"]["parameters"]
         held, replayed = request.config.hold, request.config.replay
         assert (held == 9, replayed == 6) == ("held" in trial.method, trial.method == "replay")
-        assert alone["history"][-1]["loss"] == pytest.approx(kept["loss"], rel=1e-5) and set(
-            kept["after"]
+        assert alone["history"][-1]["loss"] == pytest.approx(result["loss"], rel=1e-5) and set(
+            result["after"]
         ) == {"indonesian", "javanese", "acehnese", "reviews (javanese)"}
 
 
@@ -81,16 +81,16 @@ def test_evaluations_on_the_way_are_of_validation_rows_and_change_nothing(words)
     )
     context = TrialContext(watched, None, "exp")
     go(watched)
-    kept = finished("exp", watched.trials({})[1])
-    assert [row["step"] for row in kept["course"]] == [0, 1, 2, 3] and kept["course"][0][
+    result = finished("exp", watched.trials({})[1])
+    assert [row["step"] for row in result["course"]] == [0, 1, 2, 3] and result["course"][0][
         "metrics"
     ].keys() == {"indonesian", "javanese"}
-    assert kept["course"][0]["metrics"]["javanese"]["rows"] == len(
+    assert result["course"][0]["metrics"]["javanese"]["rows"] == len(
         context.rows("javanese", "valid")
-    ) and kept["after"]["javanese"]["rows"] == len(context.rows("javanese", "test"))
+    ) and result["after"]["javanese"]["rows"] == len(context.rows("javanese", "test"))
     go(watched.model_copy(update={"eval_every": 0}), "quiet")
     quiet = finished("quiet", watched.trials({})[1])
-    assert quiet["after"] == kept["after"] and quiet["course"] == []
+    assert quiet["after"] == result["after"] and quiet["course"] == []
     trial = watched.trials({})[1]
     asked = arguments(request_of_trial(context, trial, "exp"))
     assert "--eval-split" not in asked and "--final-split" not in asked, "the usual ones"
@@ -181,7 +181,7 @@ def test_a_fixed_share_of_the_change_is_a_method_of_its_own(words):
     )
     run, _ = go(design)
     (trial,) = design.trials({})
-    kept = finished("exp", trial)
+    stored = finished("exp", trial)
     context = TrialContext(design, None, "exp")
     result = finetune(
         context.start_model(trial),
@@ -195,13 +195,13 @@ def test_a_fixed_share_of_the_change_is_a_method_of_its_own(words):
     model = context.start_model(trial)
     delta.scaled(0.5).write(model)
     rows = context.evaluation_rows("javanese", "test")
-    assert evaluate(model, context.task, rows) == kept["at_share"]["after"]["javanese"]
+    assert evaluate(model, context.task, rows) == stored["at_share"]["after"]["javanese"]
     delta.write(model)
-    assert evaluate(model, context.task, rows) == kept["after"]["javanese"]
-    assert kept["shares"]["points"][-1]["share"] == 1
+    assert evaluate(model, context.task, rows) == stored["after"]["javanese"]
+    assert stored["shares"]["points"][-1]["share"] == 1
     whole, half = finished_rows(run, design)[0]
     assert (whole["method"], half["method"]) == ("full", "half of full")
-    assert half["target_after"] == kept["at_share"]["after"]["javanese"]["accuracy"]
+    assert half["target_after"] == stored["at_share"]["after"]["javanese"]["accuracy"]
     assert half["answers"]["target"][1].count("1") == round(half["target_after"] * len(rows))
     assert "half of full" in run.file("table.md").read_text()
 

@@ -56,7 +56,7 @@ def plainly(folder, task, rows) -> list[str]:
         AutoTokenizer.from_pretrained(folder),
         AutoModelForCausalLM.from_pretrained(folder),
     )
-    tokens, found = {label: tokenizer.encode(" " + label)[-1] for label in task.labels}, []
+    tokens, predictions = {label: tokenizer.encode(" " + label)[-1] for label in task.labels}, []
     for row in rows:
         with torch.no_grad():
             logits = model(
@@ -66,8 +66,8 @@ def plainly(folder, task, rows) -> list[str]:
                     return_token_type_ids=False,
                 )
             ).logits[0, -1]
-        found.append(max(tokens, key=lambda label: logits[tokens[label]].item()))
-    return found
+        predictions.append(max(tokens, key=lambda label: logits[tokens[label]].item()))
+    return predictions
 
 
 @pytest.mark.parametrize("words", [[], ["--kv", "expand"], ["--what", "full"], ["--what", "lora"]])

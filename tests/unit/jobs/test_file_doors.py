@@ -177,8 +177,8 @@ def rewrite(path, tensors=None, **changes):
     content = load_file(path) | (tensors or {})
     fields = json.loads(description) | changes
     fields = {name: value for name, value in fields.items() if value != "leave out"}
-    kept = {name: value for name, value in content.items() if value is not None}
-    save_file(kept, path, {key: json.dumps(fields)})
+    remaining = {name: value for name, value in content.items() if value is not None}
+    save_file(remaining, path, {key: json.dumps(fields)})
 
 
 CHANGES = {

@@ -54,8 +54,8 @@ def test_a_score_run_can_be_rebuilt_from_its_folder(subject, scored, loaded, tas
         torch.allclose(scores.values, again.values, atol=1e-6)
         and scores.ranking() == again.ranking()
     )
-    found = list(csv.DictReader(scored.file("scores.csv").open()))
-    assert [(int(row["layer"]), int(row["head"])) for row in found] == scores.ranking()
+    csv_rows = list(csv.DictReader(scored.file("scores.csv").open()))
+    assert [(int(row["layer"]), int(row["head"])) for row in csv_rows] == scores.ranking()
     heads = results.result(scored)["heads"]
     assert [(row["layer"], row["head"]) for row in heads] == scores.ranking() and heads[0][
         "score"
@@ -227,8 +227,8 @@ def test_the_final_figures_are_those_of_the_checkpoint_and_of_the_delta(subject,
     rows = {name: task.load(name, "test") for name in ("indonesian", "javanese")}
     for when in ("before", "after"):
         for name, some in rows.items():
-            found = summary["final"][when][name]["accuracy"]
-            assert found == ctsft.accuracy(model, task, some), (when, name)
+            accuracy = summary["final"][when][name]["accuracy"]
+            assert accuracy == ctsft.accuracy(model, task, some), (when, name)
         if when == "before":
             ctsft.apply_delta(model, run.file("delta.safetensors"))
     assert summary["final"]["before"] != summary["final"]["after"]

@@ -37,8 +37,8 @@ def test_related_tasks_and_perplexity_stand_in_the_result_and_the_events(subject
     names = ["topic (english)", "topic (german)"]
     assert list(summary["final"]["after"]) == ["indonesian", "javanese", *names]
     model = ctsft.load_model(subject.model, "cpu")
-    task, own = ctsft.load_task(topic), ctsft.load_task(subject.task)
-    texts = [row.text for row in own.load("indonesian", "valid")]
+    task, subject_task = ctsft.load_task(topic), ctsft.load_task(subject.task)
+    texts = [row.text for row in subject_task.load("indonesian", "valid")]
     for when in ("before", "after"):
         for name, language in zip(names, ("english", "german"), strict=True):
             rows = task.load(language, "test")

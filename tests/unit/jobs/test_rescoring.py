@@ -38,9 +38,9 @@ SCORING = Scoring(size=6, method="atp")
 def tuned(folders, loaded, task, tmp_path):
     """Runs a tuning job of a tiny Qwen2, whose source rows it predicts as they are labelled."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    found = two_languages(rows, 24, 6, (24, 6, 6))
+    tables = two_languages(rows, 24, 6, (24, 6, 6))
     subject = Subject(
-        str(folders["qwen2"]), str(write_task(tmp_path / "task", found)), device="cpu"
+        str(folders["qwen2"]), str(write_task(tmp_path / "task", tables)), device="cpu"
     )
 
     def go(what="norms", rate=1e-2, kv="group", **more) -> runs.Run:
@@ -87,11 +87,11 @@ def test_the_tuned_model_is_scored_on_the_same_examples(tuned, folders, task, kv
         for row in ctsft.load_task(request_of(run).subject.task).load("indonesian", "train")
     }
     pool = [rows[name] for name in before.examples]
-    own = ctsft.score_heads(
+    by_hand = ctsft.score_heads(
         model, task, pool, ctsft.label_balanced_means(model, task, pool), method="atp"
     )
     assert before.examples == after.examples and not torch.equal(before.values, after.values)
-    assert torch.allclose(after.values, own.values, atol=1e-6)
+    assert torch.allclose(after.values, by_hand.values, atol=1e-6)
     assert words["right"] == ctsft.accuracy(model, task, pool) and -1 <= words["spearman"] <= 1
     assert results.result(writer)["changes"] == words["changes"]
 
@@ -116,8 +116,8 @@ def test_a_change_by_head_is_that_of_both_sides_compared(tuned, loaded, folders)
         ] >= 0
     head = min(moved)
     block, size = loaded["qwen2"].blocks[head[0]], loaded["qwen2"].d_head
-    own = block.o.weight[:, head[1] * size : (head[1] + 1) * size].norm().item()
-    assert rows[head]["of"] > own, "the numbers before include the output columns"
+    output_norm = block.o.weight[:, head[1] * size : (head[1] + 1) * size].norm().item()
+    assert rows[head]["of"] > output_norm, "the numbers before include the output columns"
 
 
 def scores(values) -> Scores:
@@ -133,8 +133,8 @@ def scores(values) -> Scores:
 
 def test_agreement_by_hand():
     before, after = scores([[4.0, 3.0], [2.0, 1.0]]), scores([[4.0, 1.0], [2.0, 3.0]])
-    found = rescoring.agreement(before, after, 2)
-    assert found == {
+    agreement = rescoring.agreement(before, after, 2)
+    assert agreement == {
         "spearman": pytest.approx(0.2),
         "k": 2,
         "stayed": [[0, 0]],

@@ -38,9 +38,9 @@ QUICK = TuneConfig(epochs=2, learning_rate=1e-2, batch_size=6)
 def tuned(folders, loaded, task, tmp_path):
     """Runs a tuning job of a tiny Qwen2, whose source rows it predicts as they are labelled."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    found = two_languages(rows, 24, 6, (24, 6, 6))
+    tables = two_languages(rows, 24, 6, (24, 6, 6))
     subject = Subject(
-        str(folders["qwen2"]), str(write_task(tmp_path / "task", found)), device="cpu"
+        str(folders["qwen2"]), str(write_task(tmp_path / "task", tables)), device="cpu"
     )
 
     def go(what="full", **more) -> runs.Run:
@@ -79,9 +79,9 @@ def head_masks(hf, heads):
     """{parameter: bool mask of the numbers of these heads alone}, by hand; groups of two."""
     masks = {n: torch.zeros_like(v, dtype=torch.bool) for n, v in hf.named_parameters()}
     for layer, head in heads:
-        at, own = f"model.layers.{layer}.self_attn.", slice(8 * head, 8 * head + 8)
-        masks[at + "q_proj.weight"][own] = masks[at + "q_proj.bias"][own] = True
-        masks[at + "o_proj.weight"][:, own] = True
+        at, head_slice = f"model.layers.{layer}.self_attn.", slice(8 * head, 8 * head + 8)
+        masks[at + "q_proj.weight"][head_slice] = masks[at + "q_proj.bias"][head_slice] = True
+        masks[at + "o_proj.weight"][:, head_slice] = True
     return masks
 
 

@@ -81,12 +81,12 @@ def test_what_moves_is_what_was_counted_and_no_neighbour_moves(build, task, fami
     twin = expand(build(family))
     before, masks = bits(twin.hf), may_move(twin.hf, ())
     for layer, head in HEADS:
-        own, at = slice(head * 8, head * 8 + 8), f"model.layers.{layer}.self_attn."
+        head_slice, at = slice(head * 8, head * 8 + 8), f"model.layers.{layer}.self_attn."
         for module in ("q_proj", "k_proj", "v_proj"):
             for name in ("weight", "bias"):
                 if f"{at}{module}.{name}" in masks:
-                    masks[f"{at}{module}.{name}"][own] = True
-        masks[at + "o_proj.weight"][:, own] = True
+                    masks[f"{at}{module}.{name}"][head_slice] = True
+        masks[at + "o_proj.weight"][:, head_slice] = True
     config = TuneConfig(epochs=2, learning_rate=1e-2, batch_size=4, weight_decay=0.1, kv="expand")
     result = finetune(model, task, Circuit(HEADS), cued(12), {}, config)
     after = bits(result.model.hf)

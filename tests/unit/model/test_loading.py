@@ -35,27 +35,27 @@ def swapped(one: str, other: str):
     """A family function that takes two modules of a block for each other."""
 
     def llama(hf):
-        found = families.llama(hf)
+        parts = families.llama(hf)
         blocks = [
             dataclasses.replace(block, **{one: getattr(block, other), other: getattr(block, one)})
-            for block in found.blocks
+            for block in parts.blocks
         ]
-        return dataclasses.replace(found, blocks=blocks)
+        return dataclasses.replace(parts, blocks=blocks)
 
     return llama
 
 
 def wrong_activation(hf):
-    found = families.llama(hf)
+    parts = families.llama(hf)
     return dataclasses.replace(
-        found,
-        blocks=[dataclasses.replace(block, act=torch.nn.functional.relu) for block in found.blocks],
+        parts,
+        blocks=[dataclasses.replace(block, act=torch.nn.functional.relu) for block in parts.blocks],
     )
 
 
 def wrong_final_norm(hf):
-    found = families.llama(hf)
-    return dataclasses.replace(found, final_norm=found.blocks[0].attn_norm)
+    parts = families.llama(hf)
+    return dataclasses.replace(parts, final_norm=parts.blocks[0].attn_norm)
 
 
 @pytest.mark.parametrize(

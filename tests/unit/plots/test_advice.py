@@ -70,12 +70,12 @@ def test_no_head_advised_leaves_no_number():
 
 def test_the_scatter_has_every_head_once_by_kind_and_clicks_carry_it():
     fig = advice.advice_scatter(KEPT, CIRCUIT, 2, (1, 1), ("indonesian", "<b>english</b>"))
-    found = {
+    heads_by_name = {
         trace.name: [tuple(at) for at in trace.customdata]
         for trace in fig.data
         if trace.customdata is not None
     }
-    assert found == {
+    assert heads_by_name == {
         "others": [(0, 1), (0, 2), (1, 1)],
         "circuit": [(1, 2)],
         "advised": [(1, 0)],

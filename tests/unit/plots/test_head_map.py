@@ -22,16 +22,16 @@ def named(fig, name):
 
 def corners(trace):
     """The heads around which a trace draws closed squares."""
-    xs, ys, found, path = list(trace.x), list(trace.y), set(), []
+    xs, ys, outlined, path = list(trace.x), list(trace.y), set(), []
     for x, y in zip(xs, ys, strict=True):
         if x is None:
-            found.add(
+            outlined.add(
                 (round(np.mean([p[1] for p in path[:4]])), round(np.mean([p[0] for p in path[:4]])))
             )
             path = []
         else:
             path.append((x, y))
-    return found
+    return outlined
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -208,11 +208,11 @@ def test_overlap_counts_shared_heads(scores, circuit):
 
 
 def test_discovery_graph_draws_every_edge(model, task, pool, means):
-    found = ctsft.discover(model, task, pool, means, depth=1, fraction=0.17)
-    fig = plots.discovery_graph(found)
+    discovered = ctsft.discover(model, task, pool, means, depth=1, fraction=0.17)
+    fig = plots.discovery_graph(discovered)
     hover = next(trace for trace in fig.data if trace.name == "relevance")
-    assert len(hover.x) == len(found.edges) and fig.layout.xaxis.tickvals[-1] == 3
-    assert len(plots.discovery_graph(found, least=1.0).data) < len(fig.data) + 1
+    assert len(hover.x) == len(discovered.edges) and fig.layout.xaxis.tickvals[-1] == 3
+    assert len(plots.discovery_graph(discovered, least=1.0).data) < len(fig.data) + 1
 
 
 def test_advice_map_numbers_the_advised(model, task, circuit):

@@ -34,8 +34,8 @@ def test_means_with_intervals_are_large_and_seeds_small():
         point("full", -0.5, 0.1),
     ]
     fig = run_frontier(points)
-    found = by_name(fig)
-    large, small, alone = found["Circuit", 1], found["circuit, a seed", 3], found["Full", 1]
+    traces = by_name(fig)
+    large, small, alone = traces["Circuit", 1], traces["circuit, a seed", 3], traces["Full", 1]
     assert (large.x[0], large.y[0]) == (pytest.approx(-0.2), pytest.approx(0.3)) and small.x == (
         -0.1,
         -0.3,

@@ -45,7 +45,7 @@ def run(language: str, shape=(2, 3), state: str = "done", model: str = "m", **sc
 
 
 def test_only_scorings_in_the_same_way_of_the_same_shape_stand_beside():
-    own = run("a")
+    first = run("a")
     good, other_model = run("b", size=30), run("a", model="folder/m2")
     (
         run("c", method="atp"),
@@ -54,12 +54,13 @@ def test_only_scorings_in_the_same_way_of_the_same_shape_stand_beside():
         run("f", shape=(4, 3)),
         run("g", state="failed"),
     )
-    assert {one.id for one in scoring_choices.comparable(own, FIRST)} == {good.id, other_model.id}
+    assert {one.id for one in scoring_choices.comparable(first, FIRST)} == {good.id, other_model.id}
     newer = run("b", size=30)
     # one a subject, the newest
-    assert {one.id for one in scoring_choices.comparable(own, FIRST)} == {newer.id, other_model.id}
-    assert scoring_choices.short_titles(own, good) == ("a", "b") and scoring_choices.short_titles(
-        own, other_model
+    comparable = {one.id for one in scoring_choices.comparable(first, FIRST)}
+    assert comparable == {newer.id, other_model.id}
+    assert scoring_choices.short_titles(first, good) == ("a", "b") and scoring_choices.short_titles(
+        first, other_model
     ) == (
         "m",
         "m2",

@@ -15,8 +15,8 @@ def test_histogram_counts_every_head_once_and_colours_the_circuit():
     values[0, 0] = np.nan
     chosen = {(1, 1), (2, 5)}
     fig = score_histogram(values, 0.7, chosen)
-    kept, others, ticks = fig.data
-    assert sum(kept.y) == 2 and sum(others.y) == 45 and kept.marker.color == COLOURS["circuit"]
+    inside, others, ticks = fig.data
+    assert sum(inside.y) == 2 and sum(others.y) == 45 and inside.marker.color == COLOURS["circuit"]
     assert list(map(tuple, ticks.customdata)) == sorted(chosen) and list(ticks.x) == [
         values[1, 1],
         values[2, 5],

@@ -138,15 +138,16 @@ TAMPERED = {
 def test_a_changed_figure_is_found_though_the_hashes_were_fixed(packed, tmp_path, name):
     files = contents(packed)
     TAMPERED[name](files)
-    found = verify(write(tmp_path / "changed.zip", files))
-    assert found.counts[DIFFERENT] >= 1, name
+    verification = verify(write(tmp_path / "changed.zip", files))
+    assert verification.counts[DIFFERENT] >= 1, name
 
 
 def test_an_untouched_bundle_is_equal(packed, tmp_path):
-    found = verify(packed)
-    assert found.counts[DIFFERENT] == 0 and found.counts[EQUAL] > 2000
-    assert verify(write(tmp_path / "same.zip", contents(packed))).counts == found.counts
-    assert {verdict.where.split("/")[-1] for verdict in found.verdicts} >= {"accuracy", "score"}
+    verification = verify(packed)
+    assert verification.counts[DIFFERENT] == 0 and verification.counts[EQUAL] > 2000
+    assert verify(write(tmp_path / "same.zip", contents(packed))).counts == verification.counts
+    measures = {verdict.where.split("/")[-1] for verdict in verification.verdicts}
+    assert measures >= {"accuracy", "score"}
 
 
 @pytest.mark.parametrize("name", ["status.json", "result.json", "circuit.json"])
@@ -155,16 +156,16 @@ def test_what_only_the_hashes_know(packed, tmp_path, name):
     files = contents(packed)
     files[f"{RUN}/{name}"] = files[f"{RUN}/{name}"].replace(b"\n", b" \n", 1)
     hidden = verify(write(tmp_path / "fixed.zip", files))
-    found = verify(write(tmp_path / "changed.zip", files, fix_hashes=False))
+    verification = verify(write(tmp_path / "changed.zip", files, fix_hashes=False))
     assert hidden.counts[DIFFERENT] == 0
-    assert [one.where for one in found.verdicts if one.state == DIFFERENT] == [
+    assert [one.where for one in verification.verdicts if one.state == DIFFERENT] == [
         f"hash of {RUN}/{name}"
     ]
     del files[f"{RUN}/circuit.json"]
     files[f"{RUN}/extra.json"] = b"{}"
-    found = verify(write(tmp_path / "other.zip", files, fix_hashes=False))
+    verification = verify(write(tmp_path / "other.zip", files, fix_hashes=False))
     assert {f"hash of {RUN}/circuit.json", f"hash of {RUN}/extra.json"} <= {
-        one.where for one in found.verdicts if one.state == DIFFERENT
+        one.where for one in verification.verdicts if one.state == DIFFERENT
     }
 
 
@@ -201,22 +202,22 @@ def test_a_sample_is_drawn_and_the_same_for_the_same_seed(packed):
 def test_the_model_is_run_again_on_request(subject, scored):
     """A macro F1 after tuning, which right and wrong per row do not give."""
     run, _ = tuned(subject, scored, shares=False)
-    found = verify(run.path, Settings(deep=True))
-    again = [one for one in found.verdicts if "macro_f1 (the model again)" in one.where]
-    assert found.counts[DIFFERENT] == 0 and [one.state for one in again] == [EQUAL] * 4
+    verification = verify(run.path, Settings(deep=True))
+    again = [one for one in verification.verdicts if "macro_f1 (the model again)" in one.where]
+    assert verification.counts[DIFFERENT] == 0 and [one.state for one in again] == [EQUAL] * 4
     path = run.file("result.json")
     content = json.loads(path.read_text())
     content["final"]["after"]["javanese"]["macro_f1"] += 0.01
     content["final"]["plasticity"]["macro_f1"] += 0.01
     path.write_text(json.dumps(content))
     assert verify(run.id).counts[DIFFERENT] == 0
-    found = verify(run.id, Settings(deep=True))
-    assert [one.where for one in found.verdicts if one.state == DIFFERENT] == [
+    verification = verify(run.id, Settings(deep=True))
+    assert [one.where for one in verification.verdicts if one.state == DIFFERENT] == [
         f"{run.id}: after tuning, javanese, macro_f1 (the model again)"
     ]
-    found = verify(scored.id, Settings(deep=True))
-    assert found.counts[DIFFERENT] == 0
-    assert sum("on each example" in one.where for one in found.verdicts) == 12
+    verification = verify(scored.id, Settings(deep=True))
+    assert verification.counts[DIFFERENT] == 0
+    assert sum("on each example" in one.where for one in verification.verdicts) == 12
 
 
 def test_what_has_no_figure_is_refused(tmp_path):

@@ -29,7 +29,7 @@ def test_half_written_files_do_not_break_reading(text):
     assert run.status().state == "lost"  # no word of an end, no known process
     assert "scoring" in run.status().message or "scoring" not in text
     assert run.request.kind == "score" and run.request.created > 0
-    assert [found.id for found in runs.list_runs("score")] == [run.id]
+    assert [listed.id for listed in runs.list_runs("score")] == [run.id]
 
 
 def test_an_unreadable_status_of_a_live_process_reads_as_running():

@@ -73,7 +73,7 @@ def test_a_delta_gives_the_tuned_model_to_the_bit_and_fits_no_other(
 def test_the_file_reads_as_its_description_says(build, task, tmp_path):
     """Put into a fresh copy by hand."""
     result, fresh = tuned(build, task, tmp_path / "d.safetensors", "gpt2", CIRCUIT), build("gpt2")
-    tensors, own = load_file(tmp_path / "d.safetensors"), dict(fresh.hf.named_parameters())
+    tensors, parameters = load_file(tmp_path / "d.safetensors"), dict(fresh.hf.named_parameters())
     with safe_open(tmp_path / "d.safetensors", "pt") as file:
         words = json.loads(file.metadata()["delta"])
     stacks = words.pop("stacks")
@@ -85,11 +85,11 @@ def test_the_file_reads_as_its_description_says(build, task, tmp_path):
         for key, value in tensors.items():
             name, _, kind = key.partition(":")
             if not kind:
-                own[name].copy_(value)
+                parameters[name].copy_(value)
             elif kind == "values" and f"{name}:rows" in tensors:
-                own[name][tensors[f"{name}:rows"]] = value
+                parameters[name][tensors[f"{name}:rows"]] = value
             elif kind == "values":
-                own[name][:, tensors[f"{name}:columns"]] = value
+                parameters[name][:, tensors[f"{name}:columns"]] = value
     assert same(fresh, result.model) and not same(fresh, build("gpt2"))
     assert {
         value.dtype for key, value in tensors.items() if key.endswith((":rows", ":columns"))
@@ -146,26 +146,26 @@ def test_changes_of_each_head_are_compared(build, task, tmp_path):
         "second": 0,
         "cosine": None,
     }
-    own, old = (
+    tuned_parameters, old = (
         [dict(model.hf.named_parameters()) for model in models],
         dict(base.hf.named_parameters()),
     )
     for layer, head in ((2, 0), (0, 0), (1, 1)):
         vectors = []
-        for params in own:
+        for params in tuned_parameters:
             change, at = (
                 {name: (params[name] - old[name]).detach().double() for name in old},
                 f"model.layers.{layer}.self_attn.",
             )
             q, kv = slice(8 * head, 8 * head + 8), slice(head // 2 * 8, head // 2 * 8 + 8)
-            found = [
+            qkv_slices = [
                 change[f"{at}{module}_proj.{name}"][rows]
                 for module, rows in (("q", q), ("k", kv), ("v", kv))
                 for name in ("weight", "bias")
             ]
             vectors.append(
                 torch.cat(
-                    [value.flatten() for value in [*found, change[at + "o_proj.weight"][:, q]]]
+                    [value.flatten() for value in [*qkv_slices, change[at + "o_proj.weight"][:, q]]]
                 )
             )
         row = rows[layer, head]
@@ -211,9 +211,9 @@ def test_the_sum_of_two_deltas(build, task, tmp_path):
         assert not same(both, models[0]) and not same(both, models[1])
         if kind == "other heads":
             # a number that one of them moved alone is that one's to the bit
-            own = [part for part in linear_slices(both, {(1, 2)}) if part.columns][0]
+            output_part = [part for part in linear_slices(both, {(1, 2)}) if part.columns][0]
             assert torch.equal(
-                own.values, second["model.layers.1.self_attn.o_proj.weight"][:, 16:24]
+                output_part.values, second["model.layers.1.self_attn.o_proj.weight"][:, 16:24]
             )
             assert (
                 Delta.load(tmp_path / "sum.safetensors").size

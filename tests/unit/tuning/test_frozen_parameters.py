@@ -152,8 +152,8 @@ def test_a_protected_parameter_never_gets_a_gradient(build, task):
     with masked_training(model, HEADS) as hf:
         for _ in range(2):  # accumulated
             F.cross_entropy(readout_logits(hf, batch), labels).backward()
-        found = {name for name, value in hf.named_parameters() if value.grad is not None}
-        assert found == {
+        with_gradient = {name for name, value in hf.named_parameters() if value.grad is not None}
+        assert with_gradient == {
             name
             for name, _ in hf.named_parameters()
             if name.startswith("trained_slices.") or "norm" in name

@@ -44,12 +44,12 @@ def test_what_the_target_asks_is_the_gradient_of_what_would_be_trained(build, ta
     for head in [(0, 0), (1, 3), (2, 1)]:
         with masked_training(model, [head]) as hf:
             loss_of(model, task, TARGET).backward()
-            own = [value.grad for value in hf.trained_slices.parameters()]
+            gradients = [value.grad for value in hf.trained_slices.parameters()]
             assert advice.gradient_squared[head].item() == pytest.approx(
-                sum(value.square().sum().item() for value in own), rel=1e-4
+                sum(value.square().sum().item() for value in gradients), rel=1e-4
             )
             assert advice.gradient[head].item() == pytest.approx(
-                torch.cat([value.flatten() for value in own]).norm().item(), rel=1e-4
+                torch.cat([value.flatten() for value in gradients]).norm().item(), rel=1e-4
             )
             hf.zero_grad()
 
@@ -58,7 +58,7 @@ def test_fisher_information_is_the_mean_of_squared_gradients_not_the_square_of_t
     build, task
 ):
     model = build("qwen2")
-    found, parameters = fisher(model, task, SOURCE), Gradients(model, task).parameters
+    information, parameters = fisher(model, task, SOURCE), Gradients(model, task).parameters
     by_hand = [torch.zeros_like(value) for value in parameters]
     for row in SOURCE:
         for sum_, gradient in zip(
@@ -67,13 +67,14 @@ def test_fisher_information_is_the_mean_of_squared_gradients_not_the_square_of_t
             sum_ += gradient**2 / len(SOURCE)
     assert all(
         torch.allclose(one.float(), two, rtol=1e-4, atol=1e-9)
-        for one, two in zip(found, by_hand, strict=True)
+        for one, two in zip(information, by_hand, strict=True)
     )
     mean = mean_gradient(Gradients(model, task), SOURCE)
     assert not any(
-        torch.allclose(one, two.square(), rtol=1e-2) for one, two in zip(found, mean, strict=True)
+        torch.allclose(one, two.square(), rtol=1e-2)
+        for one, two in zip(information, mean, strict=True)
     )
-    advice = advise_heads(model, task, TARGET, SOURCE, information=found)
+    advice = advise_heads(model, task, TARGET, SOURCE, information=information)
     assert torch.equal(advice.fisher, advise_heads(model, task, TARGET, SOURCE).fisher)
 
 
@@ -131,8 +132,8 @@ def test_the_advised_heads_are_the_best_set_and_shared_rows_count_once(build, ta
     assert worth(advice.circuit(2).heads) >= (1 - 1 / 2.718282) * worth(best)
     assert advice.order(1) == [max(every, key=lambda head: advice.values[head])]
     assert sorted(advice.order()) == every and advice.order(5) == advice.order()[:5]
-    own, shared = torch.tensor([[1.0, 0.9, 0.1, 0.2]]), torch.tensor([[1.0, 2.0]])
-    by_hand = Advice(own, shared, own, own, 1.0)
+    head_values, shared = torch.tensor([[1.0, 0.9, 0.1, 0.2]]), torch.tensor([[1.0, 2.0]])
+    by_hand = Advice(head_values, shared, head_values, head_values, 1.0)
     assert by_hand.values[0].tolist() == pytest.approx([2.0, 1.9, 2.1, 2.2])
     # not by value alone: (0, 2)'s rows move already after (0, 3)
     assert by_hand.order() == [(0, 3), (0, 0), (0, 1), (0, 2)]
@@ -184,18 +185,18 @@ def test_what_cannot_be_advised_is_refused(build, task):
 def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     model = build("qwen2")
     advice = advise_heads(model, task, TARGET, SOURCE)
-    kept = Ranking.parse(
+    ranking = Ranking.parse(
         advice.ranking().csv(), about={"model_type": "qwen2", "target": "javanese", "n": 9}
     )
-    assert kept.rows == advice.ranking().rows and kept.order == advice.order()
-    assert torch.equal(kept.table("gradient"), advice.gradient) and torch.equal(
-        kept.table("fisher"), advice.fisher
+    assert ranking.rows == advice.ranking().rows and ranking.order == advice.order()
+    assert torch.equal(ranking.table("gradient"), advice.gradient) and torch.equal(
+        ranking.table("fisher"), advice.fisher
     )
-    assert torch.equal(kept.table("value"), advice.values)
+    assert torch.equal(ranking.table("value"), advice.values)
     scores = made(
         [[float(head) for head in range(4)]] * 3, model_type="qwen2", n_layers=3, n_heads=4
     )
-    for given in (advice, kept):
+    for given in (advice, ranking):
         circuit = ctsft.select(scores, "advised", k=3, advice=given)
         assert (
             circuit.heads == set(advice.order(3)) == advice.circuit(3).heads
@@ -205,7 +206,7 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
         circuit.rule["advice"] == {"name": "advised", "k": 0, "target": "javanese", "n": 9}
         and circuit.rule["k"] == 3
     )
-    assert ctsft.select(scores, "advised", fraction=0.25, advice=kept).heads == circuit.heads
+    assert ctsft.select(scores, "advised", fraction=0.25, advice=ranking).heads == circuit.heads
     # it is not relevance under another name
     assert ctsft.select(scores, "top", k=3).heads != circuit.heads
     said(
@@ -215,7 +216,7 @@ def test_advice_is_kept_whole_and_picks_heads_by_the_rule_advised(build, task):
     )
     smaller = made([[0.0] * 4] * 2, model_type="qwen2", n_layers=2, n_heads=4)
     said(
-        lambda: ctsft.select(smaller, "advised", k=1, advice=kept),
+        lambda: ctsft.select(smaller, "advised", k=1, advice=ranking),
         "advice belongs to another model",
         "n_layers",
     )

@@ -145,26 +145,28 @@ def test_other_runs_are_adapters_too(folders, task, tmp_path, family, what, chan
     base = load_model(folders[family], "cpu")
     said_by_peft, merged = exported(base, path, tmp_path / "adapter", share=share)
     assert said_by_peft["base_model_name_or_path"] == str(folders[family])
-    own = dict(merged.hf.named_parameters())
+    parameters = dict(merged.hf.named_parameters())
     for name, value in tuned.hf.named_parameters():
-        torch.testing.assert_close(own[name], value, rtol=0, atol=1e-6)
-    assert not torch.equal(own[Delta.load(path).names[0]], bits(base.hf)[Delta.load(path).names[0]])
+        torch.testing.assert_close(parameters[name], value, rtol=0, atol=1e-6)
+    assert not torch.equal(
+        parameters[Delta.load(path).names[0]], bits(base.hf)[Delta.load(path).names[0]]
+    )
 
 
 def test_ranks_are_the_rows_that_changed(folders, tmp_path):
     base = load_model(folders["qwen2"], "cpu")
     perturbed(load_model(folders["qwen2"], "cpu"), tmp_path / "d.safetensors")
-    found, _ = exported(base, tmp_path / "d.safetensors", tmp_path / "all")
+    config, _ = exported(base, tmp_path / "d.safetensors", tmp_path / "all")
     layer = "model.layers.2.self_attn."
-    ranks = {name: found["rank_pattern"][layer + name] for name in ("q_proj", "k_proj", "o_proj")}
+    ranks = {name: config["rank_pattern"][layer + name] for name in ("q_proj", "k_proj", "o_proj")}
     assert ranks == {"q_proj": 16, "k_proj": 16, "o_proj": 16}
-    assert found["rank_pattern"]["model.layers.0.self_attn.k_proj"] == 8
-    assert found["alpha_pattern"] == found["rank_pattern"] and found["task_type"] == "CAUSAL_LM"
-    assert len(found["modules_to_save"]) == 7 and found["bias"] == "lora_only"
+    assert config["rank_pattern"]["model.layers.0.self_attn.k_proj"] == 8
+    assert config["alpha_pattern"] == config["rank_pattern"] and config["task_type"] == "CAUSAL_LM"
+    assert len(config["modules_to_save"]) == 7 and config["bias"] == "lora_only"
     # a head that is given back needs no row of Q
     part = {(2, 3): 0.0}
-    found, _ = exported(base, tmp_path / "d.safetensors", tmp_path / "part", share=part)
-    assert found["rank_pattern"][layer + "q_proj"] == 8
+    config, _ = exported(base, tmp_path / "d.safetensors", tmp_path / "part", share=part)
+    assert config["rank_pattern"][layer + "q_proj"] == 8
 
 
 def test_the_same_delta_gives_the_same_bytes(folders, tmp_path):

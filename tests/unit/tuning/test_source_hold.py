@@ -59,10 +59,10 @@ def test_the_information_is_of_single_rows_and_not_of_a_batch(build, task):
     tokens = task.label_ids(model)
     rows = [(task.encode(model, row), tokens[row.label]) for row in SOURCE]
     model.hf.train()
-    found = source_fisher.squared_gradients(model, model.hf, rows)
-    assert model.hf.training and found.keys() == expected.keys()
+    squared = source_fisher.squared_gradients(model, model.hf, rows)
+    assert model.hf.training and squared.keys() == expected.keys()
     for name, value in expected.items():
-        assert torch.allclose(found[name].double(), value, rtol=1e-5, atol=1e-12)
+        assert torch.allclose(squared[name].double(), value, rtol=1e-5, atol=1e-12)
     model.hf.zero_grad()
     loss_of(model, task, SOURCE).backward()
     batched = sum(value.grad.square().sum() for value in model.hf.parameters())
@@ -127,7 +127,7 @@ def test_a_held_run_is_stopped_and_resumed_to_the_same_bits(build, task, tmp_pat
     """The checkpoint before tuning, and not that of the stop, is what it is held to."""
     whole, first, second, free = (build("gpt2") for _ in range(4))
     config = HELD.model_copy(update={"batch_size": 4, "eval_every": 2})
-    told = []
+    progress = []
     finetune(
         whole,
         task,
@@ -135,10 +135,10 @@ def test_a_held_run_is_stopped_and_resumed_to_the_same_bits(build, task, tmp_pat
         cued(12),
         {},
         config,
-        Watch(preparing=lambda done, rows: told.append((done, rows))),
+        Watch(preparing=lambda done, rows: progress.append((done, rows))),
         source=SOURCE,
     )
-    assert told == [(done, 10) for done in range(1, 11)]
+    assert progress == [(done, 10) for done in range(1, 11)]
     halted = Watch(stop=stopping(after=4), folder=tmp_path)
     stopped = finetune(first, task, what, cued(12), {}, config, halted, SOURCE)
     assert stopped.stopped

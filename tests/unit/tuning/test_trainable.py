@@ -253,9 +253,9 @@ def test_extra_parameters_move_whole_beside_the_circuit(build, task, family, pat
     pattern.
     """
     model = build(family)
-    found = [name for name, _ in model.hf.named_parameters() if fnmatch.fnmatch(name, pattern)]
+    matching = [name for name, _ in model.hf.named_parameters() if fnmatch.fnmatch(name, pattern)]
     # tied: the one matrix has two names
-    names = {"lm_head*": ["transformer.wte.weight"]}.get(pattern, found)
+    names = {"lm_head*": ["transformer.wte.weight"]}.get(pattern, matching)
     masks, before = may_move(model.hf, HEADS), bits(model.hf)
     inside = {name: mask.clone() for name, mask in masks.items()}
     for name in names:

@@ -48,8 +48,9 @@ def table_rows(rng, methods: int = 9) -> list[dict]:
     chance.
     """
     shared = rng.normal(0, 0.05, (2, len(LANGUAGES), len(SEEDS)))
-    own = rng.normal(0, 0.01, (methods, 2, len(LANGUAGES), 1))  # a method suits a language or not
-    cells = 0.6 + shared + own + rng.normal(0, 0.02, (methods, 2, len(LANGUAGES), len(SEEDS)))
+    # a method suits a language or not
+    of_method = rng.normal(0, 0.01, (methods, 2, len(LANGUAGES), 1))
+    cells = 0.6 + shared + of_method + rng.normal(0, 0.02, (methods, 2, len(LANGUAGES), len(SEEDS)))
     return [
         {
             "setting": "s",
@@ -66,11 +67,11 @@ def table_rows(rng, methods: int = 9) -> list[dict]:
 
 def test_a_table_of_nine_equal_methods_holds_a_false_verdict_in_at_most_five_of_a_hundred():
     rng = np.random.default_rng(5)
-    found = [paired_differences(table_rows(rng)) for _ in range(60)]
-    false = [any(pair["verdict"] != NONE for pair in table) for table in found]
+    tables = [paired_differences(table_rows(rng)) for _ in range(60)]
+    false = [any(pair["verdict"] != NONE for pair in table) for table in tables]
     assert np.mean(false) <= 0.05
     unadjusted = [
-        any(pair[f"{side}_p"] < 0.05 for pair in table for side in SIDES) for table in found
+        any(pair[f"{side}_p"] < 0.05 for pair in table for side in SIDES) for table in tables
     ]
     assert np.mean(unadjusted) > 0.5, "the control: each test on its own"
 
@@ -106,8 +107,8 @@ def test_the_bootstrap_over_rows_and_seeds_covers_the_mean_of_these_languages(mo
     ends, alone = [], []
     for _ in range(400):
         shares = answers(rng, 4)
-        found = paired_rows.over_rows_and_seeds(shares)
-        ends.append(found.low <= 0 <= found.high)
+        interval = paired_rows.over_rows_and_seeds(shares)
+        ends.append(interval.low <= 0 <= interval.high)
         low, high = by_percentiles(shares.sum(1))
         alone.append(low <= 0 <= high)
     assert 0.93 <= np.mean(ends) <= 0.97

@@ -57,9 +57,9 @@ def test_cells_of_one_language_are_averaged_first():
     def value(method, target, seed):
         return (method == "a") * ({"t": 0.1, "u": 0.2, "v": 0.3}[target] + seed / 100)
 
-    found = paired_difference(cells("tuv", (1, 2), value), "a", "b", lambda row: row["x"])
-    assert (found.unit, found.over.count, found.pairs) == ("languages", 3, 12)
-    assert found.over == spread([0.115, 0.215, 0.315])
+    difference = paired_difference(cells("tuv", (1, 2), value), "a", "b", lambda row: row["x"])
+    assert (difference.unit, difference.over.count, difference.pairs) == ("languages", 3, 12)
+    assert difference.over == spread([0.115, 0.215, 0.315])
     few = paired_difference(cells("tu", (1, 2, 3), value), "a", "b", lambda row: row["x"])
     assert (few.unit, few.over.count) == ("seeds", 3)
     lacking = [
@@ -72,8 +72,8 @@ def test_translations_of_a_row_are_drawn_together():
     differences = {"t": {"r1": 1.0, "r2": 0.0}, "u": {"r1": 1.0, "r3": -1.0}}
     assert paired_rows.share_of_rows(differences) == {"r1": 0.5, "r2": 0.0, "r3": -0.25}
     shares = np.tile([0.5, 0.0, -0.25], (3, 1))
-    found = paired_rows.over_rows_and_seeds(shares)
-    assert found.mean == 0.25 and found.low < 0 < found.high and found.p > 0.05
+    interval = paired_rows.over_rows_and_seeds(shares)
+    assert interval.mean == 0.25 and interval.low < 0 < interval.high and interval.p > 0.05
     clear = paired_rows.over_rows_and_seeds(np.full((3, 40), 0.01))
     assert clear.low == pytest.approx(0.4) and clear.p == pytest.approx(2 / 10_000)
 
@@ -83,11 +83,13 @@ def test_scipys_bootstrap_is_the_one_by_counts(seed):
     """Rows and seeds drawn as counts of a multinomial distribution, which is the same."""
     rng = np.random.default_rng(seed)
     shares = rng.choice([-1, 0, 1], (4, 80), p=[0.1, 0.7, 0.2]) / 80 + rng.normal(0, 2e-4, (4, 1))
-    found = paired_rows.over_rows_and_seeds(shares)
+    interval = paired_rows.over_rows_and_seeds(shares)
     n_seeds, n_rows = shares.shape
     seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), 9999) / n_seeds
     rows = rng.multinomial(n_rows, np.full(n_rows, 1 / n_rows), 9999)
     means = ((seeds @ shares) * rows).sum(1)
-    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
-    assert found.mean == pytest.approx(shares.sum(1).mean())
-    assert found.p == pytest.approx(2 * min((means <= 0).mean(), (means >= 0).mean()), abs=0.02)
+    assert (interval.low, interval.high) == pytest.approx(
+        np.quantile(means, [0.025, 0.975]), abs=0.006
+    )
+    assert interval.mean == pytest.approx(shares.sum(1).mean())
+    assert interval.p == pytest.approx(2 * min((means <= 0).mean(), (means >= 0).mean()), abs=0.02)
