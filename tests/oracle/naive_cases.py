@@ -2,8 +2,10 @@
 optional part on or off.
 """
 
+import pytest
 import torch
 
+from oracle import naive
 from support.tiny import DECODERS, ENCODERS, tiny
 
 # holds 1, RoBERTa's pad: such a token keeps position 1 and is not counted
@@ -119,3 +121,13 @@ def out_projections(hf) -> list:
         hf.base_model.get_submodule(path.format(layer))
         for layer in range(hf.config.num_hidden_layers)
     ]
+
+
+each_body = pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if not case.endswith("-classes")] + ["gpt2-classes", "gemma2-classes"],
+)
+
+
+def means(hf):
+    return naive.label_balanced_means(hf, [IDS, IDS[::-1], IDS[:7]], ["a", "b", "a"])[0]

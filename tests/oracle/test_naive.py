@@ -1,29 +1,26 @@
-"""The oracle is checked against HF, against itself (completeness), against arithmetic on paper and
-against HF hooks.
-"""
-
-import math
+"""The oracle against Hugging Face's models and hooks on them."""
 
 import pytest
 import torch
 
 from oracle import naive
-from oracle.naive_cases import CASES, IDS, build, hf_logits, labels, out_projections, readout
-from oracle.naive_forward import pattern, rotate
-from oracle.naive_net import ACTIVATIONS, Layer, Rope
-from oracle.naive_paper import STEPS, paper
+from oracle.naive_cases import (
+    CASES,
+    IDS,
+    build,
+    each_body,
+    hf_logits,
+    labels,
+    means,
+    out_projections,
+    readout,
+)
 from support.tiny import ENCODERS, FAMILIES, exact, tiny
 
 each_case = pytest.mark.parametrize("case", CASES)
-each_body = pytest.mark.parametrize(
-    "case",
-    [case for case in CASES if not case.endswith("-classes")] + ["gpt2-classes", "gemma2-classes"],
-)
+
+
 NO_FLOAT32 = {"gpt2", *ENCODERS}
-
-
-def means(hf):
-    return naive.label_balanced_means(hf, [IDS, IDS[::-1], IDS[:7]], ["a", "b", "a"])[0]
 
 
 # ---- the models and the forward --------------------------------------------
@@ -107,231 +104,6 @@ def test_a_cap_that_gemma3_keeps_but_does_not_apply():
     assert torch.equal(
         hf_logits(tiny("gemma3_text")), hf_logits(tiny("gemma3_text", attn_logit_softcapping=0.5))
     )
-
-
-# ---- completeness ----------------------------------------------------------
-
-
-def worst_gap(hf, **how):
-    mu, how = means(hf), how | {"clean": naive.totals(hf, IDS)}
-    return max(naive.decompose(hf, IDS, layer, 1, mu[layer, 1], **how).gap() for layer in range(3))
-
-
-@each_body
-@pytest.mark.parametrize(("attention", "positions"), [("softmax", "all"), ("frozen", "readout")])
-def test_parts_sum_to_the_total_at_every_step(case, attention, positions, monkeypatch):
-    """The shared-bias rules lose bias * 1e-8 / (|rel| + |irrel| + 1e-8): up to 3e-5 measured, 5e-15
-    without.
-    """
-    hf, how = build(case), {"attention": attention, "positions": positions}
-    assert worst_gap(hf, **how) < 1e-4
-    monkeypatch.setattr(naive, "TOL", 1e-30)
-    assert worst_gap(hf, **how) < 1e-13
-
-
-QKV, TURNED, ATTENTION = ["q", "k", "v"], ["q_rope", "k_rope"], ["z", "attn_out", "attn_add"]
-GATED, PLAIN = ["up", "up_clash", "gate", "gate_clash", "act"], ["up", "up_clash", "act"]
-DOWN, BLOCK = ["mlp_out", "mlp_out_clash"], ["block", "block_clash"]
-SANDWICH = ["z", "attn_out", "attn_post", "attn_add"], [*GATED, *DOWN, "mlp_post", *BLOCK]
-
-
-@pytest.mark.parametrize(
-    ("family", "later", "every", "end"),
-    [
-        (
-            "llama",
-            ["attn_norm", *QKV, *TURNED],
-            [*ATTENTION, "mlp_norm", *GATED, *DOWN, *BLOCK],
-            ["final_norm"],
-        ),
-        (
-            "gpt_neox",
-            ["attn_norm", *QKV, *TURNED],
-            [*ATTENTION, "mlp_norm", *PLAIN, *DOWN, *BLOCK],
-            ["final_norm"],
-        ),
-        (
-            "gemma2",
-            ["attn_norm", *QKV, *TURNED],
-            [*SANDWICH[0], "mlp_norm", *SANDWICH[1]],
-            ["final_norm", "head1"],
-        ),
-        (
-            "qwen3",
-            ["attn_norm", *QKV, "q_norm", "k_norm", *TURNED],
-            [*ATTENTION, "mlp_norm", *GATED, *DOWN, *BLOCK],
-            ["final_norm"],
-        ),
-        (
-            "olmo2",
-            [*QKV, "q_norm", "k_norm", *TURNED],
-            [*SANDWICH[0], *SANDWICH[1]],
-            ["final_norm"],
-        ),
-        (
-            "bert",
-            [*QKV, *TURNED],
-            [*ATTENTION, "attn_after", *PLAIN, *DOWN, *BLOCK, "mlp_after", "mlp_after_clash"],
-            ["head1", "head2"],
-        ),
-    ],
-)
-def test_every_step_is_checked(family, later, every, end):
-    names = [name for name, *_ in naive.decompose(tiny(family), IDS, 1, 0, torch.zeros(8)).steps]
-    assert names == [f"L1.{s}" for s in every] + [f"L2.{s}" for s in later + every] + [
-        *end,
-        "logits",
-    ]
-
-
-def whole_bias_to_both(rel, irrel, lin):
-    bias = 0 if lin.bias is None else lin.bias
-    return rel @ lin.weight + bias, irrel @ lin.weight + bias
-
-
-def own_scale(rel, irrel, norm):
-    return rel * norm.gain / naive.spread(rel, norm), irrel * norm.gain / naive.spread(irrel, norm)
-
-
-def activation_of_each(rel, irrel, act):
-    return act(rel), act(irrel)
-
-
-def gate_without_cross_terms(gate_rel, gate_irrel, up_rel, up_irrel, act):
-    return act(gate_rel) * up_rel, act(gate_irrel) * up_irrel
-
-
-@pytest.mark.parametrize(
-    ("family", "rule", "broken"),
-    [
-        ("gpt2", "linear_rule", whole_bias_to_both),
-        ("qwen2", "linear_rule", whole_bias_to_both),
-        ("llama", "norm_rule", own_scale),
-        ("gemma3_text", "norm_rule", own_scale),
-        ("olmo2", "norm_rule", own_scale),
-        ("gpt2", "activation_rule", activation_of_each),
-        ("gemma2", "activation_rule", activation_of_each),
-        ("mistral", "gated_rule", gate_without_cross_terms),
-        *(
-            (family, "sign_clash", lambda rel, irrel: (rel.clamp(min=0), irrel))
-            for family in ("gpt2", "bert", "gpt_neox")
-        ),
-    ],
-)
-def test_completeness_catches_a_broken_rule(family, rule, broken, monkeypatch):
-    hf = tiny(family)
-    assert worst_gap(hf) < 1e-4
-    monkeypatch.setattr(naive, rule, broken)
-    assert worst_gap(hf) > 1e-2
-
-
-# ---- arithmetic on paper ---------------------------------------------------
-
-
-def pair(*numbers):
-    return torch.tensor(numbers, dtype=torch.float64)
-
-
-def near(part, *numbers):
-    return part.tolist() == pytest.approx(list(numbers), rel=1e-7, abs=1e-7)
-
-
-def test_rules_on_paper():
-    r, i = naive.sign_clash(pair(-3, 1, 2, 2), pair(1, -3, 3, -2))
-    assert near(r, -2, 0, 2, 0) and near(i, 0, -2, 3, 0)
-    # (1, 0) and (2, -4) by identity, bias (6, 5): shared 1 : 2 and 0 : 4
-    r, i = naive.linear_rule(
-        pair(1, 0), pair(2, -4), naive.Linear(torch.eye(2).double(), pair(6, 5))
-    )
-    assert near(r, 3, 0) and near(i, 6, 1)
-    # the total (1, 7) has mean square (1 + 49) / 2 = 25, so everything is divided by 5
-    r, i = naive.norm_rule(
-        pair(1, 2), pair(0, 5), naive.Norm(pair(5, 10), None, 0.0, centred=False)
-    )
-    assert near(r, 1, 4) and near(i, 0, 10)
-    relu = ACTIVATIONS["relu"]  # irrel: relu(-2) = 0; rel: relu(3 - 2) - 0 = 1, not relu(3)
-    assert near(torch.stack(naive.activation_rule(pair(3), pair(-2), relu)).flatten(), 1, 0)
-    # irrel: 2 * 4 = 8; rel: (1 + 2)(3 + 4) - 8 = 13
-    assert near(
-        torch.stack(naive.gated_rule(pair(1), pair(2), pair(3), pair(4), relu)).flatten(), 13, 8
-    )
-
-
-def test_caps_angles_and_spans_on_paper():
-    # capped at 2: 2 * tanh(atanh(1/2)) = 1 against 0
-    keys = pair(2 * math.atanh(0.5), 0)[:, None]
-    plain = dict.fromkeys(("attn", "q", "k", "v", "o", "mlp", "up", "down"))
-    p = pattern(pair(2), keys, Layer(**plain, scale=0.5, cap=2.0))
-    assert near(p, math.e / (1 + math.e), 1 / (1 + math.e))
-    assert near(
-        pattern(pair(2), keys / 2, Layer(**plain, scale=math.log(3) / math.atanh(0.5) / 2)),
-        0.75,
-        0.25,
-    )
-    # position 1, theta 1: coordinates 0 and 1 turn by one radian, 2 and 3 stay
-    turned = rotate(pair(1, 0, 5, 6, 1, 0, 5, 6).reshape(2, 1, 4), Rope(1.0, 2))
-    assert near(turned.flatten(), 1, 0, 5, 6, math.cos(1), math.sin(1), 5, 6)
-    # two heads of one coordinate, (1, 7): the mean square over both is 25, over each 1 and 49
-    heads = pair(1, 7).reshape(1, 2, 1)
-    for gain, parts in ((pair(5, 10), (1, 14)), (pair(5), (5, 5))):
-        norm = naive.Norm(gain, None, 0.0, centred=False)
-        assert near(
-            naive.norm_rule(naive.by_span(heads, norm), 0 * naive.by_span(heads, norm), norm)[
-                0
-            ].flatten(),
-            *parts,
-        )
-
-
-@pytest.mark.parametrize(
-    ("attention", "positions", "rel", "z"),
-    [
-        ("softmax", "all", 180, 22.25),
-        ("frozen", "all", 158, 19.5),
-        ("frozen", "readout", 58, 7),
-    ],
-)
-def test_paper_case(attention, positions, rel, z):
-    hf, how = paper(), {"attention": attention, "positions": positions}
-    done = naive.decompose(hf, [0, 1], 0, 0, pair(2), **how)
-    assert near(done.rel_logits, rel, -rel, rel) and near(
-        done.irrel_logits, 855 - rel, rel - 855, 855 - rel
-    )
-    assert near(done.rel_z[1, 0], z) and near(done.rel_z[1, 1], -z)
-    assert set(naive.decompose(hf, [0, 1], 0, 0, pair(2), targets=[(1, 1)], **how).rel_z) == {
-        (1, 1)
-    }
-    assert naive.relevance(hf, [0, 1], 0, [0, 1], 0, 0, pair(2), **how) == pytest.approx(2 * rel)
-    # gold 1 against the mean of tokens 0 and 2: -rel - (rel + rel) / 2
-    assert naive.relevance(hf, [0, 1], 1, [0, 1, 2], 0, 0, pair(2), **how) == pytest.approx(
-        -2 * rel
-    )
-    assert naive.magnitude(hf, [0, 1], [0, 1], 0, 0, pair(2), **how) == pytest.approx(
-        rel / (855 - rel)
-    )
-    # L1.H0 writes (4 z, 0), L1.H1 writes (0, -4 z); v / |v| = (1, -1) / sqrt 2; layer 0 is not
-    # later than the source
-    targets = [(1, 0), (1, 1), (0, 1), (0, 0)]
-    score = naive.head_target_relevance(hf, [0, 1], 0, [0, 1], (0, 0), targets, pair(2), **how)
-    assert score == pytest.approx(2 * (4 * z / 2**0.5) / 4)
-
-
-@pytest.mark.parametrize(("step", "rel", "irrel"), STEPS)
-def test_paper_steps(step, rel, irrel):
-    parts = {name: part for name, *part in naive.decompose(paper(), [0, 1], 0, 0, pair(2)).steps}
-    assert near(parts[step][0].flatten(), *rel) and near(parts[step][1].flatten(), *irrel)
-
-
-def test_means_on_paper():
-    """z of L0.H0: text (0, 1) 3, 1; text (0) 3; text (1, 1) -1, -1. Label a: (2 + 3) / 2; balanced
-    with b: .75.
-    """
-    texts, labels = [[0, 1], [0], [1, 1]], ["a", "a", "b"]
-    balanced, each = naive.label_balanced_means(paper(), texts, labels)
-    assert near(each["a"][0, 0], 2.5) and near(each["b"][0, 0], -1) and near(balanced[0, 0], 0.75)
-    # z 1, 3, -1
-    balanced, each = naive.label_balanced_means(paper(), texts, labels, positions="readout")
-    assert near(each["a"][0, 0], 2) and near(balanced[0, 0], 0.5)
 
 
 # ---- the companions --------------------------------------------------------

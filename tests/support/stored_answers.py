@@ -5,13 +5,10 @@ from pathlib import Path
 import torch
 
 from ctsft.cache import store
-from ctsft.data.task import Example
 from ctsft.model.model import Model
-from support.tasks import LABELS, texts
+from support.tasks import examples
 
-POOL = [
-    Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(5, seed=9))
-]
+POOL = examples(5, seed=9)
 
 
 def bits(tensor: torch.Tensor) -> tuple:

@@ -72,6 +72,14 @@ def texts(n: int, seed: int = 0, longest: int = 9) -> list[str]:
     )[:n]
 
 
+def examples(n: int, seed: int, longest: int = 9) -> list[Example]:
+    """Rows of such texts; labels take turns."""
+    return [
+        Example(str(i), text, LABELS[i % 3], {"text": text})
+        for i, text in enumerate(texts(n, seed, longest))
+    ]
+
+
 def cued(n: int, seed: int = 0) -> list[Example]:
     """Rows whose label a word of theirs tells, so that a tiny model can learn them; labels take
     turns.
@@ -156,3 +164,8 @@ def two_languages(
         ("javanese", split): cued(n, i)
         for i, (split, n) in enumerate(zip(cuts, target, strict=True))
     }
+
+
+def row_of(**fields) -> Example:
+    """A row with these columns."""
+    return Example("0", fields.get("text", ""), "neutral", fields)

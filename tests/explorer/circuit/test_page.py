@@ -1,35 +1,19 @@
-"""Circuit: the rule, the clicks, the counters, the file and the faithfulness chart, on a tiny model
-with scores made by hand.
-"""
+"""Circuit: the rule, the clicks, the counters and the table, with scores made by hand."""
 
 import math
 from dataclasses import replace
 
 import pytest
-import streamlit as st
 
 from ctsft import runs
 from ctsft.circuit.advice_ranking import Ranking
-from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.selection import select
-from ctsft.jobs import faithfulness
-from ctsft.jobs.requests import AdviseRequest, FaithfulnessRequest
-from ctsft.plots import faithfulness as plots_faithfulness
+from ctsft.jobs.requests import AdviseRequest
 from ctsft.tuning import trainable
 from explorer.circuit import head_table
-from explorer.session import binding
-from explorer.session import circuit as session_circuit
 from explorer.text import circuit_rules
 from support.circuit_page import HEADS, LAYERS, heads_shown, keep, made, opened, outlined, strip
 from support.pages import button, chart, shown, widget
-
-
-def measured(rows, scores: str, n_random: int = 10) -> runs.Run:
-    request = FaithfulnessRequest(scores=scores, n_random=n_random)
-    with runs.record(request) as run:
-        for row in rows:
-            run.event(**row)
-    return run
 
 
 def test_without_scores_it_says_to_score_first(view):
@@ -200,194 +184,6 @@ def test_a_preview_is_enough_to_choose_from_but_not_to_measure(view, monkeypatch
     assert not [one for one in app.button if one.label.startswith("Measure faithfulness")]
 
 
-def test_a_saved_circuit_comes_back_and_another_models_is_refused(view):
-    keep(view)
-    app = opened(view)
-
-    def load(circuit: Circuit, name: str):
-        shown(
-            app.file_uploader[0]
-            .set_value((name, session_circuit.file_text(circuit).encode(), "application/json"))
-            .run()
-        )
-
-    saved = select(made(), "least", k=2).edit({(0, 0)})
-    load(saved, "mine.json")
-    assert outlined(app) == saved.heads and "least relevant" in app.success[0].value
-    assert widget(app.button_group, "Rule").value == "least"
-    load(replace(saved, model=saved.model | {"n_layers": 24}), "other.json")
-    assert (
-        "belongs to another model" in app.error[0].value
-        and "24" in app.error[0].value
-        and not app.success
-    )
-    assert outlined(app) == saved.heads
-    shown(app.file_uploader[0].set_value(("x.json", b"[1, 2]", "application/json")).run())
-    assert "is not a circuit" in app.error[0].value
-    shown(button(app, "Undo").click().run())
-    assert outlined(app) == {(1, 2), (0, 0), (2, 3)}
-
-
-ROWS = [
-    {"size": size, "kind": kind, "seed": seed, "accuracy": accuracy, "margin": margin}
-    for size, kind, seed, accuracy, margin in [
-        (0, "ranked", 0, 0.0, 0.0),
-        (3, "ranked", 0, 0.8, 0.7),
-        (3, "random", 0, 0.1, 0.2),
-        (3, "random", 1, 0.3, -0.2),
-        (3, "random", 2, 0.2, 0.4),
-        (6, "ranked", 0, 0.9, 0.95),
-        (12, "ranked", 0, 1.0, 1.0),
-    ]
-]
-
-
-def test_the_curve_of_a_finished_run(view):
-    scored = keep(view)
-    before = len(opened(view).get("plotly_chart"))
-    measured(ROWS, scores="another")
-    assert len(opened(view).get("plotly_chart")) == before, "a curve of other scores is not shown"
-    measured(ROWS, scores=scored.id, n_random=3)
-    app = opened(view)
-    assert len(app.get("plotly_chart")) == before + 1
-    fig = chart(app, -1)
-    lines = {trace["name"]: (trace["x"], trace["y"]) for trace in fig["data"]}
-    assert lines["circuit"] == ([0, 3, 12], [0.0, 0.8, 1.0]) and lines["random, median"][1] == [
-        0.0,
-        0.2,
-        1.0,
-    ]
-    assert lines["random, low to high"][1] == [0.0, 0.3, 1.0, 1.0, 0.1, 0.0], "high there, low back"
-    assert [
-        shape["x0"] for shape in fig["layout"]["shapes"] if shape.get("x0") == shape.get("x1")
-    ] == [3], "the circuit's size is marked"
-    assert any(
-        "is 0.80; that of random circuits of this size is 0.20 (median; lowest 0.10, highest 0.30)"
-        in one.value
-        for one in app.caption
-    )
-    shown(widget(app.button_group, "By").set_value("margin").run())
-    assert {trace["name"]: trace["y"] for trace in chart(app, -1)["data"]}["circuit"] == [
-        0.0,
-        0.7,
-        1.0,
-    ]
-    assert any("lowest −0.20" in one.value for one in app.caption)
-
-
-def test_where_full_and_empty_agree_it_says_so_instead_of_a_curve(view):
-    scored = keep(view)
-    measured([row | {"accuracy": math.nan} for row in ROWS], scores=scored.id)
-    app = opened(view)
-    charts = len(app.get("plotly_chart"))
-    assert "exactly as well" in app.info[-1].value
-    shown(widget(app.button_group, "By").set_value("margin").run())
-    assert len(app.get("plotly_chart")) == charts + 1 and not app.info
-
-
-def test_the_button_starts_the_curve_of_these_scores(view, monkeypatch):
-    scored, started = keep(view), []
-
-    def start(request):
-        started.append(request)
-        return measured([], request.scores)
-
-    monkeypatch.setattr(runs, "start", start)
-    app = opened(view)
-    shown(widget(app.number_input, "Random circuits").set_value(4).run())
-    shown(button(app, "Measure faithfulness against size").click().run())
-    (request,) = started
-    assert (request.kind, request.scores, request.n_random) == ("faithfulness", scored.id, 4)
-    assert request.subject == replace(view.subject, split="valid")
-
-
-def test_the_jobs_own_events_are_what_the_chart_reads(view):
-    scored = keep(view)
-    request = FaithfulnessRequest(
-        subject=replace(view.subject, split="valid"), scores=scored.id, sizes=(0, 2, 12), n_random=2
-    )
-    with runs.record(request) as run:
-        result = faithfulness.measure_faithfulness(run, request)
-    rows = plots_faithfulness.curve_rows(run.events())
-    assert len(rows) == 5 == len(result["points"]) and plots_faithfulness.curve_series(
-        rows, "margin", 12
-    )[0] == [
-        0,
-        2,
-        12,
-    ]
-    assert plots_faithfulness.curve_series(rows, "margin", 12)[1][::2] == pytest.approx([0, 1])
-
-
-@pytest.fixture
-def session(monkeypatch):
-    session_state = type(
-        "Session", (dict,), {"__getattr__": dict.__getitem__, "__setattr__": dict.__setitem__}
-    )()
-    monkeypatch.setattr(st, "session_state", session_state)
-    return session_state
-
-
-@pytest.mark.parametrize(
-    "rule, settings",
-    [
-        ("top", {"k": 5}),
-        ("least", {"k": 1}),
-        ("near_zero", {"k": 4}),
-        ("random", {"k": 3, "seed": 9}),
-        ("all", {}),
-        ("none", {}),
-        ("fraction", {"fraction": 0.5}),
-        ("threshold", {"threshold": 1.5}),
-        ("threshold", {"threshold": 3.0}),
-    ],
-)
-def test_a_rule_that_gives_the_same_heads_is_taken_over(session, rule, settings):
-    scores = made()
-    loaded = select(scores, rule, **settings).edit({(2, 2)}, {(1, 2)})
-    text = session_circuit.make_current(Circuit.parse(session_circuit.file_text(loaded)), scores)
-    assert (
-        binding.view().rule == rule
-        and session_circuit.current(scores) == loaded
-        and "with their rule" in text
-    )
-    binding.undo()
-    assert binding.view().rule == "top" and not binding.view().added
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        {},
-        {"name": "discover", "depth": 1, "fraction": 0.1},
-        {"name": "top"},
-        {"name": "top", "k": "six"},
-        {"name": "top", "k": 999},
-        {"name": "top", "k": 3},
-        {"name": "fraction", "fraction": 0},
-        {"name": "threshold", "threshold": None},
-        {"name": "threshold", "threshold": 99.0},
-        {"name": ["top"], "k": 1},
-        {"name": "random", "k": 2, "seed": -1},
-    ],
-)
-def test_any_other_circuit_comes_in_head_by_head(session, rule):
-    scores, heads = made(), frozenset({(0, 1), (2, 2)})
-    binding.put(removed=frozenset({(0, 1)}), k=1)
-    text = session_circuit.make_current(Circuit(heads, rule=rule), scores)
-    assert (
-        session_circuit.current(scores).heads == binding.view().added == heads
-        and binding.view().rule == "none"
-        and "by hand" in text
-    )
-    binding.undo()
-    assert (
-        binding.view().removed == {(0, 1)}
-        and binding.view().rule == "top"
-        and binding.view().k == 1
-    )
-
-
 def test_table_rows_that_say_something_else_than_the_circuit():
     scores = made()
     heads, circuit = head_table.order(scores), select(scores, "top", k=2)
@@ -411,33 +207,3 @@ def test_heads_without_a_score_stand_last_without_a_rank():
         and table["rank"].isna().sum() == 4
         and len(table) == 12
     )
-
-
-def test_a_size_appears_with_its_first_random_circuit():
-    sizes = [
-        plots_faithfulness.curve_series(ROWS[:n], "accuracy", 12)[0] for n in range(len(ROWS) + 1)
-    ]
-    assert sizes == [[], [0], [0], [0, 3], [0, 3], [0, 3], [0, 3], [0, 3, 12]]
-    assert plots_faithfulness.curve_sentence(
-        ROWS[:1], "accuracy", 3, 12
-    ) == "" and "measured size nearest to 5" in plots_faithfulness.curve_sentence(
-        ROWS, "accuracy", 5, 12
-    )
-    ranges = {
-        tuple(plots_faithfulness.size_curve(ROWS[:n], "accuracy", 3, 12).layout.xaxis.range)
-        for n in (0, 1, 5, 7)
-    }
-    assert len(ranges) == 1, "the axis does not move while sizes arrive"
-
-
-def test_names_of_files_and_shares_in_words():
-    assert [
-        session_circuit.file_name(words)
-        for words in ("my circuit", "../etc/passwd", "", "lingkaran é")
-    ] == ["my-circuit.json", "etc-passwd.json", "circuit.json", "lingkaran-é.json"]
-    assert [plots_faithfulness.share_text(value) for value in (-0.0, -0.001, -0.25, 0.5)] == [
-        "0.00",
-        "0.00",
-        "−0.25",
-        "0.50",
-    ]

@@ -1,13 +1,10 @@
-"""Setup: what it says of a model and a task, and that one can correct every wrong input on the page
-itself.
-"""
+"""Setup: what it says of a model and a task."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from ctsft import runs
 from ctsft.data.task import Example
@@ -18,55 +15,9 @@ from explorer.session.view import View
 from explorer.setup import accuracy
 from explorer.setup.measured_accuracy import MeasuredAccuracy
 from explorer.text.markdown import literal, short
-from support.checkpoints import copied, end_appended, filled, prefixed, without
-from support.pages import APP
-from support.tasks import LABELS, agreed, cued, write_csv, write_task
-
-
-@pytest.fixture(scope="module")
-def known(loaded, task):
-    """Rows that the tiny model gets right."""
-    return agreed(loaded["qwen2"], task, 8)
-
-
-@pytest.fixture
-def files(tmp_path, known):
-    """A task file: the source's rows are all answered correctly, the target's carry the labels of
-    their neighbours.
-    """
-    wrong = [replace(row, label=LABELS[(LABELS.index(row.label) + 1) % 3]) for row in known]
-    return write_task(
-        tmp_path / "task",
-        {
-            (language, split): rows
-            for language, rows in (("indonesian", known), ("javanese", wrong))
-            for split in ("train", "test")
-        },
-    )
-
-
-def opened(**fields) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    app.session_state["view"] = View(**fields)
-    return app.run()
-
-
-@pytest.fixture
-def shown(folders, files):
-    return opened(
-        model_kind="folder",
-        folder=str(folders["qwen2"]),
-        model=str(folders["qwen2"]),
-        task_kind="file",
-        task_file=str(files),
-        task=str(files),
-        target="javanese",
-    )
-
-
-def errors(app: AppTest) -> list[str]:
-    assert not app.exception, app.exception
-    return [error.value for error in app.error]
+from support.pages import charts
+from support.setup_page import errors, opened
+from support.tasks import LABELS, cued, write_csv, write_task
 
 
 def test_facts_and_accuracy_with_its_error(shown):
@@ -78,10 +29,6 @@ def test_facts_and_accuracy_with_its_error(shown):
     assert any("24 test rows; guessing reaches 0.33" in caption.value for caption in shown.caption)
     assert not shown.warning
     assert not next(button for button in shown.button if button.label == "Score heads").disabled
-
-
-def charts(app: AppTest) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def test_confusion_balance_lengths_and_cost(shown, known):
@@ -149,45 +96,6 @@ def test_rows_of_both_languages_stand_side_by_side_only_when_they_are_translatio
         list(shown.table[0].value.columns) == ["id", "label", "indonesian", "javanese"]
         and len(shown.table) == 1
     )
-
-
-@pytest.mark.parametrize(
-    "wrong, says",
-    [
-        ({"model": "/nowhere/at/all"}, "There is no model folder"),
-        ({"task": "/nowhere/task.json"}, "does not exist"),
-        ({"data_dir": "/nowhere"}, "The data folder '/nowhere' does not exist"),
-    ],
-)
-def test_a_wrong_input_is_one_sentence_and_can_be_corrected(shown, wrong, says):
-    (field,) = wrong
-    key = {"model": "w_folder", "task": "w_task_file"}.get(field, f"w_{field}")
-    right = shown.text_input(key=key).value
-    shown.text_input(key=key).input(wrong[field]).run()
-    assert len(errors(shown)) == 1 and says in errors(shown)[0]
-    assert next(button for button in shown.button if button.label == "Score heads").disabled
-    assert shown.radio(key="w_model_kind") and shown.radio(key="w_task_kind")
-    shown.text_input(key=key).input(right).run()
-    assert errors(shown) == []
-    assert shown.selectbox(key="w_source").value == "indonesian"
-
-
-def test_a_missing_file_of_one_language_leaves_the_other(shown, files):
-    for path in (files.parent / "javanese").glob("*.csv"):
-        path.unlink()
-    shown.run()
-    assert errors(shown) and all("javanese" in error for error in errors(shown))
-    assert any("indonesian (source)" in metric.label for metric in shown.metric)
-    assert not next(button for button in shown.button if button.label == "Score heads").disabled
-
-
-def test_a_label_of_two_tokens_is_named(shown, files, tmp_path):
-    words = json.loads(files.read_text()) | {"labels": ["negative", "neutral", "unlikely"]}
-    other = files.with_name("other.json")
-    other.write_text(json.dumps(words))
-    shown.text_input(key="w_task_file").input(str(other)).run()
-    assert any("'unlikely'" in error and "ONE" in error for error in errors(shown))
-    assert next(button for button in shown.button if button.label == "Score heads").disabled
 
 
 def test_another_task_or_model_drops_hand_edits_and_takes_the_tasks_languages(shown, folders):
@@ -312,16 +220,6 @@ def test_a_large_model_or_table_is_measured_only_on_request(
     assert len([metric for metric in shown.run().metric if "Accuracy" in metric.label]) == 2
 
 
-def test_a_name_the_hub_does_not_know(shown, folders):
-    shown.radio(key="w_model_kind").set_value("hub").run()
-    shown.text_input(key="w_hub").input("nobody/nothing").run()
-    assert len(errors(shown)) == 1 and "nobody/nothing" in errors(shown)[0]
-    # the data is still there
-    assert any("indonesian" in caption.value for caption in shown.caption)
-    shown.radio(key="w_model_kind").set_value("folder").run()
-    assert errors(shown) == [] and shown.session_state["view"].model == str(folders["qwen2"])
-
-
 def test_further_languages_are_measured_when_they_are_chosen(folders, tmp_path, known):
     rows = {
         ("indonesian", "train"): known,
@@ -357,43 +255,3 @@ def test_further_languages_are_measured_when_they_are_chosen(folders, tmp_path, 
     ]
     app.button_group(key="w_accuracy_languages").set_value(["acehnese"]).run()
     assert errors(app) == [] and maps()[2:] == ["acehnese: 1.00 ± 0.00, 6 test rows"]
-
-
-def on_folder(folder, files) -> AppTest:
-    return opened(
-        model_kind="folder",
-        folder=str(folder),
-        model=str(folder),
-        task_kind="file",
-        task_file=str(files),
-        task=str(files),
-        target="javanese",
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (without("k_proj"), ["lack 6 of the", "k_proj"]),
-        (without("lm_head"), ["without the head", "lm_head.weight"]),
-        (filled("model.norm.weight", float("inf")), ["NaN or infinite", "model.norm.weight"]),
-    ],
-    ids=["projection", "head", "infinite"],
-)
-def test_a_damaged_checkpoint_is_one_sentence(folders, files, tmp_path, change, words):
-    app = on_folder(copied(folders["qwen2"], tmp_path / "damaged", change), files)
-    shown = errors(app)
-    assert shown and all(word in shown[0] for word in words)
-    assert next(button for button in app.button if button.label == "Score heads").disabled
-
-
-def test_what_was_not_used_and_how_a_prompt_ends_is_said(folders, files, tmp_path, shown):
-    assert not shown.warning  # control
-    entries = json.loads(files.read_text())
-    files.write_text(json.dumps(entries | {"prompt": entries["prompt"] + " "}))
-    folder = end_appended(copied(folders["qwen2"], tmp_path / "model", prefixed("module.")))
-    app = on_folder(folder, files)
-    assert errors(app) == []
-    notes = [warning.value for warning in app.warning]
-    for words in ("the prefix was removed", "is dropped", "Remove the space"):
-        assert sum(words in note for note in notes) == 1, notes

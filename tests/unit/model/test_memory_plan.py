@@ -11,7 +11,6 @@ import torch
 from ctsft.attribution import methods
 from ctsft.attribution.means import label_balanced_means
 from ctsft.attribution.score_heads import score_heads
-from ctsft.data.task import Example
 from ctsft.model import activations, memory_plan
 from ctsft.model.evaluation import predict
 from ctsft.model.footprint import Shape
@@ -22,11 +21,9 @@ from ctsft.utils.units import parse_bytes
 from support.errors import said
 from support.processes import start_code
 from support.scores import use_method
-from support.tasks import LABELS, texts
+from support.tasks import examples
 
-POOL = [
-    Example(str(i), text, LABELS[i % 3], {"text": text}) for i, text in enumerate(texts(6, seed=9))
-]
+POOL = examples(6, seed=9)
 
 
 GPT2 = Shape(12, 12, 12, 64, 768, 3072, 50257, biased=3072)

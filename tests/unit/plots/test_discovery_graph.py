@@ -7,9 +7,8 @@ import pytest
 from ctsft.attribution.means import label_balanced_means
 from ctsft.circuit.circuit import LOGITS
 from ctsft.circuit.discovery import discover
-from ctsft.data.task import Example
 from ctsft.plots import layered_graph, style
-from support.tasks import LABELS, texts
+from support.tasks import examples
 
 EDGES = (
     ((2, 1), LOGITS, 2.0),
@@ -125,10 +124,7 @@ def test_the_table_lists_what_is_drawn():
 @pytest.mark.parametrize("family", ["gpt2", "mistral"])
 def test_a_real_discovery_of_depth_two_has_heads_that_act_on_heads(loaded, task, family):
     model = loaded[family]
-    pool = [
-        Example(str(i), text, LABELS[i % 3], {"text": text})
-        for i, text in enumerate(texts(3, seed=2, longest=4))
-    ]
+    pool = examples(3, seed=2, longest=4)
     circuit = discover(
         model, task, pool, label_balanced_means(model, task, pool), depth=2, fraction=0.17
     )
