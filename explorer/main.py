@@ -13,8 +13,8 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
-from explorer.session import arrival, binding, errors, warm  # noqa: E402
-from explorer.session.page_choices import Compare  # noqa: E402
+from explorer.session import arrival, binding, early_experiment, errors, warm  # noqa: E402
+from explorer.session.page_choices import Compare, Experiment  # noqa: E402
 from explorer.widgets import keep_zoom, page_address, receipt, stored_map  # noqa: E402
 
 SIDEBAR_WIDTH = 244  # pixels
@@ -54,12 +54,16 @@ query = st.query_params.to_dict()
 cold = not warm.is_ready()
 stored = stored_map.find(query) if cold and page.url_path in stored_map.PAGES else None
 table = page == pages["compare"] and "present" not in query and not binding.view().present
-first_screen = cold and (stored is not None or table or (page == pages["setup"] and not query))
+form = early_experiment.opened(query) if cold and page == pages["finetune"] else None
+story = page == pages["setup"] and not query
+first_screen = cold and (stored is not None or table or form is not None or story)
 if not first_screen:
     warm.load()
     page_address.read()
 elif table:
     page_address.read_choices(Compare)
+elif form is not None:
+    page_address.read_choices(Experiment, form)
 presenting = binding.view().present != "" and not first_screen
 with errors.guarded():
     sidebar.draw(pages, known=not first_screen)

@@ -19,6 +19,7 @@ from ctsft.plots.panel_lines import (
     add_line,
     add_names,
     mean_curve,
+    start_levels,
     with_dashes,
 )
 from ctsft.plots.panel_places import (
@@ -75,7 +76,7 @@ def curve_panels(
             add_line(fig, line, line.curves[panel], place, hover_text(title))
         add_levels(fig, panel, drawn, place, total_steps)
         if chance is not None:
-            add_chance(fig, place, chance)
+            add_chance(fig, place, chance, start_levels(panel, drawn))
         if not narrow or number in (len(titles), COLUMNS):
             add_names(fig, place, [(line, line.curves[panel]) for line in drawn], limits)
     if loss:

@@ -120,11 +120,11 @@ def token_bars(
         f" {pieces[first].strip()!r}, {number(relevance[first])}; the parts sum to"
         f" {number(relevance.sum())}."
     )
-    base = figure(title, text, 116 + max(15, min(22, 900 / n)) * n)
+    base = figure(title, text, 132 + max(15, min(22, 900 / n)) * n)
     fig = make_subplots(
         rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, column_widths=[0.62, 0.38]
     )
-    fig.update_layout(base.layout)
+    fig.update_layout(base.layout, margin_b=68)
     places, names = list(range(n)), [label(piece) for piece in pieces]
     fig.add_trace(
         go.Bar(
@@ -164,9 +164,9 @@ def token_bars(
         2,
     )
     shared = {"gridcolor": COLOURS["grid"], "zeroline": True, "zerolinecolor": COLOURS["reference"]}
-    fig.update_xaxes(title_text=f"{unit}, split at this token only", row=1, col=1, **shared)
+    fig.update_xaxes(title_text=f"{unit},<br>split at this token only", row=1, col=1, **shared)
     fig.update_xaxes(
-        title_text="attention from the readout", rangemode="tozero", row=1, col=2, **shared
+        title_text="attention<br>from the readout", rangemode="tozero", row=1, col=2, **shared
     )
     fig.update_yaxes(range=[n - 0.5, -0.5], tickvals=places, showgrid=False, automargin=True)
     fig.update_yaxes(ticktext=names, row=1, col=1)

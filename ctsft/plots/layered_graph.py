@@ -219,8 +219,6 @@ def _nodes(positions: dict, iterations: dict[Head, int], selected: Head | None) 
                     "color": style.COLOURS["circuit"],
                     "line": {"color": [style.COLOURS[ring] for ring in rings], "width": 2.5},
                 },
-                selected={"marker": {"opacity": 1}},
-                unselected={"marker": {"opacity": 1}},
                 hovertemplate=f"<b>%{{text}}</b>, chosen in iteration {iteration}<extra></extra>",
             )
         )

@@ -59,7 +59,7 @@ def fill(fig: go.Figure, layers: int, heads: int) -> go.Figure:
     fig.update_layout(hoverdistance=-1)
     fig.update_xaxes(constrain=None)
     fig.update_yaxes(constrain=None, scaleanchor=None)
-    margin = {"l": 44, "r": 112, "t": 36, "b": 66, "autoexpand": False}
+    margin = {"l": 44, "r": 112, "t": 36, "b": 76, "autoexpand": False}
     fig.update_annotations(yshift=-margin["b"], xshift=-margin["l"], selector={"name": "key"})
     return fig.update_layout(
         width=None, height=height * rows + margin["t"] + margin["b"], margin=margin

@@ -103,14 +103,22 @@ def add_levels(
     fig: go.Figure, panel: str, lines: Sequence[TuningLine], place: Place, total_steps: int
 ) -> None:
     """The levels before tuning; runs of one model share theirs."""
-    starts = [mean_curve(line.curves[panel])[1][:1] for line in lines]
     colour = COLOURS[panel if panel in ("source", "target") else "related"]
     axes = {"xref": place.axes["xaxis"], "yref": place.axes["yaxis"]}
-    for level in sorted({round(start[0], 4) for start in starts if start}):
+    for level in start_levels(panel, lines):
         add_start_level(fig, panel, level, total_steps, colour, axes)
 
 
-def add_chance(fig: go.Figure, place: Place, chance: float) -> None:
+def start_levels(panel: str, lines: Sequence[TuningLine]) -> list[float]:
+    """Accuracies before tuning, in order and each once."""
+    starts = [mean_curve(line.curves[panel])[1][:1] for line in lines]
+    return sorted({round(start[0], 4) for start in starts if start})
+
+
+def add_chance(fig: go.Figure, place: Place, chance: float, levels: Sequence[float] = ()) -> None:
+    """levels: of other lines; the label stands on the side where the next one is further away."""
+    below = min((chance - level for level in levels if level < chance), default=1.0)
+    above = min((level - chance for level in levels if level >= chance), default=1.0)
     x, y = place.axes["xaxis"], place.axes["yaxis"]
     fig.add_shape(
         type="line",
@@ -132,7 +140,7 @@ def add_chance(fig: go.Figure, place: Place, chance: float) -> None:
         text=f"chance {chance:.2f}",
         showarrow=False,
         xanchor="right",
-        yanchor="top",
+        yanchor="top" if below >= above else "bottom",
         opacity=0.7,
     )
 

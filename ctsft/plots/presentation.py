@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 FONT = 18  # pixels, at 800 pixels of height
 SMALL = 15  # pixels, of colour bars
 THICKER = 1.5  # times lines, marks and margins
+PLACES = ("xshift", "yshift", "ax", "ay", "standoff", "arrowwidth")  # of a text beside its mark
 
 
 def enlarged(fig: go.Figure, zoom: float = 1.0) -> go.Figure:
@@ -26,7 +27,7 @@ def enlarged(fig: go.Figure, zoom: float = 1.0) -> go.Figure:
     axis = {"tickfont_size": FONT * zoom, "title_font_size": FONT * zoom}
     large.update_xaxes(axis).update_yaxes(axis)
     for note in large.layout.annotations:
-        note.update(**font, xshift=scaled(note.xshift, by), yshift=scaled(note.yshift, by))
+        note.update({name: scaled(note[name], by) for name in PLACES}, **font)
     for shape in large.layout.shapes:
         shape.line.width = scaled(shape.line.width, by)
     for trace in large.data:

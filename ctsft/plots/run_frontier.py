@@ -22,12 +22,15 @@ from ctsft.plots.frontier_marks import (
     spread_text,
     undominated,
 )
+from ctsft.plots.mark_labels import Label, add_labels, at_top, place
 from ctsft.plots.style import COLOURS, LEGEND, figure, method_colour
 from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import FEWEST, Spread, spread
 
 MOST_LABELS = 8  # marks with their names beside them
 FAINT = 0.2  # opacity of marks that are not selected
+BETTER = "better at both"
+NARROW = 0.2  # of the width: less than the name needs
 
 # "method", "name" (of the method), "group" (its settings, "" for none), "seed", "run" (its name),
 # "source_change", "target_change", "facts" (further lines of a hover); "shares" where they were
@@ -99,7 +102,7 @@ def run_frontier(
     marks = [*points, *(share for point in points for share in point.get("shares") or [])]
     x_range, y_range = (_padded_range([mark[key] for mark in marks]) for key in CHANGES)
     if points:
-        _add_better_area(fig, x_range[1], y_range[1])
+        _add_better_area(fig, x_range, y_range[1])
     add_start_lines(fig)
     if len(groups) > 1:
         fig.add_trace(best_line([group.centre for group in groups]))
@@ -132,24 +135,20 @@ def _add_marks(fig: go.Figure, groups: list[Group], selected: set[str]) -> None:
 
 
 def _add_labels(fig: go.Figure, groups: list[Group]) -> None:
-    """The names beside the marks: on the side where the next mark is further away."""
-    for group in groups:
-        x, y = group.centre
-        others = [other.centre[1] - y for other in groups if other is not group]
-        below = any(0 <= gap < 0.05 for gap in others)
-        right = x > (fig.layout.xaxis.range[0] + fig.layout.xaxis.range[1]) / 2
-        fig.add_annotation(
-            x=x,
-            y=y,
-            text=hover_text(group.title, 30),
-            align="left",
-            font={"color": method_colour(group.method)},
-            showarrow=False,
-            xanchor="right" if right else "left",
-            xshift=-12 if right else 12,
-            yanchor="top" if below else "bottom",
-            yshift=-6 if below else 6,
-        )
+    """The names beside the marks."""
+    labels = [
+        Label(*group.centre, hover_text(group.title, 30), method_colour(group.method))
+        for group in groups
+    ]
+    seeds = [
+        tuple(point[key] for key in CHANGES)
+        for group in groups
+        if group.seeds > 1
+        for point in group.points
+    ]
+    text = next(note for note in fig.layout.annotations if note.name == BETTER)
+    taken = [at_top(text.text, place(fig, text.x, 0)[0])]
+    add_labels(fig, labels, seeds, taken)
 
 
 def _is_faint(group: Group, selected: set[str]) -> bool:
@@ -168,7 +167,10 @@ def group_points(points: list[Point]) -> list[Group]:
     ]
 
 
-def _add_better_area(fig: go.Figure, right: float, top: float) -> None:
+def _add_better_area(fig: go.Figure, across: list[float], top: float) -> None:
+    """Its name stands beside it where it is narrow."""
+    left, right = across
+    narrow = right < NARROW * (right - left)
     fig.add_shape(
         type="rect",
         x0=0,
@@ -178,13 +180,15 @@ def _add_better_area(fig: go.Figure, right: float, top: float) -> None:
         fillcolor=COLOURS["shade"],
         line_width=0,
         layer="below",
-        name="better at both",
+        name=BETTER,
     )
     fig.add_annotation(
-        x=right,
+        x=0 if narrow else right,
         y=top,
-        text="better at both",
+        text=f"{BETTER} →" if narrow else BETTER,
+        name=BETTER,
         showarrow=False,
+        xshift=-6 if narrow else 0,
         xanchor="right",
         yanchor="top",
         opacity=0.7,

@@ -88,6 +88,15 @@ def stability_rows(report: Mapping) -> list[dict]:
     ]
 
 
+# the names of nine curves would stand below each other in half of a small window
+IN_TWO_COLUMNS = {
+    "y": 1.0,
+    "yanchor": "bottom",
+    "entrywidth": 0.5,
+    "entrywidthmode": "fraction",
+}
+
+
 def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
     """Faithfulness of each ranking's first heads, over the 5th to 95th percentile of random
     circuits.
@@ -118,9 +127,7 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
         fig.add_hline(level, line={"color": COLOURS["reference"], "width": 1}, layer="below")
     fig.update_xaxes(title_text="heads in the circuit")
     fig.update_yaxes(title_text=f"faithfulness ({measure})")
-    return fig.update_layout(
-        showlegend=True, legend=LEGEND | {"y": 1.0, "yanchor": "bottom"}, margin_t=120
-    )
+    return fig.update_layout(showlegend=True, legend=LEGEND | IN_TWO_COLUMNS, margin_t=120)
 
 
 def _curves_alt(curves: Mapping[str, list[Mapping]], measure: str) -> str:

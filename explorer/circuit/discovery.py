@@ -15,7 +15,7 @@ from ctsft.plots import layered_graph
 from ctsft.utils import format
 from explorer.session import binding, requests, score_runs, start_runs
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
+from explorer.widgets import chart, cost_estimate, head_clicks, recorded_notice, run_progress
 from explorer.widgets.run_receipts import covered_by
 
 GRAPH = "layered_graph"
@@ -114,7 +114,8 @@ def show(run: runs.Run, discovered: Circuit, model: Model, circuit: Circuit):
     view = binding.view()
     st.caption(edges_shown(discovered), help=TERMS["edge"])
     figure = layered_graph.edge_graph(discovered.edges, model.n_layers, view.min_edge, view.head)
-    chart.show(figure, GRAPH, on_select=head_selection.on_click(GRAPH), selection_mode="points")
+    chart.show(figure, GRAPH)
+    head_clicks.draw(GRAPH, model.heads, lambda head: binding.put(head=head))
     with st.expander("Table of the edges"):
         st.dataframe(
             layered_graph.edge_table(discovered.edges, view.min_edge),

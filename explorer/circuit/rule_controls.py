@@ -70,14 +70,14 @@ def settings(scores: Scores):
 
 def history_buttons():
     view = binding.view()
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="small", key="history"):
         st.button(
             "Undo",
             icon=":material/undo:",
             on_click=binding.undo,
             disabled=not view.past,
             shortcut="Mod+Z",
-            help="Undo the last change of the rule or of a head.",
+            help="Undo the last change of the rule or of a head (Ctrl+Z, or ⌘Z).",
         )
         st.button(
             "Redo",
@@ -85,12 +85,12 @@ def history_buttons():
             on_click=binding.redo,
             disabled=not view.future,
             shortcut="Mod+Y",
-            help="Redo the change that was undone last.",
+            help="Redo the change that was undone last (Ctrl+Y, or ⌘Y).",
         )
         st.button(
-            "Clear hand edits",
+            "Clear edits",
             icon=":material/ink_eraser:",
             on_click=session_circuit.clear_edits,
             disabled=not view.added | view.removed,
-            help="Restore what the rule alone selects.",
+            help="Undo all changes by hand: what the rule alone selects.",
         )

@@ -82,8 +82,14 @@ def compare(rows: list[dict], of: int, names: dict[str, str]):
         run_what_is_missing(rows)
         if len(rows) < of:
             st.caption(f"{len(rows)} of {of} runs are shown.")
-    if len({row["seed"] for row in rows}) > 1:
-        st.toggle("One line for all seeds", **binding.bind("compare_seeds"), help=TERMS["seed"])
+    with st.container(horizontal=True):
+        if len({row["seed"] for row in rows}) > 1:
+            st.toggle("One line for all seeds", **binding.bind("compare_seeds"), help=TERMS["seed"])
+        st.toggle(
+            "All columns",
+            **binding.bind("compare_columns"),
+            help="Also the lowest accuracy on the way, what was measured beside, times and more.",
+        )
     view = binding.view()
     entries = filters.entries(rows, view.compare_order, view.compare_seeds)
     selected = run_table.select(entries)

@@ -29,6 +29,7 @@ def select(entries: list[Entry]) -> list[dict]:
         frame,
         key=table_key(entries),
         column_config=table.columns(frame),
+        column_order=None if binding.view().compare_columns else table.first_columns(frame),
         hide_index=True,
         placeholder="–",
         height="auto",

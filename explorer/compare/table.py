@@ -15,30 +15,38 @@ from explorer.text.glossary import TERMS
 
 _text, _number = st.column_config.TextColumn, st.column_config.NumberColumn
 
+ACCURACY = 160  # pixels, for "0.683 → 0.550 ± 0.012"
 OUTCOMES = {
     "what": _text(
         "trained",
         pinned=True,
+        width=150,
         help=(
             "What was trained: the circuit, a control with as many heads, only the norms, or"
             " everything."
         ),
     ),
-    "name": _text("name", help="The name that you gave the run."),
-    "heads": _number("heads", help="Number of attention heads that were trained."),
+    "name": _text("name", width=120, help="The name that you gave the run."),
+    "heads": _number("heads", width=60, help="Number of attention heads that were trained."),
     "share": _number(
-        "trained share",
+        "share",
+        width=65,
         format="percent",
         help="Share of the model's parameters that were trained, norms included.",
     ),
     "source accuracy": _text(
-        "source accuracy", help="Accuracy on the source language before and after tuning."
+        "source accuracy",
+        width=ACCURACY,
+        help="Accuracy on the source language before and after tuning.",
     ),
     "target accuracy": _text(
-        "target accuracy", help="Accuracy on the target language before and after tuning."
+        "target accuracy",
+        width=ACCURACY,
+        help="Accuracy on the target language before and after tuning.",
     ),
     "forgetting": _number(
         "forgetting",
+        width=85,
         format="%+.3f",
         help="Source accuracy before minus after: above 0 is loss. " + TERMS["source change"],
     ),
@@ -55,7 +63,7 @@ OUTCOMES = {
             " last point alone hides what was lost and regained."
         ),
     ),
-    "gain": _number("gain", format="%+.3f", help=TERMS["target change"]),
+    "gain": _number("gain", width=70, format="%+.3f", help=TERMS["target change"]),
     "related": _text(
         "other languages and tasks",
         help="Accuracy before and after on what was measured beside source and target.",
@@ -63,6 +71,7 @@ OUTCOMES = {
     "perplexity": _text("perplexity", help=TERMS["perplexity"] + " Before and after tuning."),
     "seeds": _number(
         "seeds",
+        width=60,
         help=(
             "Number of runs on this line, which differ only in their seed. Figures are means over"
             " them ± standard deviation."
@@ -106,6 +115,13 @@ LAST = {
 }
 
 IF_DIFFERING = ("state", "heads")  # left out where all lines have the same value
+# shown at first, as many as a window of 1280 pixels holds; settings in which the lines differ stand
+# between the two
+FIRST = ("what", "name")
+SECOND = (
+    *("gain", "forgetting", "source accuracy", "target accuracy"),
+    *("heads", "share", "seeds", "state", "note"),
+)
 
 
 def setting_label(setting: str) -> str:
@@ -138,6 +154,12 @@ def frame(entries: list[Entry]) -> pd.DataFrame:
     if (table["note"] != "").any():
         shown.append("note")
     return table[[*shown, "run"]]
+
+
+def first_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a frame that are shown before all of them are requested."""
+    settings = [name for name in frame if name not in OUTCOMES and name not in LAST]
+    return [name for name in (*FIRST, *settings, *SECOND) if name in frame]
 
 
 def is_shown(table: pd.DataFrame, name: str, grouped: bool) -> bool:

@@ -86,7 +86,7 @@ def texts(rows: list[dict], names: Mapping[str, str]):
         lost_texts.table(of, some[:MOST_TEXTS]),
         hide_index=True,
         height="auto" if len(some) < 8 else 320,
-        column_config={"text": st.column_config.TextColumn("text", width=480, pinned=True)},
+        column_config={"text": st.column_config.TextColumn("text", width=340, pinned=True)},
         alt="Lost texts, and for each way of tuning whether it lost them.",
     )
     st.download_button(

@@ -8,10 +8,10 @@ from ctsft.tuning.lora_settings import TARGETS
 from ctsft.tuning.recipes import RECIPES
 from explorer.finetune import command
 from explorer.finetune.languages import label
+from explorer.finetune.row_pools import POOLS
 from explorer.session import binding
 from explorer.text.glossary import TERMS
 
-POOLS = {"all": "All", "B": "Pool B"}
 KV = {"group": "By group", "expand": "One per head"}
 NORMS = {True: "Trained", False: "Not trained"}
 PRECISION = {"full": "Full", "bf16": "bfloat16"}

@@ -4,10 +4,10 @@ import streamlit as st
 
 from ctsft.jobs.experiment_design import METHODS
 from ctsft.utils.errors import UserError
-from explorer.finetune import experiment_command, experiment_results, experiment_start
-from explorer.finetune.advanced_form import POOLS
+from explorer.finetune import experiment_command, experiment_start
 from explorer.finetune.languages import label
-from explorer.session import binding, errors, inputs
+from explorer.finetune.row_pools import POOLS
+from explorer.session import binding, errors, inputs, stored_shape, warm
 from explorer.text import run_names
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
@@ -19,7 +19,7 @@ def draw():
         " seeds and on several languages, and tests whether differences are beyond chance. It runs"
         " in the background; finished trials are always saved."
     )
-    task, n_heads = inputs.task(), len(inputs.model().heads)
+    task, n_heads = inputs.task(), stored_shape.n_heads()
     others = [language for language in task.languages if language != binding.view().source]
     repair(others, n_heads)
     left, right = st.columns(2, gap="medium")
@@ -32,7 +32,17 @@ def draw():
             more_settings()
             saved_design()
     experiment_start.draw(task)
-    experiment_results.draw()
+    results()
+
+
+def results():
+    """The experiments of this model and task; their tables need torch."""
+    if warm.is_ready():
+        from explorer.finetune import experiment_results
+
+        experiment_results.draw()
+    elif experiment_command.listed(binding.view()):
+        st.caption("Experiments are shown once the libraries are loaded: seconds.")
 
 
 def repair(others: list[str], n_heads: int):

@@ -10,6 +10,7 @@ from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command
 from explorer.session import binding, inputs
 from explorer.text.markdown import literal
+from explorer.widgets import recorded_notice
 from explorer.widgets.run_receipts import covered_by
 
 
@@ -27,8 +28,11 @@ def draw(task: Task):
     measured = experiment_command.measured_runs(view)
     with covered_by("duration", *measured, interval="none: an estimate"):
         st.caption(duration(design))
+    recorded = recorded_notice.draw()
     with st.container(horizontal=True):
-        if st.button("Start experiment", type="primary", icon=":material/play_arrow:"):
+        if st.button(
+            "Start experiment", type="primary", icon=":material/play_arrow:", disabled=recorded
+        ):
             st.session_state.experiment_next = experiment_command.start(view, design).id
             st.rerun()
         st.download_button(

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from explorer.finetune import experiment_form, one_language, one_run
 from explorer.session import binding, errors, inputs
 from explorer.text.glossary import TERMS
 
@@ -23,11 +22,17 @@ def page():
             **binding.bind("tune_tab"),
         )
     if not task.targets:
+        from explorer.finetune import one_language
+
         one_language.draw(task)
         return
     if tab == "Experiment":
+        from explorer.finetune import experiment_form
+
         experiment_form.draw()
     else:
+        from explorer.finetune import one_run  # torch, which an experiment does not need
+
         one_run.draw()
     st.page_link("compare/page.py", label="Next: compare the runs", icon=":material/arrow_forward:")
 

@@ -19,7 +19,6 @@ from explorer.widgets import (
     chart,
     cost_estimate,
     head_clicks,
-    head_selection,
     recorded_notice,
     run_progress,
 )
@@ -192,7 +191,8 @@ def advice_scatter(ranking: Ranking, shown: PageScores, k: int):
         language.replace("_", " ").capitalize() for language in (view.source, view.target)
     )
     figure = plots_advice.advice_scatter(ranking, shown.circuit, k, view.head, names)
-    chart.show(figure, SCATTER, on_select=head_selection.on_click(SCATTER), selection_mode="points")
+    chart.show(figure, SCATTER)
+    head_clicks.draw(SCATTER, shown.model.heads, lambda head: binding.put(head=head))
     st.caption(
         "Each point is a head. Higher: the target gains more. Further left: the source loses less."
         " The ring marks the selected head; click a point to select another.",

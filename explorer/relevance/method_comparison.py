@@ -3,6 +3,7 @@ examples.
 """
 
 from dataclasses import replace
+from itertools import product
 
 import streamlit as st
 
@@ -14,7 +15,7 @@ from ctsft.plots import score_agreement
 from explorer.session import binding, other_scores, scoring_choices, start_runs
 from explorer.session.scoring_choices import WAYS, scoring_fields
 from explorer.text.glossary import TERMS
-from explorer.widgets import chart, cost_estimate, head_selection, recorded_notice, run_progress
+from explorer.widgets import chart, cost_estimate, head_clicks, recorded_notice, run_progress
 from explorer.widgets.run_receipts import covered_by
 
 KEY = "methods_scatter"
@@ -40,7 +41,9 @@ def draw(scores: Scores, run: runs.Run):
     names = (VARIANTS[method].label, VARIANTS[other].label)
     figure = score_agreement.agreement(scores, others[other], names, view.head)
     with covered_by("methods", run, other_scores.scoring_run(other, ("done",))):
-        chart.show(figure, KEY, on_select=head_selection.on_click(KEY), selection_mode="points")
+        chart.show(figure, KEY)
+    heads = set(product(*map(range, scores.values.shape)))
+    head_clicks.draw(KEY, heads, lambda head: binding.put(head=head))
     st.caption(
         "Each point is a head; the ring marks the selected one. Click a point to select its head.",
         help=TERMS["spearman"],

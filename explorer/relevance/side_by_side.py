@@ -79,7 +79,7 @@ def score_other_language(languages: tuple[str, ...], n_labels: int):
         return
     if view.compared_language not in others:
         binding.put(compared_language=others[0], compared_size=view.size)
-    left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")
+    left, middle, right = st.columns([3, 2, 3], vertical_alignment="bottom")
     left.selectbox(
         "Another language",
         others,

@@ -43,6 +43,11 @@ WHAT = (
     " other discovery sets."
 )
 
+SCALE = (
+    "Here by the margin of the correct label: 1 is the full model, 0 is the model without any of"
+    " its heads."
+)
+
 
 def draw():
     run = score_runs.find_run(
@@ -109,9 +114,8 @@ def show(report: dict):
     area_notes(report)
     if report.get("curves"):
         st.markdown(
-            f"**Faithfulness on {report['rows']} unseen rows**, by the margin of the correct label:"
-            " 1 is the full model, 0 is the model without any of its heads.",
-            help=TERMS["faithfulness"],
+            f"**Faithfulness on {report['rows']} unseen rows.**",
+            help=f"{TERMS['faithfulness']} {SCALE}",
         )
         figure = validation.ranking_curves(report)
         chart.show(figure, "ranking_curves", name="faithfulness-of-rankings")
@@ -137,7 +141,7 @@ def trusted(report: dict):
     sentence = circuit_areas.ranking_to_trust(areas, label)
     if sentence:
         chance = circuit_areas.leads_by_chance(areas, label)
-        limited = " Some of its leads are within chance." if chance else ""
+        limited = " Some leads are within chance." if chance else ""
         st.markdown(f"**{sentence}**{limited}", help=chance or None)
 
 

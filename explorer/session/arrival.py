@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+EARLY = "early_choices"  # in the session: fields that an address set while torch was not imported
+
 
 def note(page: str):
     """Remember the page of the session's first run, and whether its address held a query; the

@@ -109,6 +109,7 @@ class Compare:
     compare_text: str = ""
     compare_order: str = choice(*ORDERS)
     compare_seeds: bool = False  # one line for all seeds of the same settings
+    compare_columns: bool = False  # all columns of the table
     compare_lost: str = choice("source", "target")  # whose lost texts are listed
     compare_lost_by: str = choice("any", "all", "one")
     compare_chosen: list[str] = field(default_factory=list)  # runs selected in the table

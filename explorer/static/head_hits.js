@@ -1,19 +1,23 @@
-// Clicks on the cells of a head map, found by their place in the window. Plotly hears none while the
-// chart is being drawn again, which takes long where the server or the browser is busy; then the
-// place that the map had before counts.
+// Clicks on the cells of a head map, or on the points of another chart, found by their place in the
+// window. Plotly hears none while the chart is being drawn again, which takes long where the server or
+// the browser is busy; then the place that it had before counts.
 
 const STILL = 4; // pixels between the press and the release of a click
+const REACH = 14; // pixels between a click and the point that it hits
 
 const hits = (window.ctsftHits ??= {}); // {key of a chart: {heard, container, grid, pressed}}
 
-// where the cells are in the container; null where no map is drawn
+// where the cells, or the points with `customdata`, are in the container; null where none are drawn
 function gridOf(container) {
   const plot = container.querySelector(".js-plotly-plot");
   const area = plot?.querySelector(".nsewdrag")?.getBoundingClientRect();
-  const cells = plot?._fullData?.find((trace) => trace.name === "heads");
-  if (!area?.width || !cells) return null;
+  const traces = (plot?._fullData || []).filter((one) => one.visible === true && one.customdata);
+  if (!area?.width || !traces.length) return null;
   const place = container.getBoundingClientRect();
   const { xaxis, yaxis } = plot._fullLayout;
+  const cells = traces.find((trace) => trace.name === "heads");
+  const points = ({ x, y, customdata }) =>
+    [...customdata].map((head, i) => ({ head, x: xaxis.d2p(x[i]), y: yaxis.d2p(y[i]) }));
   return {
     left: area.left - place.left,
     top: area.top - place.top,
@@ -22,6 +26,7 @@ function gridOf(container) {
     across: [...xaxis.range],
     down: [...yaxis.range].reverse(), // from the top
     cells,
+    points: cells ? [] : traces.flatMap(points),
   };
 }
 
@@ -30,6 +35,16 @@ function headAt({ clientX, clientY }, { container, grid }) {
   const across = (clientX - place.left - grid.left) / grid.width;
   const down = (clientY - place.top - grid.top) / grid.height;
   if (Math.min(across, down) < 0 || Math.max(across, down) > 1) return null;
+  return grid.cells ? cellAt(grid, across, down) : nearest(grid, across, down);
+}
+
+function nearest({ points, width, height }, across, down) {
+  const from = ({ x, y }) => Math.hypot(x - across * width, y - down * height);
+  const near = points.reduce((a, b) => (from(b) < from(a) ? b : a));
+  return from(near) <= REACH ? [...near.head] : null;
+}
+
+function cellAt(grid, across, down) {
   const cell = ([from, to], share) => Math.round(from + share * (to - from));
   const [x, y] = [cell(grid.across, across), cell(grid.down, down)];
   const i = grid.cells.customdata.findIndex((_, i) => grid.cells.x[i] === x && grid.cells.y[i] === y);

@@ -1,5 +1,6 @@
-"""Clicks on the cells of a head map. They are heard by the browser (`static/head_hits.js`), also
-while Plotly draws the map again; each is applied once (`static/head_clicks.js`).
+"""Clicks on the cells of a head map, or on the points of another chart. They are heard by the
+browser (`static/head_hits.js`), also while Plotly draws the chart again; each is applied once
+(`static/head_clicks.js`).
 """
 
 from collections.abc import Callable, Collection
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from ctsft.attribution.scores import Head
 from explorer.widgets.chart import css_class
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -18,9 +18,12 @@ def script(name: str) -> str:
     return "\n".join((STATIC / one).read_text("utf-8") for one in ("head_hits.js", name))
 
 
-def draw(chart: str, heads: Collection[Head], heard: Callable[[Head], None]):
-    """`chart`: the key of the map's chart; `heard`: called in a callback with each of `heads` that
-    is clicked, in order.
+Point = tuple[int, ...]  # a head, or another point's `customdata`
+
+
+def draw(chart: str, heads: Collection[Point], heard: Callable[[Point], None]):
+    """`chart`: the key of the chart; `heard`: called in a callback with each of `heads` that is
+    clicked, in order.
     """
     key, counter = f"head_clicks_{chart}", f"head_clicks_seq_{chart}"
 

@@ -18,7 +18,7 @@ from explorer.session import circuit as session_circuit
 from explorer.text import membership
 from explorer.text.glossary import TERMS
 from explorer.text.markdown import literal
-from explorer.widgets import chart, figure_cache, head_keys, head_pins, messages
+from explorer.widgets import chart, figure_cache, head_clicks, head_keys, head_pins, messages
 
 NOTE_MESSAGE = "head_note_message"
 
@@ -142,18 +142,10 @@ def example_chart(scores: Scores, head: Head, choosing: bool):
         lambda: score_charts.example_strip(scores, head, texts).update_xaxes(title_text=unit),
     )
     key = f"inspector-strip-{head}"
-
-    def select():
-        points = st.session_state[key]["selection"]["points"]
-        if points:
-            index = points[-1]["customdata"]
-            first = next(iter(index.values())) if isinstance(index, dict) else index[0]
-            binding.put(example=int(first))
-
+    chart.show(fig, key)
     if choosing:
-        chart.show(fig, key, on_select=select, selection_mode="points")
-    else:
-        chart.show(fig, key)
+        examples = {(i,) for i in range(len(texts))}
+        head_clicks.draw(key, examples, lambda one: binding.put(example=one[0]))
 
 
 def example_texts(scores: Scores) -> list[str]:

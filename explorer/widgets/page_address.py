@@ -6,6 +6,8 @@ forward inside a session therefore changes the page and none of the choices.
 """
 
 from collections import deque
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlencode
@@ -13,6 +15,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from explorer.session import binding, errors, link_format
+from explorer.session.arrival import EARLY
 from explorer.text import circuit_rules
 from explorer.text.markdown import literal
 
@@ -36,7 +39,9 @@ def read():
         from explorer.session import open_link  # torch: not for the first screen
 
         written().append(text_of(query))
+        changed = changed_since()
         problems = open_link.apply(query, PANELS | {"rule": RULES})
+        binding.put(**changed)
         st.session_state.link_notice = (
             f"The link was opened without {'; '.join(problems)}." if problems else ""
         )
@@ -46,15 +51,25 @@ def read():
             st.button("Close", on_click=st.session_state.pop, args=("link_notice",))
 
 
-def read_choices(part: type):
-    """Apply the choices of one page (a part of `View`) that an address names, while the rest of it
-    waits for torch; `read` applies all of it later, and says what could not be used.
+def read_choices(part: type, known: Mapping | None = None):
+    """Apply the choices of one page (a part of `View`) that an address names, once, while the rest
+    of it waits for torch; `read` applies all of it later, and says what could not be used. What was
+    changed on the page until then stays. known: further fields, as the address sets them.
     """
     query = {k: v for k, v in st.query_params.to_dict().items() if isinstance(v, str)}
-    if query and text_of(query) not in written():
-        chosen, _ = link_format.read(query, {})
-        names = {field.name for field in fields(part)}
-        binding.put(**{name: value for name, value in chosen.items() if name in names})
+    if not query or text_of(query) in written() or EARLY in st.session_state:
+        return
+    chosen, _ = link_format.read(query, {})
+    names, known = {field.name for field in fields(part)}, known or {}
+    binding.put(**known, **{name: value for name, value in chosen.items() if name in names})
+    view = binding.view()
+    st.session_state[EARLY] = {name: copy(getattr(view, name)) for name in {*names, *known}}
+
+
+def changed_since() -> dict:
+    """The fields of `read_choices` that were changed on the page since then."""
+    view, early = binding.view(), st.session_state.pop(EARLY, {})
+    return {name: getattr(view, name) for name, was in early.items() if getattr(view, name) != was}
 
 
 def write(page: str, others: list[str]):

@@ -11,8 +11,11 @@ from playwright.sync_api import expect
 from benchmarks.bench_compare import make
 from benchmarks.browser import SHELL, WAIT, chrome, chromium, server
 from benchmarks.ui_scenes import scored_home
+from tests.support.stored_delta import write_delta
 
 expect.set_options(timeout=WAIT)
+TUNED = "*finetune-bnch*"  # runs of the shared home; the first one has a delta
+CHANGED = (1, 2)  # the head that differs in it
 
 
 def pytest_collection_modifyitems(items):
@@ -31,7 +34,14 @@ def pytest_collection_modifyitems(items):
 def shared_home(tmp_path_factory) -> Path:
     folder = scored_home(tmp_path_factory.mktemp("shared"))
     make(folder, 20)
+    write_delta(min((folder / "runs").glob(TUNED)), CHANGED)
     return folder
+
+
+@pytest.fixture(scope="package")
+def changed_head() -> tuple[int, int]:
+    """The head that the first tuned run of the shared home changed."""
+    return CHANGED
 
 
 @pytest.fixture(scope="package")

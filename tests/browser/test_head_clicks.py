@@ -60,6 +60,28 @@ def count(page) -> int:
     return int(text.split()[0]) if text else -1
 
 
+def example_points(page) -> list[tuple[float, float]]:
+    """Where the points of the chart of single examples are, by the examples' numbers."""
+    chart = page.locator("[class*=st-key-chart-inspector-strip] .js-plotly-plot")
+    chart.scroll_into_view_if_needed()
+    settle(page)
+    return chart.evaluate(
+        """plot => {
+          const area = plot.querySelector('.nsewdrag').getBoundingClientRect();
+          const {xaxis, yaxis} = plot._fullLayout, places = [];
+          for (const trace of plot._fullData) trace.customdata?.forEach(([i], n) => places[i] =
+            [area.left + xaxis.d2p(trace.x[n]), area.top + yaxis.d2p(trace.y[n])]);
+          return places;
+        }"""
+    )
+
+
+def heights_of_buttons(page) -> set[float]:
+    """Of undo, redo and clear."""
+    buttons = page.locator(".st-key-history button:visible").all()
+    return {round(one.bounding_box()["y"]) for one in buttons}
+
+
 def test_the_last_of_quick_clicks_is_the_selected_head(arrive, address):
     page, place = arrive("relevance?head=2.3")
     click_while_busy(page, place, address, [(1, 1), (3, 6), (4, 2)])
@@ -68,11 +90,18 @@ def test_the_last_of_quick_clicks_is_the_selected_head(arrive, address):
     settle(page)
     page.mouse.click(*place(0, 7))
     eventually(page, lambda: selected(page), "L0.H7")
+    settle(page)
+    points = example_points(page)
+    with stalled(address):
+        for example in (3, 30, 17):
+            page.mouse.click(*points[example])
+    page.wait_for_function("() => location.search.includes('example=17')")
 
 
 def test_each_of_quick_clicks_changes_the_circuit(arrive, address):
     page, place = arrive("circuit?rule=none")
     eventually(page, lambda: count(page), 0)
+    eventually(page, lambda: len(heights_of_buttons(page)), 1)
     heads = [(1, 1), (3, 6), (4, 2), (1, 1), (0, 5)]  # the first one in and out
     click_while_busy(page, place, address, heads)
     eventually(page, lambda: count(page), 3)

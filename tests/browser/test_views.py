@@ -23,9 +23,14 @@ VIEWS = {
     "recorded: setup": (f"?{RECORDED}", 2),
     "recorded: all heads": (f"relevance?{RECORDED}&section=All heads", 2),
     "recorded: compare": (f"compare?{RECORDED}", 1),
+    "recorded: validation": (f"relevance?{RECORDED}&section=Compare&comparison=Validation", 1),
 }
 DRAWN = """count => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]
     .filter(one => one.getBoundingClientRect().top < innerHeight).length >= count"""
+
+LAYERS, HEADS = 6, 8  # of the bundled model
+CROSSED = """crossed => String((document.querySelector('.st-key-chart-change_map .js-plotly-plot')
+    ?.layout?.annotations || []).some(note => note.text.includes('old weights'))) === crossed"""
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +43,30 @@ def page(program):
 @pytest.fixture(scope="module")
 def queries(shared_home) -> dict[str, str]:
     """Parameters that name runs of the shared home."""
-    names = sorted(path.name for path in (shared_home / "runs").glob("*experiment-bnch*"))
-    return {"run": f"tune-run={names[0]}", "chosen": f"compare-chosen={names[0]},{names[1]}"}
+    folder = shared_home / "runs"
+    run = min(path.name for path in folder.glob("*finetune-bnch*"))
+    names = sorted(path.name for path in folder.glob("*experiment-bnch*"))
+    return {"run": f"tune-run={run}", "chosen": f"compare-chosen={names[0]},{names[1]}"}
+
+
+def undo_and_redo(page, head: tuple[int, int]):
+    """A click on the change map gives a head its old weights back, another one the tuned ones."""
+    area = page.locator(".st-key-chart-change_map .nsewdrag").first
+    for crossed in ("true", "false"):
+        area.scroll_into_view_if_needed()
+        settle(page)
+        box, (layer, index) = area.bounding_box(), head
+        page.mouse.click(
+            box["x"] + box["width"] * (index + 0.5) / HEADS,
+            box["y"] + box["height"] * (layer + 0.5) / LAYERS,
+        )
+        page.wait_for_function(CROSSED, arg=crossed)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_few_words_whole_counters_and_no_fault_in_light_and_dark(page, address, queries, view):
+def test_few_words_whole_counters_and_no_fault_in_light_and_dark(
+    page, address, queries, view, changed_head
+):
     path, charts = VIEWS[view]
     page.emulate_media(color_scheme="light")
     page.goto(f"{address}/{path.format(**queries)}")
@@ -61,4 +84,6 @@ def test_few_words_whole_counters_and_no_fault_in_light_and_dark(page, address, 
     expect(app).to_have_css("color-scheme", "dark")
     settle(page)
     assert faults(page) == []
+    if view == "after a run":
+        undo_and_redo(page, changed_head)
     assert page.errors == []

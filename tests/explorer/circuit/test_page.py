@@ -143,8 +143,8 @@ def test_hand_edits_are_drawn_counted_and_cleared(view):
     )
     shown(widget(app.number_input, "Heads (k)").set_value(2).run())
     assert outlined(app) == {(0, 0), (2, 0)}, "the slider leaves them alone"
-    shown(button(app, "Clear hand edits").click().run())
-    assert outlined(app) == {(1, 2), (0, 0)} and button(app, "Clear hand edits").disabled
+    shown(button(app, "Clear edits").click().run())
+    assert outlined(app) == {(1, 2), (0, 0)} and button(app, "Clear edits").disabled
     shown(button(app, "Undo").click().run())
     assert outlined(app) == {(0, 0), (2, 0)}
 

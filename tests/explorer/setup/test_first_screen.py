@@ -48,6 +48,11 @@ for query in ({}, {"compare-what": "circuit"}):
     at.query_params.update(query)
     at.switch_page("compare/page.py").run()
     pages.append(seen())
+at = AppTest.from_file(sys.argv[2], default_timeout=60).run()
+at.query_params.update({"tune-tab": "Experiment", "design-seeds": "1, 2", "design-k": "48"})
+at.switch_page("finetune/page.py").run()
+pages.append(seen() | {"k": [one.max for one in at.number_input if one.label == "Heads (k)"],
+    "said": " ".join(one.value for one in at.markdown)})
 print(json.dumps(pages))
 """
 
@@ -79,7 +84,7 @@ def complete(run) -> str:
     return run.id
 
 
-def test_neither_the_first_screen_nor_compare_imports_torch_or_transformers(recorded, tmp_path):
+def test_first_screen_compare_and_experiment_import_no_torch_or_transformers(recorded, tmp_path):
     main = str(ROOT / "explorer" / "main.py")
     done = subprocess.run(
         [sys.executable, "-c", COLD, str(tmp_path / "recorded"), main],
@@ -88,10 +93,13 @@ def test_neither_the_first_screen_nor_compare_imports_torch_or_transformers(reco
         check=True,
         cwd=ROOT,
     )
-    first, compare, filtered = json.loads(done.stdout.splitlines()[-1])
-    for seen in (first, compare, filtered):
+    first, compare, filtered, form = json.loads(done.stdout.splitlines()[-1])
+    for seen, count in ((first, 2), (compare, 2), (filtered, 2), (form, 0)):
         assert seen["heavy"] == [] and seen["pandas"]
-        assert seen["charts"] == 2 and seen["errors"] == 0
+        assert seen["charts"] == count and seen["errors"] == 0
+    assert form["k"] == [48]
+    assert "**8 trials**: 4 ways × 1 target × 1 size × 2 seeds" in form["said"]
+    assert form["buttons"]["Start experiment"]
     assert "Do it yourself" in first["buttons"]
     assert not compare["buttons"]["Report (HTML)"] and compare["buttons"]["Name or note"] is False
     assert (compare["rows"], filtered["rows"]) == ([2], [1])  # a line for each way of tuning

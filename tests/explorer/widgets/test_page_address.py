@@ -13,7 +13,7 @@ from ctsft.circuit.circuit import LOGITS, Circuit
 from ctsft.plots import advice as plots_advice
 from ctsft.plots import faithfulness as plots_faithfulness
 from explorer.compare import filters
-from explorer.finetune import advanced_form, after_run, command, one_run
+from explorer.finetune import advanced_form, after_run, command, one_run, row_pools
 from explorer.relevance import head_on_text
 from explorer.session import link_format
 from explorer.session.view import View
@@ -110,7 +110,7 @@ def test_the_options_of_the_view_are_those_of_the_pages():
     assert options["hold_part"] == options["hold_everything"] == tuple(command.HOLDS)
     assert options["kv"] == tuple(advanced_form.KV)
     assert options["precision"] == tuple(advanced_form.PRECISION)
-    assert options["pool"] == options["design_pool"] == tuple(advanced_form.POOLS)
+    assert options["pool"] == options["design_pool"] == tuple(row_pools.POOLS)
     assert options["compare_order"] == tuple(filters.ORDERS)
 
 
