@@ -1,13 +1,15 @@
 """lm-evaluation-harness on an exported model: benchmarks of others as a check of general ability.
 
 The harness (EleutherAI, `lm_eval`) is an optional extra: `pip install "ctsft[lm-eval]"`. It loads
-the folder with plain transformers and fetches its tasks' data from the hub.
+the folder with plain transformers and fetches the data of its own tasks from the hub; a task file
+of the harness (.yaml) may name data of this machine.
 """
 
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from ctsft.model.device import best_device
 from ctsft.utils.errors import UserError, quoted
 
 FILE = "lm_eval.json"  # beside the exported model
@@ -28,15 +30,20 @@ def check_harness(form: str = "model"):
 
 
 def run_harness(folder: Path, tasks: list[str]) -> dict[str, dict[str, float]]:
-    """{task: {metric: its value}} of the model in a folder, as the harness names them. UserError
-    where it is not installed, knows no such task, or fails.
+    """{task: {metric: its value}} of the model in a folder, as the harness names them; a task is a
+    name, or the path of a task file (.yaml). UserError where the harness is not installed, knows no
+    such task, or fails.
     """
     check_harness()
     if not tasks:
         raise UserError("Name tasks of lm-evaluation-harness, such as hellaswag,arc_easy.")
     try:
         measured = import_module("lm_eval").simple_evaluate(
-            model="hf", model_args={"pretrained": str(folder)}, tasks=tasks, log_samples=False
+            model="hf",
+            model_args={"pretrained": str(folder)},
+            tasks=tasks,
+            device=best_device(),  # the harness itself takes a GPU where torch has none
+            log_samples=False,
         )
     except Exception as error:  # of the harness, its tasks and their data
         raise UserError(
@@ -45,7 +52,7 @@ def run_harness(folder: Path, tasks: list[str]) -> dict[str, dict[str, float]]:
             " ls tasks`, and the network."
         ) from None
     return {
-        task: {name: value for name, value in of.items() if isinstance(value, int | float)}
+        task: {name: value for name, value in of.items() if "," in name and value != "N/A"}
         for task, of in measured["results"].items()
     }
 
