@@ -151,6 +151,33 @@ def go(page: Page, title: str):
     settle(page)
 
 
+# `window.turned` once the server answers
+TURN = """address => {
+  window.turned = false;
+  const app = document.querySelector('[data-testid=stApp]');
+  const observer = new MutationObserver(() => {
+    if (app.dataset.testScriptState !== 'running') return;
+    window.turned = true;
+    observer.disconnect();
+  });
+  observer.observe(app, {attributes: true});
+  history.pushState({}, '', address);
+  dispatchEvent(new PopStateEvent('popstate', {state: {}}));
+}"""
+
+
+def turn(page: Page, address: str):
+    """To a view by its address: at once where the explorer is open already, as going forward does
+    (what a session has written itself is not applied again), and loaded where it is not.
+    """
+    if not page.url.startswith("http"):
+        page.goto(address)
+    else:
+        page.evaluate(TURN, address)
+        page.wait_for_function("() => window.turned")
+        settle(page)
+
+
 def unfold(page: Page):
     """Open the form of Setup, which is one line at first."""
     page.get_by_text("Model and task:").first.click()

@@ -13,6 +13,7 @@ if ROOT not in sys.path:  # Streamlit adds only the folder of the script
 
 from ctsft import runs  # noqa: E402
 from explorer import sidebar  # noqa: E402
+from explorer.present import covered_page  # noqa: E402
 from explorer.session import arrival, binding, early_experiment, errors, warm  # noqa: E402
 from explorer.session.page_choices import Compare, Experiment  # noqa: E402
 from explorer.widgets import keep_zoom, page_address, receipt, stored_map  # noqa: E402
@@ -64,7 +65,7 @@ elif table:
     page_address.read_choices(Compare)
 elif form is not None:
     page_address.read_choices(Experiment, form)
-presenting = binding.view().present != "" and not first_screen
+presenting = not first_screen and covered_page.is_presenting(page.url_path)
 with errors.guarded():
     sidebar.draw(pages, known=not first_screen)
 with st.sidebar:

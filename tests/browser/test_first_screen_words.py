@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import eventually, settle, visitor
+from benchmarks.browser import eventually, settle, turn, visitor
 from tests.support.first_screen_words import cut_counters, too_many, words
 
 PAGES = ("setup", "relevance", "circuit", "finetune", "compare")
@@ -23,7 +23,7 @@ def page(request, address, program):
 
 def show(page, address: str, name: str):
     """A page by its address: the sidebar is folded in a narrow window."""
-    page.goto(f"{address}/{name}?head=5.4")
+    turn(page, f"{address}/{name}?head=5.4")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     settle(page)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import eventually, server, settle, unfold, visitor
+from benchmarks.browser import eventually, server, settle, turn, unfold, visitor
 from tests.support.uncovered_numbers import numbers
 
 # what explains a scale or repeats a setting
@@ -63,7 +63,7 @@ def uncovered(page) -> list[str]:
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_result_has_a_receipt(page, address, view):
     name = view.split()[0]
-    page.goto(f"{address}/{name}?{VIEWS[view]}")
+    turn(page, f"{address}/{name}?{VIEWS[view]}")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     settle(page)
     if view == "setup":

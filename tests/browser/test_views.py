@@ -6,7 +6,7 @@ dark.
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import eventually, settle, visitor
+from benchmarks.browser import eventually, settle, turn, visitor
 from tests.support.axe_faults import faults
 from tests.support.first_screen_words import cut_counters, too_many, words
 
@@ -69,7 +69,7 @@ def test_few_words_whole_counters_and_no_fault_in_light_and_dark(
 ):
     path, charts = VIEWS[view]
     page.emulate_media(color_scheme="light")
-    page.goto(f"{address}/{path.format(**queries)}")
+    turn(page, f"{address}/{path.format(**queries)}")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     page.wait_for_function(DRAWN, arg=charts)
     settle(page)
