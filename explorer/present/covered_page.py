@@ -1,4 +1,4 @@
-"""Which page a presentation covers: the browser's Back and Forward lead to a page, so they end it."""
+"""Which page a presentation covers: Back and Forward of the browser lead to a page, so they end it."""
 
 import streamlit as st
 
