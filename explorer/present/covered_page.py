@@ -1,4 +1,4 @@
-"""Which page a presentation covers: Back and Forward of the browser lead to a page, so they end it."""
+"""Which page a presentation covers: the Back of a browser leads to a page, so it ends one."""
 
 import streamlit as st
 
