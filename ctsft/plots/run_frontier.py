@@ -28,6 +28,7 @@ from ctsft.utils.format import hover_text
 from ctsft.utils.statistics import FEWEST, Spread, spread
 
 MOST_LABELS = 8  # marks with their names beside them
+IN_A_ROW = 3  # names of the legend, in a small window
 FAINT = 0.2  # opacity of marks that are not selected
 BETTER = "better at both"
 NARROW = 0.2  # of the width: less than the name needs
@@ -116,7 +117,9 @@ def run_frontier(
     if labels and len(groups) <= MOST_LABELS:
         _add_labels(fig, groups)
         return fig.update_layout(margin_t=24)
-    return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=84)
+    names = len({point["method"] for point in points}) + (len(groups) > 1)
+    lines = -(-names // IN_A_ROW)
+    return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=24 + 20 * lines)
 
 
 def _add_marks(fig: go.Figure, groups: list[Group], selected: set[str]) -> None:

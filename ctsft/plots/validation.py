@@ -53,8 +53,8 @@ def ranking_label(name: str) -> str:
 
 
 def agreement_rows(report: Mapping) -> list[dict]:
-    """One row a method: rank correlation and top heads in common with mean ablation, CPR and CMD
-    with their intervals, and what it costs.
+    """One row a method: rank correlation with mean ablation, CPR and CMD, top heads in common with
+    mean ablation, the intervals of CPR and CMD, and what it costs.
     """
     rows = []
     for name, agreement in report["agreement"].items():
@@ -62,12 +62,17 @@ def agreement_rows(report: Mapping) -> list[dict]:
             f"top {top['k']} in common": f"{top['common']} of {top['k']}"
             for top in agreement["overlap"]
         }
+        parts = {
+            title: text.removesuffix(")").partition(" (")  # "0.92 (0.90 to 0.95)", "undefined"
+            for title, text in area_texts(report, name).items()
+        }
         rows.append(
             {
                 "method": ranking_label(name),
                 "Spearman": agreement["spearman"],
-                **area_texts(report, name),
+                **{title: value for title, (value, _, _) in parts.items()},
                 **common,
+                **{f"{title}, interval": ends for title, (_, _, ends) in parts.items()},
                 "forward passes": round(agreement["passes"], 1),
                 "seconds": round(agreement["seconds"], 2),
             }
@@ -109,7 +114,7 @@ def ranking_curves(report: Mapping, measure: str = "margin") -> go.Figure:
     if bands:
         sizes = [row["size"] for row in bands]
         low, high = ([row[measure][end] for row in bands] for end in ("low", "high"))
-        name = f"{bands[0]['n']} random circuits, 5th to 95th percentile"
+        name = f"{bands[0]['n']} random circuits, 5–95 %"
         fig.add_trace(filled_band(sizes, low, high, name))
     for (name, rows), (colour, dash, symbol) in zip(curves.items(), LOOKS, strict=False):
         fig.add_trace(

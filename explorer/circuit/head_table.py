@@ -29,7 +29,7 @@ COLUMNS = {
     ),
     "rank": st.column_config.NumberColumn(width=50, help="Rank by score; 1 is the highest."),
     "why": st.column_config.TextColumn(
-        width=210,
+        width=225,
         help=(
             "Why the head is in the circuit. K/V shared: not in the circuit, but its key/value rows"
             " are trained with a head that is."

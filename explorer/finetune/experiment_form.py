@@ -22,6 +22,7 @@ def draw():
     task, n_heads = inputs.task(), stored_shape.n_heads()
     others = [language for language in task.languages if language != binding.view().source]
     repair(others, n_heads)
+    ways()
     left, right = st.columns(2, gap="medium")
     with left:
         comparison(others)
@@ -63,13 +64,8 @@ def repair(others: list[str], n_heads: int):
     )
 
 
-def comparison(others: list[str]):
-    """What the experiment compares."""
-    st.text_input(
-        "Name of the experiment",
-        **binding.bind("design_name"),
-        help="The name in lists, and of the design file.",
-    )
+def ways():
+    """What the experiment compares, over the width of the page: four ways and more fit a row."""
     st.multiselect(
         "Ways of tuning",
         list(METHODS),
@@ -79,6 +75,15 @@ def comparison(others: list[str]):
             "What is trained in each; the same choices as under One run. Compare a circuit with"
             " controls and with everything trained."
         ),
+    )
+
+
+def comparison(others: list[str]):
+    """On which languages and rows it compares them."""
+    st.text_input(
+        "Name of the experiment",
+        **binding.bind("design_name"),
+        help="The name in lists, and of the design file.",
     )
     st.multiselect(
         "Target languages",

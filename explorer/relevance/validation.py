@@ -13,6 +13,8 @@ from explorer.widgets.run_receipts import covered_by
 AREA_COLUMNS = {
     "CPR": st.column_config.TextColumn(help=TERMS["cpr"]),
     "CMD": st.column_config.TextColumn(help=TERMS["cmd"]),
+    "CPR, interval": st.column_config.TextColumn(help="Bootstrap interval over rows."),
+    "CMD, interval": st.column_config.TextColumn(help="Bootstrap interval over rows."),
 }
 
 COLUMNS = {

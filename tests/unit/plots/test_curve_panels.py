@@ -53,6 +53,13 @@ def test_names_stand_at_the_ends_apart_and_inside(narrow):
     assert all(note.font.color == METHOD_COLOURS["full"] for note in labels)
 
 
+@pytest.mark.parametrize(("chance", "side"), [(0.42, "bottom"), (0.38, "top")])
+def test_the_name_of_chance_stands_where_no_level_strikes_it_out(chance, side):
+    fig, _ = drawn([line()], chance=chance)  # before tuning: .4 on the target
+    sides = {note.yref: note.yanchor for note in fig.layout.annotations if "chance" in note.text}
+    assert sides == {"y": "top", "y2": side}
+
+
 def test_lines_that_are_not_selected_are_faint():
     _, traces = drawn([line(), line("circuit", "Circuit", faint=True)])
     assert traces["English, Everything"].opacity == 1 > 0.5 > traces["English, Circuit"].opacity
