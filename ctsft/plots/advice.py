@@ -159,10 +159,21 @@ def advice_scatter(
     if selected and np.isfinite(y[selected]):
         ring = selected_ring(float(x[selected]), float(y[selected]), 20)
         fig.add_trace(ring.update(showlegend=False))
-    kind = "log" if min(y.min(), x.min()) > 0 else "linear"
-    fig.update_xaxes(title_text=f"loss of {hover_text(source)} (√ Fisher information)", type=kind)
-    fig.update_yaxes(title_text=f"gradient of {hover_text(target)} (norm)", type=kind)
+    is_log = min(y.min(), x.min()) > 0
+    fig.update_xaxes(
+        title_text=f"loss of {hover_text(source)} (√ Fisher information)", **axis_of(x, is_log)
+    )
+    fig.update_yaxes(title_text=f"gradient of {hover_text(target)} (norm)", **axis_of(y, is_log))
     return fig.update_layout(showlegend=True, legend=LEGEND, margin_t=70)
+
+
+def axis_of(values: np.ndarray, is_log: bool) -> dict:
+    """Plotly's settings; of a logarithmic axis with whole numbers: 0.5, 1, 2, 5, 10."""
+    if not is_log:
+        return {"type": "linear"}
+    decades = range(*(int(np.floor(np.log10(end))) for end in (values.min(), values.max() * 10)))
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def advice_sentences(

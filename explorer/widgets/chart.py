@@ -15,7 +15,10 @@ from ctsft.utils.file_names import slug
 
 STATIC = Path(__file__).parents[1] / "static"
 EXPORT_PARTS = ("html", "css", "js")
-NO_MODE_BAR = {"displayModeBar": False}
+# two quick clicks on points are a double click for Plotly, which would also move unchanged axes,
+# and the points with them
+STILL_AXES = {"doubleClick": "reset"}
+NO_MODE_BAR = {"displayModeBar": False, **STILL_AXES}
 
 
 def show(

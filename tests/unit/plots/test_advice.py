@@ -94,6 +94,13 @@ def test_the_scatter_has_every_head_once_by_kind_and_clicks_carry_it():
     assert fig.data[4].name == "selected" and "advised: L1.H0" in alt(fig)
 
 
+def test_a_logarithmic_axis_says_whole_numbers():
+    axis = advice.axis_of(np.array([0.3, 1.0, 13.0]), True)
+    assert axis["ticktext"] == ["0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"]
+    assert advice.axis_of(np.array([0.3]), True)["tickvals"] == pytest.approx([0.1, 0.2, 0.5])
+    assert advice.axis_of(np.array([0.0, 1.0]), False) == {"type": "linear"}
+
+
 def test_a_head_without_gradient_takes_the_logarithm_away():
     none = Ranking(tuple(row | {"gradient": 0.0} for row in KEPT.rows), KEPT.about)
     assert advice.advice_scatter(none, CIRCUIT, 2, None, ("a", "b")).layout.xaxis.type == "linear"
