@@ -22,10 +22,11 @@ def draw():
     task, n_heads = inputs.task(), stored_shape.n_heads()
     others = [language for language in task.languages if language != binding.view().source]
     repair(others, n_heads)
-    ways()
+    name_and_ways()
     left, right = st.columns(2, gap="medium")
     with left:
         comparison(others)
+        learning_rates()
     with right:
         training(n_heads)
         keeping()
@@ -64,9 +65,15 @@ def repair(others: list[str], n_heads: int):
     )
 
 
-def ways():
-    """What the experiment compares, over the width of the page: four ways and more fit a row."""
-    st.multiselect(
+def name_and_ways():
+    """The name, and what the experiment compares: at least four ways fit in a row."""
+    left, right = st.columns([1, 3], gap="medium")
+    left.text_input(
+        "Name of the experiment",
+        **binding.bind("design_name"),
+        help="The name in lists, and of the design file.",
+    )
+    right.multiselect(
         "Ways of tuning",
         list(METHODS),
         format_func=run_names.method_name,
@@ -80,11 +87,6 @@ def ways():
 
 def comparison(others: list[str]):
     """On which languages and rows it compares them."""
-    st.text_input(
-        "Name of the experiment",
-        **binding.bind("design_name"),
-        help="The name in lists, and of the design file.",
-    )
     st.multiselect(
         "Target languages",
         others,
@@ -119,6 +121,18 @@ def examples_and_seeds():
     )
 
 
+def learning_rates():
+    st.text_input(
+        "Learning rates",
+        **binding.bind("design_rates"),
+        help=(
+            "One for all ways, or several with commas. With several, each way gets the rate that"
+            " does best on validation rows of the targets, tried with the first seed and the most"
+            " examples. Test rows are used for the result only."
+        ),
+    )
+
+
 def training(n_heads: int):
     left, right = st.columns(2)
     left.number_input(
@@ -137,15 +151,6 @@ def training(n_heads: int):
         200,
         **binding.bind("design_epochs"),
         help="Passes over the examples. The paper: 5.",
-    )
-    st.text_input(
-        "Learning rates",
-        **binding.bind("design_rates"),
-        help=(
-            "One for all ways, or several with commas. With several, each way gets the rate that"
-            " does best on validation rows of the targets, tried with the first seed and the most"
-            " examples. Test rows are used for the result only."
-        ),
     )
     left.number_input(
         "Batch (rows per step)", 1, 512, **binding.bind("design_batch"), help="The paper: 16."
