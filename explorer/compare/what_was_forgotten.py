@@ -18,6 +18,8 @@ from explorer.text.glossary import TERMS
 from explorer.text.run_names import display_name
 
 MOST_TEXTS = 50
+# pixels: of the table in a small window, of the label, of a way of tuning, of the text
+TABLE, LABEL, WAY, TEXT = 950, 80, 130, (300, 600)
 MOST_COUNTED = 20  # runs whose lost texts are counted
 
 
@@ -43,6 +45,14 @@ def draw(rows: list[dict], names: Mapping[str, str]):
             },
             alt="Texts lost and won on source and target, by run.",
         )
+
+
+def text_width(ways: int) -> int:
+    """Pixels of the texts' column, which leave room for a column of each way of tuning in a window
+    1280 pixels wide.
+    """
+    narrowest, widest = TEXT
+    return min(max(TABLE - LABEL - WAY * ways, narrowest), widest)
 
 
 def texts(rows: list[dict], names: Mapping[str, str]):
@@ -82,11 +92,13 @@ def texts(rows: list[dict], names: Mapping[str, str]):
     st.caption(text, help="A way of several seeds has lost a text if most of its seeds have.")
     if not some:
         return
+    lost = lost_texts.table(of, some[:MOST_TEXTS])
+    width = text_width(len(lost[0]) - len(("text", "label")))
     st.dataframe(
-        lost_texts.table(of, some[:MOST_TEXTS]),
+        lost,
         hide_index=True,
         height="auto" if len(some) < 8 else 320,
-        column_config={"text": st.column_config.TextColumn("text", width=340, pinned=True)},
+        column_config={"text": st.column_config.TextColumn("text", width=width, pinned=True)},
         alt="Lost texts, and for each way of tuning whether it lost them.",
     )
     st.download_button(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from streamlit.testing.v1 import AppTest
 
-from explorer.compare import table
+from explorer.compare import table, what_was_forgotten
 from explorer.session import warm
 from support.compare_page import PAGE, table_of
 from support.finetune_page import tuned
@@ -45,3 +45,9 @@ def test_what_is_changed_before_the_libraries_are_loaded_stays(view, monkeypatch
         chosen = at.session_state["view"]
         assert (chosen.compare_columns, chosen.compare_order) == (True, "gain")
         assert chosen.compare_what == ["circuit"]
+
+
+def test_up_to_four_ways_of_tuning_fit_beside_the_lost_texts():
+    widths = {ways: what_was_forgotten.text_width(ways) for ways in (1, 2, 4, 9)}
+    assert widths == {1: 600, 2: 600, 4: 350, 9: 300}
+    assert all(width + 80 + 130 * ways <= 956 for ways, width in widths.items() if ways <= 4)
