@@ -11,7 +11,7 @@ from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scores import Scores
 from explorer.session.requests import score_request
 from explorer.session.view import View
-from support.pages import APP, chart, shown
+from support.pages import APP, chart, first_run, shown
 
 # of the tiny qwen2, which has 2 key/value heads
 LAYERS, HEADS = 3, 4
@@ -50,8 +50,7 @@ def keep(view: View, name="scores") -> runs.Run:
 def opened(view: View) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = view
-    app.run()  # registers the pages
-    return shown(app.switch_page("circuit/page.py").run())
+    return shown(first_run(app, "circuit/page.py"))
 
 
 def outlined(app: AppTest) -> set:

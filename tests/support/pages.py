@@ -40,19 +40,30 @@ def button(at: AppTest, label: str):
     return buttons[0] if buttons else None
 
 
+REGISTERED: dict = {}  # the explorer's pages, as a first run registers them
+
+
+def first_run(app: AppTest, page: str) -> AppTest:
+    """The session begins on this page, as in a browser that opens its address. (The test driver
+    alone begins on Setup, whose figures most tests do not need.)
+    """
+    if not REGISTERED:
+        REGISTERED.update(AppTest.from_file(str(APP), default_timeout=60).run()._registered_pages)
+    app._registered_pages = REGISTERED
+    return app.switch_page(page).run()
+
+
 def visit(view: session_view.View, page: str = "finetune/page.py") -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.session_state["view"] = view
-    at.run()
-    return at.switch_page(page).run()
+    return first_run(at, page)
 
 
 def followed(page: str, query: dict) -> AppTest:
     """A new session that opens a link."""
     app = AppTest.from_file(str(APP), default_timeout=60)
     app.query_params.update(query)
-    shown(app.run())
-    return shown(app.switch_page(f"{page}/page.py").run())
+    return shown(first_run(app, f"{page}/page.py"))
 
 
 def alive() -> tuple[int, float]:

@@ -6,7 +6,7 @@ from ctsft import runs
 from ctsft.jobs import scoring as work
 from explorer.session.requests import score_request
 from explorer.session.view import View
-from support.pages import APP, shown
+from support.pages import APP, first_run, shown
 
 SIZE = 12
 
@@ -17,8 +17,7 @@ def opened(view: View, section: str = "Head") -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     app.session_state["view"] = view
     app.session_state["measured"] = set()
-    app.run()
-    return shown(app.switch_page("relevance/page.py").run())
+    return shown(first_run(app, "relevance/page.py"))
 
 
 def scored(view: View, preview: bool = False) -> runs.Run:

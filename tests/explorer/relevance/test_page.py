@@ -207,12 +207,12 @@ def first_scores(view, monkeypatch) -> list[str]:
 
 
 def test_the_bundled_model_is_scored_without_a_request_once(first_scores):
-    app = opened(View())
+    app = visited(View())
     shown(app.run())
     assert first_scores == ["demo"]
     for run in runs.list_runs():
         runs.delete(run)
-    opened(View())
+    visited(View())
     assert first_scores == ["demo"], "not again, even where the scores were deleted"
 
 

@@ -11,7 +11,7 @@ from ctsft.circuit.circuit import LOGITS, Circuit
 from explorer.session import link_format, recent
 from explorer.session.view import View
 from support.circuit_page import heads_shown, keep, made, outlined
-from support.pages import APP, chart, followed, shown, widget
+from support.pages import APP, chart, first_run, followed, shown, widget
 
 
 @pytest.fixture
@@ -64,8 +64,7 @@ def test_a_fresh_session_shows_the_very_circuit_and_view(view):
     )
     app = AppTest.from_file(str(APP), default_timeout=60)
     app.session_state["view"] = mine
-    app.run()
-    first = shown(app.switch_page("circuit/page.py").run())
+    first = shown(first_run(app, "circuit/page.py"))
     query = link_format.write(first.session_state["view"])
     second = followed("circuit", query)
     assert (
