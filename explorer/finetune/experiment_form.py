@@ -14,10 +14,13 @@ from explorer.text.markdown import literal
 
 
 def draw():
-    st.write(
-        "One run with one seed proves little. An experiment tunes in every chosen way, with several"
-        " seeds and on several languages, and tests whether differences are beyond chance. It runs"
-        " in the background; finished trials are always saved."
+    st.markdown(
+        "One run proves little: an experiment repeats each way of tuning, and tests differences.",
+        help=(
+            "It tunes in every chosen way, with several seeds and on several languages, and tests"
+            " whether differences are beyond chance. It runs in the background; finished trials are"
+            " always saved."
+        ),
     )
     task, n_heads = inputs.task(), stored_shape.n_heads()
     others = [language for language in task.languages if language != binding.view().source]

@@ -33,8 +33,8 @@ def draw():
     listed = {run.id: run for run in experiment_command.listed(binding.view())}
     if not listed:
         st.caption(
-            "No experiment with this model and task yet: press *Start experiment*, and its tables"
-            " appear here."
+            "No experiment yet: its tables appear here.",
+            help="Experiments with this model and task are listed, newest first.",
         )
         return
     st.divider()

@@ -27,7 +27,8 @@ def draw(task: Task):
     st.markdown(size_text(design))
     measured = experiment_command.measured_runs(view)
     with covered_by("duration", *measured, interval="none: an estimate"):
-        st.caption(duration(design))
+        text, about = duration(design)
+        st.caption(text, help=about)
     recorded = recorded_notice.draw()
     with st.container(horizontal=True):
         if st.button(
@@ -46,7 +47,7 @@ def draw(task: Task):
         )
     file = f"{experiment_command.file_name(design)}.json"
     request = experiment_command.request(view, design, file)
-    with st.expander("The same as a command, with the saved design"):
+    with st.expander("The same as a command"):
         st.code(shell_command(request), language="shell", wrap_lines=True)
 
 
@@ -75,17 +76,19 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def duration(design: Design) -> str:
+def duration(design: Design) -> tuple[str, str]:
+    """The time it needs, and what that was estimated from."""
     view = binding.view()
     pace = experiment_command.measured(view)
     seconds = experiment_command.seconds(design, pace, view.design_jobs)
     if seconds is None:
         return (
-            "The time it needs is not known, because no run of this model and task was measured on"
-            " this machine. Start one under *One run* to measure it."
+            "The time it needs is not known yet.",
+            "No run of this model and task was measured on this machine. Start one under *One run*"
+            " to measure it.",
         )
     runs_text = counted(len(pace), "finished run")
     return (
-        f"**About {duration_text(seconds)}**, estimated from {runs_text} of this model and task on"
-        " this machine. Scoring the heads is not included."
+        f"**About {duration_text(seconds)}**, estimated from {runs_text}.",
+        "Runs of this model and task on this machine. Scoring the heads is not included.",
     )

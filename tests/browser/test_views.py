@@ -18,6 +18,7 @@ VIEWS = {
     "advice": ("relevance?head=5.4&section=Advice", 1),
     "two methods": ("relevance?head=5.4&section=Compare", 1),
     "after a run": ("finetune?{run}", 1),
+    "experiment": ("finetune?tune-tab=Experiment", 0),
     "runs selected": ("compare?{chosen}", 1),
     "presented": ("compare?present=frontier", 1),
     "recorded: setup": (f"?{RECORDED}", 2),
