@@ -135,7 +135,8 @@ def draw_story(story: Story):
     for place, (role, language) in zip(st.columns(2, gap="medium"), languages.items(), strict=True):
         title = f"{display_name(language)} ({role})"
         fig = seed_bands(panels[role], names, title=title, role=role, limits=limits)
-        place.plotly_chart(fig, key=f"story-{role}", alt=style.alt(fig), config=chart.NO_MODE_BAR)
+        with place:
+            chart.plain(fig, f"story-{role}", height="stretch")
     said = sentence(story)
     if said:
         st.markdown(said, help=forgetting.HELP)

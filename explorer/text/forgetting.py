@@ -111,7 +111,7 @@ def verdict(everything: Spread) -> str:
 def compared(of: Forgetting) -> str:
     """Which methods kept more or less of the source than training everything."""
     texts = []
-    for word, sign in (("Kept more", 1), ("Kept less", -1)):
+    for word, sign in (("More remained with", 1), ("Less remained with", -1)):
         clear = {
             method: ahead
             for method, ahead in of.ahead.items()
@@ -120,7 +120,7 @@ def compared(of: Forgetting) -> str:
         if clear:
             listed = ", ".join(f"{name(key)} {signed(one.mean)}" for key, (one, _) in clear.items())
             largest = max(p for _, p in clear.values())
-            texts.append(f"{word}: {listed} ({at_most(largest)}).")
+            texts.append(f"{word} {listed} ({at_most(largest)}).")
     unclear = [name(method) for method, (_, p) in of.ahead.items() if p >= LEVEL]
     if unclear:
         texts.append(f"No clear difference: {', '.join(unclear)}.")

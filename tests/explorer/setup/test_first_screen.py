@@ -172,7 +172,7 @@ def test_the_sentence_says_that_everything_forgot_and_what_kept_more():
     text = sentence(full=seeds(50, 54, 48, 52), circuit=seeds(78, 80, 79, 81))
     assert "training everything forgot: −0.29, 95 % −0.33 to −0.25" in text
     assert "(4 seeds; more texts lost than won in 4)" in text
-    assert "Kept more: circuit +0.29 (p < 0.001)." in text and "No clear difference" not in text
+    assert "More remained with circuit +0.29 (p < 0.001)." in text and "No clear difference" not in text
 
 
 def test_the_sentence_says_that_there_is_no_effect_where_there_is_none():
@@ -183,7 +183,7 @@ def test_the_sentence_says_that_there_is_no_effect_where_there_is_none():
 
 
 def test_the_sentence_says_which_method_kept_less():
-    assert "Kept less: random heads −0.20" in sentence(
+    assert "Less remained with random heads −0.20" in sentence(
         full=seeds(80, 80, 80, 80), random=seeds(60, 61, 59, 60)
     )
 
