@@ -9,7 +9,6 @@ from pathlib import Path
 import streamlit as st
 
 from ctsft import runs
-from ctsft.plots import style
 from ctsft.plots.seed_bands import common_limits, seed_bands
 from ctsft.receipts.receipt import FILE, Receipt
 from ctsft.runs import explorations, results

@@ -172,14 +172,17 @@ def test_the_sentence_says_that_everything_forgot_and_what_kept_more():
     text = sentence(full=seeds(50, 54, 48, 52), circuit=seeds(78, 80, 79, 81))
     assert "training everything forgot: −0.29, 95 % −0.33 to −0.25" in text
     assert "(4 seeds; more texts lost than won in 4)" in text
-    assert "More remained with circuit +0.29 (p < 0.001)." in text and "No clear difference" not in text
+    assert (
+        "More remained with circuit +0.29 (p < 0.001)." in text
+        and "No clear difference" not in text
+    )
 
 
 def test_the_sentence_says_that_there_is_no_effect_where_there_is_none():
     text = sentence(full=seeds(81, 78, 80, 82), circuit=seeds(79, 81, 80, 78))
     assert "training everything shows no clear forgetting" in text
     assert "more texts lost than won in 0)" in text and "No clear difference: circuit." in text
-    assert "Kept" not in text
+    assert "remained" not in text
 
 
 def test_the_sentence_says_which_method_kept_less():
