@@ -6,7 +6,7 @@ drawn by `curve_panels`.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -146,7 +146,7 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
             text=f"chance {chance:.2f}",
             showarrow=False,
             xanchor="left",
-            yanchor="top",
+            yanchor=free_side(chance, [shape.y0 for shape in start_levels(fig)]),
             opacity=0.7,
         )
     fig.update_xaxes(range=[0, total_steps], title_text="optimiser steps (dashed: before tuning)")
@@ -154,15 +154,26 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
     fig.update_layout(uirevision="accuracy")
 
 
+def start_levels(fig: go.Figure) -> list:
+    """The lines of `add_start_level`."""
+    return [shape for shape in fig.layout.shapes if (shape.name or "").startswith("before ")]
+
+
+def free_side(chance: float, levels: Sequence[float]) -> str:
+    """The `yanchor` of the name of chance: it stands on the side where the next of the other lines
+    is further away.
+    """
+    below = min((chance - level for level in levels if level < chance), default=1.0)
+    above = min((level - chance for level in levels if level >= chance), default=1.0)
+    return "top" if below >= above else "bottom"
+
+
 def fitted_range(fig: go.Figure) -> list[float]:
     """The accuracies that are drawn and the levels before tuning, out to the next tenth, so that
     the axis seldom changes while points arrive.
     """
     values = [y for trace in fig.data for y in trace.y or () if y is not None]
-    levels = (
-        shape for shape in fig.layout.shapes or () if (shape.name or "").startswith("before ")
-    )
-    return tenths([*values, *(level.y0 for level in levels)])
+    return tenths([*values, *(level.y0 for level in start_levels(fig))])
 
 
 def tenths(values: list[float]) -> list[float]:

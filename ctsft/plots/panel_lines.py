@@ -8,7 +8,7 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from ctsft.plots.accuracy_curves import STYLES, add_start_level, spread_labels
+from ctsft.plots.accuracy_curves import STYLES, add_start_level, free_side, spread_labels
 from ctsft.plots.panel_places import Place
 from ctsft.plots.style import COLOURS, method_colour
 from ctsft.utils.format import hover_text
@@ -116,9 +116,7 @@ def start_levels(panel: str, lines: Sequence[TuningLine]) -> list[float]:
 
 
 def add_chance(fig: go.Figure, place: Place, chance: float, levels: Sequence[float] = ()) -> None:
-    """levels: of other lines; the label stands on the side where the next one is further away."""
-    below = min((chance - level for level in levels if level < chance), default=1.0)
-    above = min((level - chance for level in levels if level >= chance), default=1.0)
+    """levels: of other lines, which its name avoids."""
     x, y = place.axes["xaxis"], place.axes["yaxis"]
     fig.add_shape(
         type="line",
@@ -140,7 +138,7 @@ def add_chance(fig: go.Figure, place: Place, chance: float, levels: Sequence[flo
         text=f"chance {chance:.2f}",
         showarrow=False,
         xanchor="right",
-        yanchor="top" if below >= above else "bottom",
+        yanchor=free_side(chance, levels),
         opacity=0.7,
     )
 

@@ -25,6 +25,13 @@ def before(fig):
     }
 
 
+@pytest.mark.parametrize(("level", "side"), [(0.32, "bottom"), (0.35, "top")])
+def test_the_name_of_chance_stands_where_no_level_strikes_it_out(level, side):
+    fig = accuracy_curves(HISTORY, ROLES, START | {"buginese": level}, total_steps=35, chance=1 / 3)
+    (name,) = (note for note in fig.layout.annotations if "chance" in note.text)
+    assert name.yanchor == side
+
+
 def test_live_curves_start_at_the_level_before_tuning():
     fig = accuracy_curves(HISTORY, ROLES, START, total_steps=35, chance=1 / 3)
     lines = {trace.name: trace for trace in fig.data}
