@@ -52,7 +52,11 @@ def run_harness(folder: Path, tasks: list[str]) -> dict[str, dict[str, float]]:
             " ls tasks`, and the network."
         ) from None
     return {
-        task: {name: value for name, value in of.items() if "," in name and value != "N/A"}
+        task: {
+            name: value
+            for name, value in of.items()
+            if "," in name and isinstance(value, int | float)  # "acc,none"; an error may be "N/A"
+        }
         for task, of in measured["results"].items()
     }
 

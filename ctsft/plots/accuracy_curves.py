@@ -146,7 +146,7 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
             text=f"chance {chance:.2f}",
             showarrow=False,
             xanchor="left",
-            yanchor=free_side(chance, [shape.y0 for shape in start_levels(fig)]),
+            yanchor=free_side(chance, [shape.y0 for shape in level_lines(fig)]),
             opacity=0.7,
         )
     fig.update_xaxes(range=[0, total_steps], title_text="optimiser steps (dashed: before tuning)")
@@ -154,7 +154,7 @@ def _accuracy_axes(fig: go.Figure, total_steps: int, chance: float | None) -> No
     fig.update_layout(uirevision="accuracy")
 
 
-def start_levels(fig: go.Figure) -> list:
+def level_lines(fig: go.Figure) -> list:
     """The lines of `add_start_level`."""
     return [shape for shape in fig.layout.shapes if (shape.name or "").startswith("before ")]
 
@@ -173,7 +173,7 @@ def fitted_range(fig: go.Figure) -> list[float]:
     the axis seldom changes while points arrive.
     """
     values = [y for trace in fig.data for y in trace.y or () if y is not None]
-    return tenths([*values, *(level.y0 for level in start_levels(fig))])
+    return tenths([*values, *(level.y0 for level in level_lines(fig))])
 
 
 def tenths(values: list[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Tuning from its checkpoints: stopped, torn, on a full disk, after a loss that is no number."""
+"""Tuning from its checkpoints: stopped, torn, on a full disk, after a loss that is NaN."""
 
 import json
 import shutil
