@@ -49,7 +49,7 @@ def run_harness(folder: Path, tasks: list[str]) -> dict[str, dict[str, float]]:
         raise UserError(
             f"lm-evaluation-harness could not evaluate {quoted(','.join(tasks))}"
             f" ({type(error).__name__}: {quoted(str(error), 200)}); check the names with `lm_eval"
-            " ls tasks`, and the network."
+            " ls tasks`, the task file and its data, and the network."
         ) from None
     return {
         task: {
