@@ -118,6 +118,7 @@ def visitor(
 
     page.on("console", on_console)
     page.set_default_timeout(WAIT)
+    page.add_init_script(LISTEN)
     return page
 
 
@@ -151,16 +152,19 @@ def go(page: Page, title: str):
     settle(page)
 
 
-# `window.turned` once the server answers
+# `window.answered` once the server has sent anything: what it sends quickly does not show in the
+# page's state, which a busy browser draws once for several messages
+LISTEN = """(() => {
+  const Plain = window.WebSocket;
+  window.WebSocket = class extends Plain {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener('message', () => { window.answered = true; });
+    }
+  };
+})()"""
 TURN = """address => {
-  window.turned = false;
-  const app = document.querySelector('[data-testid=stApp]');
-  const observer = new MutationObserver(() => {
-    if (app.dataset.testScriptState !== 'running') return;
-    window.turned = true;
-    observer.disconnect();
-  });
-  observer.observe(app, {attributes: true});
+  window.answered = false;
   history.pushState({}, '', address);
   dispatchEvent(new PopStateEvent('popstate', {state: {}}));
 }"""
@@ -173,8 +177,9 @@ def turn(page: Page, address: str):
     if not page.url.startswith("http"):
         page.goto(address)
     else:
+        settle(page)  # what the server still sends answers what was done before
         page.evaluate(TURN, address)
-        page.wait_for_function("() => window.turned")
+        page.wait_for_function("() => window.answered")
         settle(page)
 
 
