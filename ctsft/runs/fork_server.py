@@ -145,6 +145,7 @@ def serve(line: socket.socket) -> Job | None:
     server with None once the program has ended.
     """
     gc.freeze()  # the collector of a job never writes to pages that it shares with the others
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended jobs leave no zombies
     line.send(b"ready")
     while message := line.recv(1 << 20):
@@ -189,6 +190,7 @@ def ended_by_hangup(line: socket.socket) -> Iterator[None]:
 
 def main(arguments: Sequence[str]) -> int:
     line = socket.socket(fileno=int(arguments[0]))
+    gc.disable()  # what is imported stays
     with ended_by_hangup(line):
         for module in arguments[1:]:
             importlib.import_module(module)
