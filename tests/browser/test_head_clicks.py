@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.browser import eventually, settle, visitor
+from tests.support.chart_points import points
 from tests.support.stalled_server import stalled
 
 LAYERS, HEADS = 6, 8  # of the bundled model
@@ -60,20 +61,12 @@ def count(page) -> int:
     return int(text.split()[0]) if text else -1
 
 
-def example_points(page) -> list[tuple[float, float]]:
+def example_points(page) -> dict[tuple[int, ...], tuple[float, float]]:
     """Where the points of the chart of single examples are, by the examples' numbers."""
     chart = page.locator("[class*=st-key-chart-inspector-strip] .js-plotly-plot")
     chart.scroll_into_view_if_needed()
     settle(page)
-    return chart.evaluate(
-        """plot => {
-          const area = plot.querySelector('.nsewdrag').getBoundingClientRect();
-          const {xaxis, yaxis} = plot._fullLayout, places = [];
-          for (const trace of plot._fullData) trace.customdata?.forEach(([i], n) => places[i] =
-            [area.left + xaxis.d2p(trace.x[n]), area.top + yaxis.d2p(trace.y[n])]);
-          return places;
-        }"""
-    )
+    return points(chart)
 
 
 def heights_of_buttons(page) -> set[float]:
@@ -91,10 +84,10 @@ def test_the_last_of_quick_clicks_is_the_selected_head(arrive, address):
     page.mouse.click(*place(0, 7))
     eventually(page, lambda: selected(page), "L0.H7")
     settle(page)
-    points = example_points(page)
+    places = example_points(page)
     with stalled(address):
         for example in (3, 30, 17):
-            page.mouse.click(*points[example])
+            page.mouse.click(*places[(example,)])
     page.wait_for_function("() => location.search.includes('example=17')")
 
 

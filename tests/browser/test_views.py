@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from benchmarks.browser import eventually, settle, turn, visitor
 from tests.support.axe_faults import faults
+from tests.support.chart_points import most_isolated, points
 from tests.support.first_screen_words import cut_counters, too_many, words
 
 RECORDED = "model=recorded/SmolLM2-135M"
@@ -24,6 +25,7 @@ VIEWS = {
     "recorded: setup": (f"?{RECORDED}", 2),
     "recorded: all heads": (f"relevance?{RECORDED}&section=All heads", 2),
     "recorded: compare": (f"compare?{RECORDED}", 1),
+    "recorded: two methods": (f"relevance?{RECORDED}&section=Compare", 1),
     "recorded: validation": (f"relevance?{RECORDED}&section=Compare&comparison=Validation", 1),
 }
 DRAWN = """count => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]
@@ -64,6 +66,21 @@ def undo_and_redo(page, head: tuple[int, int]):
         page.wait_for_function(CROSSED, arg=crossed)
 
 
+def head_by_scatter(page, chart: str):
+    """Of three quick clicks on points of a scatter, the last one's head is selected."""
+    plot = page.locator(f".st-key-chart-{chart} .js-plotly-plot")
+    plot.scroll_into_view_if_needed()
+    settle(page)
+    places = points(plot)
+    heads = most_isolated(places)[:3]
+    for head in heads:
+        page.mouse.click(*places[head])
+    layer, index = heads[-1]
+    page.wait_for_function(
+        "head => new URLSearchParams(location.search).get('head') === head", arg=f"{layer}.{index}"
+    )
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_few_words_whole_counters_and_no_fault_in_light_and_dark(
     page, address, queries, view, changed_head
@@ -87,4 +104,6 @@ def test_few_words_whole_counters_and_no_fault_in_light_and_dark(
     assert faults(page) == []
     if view == "after a run":
         undo_and_redo(page, changed_head)
+    if view == "recorded: two methods":
+        head_by_scatter(page, "methods_scatter")
     assert page.errors == []
