@@ -5,7 +5,7 @@ and in quick succession.
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import eventually, settle, visitor
+from benchmarks.browser import eventually, settle, turn, visitor
 from tests.support.chart_points import points
 from tests.support.stalled_server import stalled
 
@@ -14,18 +14,24 @@ LAYERS, HEADS = 6, 8  # of the bundled model
 GONE = "() => document.querySelector('.js-plotly-plot .nsewdrag').remove()"
 
 
-@pytest.fixture
-def arrive(program, address):
-    """arrive(path) -> (page, place of a head in the window)."""
-    pages = []
+@pytest.fixture(scope="module")
+def page(program):
+    page = visitor(program, height=800)
+    yield page
+    assert page.errors == []
+    page.context.close()
 
-    def another(path: str):
-        page = visitor(program, height=800)
-        pages.append(page)
-        page.goto(f"{address}/{path}")
+
+@pytest.fixture
+def arrive(page, address):
+    """arrive(path) -> the place of a head in the window."""
+
+    def show(path: str):
+        turn(page, f"{address}/{path}")
         page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
         page.locator(".score-strip [data-fact=heads]").wait_for()
         settle(page)
+        page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
         area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
 
         def place(layer: int, head: int) -> tuple[float, float]:
@@ -34,12 +40,9 @@ def arrive(program, address):
                 area["y"] + area["height"] * (layer + 0.5) / LAYERS,
             )
 
-        return page, place
+        return place
 
-    yield another
-    for page in pages:
-        assert page.errors == []
-        page.context.close()
+    return show
 
 
 def click_while_busy(page, place, address: str, heads: list[tuple[int, int]]):
@@ -75,8 +78,8 @@ def heights_of_buttons(page) -> set[float]:
     return {round(one.bounding_box()["y"]) for one in buttons}
 
 
-def test_the_last_of_quick_clicks_is_the_selected_head(arrive, address):
-    page, place = arrive("relevance?head=2.3")
+def test_the_last_of_quick_clicks_is_the_selected_head(page, arrive, address):
+    place = arrive("relevance?head=2.3")
     click_while_busy(page, place, address, [(1, 1), (3, 6), (4, 2)])
     eventually(page, lambda: selected(page), "L4.H2")
     expect(page.locator(".js-plotly-plot .nsewdrag").first).to_be_visible()
@@ -91,8 +94,8 @@ def test_the_last_of_quick_clicks_is_the_selected_head(arrive, address):
     page.wait_for_function("() => location.search.includes('example=17')")
 
 
-def test_each_of_quick_clicks_changes_the_circuit(arrive, address):
-    page, place = arrive("circuit?rule=none")
+def test_each_of_quick_clicks_changes_the_circuit(page, arrive, address):
+    place = arrive("circuit?rule=none")
     eventually(page, lambda: count(page), 0)
     eventually(page, lambda: len(heights_of_buttons(page)), 1)
     heads = [(1, 1), (3, 6), (4, 2), (1, 1), (0, 5)]  # the first one in and out
@@ -103,8 +106,8 @@ def test_each_of_quick_clicks_changes_the_circuit(arrive, address):
     eventually(page, lambda: count(page), 3)
 
 
-def test_what_is_no_click_on_the_map_selects_nothing(arrive):
-    page, place = arrive("relevance?head=2.3")
+def test_what_is_no_click_on_the_map_selects_nothing(page, arrive):
+    place = arrive("relevance?head=2.4")
     mark = page.locator(".receipt summary").first
     mark.click()
     card = page.locator(".receipt-card").first

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from benchmarks.browser import eventually, settle, visitor
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(address, program):
     page = visitor(program)
     page.goto(f"{address}/relevance?head=2.3")
@@ -19,25 +19,6 @@ def page(address, program):
 def selected(page) -> str:
     """The head of the card."""
     return page.locator(".st-key-head-card strong").first.inner_text()
-
-
-def test_keys_follow_the_picture_and_add_up(page):
-    eventually(page, lambda: selected(page), "L2.H3")
-    page.locator(".st-key-map-relevance_map").focus()
-    page.keyboard.press("ArrowRight")
-    eventually(page, lambda: selected(page), "L2.H4")
-    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowLeft"):  # the third one meets the edge
-        page.keyboard.press(key)
-    eventually(page, lambda: selected(page), "L0.H3")
-    page.locator(".st-key-head-card").focus()
-    page.keyboard.press("ArrowDown")
-    eventually(page, lambda: selected(page), "L1.H3")
-    page.get_by_text("Layer 0 at the bottom").click()
-    settle(page)
-    page.locator(".st-key-map-relevance_map").focus()
-    page.keyboard.press("ArrowUp")
-    eventually(page, lambda: selected(page), "L2.H3")
-    assert page.errors == []
 
 
 def test_keys_elsewhere_and_in_fields_are_left_alone(page):
@@ -57,3 +38,23 @@ def test_keys_elsewhere_and_in_fields_are_left_alone(page):
     page.get_by_role("textbox", name="Note on L2.H3").fill("")
     page.get_by_role("textbox", name="Note on L2.H3").press("Control+Enter")
     expect(page.locator(".st-key-head-card")).not_to_contain_text("two words")
+    assert page.errors == []
+
+
+def test_keys_follow_the_picture_and_add_up(page):
+    eventually(page, lambda: selected(page), "L2.H3")
+    page.locator(".st-key-map-relevance_map").focus()
+    page.keyboard.press("ArrowRight")
+    eventually(page, lambda: selected(page), "L2.H4")
+    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowLeft"):  # the third one meets the edge
+        page.keyboard.press(key)
+    eventually(page, lambda: selected(page), "L0.H3")
+    page.locator(".st-key-head-card").focus()
+    page.keyboard.press("ArrowDown")
+    eventually(page, lambda: selected(page), "L1.H3")
+    page.get_by_text("Layer 0 at the bottom").click()
+    settle(page)
+    page.locator(".st-key-map-relevance_map").focus()
+    page.keyboard.press("ArrowUp")
+    eventually(page, lambda: selected(page), "L2.H3")
+    assert page.errors == []

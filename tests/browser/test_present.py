@@ -4,7 +4,6 @@ nothing has to be scrolled.
 
 from contextlib import closing
 
-import pytest
 from playwright.sync_api import expect
 
 from benchmarks.browser import settle, visitor
@@ -25,38 +24,53 @@ def shows(page, title: str):
     page.wait_for_function(FITS)
 
 
-@pytest.mark.parametrize(
-    ("size", "dark"), [((1280, 800), False), ((1920, 1080), True)], ids=["light", "dark"]
-)
-def test_keys_lead_through_the_pictures_and_escape_leaves(address, program, size, dark):
-    page = visitor(program, *size, dark=dark)
+def present(page):
+    page.get_by_role("heading", name="Compare", exact=True).wait_for()
+    settle(page)
+    page.get_by_role("button", name="Present").click()
+    shows(page, TITLES[3])
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()
+
+
+def press(page, *keys: tuple[str, str]):
+    """(key, title of the picture that it leads to)."""
+    for key, title in keys:
+        settle(page)
+        page.keyboard.press(key)
+        shows(page, title)
+
+
+def leave(page):
+    settle(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", name="Compare", exact=True).wait_for()
+    expect(page.get_by_test_id("stSidebar")).to_be_visible()
+    page.wait_for_function("() => !location.search.includes('present')")
+
+
+def test_keys_lead_through_the_pictures_and_escape_leaves(address, program):
+    page = visitor(program, height=800)
     with closing(page.context):
         page.goto(f"{address}/compare")
-        page.get_by_role("heading", name="Compare", exact=True).wait_for()
-        settle(page)
-        page.get_by_role("button", name="Present").click()
-        shows(page, TITLES[3])
-        expect(page.get_by_test_id("stSidebar")).to_be_hidden()
-        for key, title in (
-            ("ArrowRight", TITLES[0]),
-            ("ArrowRight", TITLES[1]),
-            ("ArrowLeft", TITLES[0]),
-            ("ArrowLeft", TITLES[3]),
-            ("ArrowLeft", TITLES[2]),
-        ):
-            settle(page)
-            page.keyboard.press(key)
-            shows(page, title)
+        present(page)
+        press(page, ("ArrowRight", TITLES[0]), ("ArrowRight", TITLES[1]), ("ArrowLeft", TITLES[0]))
+        press(page, ("ArrowLeft", TITLES[3]), ("ArrowLeft", TITLES[2]))
         page.wait_for_function("() => location.search.includes('present=curves')")
         page.reload()
         shows(page, TITLES[2])
         page.get_by_role("button", name="Next").click()
         shows(page, TITLES[3])
-        settle(page)
-        page.keyboard.press("Escape")
-        page.get_by_role("heading", name="Compare", exact=True).wait_for()
-        expect(page.get_by_test_id("stSidebar")).to_be_visible()
-        page.wait_for_function("() => !location.search.includes('present')")
+        leave(page)
+        assert page.errors == []
+
+
+def test_every_picture_fills_a_large_dark_screen(address, program):
+    page = visitor(program, 1920, 1080, dark=True)
+    with closing(page.context):
+        page.goto(f"{address}/compare")
+        present(page)
+        press(page, ("ArrowLeft", TITLES[2]), ("ArrowLeft", TITLES[1]), ("ArrowLeft", TITLES[0]))
+        expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
         assert page.errors == []
 
 

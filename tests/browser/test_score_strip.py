@@ -5,7 +5,7 @@ server hears of them.
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import click_head, settle, visitor
+from benchmarks.browser import click_head, settle, turn, visitor
 
 LAYERS, HEADS = 6, 8  # of the bundled model
 OUTLINES = """() => {
@@ -13,32 +13,37 @@ OUTLINES = """() => {
     const {uid} = plot._fullData.find(one => one.name === 'outline' && one.meta === 'ink')
     return plot.querySelectorAll(`.trace${uid} path.js-line`).length
 }"""
-# from here on, what the page wants to tell the server is dropped
-DEAF = "() => { WebSocket.prototype.send = () => {} }"
+# from here on, what the page wants to tell the server is dropped; `window.heard()` ends it
+DEAF = """() => {
+    const { send } = WebSocket.prototype
+    WebSocket.prototype.send = () => {}
+    window.heard = () => { WebSocket.prototype.send = send }
+}"""
 
 
-def opened(program, address: str, query: str = "rule=threshold&level=0.5", **options):
-    page = visitor(program, **options)
-    page.goto(f"{address}/circuit?{query}")
-    page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
-    page.locator(".score-strip [data-fact=heads]").wait_for()
-    settle(page)
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?.scoreStrip")
-    return page
+@pytest.fixture(scope="module")
+def page(program, address):
+    page = visitor(program)
+    yield page
+    assert page.errors == []
+    page.context.close()
 
 
 @pytest.fixture
-def arrive(program, address):
-    pages = []
+def arrive(page, address):
+    """arrive(query): the page with another circuit than those before."""
 
-    def another(*arguments, **options):
-        pages.append(opened(program, address, *arguments, **options))
-        return pages[-1]
+    def show(query: str):
+        turn(page, f"{address}/circuit?{query}")
+        page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
+        page.locator(".score-strip [data-fact=heads]").wait_for()
+        settle(page)
+        page.wait_for_function("() => document.querySelector('.js-plotly-plot')?.scoreStrip")
+        return page
 
-    yield another
-    for page in pages:
-        assert page.errors == []
-        page.context.close()
+    yield show
+    page.evaluate("() => window.heard?.()")
+    page.emulate_media(color_scheme="light")
 
 
 def fact(page, name: str) -> str:
@@ -54,9 +59,12 @@ def place(page, share: float) -> tuple[float, float]:
     return track["x"] + track["width"] * share, track["y"] + track["height"] / 2
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_everything_follows_the_line_without_the_server(arrive, dark):
-    page = arrive(dark=dark)
+@pytest.mark.parametrize(("scheme", "level"), [("light", 0.5), ("dark", 0.6)])
+def test_everything_follows_the_line_without_the_server(arrive, scheme, level):
+    page = arrive(f"rule=threshold&level={level}")
+    page.emulate_media(color_scheme=scheme)
+    expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
+    settle(page)
     page.evaluate(DEAF)
     page.mouse.move(*place(page, 0.1))
     page.mouse.down()
@@ -71,7 +79,7 @@ def test_everything_follows_the_line_without_the_server(arrive, dark):
 
 
 def test_the_server_confirms_on_release_and_the_link_carries_it(arrive):
-    page = arrive()
+    page = arrive("rule=threshold&level=0.55")
     page.mouse.move(*place(page, 0.1))
     page.mouse.down()
     page.mouse.move(*place(page, 0.5))
@@ -89,7 +97,7 @@ def test_the_server_confirms_on_release_and_the_link_carries_it(arrive):
     "query, first, last",
     [
         ("rule=top&k=6", 0, 48),
-        ("rule=threshold&level=0.5", 1, 48),
+        ("rule=threshold&level=0.4", 1, 48),
         ("rule=fraction&share=0.1", 1, 48),
     ],
 )
@@ -125,7 +133,7 @@ def test_clicks_are_drawn_at_once_and_stay_when_the_line_moves(arrive):
 
 
 def test_nothing_animates_with_reduced_motion(arrive):
-    page = arrive()
+    page = arrive("rule=threshold&level=0.45")
     page.emulate_media(reduced_motion="reduce")
     page.mouse.move(*place(page, 0.2))
     page.mouse.down()

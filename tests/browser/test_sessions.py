@@ -55,6 +55,15 @@ def arrive(program, address):
         page.context.close()
 
 
+@pytest.fixture(scope="module")
+def page(program, address):
+    """The Circuit page of one visitor for several tests."""
+    page = arrived(program, address)
+    yield page
+    assert page.errors == []
+    page.context.close()
+
+
 def slide(page, share: float):
     """Put the line of the score strip at a share of its way, and wait for the server."""
     track = page.locator(".score-strip .track").bounding_box()
@@ -118,8 +127,7 @@ def test_the_address_keeps_the_view_over_reloading_back_and_another_tab(arrive, 
     eventually(other, lambda: heads(other), count)
 
 
-def test_copy_link_is_one_click_on_every_page(arrive):
-    page = arrive()
+def test_copy_link_is_one_click_on_every_page(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     for title in ("Setup", "Relevance", "Circuit", "Fine-tune", "Compare"):
         go(page, title)
@@ -133,8 +141,9 @@ def shown_heads(page) -> list[float]:
     return page.evaluate("() => document.querySelector('.js-plotly-plot').layout.xaxis.range")
 
 
-def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
-    page = arrive()
+def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(page):
+    go(page, "Circuit")
+    page.locator(".js-plotly-plot .nsewdrag").first.wait_for()
 
     def shows(*ends: float):
         eventually(page, lambda: shown_heads(page), list(ends))
@@ -159,8 +168,8 @@ def test_zoom_stays_when_the_circuit_changes_and_when_the_page_is_left(arrive):
     shows(-0.5, 7.5)
 
 
-def test_nothing_jumps_when_the_line_moves(arrive):
-    page = arrive()
+def test_nothing_jumps_when_the_line_moves(page):
+    go(page, "Circuit")
     page.evaluate(
         """() => { window.moved = 0; new PerformanceObserver(
         list => list.getEntries().forEach(entry => window.moved += entry.value))
