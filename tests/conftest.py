@@ -56,6 +56,8 @@ def pytest_collection_modifyitems(items):
     items.sort(key=rank)
 
 
+gc.disable()  # while the tests are collected
+
 # a shell that starts the tests behind "&" ignores SIGINT for them, nohup SIGHUP; tests send both
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -65,10 +67,10 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 
 def pytest_collection_finish():
     """Everything imported so far stays: the collector, which libraries call at every turn, never
-    looks at it again.
+    looks at it.
     """
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
