@@ -8,6 +8,8 @@ lost source for at most 20 % of the target's gain. Runs are stored in CTSFT_HOME
 """
 
 import argparse
+from dataclasses import dataclass
+from statistics import fmean
 
 from ctsft import runs
 from ctsft.cli.run import job_of
@@ -28,13 +30,55 @@ def main():
     parser.add_argument("--step", type=int, default=6, help="heads between two measurements")
     arguments = parser.parse_args()
     print("| target | seed | source before, tuned, undone | target before, tuned, undone | heads")
+    outcomes = {target: [] for target in arguments.targets.split(",")}
     for seed in map(int, arguments.seeds.split(",")):
-        for target in arguments.targets.split(","):
-            print(row(arguments, target, seed), flush=True)
+        for target, finished in outcomes.items():
+            finished.append(outcome(arguments, target, seed))
+            print(f"| {target} | {seed} {line(finished[-1])}", flush=True)
+    if "," in arguments.seeds:
+        print("\nMeans over seeds:\n")
+        for target, finished in outcomes.items():
+            print(f"| {target} {mean_line(finished)}")
 
 
-def row(arguments, target: str, seed: int) -> str:
-    """One line of the table."""
+@dataclass(frozen=True)
+class Outcome:
+    """Accuracies on test rows before tuning, after it, and with heads undone; what was undone."""
+
+    source: tuple[float, float, float]
+    target: tuple[float, float, float]
+    heads: float
+    share: float  # of what was trained
+    valid: str = ""
+
+    @property
+    def lost(self) -> float:
+        return self.source[0] - self.source[1]
+
+    @property
+    def regained(self) -> float:
+        return self.source[2] - self.source[1]
+
+    @property
+    def gained(self) -> float:
+        return self.target[1] - self.target[0]
+
+    @property
+    def paid(self) -> float:
+        return self.target[1] - self.target[2]
+
+    @property
+    def meets_goal(self) -> bool:
+        return (
+            self.lost > 0
+            and self.regained >= 0.8 * self.lost
+            and self.paid <= 0.2 * max(self.gained, 0.0)
+            and self.share <= 0.25
+        )
+
+
+def outcome(arguments, target: str, seed: int) -> Outcome:
+    """Tune, undo, and read the test rows."""
     subject = Subject(model="demo", task="nusax", data_dir=arguments.data, device="cpu")
     tuned = started(
         FinetuneRequest(
@@ -54,31 +98,46 @@ def row(arguments, target: str, seed: int) -> str:
     done = results.result(started(UndoRequest(tuned=tuned.id, step=arguments.step)))
     source, final = done["source"], done["final"]
     figures = {
-        name: [final[when][name] for when in ("before", "tuned", "undone")]
+        name: tuple(final[when][name] for when in ("before", "tuned", "undone"))
         for name in (source, target)
     }
-    lost = figures[source][0] - figures[source][1]
-    gained = figures[target][1] - figures[target][0]
-    regained = figures[source][2] - figures[source][1]
-    paid = figures[target][1] - figures[target][2]
-    share = done["undone"] / done["trained"]
-    is_met = lost > 0 and regained >= 0.8 * lost and paid <= 0.2 * gained and share <= 0.25
     count = len(done["heads"])
     ordered, drawn = (
         next(point for point in done["paths"][name] if point["heads"] == count)["accuracy"]
         for name in ("cheapest", "random")
     )
     all_heads = done["paths"]["cheapest"][-1]
-    return (
-        f"| {target} | {seed} | {', '.join(f'{value:.3f}' for value in figures[source])}"
-        f" | {', '.join(f'{value:.3f}' for value in figures[target])}"
-        f" | {count} ({share:.1%} of what was trained)"
-        f" | regained {share_of(regained, lost)} of the loss, paid {share_of(paid, gained)} of the"
-        f" gain | {'met' if is_met else 'not met'}"
+    return Outcome(
+        figures[source],
+        figures[target],
+        count,
+        done["undone"] / done["trained"],
         f" | valid, cheapest {ordered[source]:.2f} / {ordered[target]:.2f},"
         f" random {drawn[source]:.2f} / {drawn[target]:.2f}, all {all_heads['heads']} heads"
-        f" {all_heads['accuracy'][source]:.2f} / {all_heads['accuracy'][target]:.2f} |"
+        f" {all_heads['accuracy'][source]:.2f} / {all_heads['accuracy'][target]:.2f}",
     )
+
+
+def line(one: Outcome) -> str:
+    """The rest of a line of the table."""
+    return (
+        f"| {', '.join(f'{value:.3f}' for value in one.source)}"
+        f" | {', '.join(f'{value:.3f}' for value in one.target)}"
+        f" | {one.heads:g} ({one.share:.1%} of what was trained)"
+        f" | regained {share_of(one.regained, one.lost)} of the loss,"
+        f" paid {share_of(one.paid, one.gained)} of the gain"
+        f" | {'met' if one.meets_goal else 'not met'}{one.valid} |"
+    )
+
+
+def mean_line(outcomes: list[Outcome]) -> str:
+    """The line of the means over seeds: accuracies first, then the shares of these."""
+
+    def means(name: str) -> tuple[float, ...]:
+        return tuple(map(fmean, zip(*(getattr(one, name) for one in outcomes), strict=True)))
+
+    heads, share = (fmean(getattr(one, name) for one in outcomes) for name in ("heads", "share"))
+    return line(Outcome(means("source"), means("target"), heads, share))
 
 
 def share_of(part: float, whole: float) -> str:
