@@ -112,7 +112,7 @@ def _progress(run_id: str, stop_label: str):
         help=own_runs.explained(run, "Finish the current step and save what is done."),
     ):
         own_runs.stop(run, "keep")
-        st.rerun(scope="fragment")
+        st.rerun()
     if place.button(
         "Discard",
         key=f"discard-{run_id}",

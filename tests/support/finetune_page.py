@@ -10,11 +10,12 @@ from ctsft import runs
 from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.scores import Scores
 from ctsft.data.task import rows_hash
-from ctsft.jobs.requests import FinetuneRequest, Tuning
+from ctsft.jobs.requests import FinetuneRequest, Scoring, Tuning
+from ctsft.jobs.tuning import tune
 from ctsft.tuning.config import TuneConfig
 from explorer.session import view as session_view
 from explorer.session.requests import score_request
-from support.tasks import cued, write_task
+from support.tasks import cued, two_languages, write_task
 
 
 def two_targets(folder) -> str:
@@ -43,6 +44,29 @@ def score(view: session_view.View) -> runs.Run:
     with runs.record(score_request(view)) as run:
         scores.save(run.file("scores.safetensors"))
     return run
+
+
+def really_tuned(model, rows, folder, **tuning) -> tuple[runs.Run, session_view.View]:
+    """A run that trained a tiny model's near-zero heads, and the view that it belongs to."""
+    tables = two_languages(rows, 24, 6, (24, 6, 6))
+    view = session_view.View(
+        model=str(model),
+        task=str(write_task(folder / "own", tables)),
+        target="javanese",
+        n=6,
+        k=2,
+        size=6,
+        method="atp",
+    )
+    request = FinetuneRequest(
+        subject=view.subject,
+        scoring=Scoring(size=6, method="atp"),
+        tuning=Tuning(target="javanese", what="near_zero", n=6, k=2, **tuning),
+        config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
+    )
+    with runs.record(request) as run:
+        tune(run, request)
+    return run, view
 
 
 def tuned(

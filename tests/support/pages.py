@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+from ctsft.runs import Run
 from ctsft.runs.processes import process_start_time
 from explorer.session import view as session_view
 
@@ -68,6 +69,14 @@ def followed(page: str, query: dict) -> AppTest:
 
 def alive() -> tuple[int, float]:
     return os.getpid(), process_start_time(os.getpid())
+
+
+def at_work(run: Run, **status):
+    """Write the run's status as if this process were still at it."""
+    pid, started = alive()
+    process = {"state": "running", "pid": pid, "pid_started": started}
+    file = run.file("status.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | process | status))
 
 
 def shown(app: AppTest) -> AppTest:

@@ -15,7 +15,7 @@ from explorer.session import own_runs
 from explorer.session import view as session_view
 from support.compare_page import PAGE, chosen, plain, table_of
 from support.finetune_page import tuned, two_targets
-from support.pages import alive, button, spec, texts, visit
+from support.pages import at_work, button, spec, texts, visit
 
 
 def test_no_runs_says_where_to_start_one(view):
@@ -104,12 +104,7 @@ def test_the_table_the_points_and_the_curves_are_of_the_runs(view):
 def test_active_runs_are_listed_but_are_no_point_and_cannot_be_deleted(view):
     tuned(view)
     run = tuned(view, "norms", steps=10, result=False)
-    status = json.loads(run.file("status.json").read_text())
-    run.file("status.json").write_text(
-        json.dumps(
-            status | {"state": "running", **dict(zip(("pid", "pid_started"), alive(), strict=True))}
-        )
-    )
+    at_work(run)
     at = visit(view, PAGE)
     assert list(table_of(at)["state"]) == ["running", "done"]
     assert [trace["name"] for trace in spec(at, 0)["data"]] == ["Circuit (2 heads)"]

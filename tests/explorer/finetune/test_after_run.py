@@ -10,41 +10,19 @@ import pytest
 from ctsft import runs
 from ctsft.jobs import rescoring
 from ctsft.jobs.command_line import arguments
-from ctsft.jobs.requests import FinetuneRequest, RescoreRequest, Scoring, Tuning
-from ctsft.jobs.tuning import tune
-from ctsft.tuning.config import TuneConfig
+from ctsft.jobs.requests import RescoreRequest, Scoring
 from ctsft.tuning.delta import Delta
 from explorer import guard
 from explorer.finetune import live_run
-from explorer.session import view as session_view
-from support.finetune_page import score, tuned
-from support.pages import alive, button, charts, metric, spec, texts, visit, widget
-from support.tasks import agreed, two_languages, write_task
+from support.finetune_page import really_tuned, score, tuned
+from support.pages import at_work, button, charts, metric, spec, texts, visit, widget
+from support.tasks import agreed
 
 
 @pytest.fixture
 def done(folders, loaded, task, tmp_path):
     """A really tuned run of a tiny model, and the view it belongs to."""
-    rows = agreed(loaded["qwen2"], task, each=12)
-    tables = two_languages(rows, 24, 6, (24, 6, 6))
-    tuned_view = session_view.View(
-        model=str(folders["qwen2"]),
-        task=str(write_task(tmp_path / "own", tables)),
-        target="javanese",
-        n=6,
-        k=2,
-        size=6,
-        method="atp",
-    )
-    request = FinetuneRequest(
-        subject=tuned_view.subject,
-        scoring=Scoring(size=6, method="atp"),
-        tuning=Tuning(target="javanese", what="near_zero", n=6, k=2),
-        config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
-    )
-    with runs.record(request) as run:
-        tune(run, request)
-    return run, tuned_view
+    return really_tuned(folders["qwen2"], agreed(loaded["qwen2"], task, each=12), tmp_path)
 
 
 def test_runs_are_drawn_together_and_each_says_what_it_is(view):
@@ -94,19 +72,7 @@ def test_a_related_language_has_its_own_role(view):
 def test_the_log_on_request_and_what_a_closed_tab_means(view, monkeypatch):
     run = tuned(view, steps=10, result=False)
     run.file("log.txt").write_text("tuning ...\n<b>not bold</b>\n")
-    status = json.loads(run.file("status.json").read_text())
-    run.file("status.json").write_text(
-        json.dumps(
-            status
-            | {
-                "state": "running",
-                "stage": "tuning",
-                "progress": 0.5,
-                "eta": 30.0,
-                **dict(zip(("pid", "pid_started"), alive(), strict=True)),
-            }
-        )
-    )
+    at_work(run, stage="tuning", progress=0.5, eta=30.0)
     at = visit(view)
     assert (
         "continues when this tab or the server is closed" in texts(at)

@@ -17,7 +17,7 @@ from ctsft.utils.units import duration_text
 from explorer.finetune import experiment_command, experiment_results, experiment_tables
 from explorer.session import view as session_view
 from support.finetune_page import tuned
-from support.pages import alive, button, texts, visit
+from support.pages import at_work, button, texts, visit
 
 
 @pytest.fixture
@@ -107,11 +107,7 @@ def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeyp
     request = ExperimentRequest(design=design, file="design.json", name="mine")
     with runs.record(request) as run:
         run.progress(1, 4, "trial 2 of 4")
-    status = json.loads(run.file("status.json").read_text())
-    process = dict(zip(("pid", "pid_started"), alive(), strict=True))
-    run.file("status.json").write_text(
-        json.dumps(status | {"state": "running", "eta": 42.0, **process})
-    )
+    at_work(run, eta=42.0)
     at = visit(form)
     assert (
         button(at, "Stop and save")
@@ -122,10 +118,8 @@ def test_a_running_experiment_is_watched_and_a_stopped_one_resumes(form, monkeyp
     assert "Finished trials remain" in texts(at) and runs.get(run.id)
     at = visit(form)
     button(at, "Stop and save").click().run()
-    assert run.file("stop").read_text() == "keep"
-    run.file("status.json").write_text(
-        json.dumps(status | {"state": "stopped", "message": "It stopped."})
-    )
+    assert run.file("stop").read_text() == "keep" and not at.exception and not at.error
+    at_work(run, state="stopped", message="It stopped.", pid=None, pid_started=None)
     resumed = []
     monkeypatch.setattr(runs, "resume", lambda run: resumed.append(run.id))
     at = visit(form)

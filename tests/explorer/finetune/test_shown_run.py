@@ -17,7 +17,7 @@ from explorer.session.requests import competence_request
 from explorer.text import outcomes
 from explorer.widgets import run_progress
 from support.finetune_page import score, tuned
-from support.pages import alive, button, spec, texts, visit
+from support.pages import at_work, button, spec, texts, visit
 from support.tasks import write_task
 
 
@@ -106,33 +106,10 @@ def test_a_failed_run_shows_its_log_and_one_with_a_checkpoint_resumes(view, monk
 
 def test_a_lost_run_is_told_and_a_running_one_is_watched(view):
     run = tuned(view, steps=10, result=False)
-    status = json.loads(run.file("status.json").read_text())
-    run.file("status.json").write_text(
-        json.dumps(
-            status
-            | {
-                "state": "running",
-                "pid": 1,
-                "pid_started": -1.0,
-                "stage": "tuning",
-                "progress": 0.5,
-            }
-        )
-    )
+    at_work(run, stage="tuning", progress=0.5, pid=1, pid_started=-1.0)
     at = visit(view)
     assert "was lost" in texts(at) and not button(at, live_run.PAUSE)
-    run.file("status.json").write_text(
-        json.dumps(
-            status
-            | {
-                "state": "running",
-                "stage": "tuning",
-                "progress": 0.5,
-                "eta": 30.0,
-                **dict(zip(("pid", "pid_started"), alive(), strict=True)),
-            }
-        )
-    )
+    at_work(run, stage="tuning", progress=0.5, eta=30.0)
     at.run()
     assert button(at, live_run.PAUSE) and "1 run is active" in texts(at)
     assert len(spec(at)["data"][0]["x"]) == 3

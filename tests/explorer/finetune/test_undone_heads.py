@@ -6,41 +6,22 @@ import pytest
 
 import ctsft
 from ctsft import runs
-from ctsft.jobs.requests import FinetuneRequest, Scoring, Tuning, UndoRequest
-from ctsft.jobs.tuning import tune
+from ctsft.jobs.requests import UndoRequest
 from ctsft.jobs.undo import undo
-from ctsft.tuning.config import TuneConfig
 from ctsft.tuning.delta import Delta
 from ctsft.utils.format import head_name
 from explorer.finetune import cheapest_damage, undo_choice, undone_heads
 from explorer.session import inputs
-from explorer.session import view as session_view
+from support.finetune_page import really_tuned
 from support.pages import button, charts, metric, receipts, texts, visit
-from support.tasks import agreed, two_languages, write_task
+from support.tasks import agreed
 
 
 @pytest.fixture
 def done(folders, loaded, task, tmp_path):
     """A really tuned run of a tiny model, its view, and one of its trained heads."""
     rows = agreed(loaded["qwen2"], task, each=12)
-    tables = two_languages(rows, 24, 6, (24, 6, 6))
-    tuned_view = session_view.View(
-        model=str(folders["qwen2"]),
-        task=str(write_task(tmp_path / "own", tables)),
-        target="javanese",
-        n=6,
-        k=2,
-        size=6,
-        method="atp",
-    )
-    request = FinetuneRequest(
-        subject=tuned_view.subject,
-        scoring=Scoring(size=6, method="atp"),
-        tuning=Tuning(target="javanese", what="near_zero", n=6, k=2, shares=False),
-        config=TuneConfig(epochs=1, learning_rate=1e-2, batch_size=6),
-    )
-    with runs.record(request) as run:
-        tune(run, request)
+    run, tuned_view = really_tuned(folders["qwen2"], rows, tmp_path, shares=False)
     return run, tuned_view, min(ctsft.Circuit.load(run.file("circuit.json")).heads)
 
 
