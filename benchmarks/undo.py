@@ -16,6 +16,7 @@ from ctsft.cli.run import job_of
 from ctsft.jobs.requests import FinetuneRequest, Subject, Tuning, UndoRequest
 from ctsft.runs import results
 from ctsft.tuning.config import TuneConfig
+from ctsft.utils.statistics import spread
 
 
 def main():
@@ -39,6 +40,7 @@ def main():
         print("\nMeans over seeds:\n")
         for target, finished in outcomes.items():
             print(f"| {target} {mean_line(finished)}")
+        print(change_line(list(outcomes.values())))
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,24 @@ def mean_line(outcomes: list[Outcome]) -> str:
 
     heads, share = (fmean(getattr(one, name) for one in outcomes) for name in ("heads", "share"))
     return line(Outcome(means("source"), means("target"), heads, share))
+
+
+def change_line(outcomes: list[list[Outcome]]) -> str:
+    """Undone minus tuned on both sides, over languages (the means of their seeds)."""
+    source, target = (
+        spread(
+            [
+                fmean(getattr(one, side)[2] - getattr(one, side)[1] for one in language)
+                for language in outcomes
+            ]
+        )
+        for side in ("source", "target")
+    )
+    return "Undone minus tuned, mean over languages [95 % interval by Student's t]: " + ", ".join(
+        f"{name} {mean.mean:+.3f}"
+        + (f" [{mean.low:.3f}, {mean.high:.3f}]" if mean.low is not None else "")
+        for name, mean in (("source", source), ("target", target))
+    )
 
 
 def share_of(part: float, whole: float) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.undo import Outcome, mean_line
+from benchmarks.undo import Outcome, change_line, mean_line
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,13 @@ def test_means_are_of_the_accuracies_and_shares_of_the_means():
         "| 0.800, 0.650, 0.750 | 0.500, 0.700, 0.650 | 9 (3.0% of what was trained)"
         " | regained 67% of the loss, paid 25% of the gain | not met |"
     )
+
+
+def test_the_change_is_over_languages_each_the_mean_of_its_seeds():
+    def language(*regained: float) -> list[Outcome]:
+        return [Outcome((0.8, 0.7, 0.7 + one), (0.5, 0.6, 0.6), 6, 0.02) for one in regained]
+
+    two = change_line([language(0.1, 0.2), language(0.05)])
+    assert two.endswith("source +0.100, target +0.000")
+    three = change_line([language(0.1, 0.2), language(0.05), language(0.1)])
+    assert three.endswith("source +0.100 [-0.024, 0.224], target +0.000 [0.000, 0.000]")
