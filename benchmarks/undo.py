@@ -161,7 +161,7 @@ def change_line(outcomes: list[list[Outcome]]) -> str:
 
 
 def share_of(part: float, whole: float) -> str:
-    return f"{part / whole:.0%}" if whole > 0 else f"{part:+.3f} (of none)"
+    return f"{part / whole:.1%}" if whole > 0 else f"{part:+.3f} (of none)"
 
 
 def started(request) -> runs.Run:

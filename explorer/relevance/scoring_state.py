@@ -69,7 +69,7 @@ def explain():
     elif last:
         run_progress.ended(last)
         st.page_link("setup/page.py", label="Back to Setup", icon=":material/arrow_back:")
-    elif score_runs.find_run("score", states=("done",)):
+    elif score_runs.has_scored():
         st.info(
             "Out of date: the existing scores are for another model, task or source language, or"
             " for other settings. Score the heads again.",

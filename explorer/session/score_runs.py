@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from ctsft import runs
 from ctsft.jobs.requests import AnyRequest, same_question, typed_runs
+from ctsft.runs.explorations import origin_of
 from ctsft.utils.json_files import parse_json, read_regular
 from explorer.session.binding import view
 from explorer.session.inputs import load_model
@@ -47,6 +48,12 @@ def find_same(
 ) -> runs.Run | None:
     """The newest run that asks the same question."""
     return find_run(request.kind, partial(same_question, request), states, weights)
+
+
+def has_scored() -> bool:
+    """Whether a scoring run of one's own is done, with any settings. Recorded runs are none."""
+    done = (run for run, _ in typed_runs("score") if run.status().state == "done")
+    return any(not origin_of(run) for run in done)
 
 
 def score_run(states: tuple[str, ...] = ()) -> runs.Run | None:

@@ -10,7 +10,7 @@ from ctsft import runs
 from ctsft.utils.errors import UserError
 from ctsft.utils.units import time_left_text
 from explorer.session import errors, own_runs, recording
-from explorer.session.score_runs import find_run, score_run
+from explorer.session.score_runs import has_scored, score_run
 from explorer.session.start_runs import ACTIVE
 from explorer.text.markdown import literal, literal_sentence
 
@@ -51,7 +51,7 @@ def unscored(reason: str):
             " the heads again.",
             icon=":material/warning:",
         )
-    elif find_run("score", states=("done",)):
+    elif has_scored():
         st.info(
             "Out of date: there are no scores yet for this model, task, source language and these"
             f" settings, and {reason}. Score the heads again, or go back to the earlier settings.",

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.bench_compare import make
-from benchmarks.browser import SHELL, WAIT, chrome, chromium, server
+from benchmarks.browser import SHELL, WAIT, chrome, chromium, server, visitor
 from benchmarks.ui_scenes import scored_home
 from tests.support.stored_delta import write_delta
 
@@ -54,3 +54,12 @@ def address(shared_home):
 def program():
     with chrome(shutil.which(SHELL)) as browser:  # less work a page than Chromium
         yield browser
+
+
+@pytest.fixture(scope="module")
+def page(program):
+    """A visitor for the tests of a file, who meets no error."""
+    page = visitor(program, height=800)
+    yield page
+    assert page.errors == []
+    page.context.close()

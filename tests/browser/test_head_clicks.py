@@ -5,21 +5,13 @@ and in quick succession.
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import eventually, settle, turn, visitor
+from benchmarks.browser import eventually, settle, turn
 from tests.support.chart_points import points
 from tests.support.stalled_server import stalled
 
 LAYERS, HEADS = 6, 8  # of the bundled model
 # Plotly hears no click on the map until it is drawn again
 GONE = "() => document.querySelector('.js-plotly-plot .nsewdrag').remove()"
-
-
-@pytest.fixture(scope="module")
-def page(program):
-    page = visitor(program, height=800)
-    yield page
-    assert page.errors == []
-    page.context.close()
 
 
 @pytest.fixture

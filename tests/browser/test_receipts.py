@@ -49,13 +49,6 @@ sys.meta_path.insert(0, Waits())
 """
 
 
-@pytest.fixture(scope="module")
-def page(address, program):
-    page = visitor(program, height=800)
-    yield page
-    page.context.close()
-
-
 def uncovered(page) -> list[str]:
     return [text for text in numbers(page)["uncovered"] if not EXPLANATIONS.search(text)]
 

@@ -5,7 +5,7 @@ server hears of them.
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import click_head, settle, turn, visitor
+from benchmarks.browser import click_head, settle, turn
 
 LAYERS, HEADS = 6, 8  # of the bundled model
 OUTLINES = """() => {
@@ -19,14 +19,6 @@ DEAF = """() => {
     WebSocket.prototype.send = () => {}
     window.heard = () => { WebSocket.prototype.send = send }
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(program, address):
-    page = visitor(program)
-    yield page
-    assert page.errors == []
-    page.context.close()
 
 
 @pytest.fixture

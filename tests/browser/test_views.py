@@ -6,7 +6,7 @@ dark.
 import pytest
 from playwright.sync_api import expect
 
-from benchmarks.browser import eventually, settle, turn, visitor
+from benchmarks.browser import eventually, settle, turn
 from tests.support.axe_faults import faults
 from tests.support.chart_points import most_isolated, points
 from tests.support.first_screen_words import cut_counters, too_many, words
@@ -34,13 +34,6 @@ DRAWN = """count => [...document.querySelectorAll('.js-plotly-plot .main-svg:fir
 LAYERS, HEADS = 6, 8  # of the bundled model
 CROSSED = """crossed => String((document.querySelector('.st-key-chart-change_map .js-plotly-plot')
     ?.layout?.annotations || []).some(note => note.text.includes('old weights'))) === crossed"""
-
-
-@pytest.fixture(scope="module")
-def page(program):
-    page = visitor(program, width=1280, height=800)
-    yield page
-    page.context.close()
 
 
 @pytest.fixture(scope="module")

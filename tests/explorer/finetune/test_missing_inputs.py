@@ -22,7 +22,7 @@ def links(at) -> list[str]:
 
 
 @pytest.mark.parametrize("page", NEEDS)
-def test_without_scores_of_these_settings_it_says_which_and_where(view, page):
+def test_without_scores_of_these_settings_it_says_which_and_where(view, page, monkeypatch):
     at = visit(view, page)
     assert (
         not at.exception
@@ -30,6 +30,10 @@ def test_without_scores_of_these_settings_it_says_which_and_where(view, page):
         and "Score the heads" in links(at)
     )
     run = score(view)
+    with monkeypatch.context() as patch:
+        patch.setattr(score_runs, "origin_of", lambda run: "recorded")
+        at = visit(replace(view, pool_seed=5), page)
+        assert "There are no scores for these settings yet" in texts(at)
     at = visit(replace(view, pool_seed=5), page)
     assert not at.exception and "Out of date" in texts(at) and "Score the heads" in links(at)
     run.file("scores.safetensors").unlink()

@@ -26,7 +26,7 @@ def test_means_are_of_the_accuracies_and_shares_of_the_means():
     second = Outcome((0.8, 0.6, 0.75), (0.5, 0.8, 0.7), 12, 0.04)
     assert mean_line([first, second]) == (
         "| 0.800, 0.650, 0.750 | 0.500, 0.700, 0.650 | 9 (3.0% of what was trained)"
-        " | regained 67% of the loss, paid 25% of the gain | not met |"
+        " | regained 66.7% of the loss, paid 25.0% of the gain | not met |"
     )
 
 
