@@ -58,7 +58,9 @@ DRAG_STEPS = 40  # movements of the mouse
 def first_map(page: Page, address: str):
     page.goto(address)  # a click on Relevance scores the bundled model; its address does not
     page.get_by_test_id("stSidebar").get_by_role("link", name="Relevance").click()
-    page.locator(".js-plotly-plot .scatterlayer").first.wait_for(timeout=180_000)
+    page.locator("[class*=st-key-map-] .js-plotly-plot .scatterlayer").first.wait_for(
+        timeout=180_000
+    )
 
 
 def first_screen(home: Path) -> float:
@@ -68,7 +70,7 @@ def first_screen(home: Path) -> float:
         with server(home) as address:
             page.goto(address)
             page.get_by_role("button", name="Do it yourself").wait_for(timeout=180_000)
-            page.locator(".js-plotly-plot .scatterlayer").nth(1).wait_for(timeout=180_000)
+            page.locator(".curve-panel svg").nth(1).wait_for(timeout=180_000)
             return time.perf_counter() - begun
 
 

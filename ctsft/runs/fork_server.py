@@ -29,7 +29,12 @@ READ_AT_IMPORT = (
     "SAFETENSORS", "TORCH", "TRANSFORMERS", "XDG_",
 )  # fmt: skip
 # what scikit-learn, joblib and torch set for themselves when they are imported or first use a GPU
-SET_BY_LIBRARIES = ("CUDA_MODULE_LOADING", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+SET_BY_LIBRARIES = (
+    "CUDA_MODULE_LOADING",
+    "KMP_DUPLICATE_LIB_OK",
+    "KMP_INIT_AT_FORK",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 SECONDS = 60.0  # for an answer; a server that does not give one is ended
 
 

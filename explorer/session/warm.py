@@ -52,6 +52,7 @@ def load():
 
 
 def _import():
+    runs.prepare()  # beside it: a job that starts on the next page need not import them again
     try:
         for name in MODULES:
             import_module(name)
@@ -59,7 +60,6 @@ def _import():
         logging.getLogger(__name__).exception("the libraries could not be imported")
     leave_to_the_end()
     _done.set()
-    runs.prepare()
 
 
 def leave_to_the_end():

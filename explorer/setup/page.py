@@ -10,6 +10,7 @@ import streamlit as st
 from explorer.session import binding, errors, recording, warm
 from explorer.setup import open_exploration, recorded_story
 from explorer.text.markdown import literal
+from explorer.widgets import preload_charts
 
 
 def page():
@@ -28,6 +29,8 @@ def page():
         label="Next: score the heads",
         icon=":material/arrow_forward:",
     )
+    if warm.is_ready():  # the first screen is drawn
+        preload_charts.preload()
 
 
 def is_own_choice() -> bool:

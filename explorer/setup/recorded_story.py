@@ -9,7 +9,6 @@ from pathlib import Path
 import streamlit as st
 
 from ctsft import runs
-from ctsft.plots.seed_bands import common_limits, seed_bands
 from ctsft.receipts.receipt import FILE, Receipt
 from ctsft.runs import explorations, results
 from ctsft.runs.answers import Answers, answers_of
@@ -18,10 +17,12 @@ from ctsft.runs.recorded_models import RecordedModel, recorded_models
 from ctsft.utils.errors import UserError
 from ctsft.utils.json_files import read_json_file
 from explorer.session import binding, recording
+from explorer.setup import curve_panel
+from explorer.setup.curve_panel import Panel, common_limits
 from explorer.text import forgetting
 from explorer.text.markdown import literal
 from explorer.text.run_names import display_name, method_name
-from explorer.widgets import chart, receipt
+from explorer.widgets import receipt
 
 EXPLORATION = "demo"  # of the recorded ones
 INTERVAL = "bands: lowest to highest seed; the sentence: p of paired tests over the same rows"
@@ -133,9 +134,8 @@ def draw_story(story: Story):
     limits = common_limits(list(panels.values()))
     for place, (role, language) in zip(st.columns(2, gap="medium"), languages.items(), strict=True):
         title = f"{display_name(language)} ({role})"
-        fig = seed_bands(panels[role], names, title=title, role=role, limits=limits)
         with place:
-            chart.plain(fig, f"story-{role}", height="stretch")
+            curve_panel.draw(Panel(title, role, panels[role], names, limits))
     said = sentence(story)
     if said:
         st.markdown(said, help=forgetting.HELP)

@@ -52,11 +52,11 @@ def test_no_serious_fault_headings_in_order_every_chart_described(page, title):
         and levels.count(1) == 1
         and all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
     ), levels
-    charts = page.locator(".js-plotly-plot").count()
-    described = page.locator("[data-testid=stPlotlyChart][role=figure][aria-label]").count()
-    assert charts == described and (
-        charts or title == "Setup" or page.get_by_test_id("stAlert").count()
-    )
+    charts = page.locator(".js-plotly-plot, .curve-panel").count()
+    described = page.locator(
+        "[data-testid=stPlotlyChart][role=figure][aria-label], .curve-panel[role=img][aria-label]"
+    ).count()
+    assert charts == described and (charts or page.get_by_test_id("stAlert").count())
     has_no_fault(page, after)
     assert page.errors == []
 

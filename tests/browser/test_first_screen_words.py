@@ -8,6 +8,8 @@ from tests.support.first_screen_words import cut_counters, too_many, words
 
 PAGES = ("setup", "relevance", "circuit", "finetune", "compare")
 
+CHARTS_LOADED = """() => performance.getEntriesByType('resource')
+  .some(one => one.name.includes('PlotlyChart'))"""
 PLANTED = """<div id=planted style="position: fixed; top: 100px; left: 300px">
 <p>seven more words stand in the page</p><p style="position: fixed; top: 801px">below</p>
 <div data-testid=stMetricValue style="width: 40px; overflow: hidden">
@@ -31,12 +33,14 @@ def show(page, address: str, name: str):
 @pytest.mark.parametrize("name", PAGES)
 def test_few_words_one_next_step_and_whole_counters(page, address, name):
     show(page, address, name)
-    # Setup's first screen has two panels
-    page.locator(".js-plotly-plot").nth(int(name == "setup")).locator(".main-svg").first.wait_for()
+    page.locator(".js-plotly-plot .main-svg, .curve-panel svg").first.wait_for()
     assert len(words(page)["page"]) > 10
     if page.viewport_size["width"] == 1280:
         eventually(page, lambda: too_many(page), "")
     eventually(page, lambda: cut_counters(page), [])
+    if name == "setup":  # it has no chart, and the next page has one at once
+        page.wait_for_function(CHARTS_LOADED)
+        assert page.locator(".js-plotly-plot").count() == 0
     primary = page.locator('[data-testid="stBaseButton-primary"]:visible')
     assert primary.count() <= 1
 

@@ -12,7 +12,7 @@ import torch
 
 from support.hub import ADDRESS
 
-os.environ |= {
+SETTINGS = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -29,6 +29,7 @@ os.environ |= {
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
 }
+os.environ |= SETTINGS
 # tiny tensors: more threads only wait for each other
 torch.set_num_threads(1)
 # no test cuts the power, and a disk takes milliseconds for each of the ten thousands of files

@@ -1,9 +1,17 @@
 """The imports behind the first screen: who waits for them, and what they leave behind."""
 
 import gc
+import os
+import sys
 import threading
+from importlib import import_module
+from pathlib import Path
 
+import pytest
+
+from ctsft.runs import fork_server
 from explorer.session import warm
+from support import environment
 from support.waiting import PATIENCE
 
 
@@ -16,6 +24,29 @@ def test_the_collector_no_longer_looks_through_the_libraries():
         assert len(gc.get_objects()) < before / 10
     finally:
         gc.freeze()  # as the tests began
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="jobs fork on Linux")
+def test_the_fork_server_may_begin_before_the_libraries_are_imported():
+    """What they add to the environment, as TORCHINDUCTOR_CACHE_DIR, hinders no job."""
+    for name in warm.MODULES:
+        import_module(name)
+    began = Path("/proc/self/environ").read_bytes().decode().split("\0")
+    before = {pair.split("=", 1)[0] for pair in began}
+    added = {name: "" for name in os.environ if name not in before}
+    assert "TORCHINDUCTOR_CACHE_DIR" in added or "TORCHINDUCTOR_CACHE_DIR" in before
+    assert not set(fork_server.read_at_import(added)) - set(environment.SETTINGS)
+
+
+def test_the_fork_server_begins_beside_the_import(monkeypatch):
+    order = []
+    monkeypatch.setattr(warm, "_done", threading.Event())
+    monkeypatch.setattr(warm, "MODULES", ("one",))
+    monkeypatch.setattr(warm, "import_module", order.append)
+    monkeypatch.setattr(warm, "leave_to_the_end", lambda: None)
+    monkeypatch.setattr(warm.runs, "prepare", lambda: order.append("prepare"))
+    warm._import()
+    assert order == ["prepare", "one"] and warm._done.is_set()
 
 
 def test_sessions_wait_for_one_import(monkeypatch):
