@@ -1,5 +1,6 @@
 """One browser and two servers for all tests of this folder: one server with an empty home, and one
-whose home holds a finished scoring run of the bundled model (random scores) and tuning runs.
+whose home holds a finished scoring run of the bundled model (random scores), a discovery and
+tuning runs.
 """
 
 import shutil
@@ -12,6 +13,7 @@ from benchmarks.bench_compare import make
 from benchmarks.browser import SHELL, WAIT, chrome, chromium, server, visitor
 from benchmarks.ui_scenes import scored_home
 from tests.support.stored_delta import write_delta
+from tests.support.stored_discovery import write_discovery
 
 expect.set_options(timeout=WAIT)
 TUNED = "*finetune-bnch*"  # runs of the shared home; the first one has a delta
@@ -35,6 +37,7 @@ def shared_home(tmp_path_factory) -> Path:
     folder = scored_home(tmp_path_factory.mktemp("shared"))
     make(folder, 20)
     write_delta(min((folder / "runs").glob(TUNED)), CHANGED)
+    write_discovery(folder)
     return folder
 
 

@@ -18,11 +18,12 @@ VIEWS = {
     "all heads": ("relevance?head=5.4&section=All heads", 2),
     "advice": ("relevance?head=5.4&section=Advice", 1),
     "two methods": ("relevance?head=5.4&section=Compare", 1),
+    "discovery": ("circuit?head=5.4&show=Discovery", 1),
     "after a run": ("finetune?{run}", 1),
     "experiment": ("finetune?tune-tab=Experiment", 0),
     "runs selected": ("compare?{chosen}", 1),
     "presented": ("compare?present=frontier", 1),
-    "recorded: setup": (f"?{RECORDED}", 2),
+    "recorded: setup": (f"?{RECORDED}", 0),
     "recorded: all heads": (f"relevance?{RECORDED}&section=All heads", 2),
     "recorded: compare": (f"compare?{RECORDED}", 1),
     "recorded: two methods": (f"relevance?{RECORDED}&section=Compare", 1),
@@ -31,6 +32,8 @@ VIEWS = {
 DRAWN = """count => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]
     .filter(one => one.getBoundingClientRect().top < innerHeight).length >= count"""
 
+# {view: the key of its chart whose points are heads}
+SCATTERS = {"recorded: two methods": "methods_scatter", "discovery": "layered_graph"}
 LAYERS, HEADS = 6, 8  # of the bundled model
 CROSSED = """crossed => String((document.querySelector('.st-key-chart-change_map .js-plotly-plot')
     ?.layout?.annotations || []).some(note => note.text.includes('old weights'))) === crossed"""
@@ -80,6 +83,7 @@ def test_few_words_whole_counters_and_no_fault_in_light_and_dark(
 ):
     path, charts = VIEWS[view]
     page.emulate_media(color_scheme="light")
+    page.mouse.move(0, 0)  # what shows under the pointer is not there at first
     turn(page, f"{address}/{path.format(**queries)}")
     page.get_by_test_id("stMain").locator("h2").first.wait_for()
     page.wait_for_function(DRAWN, arg=charts)
@@ -97,6 +101,6 @@ def test_few_words_whole_counters_and_no_fault_in_light_and_dark(
     assert faults(page) == []
     if view == "after a run":
         undo_and_redo(page, changed_head)
-    if view == "recorded: two methods":
-        head_by_scatter(page, "methods_scatter")
+    if view in SCATTERS:
+        head_by_scatter(page, SCATTERS[view])
     assert page.errors == []
