@@ -53,8 +53,8 @@ def ranking_label(name: str) -> str:
 
 
 def agreement_rows(report: Mapping) -> list[dict]:
-    """One row a method: rank correlation with mean ablation, CPR and CMD, top heads in common with
-    mean ablation, the intervals of CPR and CMD, and what it costs.
+    """One row a method: rank correlation with mean ablation, CPR and CMD with their intervals, top
+    heads in common with mean ablation, and what it costs.
     """
     rows = []
     for name, agreement in report["agreement"].items():
@@ -62,17 +62,16 @@ def agreement_rows(report: Mapping) -> list[dict]:
             f"top {top['k']} in common": f"{top['common']} of {top['k']}"
             for top in agreement["overlap"]
         }
-        parts = {
-            title: text.removesuffix(")").partition(" (")  # "0.92 (0.90 to 0.95)", "undefined"
+        areas = {
+            title: text.replace(" to ", "–")  # "0.92 (0.90–0.95)", "undefined"
             for title, text in area_texts(report, name).items()
         }
         rows.append(
             {
                 "method": ranking_label(name),
                 "Spearman": agreement["spearman"],
-                **{title: value for title, (value, _, _) in parts.items()},
+                **areas,
                 **common,
-                **{f"{title}, interval": ends for title, (_, _, ends) in parts.items()},
                 "forward passes": round(agreement["passes"], 1),
                 "seconds": round(agreement["seconds"], 2),
             }

@@ -10,15 +10,13 @@ from explorer.text.glossary import TERMS
 from explorer.widgets import chart, cost_estimate, recorded_notice, run_progress
 from explorer.widgets.run_receipts import covered_by
 
-AREA_COLUMNS = {
-    "CPR": st.column_config.TextColumn(help=TERMS["cpr"]),
-    "CMD": st.column_config.TextColumn(help=TERMS["cmd"]),
-    "CPR, interval": st.column_config.TextColumn(help="Bootstrap interval over rows."),
-    "CMD, interval": st.column_config.TextColumn(help="Bootstrap interval over rows."),
-}
-
+# widths in pixels: up to the intervals all fit into half of a window of 1280
+INTERVAL = "In brackets the bootstrap interval over rows."
 COLUMNS = {
-    "Spearman": st.column_config.NumberColumn(format="%.2f", help=TERMS["spearman"]),
+    "method": st.column_config.TextColumn(width=172),
+    "Spearman": st.column_config.NumberColumn(format="%.2f", width=70, help=TERMS["spearman"]),
+    "CPR": st.column_config.TextColumn(width=107, help=f"{TERMS['cpr']} {INTERVAL}"),
+    "CMD": st.column_config.TextColumn(width=107, help=f"{TERMS['cmd']} {INTERVAL}"),
     "forward passes": st.column_config.NumberColumn(
         format="%.1f",
         help="The cost of the method, in plain forward passes over the same examples.",
@@ -110,7 +108,7 @@ def show(report: dict):
     st.dataframe(
         validation.agreement_rows(report),
         hide_index=True,
-        column_config=COLUMNS | AREA_COLUMNS,
+        column_config=COLUMNS,
         alt="Each ranking method: its agreement with mean ablation, its CPR and CMD, and its cost.",
     )
     area_notes(report)
