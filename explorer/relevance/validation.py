@@ -13,7 +13,7 @@ from explorer.widgets.run_receipts import covered_by
 # widths in pixels: up to the intervals all fit into half of a window of 1280
 INTERVAL = "In brackets the bootstrap interval over rows."
 COLUMNS = {
-    "method": st.column_config.TextColumn(width=172),
+    "method": st.column_config.TextColumn(width=172, help="How the heads are ranked."),
     "Spearman": st.column_config.NumberColumn(format="%.2f", width=70, help=TERMS["spearman"]),
     "CPR": st.column_config.TextColumn(width=107, help=f"{TERMS['cpr']} {INTERVAL}"),
     "CMD": st.column_config.TextColumn(width=107, help=f"{TERMS['cmd']} {INTERVAL}"),
