@@ -83,8 +83,8 @@ class HeldOut:
         self.folded = {fold(row.text) for row in rows}
         # shingle -> held-out texts that contain it
         self.where: dict[str, list[int]] = defaultdict(list)
-        for i, shingles in enumerate(self.shingles):
-            for shingle in shingles:
+        for i, of_text in enumerate(self.shingles):
+            for shingle in of_text:
                 self.where[shingle].append(i)
 
     def verdict(self, row: Row) -> str:
