@@ -32,8 +32,8 @@ from transformers import (
 from demo_model.recipe import LABELS, MAX_LENGTH, SOURCE, Recipe
 from demo_model.texts import Row, read_nusax, training_texts
 
-EPOCHS = 4
-LEARNING_RATE = 5e-4
+EPOCHS = 3
+LEARNING_RATE = 1e-4
 
 
 def main() -> None:
@@ -63,13 +63,14 @@ def main() -> None:
         learning_rate=LEARNING_RATE,
         weight_decay=recipe.weight_decay,
         lr_scheduler_type="cosine",
-        warmup_steps=recipe.warmup,
+        warmup_steps=0.1,
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
         save_strategy="no",
         report_to="none",
         dataloader_pin_memory=False,
         disable_tqdm=True,
+        logging_steps=50,
         seed=options.seed,
     )
     Trainer(
