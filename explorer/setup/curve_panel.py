@@ -27,7 +27,7 @@ Curve = Mapping[int, float]  # {step: accuracy}
 
 @dataclass(frozen=True)
 class Panel:
-    """curves: {method: a curve for each seed}, all of them on the same steps; names: of the
+    """curves: {method: a curve for each seed}, with a common step at least; names: of the
     methods; role: "source" or "target"; limits: of the axis of accuracy, from `common_limits`.
     """
 
@@ -39,7 +39,9 @@ class Panel:
 
     @cached_property
     def steps(self) -> list[int]:
-        return sorted({step for seeds in self.curves.values() for curve in seeds for step in curve})
+        """Those that every curve has."""
+        curves = [set(curve) for seeds in self.curves.values() for curve in seeds]
+        return sorted(set.intersection(*curves))
 
     @cached_property
     def means(self) -> dict[str, list[float]]:
@@ -51,7 +53,7 @@ class Panel:
 
     def x(self, step: float) -> float:
         """Percent of the width, from the left."""
-        return round(100 * step / self.steps[-1], 2)
+        return round(100 * step / max(1, self.steps[-1]), 2)
 
     def y(self, accuracy: float) -> float:
         """Percent of the height, from the top."""
@@ -77,9 +79,11 @@ def common_limits(panels: Sequence[Mapping[str, Sequence[Curve]]]) -> tuple[floa
     return max(0.0, min(values) - ROOM_BEYOND), min(1.0, max(values) + ROOM_BEYOND)
 
 
-def draw(panel: Panel):
+def draw(panels: Sequence[Panel]):
+    """Beside each other."""
     st.html(STYLE)
-    st.markdown(panel_html(panel), unsafe_allow_html=True)
+    for place, panel in zip(st.columns(len(panels), gap="medium"), panels, strict=True):
+        place.markdown(panel_html(panel), unsafe_allow_html=True)
 
 
 def panel_html(panel: Panel) -> str:

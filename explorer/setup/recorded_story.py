@@ -132,10 +132,12 @@ def draw_story(story: Story):
         for role, language in languages.items()
     }
     limits = common_limits(list(panels.values()))
-    for place, (role, language) in zip(st.columns(2, gap="medium"), languages.items(), strict=True):
-        title = f"{display_name(language)} ({role})"
-        with place:
-            curve_panel.draw(Panel(title, role, panels[role], names, limits))
+    curve_panel.draw(
+        [
+            Panel(f"{display_name(language)} ({role})", role, panels[role], names, limits)
+            for role, language in languages.items()
+        ]
+    )
     said = sentence(story)
     if said:
         st.markdown(said, help=forgetting.HELP)

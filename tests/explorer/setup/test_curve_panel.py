@@ -108,6 +108,17 @@ def test_names_from_elsewhere_are_text_and_markdown_sees_one_line():
     assert html.count("&lt;img") >= 3
 
 
+def test_steps_that_a_curve_lacks_are_left_out_and_a_single_step_is_drawn():
+    short = CURVES | {"circuit": [{0: 0.7, 4: 0.68}]}
+    assert points(drawn(curves=short).of(tag="polyline")[0])[-1] == pytest.approx((4, 0.5))
+    assert [one["text"] for one in drawn(curves=short).all if "values" in one.get("class", "")] == [
+        "step 0",
+        "step 4",
+    ]
+    only = drawn(curves={"full": [{0: 0.7}]})
+    assert len(only.of(tag="polyline")) == 1 and only.of(**{"class": "x"})[0]["text"] == "0"
+
+
 @pytest.mark.parametrize(
     "last, labels",
     [(1, [0, 1]), (4, [0, 1, 2, 3, 4]), (24, [0, 5, 10, 15, 20]), (48, [0, 10, 20, 30, 40])],
