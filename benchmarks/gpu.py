@@ -8,6 +8,7 @@ paths      all methods and variants on a small float64 model, on the GPU and on 
 formats    CD-T of all heads of Qwen2.5-0.5B's shape in float32, TF32 and bfloat16 against float64
 pass       CD-T of all 336 heads on 50 texts of 45 tokens: seconds (goal: 30 s) and memory at the
            peak, without a bound and with one
+methods    seconds of each method on the same texts, in float32
 tuning     a training step of 2 % of the heads and all norms against a step of full tuning
 
 `--tiny` runs all of it with small shapes on whatever device there is, and writes nothing unless
@@ -15,6 +16,7 @@ tuning     a training step of 2 % of the heads and all norms against a step of f
 """
 
 import argparse
+import functools
 import gc
 import statistics
 import sys
@@ -29,6 +31,8 @@ from benchmarks.gpu_models import SMALL, TINY, Plan, build
 from benchmarks.random_pass import mean_z, random_pass, random_texts
 from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
+from ctsft.model.batching import pad
+from ctsft.model.forward import readout_logits
 from ctsft.model.model import Model
 from ctsft.model.process_memory import memory_in_use
 from ctsft.utils.errors import UserError
@@ -166,6 +170,31 @@ def whole_pass(plan: Plan, device: str) -> list[str]:
     ]
 
 
+def methods(plan: Plan, device: str) -> list[str]:
+    """A table row for each variant of each method: seconds, and in multiples of a forward pass."""
+    texts = random_texts(plan.shape["vocab_size"], plan.texts, plan.tokens)
+    model = build(plan.shape, device)
+    mu = mean_z(model, texts)
+    forward = statistics.median(
+        timed(lambda: forward_pass(model, texts), device)[1] for _ in range(1 + plan.rounds)
+    )
+    lines = ["| scores | seconds | forward passes |", "|---|---|---|"]
+    for name in DEFAULT_VARIANTS:
+        free(device)
+        variant = VARIANTS[name]
+        config = ScoreConfig(**variant.settings)
+        random_pass(model, texts[:1], mu, variant.method, config)
+        work = functools.partial(random_pass, model, texts, mu, variant.method, config)
+        _, seconds = timed(work, device)
+        lines.append(f"| {name} | {seconds:.2f} | {seconds / forward:.0f} |")
+    return [f"The same texts, float32; a forward pass over them takes {forward:.4f} s.", "", *lines]
+
+
+@torch.no_grad()
+def forward_pass(model: Model, texts: list[list[int]]):
+    readout_logits(model.hf, pad(texts, model.device))
+
+
 def bound_of(model: Model, plan: Plan) -> int:
     return memory_in_use(model.device) + plan.room
 
@@ -213,6 +242,7 @@ PARTS = {
     "The same scores as on a CPU": lambda plan, device: paths(device),
     "Number formats": format_errors,
     "A whole pass": whole_pass,
+    "Each method": methods,
     "A training step": tuning,
 }
 

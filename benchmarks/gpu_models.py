@@ -1,5 +1,8 @@
 """The random models of `benchmarks.gpu`, and how large each part of it is."""
 
+import copy
+import functools
+import json
 from dataclasses import dataclass, field
 
 import torch
@@ -47,11 +50,17 @@ TINY = Plan(SMALL, texts=3, tokens=9, exact_texts=2, room=2**29, rounds=1, steps
 
 def build(shape: dict, device: str, dtype=torch.float32, tokenizer=None) -> Model:
     """The same random weights each time, drawn on the CPU in float32."""
+    hf = copy.deepcopy(drawn(json.dumps(shape)))
+    return wrap(hf.to(device=device, dtype=dtype), tokenizer, "random weights")
+
+
+@functools.lru_cache(maxsize=1)
+def drawn(shape: str) -> Qwen2ForCausalLM:
     torch.manual_seed(0)
-    hf = Qwen2ForCausalLM(Qwen2Config(max_position_embeddings=1024, **shape))
+    hf = Qwen2ForCausalLM(Qwen2Config(max_position_embeddings=1024, **json.loads(shape)))
     # biases and gains start at 0 and 1: a rule that forgets one would go unnoticed
     with torch.no_grad():
         for value in hf.parameters():
             if value.dim() == 1:
                 value.add_(0.1 * torch.randn_like(value))
-    return wrap(hf.to(device=device, dtype=dtype), tokenizer, "random weights")
+    return hf
