@@ -21,7 +21,7 @@ import numpy as np
 import ctsft
 from benchmarks.arguments import subject_parser
 from ctsft.attribution.variants import VARIANTS
-from ctsft.circuit.measured_sets import SetMeter
+from ctsft.circuit.set_meter import SetMeter
 from ctsft.circuit.surrogate import FaithfulnessSurrogate
 from ctsft.data.task import balanced_sample
 from ctsft.jobs.surrogate import ESTIMATES, complete_ranking

@@ -4,10 +4,7 @@
 Two sets are alike to the degree to which they agree on the heads that count: with z = 1 for a head
 inside and -1 outside, s = sum of w z z' over the heads, divided by the sum of w. The kernel adds a
 linear term in s (each head adds its own part), a quadratic one (pairs of heads) and
-exp((s - 1) / length), which lets the prediction saturate. The weights w are learned: from equal
-ones, the process is fitted, and each head gets the square of how far the predictions change, on
-average, when that head alone is added or removed. Terms, length and noise are those of the smallest
-leave-one-out error.
+exp((s - 1) / length), which lets the prediction saturate. `kernel_fit` learns weights and terms.
 """
 
 from dataclasses import dataclass
@@ -15,26 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
-ROUNDS = 3  # of fitting; the weights of all but the first follow from the round before
-# factors of the terms: linear, quadratic, exponential; and the length of the last
-KERNELS = (
-    (1.0, 0.3, 0.0, 1.0),
-    *(
-        (linear, quadratic, 1.0, length)
-        for linear in (0.0, 1.0)
-        for quadratic in (0.0, 0.3)
-        for length in (0.1, 0.3, 1.0)
-    ),
-)
-NOISES = (1e-4, 1e-3, 1e-2, 1e-1)  # variance, relative to a term of the kernel
 CONSTANT = 0.1  # variance of what all sets have in common
-LEAST_WEIGHT = 0.05  # of a head, relative to the mean
-COMPONENTS = 24  # principal components of the outputs from which weights and terms are learned
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """How alike two sets of heads are. `weights`: [head], mean 1; `terms`: as in KERNELS."""
+    """How alike two sets of heads are. `weights`: [head], mean 1; `terms`: factors of the linear,
+    the quadratic and the exponential term, and the length of the last; `noise`: variance.
+    """
 
     weights: np.ndarray
     terms: tuple[float, float, float, float]
@@ -88,50 +73,3 @@ class Process:
         known = np.einsum("ij,ij->i", k @ self.inverse, k)
         variance = np.maximum(self.kernel.variance - known, 0.0) + self.kernel.noise
         return k @ self.coefficients + self.mean, np.sqrt(variance)
-
-    def influence(self) -> np.ndarray:
-        """How far the predictions of the measured sets change when one head is added or removed,
-        the mean over sets and outputs; [head].
-        """
-        agreement = self.kernel.agreement(self.masks, self.masks)
-        before = self.kernel.of(agreement) @ self.coefficients
-        signs, share = 2.0 * self.masks - 1.0, self.kernel.weights / self.kernel.weights.sum()
-        changes = np.empty(self.masks.shape[1])
-        for head in range(len(changes)):
-            turned = agreement - 2 * share[head] * np.outer(signs[:, head], signs[:, head])
-            changes[head] = np.abs(self.kernel.of(turned) @ self.coefficients - before).mean()
-        return changes
-
-
-def fit_process(masks: np.ndarray, outputs: np.ndarray) -> Process:
-    """A process with learned weights; see the module's docstring."""
-    weights, components = np.ones(masks.shape[1]), principal_components(outputs)
-    for _ in range(ROUNDS - 1):
-        influence = Process(best_kernel(weights, masks, components), masks, components).influence()
-        if not influence.any():
-            break
-        weights = (influence / influence.mean()) ** 2 + LEAST_WEIGHT
-        weights = weights / weights.mean()
-    return Process(best_kernel(weights, masks, components), masks, outputs)
-
-
-def best_kernel(weights: np.ndarray, masks: np.ndarray, outputs: np.ndarray) -> Kernel:
-    """The terms and the noise with the smallest leave-one-out error for these weights."""
-    centred = outputs - outputs.mean(0)
-    agreement = Kernel(weights, KERNELS[0], 0.0).agreement(masks, masks)
-    best, least = Kernel(weights, KERNELS[0], NOISES[-1]), np.inf
-    for terms in KERNELS:
-        values, vectors = np.linalg.eigh(Kernel(weights, terms, 0.0).of(agreement))
-        rotated = vectors.T @ centred
-        for noise in NOISES:
-            damped = 1 / (np.maximum(values, 0.0) + noise)
-            left_out = (vectors @ (damped[:, None] * rotated)) / ((vectors**2) @ damped)[:, None]
-            if (error := float((left_out**2).mean())) < least:
-                best, least = Kernel(weights, terms, noise), error
-    return best
-
-
-def principal_components(outputs: np.ndarray) -> np.ndarray:
-    """The outputs in the directions in which they vary most, [mask, component]."""
-    left, sizes, _ = np.linalg.svd(outputs - outputs.mean(0), full_matrices=False)
-    return (left * sizes)[:, :COMPONENTS]

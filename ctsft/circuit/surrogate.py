@@ -2,14 +2,11 @@
 an interval, from circuits that were measured before.
 
 What is predicted are the labels' logits of every row (`mask_kernel`: a Gaussian process over sets
-of heads); accuracy, margin and faithfulness follow from them as from measured ones.
+of heads); accuracy, margin and faithfulness follow from them.
 
-The interval is conformal (Vovk et al. 2005; Lei et al. 2018): folds of the measured circuits are
-predicted by a process that was fitted without them, its weights included, and their errors are
-divided by the standard deviation that the process states. The interval of a prediction is that
-deviation times the 90th percentile of those errors, over the third of the folds' circuits whose
-prediction is nearest, since errors are small where nothing works or everything does. Only circuits
-near a ranking count, such as a person makes by hand. By accuracy an interval ends at whole rows.
+What the predictions of circuits that a fit did not see were off by gives the interval, and the
+accuracy that is to be expected where rows are close (`held_out_sets`). By accuracy an interval ends
+at whole rows.
 """
 
 import json
@@ -21,18 +18,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save_file
 
-from ctsft.circuit.mask_kernel import KERNELS, Kernel, Process, fit_process
+from ctsft.circuit.held_out_sets import FEWEST, HeldOutSets, hold_out
+from ctsft.circuit.kernel_fit import fit_process
+from ctsft.circuit.mask_kernel import Kernel, Process
+from ctsft.circuit.measured_sets import MeasuredSets
 from ctsft.utils.atomic_files import atomic_path
 from ctsft.utils.errors import UserError
+from ctsft.utils.format import Head
 from ctsft.utils.tensor_files import TensorFile
-
-Head = tuple[int, int]  # layer, head
-
-CONFIDENCE = 0.9  # of an interval
-FOLDS = 5
-FEWEST = 24  # circuits that a surrogate can be fitted to
-NEAREST_SHARE = 1 / 3  # of the circuits that an interval is calibrated on
-MEASURES = ("accuracy", "margin")  # as in `Faithfulness`
 
 
 @dataclass(frozen=True)
@@ -46,67 +39,15 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class MeasuredSets:
-    """Measured sets of heads. `shape`: layers, heads in a layer; `masks`: bool [mask, head], layer
-    after layer, the first without heads and the second with all; `logits`: of the labels, [mask,
-    row, label]; `gold`: the number of each row's correct label; `near`: which sets are near a
-    ranking, [mask] bool.
-    """
-
-    shape: tuple[int, int]
-    masks: np.ndarray
-    logits: np.ndarray
-    gold: np.ndarray
-    near: np.ndarray
-
-    @property
-    def outputs(self) -> np.ndarray:
-        """What a process predicts: the logits without their mean, which moves no measure, [mask,
-        row * label].
-        """
-        centred = self.logits - self.logits.mean(-1, keepdims=True)
-        return centred.reshape(len(centred), -1).astype(np.float64)
-
-    def measures(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        """{measure: [mask]} of outputs [mask, row * label]."""
-        logits = outputs.reshape(len(outputs), *self.logits.shape[1:])
-        n_labels = logits.shape[-1]
-        weights = np.full(logits.shape[1:], -1 / (n_labels - 1))
-        weights[np.arange(len(self.gold)), self.gold] = 1.0
-        return {
-            "accuracy": (logits.argmax(-1) == self.gold).mean(1),
-            "margin": (logits * weights).sum(-1).mean(1),
-        }
-
-    @property
-    def row_share(self) -> float:
-        """How far one row changes faithfulness by accuracy."""
-        empty, full = self.measures(self.outputs[:2])["accuracy"]
-        return 1 / (len(self.gold) * abs(full - empty))
-
-    def faithfulness(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        """{measure: [mask]} relative to the first two sets; a measure by which those agree is left
-        out.
-        """
-        ends, ratios = self.measures(self.outputs[:2]), {}
-        for name, values in self.measures(outputs).items():
-            empty, full = ends[name]
-            if full != empty:
-                ratios[name] = (values - empty) / (full - empty)
-        return ratios
-
-
-@dataclass(frozen=True)
 class FaithfulnessSurrogate:
     """Predicts the faithfulness of any set of heads of one model on one task's rows.
 
-    `calibration`: {measure: [3, circuit]}, circuits that the fit did not see: predicted, measured,
-    and the standard deviation of the process. `about`: the model, the task and the rows.
+    `held_out`: circuits that fits did not see. `about`: the model, the task and the rows.
     """
 
     sets: MeasuredSets
     process: Process
-    calibration: Mapping[str, np.ndarray]
+    held_out: HeldOutSets
     about: dict = field(default_factory=dict)
 
     @classmethod
@@ -118,12 +59,12 @@ class FaithfulnessSurrogate:
                 f" measure at least {FEWEST}."
             )
         process = fit_process(sets.masks, sets.outputs)
-        return cls(sets, process, calibrate(sets), dict(about or {}))
+        return cls(sets, process, hold_out(sets), dict(about or {}))
 
     @property
     def measures(self) -> list[str]:
         """Those that are defined."""
-        return list(self.calibration)
+        return list(self.held_out.calibration)
 
     def mask(self, heads: Iterable[Head]) -> np.ndarray:
         """[head] bool, layer after layer. UserError for a head that the model does not have."""
@@ -143,10 +84,10 @@ class FaithfulnessSurrogate:
         """The faithfulness of a circuit, by accuracy or by margin. UserError for a measure that is
         not defined, and for a head that the model does not have.
         """
-        if measure not in self.calibration:
+        if measure not in self.measures:
             raise UserError(
                 f"Faithfulness by {measure!r} cannot be predicted; choose from"
-                f" {', '.join(self.calibration) or 'none: it is not defined on these rows'}."
+                f" {', '.join(self.measures) or 'none: it is not defined on these rows'}."
             )
         mask = self.mask(heads)
         same = np.flatnonzero((self.sets.masks == mask).all(1))
@@ -154,17 +95,18 @@ class FaithfulnessSurrogate:
             value = float(self.sets.faithfulness(self.sets.outputs[same[:1]])[measure][0])
             return Prediction(value, value, value, measured=True)
         outputs, deviation = self.process.predict(mask[None])
-        value = float(self.sets.faithfulness(outputs)[measure][0])
-        half = conformal_factor(self.calibration[measure], value) * float(deviation[0])
+        value = float(self.held_out.faithfulness(self.sets, outputs, deviation)[measure][0])
+        half = self.held_out.half_width(measure, value, float(deviation[0]))
+        low, high = value - half, value + half
         if measure == "accuracy":
-            half = round(half / self.sets.row_share) * self.sets.row_share
-        return Prediction(value, value - half, value + half)
+            low, high = whole_rows(low, high, self.sets.row_share)
+        return Prediction(value, low, high)
 
-    def held_out(self, measure: str) -> dict[str, float]:
+    def quality(self, measure: str) -> dict[str, float]:
         """How well circuits near a ranking were predicted by fits that did not see them: the mean
         absolute "error", "r2", and their number "circuits".
         """
-        predicted, measured, _ = self.calibration[measure]
+        predicted, measured, _ = self.held_out.calibration[measure]
         errors, spread = predicted - measured, measured - measured.mean()
         return {
             "error": float(np.abs(errors).mean()),
@@ -184,7 +126,9 @@ class FaithfulnessSurrogate:
             "near": sets.near.astype(np.uint8),
             "weights": kernel.weights.astype(np.float64),
             "kernel": np.array([*kernel.terms, kernel.noise]),
-            **{f"calibration.{name}": values for name, values in self.calibration.items()},
+            "errors": self.held_out.errors.astype(np.float32),
+            "margins": self.held_out.margins.astype(np.float64),
+            **{f"calibration.{name}": values for name, values in self.held_out.calibration.items()},
         }
         # safetensors writes the memory as it lies
         tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
@@ -210,10 +154,13 @@ class FaithfulnessSurrogate:
         file.need_shape("gold", tensors["gold"], (tensors["logits"].shape[1],))
         file.need_shape("near", tensors["near"], (n_sets,))
         file.need_shape("weights", tensors["weights"], (n_heads,))
-        file.need_shape("kernel", tensors["kernel"], (len(KERNELS[0]) + 1,))
+        file.need_shape("kernel", tensors["kernel"], (5,))
+        n_held_out = len(tensors["margins"])
+        file.need_shape("margins", tensors["margins"], (None,))
+        file.need_shape("errors", tensors["errors"], (n_held_out, tensors["logits"][0].numel()))
         for name in calibrations:
-            file.need_shape(name, tensors[name], (3, None))
-        for name in ("logits", "weights", "kernel", *calibrations):
+            file.need_shape(name, tensors[name], (3, n_held_out))
+        for name in ("logits", "weights", "kernel", "errors", "margins", *calibrations):
             file.need_finite(name, tensors[name])
         array = {name: value.numpy() for name, value in tensors.items()}
         sets = MeasuredSets(
@@ -226,10 +173,21 @@ class FaithfulnessSurrogate:
         *terms, noise = array["kernel"].tolist()
         process = Process(Kernel(array["weights"], tuple(terms), noise), sets.masks, sets.outputs)
         calibration = {name: array[f"calibration.{name}"] for name in said.measures}
-        return cls(sets, process, calibration, said.about)
+        held_out = HeldOutSets(array["errors"], array["margins"], calibration)
+        return cls(sets, process, held_out, said.about)
 
 
-TENSORS = ("masks", "logits", "gold", "near", "weights", "kernel")
+def whole_rows(low: float, high: float, share: float) -> tuple[float, float]:
+    """The first and the last value within an interval that whole rows give, at `share` a row; the
+    nearest one where none lies within.
+    """
+    first, last = np.ceil(low / share - 1e-9), np.floor(high / share + 1e-9)
+    if first > last:
+        first = last = np.round((low + high) / 2 / share)
+    return float(first * share), float(last * share)
+
+
+TENSORS = ("masks", "logits", "gold", "near", "weights", "kernel", "errors", "margins")
 
 
 class SurrogateFile(BaseModel):
@@ -239,31 +197,3 @@ class SurrogateFile(BaseModel):
     shape: tuple[Annotated[int, Field(gt=0, le=10_000)], Annotated[int, Field(gt=0, le=10_000)]]
     measures: list[str]
     about: dict
-
-
-def calibrate(sets: MeasuredSets, seed: int = 0) -> dict[str, np.ndarray]:
-    """Sets near a ranking, predicted by a process that did not see them, {measure: [3, circuit]};
-    see `FaithfulnessSurrogate`.
-    """
-    outputs, truth = sets.outputs, sets.faithfulness(sets.outputs)
-    fold = np.random.default_rng(seed).permutation(len(outputs)) % FOLDS
-    predicted, deviation = np.empty_like(outputs), np.empty(len(outputs))
-    for held_out in (fold == number for number in range(FOLDS)):
-        process = fit_process(sets.masks[~held_out], outputs[~held_out])
-        predicted[held_out], deviation[held_out] = process.predict(sets.masks[held_out])
-    counted = sets.near if sets.near.sum() >= FEWEST else np.arange(len(outputs)) > 1
-    return {
-        name: np.stack([values, truth[name], deviation])[:, counted]
-        for name, values in sets.faithfulness(predicted).items()
-    }
-
-
-def conformal_factor(calibration: np.ndarray, value: float) -> float:
-    """Which number of standard deviations an error of a prediction `value` exceeds in at most
-    1 - CONFIDENCE of the cases; `calibration` is [3, circuit].
-    """
-    predicted, measured, deviation = calibration
-    errors = np.abs(predicted - measured) / deviation
-    count = max(min(FEWEST, len(errors)), round(NEAREST_SHARE * len(errors)))
-    nearest = np.sort(errors[np.argsort(np.abs(predicted - value), kind="stable")[:count]])
-    return float(nearest[min(int(np.ceil(CONFIDENCE * (count + 1))), count) - 1])

@@ -68,10 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         log = getattr(error, "log_file", None)  # of a job: `runs.record` wrote the traceback there
         where = f" (traceback in {log})" if log else ""
-        return fail(f"It failed with {type(error).__name__}: {cut(error, 300)}{where}.", 1)
+        sentence = f"It failed with {type(error).__name__}: {cut(error, 300)}{where}."
+        if distributed.RANK:  # the others only see that this one has gone
+            print(f"ctsft: Process {distributed.RANK}: {sentence}", file=sys.stderr)
+        return fail(sentence, 1)
 
 
 def fail(sentence: str, code: int) -> int:
+    """What is wrong with the input is wrong in every process, and said by the first."""
     if distributed.RANK == 0:
         print(f"ctsft: {sentence}", file=sys.stderr)
     return code

@@ -7,7 +7,7 @@ from pydantic import (
 )
 
 from ctsft.circuit.checks import Checks, TemplateChecks
-from ctsft.circuit.surrogate import FEWEST
+from ctsft.circuit.held_out_sets import FEWEST
 from ctsft.jobs.request_base import JobRequest, SubjectRequest
 from ctsft.jobs.request_parts import Scoring, Subject
 

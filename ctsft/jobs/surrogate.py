@@ -4,9 +4,10 @@ from ctsft.attribution.means import Means
 from ctsft.attribution.score_heads import score_heads
 from ctsft.attribution.scores import Head, Scores
 from ctsft.cache.hashing import tensors_hash
-from ctsft.circuit.measured_sets import SetMeter
+from ctsft.circuit.held_out_sets import FEWEST
 from ctsft.circuit.selection import select
-from ctsft.circuit.surrogate import FEWEST, FaithfulnessSurrogate
+from ctsft.circuit.set_meter import SetMeter
+from ctsft.circuit.surrogate import FaithfulnessSurrogate
 from ctsft.data.task import balanced_sample
 from ctsft.jobs.reporter import Reporter, Stopped, begin, finish
 from ctsft.jobs.requests import SurrogateRequest
@@ -56,7 +57,7 @@ def fit_surrogate(run: Writer, request: SurrogateRequest) -> dict:
         | {
             "split": request.subject.split,
             "circuits": len(sets.masks),
-            "held_out": {name: surrogate.held_out(name) for name in surrogate.measures},
+            "held_out": {name: surrogate.quality(name) for name in surrogate.measures},
             "means": tensors_hash({"": means.values}),
             "stopped": stopped,
         },

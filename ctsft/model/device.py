@@ -23,6 +23,7 @@ def choose_device(device: str) -> torch.device:
         device = best_device()
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         # one of several processes on this machine
+        check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         return torch.empty(0, device=device).device
@@ -30,6 +31,16 @@ def choose_device(device: str) -> torch.device:
         raise UserError(
             f"The device {device!r} is not available here; choose auto, cpu, cuda, mps or map."
         ) from None
+
+
+def check_gpus(processes: int) -> None:
+    """UserError, in every process, where they are more than the machine's GPUs."""
+    gpus = torch.cuda.device_count()
+    if processes > gpus > 0:
+        raise UserError(
+            f"{processes} processes were started on a machine with {gpus} GPU{'s' * (gpus > 1)};"
+            f" start at most {gpus} (torchrun --nproc-per-node {gpus}), or use --device cpu."
+        )
 
 
 def best_device() -> str:

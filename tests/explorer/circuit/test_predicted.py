@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from ctsft import runs
+from ctsft.circuit.held_out_sets import HeldOutSets
 from ctsft.circuit.mask_design import draw_masks
+from ctsft.circuit.measured_sets import MEASURES, MeasuredSets
 from ctsft.circuit.selection import select
-from ctsft.circuit.surrogate import FaithfulnessSurrogate, MeasuredSets
+from ctsft.circuit.surrogate import FaithfulnessSurrogate
 from ctsft.jobs.surrogate import FILE
 from explorer.session import circuit as session_circuit
 from explorer.session import predictions, requests
@@ -133,12 +135,16 @@ def test_from_click_to_number_takes_less_than_a_tenth_of_a_second(view, surrogat
             masks,
             sets.outputs,
         ),
-        {"margin": np.abs(draw.normal(size=(3, 240))) + 0.1},
+        HeldOutSets(
+            draw.normal(size=(240, 300)),
+            draw.normal(size=240),
+            {measure: np.abs(draw.normal(size=(3, 240))) + 0.1 for measure in MEASURES},
+        ),
     )
-    large.predict([(0, 0)])
+    large.predict([(0, 0)], "accuracy")
     times = []
     for head in range(5):
         began = time.perf_counter()
-        large.predict([(0, head), (4, 3)])
+        large.predict([(0, head), (4, 3)], "accuracy")
         times.append(time.perf_counter() - began)
     assert min(times) < 0.1

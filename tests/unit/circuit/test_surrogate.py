@@ -3,17 +3,27 @@ and against the measurement on a tiny model.
 """
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 from ctsft.attribution.means import label_balanced_means
-from ctsft.circuit import surrogate
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.faithfulness import faithfulness
+from ctsft.circuit.kernel_fit import (
+    best_start,
+    fit_process,
+    loss_and_gradient,
+    principal_components,
+    to_kernel,
+    to_numbers,
+)
 from ctsft.circuit.mask_design import draw_masks
-from ctsft.circuit.measured_sets import SetMeter
-from ctsft.circuit.surrogate import FaithfulnessSurrogate, MeasuredSets
+from ctsft.circuit.mask_kernel import Kernel, Process
+from ctsft.circuit.measured_sets import MEASURES, MeasuredSets
+from ctsft.circuit.set_meter import SetMeter
+from ctsft.circuit.surrogate import FaithfulnessSurrogate, whole_rows
 from support.errors import said
 from support.tasks import agreed
 
@@ -54,7 +64,7 @@ def heads_of(mask: np.ndarray) -> set:
     return {divmod(int(head), SHAPE[1]) for head in mask.nonzero()[0]}
 
 
-@pytest.mark.parametrize("measure", surrogate.MEASURES)
+@pytest.mark.parametrize("measure", MEASURES)
 def test_unseen_circuits_are_predicted_within_their_intervals(fitted, unseen, measure):
     truth = unseen.faithfulness(unseen.outputs)[measure][2:]
     known = [fitted.predict(heads_of(mask), measure) for mask in unseen.masks[2:]]
@@ -63,14 +73,14 @@ def test_unseen_circuits_are_predicted_within_their_intervals(fitted, unseen, me
     assert np.abs(of[:, 0] - truth).mean() < 0.06 and len(truth) > 100
     inside = (of[:, 1] - 1e-9 <= truth) & (truth <= of[:, 2] + 1e-9)
     assert 0.8 <= inside.mean() <= 1 and np.median(of[:, 2] - of[:, 1]) < 0.3
-    assert fitted.held_out(measure)["r2"] > 0.9
+    assert fitted.quality(measure)["r2"] > 0.9
 
 
 def test_what_cannot_be_learned_gets_a_wide_interval(unseen):
     sets = planted(*drawn(150, 0))
     order = np.r_[0, 1, 2 + np.random.default_rng(0).permutation(len(sets.masks) - 2)]
     shuffled = FaithfulnessSurrogate.fit(replace(sets, logits=sets.logits[order]))
-    assert shuffled.held_out("margin")["r2"] < 0.3
+    assert shuffled.quality("margin")["r2"] < 0.3
     known = [shuffled.predict(heads_of(mask)) for mask in unseen.masks[2:]]
     truth = unseen.faithfulness(unseen.outputs)["margin"][2:]
     width = np.median([one.high - one.low for one in known if not one.measured])
@@ -80,6 +90,53 @@ def test_what_cannot_be_learned_gets_a_wide_interval(unseen):
 def test_heads_that_carry_the_task_get_the_weight(fitted):
     weights = fitted.process.kernel.weights
     assert set(np.argsort(-weights)[:3].tolist()) <= {3, 7, 11, 14, 18} and weights.min() > 0
+
+
+def test_the_gradient_of_the_error_is_that_of_differences():
+    masks, near = drawn(40, 0)
+    outputs = principal_components(planted(masks, near).outputs)
+    draw = np.random.default_rng(2)
+    start = to_numbers(Kernel(np.ones(N_HEADS), (0.5, 0.2, 1.0, 0.4), 1e-2))
+    numbers, step = start + draw.normal(0, 0.3, len(start)), draw.normal(size=len(start))
+    ahead, behind = (
+        loss_and_gradient(numbers + sign * 1e-5 * step, masks, outputs)[0] for sign in (1, -1)
+    )
+    _, gradient = loss_and_gradient(numbers, masks, outputs)
+    assert (ahead - behind) / 2e-5 == pytest.approx(float(gradient @ step), rel=1e-5)
+    again = to_kernel(start)
+    assert again.terms == pytest.approx((0.5, 0.2, 1.0, 0.4)) and (again.weights == 1).all()
+
+
+def test_the_learned_kernel_errs_less_than_equal_weights():
+    sets = planted(*drawn(150, 0))
+    unseen = planted(*drawn(120, 9))
+    equal = best_start(sets.masks, principal_components(sets.outputs))
+    errors = [
+        np.abs(process.predict(unseen.masks)[0] - unseen.outputs).mean()
+        for process in (
+            fit_process(sets.masks, sets.outputs),
+            Process(equal, sets.masks, sets.outputs),
+        )
+    ]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_accuracy_is_expected_where_rows_are_close(fitted, unseen):
+    """Errors by the expected accuracy against those by the labels that the predicted logits
+    favour.
+    """
+    outputs, deviation = fitted.process.predict(unseen.masks[2:])
+    truth = unseen.faithfulness(unseen.outputs)["accuracy"][2:]
+    plain = fitted.sets.faithfulness(outputs)["accuracy"]
+    expected = fitted.held_out.faithfulness(fitted.sets, outputs, deviation)["accuracy"]
+    assert ((expected - truth) ** 2).mean() < ((plain - truth) ** 2).mean()
+
+
+def test_an_interval_by_accuracy_ends_at_whole_rows():
+    assert whole_rows(0.09, 0.41, 0.1) == pytest.approx((0.1, 0.4))
+    assert whole_rows(0.1, 0.4, 0.1) == pytest.approx((0.1, 0.4))
+    assert whole_rows(0.33, 0.39, 0.1) == pytest.approx((0.4, 0.4))
+    assert whole_rows(-0.31, -0.09, 0.1) == pytest.approx((-0.3, -0.1))
 
 
 def test_a_measured_circuit_is_answered_with_its_measurement(fitted):
@@ -96,9 +153,9 @@ def test_it_comes_back_from_its_file(fitted, unseen, tmp_path):
     path = tmp_path / "surrogate.safetensors"
     fitted.save(path)
     again = FaithfulnessSurrogate.load(path)
-    assert again.about == {"model": "planted"} and again.measures == list(surrogate.MEASURES)
-    for mask in unseen.masks[2:8]:
-        one, other = (of.predict(heads_of(mask), "margin") for of in (fitted, again))
+    assert again.about == {"model": "planted"} and again.measures == list(MEASURES)
+    for mask, measure in product(unseen.masks[2:8], MEASURES):
+        one, other = (of.predict(heads_of(mask), measure) for of in (fitted, again))
         assert (one.value, one.low) == pytest.approx((other.value, other.low))
     path.write_bytes(path.read_bytes()[:-3])
     said(lambda: FaithfulnessSurrogate.load(path), "The surrogate file", "cannot be used")

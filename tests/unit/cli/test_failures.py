@@ -11,6 +11,7 @@ import pytest
 
 from ctsft import runs
 from ctsft.jobs import scoring
+from ctsft.utils import distributed
 from support.processes import start_shell
 from support.shell import newest
 from support.waiting import wait_until
@@ -38,6 +39,20 @@ def test_a_failure_outside_a_job_names_no_log(shell, monkeypatch):
     monkeypatch.setattr("ctsft.runs.list_runs", broken)
     code, out, err = shell("runs")
     assert (code, out, len(err)) == (1, "", 1) and "log" not in err[0] and len(err[0]) < 400
+
+
+def test_a_failure_of_another_process_is_said_too(shell, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("ctsft.runs.list_runs", broken)
+    monkeypatch.setattr(distributed, "RANK", 1)
+    assert shell("runs") == (
+        1,
+        "",
+        ["ctsft: Process 1: It failed with RuntimeError: no memory."],
+    )
+    assert shell("runs", "--nothing")[2] == []  # the first process says what is wrong with words
 
 
 def test_a_run_stopped_before_its_result_says_how_to_go_on(shell, tiny_words, monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 import ctsft
 from ctsft import runs
 from ctsft.attribution.means import Means
-from ctsft.circuit.measured_sets import SetMeter
 from ctsft.circuit.selection import select
+from ctsft.circuit.set_meter import SetMeter
 from ctsft.circuit.surrogate import FaithfulnessSurrogate
 from ctsft.cli.main import main
 from ctsft.data.registry import load_task
@@ -57,7 +57,7 @@ def test_a_run_that_is_stopped_is_fitted_to_what_it_has_and_goes_on_from_there(
         return of_set(self, mask)
 
     monkeypatch.setattr(SetMeter, "of_set", counted)
-    monkeypatch.setattr("ctsft.circuit.measured_sets.STORED_EVERY", 0.0)
+    monkeypatch.setattr("ctsft.circuit.set_meter.STORED_EVERY", 0.0)
     stops = (30, 35)
     asked = Writer.stop_requested
     monkeypatch.setattr(

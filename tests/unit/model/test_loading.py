@@ -159,6 +159,14 @@ def test_a_device_or_dtype_that_is_not_there_is_refused(folders):
     )
 
 
+def test_more_processes_than_gpus_are_refused_in_each_of_them(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for rank in "01":
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        said(lambda: choose_device("cuda"), "2 processes", "1 GPU;", "--device cpu")
+
+
 def test_a_hub_model_is_fetched_and_then_read_from_the_cache(hub, folders, loaded, monkeypatch):
     publish(hub, folders["qwen2"], "some/tiny-qwen")
     model = load_model("some/tiny-qwen", device="cpu")
