@@ -4,7 +4,6 @@ and the noise are those of the smallest leave-one-out error (Rasmussen & William
 """
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ctsft.circuit.mask_kernel import CONSTANT, Kernel, Process
 
@@ -29,6 +28,8 @@ COMPONENTS = 24  # principal components of the outputs that the error is taken o
 
 def fit_process(masks: np.ndarray, outputs: np.ndarray) -> Process:
     """A process with a learned kernel for measured sets, bool [mask, head] and [mask, output]."""
+    from scipy.optimize import minimize  # takes a quarter of a second to import
+
     components = principal_components(outputs)
     if not components.any():
         return Process(Kernel(np.ones(masks.shape[1]), TERMS[0], NOISES[-1]), masks, outputs)

@@ -40,7 +40,7 @@ def draw(shown: PageCircuit):
                 measure(shown, scored)
     if active:
         run_progress.watch(active)
-    elif recording.current() is None and not predictions.surrogate_run(scored, ("done", "stopped")):
+    elif recording.current() is None and not predictions.surrogate_of_rows(scored):
         start(scored)
 
 

@@ -21,6 +21,7 @@ from explorer.session.binding import view
 from explorer.session.circuit import circuit_path
 
 WHAT = "Faithfulness of this circuit"
+FINISHED = ("done", "stopped")  # states of a run that may have fitted a surrogate
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _exactly(value: float) -> Prediction:
 
 
 def _predicted(circuit: Circuit, scored: runs.Run, measure: str) -> Known | None:
-    run = surrogate_run(scored, ("done", "stopped"))
+    run = surrogate_run(scored, FINISHED)
     surrogate = surrogate_of(run)
     if surrogate is None or measure not in surrogate.measures:
         return None
@@ -137,6 +138,11 @@ def surrogate_run(scored: runs.Run, states: tuple[str, ...]) -> runs.Run | None:
     return None
 
 
+def surrogate_of_rows(scored: runs.Run) -> FaithfulnessSurrogate | None:
+    """That of the view's rows; None without one that can be read."""
+    return surrogate_of(surrogate_run(scored, FINISHED))
+
+
 def surrogate_of(run: runs.Run | None) -> FaithfulnessSurrogate | None:
     path = run.file(FILE) if run else None
     return _read(str(path), path.stat().st_mtime) if path and path.is_file() else None
@@ -146,7 +152,7 @@ def surrogate_of(run: runs.Run | None) -> FaithfulnessSurrogate | None:
 def _read(path: str, changed: float) -> FaithfulnessSurrogate | None:
     try:
         surrogate = FaithfulnessSurrogate.load(path)
-    except UserError:  # the run's folder was damaged; its page says so
+    except UserError:  # the run's folder was damaged, or it is of an earlier version
         return None
     _ = surrogate.process.coefficients  # before the first click, not after it
     return surrogate

@@ -111,6 +111,14 @@ def test_without_predictions_a_button_names_the_cost_and_starts_the_run(view, st
     assert [(one.kind, one.scores) for one in started] == [("surrogate", scored.id)]
 
 
+def test_a_file_that_cannot_be_read_is_replaced_by_a_new_run(view, surrogate):
+    run = fitted(view, keep(view), surrogate)
+    run.file(FILE).write_bytes(b"of an earlier version")
+    app = opened(view)
+    assert sentence(app) == ""
+    assert [one for one in app.button if one.label.startswith("Predict faithfulness")]
+
+
 def test_predictions_of_other_rows_or_means_do_not_count(view, surrogate):
     scored = keep(view)
     other = runs.Run(scored.path.with_name("another-run"))
