@@ -21,7 +21,7 @@ TERMS = (
 NOISES = (1e-4, 1e-3, 1e-2, 1e-1)
 LEAST_FACTOR = 1e-3  # of a term: its logarithm is learned
 BOUNDS = {"factor": (LEAST_FACTOR, 10.0), "length": (0.03, 10.0), "noise": (1e-5, 1.0)}
-EQUALITY = 0.03  # what unequal weights cost: the mean square of their logarithms times this
+EQUALITY = 6e-4  # what unequal weights cost: the sum of their squared logarithms times this
 MOST_STEPS = 100
 COMPONENTS = 24  # principal components of the outputs that the error is taken on
 
@@ -116,7 +116,7 @@ def loss_and_gradient(
     by_agreement = by_k * (linear + 2 * quadratic * agreement + smooth / length)
     by_share = ((by_agreement @ signs) * signs).sum(0)
     spread = numbers[:n_heads] - numbers[:n_heads].mean()
-    by_weights = share * (by_share - by_share @ share) + 2 * EQUALITY * spread / n_heads
+    by_weights = share * (by_share - by_share @ share) + 2 * EQUALITY * spread
     by_terms = [
         linear * (by_k * agreement).sum(),
         quadratic * (by_k * agreement**2).sum(),
@@ -124,5 +124,5 @@ def loss_and_gradient(
         (by_k * smooth * (1 - agreement)).sum() / length,
         noise * np.trace(by_k),
     ]
-    loss = np.log(error / (outputs**2).mean()) + EQUALITY * (spread**2).mean()
+    loss = np.log(error / (outputs**2).mean()) + EQUALITY * (spread**2).sum()
     return float(loss), np.concatenate([by_weights, by_terms])

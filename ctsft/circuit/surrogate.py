@@ -106,7 +106,7 @@ class FaithfulnessSurrogate:
         """How well circuits near a ranking were predicted by fits that did not see them: the mean
         absolute "error", "r2", and their number "circuits".
         """
-        predicted, measured, _ = self.held_out.calibration[measure]
+        predicted, measured = self.held_out.calibration[measure]
         errors, spread = predicted - measured, measured - measured.mean()
         return {
             "error": float(np.abs(errors).mean()),
@@ -128,6 +128,7 @@ class FaithfulnessSurrogate:
             "kernel": np.array([*kernel.terms, kernel.noise]),
             "errors": self.held_out.errors.astype(np.float32),
             "margins": self.held_out.margins.astype(np.float64),
+            "deviations": self.held_out.deviations.astype(np.float64),
             **{f"calibration.{name}": values for name, values in self.held_out.calibration.items()},
         }
         # safetensors writes the memory as it lies
@@ -157,10 +158,19 @@ class FaithfulnessSurrogate:
         file.need_shape("kernel", tensors["kernel"], (5,))
         n_held_out = len(tensors["margins"])
         file.need_shape("margins", tensors["margins"], (None,))
+        file.need_shape("deviations", tensors["deviations"], (n_held_out,))
         file.need_shape("errors", tensors["errors"], (n_held_out, tensors["logits"][0].numel()))
         for name in calibrations:
-            file.need_shape(name, tensors[name], (3, n_held_out))
-        for name in ("logits", "weights", "kernel", "errors", "margins", *calibrations):
+            file.need_shape(name, tensors[name], (2, n_held_out))
+        for name in (
+            "logits",
+            "weights",
+            "kernel",
+            "errors",
+            "margins",
+            "deviations",
+            *calibrations,
+        ):
             file.need_finite(name, tensors[name])
         array = {name: value.numpy() for name, value in tensors.items()}
         sets = MeasuredSets(
@@ -173,7 +183,7 @@ class FaithfulnessSurrogate:
         *terms, noise = array["kernel"].tolist()
         process = Process(Kernel(array["weights"], tuple(terms), noise), sets.masks, sets.outputs)
         calibration = {name: array[f"calibration.{name}"] for name in said.measures}
-        held_out = HeldOutSets(array["errors"], array["margins"], calibration)
+        held_out = HeldOutSets(array["errors"], array["margins"], array["deviations"], calibration)
         return cls(sets, process, held_out, said.about)
 
 
@@ -187,7 +197,17 @@ def whole_rows(low: float, high: float, share: float) -> tuple[float, float]:
     return float(first * share), float(last * share)
 
 
-TENSORS = ("masks", "logits", "gold", "near", "weights", "kernel", "errors", "margins")
+TENSORS = (
+    "masks",
+    "logits",
+    "gold",
+    "near",
+    "weights",
+    "kernel",
+    "errors",
+    "margins",
+    "deviations",
+)
 
 
 class SurrogateFile(BaseModel):

@@ -11,6 +11,7 @@ import pytest
 from ctsft.attribution.means import label_balanced_means
 from ctsft.circuit.circuit import Circuit
 from ctsft.circuit.faithfulness import faithfulness
+from ctsft.circuit.held_out_sets import HeldOutSets
 from ctsft.circuit.kernel_fit import (
     best_start,
     fit_process,
@@ -121,15 +122,18 @@ def test_the_learned_kernel_errs_less_than_equal_weights():
     assert errors[0] < 0.6 * errors[1]
 
 
-def test_accuracy_is_expected_where_rows_are_close(fitted, unseen):
-    """Errors by the expected accuracy against those by the labels that the predicted logits
-    favour.
-    """
-    outputs, deviation = fitted.process.predict(unseen.masks[2:])
-    truth = unseen.faithfulness(unseen.outputs)["accuracy"][2:]
-    plain = fitted.sets.faithfulness(outputs)["accuracy"]
-    expected = fitted.held_out.faithfulness(fitted.sets, outputs, deviation)["accuracy"]
-    assert ((expected - truth) ** 2).mean() < ((plain - truth) ** 2).mean()
+def test_accuracy_is_expected_where_rows_are_close():
+    """A row that is right by a hair, and held-out errors that turn it over in one set of two."""
+    sets = MeasuredSets(
+        (1, 1), np.array([[False], [True]]), np.zeros((2, 1, 2)), np.array([0]), np.ones(2, bool)
+    )
+    held_out = HeldOutSets(
+        np.array([[1.0, -1.0], [-1.0, 1.0]]), np.array([0.1, 0.1]), np.array([0.5, 0.5])
+    )
+    close, clear = np.array([0.1, -0.1]), np.array([3.0, -3.0])
+    assert held_out.expected_accuracy(sets, close, 0.5, 0.1) == 0.5
+    assert held_out.expected_accuracy(sets, close, 0.01, 0.1) == 1.0, "much is known of this set"
+    assert held_out.expected_accuracy(sets, clear, 99.0, 0.1) == 1.0, "at most doubled"
 
 
 def test_an_interval_by_accuracy_ends_at_whole_rows():
