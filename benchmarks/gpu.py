@@ -17,18 +17,16 @@ tuning     a training step of 2 % of the heads and all norms against a step of f
 
 import argparse
 import functools
-import gc
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable
 
 import torch
 
 import ctsft
 from benchmarks.bench_tuning import heads_of, step_times
-from benchmarks.gpu_models import SMALL, TINY, Plan, build
+from benchmarks.gpu_models import TINY, Plan, build, free, timed
+from benchmarks.gpu_precision import FORMATS, format_errors, paths, tf32_allowed
 from benchmarks.random_pass import mean_z, random_pass, random_texts
 from ctsft.attribution.score_config import ScoreConfig
 from ctsft.attribution.variants import DEFAULT_VARIANTS, VARIANTS
@@ -38,13 +36,10 @@ from ctsft.model.model import Model
 from ctsft.model.process_memory import memory_in_use
 from ctsft.receipts.document_file import stamped
 from ctsft.utils.errors import UserError
-from ctsft.utils.statistics import spearman
 from ctsft.utils.units import bytes_text
 
 OUT = "docs/results/gpu.md"
 GOAL = 30.0  # seconds of the pass
-# of float64 scores on two devices: Hugging Face casts to float32 in norms and rotary angles
-PATHS_TOLERANCE = 1e-6
 RECEIPT = {
     "command": "python -m benchmarks.gpu",
     "run": "none: timed",
@@ -54,100 +49,6 @@ RECEIPT = {
     "interval": "none: one run",
     "needs": "an NVIDIA GPU and torch for CUDA, about four minutes",
 }
-
-
-# {name: (dtype, whether float32 products are rounded to TF32)}
-FORMATS = {
-    "float32": (torch.float32, False),
-    "TF32": (torch.float32, True),
-    "bfloat16": (torch.bfloat16, False),
-}
-
-
-def free(device: str):
-    gc.collect()
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def timed(work: Callable, device: str):
-    """The result and seconds of a call, the device's queue empty before and after."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    result = work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return result, time.perf_counter() - start
-
-
-def difference(scores: torch.Tensor, exact: torch.Tensor) -> float:
-    """The largest difference, as a share of the largest exact score."""
-    return ((scores - exact).abs().nan_to_num().max() / exact.abs().nan_to_num().max()).item()
-
-
-def paths(device: str) -> list[str]:
-    """A table row for each variant of each method: the GPU's scores against the CPU's."""
-    lines = ["| scores | largest difference |", "|---|---|"]
-    models = [build(SMALL, place, torch.float64) for place in (device, "cpu")]
-    texts = random_texts(SMALL["vocab_size"], 3, 12)
-    mu = mean_z(models[1], texts)
-    for name in DEFAULT_VARIANTS:
-        variant = VARIANTS[name]
-        config = ScoreConfig(**variant.settings)
-        here, there = (random_pass(model, texts, mu, variant.method, config) for model in models)
-        error = difference(here, there)
-        verdict = "" if error <= PATHS_TOLERANCE else " **too large**"
-        lines.append(f"| {name} | {error:.1e}{verdict} |")
-    return lines
-
-
-def format_errors(plan: Plan, device: str) -> list[str]:
-    """A table row for each number format: CD-T's errors against float64."""
-    texts = random_texts(plan.shape["vocab_size"], plan.exact_texts, plan.tokens)
-    model = build(plan.shape, device, torch.float64)
-    mu = mean_z(model, texts).cpu()
-    exact, seconds = timed(lambda m=model: random_pass(m, texts, mu), device)
-    heads = exact.mean(0).flatten()
-    k = max(1, int(0.02 * len(heads)))
-    lines = [
-        f"CD-T of all {len(heads)} heads on {len(texts)} texts of {plan.tokens} tokens;"
-        " *error* is the largest difference of a head's mean score, as a share of the largest.",
-        "",
-        f"| format | error | Spearman | top {k} heads shared | seconds |",
-        "|---|---|---|---|---|",
-        f"| float64 | 0 | 1 | {k} of {k} | {seconds:.2f} |",
-    ]
-    del model
-    for name, (dtype, tf32) in FORMATS.items():
-        free(device)
-        model = build(plan.shape, device, dtype)
-        with tf32_allowed(tf32):
-            random_pass(model, texts[:1], mu)  # the first call loads kernels
-            scores, seconds = timed(lambda m=model: random_pass(m, texts, mu), device)
-        values = scores.mean(0).flatten()
-        shared = len(set(values.topk(k).indices.tolist()) & set(heads.topk(k).indices.tolist()))
-        lines.append(
-            f"| {name} | {difference(values, heads):.1e} | {spearman(heads, values):.4f} |"
-            f" {shared} of {k} | {seconds:.2f} |"
-        )
-        del model
-    return lines
-
-
-class tf32_allowed:
-    """Inside the `with`, CUDA rounds float32 products to TF32, or does not."""
-
-    def __init__(self, allowed: bool):
-        self.allowed = allowed
-
-    def __enter__(self):
-        self.before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = self.allowed
-
-    def __exit__(self, *error):
-        torch.backends.cuda.matmul.allow_tf32 = self.before
 
 
 def peak_of(device: str) -> int | None:

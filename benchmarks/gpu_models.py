@@ -1,8 +1,11 @@
-"""The random models of `benchmarks.gpu`, and how large each part of it is."""
+"""The random models of `benchmarks.gpu`, how large each part of it is, and its clock."""
 
 import copy
 import functools
+import gc
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -64,3 +67,21 @@ def drawn(shape: str) -> Qwen2ForCausalLM:
             if value.dim() == 1:
                 value.add_(0.1 * torch.randn_like(value))
     return hf
+
+
+def free(device: str):
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def timed(work: Callable, device: str):
+    """The result and seconds of a call, the device's queue empty before and after."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    result = work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - start

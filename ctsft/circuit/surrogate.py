@@ -155,22 +155,14 @@ class FaithfulnessSurrogate:
         file.need_shape("gold", tensors["gold"], (tensors["logits"].shape[1],))
         file.need_shape("near", tensors["near"], (n_sets,))
         file.need_shape("weights", tensors["weights"], (n_heads,))
-        file.need_shape("kernel", tensors["kernel"], (5,))
+        file.need_shape("kernel", tensors["kernel"], (5,))  # four terms, the noise
         n_held_out = len(tensors["margins"])
         file.need_shape("margins", tensors["margins"], (None,))
         file.need_shape("deviations", tensors["deviations"], (n_held_out,))
         file.need_shape("errors", tensors["errors"], (n_held_out, tensors["logits"][0].numel()))
         for name in calibrations:
             file.need_shape(name, tensors[name], (2, n_held_out))
-        for name in (
-            "logits",
-            "weights",
-            "kernel",
-            "errors",
-            "margins",
-            "deviations",
-            *calibrations,
-        ):
+        for name in (*FINITE, *calibrations):
             file.need_finite(name, tensors[name])
         array = {name: value.numpy() for name, value in tensors.items()}
         sets = MeasuredSets(
@@ -197,17 +189,8 @@ def whole_rows(low: float, high: float, share: float) -> tuple[float, float]:
     return float(first * share), float(last * share)
 
 
-TENSORS = (
-    "masks",
-    "logits",
-    "gold",
-    "near",
-    "weights",
-    "kernel",
-    "errors",
-    "margins",
-    "deviations",
-)
+FINITE = ("logits", "weights", "kernel", "errors", "margins", "deviations")
+TENSORS = ("masks", "gold", "near", *FINITE)
 
 
 class SurrogateFile(BaseModel):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
+from benchmarks.gpu_precision import difference
 from ctsft.utils.errors import UserError
 
 
@@ -39,4 +40,4 @@ def test_a_slow_pass_and_one_that_holds_too_much_are_marked():
 
 def test_the_difference_is_a_share_of_the_largest_score():
     exact = torch.tensor([1.0, -4.0, math.nan])
-    assert gpu.difference(torch.tensor([1.0, -3.0, math.nan]), exact) == 0.25
+    assert difference(torch.tensor([1.0, -3.0, math.nan]), exact) == 0.25
